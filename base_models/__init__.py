@@ -1,0 +1,35 @@
+"""Base detectors: a video goes in, one P(fake) per detector comes out."""
+
+import lazy_loader
+
+# Loaded when first used: who reads a video needs no torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "detectors.base": ["VideoDetector", "ViewDetector"],
+        "detectors.frame": ["FrameDetector"],
+        "detectors.function": ["CallableDetector"],
+        "detectors.torch_module": ["TorchDetector"],
+        "errors": ["CheckpointError", "SlowFitWarning", "UnscorableVideoError"],
+        "faces": [
+            "DlibFaceFinder",
+            "Face",
+            "FaceFinder",
+            "HaarFaceFinder",
+            "NoFaceError",
+            "YuNetFaceFinder",
+        ],
+        "pooling": ["pool_scores"],
+        "scoring": ["score_videos"],
+        "store": ["Store"],
+        "video": [
+            "VideoReadError",
+            "iter_frames",
+            "list_videos",
+            "probe_video",
+            "sample_frames",
+            "write_video",
+        ],
+        "views": ["View", "ViewRecipe"],
+    },
+)

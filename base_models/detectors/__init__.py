@@ -1,0 +1,1 @@
+"""The base detectors, one idea a file."""

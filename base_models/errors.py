@@ -1,0 +1,59 @@
+"""Errors that callers act on, kept apart from what needs torch, dlib or OpenCV."""
+
+
+class UnscorableVideoError(ValueError):
+    """A verdict was asked for a video that no detector could score.
+
+    Parameters
+    ----------
+    videos : dict of str to str
+        Video id -> why it has no score.
+
+    Attributes
+    ----------
+    videos : dict of str to str
+        As given.
+
+    Examples
+    --------
+    >>> from base_models import UnscorableVideoError
+    >>> print(UnscorableVideoError({"clip_017.mp4": "no face found"}))
+    no score for 1 video: clip_017.mp4 (no face found); drop it, or ask for
+    predict_proba, which gives it NaN
+    """
+
+    def __init__(self, videos):
+        self.videos = dict(videos)
+        shown = [f"{video} ({reason})" for video, reason in self.videos.items()]
+        what, them = (
+            ("1 video", "it")
+            if len(shown) == 1
+            else (
+                f"{len(shown)} videos",
+                "them",
+            )
+        )
+        super().__init__(
+            f"no score for {what}: {'; '.join(shown[:5])}"
+            f"{'; ...' if len(shown) > 5 else ''}; drop {them}, or ask for "
+            f"predict_proba, which gives {them} NaN"
+        )
+
+    def __reduce__(self):
+        return type(self), (self.videos,)
+
+
+class CheckpointError(ValueError):
+    """A file of weights cannot be read, or does not fit its network.
+
+    Examples
+    --------
+    >>> from base_models import CheckpointError
+    >>> raise CheckpointError("weights.pth: no key fits resnet18")
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: weights.pth: no key fits resnet18
+    """
+
+
+class SlowFitWarning(UserWarning):
+    """A fit that starts now will take long; the message says how long."""

@@ -1,0 +1,176 @@
+"""Scores several detectors together: each video opened once, its faces found once."""
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from base_models.detectors.base import VideoDetector, as_videos, fake_column
+from base_models.errors import UnscorableVideoError
+from base_models.faces import NoFaceError
+from base_models.progress import progress_bar
+from base_models.store import resolve_store
+from base_models.video import VideoReadError
+from base_models.views import make_views
+
+_NO_SCORE = "it gave no score"
+
+
+def score_videos(detectors, videos, store=None, progress=None):
+    """Score videos with several fitted detectors, sharing what they have in common.
+
+    Parameters
+    ----------
+    detectors : sequence of detectors, of (name, detector) pairs, or dict
+        Fitted. Those of this package share decoding, faces, views and frozen
+        features; of any other only ``predict_proba`` is asked.
+    videos : sequence of length n_videos
+        Paths, or RGB uint8 arrays of shape (T, H, W, 3).
+    store : Store, str, Path or None, default=None
+        Where views and features are kept; None is the user's default store.
+    progress : str or None, default=None
+        What to write before a progress bar; None shows none.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_videos, n_detectors)
+        P(fake), NaN where a detector has none.
+    reasons : ndarray of shape (n_videos, n_detectors), dtype object
+        Why there is no score; empty where there is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import CallableDetector, score_videos
+    >>> videos = [np.full((8, 4, 4, 3), shade, np.uint8) for shade in (0, 255)]
+    >>> bright = CallableDetector(lambda videos: [v.mean() / 255 for v in videos])
+    >>> scores, reasons = score_videos([bright.fit(videos, [0, 1])], videos)
+    >>> scores
+    array([[0.],
+           [1.]])
+    """
+    named = name_detectors(detectors)
+    videos = as_videos(videos)
+    scores = np.full((len(videos), len(named)), np.nan)
+    reasons = np.full(scores.shape, "", dtype=object)
+    sharing = [
+        (column, detector)
+        for column, (_, detector) in enumerate(named)
+        if hasattr(detector, "score_views")
+    ]
+    if sharing:
+        walked = walk_videos([d for _, d in sharing], videos, store, progress)
+        for row, views in enumerate(walked):
+            shared = {}
+            for column, detector in sharing:
+                score, reason, _ = detector.score_views(views, shared)
+                scores[row, column], reasons[row, column] = score, reason
+    alone = set(range(len(named))) - {column for column, _ in sharing}
+    for column in sorted(alone):
+        name, detector = named[column]
+        scores[:, column], reasons[:, column] = _ask(name, detector, videos)
+    reasons[np.isnan(scores) & (reasons == "")] = _NO_SCORE
+    return scores, reasons
+
+
+def walk_videos(detectors, videos, store=None, progress=None):
+    """Yield the views of one video after another, all that the detectors need.
+
+    Parameters
+    ----------
+    detectors : sequence of VideoDetector
+        Fitted.
+    videos, store, progress
+        As for `score_videos`.
+
+    Yields
+    ------
+    dict of str to View
+        By the recipes' keys.
+    """
+    store = resolve_store(store)
+    recipes = {r.key: r for d in detectors for r in d.view_recipes()}.values()
+    for video in progress_bar(as_videos(videos), progress):
+        yield make_views(video, recipes, store)
+
+
+def name_detectors(detectors):
+    """Return detectors as (name, detector) pairs with names that differ.
+
+    Parameters
+    ----------
+    detectors : sequence of detectors, of (name, detector) pairs, or dict
+        A detector without a name is called what it calls itself:
+        ``<backbone>_<view>``, or its class in lower case.
+
+    Returns
+    -------
+    list of (str, detector)
+
+    Examples
+    --------
+    >>> from base_models import FrameDetector
+    >>> from base_models.scoring import name_detectors
+    >>> [name for name, _ in name_detectors([FrameDetector("resnet18")])]
+    ['resnet18_face']
+    """
+    if isinstance(detectors, dict):
+        return list(detectors.items())
+    if not isinstance(detectors, (list, tuple)):
+        raise TypeError(
+            "detectors must be a list of detectors, a list of (name, detector) pairs "
+            f"or a dict; got {type(detectors).__name__}"
+        )
+    named = []
+    for detector in detectors:
+        name = None
+        if isinstance(detector, tuple):
+            name, detector = detector
+        if not hasattr(detector, "predict_proba"):
+            raise TypeError(
+                f"a detector needs fit and predict_proba; got {type(detector).__name__}"
+            )
+        if name is None:
+            own = isinstance(detector, VideoDetector)
+            name = str(detector) if own else type(detector).__name__.lower()
+            taken = {other for other, _ in named}
+            number = 2
+            first = name
+            while name in taken:
+                name, number = f"{first}_{number}", number + 1
+        named.append((name, detector))
+    names = [name for name, _ in named]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"detectors must have different names; {twice[0]!r} is twice")
+    return named
+
+
+def _ask(name, detector, videos):
+    """Return P(fake) and reasons of a detector that offers only predict_proba."""
+    try:
+        return _checked(name, detector, videos), np.full(len(videos), "", dtype=object)
+    except NotFittedError:
+        raise
+    except (VideoReadError, NoFaceError, UnscorableVideoError) as error:
+        if len(videos) == 1:
+            reason = getattr(error, "reason", None) or str(error)
+            return np.array([np.nan]), np.array([reason], dtype=object)
+    answers = [_ask(name, detector, [video]) for video in videos]  # which one is it?
+    scores, reasons = zip(*answers, strict=True)
+    return np.concatenate(scores), np.concatenate(reasons)
+
+
+def _checked(name, detector, videos):
+    table = np.asarray(detector.predict_proba(videos), float)
+    if table.shape != (len(videos), 2):
+        raise ValueError(
+            f"{name}: predict_proba must have shape ({len(videos)}, 2); "
+            f"got {table.shape}"
+        )
+    score = table[:, fake_column(detector.classes_)]
+    wrong = np.flatnonzero((score < 0) | (score > 1))
+    if len(wrong):
+        raise ValueError(
+            f"{name}: P(fake) must lie in 0..1; got {score[wrong[0]]:g} for video "
+            f"number {wrong[0]}"
+        )
+    return score

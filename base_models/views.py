@@ -1,0 +1,279 @@
+"""What a detector looks at: the whole frame, or a crop around a face."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from base_models.faces import (
+    DlibFaceFinder,
+    FaceFinder,
+    crop_face,
+    follow_faces,
+    largest_track,
+)
+from base_models.store import fingerprint, store_key
+from base_models.video import (
+    VideoReadError,
+    sample_frames,
+    video_digest,
+)
+
+VIEWS = ("frame", "face", "crop")
+
+
+@dataclass(frozen=True)
+class ViewRecipe:
+    """Everything that decides which pixels a detector gets to see.
+
+    Parameters
+    ----------
+    view : {"frame", "face", "crop"}
+        The whole frame; a square around a face that `finder` finds; or videos
+        that are face crops already, taken as they are.
+    image_size : int
+        Side of the square images, pixels.
+    n_frames : int, default=16
+        Frames sampled evenly over the video.
+    faces : {"largest", "all"}, default="largest"
+        Which followed face to take, or all of them.
+    margin : float, default=1.3
+        Side of the crop, in sides of the face box.
+    align : bool, default=False
+        Turn the crop so that the eyes are level; `finder` must give landmarks.
+    finder : FaceFinder, default=DlibFaceFinder()
+        Finds the faces of a frame.
+
+    Examples
+    --------
+    >>> from base_models.views import ViewRecipe
+    >>> ViewRecipe("frame", image_size=224).n_frames
+    16
+    """
+
+    view: str
+    image_size: int
+    n_frames: int = 16
+    faces: str = "largest"
+    margin: float = 1.3
+    align: bool = False
+    finder: FaceFinder = field(default_factory=DlibFaceFinder)
+
+    def __post_init__(self):
+        if self.view not in VIEWS:
+            raise ValueError(f"view must be one of {VIEWS}; got {self.view!r}")
+        if self.faces not in ("largest", "all"):
+            raise ValueError(f"faces must be 'largest' or 'all'; got {self.faces!r}")
+        if not (isinstance(self.n_frames, int) and self.n_frames >= 1):
+            raise ValueError(
+                f"n_frames must be a whole number >= 1; got {self.n_frames!r}"
+            )
+        if not isinstance(self.finder, FaceFinder):
+            raise TypeError(
+                "finder must have find(frame) -> list of Face; "
+                f"got {type(self.finder).__name__}"
+            )
+
+    @cached_property
+    def key(self):
+        """What stands for this recipe in the store; whole frames know no finder."""
+        common = {"n_frames": self.n_frames, "image_size": self.image_size}
+        if self.view != "face":
+            return store_key(view="frame", **common)
+        return store_key(
+            view="face",
+            faces=self.faces,
+            margin=self.margin,
+            align=self.align,
+            finder=self._finder_key,
+            **common,
+        )
+
+    @cached_property
+    def _finder_key(self):
+        try:
+            return store_key(finder=self.finder)
+        except TypeError:  # a finder that is no scikit-learn estimator
+            return fingerprint(self.finder)
+
+
+@dataclass(frozen=True)
+class View:
+    """The images of one video under one recipe, or the reason there are none.
+
+    Attributes
+    ----------
+    images : ndarray of shape (n_images, image_size, image_size, 3)
+        RGB uint8.
+    frames : ndarray of shape (n_images,)
+        Index in the video of the frame each image comes from.
+    faces : ndarray of shape (n_images,)
+        Which followed face it shows, 0 the first; 0 for whole frames.
+    reason : str
+        Why there are no images; empty when there are some.
+    key : str
+        What stands for these images in the store; empty when there is no content.
+    """
+
+    images: np.ndarray
+    frames: np.ndarray
+    faces: np.ndarray
+    reason: str = ""
+    key: str = ""
+
+    @classmethod
+    def missing(cls, image_size, reason, key=""):
+        """A view without images."""
+        none = np.zeros(0, np.int64)
+        shape = (0, image_size, image_size, 3)
+        return cls(np.zeros(shape, np.uint8), none, none, reason, key)
+
+
+class Views(Sequence):
+    """The views of many videos under one recipe, on disk until they are used.
+
+    Parameters
+    ----------
+    videos : list
+        Paths or arrays.
+    recipe : ViewRecipe
+        What is wanted.
+    store : Store
+        Where the views are.
+    memory : int, default=2**30
+        Bytes of the views used last that stay in memory.
+
+    Attributes
+    ----------
+    n_images : list of int
+        Images of each video; 0 where there is a reason.
+    reasons : list of str
+        Why a video has no images; empty where it has some.
+    """
+
+    def __init__(self, videos, recipe, store, memory=2**30):
+        self.videos, self.recipe, self.store = list(videos), recipe, store
+        self.memory = memory
+        self._recent, self._used = OrderedDict(), 0
+        self.n_images, self.reasons = [], []
+        for row in range(len(self.videos)):
+            view = self[row]
+            self.n_images.append(len(view.images))
+            self.reasons.append(view.reason)
+
+    def __len__(self):
+        return len(self.videos)
+
+    def __getitem__(self, row):
+        if row in self._recent:
+            self._recent.move_to_end(row)
+            return self._recent[row]
+        recipe = self.recipe
+        view = make_views(self.videos[row], [recipe], self.store)[recipe.key]
+        self._recent[row] = view
+        self._used += view.images.nbytes
+        while self._used > self.memory and len(self._recent) > 1:
+            _, oldest = self._recent.popitem(last=False)
+            self._used -= oldest.images.nbytes
+        return view
+
+
+def make_views(video, recipes, store):
+    """Make the views of one video: opened once, each face looked for once.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+        A video.
+    recipes : iterable of ViewRecipe
+        What is wanted.
+    store : Store
+        Where views are looked up and kept.
+
+    Returns
+    -------
+    dict of str to View
+        By the recipe's key. A video that cannot be read, or without a face where
+        one is needed, has views without images that say why.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from base_models import Store
+    >>> from base_models.views import ViewRecipe, make_views
+    >>> video = np.zeros((30, 48, 64, 3), np.uint8)
+    >>> recipe = ViewRecipe("frame", image_size=32, n_frames=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     view = make_views(video, [recipe], Store(folder))[recipe.key]
+    >>> view.images.shape, view.frames
+    ((4, 32, 32, 3), array([ 0, 10, 19, 29]))
+    """
+    wanted = {recipe.key: recipe for recipe in recipes}
+    try:
+        digest = video_digest(video)
+    except VideoReadError as error:
+        return _all_missing(wanted, error)
+    places = {key: store_key(video=digest, recipe=key) for key in wanted}
+    views = {}
+    for key, place in places.items():
+        entry = store.get("view", place)
+        if entry is not None:
+            arrays, meta = entry
+            views[key] = View(**arrays, reason=meta["reason"], key=place)
+    todo = {key: recipe for key, recipe in wanted.items() if key not in views}
+    for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
+        alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
+        try:
+            frames, indices = sample_frames(video, n_frames, return_indices=True)
+        except VideoReadError as error:
+            views |= _all_missing(alike, error)
+            continue
+        tracks = {}  # finder -> the faces it follows through these frames
+        for key, recipe in alike.items():
+            images, at, faces, reason = _render(frames, indices, recipe, tracks)
+            arrays = {"images": images, "frames": at, "faces": faces}
+            store.put("view", places[key], arrays, {"reason": reason})
+            views[key] = View(**arrays, reason=reason, key=places[key])
+    return views
+
+
+def _all_missing(recipes, error):
+    return {
+        key: View.missing(recipe.image_size, error.reason)
+        for key, recipe in recipes.items()
+    }
+
+
+def _render(frames, indices, recipe, tracks):
+    """Return the images, the frames and faces they show, and why there are none."""
+    size = recipe.image_size
+    if recipe.view != "face":
+        images = np.stack([_squeeze(frame, size) for frame in frames])
+        return images, indices.astype(np.int64), np.zeros(len(images), np.int64), ""
+    if recipe._finder_key not in tracks:
+        tracks[recipe._finder_key] = follow_faces(frames, recipe.finder)
+    followed = tracks[recipe._finder_key]
+    if not followed:
+        nothing = View.missing(size, f"no face found ({len(frames)} frames tried)")
+        return nothing.images, nothing.frames, nothing.faces, nothing.reason
+    if recipe.faces == "largest":
+        followed = [largest_track(followed)]
+    images, at, faces = [], [], []
+    for number, track in enumerate(followed):
+        for row, face in zip(track.frames, track.faces, strict=True):
+            images.append(
+                crop_face(frames[row], face, recipe.margin, size, recipe.align)
+            )
+            at.append(indices[row])
+            faces.append(number)
+    return np.stack(images), np.array(at, np.int64), np.array(faces, np.int64), ""
+
+
+def _squeeze(frame, size):
+    """Resize a whole frame to a square; the aspect ratio is not kept."""
+    image = Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)

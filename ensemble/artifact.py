@@ -1,0 +1,416 @@
+"""Saves a fitted ensemble to one file and loads it; nothing executable inside.
+
+The file is a zip archive: ``manifest.json`` says what the ensemble is, with versions
+and the SHA-256 of every other part; arrays and networks are safetensors; scikit-learn
+models are skops, read with its built-in list of trusted types and nothing else.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import platform
+import tempfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load as decode_arrays
+from safetensors.numpy import save as encode_arrays
+from sklearn.base import BaseEstimator, clone
+
+from ensemble._version import __version__
+from ensemble.errors import CheckpointError
+from ensemble.scores import score_table
+from ensemble.training_set import TrainingSet
+
+_FORMAT = 1
+_PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
+
+# Classes that a file may name: ours, by module. Nothing else is ever imported.
+_OWN_MODULES = ("ensemble.combiners", "ensemble.calibration", "ensemble.resampling")
+_OWN_DETECTORS = ("base_models.detectors", "base_models.faces")
+
+
+def save(model, path):
+    """Write a fitted ensemble to one file.
+
+    Networks, combiner, out-of-fold scores and the contents' digests of the training
+    videos are kept; the videos themselves are not. A detector that holds code of its
+    user (`TorchDetector`, `CallableDetector`, classes that are not ours or
+    scikit-learn's) leaves its weights and its name: it is given again to `load`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    path : str or Path
+        The file; written whole or not at all.
+    """
+    writer = _Writer()
+    training = model._training
+    manifest = {
+        "format": _FORMAT,
+        "versions": {
+            "deepfake-ensemble": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "params": {
+            name: writer.encode(value) for name, value in _plain_params(model).items()
+        },
+        "default_detectors": model.detectors is None,
+        "detectors": [
+            {
+                "name": name,
+                "members": [writer.detector(member) for member in _listed(found)],
+                "averaged": isinstance(found, list),
+            }
+            for name, found in model.detectors_.items()
+        ],
+        "fitted": {
+            name: writer.encode(getattr(model, name))
+            for name in ("classes_", "_labels", "prior_", "combiner_", "calibrator_")
+        },
+        "chosen_combiner": writer.encode(_name_or_none(model._fitted_combiner)),
+        "table": {
+            "scores": writer.encode(model.oof_scores_.to_numpy()),
+            "index": list(model.oof_scores_.index),
+            "columns": list(model.oof_scores_.columns),
+            "attrs": {k: _pairs(v) for k, v in model.oof_scores_.attrs.items()},
+        },
+        "training": {
+            name: writer.encode(getattr(training, name))
+            for name in ("digests", "ids", "is_fake", "groups", "weight", "given")
+        },
+        "splits": writer.encode([list(split) for split in model._splits]),
+    }
+    writer.write(manifest, Path(path))
+
+
+def load(path, detectors=None):
+    """Read an ensemble that `DeepfakeEnsemble.save` wrote.
+
+    No code comes from the file: classes are ours, or those scikit-learn types that
+    skops trusts.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    detectors : dict of str to detector, default=None
+        By name, unfitted: the detectors that hold code of their user, which the file
+        cannot.
+
+    Returns
+    -------
+    DeepfakeEnsemble
+        Fitted; its scores are those of the saved one.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, of a later format, or needs `detectors`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import ensemble
+    >>> from base_models import CallableDetector
+    >>> def bright(videos):
+    ...     return [video.mean() / 255 for video in videos]
+    >>> videos = [np.full((4, 8, 8, 3), shade, np.uint8) for shade in range(0, 240, 20)]
+    >>> model = ensemble.DeepfakeEnsemble([CallableDetector(bright)], resampling=2)
+    >>> model = model.fit(videos, [0] * 6 + [1] * 6, groups=range(12))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.dfe")
+    ...     again = ensemble.load(
+    ...         f"{folder}/model.dfe", detectors={"bright": CallableDetector(bright)}
+    ...     )
+    >>> bool((again.fake_score(videos) == model.fake_score(videos)).all())
+    True
+    """
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
+
+    reader = _Reader(Path(path))
+    manifest = reader.manifest
+    fitted = {}
+    for entry in manifest["detectors"]:
+        given = (detectors or {}).get(entry["name"])
+        members = [
+            reader.detector(part, entry["name"], given) for part in entry["members"]
+        ]
+        fitted[entry["name"]] = members if entry["averaged"] else members[0]
+    params = {name: reader.decode(value) for name, value in manifest["params"].items()}
+    if not manifest["default_detectors"]:
+        params["detectors"] = [
+            (name, clone(_listed(found)[0])) for name, found in fitted.items()
+        ]
+    model = DeepfakeEnsemble(**params)
+    model.detectors_ = fitted
+    for name, value in manifest["fitted"].items():
+        setattr(model, name, reader.decode(value))
+    chosen = reader.decode(manifest["chosen_combiner"])
+    model._fitted_combiner = clone(model.combiner_) if chosen is None else chosen
+    table = manifest["table"]
+    attrs = {name: _unpairs(value) for name, value in table["attrs"].items()}
+    rows = table["index"]
+    model.oof_scores_ = score_table(
+        reader.decode(table["scores"]),
+        rows,
+        table["columns"],
+        **{
+            name: [attrs[name].get(row) for row in rows]
+            for name in ("label", "group", "fold")
+            if name in attrs
+        },
+        reasons=attrs["reason"],
+        provenance=attrs["provenance"],
+    )
+    model._training = TrainingSet(
+        videos=None,
+        **{name: reader.decode(value) for name, value in manifest["training"].items()},
+    )
+    model._splits = [tuple(split) for split in reader.decode(manifest["splits"])]
+    return model
+
+
+class _Writer:
+    """Turns objects into JSON, and what JSON cannot hold into parts of the file."""
+
+    def __init__(self):
+        self.parts, self.arrays = {}, {}
+
+    def encode(self, thing):
+        if isinstance(thing, np.generic):
+            thing = thing.item()
+        if thing is None or isinstance(thing, (bool, int, float, str)):
+            return thing
+        if isinstance(thing, os.PathLike):
+            return os.fspath(thing)
+        if isinstance(thing, np.ndarray):
+            if thing.dtype.kind in "OUS":
+                return {
+                    "strings": self.encode(thing.tolist()),
+                    "dtype": thing.dtype.str,
+                }
+            name = str(len(self.arrays))
+            self.arrays[name] = np.ascontiguousarray(thing).reshape(thing.shape)
+            return {"array": name}
+        if isinstance(thing, (list, tuple)):
+            kind = type(thing).__name__
+            return {kind: [self.encode(value) for value in thing]}
+        if isinstance(thing, dict):
+            pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]
+            return {"dict": pairs}
+        if _is_own(type(thing), (*_OWN_MODULES, *_OWN_DETECTORS)):
+            state = {k: v for k, v in vars(thing).items() if k not in _params_of(thing)}
+            return {
+                "own": f"{type(thing).__module__}:{type(thing).__qualname__}",
+                "params": self.encode(_params_of(thing)),
+                "state": self.encode(state),
+            }
+        if isinstance(thing, BaseEstimator):
+            return {"skops": self.skops(thing)}
+        raise CheckpointError(
+            f"{type(thing).__module__}.{type(thing).__qualname__} cannot be saved: "
+            "only our own and scikit-learn's objects are kept, so that loading runs no "
+            "foreign code"
+        )
+
+    def skops(self, estimator):
+        import skops.io
+
+        content = skops.io.dumps(estimator)
+        foreign = skops.io.get_untrusted_types(data=content)
+        if foreign:
+            raise CheckpointError(
+                f"{type(estimator).__name__} cannot be saved: it holds "
+                f"{', '.join(foreign)}, and loading runs no foreign code"
+            )
+        return self.part("skops", content)
+
+    def part(self, suffix, content):
+        name = f"parts/{len(self.parts)}.{suffix}"
+        self.parts[name] = content
+        return name
+
+    def detector(self, detector):
+        """Describe a fitted detector; its user's code is left to `load`."""
+        record = {"class": type(detector).__qualname__}
+        if hasattr(detector, "get_state"):
+            meta, arrays = detector.get_state()
+            record |= {
+                "meta": meta,
+                "arrays": self.part("safetensors", encode_arrays(arrays)),
+            }
+        with contextlib.suppress(CheckpointError):  # `load` will ask for it by name
+            if _is_own(type(detector), _OWN_DETECTORS) and hasattr(
+                detector, "get_state"
+            ):
+                params = {**detector.get_params(deep=False), "store": None}
+                record["params"] = self.encode(params)
+                record["own"] = (
+                    f"{type(detector).__module__}:{type(detector).__qualname__}"
+                )
+            elif isinstance(detector, BaseEstimator):
+                record["skops"] = self.skops(detector)
+        return record
+
+    def write(self, manifest, path):
+        self.parts["arrays.safetensors"] = encode_arrays(self.arrays)
+        manifest["sha256"] = {
+            name: hashlib.sha256(content).hexdigest()
+            for name, content in self.parts.items()
+        }
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w") as archive:
+                text = json.dumps(manifest, indent=1)
+                archive.writestr(zipfile.ZipInfo("manifest.json"), text)
+                for name, content in self.parts.items():
+                    archive.writestr(zipfile.ZipInfo(name), content)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+class _Reader:
+    """Turns the JSON and the parts of a file back into objects."""
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self.parts = {name: archive.read(name) for name in archive.namelist()}
+            self.manifest = json.loads(self.parts.pop("manifest.json"))
+        except FileNotFoundError as error:
+            raise CheckpointError(f"no saved ensemble at {path}") from error
+        except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is not a saved ensemble, or damaged ({error}); "
+                "give a file that DeepfakeEnsemble.save wrote"
+            ) from error
+        if self.manifest.get("format") != _FORMAT:
+            raise CheckpointError(
+                f"{path} has format {self.manifest.get('format')}, this release reads "
+                f"{_FORMAT}; it was written by deepfake-ensemble "
+                f"{self.manifest.get('versions', {}).get('deepfake-ensemble')}"
+            )
+        for name, digest in self.manifest["sha256"].items():
+            if hashlib.sha256(self.parts.get(name, b"")).hexdigest() != digest:
+                raise CheckpointError(
+                    f"{path} is damaged: {name} is not what was saved"
+                )
+        self.arrays = decode_arrays(self.parts["arrays.safetensors"])
+
+    def decode(self, thing):
+        if not isinstance(thing, dict):
+            return thing
+        if "array" in thing:
+            return self.arrays[thing["array"]]
+        if "strings" in thing:
+            return np.array(self.decode(thing["strings"]), dtype=thing["dtype"])
+        if "list" in thing:
+            return [self.decode(value) for value in thing["list"]]
+        if "tuple" in thing:
+            return tuple(self.decode(value) for value in thing["tuple"])
+        if "dict" in thing:
+            return {self.decode(k): self.decode(v) for k, v in thing["dict"]}
+        if "skops" in thing:
+            import skops.io
+
+            return skops.io.loads(self.parts[thing["skops"]], trusted=[])
+        found = _own_class(thing["own"], (*_OWN_MODULES, *_OWN_DETECTORS), self.path)
+        made = found(**self.decode(thing["params"]))
+        vars(made).update(self.decode(thing["state"]))
+        return made
+
+    def detector(self, record, name, given):
+        if "skops" in record:
+            return self.decode({"skops": record["skops"]})
+        if "own" in record:
+            found = _own_class(record["own"], _OWN_DETECTORS, self.path)
+            detector = found(**self.decode(record["params"]))
+        elif given is None:
+            raise CheckpointError(
+                f"{self.path} cannot hold the code of detector {name!r}, a "
+                f"{record['class']}; pass it unfitted: load(path, detectors="
+                f"{{{name!r}: {record['class']}(...)}})"
+            )
+        elif type(given).__qualname__ != record["class"]:
+            raise CheckpointError(
+                f"detector {name!r} was a {record['class']}; got a "
+                f"{type(given).__qualname__}"
+            )
+        else:
+            detector = clone(given)
+        if "arrays" in record:
+            arrays = decode_arrays(self.parts[record["arrays"]])
+            return detector.set_state(record["meta"], arrays)
+        if hasattr(detector, "function"):  # nothing was learned: two labels
+            detector.classes_ = np.array([0, 1])
+        return detector
+
+
+def _plain_params(model):
+    """Return the ensemble's parameters that its use after loading needs."""
+    params = model.get_params(deep=False)
+    del params["detectors"]
+    kept = {"store": None}
+    if not isinstance(params["resampling"], (str, int, type(None))):
+        kept["resampling"] = None  # the splits themselves are kept
+    if not isinstance(params["combiner"], (str, type(None))):
+        kept["combiner"] = clone(params["combiner"])
+    return params | kept
+
+
+def _params_of(estimator):
+    return estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+
+
+def _is_own(kind, modules):
+    return any(
+        kind.__module__ == m or kind.__module__.startswith(m + ".") for m in modules
+    )
+
+
+def _own_class(name, modules, path):
+    module, _, qualname = name.partition(":")
+    if any(module == m or module.startswith(m + ".") for m in modules):
+        found = getattr(importlib.import_module(module), qualname, None)
+        if isinstance(found, type) and found.__module__ == module:
+            return found
+    raise CheckpointError(f"{path} names {name}, which this release does not have")
+
+
+def _name_or_none(combiner):
+    return combiner if isinstance(combiner, str) else None
+
+
+def _listed(found):
+    return found if isinstance(found, list) else [found]
+
+
+def _pairs(value):
+    """JSON makes every key a string; row ids and labels keep their type this way."""
+    if not isinstance(value, dict):
+        return value
+    return {"dict": [[key, _pairs(entry)] for key, entry in value.items()]}
+
+
+def _unpairs(value):
+    if not isinstance(value, dict):
+        return value
+    return {key: _unpairs(entry) for key, entry in value["dict"]}
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,646 @@
+"""DeepfakeEnsemble: base detectors, resampling and a combiner, as one classifier."""
+
+import difflib
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from ensemble.calibration import Calibrator, cross_fitted_scores
+from ensemble.combiners import resolve_combiner
+from ensemble.errors import UnscorableVideoError
+from ensemble.labels import encode_labels
+from ensemble.out_of_fold import fit_over_splits, out_of_fold_table
+from ensemble.resampling import GroupBootstrap
+from ensemble.scores import concat_scores, score_table
+from ensemble.training_set import NO_GROUPS, TrainingSet, row_ids
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A preset: how the training videos are used, and what combines the scores.
+
+    Attributes
+    ----------
+    resampling : str
+        Where the combiner's scores come from: see `ensemble.resampling`.
+    combiner : str
+        See `ensemble.combiners.resolve_combiner`.
+    replicas : bool
+        Whether the detectors of the splits are kept and averaged, with none fitted
+        on all videos.
+    """
+
+    resampling: str
+    combiner: str
+    replicas: bool = False
+
+
+STRATEGIES = {
+    "voting": Strategy("k-fold", "log_odds"),
+    "bagging": Strategy("bootstrap", "soft", replicas=True),
+    "blending": Strategy("holdout", "logistic"),
+    "stacking": Strategy("k-fold", "logistic"),
+}
+
+
+class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
+    """Train several deepfake detectors and learn how to combine them.
+
+    Every base detector scores every training video out of fold: by a copy of it
+    that saw no video of the same group. The combiner learns from these scores
+    alone, so that what it learns holds for videos that nobody has seen.
+
+    Parameters
+    ----------
+    detectors : list of detectors, list of (name, detector), dict or None, default=None
+        Anything with ``fit`` and ``predict_proba`` on videos. None is Xception,
+        EfficientNet-B4 and ResNet-50, each on whole frames and on face crops.
+    strategy : {"voting", "bagging", "blending", "stacking"}, default="stacking"
+        A preset of `resampling` and `combiner`. Voting and stacking score over
+        k folds and fit each detector once more on all videos (k + 1 fits); blending
+        does so over one hold-out (2); bagging fits bootstrap replicas and averages
+        them (25).
+    resampling : str, int, splitter, iterable or None, default=None
+        Overrides the strategy's: ``"k-fold"``, ``"holdout"``, ``"bootstrap"``, a
+        number of folds, a scikit-learn splitter, (train, test) row numbers.
+    combiner : str, combiner or None, default=None
+        Overrides the strategy's: ``"log_odds"`` (voting's), ``"soft"`` (bagging's),
+        ``"hard"``, ``"weighted"``, ``"logistic"`` (stacking's and blending's),
+        ``"lightgbm"``, or any object from `ensemble.combiners`.
+    refit : bool, default=True
+        Fit each detector once more on all videos. False keeps the detectors of the
+        splits and averages them: one fit fewer.
+    n_frames : int, default=16
+        Frames sampled per video, for the default detectors only.
+    n_jobs : int or None, default=None
+        Fits that run side by side; never so many that jobs x threads outgrow the
+        cores. Scores do not depend on it.
+    calibration : {"platt", "temperature", "beta", "isotonic"} or None, default=None
+        Fitted on cross-fitted scores of the combiner. Not with bootstrap scores,
+        which average fewer replicas than the ensemble does.
+    threshold : float, default=0.5
+        P(fake) from which `predict` says fake.
+    fake_label : label or None, default=None
+        Which of two labels means fake, where they are not 0/1, booleans or
+        "REAL"/"FAKE".
+    unscorable : {"nan", "prior"}, default="nan"
+        What a video gets that no detector can score: NaN (and `predict` raises
+        `UnscorableVideoError`), or the share of fakes in training, for those who
+        must have a number.
+    random_state : int or None, default=None
+        Seeds the splits, and detectors and combiner that have none of their own.
+        None is 0, so that what was computed once is found again.
+    store : Store, str, Path or None, default=None
+        Where views, features, fitted detectors and their scores are kept; None is
+        the user's default store.
+    device : str or None, default=None
+        For detectors that have none of their own; None is a GPU where there is one.
+    verbose : bool, default=True
+        Show progress bars, on a terminal.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The two labels, sorted.
+    oof_scores_ : DataFrame of shape (n_videos, n_detectors)
+        The out-of-fold score table; with a hold-out, its videos only.
+    detectors_ : dict of str to detector, or to list of detectors
+        The fitted detectors; lists are averaged.
+    combiner_ : Combiner
+        Fitted on `oof_scores_`.
+    calibrator_ : Calibrator or None
+        Fitted on the combiner's cross-fitted scores.
+    prior_ : float
+        Share of fakes among the training videos.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import FrameDetector
+    >>> from ensemble import DeepfakeEnsemble
+    >>> shades = np.repeat([40, 200], 8)  # dark videos are real, bright ones fake
+    >>> videos = [np.full((8, 48, 48, 3), shade, np.uint8) for shade in shades]
+    >>> detector = FrameDetector(
+    ...     "resnet18", view="frame", train="head", weights=None, image_size=32,
+    ...     n_frames=2,
+    ... )
+    >>> model = DeepfakeEnsemble([("resnet18_frame", detector)], resampling=2)
+    >>> model = model.fit(videos, shades > 100, groups=np.arange(16) % 8)
+    >>> model.predict(videos[::8])
+    array([False,  True])
+    """
+
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        detectors=None,
+        strategy="stacking",
+        resampling=None,
+        combiner=None,
+        refit=True,
+        n_frames=16,
+        n_jobs=None,
+        calibration=None,
+        threshold=0.5,
+        fake_label=None,
+        unscorable="nan",
+        random_state=None,
+        store=None,
+        device=None,
+        verbose=True,
+    ):
+        self.detectors = detectors
+        self.strategy = strategy
+        self.resampling = resampling
+        self.combiner = combiner
+        self.refit = refit
+        self.n_frames = n_frames
+        self.n_jobs = n_jobs
+        self.calibration = calibration
+        self.threshold = threshold
+        self.fake_label = fake_label
+        self.unscorable = unscorable
+        self.random_state = random_state
+        self.store = store
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, videos, y, groups=None, sample_weight=None):
+        """Train the detectors, score the videos out of fold, fit the combiner.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+            Paths, folders of frame images, or RGB uint8 arrays (T, H, W, 3).
+        y : array-like of shape (n_videos,)
+            0 real, 1 fake; "REAL"/"FAKE" in any case; booleans; other labels with
+            `fake_label`.
+        groups : array-like of shape (n_videos,), default=None
+            Videos that must never be split: the same person, the same source clip.
+        sample_weight : array-like of shape (n_videos,), default=None
+            For the combiner, and the detectors that take it.
+
+        Returns
+        -------
+        self
+        """
+        from base_models.detectors.base import as_videos
+
+        strategy = self._check_parameters()
+        videos = as_videos(videos)
+        self.classes_, is_fake = encode_labels(y, self.fake_label)
+        self._labels = {
+            code: np.asarray(y)[np.flatnonzero(is_fake == code)[0]] for code in (0, 1)
+        }
+        if groups is None:
+            warnings.warn(NO_GROUPS, stacklevel=2)
+        training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+        named = self._named_detectors()
+        splits = training.split(strategy.resampling, self._seed())
+        outcome = self._fit_detectors(named, training, splits)
+        self.detectors_ = {
+            name: members[0] if len(members) == 1 else members
+            for name, members in outcome.detectors.items()
+        }
+        self._training, self._splits = training, splits
+        self.prior_ = float(np.average(training.is_fake, weights=training.weight))
+        names = [name for name, _ in named]
+        table = out_of_fold_table(outcome, training, splits, names, y)
+        self.oof_scores_ = table
+        _warn_of_missing_rows(len(training) - len(table), strategy)
+        return self._fit_combiner(strategy.combiner)
+
+    def predict_proba(self, videos):
+        """Return the probability of both classes.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        ndarray of shape (n_videos, 2)
+            Columns as in ``classes_``, sorted, so that with strings the second may
+            be REAL: `fake_score` asks for P(fake) by name.
+        """
+        fake = self.fake_score(videos)
+        columns = np.column_stack([1 - fake, fake])
+        return columns if self._fake_column() == 1 else columns[:, ::-1]
+
+    def fake_score(self, videos):
+        """Return P(fake), whatever the labels are called.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        ndarray of shape (n_videos,)
+            NaN, and a warning, for a video that no detector can score; the share
+            of fakes in training with ``unscorable="prior"``.
+        """
+        return self.combine(self.detector_scores(videos))
+
+    def predict(self, videos):
+        """Return the label of each video.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        ndarray of shape (n_videos,)
+
+        Raises
+        ------
+        UnscorableVideoError
+            Naming the videos that no detector can score, unless
+            ``unscorable="prior"``.
+        """
+        table = self.detector_scores(videos)
+        self._check_all_scored(table)
+        return self.verdicts(self.combine(table))
+
+    def verdicts(self, fake_score):
+        """Return the label that `threshold` gives each score.
+
+        Parameters
+        ----------
+        fake_score : ndarray of shape (n_videos,)
+            P(fake), without NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_videos,)
+        """
+        fake = self._fake_column()
+        return np.where(
+            np.asarray(fake_score) >= self.threshold,
+            self.classes_[fake],
+            self.classes_[1 - fake],
+        )
+
+    def decision_function(self, videos):
+        """Return log-odds of ``classes_[1]``, 0 at the threshold.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        ndarray of shape (n_videos,)
+            Positive where `predict` says ``classes_[1]``.
+        """
+        tiny = np.finfo(float).tiny
+        fake = np.clip(self.fake_score(videos), tiny, 1 - np.finfo(float).epsneg)
+        margin = logit(fake) - logit(np.clip(self.threshold, tiny, 1 - 1e-16))
+        return margin if self._fake_column() == 1 else -margin
+
+    def detector_scores(self, videos):
+        """Return what each base detector says of new videos.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        DataFrame of shape (n_videos, n_detectors)
+            P(fake), NaN with a reason (`ensemble.scores.reasons`) where a detector
+            has none.
+        """
+        from base_models.detectors.base import as_videos
+        from base_models.scoring import score_videos
+
+        check_is_fitted(self)
+        videos = as_videos(videos)
+        members = [
+            (name, member)
+            for name, detectors in self.detectors_.items()
+            for member in (detectors if isinstance(detectors, list) else [detectors])
+        ]
+        scores, reasons = score_videos(
+            [(f"{name} {i}", member) for i, (name, member) in enumerate(members)],
+            videos,
+            self.store,
+            "scoring videos" if self.verbose else None,
+        )
+        columns = np.array([name for name, _ in members])
+        named = {name: np.flatnonzero(columns == name) for name in self.detectors_}
+        return score_table(
+            np.column_stack([_row_means(scores[:, at]) for at in named.values()]),
+            row_ids(videos),
+            list(named),
+            reasons=np.column_stack([reasons[:, at[0]] for at in named.values()]),
+        )
+
+    def combine(self, table):
+        """Return P(fake) from the detectors' scores.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_videos, n_detectors)
+            As `detector_scores` gives it.
+
+        Returns
+        -------
+        ndarray of shape (n_videos,)
+        """
+        check_is_fitted(self)
+        missing = table.isna().all(axis=1).to_numpy()
+        score = np.full(len(table), np.nan)
+        if not missing.all():
+            score[~missing] = self.combiner_.fake_score(table[~missing])
+            if self.calibrator_ is not None:
+                score[~missing] = self.calibrator_(score[~missing])
+        if missing.any():
+            given = "NaN"
+            if self.unscorable == "prior":
+                score[missing] = self.prior_
+                given = f"the share of fakes in training, {self.prior_:.3f}"
+            warnings.warn(
+                f"{missing.sum()} of {len(table)} videos get {given}: "
+                f"{_listed(_why(table[missing]))}",
+                stacklevel=3,
+            )
+        return score
+
+    def refit_combiner(self, strategy_or_combiner):
+        """Fit another combiner on the stored out-of-fold scores; no detector is.
+
+        Parameters
+        ----------
+        strategy_or_combiner : str or combiner
+            A strategy, of which the combiner is taken, the name of a combiner or
+            an object from `ensemble.combiners`.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        combiner = strategy_or_combiner
+        if isinstance(combiner, str) and combiner in STRATEGIES:
+            combiner = STRATEGIES[combiner].combiner
+        return self._fit_combiner(combiner)
+
+    def add_detector(self, name, detector, videos=None):
+        """Train one more detector over the same splits and refit the combiner.
+
+        Parameters
+        ----------
+        name : str
+            Its column in `oof_scores_`.
+        detector : detector
+            Unfitted.
+        videos : sequence or None, default=None
+            The training videos, in any order; needed only after loading from a
+            file, which does not keep them.
+
+        Returns
+        -------
+        self
+        """
+        from base_models.scoring import name_detectors
+
+        check_is_fitted(self)
+        name_detectors(
+            [*((known, detector) for known in self.detectors_), (name, detector)]
+        )
+        training = self._training
+        if videos is not None or training.videos is None:
+            training = training.with_videos(videos)
+        outcome = self._fit_detectors([(name, detector)], training, self._splits)
+        (members,) = outcome.detectors.values()
+        labels = self._in_words(training.is_fake[training.given])
+        column = out_of_fold_table(outcome, training, self._splits, [name], labels)
+        self.oof_scores_ = concat_scores([self.oof_scores_, column], axis=1)
+        self.detectors_[name] = members[0] if len(members) == 1 else members
+        return self._fit_combiner(self._fitted_combiner)
+
+    @property
+    def weights_(self):
+        """Weight of each detector in the combiner, a Series by name.
+
+        None for a combiner that has none.
+        """
+        check_is_fitted(self)
+        weights = getattr(self.combiner_, "weights_", None)
+        return None if weights is None else pd.Series(weights, list(self.detectors_))
+
+    def save(self, path):
+        """Write the fitted ensemble to one file, nothing executable inside.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to; `ensemble.load` reads it.
+        """
+        from ensemble.artifact import save
+
+        save(self, path)
+
+    def get_params(self, deep=True):
+        """Return the parameters, detectors by name among them when deep.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep=deep)
+        if deep:
+            for name, detector in self._given_detectors():
+                params[name] = detector
+                if hasattr(detector, "get_params"):
+                    nested = detector.get_params(deep=True)
+                    params |= {f"{name}__{key}": value for key, value in nested.items()}
+        return params
+
+    def set_params(self, **params):
+        """Set parameters, of detectors as ``<name>__<parameter>``.
+
+        Parameters
+        ----------
+        **params
+            ``<name>=detector`` puts another detector in its place.
+
+        Returns
+        -------
+        self
+        """
+        if "detectors" in params:
+            self.detectors = params.pop("detectors")
+        named = self._given_detectors()
+        replaced = {name for name, _ in named} & params.keys()
+        if replaced:
+            named = [(name, params.pop(name, detector)) for name, detector in named]
+            kind = dict if isinstance(self.detectors, dict) else list
+            self.detectors = kind(named)
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _check_parameters(self):
+        """Return the strategy with what overrides it; refuse what cannot work."""
+        if self.strategy not in list(STRATEGIES):
+            near = difflib.get_close_matches(str(self.strategy), STRATEGIES, n=1)
+            raise ValueError(
+                f"strategy must be one of {', '.join(STRATEGIES)}; got "
+                f"{self.strategy!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        strategy = STRATEGIES[self.strategy]
+        if self.unscorable not in ("nan", "prior"):
+            raise ValueError(
+                f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
+            )
+        if not (isinstance(self.threshold, (int, float)) and 0 <= self.threshold <= 1):
+            raise ValueError(f"threshold must lie in 0..1; got {self.threshold!r}")
+        if self.resampling is not None:
+            strategy = replace(strategy, resampling=self.resampling)
+        if self.combiner is not None:
+            strategy = replace(strategy, combiner=self.combiner)
+        averages_more = strategy.resampling == "bootstrap" or isinstance(
+            strategy.resampling, GroupBootstrap
+        )
+        if self.calibration is not None and averages_more:
+            raise ValueError(
+                f"calibration={self.calibration!r} cannot be fitted on bootstrap "
+                "scores, each of which averages about B/e of the B replicas that the ensemble "
+                "averages; take another strategy, or calibration=None"
+            )
+        resolve_combiner(strategy.combiner)  # misspelt? before any work
+        if self.calibration is not None:
+            Calibrator(self.calibration)
+        return strategy
+
+    def _seed(self):
+        return 0 if self.random_state is None else self.random_state
+
+    def _given_detectors(self):
+        if self.detectors is None:
+            return []
+        from base_models.scoring import name_detectors
+
+        return name_detectors(self.detectors)
+
+    def _named_detectors(self):
+        if self.detectors is not None:
+            named = self._given_detectors()
+            if not named:
+                raise ValueError("detectors is empty; give at least one, or None")
+            return named
+        from base_models.detectors.frame import FrameDetector
+        from base_models.scoring import name_detectors
+
+        return name_detectors(
+            [
+                FrameDetector(backbone, view, n_frames=self.n_frames)
+                for backbone in ("xception", "efficientnet", "resnet")
+                for view in ("frame", "face")
+            ]
+        )
+
+    def _fit_detectors(self, named, training, splits):
+        replicas = STRATEGIES[self.strategy].replicas or not self.refit
+        return fit_over_splits(
+            named,
+            training,
+            splits,
+            keep="splits" if replicas else "refit",
+            n_jobs=self.n_jobs,
+            random_state=self._seed(),
+            store=self.store,
+            device=self.device,
+            verbose=self.verbose,
+        )
+
+    def _fit_combiner(self, combiner):
+        """Fit combiner and calibration on the rows of the table that have a score."""
+        training = self._training
+        scored = self.oof_scores_.notna().any(axis=1).to_numpy()
+        if not scored.any():
+            raise UnscorableVideoError(_why(self.oof_scores_))
+        table = self.oof_scores_[scored]
+        here = {name: row for row, name in enumerate(training.ids)}
+        rows = np.array([here[name] for name in table.index])
+        by_content = np.argsort(rows)  # the order given must not matter
+        table, rows = table.iloc[by_content], rows[by_content]
+        is_fake = training.is_fake[rows]
+        given = {
+            "groups": None if training.groups is None else training.groups[rows],
+            "sample_weight": None if training.weight is None else training.weight[rows],
+        }
+        fitted = clone(resolve_combiner(combiner, random_state=self._seed()))
+        self.combiner_ = fitted.fit(table, is_fake, **given)
+        self._fitted_combiner = combiner
+        self.calibrator_ = None
+        if self.calibration is not None:
+            unseen = cross_fitted_scores(fitted, table, is_fake, **given)
+            self.calibrator_ = Calibrator(self.calibration).fit(
+                unseen, is_fake, sample_weight=given["sample_weight"]
+            )
+        return self
+
+    def _fake_column(self):
+        check_is_fitted(self)
+        return int(np.flatnonzero(self.classes_ == self._labels[1])[0])
+
+    def _in_words(self, is_fake):
+        return np.where(is_fake == 1, self._labels[1], self._labels[0])
+
+    def _check_all_scored(self, table):
+        missing = table.isna().all(axis=1)
+        if missing.any() and self.unscorable == "nan":
+            raise UnscorableVideoError(_why(table[missing]))
+
+
+def _row_means(scores):
+    """Mean of each row's scores, NaN where a row has none."""
+    known = ~np.isnan(scores)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, scores, 0).sum(axis=1) / known.sum(axis=1)
+
+
+def _why(table):
+    """Return row id -> the reasons why no detector scored it."""
+    known = table.attrs["reason"]
+    return {
+        row: "; ".join(
+            sorted({known[name][row] for name in known if row in known[name]})
+        )
+        for row in table.index
+    }
+
+
+def _listed(why):
+    shown = [f"{video} ({reason})" for video, reason in why.items()]
+    return "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" * (len(shown) > 5))
+
+
+def _warn_of_missing_rows(n_missing, strategy):
+    if n_missing and strategy.resampling != "holdout":
+        warnings.warn(
+            f"{n_missing} training videos were in no test part and have no "
+            "out-of-fold score; the combiner learns without them (more bootstrap "
+            "replicas leave none)",
+            stacklevel=3,
+        )

@@ -1,0 +1,206 @@
+"""Labelled videos, named by content, in an order of their own."""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+
+import joblib
+import numpy as np
+
+from ensemble.resampling import group_codes, resolve_resampling, split_rows
+
+NO_GROUPS = (
+    "no groups given: if two videos share a person or a source clip, the out-of-fold "
+    "scores are optimistic, because a detector may know the face. Pass groups=..., one "
+    "entry per video; inside cross_validate or GridSearchCV call "
+    "sklearn.set_config(enable_metadata_routing=True) and pass params={'groups': ...}"
+)
+
+
+@dataclass
+class TrainingSet:
+    """Labelled videos in an order that does not depend on how they were given.
+
+    Attributes
+    ----------
+    videos : list or None
+        Paths or arrays; None in an ensemble that was loaded from a file.
+    digests : list of str
+        What stands for each video's content.
+    ids : list of str
+        Unique names of the rows.
+    is_fake : ndarray of shape (n_videos,)
+        0 real, 1 fake.
+    groups : ndarray of shape (n_videos,) or None
+        Who must stay together.
+    weight : ndarray of shape (n_videos,) or None
+        Sample weights.
+    given : ndarray of shape (n_videos,)
+        For each row as it was given, its row here.
+    """
+
+    videos: list | None
+    digests: list
+    ids: list
+    is_fake: np.ndarray
+    groups: np.ndarray | None
+    weight: np.ndarray | None
+    given: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, videos, is_fake, groups, weight):
+        """Check, name and order what was given to a fit."""
+        n_videos = len(videos)
+        if len(is_fake) != n_videos:
+            raise ValueError(
+                f"y must have one entry per video; got {len(is_fake)} labels for "
+                f"{n_videos} videos"
+            )
+        codes = group_codes(groups, n_videos)  # checks them too
+        if weight is not None:
+            weight = np.asarray(weight, float)
+            if weight.shape != (n_videos,):
+                raise ValueError(
+                    "sample_weight must have one entry per video; got shape "
+                    f"{weight.shape} for {n_videos} videos"
+                )
+        digests = [content_digest(video) for video in videos]
+        _warn_of_copies(digests, codes)
+        ids = row_ids(videos)
+        codes = np.zeros(n_videos, int) if groups is None else codes
+        weights = np.ones(n_videos) if weight is None else weight
+        order = sorted(
+            range(n_videos),
+            key=lambda row: (digests[row], is_fake[row], codes[row], weights[row]),
+        )
+        return cls(
+            [videos[row] for row in order],
+            [digests[row] for row in order],
+            [ids[row] for row in order],
+            np.asarray(is_fake)[order],
+            None if groups is None else np.asarray(groups)[order],
+            None if weight is None else weight[order],
+            np.argsort(order),
+        )
+
+    def with_videos(self, videos):
+        """Return this training set with the videos that a saved one does not keep.
+
+        Parameters
+        ----------
+        videos : sequence
+            The same videos, by content, in any order.
+
+        Returns
+        -------
+        TrainingSet
+        """
+        if videos is None:
+            raise ValueError(
+                "a loaded ensemble does not keep its training videos; pass videos=..., "
+                f"the same {len(self)} in any order"
+            )
+        found = {}
+        for video in videos:
+            found.setdefault(content_digest(video), video)
+        lost = [
+            name
+            for name, digest in zip(self.ids, self.digests, strict=True)
+            if digest not in found
+        ]
+        if lost:
+            raise ValueError(
+                f"{len(lost)} of {len(self)} training videos are not among those given "
+                f"(compared by content), the first {lost[0]}"
+            )
+        return replace(self, videos=[found[digest] for digest in self.digests])
+
+    def split(self, resampling, random_state):
+        """List the checked (train, test) rows of a resampling.
+
+        A splitter or list of rows that was given counts rows as they were given;
+        our own splitters count them here, so that their order does not matter.
+        """
+        splitter = resolve_resampling(resampling, random_state=random_state)
+        if isinstance(resampling, (str, int)):
+            return split_rows(splitter, self.is_fake, self.groups)
+        groups = None if self.groups is None else self.groups[self.given]
+        splits = split_rows(splitter, self.is_fake[self.given], groups)
+        return [
+            (np.sort(self.given[train]), np.sort(self.given[test]))
+            for train, test in splits
+        ]
+
+
+def content_digest(video):
+    """Return what stands for the content of a video.
+
+    Parameters
+    ----------
+    video : str, Path, ndarray or anything that a foreign detector understands
+
+    Returns
+    -------
+    str
+        SHA-256 of the file or array; of its name, where there is no file.
+    """
+    from base_models.video import VideoReadError, video_digest
+
+    if _is_video(video):
+        try:
+            return video_digest(video)
+        except VideoReadError:  # the detectors will say so, video by video
+            return joblib.hash(str(video))
+    return joblib.hash(video)
+
+
+def row_ids(videos):
+    """Return a unique name for each video: its path, or one made of its content.
+
+    Parameters
+    ----------
+    videos : list
+
+    Returns
+    -------
+    list of str
+        A video that is there twice has ``#2`` after its second name.
+
+    Examples
+    --------
+    >>> from ensemble.training_set import row_ids
+    >>> [name[-7:] for name in row_ids(["a.mp4", "b.mp4", "a.mp4"])]
+    ['/a.mp4', '/b.mp4', '.mp4#2']
+    """
+    from base_models.video import video_id
+
+    seen, names = {}, []
+    for row, video in enumerate(videos):
+        name = video_id(video) if _is_video(video) else f"video-{row}"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return names
+
+
+def _is_video(video):
+    if isinstance(video, np.ndarray):
+        return video.ndim == 4 and video.dtype == np.uint8
+    return isinstance(video, (str, os.PathLike))
+
+
+def _warn_of_copies(digests, codes):
+    """Say when one video is there twice under different groups: it may leak."""
+    first = {}
+    for row, digest in enumerate(digests):
+        other = first.setdefault(digest, row)
+        if codes[other] != codes[row]:
+            warnings.warn(
+                f"videos number {other} and {row} have the same content but not the "
+                "same group, so that one may train what the other judges; drop one, "
+                "or give them one group",
+                stacklevel=4,
+            )
+            return
