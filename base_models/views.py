@@ -71,7 +71,7 @@ class ViewRecipe:
             raise ValueError(
                 f"n_frames must be a whole number >= 1; got {self.n_frames!r}"
             )
-        if not isinstance(self.finder, FaceFinder):
+        if isinstance(self.finder, str) or not isinstance(self.finder, FaceFinder):
             raise TypeError(
                 "finder must have find(frame) -> list of Face; "
                 f"got {type(self.finder).__name__}"

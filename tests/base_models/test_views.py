@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from base_models import views as views_module
+from base_models.faces import Face
+from base_models.store import Store
+from base_models.views import ViewRecipe, Views, make_views
+
+
+class BrightSquares:
+    """Finds every pure channel-bright square: a stand-in for a face finder."""
+
+    def find(self, frame):
+        faces = []
+        for channel in range(3):
+            rows, columns = np.nonzero(frame[:, :, channel] > 250)
+            if len(rows):
+                box = (columns.min(), rows.min(), columns.max(), rows.max())
+                faces.append(Face(tuple(int(side) for side in box), 1.0))
+        return faces
+
+
+def _clip(squares, n_frames=8, size=(60, 80)):
+    """Frames with squares: (channel, left, top, side), moving right by one a frame."""
+    clip = np.full((n_frames, *size, 3), 30, np.uint8)
+    for t in range(n_frames):
+        for channel, left, top, side in squares:
+            clip[t, top : top + side, left + t : left + t + side, channel] = 255
+    return clip
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_a_whole_frame_is_squeezed_the_pil_way(store):
+    video = np.random.default_rng(0).integers(0, 256, (5, 50, 70, 3), np.uint8)
+    recipe = ViewRecipe("frame", image_size=32, n_frames=3)
+    view = make_views(video, [recipe], store)[recipe.key]
+    assert view.frames.tolist() == [0, 2, 4]
+    for image, at in zip(view.images, view.frames, strict=True):
+        expected = Image.fromarray(video[at]).resize((32, 32), Image.BILINEAR)
+        np.testing.assert_array_equal(image, np.asarray(expected))
+
+
+def test_a_face_crop_shows_the_face_and_its_margin(store):
+    recipe = ViewRecipe("face", image_size=26, n_frames=4, finder=BrightSquares())
+    view = make_views(_clip([(0, 20, 20, 20)]), [recipe], store)[recipe.key]
+    assert view.images.shape == (4, 26, 26, 3)
+    assert view.faces.tolist() == [0] * 4
+    red = view.images[:, :, :, 0] > 200
+    # 20 px of face in a crop of 1.3 x 19 (right - left) = 24 px
+    np.testing.assert_allclose(red.mean((1, 2)), (20 / 24) ** 2, atol=0.08)
+
+
+def test_the_largest_face_is_followed_or_all_are(store):
+    video = _clip([(0, 5, 5, 12), (1, 30, 25, 24)])
+    largest = ViewRecipe("face", image_size=24, n_frames=4, finder=BrightSquares())
+    every = ViewRecipe(
+        "face", image_size=24, n_frames=4, faces="all", finder=BrightSquares()
+    )
+    views = make_views(video, [largest, every], store)
+    assert (views[largest.key].images[:, 12, 12, 1] > 250).all()
+    assert sorted(views[every.key].faces.tolist()) == [0] * 4 + [1] * 4
+    assert len(views[every.key].images) == 8
+
+
+def test_a_video_is_opened_once_and_its_faces_are_found_once(store, monkeypatch):
+    calls = {"opened": 0, "followed": 0}
+
+    def counting(name, function):
+        def wrapper(*args, **kwargs):
+            calls[name] += 1
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    for name, function in (("opened", "sample_frames"), ("followed", "follow_faces")):
+        original = getattr(views_module, function)
+        monkeypatch.setattr(views_module, function, counting(name, original))
+    recipes = [
+        ViewRecipe(view, image_size=size, n_frames=4, finder=BrightSquares())
+        for view in ("frame", "face")
+        for size in (16, 24)
+    ]
+    video = _clip([(0, 20, 20, 20)])
+    first = make_views(video, recipes, store)
+    again = make_views(video, recipes, store)
+    assert calls == {"opened": 1, "followed": 1}
+    for key, view in first.items():
+        np.testing.assert_array_equal(view.images, again[key].images)
+        assert view.key == again[key].key
+
+
+def test_no_face_is_a_reason_and_is_remembered(store, monkeypatch):
+    face = ViewRecipe("face", image_size=16, n_frames=4, finder=BrightSquares())
+    frame = ViewRecipe("frame", image_size=16, n_frames=4)
+    video = _clip([])
+    views = make_views(video, [face, frame], store)
+    assert views[face.key].reason == "no face found (4 frames tried)"
+    assert views[face.key].images.shape == (0, 16, 16, 3)
+    assert not views[frame.key].reason  # the whole frame still serves
+    monkeypatch.setattr(views_module, "follow_faces", None)
+    assert make_views(video, [face], store)[face.key].reason
+
+
+def test_an_unreadable_file_is_a_reason_for_every_view(store, tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"not a video")
+    recipes = [ViewRecipe("frame", 16), ViewRecipe("face", 16, finder=BrightSquares())]
+    views = make_views(path, recipes, store)
+    assert all(view.reason for view in views.values())
+    views = make_views(tmp_path / "absent.mp4", recipes, store)
+    assert all("no such file" in view.reason.lower() for view in views.values())
+
+
+def test_ready_made_crops_need_no_finder(store, monkeypatch):
+    monkeypatch.setattr(views_module, "follow_faces", None)
+    recipe = ViewRecipe("crop", image_size=16, n_frames=2)
+    view = make_views(_clip([]), [recipe], store)[recipe.key]
+    assert view.images.shape == (2, 16, 16, 3)
+
+
+def test_recipes_that_give_the_same_pixels_share_a_key():
+    assert ViewRecipe("frame", 64).key == ViewRecipe("frame", 64, margin=2.0).key
+    assert ViewRecipe("face", 64).key != ViewRecipe("face", 64, margin=2.0).key
+    assert ViewRecipe("face", 64).key == ViewRecipe("face", 64).key
+    other = ViewRecipe("face", 64, finder=BrightSquares())
+    assert other.key != ViewRecipe("face", 64).key
+    assert other.key == ViewRecipe("face", 64, finder=BrightSquares()).key
+
+
+def test_views_live_on_disk_and_come_back_when_deleted(store):
+    videos = [_clip([(0, 20, 20, side)]) for side in (12, 16, 20)]
+    recipe = ViewRecipe("frame", image_size=16, n_frames=4)
+    views = Views(videos, recipe, store, memory=1)  # keeps only the last in memory
+    expected = [view.images.copy() for view in views]
+    for file in store.path.rglob("*.safetensors"):
+        file.unlink()
+    for view, images in zip(views, expected, strict=True):
+        np.testing.assert_array_equal(view.images, images)
+    assert views.n_images == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"view": "head"}, ValueError, "view must be one of"),
+        ({"faces": "both"}, ValueError, "'largest' or 'all'; got 'both'"),
+        ({"n_frames": 0}, ValueError, "n_frames must be"),
+        ({"finder": "hog"}, TypeError, "finder must have find.*got str"),
+    ],
+)
+def test_bad_recipes_are_refused(wrong, error, message):
+    with pytest.raises(error, match=message):
+        ViewRecipe(**{"view": "face", "image_size": 64, **wrong})

@@ -1,0 +1,38 @@
+"""What many tests share: a store of their own, small videos, material that may be there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_store(tmp_path_factory):
+    """Keep what tests compute out of the user's store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPFAKE_ENSEMBLE_STORE", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real clips and scores beside the checkout, where there is one."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("the shared test material is not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_videos():
+    """24 clips of noise around a brightness: fakes (odd) a little brighter; 12 groups.
+
+    Returns (videos, y, groups).
+    """
+    draw = np.random.default_rng(0)
+    y = np.arange(24) % 2
+    videos = [
+        np.clip(draw.normal(110 + 30 * label, 20, (6, 40, 48, 3)), 0, 255).astype("u1")
+        for label in y
+    ]
+    return videos, y, np.arange(24) // 2
