@@ -9,7 +9,6 @@ from sklearn.preprocessing import StandardScaler
 
 from base_models import FrameDetector, TorchDetector, UnscorableVideoError
 from base_models.backbones import backbone_recipe
-from base_models.store import Store
 from base_models.training import forward
 
 SMALL = {

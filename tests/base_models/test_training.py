@@ -56,7 +56,7 @@ def _train(views, y, seed=0, weight=None, **kwargs):
 def test_a_network_learns_what_tells_the_classes_apart(training_views):
     views, y = training_views
     network, history = _train(views, y, epochs=8, learning_rate=1e-2, augment=False)
-    assert history[-1]["loss"] < 0.3 < 0.5 < history[0]["loss"]
+    assert history[-1]["loss"] < min(0.2, history[0]["loss"])
     logits = np.array(
         [forward(network, _scale, view.images, "cpu").mean(0) for view in views]
     )
