@@ -106,7 +106,7 @@ class Store:
         A disk that is full or read-only costs the entry, not the run.
         """
         file = self._file(kind, key)
-        arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+        arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
         content = encode_arrays(arrays, {"meta": json.dumps(meta or {})})
         temporary = None
         try:

@@ -259,13 +259,27 @@ def forward(network, preprocess, images, device):
     ndarray of shape (n_images, ...)
         float32, what the network put out.
     """
-    network.to(device, memory_format=torch.channels_last).eval()
+    _place(network, torch.device(device))
     outputs = []
     for start in range(0, len(images), _BATCH_IN_INFERENCE):
         batch = torch.tensor(images[start : start + _BATCH_IN_INFERENCE]).to(device)
         inputs = preprocess(batch).contiguous(memory_format=torch.channels_last)
         outputs.append(network(inputs).float().cpu().numpy())
     return np.concatenate(outputs)
+
+
+def _place(network, device):
+    """Put a network where it computes and in eval mode, unless it is already."""
+    first = next(network.parameters(), None)
+    if first is not None and first.device != device:
+        network.to(device)
+    convolution = next((p for p in network.parameters() if p.ndim == 4), None)
+    if convolution is not None and not convolution.is_contiguous(
+        memory_format=torch.channels_last
+    ):
+        network.to(memory_format=torch.channels_last)
+    if network.training:
+        network.eval()
 
 
 def balanced_weights(is_fake, sample_weight):

@@ -72,7 +72,13 @@ def save(model, path):
         ],
         "fitted": {
             name: writer.encode(getattr(model, name))
-            for name in ("classes_", "_labels", "prior_", "combiner_", "calibrator_")
+            for name in (
+                "classes_",
+                "fake_class_",
+                "prior_",
+                "combiner_",
+                "calibrator_",
+            )
         },
         "chosen_combiner": writer.encode(_name_or_none(model._fitted_combiner)),
         "table": {
@@ -90,7 +96,7 @@ def save(model, path):
     writer.write(manifest, Path(path))
 
 
-def load(path, detectors=None):
+def load(path, detectors=None, device=None):
     """Read an ensemble that `DeepfakeEnsemble.save` wrote.
 
     No code comes from the file: classes are ours, or those scikit-learn types that
@@ -103,6 +109,8 @@ def load(path, detectors=None):
     detectors : dict of str to detector, default=None
         By name, unfitted: the detectors that hold code of their user, which the file
         cannot.
+    device : str or None, default=None
+        Where the networks compute; None is a GPU where there is one.
 
     Returns
     -------
@@ -143,13 +151,16 @@ def load(path, detectors=None):
         members = [
             reader.detector(part, entry["name"], given) for part in entry["members"]
         ]
+        for member in members:
+            if hasattr(member, "get_params") and "device" in member.get_params():
+                member.set_params(device=device)
         fitted[entry["name"]] = members if entry["averaged"] else members[0]
     params = {name: reader.decode(value) for name, value in manifest["params"].items()}
     if not manifest["default_detectors"]:
         params["detectors"] = [
             (name, clone(_listed(found)[0])) for name, found in fitted.items()
         ]
-    model = DeepfakeEnsemble(**params)
+    model = DeepfakeEnsemble(**params, device=device)
     model.detectors_ = fitted
     for name, value in manifest["fitted"].items():
         setattr(model, name, reader.decode(value))
@@ -198,7 +209,7 @@ class _Writer:
                     "dtype": thing.dtype.str,
                 }
             name = str(len(self.arrays))
-            self.arrays[name] = np.ascontiguousarray(thing).reshape(thing.shape)
+            self.arrays[name] = np.asarray(thing, order="C")
             return {"array": name}
         if isinstance(thing, (list, tuple)):
             kind = type(thing).__name__
@@ -362,6 +373,7 @@ def _plain_params(model):
     """Return the ensemble's parameters that its use after loading needs."""
     params = model.get_params(deep=False)
     del params["detectors"]
+    del params["device"]
     kept = {"store": None}
     if not isinstance(params["resampling"], (str, int, type(None))):
         kept["resampling"] = None  # the splits themselves are kept

@@ -10,7 +10,7 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.calibration import Calibrator, cross_fitted_scores
+from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
 from ensemble.combiners import resolve_combiner
 from ensemble.errors import UnscorableVideoError
 from ensemble.labels import encode_labels
@@ -107,6 +107,8 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (2,)
         The two labels, sorted.
+    fake_class_ : label
+        The one that means fake.
     oof_scores_ : DataFrame of shape (n_videos, n_detectors)
         The out-of-fold score table; with a hold-out, its videos only.
     detectors_ : dict of str to detector, or to list of detectors
@@ -195,9 +197,7 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
         strategy = self._check_parameters()
         videos = as_videos(videos)
         self.classes_, is_fake = encode_labels(y, self.fake_label)
-        self._labels = {
-            code: np.asarray(y)[np.flatnonzero(is_fake == code)[0]] for code in (0, 1)
-        }
+        self.fake_class_ = np.asarray(y)[np.argmax(is_fake)]
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
@@ -268,6 +268,41 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
         table = self.detector_scores(videos)
         self._check_all_scored(table)
         return self.verdicts(self.combine(table))
+
+    def judge(self, videos):
+        """Return a verdict on each video, with what is behind it.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Returns
+        -------
+        DataFrame of shape (n_videos, 4 + n_detectors)
+            By video: ``p_fake``; ``verdict``, REAL or FAKE; ``status``, which is
+            ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
+            ``reason``, why a score is missing; and each detector's score.
+        """
+        table = self.detector_scores(videos)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the table says it all
+            score = self.combine(table)
+        missing = table.isna()
+        verdict = np.where(score >= self.threshold, "FAKE", "REAL").astype(object)
+        verdict[np.isnan(score)] = ""
+        status = np.select(
+            [missing.all(axis=1), missing.any(axis=1)],
+            ["unscorable", "partial"],
+            "scored",
+        )
+        beside = {
+            "p_fake": score,
+            "verdict": verdict,
+            "status": status,
+            "reason": list(_why(table).values()),
+        }
+        plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
+        return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
 
     def verdicts(self, fake_score):
         """Return the label that `threshold` gives each score.
@@ -421,7 +456,9 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
             training = training.with_videos(videos)
         outcome = self._fit_detectors([(name, detector)], training, self._splits)
         (members,) = outcome.detectors.values()
-        labels = self._in_words(training.is_fake[training.given])
+        fake = self._fake_column()
+        is_fake = training.is_fake[training.given]
+        labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
         column = out_of_fold_table(outcome, training, self._splits, [name], labels)
         self.oof_scores_ = concat_scores([self.oof_scores_, column], axis=1)
         self.detectors_[name] = members[0] if len(members) == 1 else members
@@ -524,12 +561,12 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
         if self.calibration is not None and averages_more:
             raise ValueError(
                 f"calibration={self.calibration!r} cannot be fitted on bootstrap "
-                "scores, each of which averages about B/e of the B replicas that the ensemble "
-                "averages; take another strategy, or calibration=None"
+                "scores, each of which averages about B/e of the B replicas that "
+                "predict averages; take another strategy, or calibration=None"
             )
         resolve_combiner(strategy.combiner)  # misspelt? before any work
         if self.calibration is not None:
-            Calibrator(self.calibration)
+            check_method(self.calibration)
         return strategy
 
     def _seed(self):
@@ -602,10 +639,7 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
 
     def _fake_column(self):
         check_is_fitted(self)
-        return int(np.flatnonzero(self.classes_ == self._labels[1])[0])
-
-    def _in_words(self, is_fake):
-        return np.where(is_fake == 1, self._labels[1], self._labels[0])
+        return int(self.classes_[1] == self.fake_class_)
 
     def _check_all_scored(self, table):
         missing = table.isna().all(axis=1)

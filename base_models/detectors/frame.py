@@ -153,7 +153,8 @@ class NetworkDetector(ViewDetector):
         """
         check_is_fitted(self)
         arrays = {
-            name: value.cpu().numpy()
+            # Convolutions are channels last here; what is kept has the plain order.
+            name: np.asarray(value.cpu(), order="C")
             for name, value in self.module_.state_dict().items()
         }
         if not portable:

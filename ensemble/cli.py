@@ -1,0 +1,286 @@
+"""The command line: demo, fit, predict."""
+
+import json
+import sys
+import traceback
+import warnings
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+DONE, SOME_UNSCORABLE, FATAL = 0, 1, 2
+
+app = typer.Typer(
+    name="deepfake-ensemble",
+    help="Ensembles of deepfake video detectors: trained apart, scored out of fold, "
+    "combined honestly.",
+    epilog="Exit codes: 0 done; 1 some videos could not be scored; 2 usage or error.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+class StrategyName(str, Enum):
+    """How the training videos are used, and what combines the scores."""
+
+    voting = "voting"
+    bagging = "bagging"
+    blending = "blending"
+    stacking = "stacking"
+
+
+class TrainName(str, Enum):
+    """How much of a network is trained."""
+
+    full = "full"
+    head = "head"
+
+
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.")
+    ] = False,
+):
+    if version:
+        from ensemble import __version__
+
+        typer.echo(f"deepfake-ensemble {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.command(
+    epilog="Example:\n\n  deepfake-ensemble demo --out demo\n\n"
+    "Takes a few minutes on two CPU cores; a second run finds what the first computed."
+)
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for clips, model and tables.")
+    ] = Path("demo"),
+    identities: Annotated[
+        int, typer.Option(help="People to forge from, an even number.", min=12, max=100)
+    ] = 100,
+    seed: Seed = 0,
+    jobs: Jobs = -1,
+    quiet: Quiet = False,
+):
+    """Forge clips, fit all four strategies, judge them on people nobody has seen."""
+    from ensemble.console import show_demo
+    from ensemble.demo import run_demo
+
+    result = run_demo(
+        out,
+        n_identities=identities,
+        random_state=seed,
+        n_jobs=jobs,
+        verbose=not quiet,
+        say=lambda text: typer.echo(text, err=True),
+    )
+    show_demo(result)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  deepfake-ensemble fit videos/ --out model.dfe    (videos/real, videos/fake)\n\n"
+    "  deepfake-ensemble fit videos.csv --out model.dfe --strategy voting\n\n"
+    "  deepfake-ensemble fit videos.csv --out model.dfe --backbones efficientnet_lite0 "
+    "--image-size 128 --epochs 5"
+)
+def fit(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with real/ and fake/, or CSV with path,label[,group].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write.", show_default=False)
+    ],
+    strategy: Annotated[StrategyName, typer.Option(help="See the README.")] = (
+        StrategyName.stacking
+    ),
+    combiner: Annotated[
+        str | None,
+        typer.Option(
+            help="Overrides the strategy's: soft, hard, log_odds, lightgbm ..."
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Number of folds, in place of the strategy's.", min=2),
+    ] = None,
+    backbones: Annotated[
+        str, typer.Option(help="Networks, by comma.")
+    ] = "xception,efficientnet,resnet",
+    views: Annotated[
+        str, typer.Option(help="frame, face, crop, by comma.")
+    ] = "frame,face",
+    train: Annotated[
+        TrainName,
+        typer.Option(help="All of each network, or a head on frozen features."),
+    ] = TrainName.full,
+    weights: Annotated[
+        str, typer.Option(help="imagenet, none (random), or a file of weights.")
+    ] = "imagenet",
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels; the network's own if not given.")
+    ] = None,
+    n_frames: Annotated[
+        int, typer.Option(help="Frames sampled per video.", min=1)
+    ] = 16,
+    epochs: Annotated[int, typer.Option(help="Passes over the videos.", min=1)] = 10,
+    store: Annotated[
+        Path | None, typer.Option(help="Where computed things are kept.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+):
+    """Train an ensemble on labelled videos and save it."""
+    from base_models import FrameDetector
+    from ensemble import DeepfakeEnsemble
+    from ensemble.console import show_fit
+    from ensemble.datasets import read_videos
+
+    videos, labels, groups, _ = read_videos(data)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    detectors = [
+        FrameDetector(
+            backbone,
+            view=view,
+            train=train.value,
+            weights=None if weights == "none" else weights,
+            image_size=image_size,
+            n_frames=n_frames,
+            epochs=epochs,
+        )
+        for backbone in _names(backbones)
+        for view in _names(views)
+    ]
+    model = DeepfakeEnsemble(
+        detectors,
+        strategy=strategy.value,
+        combiner=combiner,
+        resampling=folds,
+        random_state=seed,
+        n_jobs=jobs,
+        store=store,
+        device=device,
+        verbose=not quiet,
+    )
+    model.fit(videos, labels, groups=groups)
+    model.save(out)
+    show_fit(model, out)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  deepfake-ensemble predict model.dfe clip.mp4\n\n"
+    "  deepfake-ensemble predict model.dfe videos/ --csv > verdicts.csv"
+)
+def predict(
+    model: Annotated[
+        Path, typer.Argument(help="File that fit or demo wrote.", show_default=False)
+    ],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, or folders of them.", show_default=False),
+    ],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="P(fake) from which it is fake; the model's.", min=0, max=1),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    quiet: Quiet = False,
+):
+    """Say of each video how likely it is fake: one line a video."""
+    import ensemble
+    from ensemble.console import show_verdicts
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json are two formats; choose one")
+    paths = _videos_at(videos)
+    loaded = ensemble.load(model, device=device)
+    loaded.set_params(verbose=not quiet)
+    if threshold is not None:
+        loaded.set_params(threshold=threshold)
+    table = loaded.judge(paths)
+    if as_csv:
+        table.to_csv(sys.stdout)
+    elif as_json:
+        rows = table.reset_index().astype(object)
+        rows = rows.where(rows.notna(), None).to_dict("records")
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        show_verdicts(table)
+    if (table["status"] == "unscorable").any():
+        raise typer.Exit(SOME_UNSCORABLE)
+
+
+def main(arguments=None):
+    """Run the command line and leave with its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str or None, default=None
+        None takes those of the process.
+    """
+    warnings.showwarning = _warn_once()
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = FATAL
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("stopped; what was computed is kept and found again", err=True)
+        code = FATAL
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        code = FATAL
+    except Exception:
+        traceback.print_exc()
+        code = FATAL
+    sys.exit(code or DONE)
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _videos_at(paths):
+    """Replace folders by the videos in them; a folder of frame images is a video."""
+    from base_models.video import list_videos
+
+    found = []
+    for path in paths:
+        inside = [str(video) for video in list_videos(path)] if path.is_dir() else []
+        found += inside or [str(path)]
+    return found
+
+
+def _warn_once():
+    """Return what shows a warning: as a note, the same one only once."""
+    seen = set()
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if str(message) not in seen:
+            seen.add(str(message))
+            typer.echo(f"note: {message}", err=True)
+
+    return show

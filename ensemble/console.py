@@ -1,0 +1,161 @@
+"""What the command line shows: tables on a terminal, plain text elsewhere."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from ensemble.metrics import evaluate
+from ensemble.scores import companions
+
+
+def show_demo(result):
+    """Print what a demo found.
+
+    Parameters
+    ----------
+    result : ensemble.demo.DemoResult
+    """
+    console = _console()
+    table = Table(
+        title=f"{result.n_test} clips of people that nothing was fitted on "
+        f"({result.n_train} for training)",
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("AUC", "95 % interval", "log loss", "accuracy"):
+        table.add_column(heading, justify="right")
+    kind = None
+    for name, row in result.table.iterrows():
+        if kind is not None and row["kind"] != kind:
+            table.add_section()
+        kind = row["kind"]
+        table.add_row(
+            name,
+            f"{row['auc']:.3f}",
+            f"{row['auc_low']:.3f} to {row['auc_high']:.3f}",
+            f"{row['log_loss']:.3f}",
+            f"{row['accuracy']:.3f}",
+        )
+    console.print(table)
+    console.print(_compared(result.table), soft_wrap=True)
+    if result.weights is not None:
+        shown = ", ".join(f"{name} {w:.2f}" for name, w in result.weights.items())
+        console.print(f"Weights in the stacking ensemble: {shown}", soft_wrap=True)
+    right = result.predictions["right"]
+    console.print(
+        f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right; "
+        "the first of them:",
+    )
+    clips = Table("clip", "made by", "P(fake)", "verdict", "")
+    for row in result.predictions.head(8).itertuples():
+        made_by = "camera" if row.method == "none" else row.method
+        name = "/".join(Path(row.path).parts[-2:])
+        right = "" if row.right else "wrong"
+        clips.add_row(name, made_by, f"{row.p_fake:.3f}", row.verdict, right)
+    console.print(clips)
+    total = sum(result.seconds.values())
+    steps = ", ".join(f"{name} {s:.0f} s" for name, s in result.seconds.items())
+    folder = result.model_path.parent
+    console.print(
+        f"\nTook {total:.0f} s: {steps}.\n"
+        f"In {folder}/: clips/ (open some), model.dfe, strategies.csv and "
+        "predictions.csv.\n"
+        f"Try: deepfake-ensemble predict {result.model_path} {result.clips_path}\n"
+        "These small members and home-made swaps show how the library works; their "
+        "figures say nothing about deepfakes in the wild.",
+        soft_wrap=True,
+    )
+
+
+def show_fit(model, path):
+    """Print the out-of-fold figures of a fitted ensemble and where it was saved.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    path : str or Path
+        Where it was saved.
+    """
+    console = _console()
+    scores = model.oof_scores_
+    y = (companions(scores)["label"] == model.fake_class_).to_numpy()
+    n_groups = companions(scores)["group"].nunique()
+    table = Table(
+        title=f"Out of fold on {len(scores)} videos"
+        + (f" of {n_groups} groups" if n_groups else ", no groups given"),
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("AUC", "log loss", "accuracy", "scored", "weight"):
+        table.add_column(heading, justify="right")
+    weights = model.weights_
+    for name in scores:
+        figures = evaluate(y, scores[name].to_numpy())
+        weight = "" if weights is None else f"{weights[name]:.2f}"
+        table.add_row(name, *_figures(figures), f"{scores[name].notna().sum()}", weight)
+    mean = scores.mean(axis=1)
+    table.add_section()
+    table.add_row(
+        "mean of them",
+        *_figures(evaluate(y, mean.to_numpy())),
+        f"{mean.notna().sum()}",
+        "",
+    )
+    console.print(table)
+    console.print(f"Saved to {path}", soft_wrap=True)
+
+
+def show_verdicts(table):
+    """Print one line per video.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `DeepfakeEnsemble.judge`.
+    """
+    console = _console()
+    shown = Table("video", box=None, pad_edge=False)
+    shown.columns[0].overflow = "fold"
+    shown.add_column("P(fake)", justify="right")
+    for heading in ("verdict", "status", "reason"):
+        shown.add_column(heading, overflow="fold")
+    colours = {"FAKE": "red", "REAL": "green"}
+    for video, row in table.iterrows():
+        colour = colours.get(row["verdict"], "yellow")
+        shown.add_row(
+            video,
+            "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
+            f"[{colour}]{row['verdict']}[/]",
+            row["status"],
+            row["reason"],
+        )
+    console.print(shown)
+
+
+def _compared(table):
+    """Say in words whether an ensemble beat the best member, and by how much."""
+    best = table[table["kind"] == "detector"]["auc"].idxmax()
+    ensembles = table[table["kind"] == "ensemble"]["auc"]
+    first = ensembles.idxmax()
+    ahead = ensembles[first] - table.loc[best, "auc"]
+    verb = "beats" if ahead > 0 else "does not beat"
+    apart = table.loc[first, "auc_low"] > table.loc[best, "auc"]
+    certain = "" if apart else "; on so few clips that is within what chance does"
+    return (
+        f"The best strategy here, {first}, {verb} the best detector, {best}: AUC "
+        f"{ensembles[first]:.3f} against {table.loc[best, 'auc']:.3f}{certain}."
+    )
+
+
+def _figures(figures):
+    return [f"{figures[name]:.3f}" for name in ("auc", "log_loss", "accuracy")]
+
+
+def _console():
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160  # a file or pipe has no edge to fold at
+    return console

@@ -1,0 +1,212 @@
+import json
+import os
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from torch import nn
+
+import ensemble
+from base_models import CallableDetector, CheckpointError, FrameDetector, TorchDetector
+from ensemble import DeepfakeEnsemble
+from ensemble.combiners import Stacking
+from ensemble.scores import companions, reasons
+
+SMALL = {"image_size": 32, "n_frames": 2, "n_threads": 1}
+HEAD = FrameDetector("resnet18", "frame", "head", None, **SMALL)
+FULL = FrameDetector("resnet18", "frame", "full", None, epochs=1, batch_size=8, **SMALL)
+
+
+def _bright(videos):
+    return [0.1 + 0.8 * np.mean(video) / 255 for video in videos]
+
+
+def _fit(toy_videos, detectors=None, y=None, **options):
+    videos, labels, groups = toy_videos
+    detectors = {"head": HEAD, "full": FULL} if detectors is None else detectors
+    model = DeepfakeEnsemble(detectors, resampling=2, verbose=False, **options)
+    return model.fit(videos, labels if y is None else y, groups=groups)
+
+
+def _round_trip(model, tmp_path, **options):
+    model.save(tmp_path / "model.dfe")
+    return ensemble.load(tmp_path / "model.dfe", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"strategy": "voting"},
+        {"combiner": "lightgbm"},
+        {"combiner": "mlp"},
+        {"combiner": "weighted"},
+        {"combiner": "rank"},
+        {"combiner": Stacking(LogisticRegression(C=0.3))},
+        {"refit": False},
+        {"calibration": "platt"},
+        {"calibration": "isotonic"},
+        {"threshold": 0.3, "unscorable": "prior"},
+    ],
+    ids=str,
+)
+def test_a_loaded_ensemble_scores_as_the_saved_one(options, toy_videos, tmp_path):
+    videos, _, _ = toy_videos
+    model = _fit(toy_videos, **options)
+    again = _round_trip(model, tmp_path)
+    np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
+    np.testing.assert_array_equal(again.predict(videos), model.predict(videos))
+    pd.testing.assert_frame_equal(again.oof_scores_, model.oof_scores_)
+    assert companions(again.oof_scores_).equals(companions(model.oof_scores_))
+    for name in ("strategy", "threshold", "unscorable", "calibration", "refit"):
+        assert getattr(again, name) == getattr(model, name)
+
+
+def test_labels_keep_their_kind(toy_videos, tmp_path):
+    videos, y, _ = toy_videos
+    for labels in (np.where(y == 1, "FAKE", "REAL"), y == 1, y):
+        model = _fit(toy_videos, {"bright": CallableDetector(_bright)}, y=labels)
+        again = _round_trip(
+            model, tmp_path, detectors={"bright": CallableDetector(_bright)}
+        )
+        assert again.classes_.tolist() == model.classes_.tolist()
+        np.testing.assert_array_equal(again.predict(videos), model.predict(videos))
+
+
+def test_work_goes_on_after_loading(toy_videos, tmp_path):
+    videos, _, _ = toy_videos
+    model = _fit(toy_videos, {"head": HEAD})
+    again = _round_trip(model, tmp_path)
+    with pytest.raises(ValueError, match="does not keep its training videos"):
+        again.add_detector("full", FULL)
+    again.add_detector("full", FULL, videos=videos[::-1])
+    model.add_detector("full", FULL)
+    np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
+    again.refit_combiner("soft")
+    model.refit_combiner("soft")
+    np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
+
+
+def test_a_users_code_is_given_again(toy_videos, tmp_path):
+    videos, _, _ = toy_videos
+    module = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, 1))
+    torch_detector = TorchDetector(
+        module, "frame", image_size=16, n_frames=2, n_threads=1, learning_rate=0.1
+    )
+    model = _fit(
+        toy_videos, {"module": torch_detector, "bright": CallableDetector(_bright)}
+    )
+    model.save(tmp_path / "model.dfe")
+    with pytest.raises(CheckpointError, match=r"code of detector 'module'.*load\(path"):
+        ensemble.load(tmp_path / "model.dfe")
+    given = {"module": torch_detector, "bright": CallableDetector(_bright)}
+    again = ensemble.load(tmp_path / "model.dfe", detectors=given)
+    np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
+    with pytest.raises(CheckpointError, match="was a TorchDetector; got a Callable"):
+        ensemble.load(
+            tmp_path / "model.dfe", detectors={**given, "module": given["bright"]}
+        )
+
+
+def test_scikit_learn_detectors_need_nothing(toy_videos, tmp_path):
+    videos, y, groups = toy_videos
+    features = [np.array([v.mean(), v.std()]) for v in videos]
+    detector = make_pipeline(FunctionTransformer(), LogisticRegression())
+    model = DeepfakeEnsemble({"plain": detector}, resampling=2, verbose=False)
+    model.fit(features, y, groups=groups)
+    again = _round_trip(model, tmp_path)
+    np.testing.assert_array_equal(
+        again.fake_score(features), model.fake_score(features)
+    )
+
+
+class _Foreign(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+def test_a_foreign_meta_model_is_refused_with_its_name(toy_videos, tmp_path):
+    model = _fit(
+        toy_videos,
+        {"bright": CallableDetector(_bright)},
+        combiner=Stacking(_Foreign()),
+    )
+    with pytest.raises(CheckpointError, match="_Foreign"):
+        model.save(tmp_path / "model.dfe")
+    assert not list(tmp_path.iterdir())
+
+
+def _rewrite(path, change):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(parts["manifest.json"])
+    change(manifest, parts)
+    parts["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def test_a_file_cannot_name_foreign_code(toy_videos, tmp_path):
+    path = tmp_path / "model.dfe"
+    _fit(toy_videos, {"head": HEAD}).save(path)
+
+    def harm(manifest, parts):
+        manifest["fitted"]["combiner_"] = {
+            "own": "subprocess:Popen",
+            "params": {"dict": [["args", f"touch {tmp_path}/harm"]]},
+            "state": {"dict": []},
+        }
+
+    _rewrite(path, harm)
+    with pytest.raises(CheckpointError, match="subprocess:Popen"):
+        ensemble.load(path)
+    assert not os.path.exists(tmp_path / "harm")
+
+
+def test_damage_is_noticed(toy_videos, tmp_path):
+    path = tmp_path / "model.dfe"
+    _fit(toy_videos, {"head": HEAD}).save(path)
+
+    def flip(manifest, parts):
+        (name,) = (n for n in parts if n.startswith("parts/"))
+        parts[name] = parts[name][:-1] + bytes([parts[name][-1] ^ 1])
+
+    _rewrite(path, flip)
+    with pytest.raises(CheckpointError, match=r"parts/0\.safetensors is not what was"):
+        ensemble.load(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="not a saved ensemble, or damaged"):
+        ensemble.load(path)
+    with pytest.raises(CheckpointError, match="no saved ensemble at"):
+        ensemble.load(tmp_path / "absent.dfe")
+
+
+def test_a_later_format_is_refused(toy_videos, tmp_path):
+    path = tmp_path / "model.dfe"
+    _fit(toy_videos, {"head": HEAD}).save(path)
+    _rewrite(path, lambda manifest, parts: manifest.update(format=99))
+    with pytest.raises(CheckpointError, match="has format 99, this release reads 1"):
+        ensemble.load(path)
+
+
+def test_the_file_says_what_made_it_and_holds_no_pickle(toy_videos, tmp_path):
+    path = tmp_path / "model.dfe"
+    model = _fit(toy_videos)
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        names = archive.namelist()
+    assert {"deepfake-ensemble", "torch", "scikit-learn"} <= set(manifest["versions"])
+    assert set(manifest["sha256"]) == set(names) - {"manifest.json"}
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt"))]
+    assert reasons(model.oof_scores_).empty

@@ -1,0 +1,63 @@
+import pytest
+
+from ensemble.datasets import read_videos
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("real/a.mp4", "real/deep/b.mov", "Fake/c.mp4", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def test_a_folder_of_two_folders_is_a_data_set(folder):
+    with pytest.warns(UserWarning, match="path,label,group"):
+        found = read_videos(folder)
+    names = [video.removeprefix(str(folder)) for video in found.videos]
+    by_label = dict(zip(names, found.labels, strict=True))
+    assert by_label == {"/real/a.mp4": 0, "/real/deep/b.mov": 0, "/Fake/c.mp4": 1}
+    assert found.groups is None
+
+
+def test_a_csv_is_read_relative_to_its_folder(tmp_path):
+    (tmp_path / "set.csv").write_text(
+        "path,label,group,method\nsub/a.mp4,REAL,ann,\n/far/b.mp4,FAKE,bob,swap\n"
+    )
+    found = read_videos(tmp_path / "set.csv")
+    assert found.videos == [str(tmp_path / "sub/a.mp4"), "/far/b.mp4"]
+    assert found.labels == ["REAL", "FAKE"]
+    assert found.groups == ["ann", "bob"]
+    assert found.methods == ["", "swap"]
+
+
+def test_numbers_are_labels_and_groups_may_be_unknown(tmp_path):
+    (tmp_path / "set.csv").write_text("path,label\na.mp4,0\nb.mp4,1\n")
+    assert read_videos(tmp_path / "set.csv").labels == [0, 1]
+    assert read_videos(tmp_path / "set.csv").groups is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.mp4,1\n", "columns path and label; path missing, got file"),
+        ("path,label\n", "no rows"),
+        ("path,label\na.mp4,\n", "line 2: path and label must be given"),
+        ("path,label,group\na.mp4,1,x\nb.mp4,0,\n", "1 of 2 videos have no group"),
+    ],
+)
+def test_a_bad_csv_is_explained(text, message, tmp_path):
+    (tmp_path / "set.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_videos(tmp_path / "set.csv")
+
+
+def test_a_folder_of_something_else_is_explained(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"real and fake.*got a\.mp4, deep"):
+        read_videos(folder / "real")
+    (folder / "Fake" / "c.mp4").unlink()
+    with pytest.raises(ValueError, match="Fake has no videos"):
+        read_videos(folder)
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        read_videos(tmp_path / "absent")

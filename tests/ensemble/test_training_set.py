@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from ensemble.training_set import TrainingSet, content_digest, row_ids
+
+
+def _of(videos, groups=None, y=None, weight=None):
+    y = np.arange(len(videos)) % 2 if y is None else y
+    return TrainingSet.of(videos, y, groups, weight)
+
+
+def test_the_order_given_does_not_matter(noise):
+    videos, y, groups = noise(0)
+    order = np.random.default_rng(1).permutation(40)
+    first = _of(videos, groups, y)
+    second = _of([videos[i] for i in order], groups[order], y[order])
+    assert first.digests == second.digests
+    np.testing.assert_array_equal(first.is_fake, second.is_fake)
+    np.testing.assert_array_equal(first.groups, second.groups)
+    for row, at in enumerate(first.given):
+        np.testing.assert_array_equal(first.videos[at], videos[row])
+
+
+def test_own_folds_follow_content_and_given_splits_follow_rows(noise):
+    videos, y, groups = noise(0)
+    order = np.random.default_rng(1).permutation(40)
+    first = _of(videos, groups, y)
+    second = _of([videos[i] for i in order], groups[order], y[order])
+    for (_, one), (_, other) in zip(first.split(4, 0), second.split(4, 0), strict=True):
+        np.testing.assert_array_equal(one, other)
+    train, test = np.arange(20), np.arange(20, 40)
+    ((here, there),) = first.split([(train, test)], 0)
+    assert sorted(first.given[train]) == here.tolist()
+    assert sorted(first.given[test]) == there.tolist()
+
+
+def test_copies_under_two_groups_are_pointed_out(noise):
+    videos, y, groups = noise(0)
+    with pytest.warns(UserWarning, match="number 3 and 40 have the same content"):
+        _of([*videos, videos[3]], np.r_[groups, 99], np.r_[y, 0])
+
+
+def test_rows_are_named_by_path_and_never_twice(tmp_path):
+    ids = row_ids([tmp_path / "a.mp4", str(tmp_path / "a.mp4"), np.zeros(3)])
+    assert ids == [str(tmp_path / "a.mp4"), f"{tmp_path / 'a.mp4'}#2", "video-2"]
+
+
+def test_content_counts_and_not_the_name(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"the same")
+    (tmp_path / "c.mp4").write_bytes(b"another")
+    a, b, c = (content_digest(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4"))
+    assert a == b != c
+    assert content_digest("absent.mp4") != content_digest("missing.mp4")
+
+
+def test_a_saved_set_is_given_its_videos_back_by_content(noise):
+    videos, y, groups = noise(0)
+    training = _of(videos, groups, y)
+    shuffled = [video.copy() for video in videos[::-1]]
+    again = training.with_videos(shuffled)
+    for one, other in zip(again.videos, training.videos, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="1 of 40 training videos are not among"):
+        training.with_videos(shuffled[1:])
+    with pytest.raises(ValueError, match="pass videos="):
+        training.with_videos(None)
+
+
+def test_lengths_must_agree(noise):
+    videos, y, groups = noise(0)
+    with pytest.raises(ValueError, match="got 39 labels for 40 videos"):
+        TrainingSet.of(videos, y[1:], groups, None)
+    with pytest.raises(ValueError, match="39 groups for 40 videos"):
+        TrainingSet.of(videos, y, groups[1:], None)
+    with pytest.raises(ValueError, match=r"shape \(39,\) for 40 videos"):
+        TrainingSet.of(videos, y, groups, np.ones(39))
