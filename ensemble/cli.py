@@ -8,10 +8,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 DONE, SOME_UNSCORABLE, FATAL = 0, 1, 2
+
+# Click's ClickException, of the copy of click that this typer uses.
+_UsageError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="deepfake-ensemble",
@@ -214,7 +216,7 @@ def predict(
     from ensemble.console import show_verdicts
 
     if as_csv and as_json:
-        raise click.UsageError("--csv and --json are two formats; choose one")
+        raise typer.BadParameter("--csv and --json are two formats; choose one")
     paths = _videos_at(videos)
     loaded = ensemble.load(model, device=device)
     loaded.set_params(verbose=not quiet)
@@ -244,10 +246,10 @@ def main(arguments=None):
     warnings.showwarning = _warn_once()
     try:
         code = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         code = FATAL
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was computed is kept and found again", err=True)
         code = FATAL
     except (ImportError, OSError, TypeError, ValueError) as error:

@@ -172,11 +172,12 @@ def fit_over_splits(
 
     explicit = store is not None
     store = resolve_store(store)
+    n_jobs = jobs_that_fit([d for _, d in named], n_jobs, n_cores())
+    bars = verbose and n_jobs == 1  # those of several processes would mix
     named = [
-        (name, prepare(detector, name, random_state, store, device))
+        (name, prepare(detector, name, random_state, store, device, bars))
         for name, detector in named
     ]
-    n_jobs = jobs_that_fit([d for _, d in named], n_jobs, n_cores())
     everything = np.arange(len(training))
     runs = [(train, test, keep == "splits") for train, test in splits]
     if keep == "refit":
@@ -248,7 +249,7 @@ def out_of_fold_table(outcome, training, splits, names, y):
     )
 
 
-def prepare(detector, name, random_state, store=None, device=None):
+def prepare(detector, name, random_state, store=None, device=None, verbose=False):
     """Clone a detector; what it leaves open is filled in by the ensemble.
 
     Parameters
@@ -259,7 +260,7 @@ def prepare(detector, name, random_state, store=None, device=None):
         Part of the seed, so that detectors of one kind differ, wherever they stand.
     random_state : int
         The ensemble's seed.
-    store, device
+    store, device, verbose
         Given to detectors that have none of their own.
 
     Returns
@@ -275,8 +276,9 @@ def prepare(detector, name, random_state, store=None, device=None):
         for key, value in detector.get_params(deep=True).items()
         if value is None and re.search(r"(^|__)random_state$", key)
     }
-    for key, value in (("store", store), ("device", device)):
-        if value is not None and detector.get_params(deep=False).get(key, ...) is None:
+    own = detector.get_params(deep=False) if hasattr(detector, "identity") else {}
+    for key, value in (("store", store), ("device", device), ("verbose", verbose)):
+        if value and key in own and not own[key]:
             open_places[key] = value
     return detector.set_params(**open_places)
 

@@ -269,7 +269,7 @@ def test_threshold_moves_the_verdict_and_the_decision(fitted, toy_videos):
 
 
 def test_a_video_that_nobody_can_score(fitted, toy_videos, tmp_path):
-    videos, y, _ = toy_videos
+    videos, _, _ = toy_videos
     broken = str(tmp_path / "broken.mp4")
     model = fitted({"head": HEAD})
     with pytest.warns(UserWarning, match=r"1 of 25 videos get NaN: .*broken\.mp4"):
@@ -288,7 +288,7 @@ def test_a_video_that_nobody_can_score(fitted, toy_videos, tmp_path):
 
 
 def test_a_partly_scored_video_uses_what_there_is(fitted, toy_videos):
-    videos, y, _ = toy_videos
+    videos, _, _ = toy_videos
     model = fitted(
         {"bright": CallableDetector(_bright), "shy": CallableDetector(_shy)},
         combiner="soft",

@@ -1,0 +1,274 @@
+"""Calibration: bring P(fake) to mean what it says, fitted on scores not seen in fit."""
+
+import difflib
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import BaseEstimator, clone
+from sklearn.isotonic import IsotonicRegression
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from ensemble.combiners.nonnegative_logistic import fit_nonnegative_logistic
+from ensemble.combiners.rows import Rows, canonical_columns, row_keys
+from ensemble.labels import encode_labels
+from ensemble.resampling import StratifiedGroupFolds, group_codes
+
+_METHODS = ("platt", "temperature", "beta", "isotonic")
+_CLIP = 1e-12
+
+
+class Calibrator(BaseEstimator):
+    """A rising map from P(fake) to calibrated P(fake).
+
+    Fit it on scores of videos that the scoring model has not seen, see
+    `cross_fitted_scores`. To stay finite where the classes are separable, all methods
+    take labels for slightly uncertain, as Platt does: (n + 1) / (n + 2) for the n fakes
+    and 1 / (n + 2) for the n reals.
+
+    Parameters
+    ----------
+    method : {"platt", "temperature", "beta", "isotonic"}, default="platt"
+        With x the log-odds of the score p, the calibrated log-odds are
+
+        - "platt": slope x + intercept;
+        - "temperature": x / temperature, which keeps the score 0.5 where it is;
+        - "beta": a log(p) - b log(1 - p) + c, with a and b not negative;
+
+        and "isotonic" is a rising staircase, for a thousand videos or more. It makes
+        ties; the others keep the ranking.
+
+    Attributes
+    ----------
+    parameters_ : dict
+        The parameters named above; for "isotonic" the "scores" and "values" to
+        interpolate between.
+
+    References
+    ----------
+    Platt (1999), Probabilistic outputs for support vector machines; Guo et al. (2017),
+    On calibration of modern neural networks; Kull et al. (2017), Beta calibration;
+    Zadrozny, Elkan (2002), Transforming classifier scores, for isotonic.
+
+    Examples
+    --------
+    >>> score = np.array([0.6, 0.7, 0.8, 0.9] * 50)  # too sure of fakes
+    >>> is_fake = np.array([0, 0, 0, 1, 0, 1, 1, 1] * 25)
+    >>> calibrator = Calibrator("platt").fit(score, is_fake)
+    >>> calibrator([0.6, 0.9]).round(2)
+    array([0.1 , 0.95])
+    """
+
+    def __init__(self, method="platt"):
+        self.method = method
+
+    def fit(self, score, is_fake, sample_weight=None):
+        """Learn the map.
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake); videos without one (NaN) are left out.
+        is_fake : array-like of shape (n_videos,)
+            1 fake, 0 real; "REAL"/"FAKE" are understood.
+        sample_weight : array-like of shape (n_videos,) or None, default=None
+
+        Returns
+        -------
+        self : Calibrator
+        """
+        check_method(self.method)
+        score = _probabilities(score)
+        _, is_fake = encode_labels(is_fake, allow_one_class=True)
+        weight = np.ones(len(score)) if sample_weight is None else sample_weight
+        weight = np.asarray(weight, dtype=float)
+        for name, values in (("is_fake", is_fake), ("sample_weight", weight)):
+            if values.shape != score.shape:
+                raise ValueError(
+                    f"{name} must have one entry per score; got {values.shape} for "
+                    f"{score.shape}"
+                )
+        used = ~np.isnan(score) & (weight > 0)
+        score, is_fake, weight = score[used], is_fake[used], weight[used]
+        n_fake = weight[is_fake == 1].sum()
+        n_real = weight[is_fake == 0].sum()
+        if not (n_fake > 0 and n_real > 0):
+            raise ValueError(
+                "calibration needs scores of both classes; got "
+                f"{(is_fake == 0).sum()} real and {(is_fake == 1).sum()} fake"
+            )
+        low, high = 1 / (n_real + 2), (n_fake + 1) / (n_fake + 2)
+        target = np.where(is_fake == 1, high, low)
+        fit = {
+            "platt": _fit_platt,
+            "temperature": _fit_temperature,
+            "beta": _fit_beta,
+            "isotonic": _fit_isotonic,
+        }[self.method]
+        self.parameters_ = fit(score, target, weight)
+        return self
+
+    def __call__(self, score):
+        """Return calibrated P(fake).
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake).
+
+        Returns
+        -------
+        calibrated : ndarray of shape (n_videos,)
+            NaN where `score` is.
+        """
+        check_is_fitted(self)
+        score = _probabilities(score)
+        known = self.parameters_
+        if self.method == "isotonic":
+            calibrated = np.interp(score, known["scores"], known["values"])
+            return np.where(np.isnan(score), np.nan, calibrated)
+        if self.method == "platt":
+            return expit(known["slope"] * _log_odds(score) + known["intercept"])
+        if self.method == "temperature":
+            return expit(_log_odds(score) / known["temperature"])
+        log_p, minus_log_rest = _beta_features(score).T
+        return expit(known["a"] * log_p + known["b"] * minus_log_rest + known["c"])
+
+
+def cross_fitted_scores(
+    combiner, scores, y, groups=None, sample_weight=None, n_folds=5, random_state=0
+):
+    """Score every training video by a combiner fitted on the other groups.
+
+    These are the scores to fit a `Calibrator` on: a combiner is too sure of the rows it
+    was fitted on.
+
+    Parameters
+    ----------
+    combiner : classifier
+        Cloned for each fold, not fitted itself.
+    scores : array-like or DataFrame of shape (n_videos, n_detectors)
+        Out-of-fold scores.
+    y : array-like of shape (n_videos,)
+    groups : array-like of shape (n_videos,) or None, default=None
+        None keeps only rows together that are equal in scores and label.
+    sample_weight : array-like of shape (n_videos,) or None, default=None
+    n_folds : int, default=5
+        Fewer are used where a class has fewer groups.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds.
+
+    Returns
+    -------
+    score : ndarray of shape (n_videos,)
+        P(fake); NaN where no detector has a score.
+
+    Examples
+    --------
+    >>> from ensemble.combiners import Voting
+    >>> scores, y = [[0.9, 0.5], [0.1, 0.3], [0.8, 0.6], [0.2, 0.4]], [1, 0, 1, 0]
+    >>> cross_fitted_scores(Voting("soft"), scores, y)
+    array([0.7, 0.2, 0.7, 0.3])
+    """
+    values = np.asarray(scores, dtype=float)
+    fake_label = getattr(combiner, "fake_label", None)
+    classes, is_fake = encode_labels(y, fake_label, strict=False)
+    y = np.asarray(y).ravel()
+    given = {"groups": groups, "sample_weight": sample_weight}
+    given = {
+        name: np.asarray(entries)
+        for name, entries in given.items()
+        if entries is not None and has_fit_parameter(combiner, name)
+    }
+    rows = Rows(values, is_fake, None, np.ones(len(values)))
+    rows.scores = values[:, canonical_columns(rows)]
+    codes = group_codes(row_keys(rows) if groups is None else groups, len(values))
+    possible = min(len(np.unique(codes[is_fake == label])) for label in (0, 1))
+    if possible < 2:
+        raise ValueError(
+            "cross-fitting needs two groups or more with each class; the rarer class "
+            "is in one: add videos of other groups, or go without calibration"
+        )
+    folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
+    score = np.full(len(values), np.nan)
+    for train, test in folds.split(values, is_fake, codes):
+        if len(test) == 0:
+            continue
+        fitted = clone(combiner).fit(
+            _take(scores, train),
+            y[train],
+            **{name: entries[train] for name, entries in given.items()},
+        )
+        if hasattr(fitted, "fake_score"):
+            score[test] = fitted.fake_score(_take(scores, test))
+        else:
+            fake = list(classes).index(y[np.argmax(is_fake)])
+            score[test] = fitted.predict_proba(_take(scores, test))[:, fake]
+    return score
+
+
+def check_method(method):
+    """Refuse what is no method of calibration.
+
+    Parameters
+    ----------
+    method : str
+    """
+    if method not in _METHODS:
+        close = difflib.get_close_matches(str(method), _METHODS, n=1)
+        raise ValueError(
+            f"unknown calibration {method!r}; expected one of {', '.join(_METHODS)}"
+            + (f"; did you mean {close[0]!r}?" if close else "")
+        )
+
+
+def _probabilities(score):
+    score = np.asarray(score, dtype=float)
+    if score.ndim != 1:
+        raise ValueError(f"score must have shape (n_videos,); got {score.shape}")
+    outside = np.flatnonzero((score < 0) | (score > 1))
+    if outside.size:
+        raise ValueError(
+            f"P(fake) must be between 0 and 1; got {score[outside[0]]} at row "
+            f"{outside[0]}"
+        )
+    return score
+
+
+def _log_odds(score):
+    score = np.clip(score, _CLIP, 1 - _CLIP)
+    return np.log(score / (1 - score))
+
+
+def _beta_features(score):
+    score = np.clip(score, _CLIP, 1 - _CLIP)
+    return np.column_stack([np.log(score), -np.log1p(-score)])
+
+
+def _fit_platt(score, target, weight):
+    features = _log_odds(score)[:, None]
+    intercept, slope = fit_nonnegative_logistic(features, target, weight, 0.0, 0.0)
+    return {"slope": float(slope[0]), "intercept": intercept}
+
+
+def _fit_temperature(score, target, weight):
+    # A row and its mirror image, real for fake, cancel in the intercept.
+    features = _log_odds(score)[:, None]
+    mirrored = np.concatenate([features, -features])
+    targets = np.concatenate([target, 1 - target])
+    _, slope = fit_nonnegative_logistic(mirrored, targets, np.tile(weight, 2), 0.0, 0.0)
+    return {"temperature": float(1 / max(slope[0], 1e-6))}
+
+
+def _fit_beta(score, target, weight):
+    features = _beta_features(score)
+    intercept, slopes = fit_nonnegative_logistic(features, target, weight, 0.0, 0.0)
+    return {"a": float(slopes[0]), "b": float(slopes[1]), "c": intercept}
+
+
+def _fit_isotonic(score, target, weight):
+    staircase = IsotonicRegression().fit(score, target, sample_weight=weight)
+    return {"scores": staircase.X_thresholds_, "values": staircase.y_thresholds_}
+
+
+def _take(scores, rows):
+    return scores.iloc[rows] if hasattr(scores, "iloc") else np.asarray(scores)[rows]

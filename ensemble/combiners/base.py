@@ -1,0 +1,312 @@
+"""What all combiners share: the check of the input, the labels and the missing scores.
+
+A combiner is a scikit-learn classifier on a table of scores. A subclass says only how
+it learns (`_fit`) and how it combines (`_fake_score`). Both see scores on the scale of
+the combiner, NaN where one is missing, without rows and detectors that have none.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
+from ensemble.combiners.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.labels import encode_labels
+from ensemble.resampling import group_codes
+
+_CHUNK = 65536  # rows scored at once, which bounds the memory of predict
+_MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
+
+
+class Combiner(ClassifierMixin, BaseEstimator):
+    """Turn a row of detectors' scores into one score.
+
+    A subclass has the parameters `scale` (or says in `_scale_name` which one it takes),
+    `clip` and `fake_label`, and defines two methods:
+
+    - ``_fit(rows)`` learns from `Rows`: scores, is_fake, groups (codes, or None where
+      each row is its own group) and weight. Rows equal in scores, label and group come
+      as one row of their summed weight, rows of weight 0 not at all, and rows and
+      detectors come in an order that depends on their content alone: what is learned is
+      the same for weights and for repetition, and for rows and detectors in any order.
+      More than 200,000 rows come as they are; inner resampling takes `sample_rows`.
+    - ``_fake_score(scores)`` returns P(fake) of each row.
+
+    What belongs to a detector goes between that order and the order of the table with
+    `_to_table_order` and `_from_table_order`.
+
+    A combiner takes its input for P(fake) and therefore trusts its direction: on
+    features that mean something else it has no reason to be accurate, and its
+    scikit-learn tags say so.
+    """
+
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        """Learn how to combine.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+            Out-of-fold scores, NaN where one is missing.
+        y : array-like of shape (n_videos,)
+            Any two labels; the fake one is FAKE of REAL/FAKE, 1 of 0/1, the one that
+            `fake_label` names, or else the second in sorted order.
+        groups : array-like of shape (n_videos,) or None, default=None
+            Videos that inner folds keep together; None makes each its own group.
+        sample_weight : array-like of shape (n_videos,) or None, default=None
+            Weight 2 means the same as the row given twice, 0 as the row left out.
+
+        Returns
+        -------
+        self : Combiner
+        """
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None"
+            )
+        self.classes_, is_fake = encode_labels(y, self.fake_label, strict=False)
+        _check_length("y", is_fake, X)
+        a_fake = np.asarray(y).ravel()[np.argmax(is_fake)]
+        self.fake_index_ = int(a_fake == self.classes_[1])
+        weight = _checked_weight(sample_weight, X)
+        codes = None if groups is None else group_codes(groups, len(X))
+        scale = self._scale_name()
+        X = _in_range(X, scale)
+        rows = Rows(X, is_fake, codes, weight)
+        used = ~np.isnan(X).all(axis=1) & (weight > 0)
+        _check_both_classes(is_fake, used)
+        if not used.all():
+            rows = rows[used]
+            if groups is not None:  # those left are numbered anew
+                rows.groups = group_codes(rows.groups, len(rows))
+        columns = self.detector_order_ = canonical_columns(rows)
+        if len(rows) <= _MAX_ORDERED:
+            rows.scores = rows.scores[:, columns]
+            rows, columns = merge_rows(rows), slice(None)
+        self.scale_ = fit_scale(scale, rows.scores, columns, rows.weight, self.clip)
+        rows.scores = to_scale(self.scale_, rows.scores, columns)
+        self._fit(rows)
+        return self
+
+    def fake_score(self, X):
+        """Return P(fake) of each video, whatever the labels are called.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+            The detectors of `fit` in the same order; NaN where a score is missing.
+
+        Returns
+        -------
+        score : ndarray of shape (n_videos,)
+            NaN where no detector has a score.
+        """
+        X = self._checked(X)
+        score = np.full(len(X), np.nan)
+        for start in range(0, len(X), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            scores = self._on_scale(X[part])
+            scored = ~np.isnan(scores).all(axis=1)
+            if scored.any():
+                score[part][scored] = self._fake_score(scores[scored])
+        return np.clip(score, 0, 1)  # a mean of ones may come to 1 + 2e-16
+
+    def predict_proba(self, X):
+        """Return the probability of each class; columns follow `classes_`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_videos, 2)
+            Both NaN where no detector has a score.
+        """
+        score = self.fake_score(X)
+        columns = [1 - score, score]
+        return np.column_stack(columns if self.fake_index_ == 1 else columns[::-1])
+
+    def predict(self, X):
+        """Return the label of each video: fake where P(fake) is above 0.5.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_videos,)
+        """
+        score = self.fake_score(X)
+        unscored = np.flatnonzero(np.isnan(score))
+        if unscored.size:
+            rows = X.index if isinstance(X, pd.DataFrame) else np.arange(len(score))
+            names = rows[unscored[:5]].tolist()
+            raise ValueError(
+                "a label needs at least one score; "
+                f"{unscored.size} of {len(score)} videos have none: "
+                f"{', '.join(map(repr, names))}{', ...' if unscored.size > 5 else ''}; "
+                "drop them, or use predict_proba, which gives NaN"
+            )
+        is_fake = score > 0.5
+        return self.classes_[np.where(is_fake, self.fake_index_, 1 - self.fake_index_)]
+
+    def contributions(self, X):
+        """Say how much each detector moved each video.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+
+        Returns
+        -------
+        moved : ndarray or DataFrame of shape (n_videos, n_detectors)
+            Log-odds of the fake score minus what they would be had this detector been
+            neutral: at 0.5 where scores are probabilities or ranks, at 0 on the other
+            scales. Positive pushes towards fake; 0 where the score is missing.
+        """
+        checked = self._checked(X)
+        scores = self._on_scale(checked)
+        moved = np.zeros(checked.shape)
+        scored = ~np.isnan(scores).all(axis=1)
+        scores = scores[scored]
+        if len(scores):
+            whole = _log_odds(self._fake_score(scores))
+            for place, column in enumerate(self.detector_order_):
+                without = scores.copy()
+                without[:, place] = np.where(
+                    np.isnan(scores[:, place]), np.nan, NEUTRAL[self.scale_["name"]]
+                )
+                moved[scored, column] = whole - _log_odds(self._fake_score(without))
+        if isinstance(X, pd.DataFrame):
+            return pd.DataFrame(moved, index=X.index, columns=X.columns)
+        return moved
+
+    def _scale_name(self):
+        return self.scale
+
+    def _to_table_order(self, values, unused=0.0):
+        """Lay values in the combiner's order of detectors out in the table's order."""
+        laid_out = np.full(self.n_features_in_, unused)
+        laid_out[self.detector_order_] = values
+        return laid_out
+
+    def _from_table_order(self, given, name):
+        """Bring one number per detector, an array or a dict by name, into our order."""
+        if isinstance(given, dict):
+            names = list(getattr(self, "feature_names_in_", []))
+            if not names:
+                raise ValueError(
+                    f"{name} by detector name needs a DataFrame with named columns"
+                )
+            if set(given) != set(names):
+                raise ValueError(
+                    f"{name} must name every detector once; missing "
+                    f"{sorted(set(names) - set(given))}, unknown "
+                    f"{sorted(set(given) - set(names))}"
+                )
+            given = [given[detector] for detector in names]
+        given = np.asarray(given, dtype=float)
+        if given.shape != (self.n_features_in_,):
+            raise ValueError(
+                f"{name} must have shape ({self.n_features_in_},), one per detector; "
+                f"got {given.shape}"
+            )
+        return given[self.detector_order_]
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        _check_same_order(self, X)
+        X = validate_data(
+            self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+        )
+        return _in_range(X, self.scale_["name"])
+
+    def _on_scale(self, X):
+        return to_scale(self.scale_, X, self.detector_order_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+def _in_range(X, scale):
+    if scale not in ("probability", "log_odds"):
+        return X
+    outside = (X < 0) | (X > 1)
+    if not outside.any():
+        return X
+    warnings.warn(
+        f"{int(outside.sum())} of {X.size} scores are outside [0, 1] and are "
+        f'clipped; with scale="{scale}" P(fake) is expected, use scale="rank", '
+        '"standard" or None for other scores',
+        stacklevel=4,
+    )
+    return np.clip(X, 0, 1)
+
+
+def _check_length(name, values, X):
+    if len(values) != len(X):
+        raise ValueError(
+            f"{name} must have one entry per video; got {len(values)} for {len(X)} "
+            "videos"
+        )
+
+
+def _checked_weight(sample_weight, X):
+    if sample_weight is None:
+        return np.ones(len(X))
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.ndim != 1:
+        raise ValueError(
+            f"sample_weight must have shape ({len(X)},); got {weight.shape}"
+        )
+    _check_length("sample_weight", weight, X)
+    bad = np.flatnonzero(~((weight >= 0) & (weight < np.inf)))
+    if bad.size:
+        raise ValueError(
+            f"sample_weight must be >= 0 and finite; got {weight[bad[0]]} at row "
+            f"{bad[0]}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero for all videos; give some a weight > 0")
+    return weight
+
+
+def _check_both_classes(is_fake, used):
+    n_fake, n_used = int(is_fake[used].sum()), int(used.sum())
+    if not 0 < n_fake < n_used:
+        raise ValueError(
+            "both classes need videos with a score and a weight above 0; got "
+            f"{n_used - n_fake} real and {n_fake} fake of {len(used)} videos"
+        )
+
+
+def _check_same_order(combiner, X):
+    """Name the first column out of place; scikit-learn names renamed ones itself."""
+    expected = getattr(combiner, "feature_names_in_", None)
+    if expected is None or not isinstance(X, pd.DataFrame):
+        return
+    got = list(X.columns)
+    if got != list(expected) and sorted(map(str, got)) == sorted(expected):
+        place = next(j for j, name in enumerate(got) if name != expected[j])
+        raise ValueError(
+            "Feature names must be in the same order as they were in fit.\n"
+            f"Expected {expected[place]!r} in column {place}, got {got[place]!r}; "
+            "reorder with X[combiner.feature_names_in_]"
+        )
+
+
+def _log_odds(score, clip=1e-9):
+    score = np.clip(score, clip, 1 - clip)
+    return np.log(score) - np.log1p(-score)

@@ -1,0 +1,63 @@
+"""Combiners by name."""
+
+import difflib
+
+from ensemble.combiners.stacking import Stacking
+from ensemble.combiners.voting import Voting
+
+_NAMES = {
+    "log_odds": lambda seed: Voting("log_odds"),
+    "soft": lambda seed: Voting("soft"),
+    "mean": lambda seed: Voting("soft"),
+    "weighted": lambda seed: Voting("log_odds", weights="learned"),
+    "hard": lambda seed: Voting("hard"),
+    "majority": lambda seed: Voting("hard"),
+    "median": lambda seed: Voting("median"),
+    "rank": lambda seed: Voting("rank"),
+    "max": lambda seed: Voting("max"),
+    "min": lambda seed: Voting("min"),
+    "trimmed": lambda seed: Voting("trimmed"),
+    "logistic": lambda seed: Stacking("logistic", random_state=seed),
+    "lightgbm": lambda seed: Stacking("lightgbm", random_state=seed),
+    "mlp": lambda seed: Stacking("mlp", random_state=seed),
+}
+
+
+def resolve_combiner(combiner, random_state=None):
+    """Turn what a user writes for `combiner` into a combiner.
+
+    Parameters
+    ----------
+    combiner : str or object
+        "log_odds", "soft" (or "mean"), "weighted" (weights learned on log-odds), "hard"
+        (or "majority"), "median", "rank", "max", "min", "trimmed", "logistic",
+        "lightgbm" or "mlp"; an object with ``fit`` and ``predict_proba`` is returned as
+        it is.
+    random_state : int, RandomState or None, default=None
+        Seed for a combiner made here.
+
+    Returns
+    -------
+    combiner : object
+
+    Examples
+    --------
+    >>> resolve_combiner("median")
+    Voting(kind='median')
+    """
+    if isinstance(combiner, str):
+        name = combiner.lower().replace("-", "_").replace(" ", "_")
+        if name not in _NAMES:
+            close = difflib.get_close_matches(name, _NAMES, n=1)
+            raise ValueError(
+                f"unknown combiner {combiner!r}; expected one of {', '.join(_NAMES)}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+            )
+        return _NAMES[name](random_state)
+    is_object = not isinstance(combiner, type)
+    if is_object and hasattr(combiner, "fit") and hasattr(combiner, "predict_proba"):
+        return combiner
+    raise TypeError(
+        "combiner must be a name or an object with fit and predict_proba; got "
+        f"{combiner!r}"
+    )

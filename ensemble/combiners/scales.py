@@ -1,0 +1,93 @@
+"""Scales on which scores are combined: probability, log-odds, rank, standard."""
+
+import difflib
+
+import numpy as np
+
+# the value on each scale that speaks neither for real nor for fake
+NEUTRAL = {"probability": 0.5, "log_odds": 0.0, "rank": 0.5, "standard": 0.0, None: 0.0}
+
+_MAX_KNOTS = 1001
+_CHUNK = 4096  # rows transformed at once, to stay in the processor's cache
+
+
+def fit_scale(name, scores, columns, weight, clip=None):
+    """Learn what a scale needs from the training scores.
+
+    Parameters
+    ----------
+    name : {"probability", "log_odds", "rank", "standard", None}
+    scores : ndarray of shape (n_videos, n_detectors)
+        NaN where missing.
+    columns : int ndarray or slice
+        The columns to take, in this order; none is all NaN.
+    weight : ndarray of shape (n_videos,)
+    clip : float or None
+        For "log_odds": they are those of scores clipped to [clip, 1 - clip].
+
+    Returns
+    -------
+    scale : dict
+        Its "name", and what `to_scale` needs.
+    """
+    if name not in NEUTRAL:
+        close = difflib.get_close_matches(str(name), [n for n in NEUTRAL if n], n=1)
+        raise ValueError(
+            f"unknown scale {name!r}; expected 'probability', 'log_odds', 'rank', "
+            "'standard' or None" + (f"; did you mean {close[0]!r}?" if close else "")
+        )
+    scale = {"name": name}
+    if name == "log_odds":
+        if not 0 < clip < 0.5:
+            raise ValueError(f"clip must be between 0 and 0.5; got {clip!r}")
+        scale["clip"] = float(clip)
+    elif name == "rank":
+        knots = [_rank_knots(column, weight) for column in scores[:, columns].T]
+        scale["values"] = [values for values, _ in knots]
+        scale["ranks"] = [ranks for _, ranks in knots]
+    elif name == "standard":
+        scores = scores[:, columns]
+        here = np.where(np.isnan(scores), 0.0, weight[:, None])
+        total = here.sum(axis=0)
+        filled = np.nan_to_num(scores)
+        scale["mean"] = (here * filled).sum(axis=0) / total
+        variance = (here * (filled - scale["mean"]) ** 2).sum(axis=0) / total
+        scale["spread"] = np.where(variance > 0, np.sqrt(variance), 1.0)
+    return scale
+
+
+def to_scale(scale, scores, columns):
+    """Bring some columns of scores of shape (n_videos, n_detectors) onto a scale."""
+    if scale["name"] == "log_odds":
+        log_odds = np.empty((len(scores), scores[:1, columns].shape[1]))
+        for start in range(0, len(scores), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            odds = np.clip(scores[part][:, columns], scale["clip"], 1 - scale["clip"])
+            odds /= 1 - odds
+            np.log(odds, out=log_odds[part])
+        return log_odds
+    scores = scores[:, columns]
+    if scale["name"] == "rank":
+        ranks = np.full(scores.shape, np.nan)
+        for j, column in enumerate(scores.T):
+            here = ~np.isnan(column)
+            ranks[here, j] = np.interp(
+                column[here], scale["values"][j], scale["ranks"][j]
+            )
+        return ranks
+    if scale["name"] == "standard":
+        return (scores - scale["mean"]) / scale["spread"]
+    return scores
+
+
+def _rank_knots(column, weight):
+    """Return a detector's training scores and their mid-ranks, 0 to 1."""
+    here = ~np.isnan(column)
+    values, which = np.unique(column[here], return_inverse=True)
+    mass = np.bincount(which, weight[here])
+    ranks = (np.cumsum(mass) - mass / 2) / mass.sum()
+    if len(values) > _MAX_KNOTS:
+        kept = np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _MAX_KNOTS))
+        kept = np.unique(kept)
+        values, ranks = values[kept], ranks[kept]
+    return values, ranks

@@ -1,0 +1,271 @@
+"""Voting: the detectors' scores averaged, counted or ranked, each with its weight."""
+
+import difflib
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, softmax
+
+from ensemble.combiners.base import Combiner
+
+_SCALES = {
+    "soft": "probability",
+    "log_odds": "log_odds",
+    "rank": "rank",
+    "hard": "probability",
+    "median": "probability",
+    "max": "probability",
+    "min": "probability",
+    "trimmed": "probability",
+}
+_WEIGHTED = ("soft", "log_odds", "rank", "hard")
+
+
+class Voting(Combiner):
+    """Combine scores by a vote of the detectors.
+
+    A missing score has no vote: the weights of the others are scaled up to make one.
+
+    Parameters
+    ----------
+    kind : str, default="log_odds"
+        - "log_odds": mean of the log-odds, the logarithmic opinion pool.
+        - "soft": mean of the scores.
+        - "rank": mean of the ranks among the training scores of each detector, for
+          scales that cannot be compared; a ranking of videos, no probability.
+        - "hard": share of detectors that say fake, those above their `threshold`. A
+          detector at its threshold is half a vote; of a tie, 0.5, `predict` makes real.
+        - "median", "max", "min" of the scores.
+        - "trimmed": mean without the `trim` lowest and highest.
+    weights : array-like of shape (n_detectors,), dict, "learned" or None, default=None
+        Trust in each detector, >= 0, scaled to sum to 1, also ``{detector: weight}``;
+        for the first four kinds. "learned" takes those with the least log loss on the
+        training rows. None trusts all alike.
+    scale : str or None, default="auto"
+        Scale on which scores are combined: "probability", "log_odds", "rank",
+        "standard" (mean 0 and spread 1 in training) or None (as they are, 0 being
+        neutral). "auto" is the one that `kind` speaks of, else "probability". The last
+        three scales take any numbers. Means of log-odds, of standardised and of raw
+        scores are brought back to [0, 1] by the logistic function.
+    threshold : float, array-like of shape (n_detectors,) or dict, default=0.5
+        For "hard": score on its scale above which a detector says fake.
+    trim : float, default=0.25
+        For "trimmed": share of the scores left out at either end, rounded down.
+    shrinkage : float, default=10.0
+        For "learned": pull towards equal weights; it outweighs evidence of about as
+        many videos.
+    clip : float, default=1e-6
+        Log-odds are those of scores clipped to [clip, 1 - clip].
+    fake_label : label or None, default=None
+        The label that means fake, where it is neither FAKE nor 1 nor the second one.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_detectors,)
+        The weights in use; they sum to 1. 0 for a detector that had no score in `fit`.
+    classes_ : ndarray of shape (2,)
+        The labels, sorted.
+
+    References
+    ----------
+    Genest, Zidek (1986), Combining probability distributions, Statistical Science 1.
+
+    Examples
+    --------
+    >>> scores = [[0.9, 0.5], [0.1, 0.3]]  # 2 videos x 2 detectors, P(fake)
+    >>> combiner = Voting("soft", weights=[3, 1]).fit(scores, [1, 0])
+    >>> combiner.fake_score(scores)
+    array([0.8 , 0.15])
+    """
+
+    def __init__(
+        self,
+        kind="log_odds",
+        weights=None,
+        scale="auto",
+        threshold=0.5,
+        trim=0.25,
+        shrinkage=10.0,
+        clip=1e-6,
+        fake_label=None,
+    ):
+        self.kind = kind
+        self.weights = weights
+        self.scale = scale
+        self.threshold = threshold
+        self.trim = trim
+        self.shrinkage = shrinkage
+        self.clip = clip
+        self.fake_label = fake_label
+
+    def _scale_name(self):
+        if self.kind not in _SCALES:
+            close = difflib.get_close_matches(str(self.kind), _SCALES, n=1)
+            raise ValueError(
+                f"unknown kind of voting {self.kind!r}; expected one of "
+                f"{', '.join(_SCALES)}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+            )
+        own = _SCALES[self.kind]
+        if self.kind in ("log_odds", "rank") and self.scale not in ("auto", own):
+            raise ValueError(
+                f'kind="{self.kind}" is the mean on the scale "{own}"; got '
+                f'scale={self.scale!r}: use kind="soft" for the mean on another scale'
+            )
+        return own if self.scale == "auto" else self.scale
+
+    def _fit(self, rows):
+        n_detectors = rows.scores.shape[1]
+        if self.kind == "hard":
+            threshold = self.threshold
+            if np.ndim(threshold) == 0 and not isinstance(threshold, dict):
+                threshold = np.full(self.n_features_in_, float(threshold))
+            self.threshold_ = self._to_table_order(
+                self._from_table_order(threshold, "threshold")
+            )
+        if self.kind == "trimmed" and not 0 <= self.trim < 0.5:
+            raise ValueError(f"trim must be a share from 0 to 0.5; got {self.trim!r}")
+        if self.weights is None:
+            weights = np.full(n_detectors, 1 / n_detectors)
+        elif self.kind not in _WEIGHTED:
+            raise ValueError(
+                f'kind="{self.kind}" has no weights; expected weights=None, or one of '
+                f"the kinds {', '.join(_WEIGHTED)}"
+            )
+        elif isinstance(self.weights, str):
+            if self.weights != "learned":
+                raise ValueError(
+                    f"weights must be numbers, None or 'learned'; got {self.weights!r}"
+                )
+            votes = self._votes(rows.scores)
+            weights = learn_weights(
+                votes, rows.is_fake, rows.weight, self.shrinkage, self._as_is()
+            )
+        else:
+            weights = convex(self._from_table_order(self.weights, "weights"))
+        self.weights_ = self._to_table_order(weights)
+
+    def _fake_score(self, scores):
+        votes = self._votes(scores)
+        if self.kind == "median":
+            combined = np.nanmedian(votes, axis=1)
+        elif self.kind == "max":
+            combined = np.nanmax(votes, axis=1)
+        elif self.kind == "min":
+            combined = np.nanmin(votes, axis=1)
+        elif self.kind == "trimmed":
+            combined = trimmed_mean(votes, self.trim)
+        else:
+            combined = weighted_mean(votes, self.weights_[self.detector_order_])
+        return combined if self._as_is() else expit(combined)
+
+    def _votes(self, scores):
+        if self.kind != "hard":
+            return scores
+        threshold = self.threshold_[self.detector_order_]
+        return np.where(np.isnan(scores), np.nan, np.heaviside(scores - threshold, 0.5))
+
+    def _as_is(self):
+        """Whether votes are within [0, 1] and their mean needs no logistic function."""
+        return self.kind == "hard" or self.scale_["name"] in ("probability", "rank")
+
+
+def weighted_mean(scores, weights):
+    """Average each row over the scores it has, with the weights scaled to sum to 1.
+
+    Where all the weight is on missing scores the others count alike.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_videos, n_detectors)
+        NaN where missing; no row is all NaN.
+    weights : ndarray of shape (n_detectors,)
+
+    Returns
+    -------
+    mean : ndarray of shape (n_videos,)
+    """
+    missing = np.isnan(scores)
+    if not missing.any():
+        return scores @ (weights / weights.sum())
+    filled = np.where(missing, 0.0, scores)
+    total = ~missing @ weights
+    with np.errstate(invalid="ignore"):
+        mean = (filled @ weights) / total
+    weightless = total <= 0
+    mean[weightless] = filled[weightless].sum(axis=1) / (~missing[weightless]).sum(
+        axis=1
+    )
+    return mean
+
+
+def trimmed_mean(scores, trim):
+    """Average each row without its floor(trim * n) lowest and highest scores."""
+    ordered = np.sort(scores, axis=1)  # NaN last
+    n_scores = (~np.isnan(ordered)).sum(axis=1, keepdims=True)
+    n_cut = np.floor(trim * n_scores + 1e-9)
+    place = np.arange(scores.shape[1])
+    kept = (place >= n_cut) & (place < n_scores - n_cut)
+    return np.where(kept, ordered, 0).sum(axis=1) / kept.sum(axis=1)
+
+
+def convex(weights):
+    """Scale weights to sum to 1, and refuse those that cannot be."""
+    if not (weights.min() >= 0 and 0 < weights.sum() < np.inf):
+        raise ValueError(f"weights must be >= 0, finite, not all 0; got {weights}")
+    return weights / weights.sum()
+
+
+def learn_weights(votes, is_fake, weight, shrinkage, as_is):
+    """Find convex weights with the least log loss, pulled towards equal ones.
+
+    Minimises the sum of the videos' log losses plus `shrinkage` times the
+    Kullback-Leibler divergence of the weights from equal ones.
+
+    Parameters
+    ----------
+    votes : ndarray of shape (n_videos, n_detectors)
+        NaN where missing; no row is all NaN.
+    is_fake, weight : ndarray of shape (n_videos,)
+    shrinkage : float
+    as_is : bool
+        Whether the mean vote is P(fake) itself, rather than its log-odds.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_detectors,)
+        They sum to 1.
+    """
+    if not 0 <= shrinkage < np.inf:
+        raise ValueError(f"shrinkage must be >= 0 and finite; got {shrinkage!r}")
+    n_detectors = votes.shape[1]
+    present = (~np.isnan(votes)).astype(float)
+    filled = np.nan_to_num(votes)
+    sign = 1 - 2 * is_fake
+
+    def loss_and_slope(free):
+        weights = softmax(free)
+        total = present @ weights
+        mean = (filled @ weights) / total
+        if as_is:
+            right = np.clip(np.where(is_fake == 1, mean, 1 - mean), 1e-6, None)
+            loss, by_mean = -np.log(right), sign / right
+        else:
+            loss, by_mean = np.logaddexp(0, sign * mean), sign * expit(sign * mean)
+        share = weight * by_mean / total
+        by_weight = filled.T @ share - present.T @ (share * mean)
+        divergence = -np.log(n_detectors * weights).mean()
+        by_free = weights * (by_weight - weights @ by_weight)
+        by_free += shrinkage * (weights - 1 / n_detectors)
+        return (weight @ loss + shrinkage * divergence) / weight.sum(), (
+            by_free / weight.sum()
+        )
+
+    found = minimize(
+        loss_and_slope,
+        np.zeros(n_detectors),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-10},
+    )
+    return softmax(found.x)

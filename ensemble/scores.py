@@ -1,0 +1,661 @@
+"""The score table: one row a video, one column a detector, NaN for a missing score.
+
+Label, group, fold and reason lie beside the scores in ``DataFrame.attrs``, keyed by
+row id, where no combiner can take them for scores and where they survive slicing,
+sorting, copying and parquet.
+"""
+
+import csv
+import difflib
+import fnmatch
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+COMPANIONS = ("label", "group", "fold")
+_RESERVED = ("video", *COMPANIONS, "reason")
+_ID_COLUMNS = ("video", "video_id")
+_MISSING_SCORES = ["", "nan", "NaN", "NAN", "NA", "N/A", "null", "None"]
+# pandas reads every bit of a number by itself from release 3.1 on
+_EXACT = (
+    {"float_precision": "round_trip"}
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+    else {}
+)
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
+
+
+def score_table(
+    scores,
+    index,
+    columns,
+    label=None,
+    group=None,
+    fold=None,
+    reasons=None,
+    provenance=None,
+    probabilities=True,
+):
+    """Build a score table and lay its companions beside it.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_videos, n_detectors)
+        P(fake), 0 to 1; NaN where a detector has no score.
+    index : sequence of str or Path
+        One id a video, unique.
+    columns : sequence of str
+        One name a detector, unique.
+    label, group, fold : array-like of shape (n_videos,) or None, default=None
+        Numbers, strings or booleans; missing entries allowed.
+    reasons : mapping, array-like of shape (n_videos, n_detectors) or None, default=None
+        Why scores are missing: ``{detector: {video: text}}``, or texts laid out as
+        `scores` with None or "" elsewhere.
+    provenance : dict or None, default=None
+        What was fitted on what; anything that JSON can hold.
+    probabilities : bool, default=True
+        Whether scores outside [0, 1] are refused. If False any finite number goes.
+
+    Returns
+    -------
+    table : DataFrame of shape (n_videos, n_detectors)
+        The scores alone; see `companions` and `reasons` for what lies beside them.
+
+    Examples
+    --------
+    >>> table = score_table(
+    ...     [[0.9, 0.8], [0.2, np.nan]],
+    ...     index=["a.mp4", "b.mp4"],
+    ...     columns=["xception_frame", "xception_face"],
+    ...     label=["FAKE", "REAL"],
+    ...     reasons={"xception_face": {"b.mp4": "no face found"}},
+    ... )
+    >>> companions(table.loc[["b.mp4"]]).label.tolist()
+    ['REAL']
+    >>> reasons(table)
+       video       detector         reason
+    0  b.mp4  xception_face  no face found
+    """
+    ids = _checked_ids(index)
+    columns = _checked_columns(columns)
+    values = np.array(scores, dtype=float)
+    if values.ndim != 2 or values.shape != (len(ids), len(columns)):
+        raise ValueError(
+            f"scores must have shape ({len(ids)}, {len(columns)}), one row per id "
+            f"and one column per detector; got {values.shape}"
+        )
+    _check_values(values, ids, columns, probabilities)
+    table = pd.DataFrame(values, index=pd.Index(ids, name="video"), columns=columns)
+    given = {"label": label, "group": group, "fold": fold}
+    for name, entries in given.items():
+        if entries is not None:
+            table.attrs[name] = _by_row(entries, ids, name)
+    table.attrs["reason"] = _by_detector(reasons, ids, columns)
+    table.attrs["provenance"] = _json_dict(provenance)
+    return table
+
+
+def companions(table):
+    """Return label, group and fold of each row of a score table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A score table, or any rows of one in any order.
+
+    Returns
+    -------
+    beside : DataFrame with columns label, group, fold
+        Aligned with the rows of `table`; None where there is none.
+    """
+    beside = {}
+    for name in COMPANIONS:
+        known = table.attrs.get(name, {})
+        entries = [known.get(row) for row in table.index]
+        if known and len(entries) and all(entry is None for entry in entries):
+            raise ValueError(
+                f"no row of the table has a {name}, though {len(known)} are stored; "
+                f"row ids were expected, such as {next(iter(known))!r}, got "
+                f"{table.index[0]!r}: keep the video ids as the index"
+            )
+        column = pd.Series(entries, index=table.index, dtype=object)
+        beside[name] = column if None in entries else column.infer_objects()
+    return pd.DataFrame(beside, index=table.index)
+
+
+def reasons(table):
+    """Return why scores are missing, one line a reason.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A score table, or any part of one.
+
+    Returns
+    -------
+    why : DataFrame with columns video, detector, reason
+    """
+    known = table.attrs.get("reason", {})
+    lines = [
+        (row, detector, known[detector][row])
+        for detector in table.columns
+        if detector in known
+        for row in table.index
+        if row in known[detector]
+    ]
+    return pd.DataFrame(lines, columns=["video", "detector", "reason"])
+
+
+def concat_scores(tables, axis=0):
+    """Put score tables together with their companions.
+
+    ``pandas.concat`` keeps companions only where all parts share the same ones (parts
+    of one table do); this keeps them for any tables.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        Score tables.
+    axis : {0, 1}, default=0
+        0 stacks videos, 1 sets more detectors beside the first table's, on its rows.
+
+    Returns
+    -------
+    table : DataFrame
+
+    Examples
+    --------
+    >>> first = score_table([[0.9]], ["a.mp4"], ["resnet_face"], label=[1])
+    >>> second = score_table([[0.2]], ["b.mp4"], ["resnet_face"], label=[0])
+    >>> companions(concat_scores([first, second])).label.tolist()
+    [1, 0]
+    """
+    tables = list(tables)
+    known = {name: {} for name in COMPANIONS}
+    why = {}
+    for table in tables:
+        beside = companions(table)
+        for name in COMPANIONS:
+            for row, entry in beside[name].items():
+                if pd.notna(entry):
+                    _agree(known[name], row, _plain(entry, name), name)
+        for row, detector, reason in reasons(table).itertuples(index=False):
+            why.setdefault(detector, {})[row] = reason
+    if axis == 1:
+        first = tables[0].index
+        for position, table in enumerate(tables[1:], start=1):
+            if set(table.index) != set(first) or len(table) != len(first):
+                raise ValueError(
+                    "tables set side by side must have the same rows; table "
+                    f"{position} has {len(table)} and the first {len(first)}, "
+                    f"{len(set(first) ^ set(table.index))} not shared"
+                )
+        tables = [tables[0], *(table.reindex(first) for table in tables[1:])]
+    plain = [
+        pd.DataFrame(table.to_numpy(), table.index, table.columns) for table in tables
+    ]
+    joined = pd.concat(plain, axis=axis)
+    ids = joined.index.tolist()
+    return score_table(
+        joined.to_numpy(float),
+        ids,
+        joined.columns.tolist(),
+        **{
+            name: [entries.get(row) for row in ids] if entries else None
+            for name, entries in known.items()
+        },
+        reasons=why,
+        provenance=_shared([table.attrs.get("provenance", {}) for table in tables]),
+        probabilities=False,
+    )
+
+
+def write_scores(table, path):
+    """Write a score table as CSV or parquet, by the suffix of the path.
+
+    One line a video: video, label, group, fold, the detectors, and `reason`, a JSON
+    object from detector to text. Parquet also keeps the provenance; it needs pyarrow.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A score table.
+    path : str or Path
+        Ends in .csv or .parquet.
+    """
+    path = Path(path)
+    columns = _checked_columns(table.columns)
+    flat = companions(table)
+    flat = flat.loc[:, [name for name in COMPANIONS if table.attrs.get(name)]]
+    flat.insert(0, "video", _checked_ids(table.index))
+    flat = pd.concat([flat, table.set_axis(columns, axis=1)], axis=1)
+    why = {}
+    for row, detector, reason in reasons(table).itertuples(index=False):
+        why.setdefault(row, {})[detector] = reason
+    if why:
+        flat["reason"] = [
+            json.dumps(why[row], ensure_ascii=False) if row in why else None
+            for row in table.index
+        ]
+    if path.suffix == ".csv":
+        flat.to_csv(path, index=False)
+    elif path.suffix == ".parquet":
+        flat.attrs = {"provenance": table.attrs.get("provenance", {})}
+        flat.to_parquet(path, index=False)
+    else:
+        raise _suffix_error(path)
+
+
+def read_scores(
+    path_or_frame,
+    scores=None,
+    label=None,
+    group=None,
+    index=None,
+    out_of_fold=None,
+    probabilities=True,
+):
+    """Read a score table from a file or a frame, ours or anyone's.
+
+    Parameters
+    ----------
+    path_or_frame : str, Path or DataFrame
+        A .csv or .parquet file, or a frame with one row a video.
+    scores : str, sequence of str or None, default=None
+        The detectors' columns: a pattern such as ``"p_*"`` or their names. None takes
+        every column that is not an id, a companion or a reason.
+    label, group : str or None, default=None
+        Columns with the label and the group; None takes "label" and "group" where
+        there are such columns.
+    index : str or None, default=None
+        Column with the video ids; None takes "video" or "video_id", else the index of
+        a frame, else the row number.
+    out_of_fold : bool or None, default=None
+        Whether each score comes from a detector that did not see the video's group;
+        kept as ``table.attrs["provenance"]["out_of_fold"]``. None leaves it as stored.
+    probabilities : bool, default=True
+        Whether scores outside [0, 1] are refused. If False any finite number goes,
+        for combiners with ``scale="rank"``, ``"standard"`` or None.
+
+    Returns
+    -------
+    table : DataFrame of shape (n_videos, n_detectors)
+        A score table, as `score_table` builds it.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(
+    ...     {"clip": ["a", "b"], "p_one": [0.9, 0.1], "p_two": [0.7, 0.4], "y": [1, 0]}
+    ... )
+    >>> table = read_scores(frame, scores="p_*", label="y", index="clip")
+    >>> table.columns.tolist(), companions(table).label.tolist()
+    (['p_one', 'p_two'], [1, 0])
+    """
+    if isinstance(path_or_frame, pd.DataFrame):
+        frame, beside = _unpacked(path_or_frame)
+        columns = _chosen(list(frame.columns), scores, label, group, index)
+    else:
+        frame, columns = _read_file(Path(path_or_frame), scores, label, group, index)
+        beside = {"provenance": frame.attrs.get("provenance")}
+    ids, id_column = _ids_of(frame, index)
+    if id_column is None and not isinstance(path_or_frame, pd.DataFrame):
+        ids = [str(row) for row in range(len(frame))]
+    ids = _checked_ids(ids)
+    if not ids:
+        raise ValueError("expected one row per video; got a table without rows")
+    values = _numbers(frame, columns, ids)
+    _warn_of_empty_columns(values, columns)
+    names = {"label": label or "label", "group": group or "group", "fold": "fold"}
+    for name, column in names.items():
+        if column in frame.columns and column not in columns:
+            beside[name] = _typed(frame[column])
+    if "reason" in frame.columns and "reason" not in columns:
+        beside["reasons"] = _parsed_reasons(frame["reason"], ids, columns)
+    provenance = dict(beside.pop("provenance", None) or {})
+    if out_of_fold is not None:
+        provenance["out_of_fold"] = bool(out_of_fold)
+    return score_table(
+        values,
+        ids,
+        columns,
+        **beside,
+        provenance=provenance,
+        probabilities=probabilities,
+    )
+
+
+class _Entries(dict):
+    """A read-only dict that copies of a table share.
+
+    pandas deep-copies ``attrs`` on every slice and column access; with a plain dict of
+    200,000 rows that costs a quarter of a second each time.
+    """
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return type(self), (dict(self),)
+
+    def _refuse(self, *args, **kwargs):
+        raise TypeError(
+            "companions of a score table are read-only; build a table with score_table"
+        )
+
+    __setitem__ = __delitem__ = update = pop = popitem = clear = _refuse
+    setdefault = __ior__ = _refuse
+
+
+def _checked_ids(index):
+    ids = [os.fspath(row) if isinstance(row, os.PathLike) else row for row in index]
+    ids = [row if isinstance(row, str) else str(_plain(row, "id")) for row in ids]
+    empty = [position for position, row in enumerate(ids) if row in ("", "None")]
+    if empty:
+        raise ValueError(f"every video needs an id; row {empty[0]} has none")
+    if len(set(ids)) < len(ids):
+        counts = pd.Series(ids).value_counts()
+        counts = counts[counts > 1]
+        raise ValueError(
+            f"video ids must be unique; {counts.index[0]!r} occurs {counts.iloc[0]} "
+            f"times and {len(counts)} ids more than once: use full paths, or number "
+            "the repeated ones"
+        )
+    return ids
+
+
+def _checked_columns(columns):
+    columns = list(columns)
+    for name in columns:
+        if not isinstance(name, str) or not name:
+            raise ValueError(
+                f"detectors are named by text, <backbone>_<view>; got {name!r}"
+            )
+        if name in _RESERVED:
+            raise ValueError(
+                f"a detector cannot be called {name!r}, which names what lies beside "
+                "the scores; rename it"
+            )
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise ValueError(f"detector names must be unique; got {repeated} repeatedly")
+    if not columns:
+        raise ValueError("expected one column per detector; got none")
+    return columns
+
+
+def _check_values(values, ids, columns, probabilities):
+    bad = np.isinf(values)
+    if probabilities:
+        bad |= (values < 0) | (values > 1)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        expected = "P(fake) between 0 and 1" if probabilities else "finite numbers"
+        raise ValueError(
+            f"scores must be {expected}, or NaN; got {values[row, column]} for "
+            f"{ids[row]!r} in column {columns[column]!r} ({int(bad.sum())} such "
+            "scores); rescale them, or leave the column out"
+            + (", or pass probabilities=False" if probabilities else "")
+        )
+
+
+def _by_row(entries, ids, name):
+    entries = list(entries)
+    if len(entries) != len(ids):
+        raise ValueError(
+            f"{name} must have one entry per video; got {len(entries)} for "
+            f"{len(ids)} videos"
+        )
+    plain = ((row, _plain(e, name)) for row, e in zip(ids, entries, strict=True))
+    return _Entries((row, entry) for row, entry in plain if entry is not None)
+
+
+def _plain(entry, name):
+    """Return what JSON can hold: a bool, int, float or str; None for missing."""
+    if isinstance(entry, np.generic):
+        entry = entry.item()
+    if entry is None or entry is pd.NA or entry is pd.NaT:
+        return None
+    if isinstance(entry, float):
+        return None if np.isnan(entry) else entry
+    if isinstance(entry, str | int):  # bool is an int
+        return entry
+    raise TypeError(
+        f"{name} must hold numbers, strings or booleans; got {entry!r} of type "
+        f"{type(entry).__name__}"
+    )
+
+
+def _by_detector(why, ids, columns):
+    if why is None:
+        return {}
+    if not isinstance(why, Mapping):
+        texts = np.asarray(why, dtype=object)
+        if texts.shape != (len(ids), len(columns)):
+            raise ValueError(
+                f"reasons must have shape ({len(ids)}, {len(columns)}) as the scores "
+                f"have; got {texts.shape}"
+            )
+        why = {
+            name: {
+                row: text
+                for row, text in zip(ids, texts[:, j], strict=True)
+                if isinstance(text, str) and text
+            }
+            for j, name in enumerate(columns)
+        }
+    known = set(ids)
+    for name, by_row in why.items():
+        strange = [row for row in by_row if row not in known]
+        if name not in columns or strange:
+            what = f"video {strange[0]!r}" if name in columns else f"detector {name!r}"
+            raise ValueError(f"reasons speak of {what}, which the table does not have")
+    return {
+        name: _Entries({row: str(text) for row, text in by_row.items()})
+        for name, by_row in why.items()
+        if by_row
+    }
+
+
+def _json_dict(provenance):
+    provenance = dict(provenance or {})
+    try:
+        return json.loads(json.dumps(provenance))
+    except TypeError as error:
+        raise TypeError(f"provenance must hold only what JSON can; {error}") from error
+
+
+def _agree(known, row, entry, name):
+    if known.setdefault(row, entry) != entry:
+        raise ValueError(
+            f"the tables disagree on the {name} of {row!r}: {known[row]!r} and "
+            f"{entry!r}"
+        )
+
+
+def _shared(dicts):
+    return {
+        key: value
+        for key, value in dicts[0].items()
+        if all(key in other and other[key] == value for other in dicts[1:])
+    }
+
+
+def _suffix_error(path):
+    return ValueError(
+        f"expected a path that ends in .csv or .parquet; got {str(path)!r}"
+    )
+
+
+def _unpacked(table):
+    """Return a frame and what its attrs hold, if it is a score table already."""
+    beside = {
+        name: companions(table)[name].tolist()
+        for name in COMPANIONS
+        if table.attrs.get(name)
+    }
+    if table.attrs.get("reason"):
+        known = set(table.index)
+        beside["reasons"] = {
+            detector: {row: text for row, text in by_row.items() if row in known}
+            for detector, by_row in table.attrs["reason"].items()
+            if detector in table.columns
+        }
+    beside["provenance"] = table.attrs.get("provenance")
+    return table, beside
+
+
+def _read_file(path, scores, label, group, index):
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+        return frame, _chosen(list(frame.columns), scores, label, group, index)
+    if path.suffix != ".csv":
+        raise _suffix_error(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), [])
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated or not header:
+        raise ValueError(
+            f"{path}: expected a first line that names every column once; got "
+            + (f"{repeated} repeatedly" if repeated else "an empty file")
+        )
+    columns = _chosen(header, scores, label, group, index)
+    texts = [name for name in header if name not in columns]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            frame = pd.read_csv(
+                path,
+                index_col=False,
+                encoding="utf-8-sig",
+                dtype=dict.fromkeys(texts, str),
+                keep_default_na=False,
+                na_values={
+                    name: _MISSING_SCORES if name in columns else [""]
+                    for name in header
+                },
+                **_EXACT,
+                low_memory=False,
+            )
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            raise ValueError(
+                f"{path}: expected {len(header)} fields in every line, as in the "
+                f"first; {error}"
+            ) from error
+    return frame, columns
+
+
+def _chosen(names, scores, label, group, index):
+    """Pick the detectors' columns."""
+    named = {"label": label, "group": group, "index": index}
+    for parameter, name in named.items():
+        if name is not None and name not in names:
+            raise ValueError(
+                f"{parameter}={name!r} is none of the columns {_some(names)}"
+                + _did_you_mean(name, names)
+            )
+    if scores is None:
+        aside = {*_RESERVED, *_ID_COLUMNS, *named.values()}
+        columns = [name for name in names if name not in aside]
+    elif isinstance(scores, str):
+        columns = [name for name in names if fnmatch.fnmatchcase(str(name), scores)]
+    else:
+        columns = list(scores)
+        for name in columns:
+            if name not in names:
+                raise ValueError(
+                    f"scores names {name!r}, which is none of the columns "
+                    f"{_some(names)}" + _did_you_mean(name, names)
+                )
+    if not columns:
+        raise ValueError(
+            f"no detector column found with scores={scores!r} among {_some(names)}"
+        )
+    return columns
+
+
+def _ids_of(frame, index):
+    for name in [index] if index is not None else _ID_COLUMNS:
+        if name in frame.columns:
+            return frame[name], name
+    return frame.index, None
+
+
+def _numbers(frame, columns, ids):
+    values = np.empty((len(frame), len(columns)))
+    for j, name in enumerate(columns):
+        column = frame[name]
+        if not pd.api.types.is_numeric_dtype(column) or column.dtype == bool:
+            numbers = pd.to_numeric(column, errors="coerce")
+            text = np.flatnonzero(numbers.isna() & column.notna())
+            row = text[0] if text.size else 0
+            raise ValueError(
+                f"column {name!r} is not numeric: {column.iloc[row]!r} for "
+                f"{ids[row]!r}; choose the detectors' columns with scores=, or set "
+                "the label and group columns with label= and group="
+            )
+        values[:, j] = column.to_numpy(float, na_value=np.nan)
+    return values
+
+
+def _warn_of_empty_columns(values, columns):
+    empty = np.isnan(values).all(axis=0)
+    if empty.all():
+        raise ValueError(f"no score at all in {_some(columns)}; every entry is missing")
+    if empty.any():
+        names = [
+            name for name, is_empty in zip(columns, empty, strict=True) if is_empty
+        ]
+        warnings.warn(
+            f"no video has a score in {_some(names)}; such a detector changes nothing",
+            stacklevel=3,
+        )
+
+
+def _typed(column):
+    """Undo what CSV and parquet do to types: whole numbers and booleans."""
+    present = column.dropna()
+    if pd.api.types.is_float_dtype(column) and (present == np.round(present)).all():
+        return [None if pd.isna(entry) else int(entry) for entry in column]
+    if pd.api.types.is_numeric_dtype(column):
+        return column.tolist()
+    texts = present.tolist()
+    if texts and all(isinstance(t, str) and _WHOLE_NUMBER.fullmatch(t) for t in texts):
+        return [None if pd.isna(t) else int(t.split(".")[0]) for t in column]
+    if texts and all(text in ("True", "False") for text in texts):
+        return [None if pd.isna(text) else text == "True" for text in column]
+    return column.tolist()
+
+
+def _parsed_reasons(column, ids, columns):
+    why = {}
+    for row, text in zip(ids, column, strict=True):
+        if pd.isna(text):
+            continue
+        try:
+            by_detector = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"reason of {row!r} must be a JSON object from detector to text; got "
+                f"{text!r}: rename the column if it means something else"
+            ) from error
+        for detector, reason in by_detector.items():
+            if detector in columns:
+                why.setdefault(detector, {})[row] = reason
+    return why
+
+
+def _some(names, at_most=12):
+    names = [repr(name) for name in names]
+    more = f", ... ({len(names)} in all)" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
+
+
+def _did_you_mean(name, names):
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,185 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from base_models import FrameDetector, write_video
+from ensemble import DeepfakeEnsemble
+from ensemble.cli import main
+
+HELP = [[], ["demo"], ["fit"], ["predict"]]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, toy_videos):
+    """A CSV of 12 small mp4 files with labels and groups."""
+    folder = tmp_path_factory.mktemp("clips")
+    videos, y, groups = toy_videos
+    lines = ["path,label,group"]
+    for row in range(12):
+        write_video(folder / f"{row:02}.mp4", videos[row], fps=10)
+        lines.append(f"{row:02}.mp4,{'FAKE' if y[row] else 'REAL'},g{groups[row]}")
+    (folder / "set.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(clips, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.dfe"
+    code, *_ = _run(None, "fit", clips / "set.csv", "--out", path, *SMALL)
+    assert code == 0
+    return path
+
+
+SMALL = [
+    "--backbones", "resnet18", "--views", "frame", "--train", "head", "--weights",
+    "none", "--image-size", "32", "--n-frames", "2", "--folds", "2", "--quiet",
+]  # fmt: skip
+
+
+def _run(capsys, *arguments):
+    """Return exit code, standard output and standard error."""
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr() if capsys else ("", "")
+    return left.value.code, out, err
+
+
+@pytest.mark.parametrize("command", HELP, ids=str)
+def test_help_shows_examples(command, capsys):
+    code, out, _ = _run(capsys, *command, "--help")
+    assert code == 0
+    assert "Usage" in out
+    if command:
+        assert "Example" in out
+        assert f"deepfake-ensemble {command[0]}" in out
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys\n"
+        "from ensemble.cli import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print([m for m in ('torch', 'dlib', 'cv2', 'sklearn') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == "[]", run.stderr
+
+
+def test_fit_says_what_it_measured(clips, tmp_path, capsys):
+    out = tmp_path / "deep" / "model.dfe"
+    code, shown, err = _run(
+        capsys, "fit", clips / "set.csv", "--out", out, "--strategy", "voting", *SMALL
+    )
+    assert code == 0, err
+    assert out.is_file()
+    assert "Out of fold on 12 videos of 6 groups" in shown
+    assert "resnet18_frame" in shown
+    assert "mean of them" in shown
+
+
+def test_predict_prints_one_line_a_video(model, clips, capsys):
+    code, out, _ = _run(capsys, "predict", model, clips, "--quiet")
+    assert code == 0
+    lines = [line for line in out.splitlines() if ".mp4" in line]
+    assert len(lines) == 12
+    assert all("REAL" in line or "FAKE" in line for line in lines)
+
+
+def test_predict_gives_csv_and_json(model, clips, capsys):
+    videos = [clips / "00.mp4", clips / "01.mp4"]
+    code, out, _ = _run(capsys, "predict", model, *videos, "--csv", "-q")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["video"] for row in rows] == [str(video) for video in videos]
+    code, out, _ = _run(capsys, "predict", model, *videos, "--json", "-q")
+    assert code == 0
+    found = json.loads(out)
+    for row, other in zip(found, rows, strict=True):
+        assert row["p_fake"] == pytest.approx(float(other["p_fake"]))
+        assert set(row) == {
+            "video", "p_fake", "verdict", "status", "reason", "resnet18_frame"
+        }  # fmt: skip
+
+
+def test_an_unscorable_video_is_told_and_the_exit_code_is_one(model, clips, capsys):
+    broken = clips / "broken.mkv"
+    broken.write_bytes(b"nothing")
+    try:
+        code, out, _ = _run(capsys, "predict", model, clips, "--json", "-q")
+    finally:
+        broken.unlink()
+    assert code == 1
+    by_name = {row["video"].rsplit("/")[-1]: row for row in json.loads(out)}
+    assert len(by_name) == 13
+    assert by_name["broken.mkv"]["p_fake"] is None
+    assert by_name["broken.mkv"]["status"] == "unscorable"
+    assert by_name["broken.mkv"]["reason"]
+    assert by_name["00.mp4"]["status"] == "scored"
+
+
+def test_threshold_decides(model, clips, capsys):
+    for threshold, verdict in (("0", "FAKE"), ("1", "REAL")):
+        code, out, _ = _run(
+            capsys, "predict", model, clips, "--json", "-q", "--threshold", threshold
+        )
+        assert code == 0
+        assert {row["verdict"] for row in json.loads(out)} == {verdict}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "absent.dfe", "a.mp4"], "no saved ensemble at absent.dfe"),
+        (["fit", "absent", "--out", "m.dfe"], "nothing at absent"),
+        (["fit", "."], "Missing option '--out'"),
+        (["predict", "m.dfe", "a.mp4", "--csv", "--json"], "choose one"),
+        (["frobnicate"], "No such command"),
+        (["predict", "m.dfe"], "Missing argument"),
+        (["demo", "--identities", "3"], "--identities"),
+    ],
+)
+def test_mistakes_end_with_two_and_a_reason(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = _run(capsys, *arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_the_saved_model_is_the_fitted_one(model, clips):
+    import ensemble
+
+    loaded = ensemble.load(model)
+    assert isinstance(loaded, DeepfakeEnsemble)
+    (name,) = loaded.detectors_
+    assert name == "resnet18_frame"
+    assert isinstance(loaded.detectors_[name], FrameDetector)
+    score = loaded.fake_score([clips / "00.mp4"])
+    assert np.isfinite(score).all()
+
+
+@pytest.mark.slow
+def test_the_demo_is_clearly_better_than_chance(tmp_path, capsys):
+    pytest.importorskip("skimage")
+    code, out, err = _run(capsys, "demo", "--out", tmp_path / "demo", "-q")
+    assert code == 0, err
+    with open(tmp_path / "demo" / "strategies.csv") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    for name in ("voting", "bagging", "blending", "stacking"):
+        assert float(rows[name]["auc_low"]) > 0.6, (name, out)
+    for row in rows.values():
+        assert float(row["auc"]) > 0.6
+    code, out, _ = _run(
+        capsys, "predict", tmp_path / "demo/model.dfe", tmp_path / "demo/clips", "-q"
+    )
+    assert code in (0, 1)
