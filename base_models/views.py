@@ -8,13 +8,8 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from base_models.faces import (
-    DlibFaceFinder,
-    FaceFinder,
-    crop_face,
-    follow_faces,
-    largest_track,
-)
+from base_models.face_tracks import follow_faces, largest_track
+from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
 from base_models.store import fingerprint, store_key
 from base_models.video import (
     VideoReadError,

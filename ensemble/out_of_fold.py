@@ -118,7 +118,9 @@ def out_of_fold_scores(
         warnings.warn(NO_GROUPS, stacklevel=2)
     training = TrainingSet.of(videos, is_fake, groups, sample_weight)
     random_state = 0 if random_state is None else random_state
-    splits = training.split(resampling or "k-fold", random_state)
+    splits = training.split(
+        "k-fold" if resampling is None else resampling, random_state
+    )
     outcome = fit_over_splits(
         named,
         training,

@@ -1,5 +1,6 @@
 """Labelled videos, named by content, in an order of their own."""
 
+import numbers
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -125,7 +126,7 @@ class TrainingSet:
         our own splitters count them here, so that their order does not matter.
         """
         splitter = resolve_resampling(resampling, random_state=random_state)
-        if isinstance(resampling, (str, int)):
+        if isinstance(resampling, (str, numbers.Integral)):
             return split_rows(splitter, self.is_fake, self.groups)
         groups = None if self.groups is None else self.groups[self.given]
         splits = split_rows(splitter, self.is_fake[self.given], groups)

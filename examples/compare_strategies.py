@@ -65,7 +65,8 @@ def main(n_identities):
             )
         print(pd.DataFrame(table).to_string(index=False))
         print(
-            f"\n{held_out.sum()} clips of held-out people; home-made swaps, not the wild."
+            f"\n{held_out.sum()} clips of held-out people; "
+            "home-made swaps, not the wild."
         )
 
 

@@ -1,4 +1,4 @@
-"""What many tests share: a store of their own, small videos, material that may be there."""
+"""What many tests share: a store of their own, small videos, real material."""
 
 from pathlib import Path
 

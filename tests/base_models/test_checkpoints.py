@@ -83,9 +83,9 @@ def test_other_mistakes_are_named(resnet, tmp_path):
     with pytest.raises(CheckpointError, match="must hold a state dict.*a dict of int"):
         read_state_dict(tmp_path / "empty.pth")
     state = resnet.state_dict()
+    body = timm.create_model("vgg16", pretrained=False, num_classes=0)
     with pytest.raises(CheckpointError, match=r"VGG.*weights are missing.*features"):
-        body = timm.create_model("vgg16", pretrained=False, num_classes=0)
         load_backbone_weights(body, state, "resnet.pth")
+    gray = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
     with pytest.raises(CheckpointError, match=r"conv1.weight has shape \(64, 1"):
-        state = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
-        load_backbone_weights(_fresh(), state, "gray.pth")
+        load_backbone_weights(_fresh(), gray, "gray.pth")

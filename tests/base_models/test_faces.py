@@ -13,18 +13,16 @@ from PIL import Image
 from sklearn.base import clone
 
 from base_models import faces as faces_module
+from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import (
     DlibFaceFinder,
     Face,
     FaceFinder,
-    FaceTrack,
     HaarFaceFinder,
     NoFaceError,
     YuNetFaceFinder,
     crop_face,
     face_square,
-    follow_faces,
-    largest_track,
 )
 from base_models.video import sample_frames
 
