@@ -10,6 +10,7 @@ from PIL import Image
 
 from base_models.face_tracks import follow_faces, largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
+from base_models.progress import progress_bar
 from base_models.store import fingerprint, store_key
 from base_models.video import (
     VideoReadError,
@@ -140,6 +141,8 @@ class Views(Sequence):
         Where the views are.
     memory : int, default=2**30
         Bytes of the views used last that stay in memory.
+    progress : str or None, default=None
+        What to write before a progress bar while looking at all of them once.
 
     Attributes
     ----------
@@ -149,12 +152,12 @@ class Views(Sequence):
         Why a video has no images; empty where it has some.
     """
 
-    def __init__(self, videos, recipe, store, memory=2**30):
+    def __init__(self, videos, recipe, store, memory=2**30, progress=None):
         self.videos, self.recipe, self.store = list(videos), recipe, store
         self.memory = memory
         self._recent, self._used = OrderedDict(), 0
         self.n_images, self.reasons = [], []
-        for row in range(len(self.videos)):
+        for row in progress_bar(range(len(self.videos)), progress):
             view = self[row]
             self.n_images.append(len(view.images))
             self.reasons.append(view.reason)

@@ -13,7 +13,7 @@ from ensemble.combiners.rows import Rows, canonical_columns, row_keys
 from ensemble.labels import encode_labels
 from ensemble.resampling import StratifiedGroupFolds, group_codes
 
-_METHODS = ("platt", "temperature", "beta", "isotonic")
+_METHODS = ("platt", "temperature", "beta", "isotonic", "venn_abers")
 _CLIP = 1e-12
 
 
@@ -22,32 +22,41 @@ class Calibrator(BaseEstimator):
 
     Fit it on scores of videos that the scoring model has not seen, see
     `cross_fitted_scores`. To stay finite where the classes are separable, all methods
-    take labels for slightly uncertain, as Platt does: (n + 1) / (n + 2) for the n fakes
-    and 1 / (n + 2) for the n reals.
+    but the last take labels for slightly uncertain, as Platt does: (n + 1) / (n + 2)
+    for the n fakes and 1 / (n + 2) for the n reals.
 
     Parameters
     ----------
-    method : {"platt", "temperature", "beta", "isotonic"}, default="platt"
+    method : str, default="platt"
         With x the log-odds of the score p, the calibrated log-odds are
 
         - "platt": slope x + intercept;
         - "temperature": x / temperature, which keeps the score 0.5 where it is;
         - "beta": a log(p) - b log(1 - p) + c, with a and b not negative;
 
-        and "isotonic" is a rising staircase, for a thousand videos or more. It makes
-        ties; the others keep the ranking.
+        and two are rising staircases, for a thousand videos or more. They make ties;
+        the others keep the ranking.
+
+        - "isotonic": isotonic regression;
+        - "venn_abers": isotonic regression on the training scores and the new one, once
+          taken for real (p0) and once for fake (p1); the result is p1 / (1 - p0 + p1),
+          see also `interval`. Whatever the scores, one of p0 and p1 is calibrated where
+          new videos are drawn like those of `fit`.
 
     Attributes
     ----------
     parameters_ : dict
         The parameters named above; for "isotonic" the "scores" and "values" to
-        interpolate between.
+        interpolate between; for "venn_abers" the "scores" of `fit`, sorted, with p0
+        from each of them up to the next, and p1 beyond the one before up to it.
 
     References
     ----------
     Platt (1999), Probabilistic outputs for support vector machines; Guo et al. (2017),
     On calibration of modern neural networks; Kull et al. (2017), Beta calibration;
-    Zadrozny, Elkan (2002), Transforming classifier scores, for isotonic.
+    Zadrozny, Elkan (2002), Transforming classifier scores, for isotonic; Vovk, Petej
+    (2014), Venn-Abers predictors, and Vovk, Petej, Fedorova (2015), Large-scale
+    probabilistic predictors, for the inductive form and its algorithm.
 
     Examples
     --------
@@ -103,8 +112,10 @@ class Calibrator(BaseEstimator):
             "temperature": _fit_temperature,
             "beta": _fit_beta,
             "isotonic": _fit_isotonic,
+            "venn_abers": _fit_venn_abers,
         }[self.method]
-        self.parameters_ = fit(score, target, weight)
+        certain = self.method == "venn_abers"
+        self.parameters_ = fit(score, is_fake if certain else target, weight)
         return self
 
     def __call__(self, score):
@@ -126,12 +137,56 @@ class Calibrator(BaseEstimator):
         if self.method == "isotonic":
             calibrated = np.interp(score, known["scores"], known["values"])
             return np.where(np.isnan(score), np.nan, calibrated)
+        if self.method == "venn_abers":
+            if_real, if_fake = self.interval(score).T
+            return if_fake / (1 - if_real + if_fake)
         if self.method == "platt":
             return expit(known["slope"] * _log_odds(score) + known["intercept"])
         if self.method == "temperature":
             return expit(_log_odds(score) / known["temperature"])
         log_p, minus_log_rest = _beta_features(score).T
         return expit(known["a"] * log_p + known["b"] * minus_log_rest + known["c"])
+
+    def interval(self, score):
+        """Return the two probabilities of "venn_abers", whose distance is its doubt.
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake).
+
+        Returns
+        -------
+        interval : ndarray of shape (n_videos, 2)
+            P(fake) had the video been added to those of `fit` as a real one, and as a
+            fake one, which is higher; NaN where `score` is.
+
+        Examples
+        --------
+        >>> score, is_fake = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1]
+        >>> Calibrator("venn_abers").fit(score, is_fake).interval([0.1, 0.5, 0.9])
+        array([[0.  , 0.25],
+               [0.  , 1.  ],
+               [0.75, 1.  ]])
+        """
+        check_is_fitted(self)
+        if self.method != "venn_abers":
+            raise ValueError(
+                'only method="venn_abers" gives an interval; this calibrator has '
+                f"method={self.method!r}"
+            )
+        score = _probabilities(score)
+        known = self.parameters_
+        p0 = np.append(0.0, known["p0"])
+        p1 = np.append(known["p1"], 1.0)
+        interval = np.column_stack(
+            [
+                p0[np.searchsorted(known["scores"], score, side="right")],
+                p1[np.searchsorted(known["scores"], score, side="left")],
+            ]
+        )
+        interval[np.isnan(score)] = np.nan
+        return interval
 
 
 def cross_fitted_scores(
@@ -268,6 +323,66 @@ def _fit_beta(score, target, weight):
 def _fit_isotonic(score, target, weight):
     staircase = IsotonicRegression().fit(score, target, sample_weight=weight)
     return {"scores": staircase.X_thresholds_, "values": staircase.y_thresholds_}
+
+
+def _fit_venn_abers(score, is_fake, weight):
+    scores, place = np.unique(score, return_inverse=True)
+    total = np.bincount(place, weight)
+    fakes = np.bincount(place, weight * is_fake)
+    mirrored = _with_one_more_fake(total[::-1], (total - fakes)[::-1])
+    return {
+        "scores": scores,
+        "p0": 1 - mirrored[::-1],
+        "p1": _with_one_more_fake(total, fakes),
+    }
+
+
+def _with_one_more_fake(total, fakes):
+    """Return isotonic regression at each score, had it one fake more.
+
+    Isotonic regression is the slope of the greatest convex minorant of the points
+    (videos so far, fakes so far). The further fake is a step (1, 1) that wanders through
+    these points; of the minorant only the part to its right is kept, as a stack of
+    corners with the leftmost on top.
+
+    Parameters
+    ----------
+    total, fakes : ndarray of shape (n_scores,)
+        Weight of all videos and of the fakes with each score, lowest score first.
+
+    Returns
+    -------
+    values : ndarray of shape (n_scores,)
+    """
+    x = [-1.0, 0.0, *np.cumsum(total).tolist()]
+    y = [-1.0, 0.0, *np.cumsum(fakes).tolist()]
+    corners = []
+    for point in reversed(list(zip(x, y, strict=True))):
+        _add_on_the_left(corners, point)
+    values = []
+    for i in range(2, len(x)):
+        (x0, y0), (x1, y1) = corners[-1], corners[-2]
+        values.append((y1 - y0) / (x1 - x0))
+        # The fake moves past the next score: the point between them lies elsewhere.
+        x[i - 1] = x[i - 2] + x[i] - x[i - 1]
+        y[i - 1] = y[i - 2] + y[i] - y[i - 1]
+        if _turn((x0, y0), (x[i - 1], y[i - 1]), (x1, y1)) > 0:  # below the minorant
+            corners.pop()
+            _add_on_the_left(corners, (x[i - 1], y[i - 1]))
+    return np.clip(values, 0, 1)
+
+
+def _add_on_the_left(corners, point):
+    while len(corners) > 1 and _turn(point, corners[-1], corners[-2]) <= 0:
+        corners.pop()
+    corners.append(point)
+
+
+def _turn(first, second, third):
+    """Return a number above 0 where the way over three points turns left."""
+    return (second[0] - first[0]) * (third[1] - second[1]) - (second[1] - first[1]) * (
+        third[0] - second[0]
+    )
 
 
 def _take(scores, rows):

@@ -12,8 +12,10 @@ from ensemble.artifact import load
 from ensemble.datasets import make_forgeries
 from ensemble.deepfake_ensemble import STRATEGIES, DeepfakeEnsemble
 from ensemble.metrics import auc, evaluate, group_bootstrap_interval
+from ensemble.resampling import GroupBootstrap
 
 _HELD_OUT = 0.3  # of the pairs of people
+_REPLICAS = 10  # bootstrap replicas, where 25 are the default: a demo is short
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,12 @@ def run_demo(
 
     rows, models = {}, {}
     for strategy in strategies:
-        say(f"Fitting {strategy} on {len(train)} clips ...")
+        replicas = f", {_REPLICAS} replicas" if strategy == "bagging" else ""
+        say(f"Fitting {strategy} on {len(train)} clips{replicas} ...")
         models[strategy] = DeepfakeEnsemble(
             demo_detectors() if detectors is None else detectors,
             strategy=strategy,
+            resampling=_resampling(strategy, random_state),
             n_jobs=n_jobs,
             random_state=random_state,
             store=out_dir / "store",
@@ -198,6 +202,12 @@ def run_demo(
         model_path=model_path,
         clips_path=out_dir / "clips",
     )
+
+
+def _resampling(strategy, random_state):
+    if strategy == "bagging":
+        return GroupBootstrap(_REPLICAS, random_state=random_state)
+    return None
 
 
 class _Clock:

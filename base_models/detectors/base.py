@@ -218,6 +218,8 @@ def check_fit_arguments(videos, y, groups, sample_weight):
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError("sample_weight must be finite and >= 0")
     is_fake = (y == classes[fake_column(classes)]).astype(np.int64)
+    if len(np.unique(is_fake[weight > 0])) < 2:
+        raise ValueError("sample_weight must be > 0 for some videos of both classes")
     return videos, is_fake, weight, classes
 
 

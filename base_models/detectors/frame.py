@@ -75,10 +75,9 @@ class NetworkDetector(ViewDetector):
             np.flatnonzero(weight > 0),
             key=lambda row: (_digest(videos[row]), is_fake[row], weight[row]),
         )
-        shown = progress_bar(
-            [videos[row] for row in order], self._progress("looking at videos")
-        )
-        views = Views(shown, self.recipe_, store)
+        given = [videos[row] for row in order]
+        text = self._progress("looking at videos")
+        views = Views(given, self.recipe_, store, progress=text)
         scorable = [i for i, reason in enumerate(views.reasons) if not reason]
         self.unscorable_ = {
             video_id(videos[order[i]]): reason
@@ -88,7 +87,7 @@ class NetworkDetector(ViewDetector):
         if self.unscorable_:
             error = UnscorableVideoError(self.unscorable_)
             if len(np.unique(is_fake[[order[i] for i in scorable]])) < 2:
-                raise error
+                raise error  # nothing is left of one class
             warnings.warn(f"left out of training: {error}", stacklevel=2)
             views = Views([views.videos[i] for i in scorable], self.recipe_, store)
         rows = [order[i] for i in scorable]

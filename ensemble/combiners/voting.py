@@ -3,10 +3,10 @@
 import difflib
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.weights import convex, learn_weights, weighted_mean
 
 _SCALES = {
     "soft": "probability",
@@ -170,35 +170,6 @@ class Voting(Combiner):
         return self.kind == "hard" or self.scale_["name"] in ("probability", "rank")
 
 
-def weighted_mean(scores, weights):
-    """Average each row over the scores it has, with the weights scaled to sum to 1.
-
-    Where all the weight is on missing scores the others count alike.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_videos, n_detectors)
-        NaN where missing; no row is all NaN.
-    weights : ndarray of shape (n_detectors,)
-
-    Returns
-    -------
-    mean : ndarray of shape (n_videos,)
-    """
-    missing = np.isnan(scores)
-    if not missing.any():
-        return scores @ (weights / weights.sum())
-    filled = np.where(missing, 0.0, scores)
-    total = ~missing @ weights
-    with np.errstate(invalid="ignore"):
-        mean = (filled @ weights) / total
-    weightless = total <= 0
-    mean[weightless] = filled[weightless].sum(axis=1) / (~missing[weightless]).sum(
-        axis=1
-    )
-    return mean
-
-
 def trimmed_mean(scores, trim):
     """Average each row without its floor(trim * n) lowest and highest scores."""
     ordered = np.sort(scores, axis=1)  # NaN last
@@ -207,65 +178,3 @@ def trimmed_mean(scores, trim):
     place = np.arange(scores.shape[1])
     kept = (place >= n_cut) & (place < n_scores - n_cut)
     return np.where(kept, ordered, 0).sum(axis=1) / kept.sum(axis=1)
-
-
-def convex(weights):
-    """Scale weights to sum to 1, and refuse those that cannot be."""
-    if not (weights.min() >= 0 and 0 < weights.sum() < np.inf):
-        raise ValueError(f"weights must be >= 0, finite, not all 0; got {weights}")
-    return weights / weights.sum()
-
-
-def learn_weights(votes, is_fake, weight, shrinkage, as_is):
-    """Find convex weights with the least log loss, pulled towards equal ones.
-
-    Minimises the sum of the videos' log losses plus `shrinkage` times the
-    Kullback-Leibler divergence of the weights from equal ones.
-
-    Parameters
-    ----------
-    votes : ndarray of shape (n_videos, n_detectors)
-        NaN where missing; no row is all NaN.
-    is_fake, weight : ndarray of shape (n_videos,)
-    shrinkage : float
-    as_is : bool
-        Whether the mean vote is P(fake) itself, rather than its log-odds.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_detectors,)
-        They sum to 1.
-    """
-    if not 0 <= shrinkage < np.inf:
-        raise ValueError(f"shrinkage must be >= 0 and finite; got {shrinkage!r}")
-    n_detectors = votes.shape[1]
-    present = (~np.isnan(votes)).astype(float)
-    filled = np.nan_to_num(votes)
-    sign = 1 - 2 * is_fake
-
-    def loss_and_slope(free):
-        weights = softmax(free)
-        total = present @ weights
-        mean = (filled @ weights) / total
-        if as_is:
-            right = np.clip(np.where(is_fake == 1, mean, 1 - mean), 1e-6, None)
-            loss, by_mean = -np.log(right), sign / right
-        else:
-            loss, by_mean = np.logaddexp(0, sign * mean), sign * expit(sign * mean)
-        share = weight * by_mean / total
-        by_weight = filled.T @ share - present.T @ (share * mean)
-        divergence = -np.log(n_detectors * weights).mean()
-        by_free = weights * (by_weight - weights @ by_weight)
-        by_free += shrinkage * (weights - 1 / n_detectors)
-        return (weight @ loss + shrinkage * divergence) / weight.sum(), (
-            by_free / weight.sum()
-        )
-
-    found = minimize(
-        loss_and_slope,
-        np.zeros(n_detectors),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-10},
-    )
-    return softmax(found.x)

@@ -179,6 +179,8 @@ def test_mistakes_are_named(toy_videos):
         clone(HEAD).fit(videos, y[1:])
     with pytest.raises(ValueError, match=r"both classes, real and fake; got \[0\]"):
         clone(HEAD).fit(videos, np.zeros(24, int))
+    with pytest.raises(ValueError, match="some videos of both classes"):
+        clone(HEAD).fit(videos, y, sample_weight=1.0 - y)
     with pytest.raises(TypeError, match="videos must be a list"):
         clone(HEAD).fit("video.mp4", y)
     with pytest.raises(ValueError, match=r"got one array of shape \(6, 40, 48, 3\)"):

@@ -16,7 +16,7 @@ from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
 from ensemble.combiners import Stacking, Voting
 from ensemble.resampling import StratifiedGroupFolds
 
-METHODS = ["platt", "temperature", "beta", "isotonic"]
+METHODS = ["platt", "temperature", "beta", "isotonic", "venn_abers"]
 
 
 def overconfident(n=1000, seed=0):
@@ -91,6 +91,76 @@ def test_isotonic_is_that_of_scikit_learn():
         Calibrator("isotonic").fit(score, is_fake, weight)(fresh),
         staircase.predict(fresh),
     )
+
+
+def venn_abers_by_definition(score, is_fake, weight, fresh):
+    """Two isotonic regressions for each new score (Vovk, Petej 2014)."""
+    return [
+        [
+            IsotonicRegression()
+            .fit([*score, new], [*is_fake, label], [*weight, 1])
+            .predict([new])[0]
+            for label in (0, 1)
+        ]
+        for new in fresh
+    ]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "decimals"), [(3, 1), (12, 1), (60, 8), (200, 2)])
+def test_venn_abers_is_its_definition(n, decimals, weighted):
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        score = draw.random(n).round(decimals)
+        is_fake = np.append([0, 1], draw.random(n - 2) < score[2:]).astype(int)
+        weight = draw.choice([0.3, 1, 2], n) if weighted else np.ones(n)
+        fresh = np.concatenate([[0, 1], score[:20], draw.random(20)])
+        calibrator = Calibrator("venn_abers").fit(score, is_fake, weight)
+        interval = calibrator.interval(fresh)
+        expected = venn_abers_by_definition(score, is_fake, weight, fresh)
+        np.testing.assert_allclose(interval, expected, atol=1e-12)
+        p0, p1 = interval.T
+        np.testing.assert_allclose(calibrator(fresh), p1 / (1 - p0 + p1))
+
+
+def test_one_end_of_venn_abers_is_calibrated():
+    """The end that the label picks, p1 of fakes and p0 of reals, is right on average.
+
+    So it is in the mean over training sets as small as 30, where isotonic regression,
+    too sure of itself, is not.
+    """
+    picked, plain, truth = [], [], []
+    for seed in range(300):
+        draw = np.random.default_rng(seed)
+        score = draw.random(50)
+        is_fake = (draw.random(50) < score**2).astype(int)
+        is_fake[:2] = 0, 1
+        calibrator = Calibrator("venn_abers").fit(score[:30], is_fake[:30])
+        interval = calibrator.interval(score[30:])
+        picked.append(interval[np.arange(20), is_fake[30:]])
+        staircase = IsotonicRegression(out_of_bounds="clip")
+        plain.append(staircase.fit(score[:30], is_fake[:30]).predict(score[30:]))
+        truth.append(is_fake[30:])
+    picked, plain, truth = map(np.concatenate, (picked, plain, truth))
+
+    def worst(probability):
+        bins = np.digitize(probability, [0.05, 0.25, 0.5, 0.75, 0.95])
+        away = [
+            truth[bins == b].mean() - probability[bins == b].mean() for b in set(bins)
+        ]
+        return np.abs(away).max()
+
+    assert worst(picked) < 0.04 < 0.08 < worst(plain)
+
+
+def test_only_venn_abers_has_an_interval():
+    with pytest.raises(ValueError, match="this calibrator has method='platt'"):
+        Calibrator("platt").fit(*overconfident(50)).interval([0.5])
+
+
+def test_the_interval_of_a_missing_score_is_missing():
+    calibrator = Calibrator("venn_abers").fit(*overconfident(50))
+    assert np.isnan(calibrator.interval([np.nan])).all()
 
 
 def test_temperature_finds_the_exaggeration():
