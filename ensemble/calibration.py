@@ -341,7 +341,7 @@ def _with_one_more_fake(total, fakes):
     """Return isotonic regression at each score, had it one fake more.
 
     Isotonic regression is the slope of the greatest convex minorant of the points
-    (videos so far, fakes so far). The further fake is a step (1, 1) that wanders through
+    (videos so far, fakes so far). The further fake is a step (1, 1) that wanders along
     these points; of the minorant only the part to its right is kept, as a stack of
     corners with the leftmost on top.
 

@@ -2,8 +2,9 @@
 
 Every metric takes labels and P(fake), leaves out videos without a score (NaN), and is
 NaN itself where it cannot be told, such as an AUC of one class. Report coverage beside
-it: `evaluate` does. Two scores are compared by `delong_test` or, in any metric, by
-`group_bootstrap_interval` of the difference; `diversity` says how alike detectors err.
+it: `evaluate` does. Two scores are compared by `delong_test` in AUC, by `mcnemar_test`
+in accuracy, and in any metric by `group_bootstrap_interval` of the difference;
+`diversity` says how alike detectors err.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata
+from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import average_precision_score, roc_curve
 from sklearn.utils import check_random_state
 
@@ -31,7 +32,7 @@ class Interval(NamedTuple):
 
 
 class DelongResult(NamedTuple):
-    """Two AUCs on the same videos, their difference and what chance makes of it."""
+    """Two AUCs on the same videos, and what chance makes of their difference."""
 
     first: float
     second: float
@@ -39,6 +40,16 @@ class DelongResult(NamedTuple):
     low: float
     high: float
     z: float
+    p_value: float  # two-sided
+    n_videos: int  # with both scores
+
+
+class McnemarResult(NamedTuple):
+    """Two accuracies on the same videos, and what chance makes of their difference."""
+
+    first: float
+    second: float
+    difference: float  # first - second
     p_value: float  # two-sided
     n_videos: int  # with both scores
 
@@ -403,7 +414,8 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
             + _inflation(codes[is_fake == 0]) * (reals @ reals) / n_real**2
             + 2 * _inflation(codes) * (fakes @ reals) / (n_fake * n_real)
         )
-    error = np.sqrt(max(variance, 0.0)) if np.isfinite(variance) else np.nan
+    variance = 0.0 if abs(variance) < 1e-15 else variance
+    error = np.sqrt(variance) if 0 <= variance < np.inf else np.nan
     z = _ratio(difference, error)
     reach = norm.ppf((1 + level) / 2) * error
     return DelongResult(
@@ -415,6 +427,63 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
         float(2 * norm.sf(abs(z))),
         int(here.sum()),
     )
+
+
+def mcnemar_test(y, first, second, groups=None, threshold=0.5, fake_label=None):
+    """Compare the accuracies of two scores of the same videos.
+
+    Takes the videos that have both scores; what both have right, or both wrong, says
+    nothing of which is better.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_videos,)
+        0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
+    first, second : array-like of shape (n_videos,)
+        P(fake); NaN where there is none.
+    groups : array-like of shape (n_videos,) or None, default=None
+        Videos that are not independent. The groups' differences are then taken for
+        normal in sum. None takes each video for independent; that test is exact.
+    threshold : float or (float, float), default=0.5
+        Fake is said above it; one number, or one for each score.
+    fake_label : label or None, default=None
+
+    Returns
+    -------
+    result : McnemarResult
+        ``(first, second, difference, p_value, n_videos)``.
+
+    References
+    ----------
+    McNemar (1947), Psychometrika 12; Durkalski et al. (2003), Statistics in Medicine
+    22, for groups.
+
+    Examples
+    --------
+    >>> y, first = [0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]
+    >>> second = [0.1, 0.8, 0.7, 0.7, 0.2, 0.3]
+    >>> mcnemar_test(y, first, second).p_value
+    0.125
+    """
+    table = np.column_stack(
+        [_aligned(y, score, fake_label)[1] for score in (first, second)]
+    )
+    _, _, right = _rights(table, y, threshold, fake_label)
+    here = ~np.isnan(table).any(axis=1)
+    if not here.any():
+        return McnemarResult(np.nan, np.nan, np.nan, np.nan, 0)
+    right, codes = right[here].astype(int), group_codes(groups, len(table))[here]
+    ahead = right[:, 0] - right[:, 1]
+    if groups is None:
+        times, of = int((ahead > 0).sum()), int((ahead != 0).sum())
+        p_value = binomtest(times, of).pvalue if of else 1.0
+    else:
+        by_group = np.bincount(codes, ahead)
+        z = _ratio(by_group.sum(), np.sqrt(by_group @ by_group))
+        p_value = 2 * norm.sf(abs(z))
+    accuracies = right.mean(axis=0).tolist()
+    difference = float(ahead.mean())
+    return McnemarResult(*accuracies, difference, float(p_value), int(here.sum()))
 
 
 def diversity(table, y, threshold=0.5, fake_label=None):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, pearsonr
+from scipy.stats import binomtest, chi2, norm, pearsonr
 from sklearn import metrics as theirs
 
 from ensemble import metrics as ours
@@ -359,6 +359,44 @@ def test_delong_says_when_it_cannot_tell():
     assert np.isnan(one_group.p_value)
     with pytest.raises(ValueError, match="level must be"):
         ours.delong_test([0, 1], [0, 1], [0, 1], level=95)
+
+
+def test_mcnemar_is_the_exact_test_of_the_videos_that_one_has_right():
+    y, first = some_scores()
+    second = some_scores(seed=1)[1]
+    first[:10] = second[5:15] = np.nan
+    result = ours.mcnemar_test(y, first, second, threshold=(0.5, 0.6))
+    both = slice(15, None)
+    right = (first[both] > 0.5) == y[both], (second[both] > 0.6) == y[both]
+    only = (right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()
+    assert np.isclose(result.p_value, binomtest(only[0], sum(only)).pvalue)
+    np.testing.assert_allclose(result[:2], [r.mean() for r in right])
+    assert np.isclose(result.difference, result.first - result.second)
+    assert result.n_videos == 185
+    grouped = ours.mcnemar_test(y, first, second, np.arange(200), (0.5, 0.6))
+    asymptotic = chi2.sf((only[0] - only[1]) ** 2 / sum(only), df=1)
+    assert np.isclose(grouped.p_value, asymptotic)
+
+
+def test_mcnemar_keeps_its_level_in_groups_only_when_told_of_them():
+    """Of 300 tests at 5 % of scores equally good, about 15 should cry."""
+    told = untold = 0
+    for seed in range(300):
+        draw = np.random.default_rng(seed)
+        groups = np.arange(60).repeat(5)
+        scores = draw.random((60, 2))[groups]  # one score for all five videos
+        y = groups % 2
+        told += ours.mcnemar_test(y, *scores.T, groups).p_value < 0.05
+        untold += ours.mcnemar_test(y, *scores.T).p_value < 0.05
+    assert 5 <= told <= 27
+    assert untold > 90
+
+
+def test_mcnemar_of_equal_scores_and_of_none():
+    for groups in (None, [1, 1, 2]):
+        same = ours.mcnemar_test([0, 1, 1], [0.1, 0.9, 0.2], [0.1, 0.9, 0.2], groups)
+        assert (same.difference, same.p_value) == (0, 1)
+    assert np.isnan(ours.mcnemar_test([0, 1], [0.1, np.nan], [np.nan, 1]).p_value)
 
 
 def test_diversity_pair_by_pair():
