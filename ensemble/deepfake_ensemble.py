@@ -80,9 +80,11 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Fits that run side by side; never so many that jobs x threads outgrow the
         cores. Scores do not depend on it.
-    calibration : {"platt", "temperature", "beta", "isotonic"} or None, default=None
-        Fitted on cross-fitted scores of the combiner. Not with bootstrap scores,
-        which average fewer replicas than the ensemble does.
+    calibration : {"platt", "temperature", "beta", "isotonic", "venn_abers"}, \
+default=None
+        How P(fake) is brought to mean what it says; None leaves it. Fitted on
+        cross-fitted scores of the combiner. Not with bootstrap scores, which average
+        fewer replicas than the ensemble does.
     threshold : float, default=0.5
         P(fake) from which `predict` says fake.
     fake_label : label or None, default=None
