@@ -424,7 +424,13 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None):
             stream = container.add_stream(
                 "libx264",
                 rate=Fraction(fps).limit_denominator(1001),
-                options={"crf": str(crf), "preset": preset, "threads": "1"},
+                options={
+                    "crf": str(crf),
+                    "preset": preset,
+                    "threads": "1",
+                    # With it, x264 was seen to give other bytes from run to run.
+                    "x264-params": "mbtree=0",
+                },
             )
             height, width = first.shape[:2]
             stream.height, stream.width = height + height % 2, width + width % 2

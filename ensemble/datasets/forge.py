@@ -6,7 +6,6 @@ import os
 import warnings
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,36 +16,20 @@ from ensemble.datasets.footage import (
     find_landmarks,
     paint_portrait,
 )
+from ensemble.datasets.labelled import read_videos
 from ensemble.datasets.swap import METHODS, SwapStyle, swap_face
 
 _CRF = {"raw": 3, "c23": 23, "c40": 40}
+# x264's slower presets use its macroblock tree, whose AVX-512 code reads past the end
+# of a row unless the width is a multiple of 128: the same frames then do not always
+# give the same bytes.
+_PRESET = "superfast"
 _N_BUNDLED, _BUNDLED_SIZE = 100, 192
 _FOLDERS = ("real", "fake")  # by label
 _RECIPE, _INDEX = "forge.json", "videos.csv"
 _COLUMNS = ("path", "label", "group", "method")
 _FORMAT = 1  # raised when the same recipe comes to give other clips
 _CASTING, _PERSON, _PAIR = range(3)  # what random numbers are drawn for
-
-
-class Forgeries(NamedTuple):
-    """A labelled set of clips; unpacks into its four lists.
-
-    Attributes
-    ----------
-    videos : list of str
-        Paths of the clips.
-    labels : list of int
-        0 real, 1 fake.
-    groups : list of str
-        Who must not cross folds: the two people swapped, with all their clips.
-    methods : list of str
-        ``"none"`` for a real clip, else ``"swap_poisson"`` or ``"swap_feathered"``.
-    """
-
-    videos: list
-    labels: list
-    groups: list
-    methods: list
 
 
 def make_forgeries(
@@ -105,8 +88,11 @@ def make_forgeries(
 
     Returns
     -------
-    Forgeries
-        ``videos, labels, groups, methods``.
+    LabelledVideos
+        ``videos, labels, groups, methods``: paths, 0 real and 1 fake, who must not
+        cross folds (a pair of people), and ``"none"``, ``"swap_poisson"`` (piecewise
+        affine warp, Poisson blending) or ``"swap_feathered"`` (affine warp, feathered
+        edge).
 
     Warns
     -----
@@ -140,7 +126,7 @@ def make_forgeries(
         "random_state": None if random_state is None else seed,
     }
     if _is_done(out_dir, recipe):
-        return _read_index(out_dir)
+        return read_videos(out_dir)
 
     if sources is None:
         people = _bundled_people(
@@ -158,7 +144,7 @@ def make_forgeries(
     ]
     rows = _in_parallel(_forge_pair, jobs, n_jobs, verbose, "forging pairs")
     _write_index(out_dir, chain.from_iterable(rows))
-    return _read_index(out_dir)
+    return read_videos(out_dir)
 
 
 # People
@@ -283,7 +269,7 @@ def _deliver(out_dir, label, name, frames, what, fps, crfs, rng):
     frames = add_grain(frames, rng.uniform(0.5, 3), rng)
     paths = [f"{_FOLDERS[label]}/{name}_{compression}.mp4" for compression in crfs]
     for path, crf in zip(paths, crfs.values(), strict=True):
-        write_video(out_dir / path, frames, fps=fps, crf=crf, tags=tags)
+        write_video(out_dir / path, frames, fps=fps, crf=crf, preset=_PRESET, tags=tags)
     return paths
 
 
@@ -308,7 +294,7 @@ def _is_done(out_dir, recipe):
             "out_dir"
         )
     return (out_dir / _INDEX).exists() and all(
-        Path(video).exists() for video in _read_index(out_dir).videos
+        Path(video).exists() for video in read_videos(out_dir).videos
     )
 
 
@@ -328,17 +314,6 @@ def _write_index(out_dir, rows):
     with open(unfinished, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([_COLUMNS, *rows])
     os.replace(unfinished, out_dir / _INDEX)
-
-
-def _read_index(out_dir):
-    with open(out_dir / _INDEX, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return Forgeries(
-        videos=[str(out_dir / row["path"]) for row in rows],
-        labels=[int(row["label"]) for row in rows],
-        groups=[row["group"] for row in rows],
-        methods=[row["method"] for row in rows],
-    )
 
 
 # Small parts

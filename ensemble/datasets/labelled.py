@@ -66,7 +66,7 @@ def read_videos(path):
     >>> from ensemble.datasets import read_videos
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / "set.csv").write_text("path,label,group\\na.mp4,REAL,ann\\n")
-    30
+    32
     >>> read_videos(folder / "set.csv").groups
     ['ann']
     """

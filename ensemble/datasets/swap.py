@@ -1,7 +1,7 @@
 """Classical face swaps, frame by frame: warp, colour transfer, blending.
 
-The road is the one of the landmark-based tools (M. Kowalski's FaceSwap, the fourth
-method of FaceForensics++, and its many relatives): the source's face is warped onto
+The road is the one of the landmark-based tools (M. Kowalski's FaceSwap, one of the
+methods of FaceForensics++, and its relatives): the source's face is warped onto
 the target's landmarks, its colours are moved towards the target's (Reinhard et al.,
 2001), and it is set in with a feathered edge or by Poisson blending (Pérez et al.,
 2003). It leaves the traces such tools leave: a face of lower resolution than its
@@ -119,7 +119,7 @@ def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
         blended = _blend_poisson(face, box, mask)
     else:
         blended = _blend_feathered(face, box, mask, style.feather)
-    box[:] = _regrain(blended, box, inside, style.grain, rng)
+    box[inside] = _regrain(blended, box, inside, style.grain, rng)[inside]
     return swapped
 
 
