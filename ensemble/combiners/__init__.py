@@ -1,8 +1,23 @@
 """Combiners: scores of several detectors go in, one score comes out."""
 
+from ensemble.combiners.auto import AutoCombiner
+from ensemble.combiners.bagging import Bagging
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.dynamic import DynamicSelection
 from ensemble.combiners.names import resolve_combiner
+from ensemble.combiners.selection import GreedySelection
 from ensemble.combiners.stacking import Stacking
 from ensemble.combiners.voting import Voting
+from ensemble.combiners.weights import OptimizedWeights
 
-__all__ = ["Combiner", "Stacking", "Voting", "resolve_combiner"]
+__all__ = [
+    "AutoCombiner",
+    "Bagging",
+    "Combiner",
+    "DynamicSelection",
+    "GreedySelection",
+    "OptimizedWeights",
+    "Stacking",
+    "Voting",
+    "resolve_combiner",
+]

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
-from ensemble.combiners.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.labels import encode_labels
 from ensemble.resampling import group_codes
 
@@ -34,6 +34,9 @@ class Combiner(ClassifierMixin, BaseEstimator):
       the same for weights and for repetition, and for rows and detectors in any order.
       More than 200,000 rows come as they are; inner resampling takes `sample_rows`.
     - ``_fake_score(scores)`` returns P(fake) of each row.
+
+    One that takes features beside scores names their columns in `_feature_columns`;
+    standardised, they stand behind the scores in every row.
 
     What belongs to a detector goes between that order and the order of the table with
     `_to_table_order` and `_from_table_order`.
@@ -77,20 +80,35 @@ class Combiner(ClassifierMixin, BaseEstimator):
         weight = _checked_weight(sample_weight, X)
         codes = None if groups is None else group_codes(groups, len(X))
         scale = self._scale_name()
-        X = _in_range(X, scale)
+        features = self._feature_columns()
+        X = _in_range(X, scale, features)
         rows = Rows(X, is_fake, codes, weight)
-        used = ~np.isnan(X).all(axis=1) & (weight > 0)
+        scores = np.delete(X, features, axis=1) if len(features) else X
+        used = ~np.isnan(scores).all(axis=1) & (weight > 0)
         _check_both_classes(is_fake, used)
         if not used.all():
             rows = rows[used]
             if groups is not None:  # those left are numbered anew
                 rows.groups = group_codes(rows.groups, len(rows))
-        columns = self.detector_order_ = canonical_columns(rows)
+        columns = canonical_columns(rows)
+        is_feature = np.isin(columns, features)
+        self.detector_order_ = detectors = columns[~is_feature]
+        self.feature_order_ = features = columns[is_feature]
+        place = np.arange(len(rows))
         if len(rows) <= _MAX_ORDERED:
-            rows.scores = rows.scores[:, columns]
-            rows, columns = merge_rows(rows), slice(None)
-        self.scale_ = fit_scale(scale, rows.scores, columns, rows.weight, self.clip)
-        rows.scores = to_scale(self.scale_, rows.scores, columns)
+            rows.scores = rows.scores[:, np.concatenate([detectors, features])]
+            rows = merge_rows(rows)
+            place, columns = rows.place, np.arange(len(columns))
+            detectors, features = np.split(columns, [len(detectors)])
+        clip = getattr(self, "clip", None)
+        self.scale_ = fit_scale(scale, rows.scores, detectors, rows.weight, clip)
+        if len(features):
+            self.feature_scale_ = fit_scale(
+                "standard", rows.scores, features, rows.weight
+            )
+        rows.scores = self._on_scale(rows.scores, detectors, features)
+        rows.place = np.full(len(used), -1)
+        rows.place[used] = place
         self._fit(rows)
         return self
 
@@ -112,7 +130,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         for start in range(0, len(X), _CHUNK):
             part = slice(start, start + _CHUNK)
             scores = self._on_scale(X[part])
-            scored = ~np.isnan(scores).all(axis=1)
+            scored = self._has_score(scores)
             if scored.any():
                 score[part][scored] = self._fake_score(scores[scored])
         return np.clip(score, 0, 1)  # a mean of ones may come to 1 + 2e-16
@@ -170,19 +188,21 @@ class Combiner(ClassifierMixin, BaseEstimator):
         moved : ndarray or DataFrame of shape (n_videos, n_detectors)
             Log-odds of the fake score minus what they would be had this detector been
             neutral: at 0.5 where scores are probabilities or ranks, at 0 on the other
-            scales. Positive pushes towards fake; 0 where the score is missing.
+            scales. Positive pushes towards fake; 0 where the score is missing, and for
+            features beside the scores.
         """
         checked = self._checked(X)
         scores = self._on_scale(checked)
         moved = np.zeros(checked.shape)
-        scored = ~np.isnan(scores).all(axis=1)
+        scored = self._has_score(scores)
         scores = scores[scored]
         if len(scores):
+            neutral = self._neutral()
             whole = _log_odds(self._fake_score(scores))
             for place, column in enumerate(self.detector_order_):
                 without = scores.copy()
                 without[:, place] = np.where(
-                    np.isnan(scores[:, place]), np.nan, NEUTRAL[self.scale_["name"]]
+                    np.isnan(scores[:, place]), np.nan, neutral[place]
                 )
                 moved[scored, column] = whole - _log_odds(self._fake_score(without))
         if isinstance(X, pd.DataFrame):
@@ -191,6 +211,20 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def _scale_name(self):
         return self.scale
+
+    def _feature_columns(self):
+        return np.array([], int)
+
+    def _has_score(self, scores):
+        return ~np.isnan(scores[:, : len(self.detector_order_)]).all(axis=1)
+
+    def _neutral(self):
+        """Return each detector's neutral score, on our scale and in our order."""
+        return np.full(len(self.detector_order_), NEUTRAL[self.scale_["name"]])
+
+    def _neutral_in_table(self):
+        """Return the neutral scores as they stand in the table."""
+        return self._to_table_order(neutral_scores(self.scale_))
 
     def _to_table_order(self, values, unused=0.0):
         """Lay values in the combiner's order of detectors out in the table's order."""
@@ -227,10 +261,15 @@ class Combiner(ClassifierMixin, BaseEstimator):
         X = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
-        return _in_range(X, self.scale_["name"])
+        return _in_range(X, self.scale_["name"], self.feature_order_)
 
-    def _on_scale(self, X):
-        return to_scale(self.scale_, X, self.detector_order_)
+    def _on_scale(self, X, detectors=None, features=None):
+        if detectors is None:
+            detectors, features = self.detector_order_, self.feature_order_
+        scores = to_scale(self.scale_, X, detectors)
+        if len(features) == 0:
+            return scores
+        return np.hstack([scores, to_scale(self.feature_scale_, X, features)])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -240,10 +279,11 @@ class Combiner(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _in_range(X, scale):
+def _in_range(X, scale, features):
     if scale not in ("probability", "log_odds"):
         return X
     outside = (X < 0) | (X > 1)
+    outside[:, features] = False
     if not outside.any():
         return X
     warnings.warn(
@@ -252,7 +292,9 @@ def _in_range(X, scale):
         '"standard" or None for other scores',
         stacklevel=4,
     )
-    return np.clip(X, 0, 1)
+    X = X.copy()
+    X[outside] = np.clip(X[outside], 0, 1)
+    return X
 
 
 def _check_length(name, values, X):

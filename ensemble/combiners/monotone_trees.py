@@ -20,7 +20,9 @@ _SETTINGS = {
 }
 
 
-def grow_trees(scores, is_fake, weight, offset, n_rounds=MAX_ROUNDS, judge=None):
+def grow_trees(
+    scores, is_fake, weight, offset, n_rounds=MAX_ROUNDS, judge=None, n_free=0
+):
     """Boost trees on top of given log-odds.
 
     Parameters
@@ -33,6 +35,8 @@ def grow_trees(scores, is_fake, weight, offset, n_rounds=MAX_ROUNDS, judge=None)
         Number of trees.
     judge : tuple of (scores, is_fake, weight, offset) or None, default=None
         Other videos to measure each round's log loss on.
+    n_free : int, default=0
+        Number of last columns that are no scores and may push either way.
 
     Returns
     -------
@@ -51,8 +55,9 @@ def grow_trees(scores, is_fake, weight, offset, n_rounds=MAX_ROUNDS, judge=None)
         )
 
     losses = {}
+    directions = [1] * (scores.shape[1] - n_free) + [0] * n_free
     booster = lightgbm.train(
-        {**_SETTINGS, "monotone_constraints": [1] * scores.shape[1]},
+        {**_SETTINGS, "monotone_constraints": directions},
         dataset(scores, is_fake, weight, offset),
         n_rounds,
         valid_sets=None if judge is None else [dataset(*judge)],

@@ -2,14 +2,22 @@
 
 import difflib
 
+import numpy as np
+
+from ensemble.combiners.auto import AutoCombiner
+from ensemble.combiners.bagging import Bagging
+from ensemble.combiners.dynamic import DynamicSelection
+from ensemble.combiners.selection import GreedySelection
 from ensemble.combiners.stacking import Stacking
 from ensemble.combiners.voting import Voting
+from ensemble.combiners.weights import OptimizedWeights
 
 _NAMES = {
     "log_odds": lambda seed: Voting("log_odds"),
     "soft": lambda seed: Voting("soft"),
     "mean": lambda seed: Voting("soft"),
-    "weighted": lambda seed: Voting("log_odds", weights="learned"),
+    "weighted": lambda seed: OptimizedWeights(),
+    "optimized": lambda seed: OptimizedWeights(),
     "hard": lambda seed: Voting("hard"),
     "majority": lambda seed: Voting("hard"),
     "median": lambda seed: Voting("median"),
@@ -20,6 +28,12 @@ _NAMES = {
     "logistic": lambda seed: Stacking("logistic", random_state=seed),
     "lightgbm": lambda seed: Stacking("lightgbm", random_state=seed),
     "mlp": lambda seed: Stacking("mlp", random_state=seed),
+    "calibrated": lambda seed: Stacking(shrinkage=np.inf, random_state=seed),
+    "best_single": lambda seed: GreedySelection(n_rounds=1, random_state=seed),
+    "greedy": lambda seed: GreedySelection(random_state=seed),
+    "dynamic": lambda seed: DynamicSelection(),
+    "bagging": lambda seed: Bagging(random_state=seed),
+    "auto": lambda seed: AutoCombiner(random_state=seed),
 }
 
 
@@ -29,10 +43,11 @@ def resolve_combiner(combiner, random_state=None):
     Parameters
     ----------
     combiner : str or object
-        "log_odds", "soft" (or "mean"), "weighted" (weights learned on log-odds), "hard"
-        (or "majority"), "median", "rank", "max", "min", "trimmed", "logistic",
-        "lightgbm" or "mlp"; an object with ``fit`` and ``predict_proba`` is returned as
-        it is.
+        "log_odds", "soft" (or "mean"), "weighted" (or "optimized"; weights learned on
+        log-odds), "hard" (or "majority"), "median", "rank", "max", "min", "trimmed",
+        "logistic", "lightgbm", "mlp", "calibrated" (the mean of log-odds, calibrated),
+        "best_single", "greedy", "dynamic", "bagging" (of logistic) or "auto"; an object
+        with ``fit`` and ``predict_proba`` is returned as it is.
     random_state : int, RandomState or None, default=None
         Seed for a combiner made here.
 

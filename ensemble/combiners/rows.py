@@ -24,10 +24,11 @@ _CHUNK = 4096  # rows hashed at once, to stay in the processor's cache
 class Rows:
     """Training rows."""
 
-    scores: np.ndarray  # (n_rows, n_detectors)
+    scores: np.ndarray  # (n_rows, n_detectors), then any features beside the scores
     is_fake: np.ndarray  # (n_rows,)
     groups: np.ndarray | None  # codes, or None where each row is its own group
     weight: np.ndarray  # (n_rows,)
+    place: np.ndarray | None = None  # (n_videos,): row of each video of fit, or -1
 
     def __len__(self):
         return len(self.scores)
@@ -76,7 +77,8 @@ def merge_rows(rows):
     Returns
     -------
     merged : Rows
-        Weights are summed exactly, so that the order of addition does not show.
+        Weights are summed exactly, so that the order of addition does not show. Its
+        `place` is where each of the rows went.
     """
     keys = row_keys(rows)
     order = np.argsort(keys, kind="stable")
@@ -87,6 +89,8 @@ def merge_rows(rows):
         weight = _sums(weight, np.flatnonzero(first))
     merged = rows[order[first]]
     merged.weight = weight
+    merged.place = np.empty(len(rows), int)
+    merged.place[order] = np.cumsum(first) - 1
     return merged
 
 

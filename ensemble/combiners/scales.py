@@ -80,6 +80,30 @@ def to_scale(scale, scores, columns):
     return scores
 
 
+def neutral_scores(scale):
+    """Return the score, before it is brought onto a scale, that becomes neutral there.
+
+    Parameters
+    ----------
+    scale : dict
+        From `fit_scale`.
+
+    Returns
+    -------
+    scores : float or ndarray of shape (n_detectors,)
+    """
+    if scale["name"] == "rank":
+        return np.array(
+            [
+                np.interp(0.5, ranks, values)
+                for ranks, values in zip(scale["ranks"], scale["values"], strict=True)
+            ]
+        )
+    if scale["name"] == "standard":
+        return scale["mean"]
+    return 0.0 if scale["name"] is None else 0.5
+
+
 def _rank_knots(column, weight):
     """Return a detector's training scores and their mid-ranks, 0 to 1."""
     here = ~np.isnan(column)

@@ -13,21 +13,29 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.monotone_trees import grow_trees, trees_log_odds
+from ensemble.combiners.nested import (
+    Nested,
+    as_combiner,
+    common_scale,
+    fit_copy,
+    out_of_fold,
+)
 from ensemble.combiners.nonnegative_logistic import (
     fit_nonnegative_logistic,
     log_odds_of,
 )
-from ensemble.combiners.rows import inner_splits, sample_rows
+from ensemble.combiners.rows import Rows, inner_splits, sample_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.resampling import GroupHoldout
 
 _ALL = slice(None)
 _META_MODELS = ("logistic", "lightgbm", "mlp")
 _SHRINKAGES = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
-_SLACK = 0.5  # standard errors that stronger shrinkage may cost
+_SLACK = 1.0  # standard errors that stronger shrinkage may cost
 _MAX_INNER = 5000  # different rows of each class that inner folds need
 
 
-class Stacking(Combiner):
+class Stacking(Nested):
     """Combine scores by a meta-model fitted on out-of-fold scores.
 
     Parameters
@@ -48,16 +56,32 @@ class Stacking(Combiner):
     shrinkage : float or "auto", default="auto"
         For "logistic": pull of the weights towards equal ones, in videos; inf keeps
         them equal. "auto" takes the strongest of eight whose log loss on inner folds is
-        within half a standard error of the least.
+        within one standard error of the least.
     inner_folds : int, default=5
         Number of inner folds, which keep groups whole. With fewer groups of a class
         there are fewer; with only one there are none, and "auto" is inf, "lightgbm" has
         no trees: both are then the calibrated mean. Of each class up to 5,000 different
         rows take part.
+    passthrough : list of column names or numbers or None, default=None
+        Columns of the table that are features of the video, such as its length, and no
+        scores. The meta-model, which must not be "logistic", sees them standardised
+        beside the scores; a missing one is taken for the mean.
+    missing_indicator : bool, default=False
+        Whether the meta-model, other than "logistic", also sees which scores are
+        missing. That a score is missing often betrays the source, so this is for data
+        that will go on missing scores for the same reasons.
+    layers : sequence of layers or None, default=None
+        Combiners between the table and the meta-model: each layer is a sequence of
+        combiners or names, whose P(fake) are the columns for the next. What a layer
+        hands on in `fit` is out of fold, by group; its combiners are then refitted on
+        all rows.
+    resampling : {"k-fold", "holdout"}, default="k-fold"
+        For `layers`: "holdout" is blending. Each layer is fitted on 70 % of the rows,
+        and only its scores of the others are handed on.
     clip : float, default=1e-6
         Log-odds are those of scores clipped to [clip, 1 - clip].
     random_state : int, RandomState or None, default=0
-        Seed of the inner folds and of the meta-model.
+        Seed of the inner folds, of the meta-model and of combiners given by name.
     fake_label : label or None, default=None
         The label that means fake, where it is neither FAKE nor 1 nor the second one.
 
@@ -77,6 +101,10 @@ class Stacking(Combiner):
         Of "mlp" and other classifiers: the fitted meta-model.
     n_inner_folds_ : int
         Number of inner folds used; 0 where none were needed or possible.
+    layers_ : list of list of Combiner
+        The fitted layers.
+    top_ : Stacking
+        With `layers`: the fitted meta-model, a combiner of the last layer's scores.
     classes_ : ndarray of shape (2,)
         The labels, sorted.
 
@@ -102,6 +130,10 @@ class Stacking(Combiner):
         scale="log_odds",
         shrinkage="auto",
         inner_folds=5,
+        passthrough=None,
+        missing_indicator=False,
+        layers=None,
+        resampling="k-fold",
         clip=1e-6,
         random_state=0,
         fake_label=None,
@@ -110,25 +142,61 @@ class Stacking(Combiner):
         self.scale = scale
         self.shrinkage = shrinkage
         self.inner_folds = inner_folds
+        self.passthrough = passthrough
+        self.missing_indicator = missing_indicator
+        self.layers = layers
+        self.resampling = resampling
         self.clip = clip
         self.random_state = random_state
         self.fake_label = fake_label
 
+    def _scale_name(self):
+        if not self.layers:
+            return self.scale
+        return common_scale(self._resolved_layers()[0])
+
+    def _feature_columns(self):
+        if self.passthrough is None:
+            return np.array([], int)
+        names = list(getattr(self, "feature_names_in_", []))
+        columns = [
+            names.index(column) if column in names else column
+            for column in self.passthrough
+        ]
+        numbers = range(self.n_features_in_)
+        unknown = [column for column in columns if column not in numbers]
+        if unknown or len(set(columns)) == self.n_features_in_:
+            raise ValueError(
+                "passthrough must name columns of the table, but not all of them; got "
+                f"{self.passthrough!r} for "
+                f"{', '.join(map(str, names)) or f'{self.n_features_in_} columns'}"
+            )
+        return np.unique(columns)
+
     def _fit(self, rows):
         self.n_inner_folds_ = 0
+        if self.layers:
+            self._fit_layers(rows)
+            return
         rows.scores = self._centred(rows.scores)
         if not isinstance(self.meta_model, str):
-            self._fit_classifier(self.meta_model, rows)
+            self._fit_classifier(self.meta_model, rows, self._inputs(rows.scores))
         elif self.meta_model == "logistic":
+            if self.passthrough is not None or self.missing_indicator:
+                raise ValueError(
+                    'meta_model="logistic" weighs scores alone and takes neither '
+                    'passthrough nor missing_indicator; use "lightgbm", "mlp" or a '
+                    "scikit-learn classifier"
+                )
             self._fit_logistic(rows)
         elif self.meta_model == "lightgbm":
             self._fit_trees(rows)
         elif self.meta_model == "mlp":
-            rows.scores = filled(rows.scores)
-            self.features_ = fit_scale("standard", rows.scores, _ALL, rows.weight)
-            rows.scores = to_scale(self.features_, rows.scores, _ALL)
+            inputs = self._inputs(rows.scores)
+            self.features_ = fit_scale("standard", inputs, _ALL, rows.weight)
+            inputs = to_scale(self.features_, inputs, _ALL)
             mlp = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=2000)
-            self._fit_classifier(mlp, rows)
+            self._fit_classifier(mlp, rows, inputs)
         else:
             close = difflib.get_close_matches(self.meta_model, _META_MODELS, n=1)
             raise ValueError(
@@ -138,27 +206,110 @@ class Stacking(Combiner):
             )
 
     def _fake_score(self, scores):
+        if self.layers:
+            for layer in self.layers_:
+                scores, beside = self._split(scores)
+                scores = np.column_stack([one.fake_score(scores) for one in layer])
+            return self.top_.fake_score(np.hstack([scores, beside]))
         scores = self._centred(scores)
         if not isinstance(self.meta_model, str) or self.meta_model == "mlp":
-            scores = filled(scores)
+            inputs = self._inputs(scores)
             if self.meta_model == "mlp":
-                scores = to_scale(self.features_, scores, _ALL)
+                inputs = to_scale(self.features_, inputs, _ALL)
             fake = list(self.classifier_.classes_).index(1)
-            return self.classifier_.predict_proba(scores)[:, fake]
+            return self.classifier_.predict_proba(inputs)[:, fake]
         weights = self.weights_[self.detector_order_]
-        log_odds = log_odds_of(scores, self.intercept_, weights)
+        log_odds = log_odds_of(self._split(scores)[0], self.intercept_, weights)
         if self.meta_model == "lightgbm":
-            log_odds = log_odds + trees_log_odds(self.trees_, filled(scores))
+            log_odds = log_odds + trees_log_odds(self.trees_, self._inputs(scores))
         return expit(log_odds)
+
+    def _split(self, scores):
+        """Return the scores, and what the meta-model may see beside them."""
+        scores, features = np.split(scores, [len(self.detector_order_)], axis=1)
+        beside = np.nan_to_num(features)
+        if self.missing_indicator:
+            beside = np.hstack([beside, np.isnan(scores)])
+        return scores, beside
+
+    def _inputs(self, scores):
+        """Return what a meta-model without room for missing scores sees."""
+        scores, beside = self._split(scores)
+        return np.hstack([filled(scores), beside]) if beside.size else filled(scores)
 
     def _centred(self, scores):
         """Count scores from the neutral one."""
         neutral = NEUTRAL[self.scale_["name"]]
-        return scores - neutral if neutral else scores
+        if not neutral:
+            return scores
+        is_score = np.arange(scores.shape[1]) < len(self.detector_order_)
+        return scores - neutral * is_score
+
+    def _inner(self):
+        return self.layers_[0][0]
+
+    def _neutral(self):
+        return super()._neutral() if self.layers else Combiner._neutral(self)
+
+    def _neutral_in_table(self):
+        combiner = super() if self.layers else super(Nested, self)
+        return combiner._neutral_in_table()
+
+    def _resolved_layers(self):
+        return [
+            [as_combiner(given, self.random_state) for given in layer]
+            for layer in self.layers
+        ]
+
+    def _fit_layers(self, rows):
+        if self.resampling not in ("k-fold", "holdout"):
+            raise ValueError(
+                f"resampling must be 'k-fold' or 'holdout'; got {self.resampling!r}"
+            )
+        scores, beside = self._split(rows.scores)
+        rows = Rows(scores, rows.is_fake, rows.groups, rows.weight)
+        self.layers_ = []
+        for layer in self._resolved_layers():
+            fitted, rows, kept = self._fit_layer(layer, rows)
+            self.layers_.append(fitted)
+            beside = beside[kept]
+        n_scores = rows.scores.shape[1]
+        top = clone(self).set_params(
+            layers=None,
+            missing_indicator=False,
+            passthrough=[n_scores + j for j in range(beside.shape[1])] or None,
+        )
+        rows.scores = np.hstack([rows.scores, beside])
+        self.top_ = fit_copy(top, rows)
+
+    def _fit_layer(self, layer, rows):
+        """Return the fitted combiners, the rows for the next layer and which they are.
+
+        Too few groups for a split leave only in-sample scores to hand on.
+        """
+        splits = self._layer_splits(rows)
+        self.n_inner_folds_ = len(splits)
+        fitted_on, scored = rows, splits or [(slice(None), slice(None))]
+        if self.resampling == "holdout" and splits:
+            fitted_on = rows[splits[0][0]]
+        handed_on = np.column_stack([out_of_fold(one, rows, scored) for one in layer])
+        kept = ~np.isnan(handed_on).all(axis=1)
+        fitted = [fit_copy(one, fitted_on) for one in layer]
+        rows = rows[kept]
+        rows.scores = handed_on[kept]
+        return fitted, rows, kept
+
+    def _layer_splits(self, rows):
+        splits = inner_splits(rows, self.inner_folds, self.random_state)
+        if self.resampling == "k-fold" or not splits:
+            return splits
+        groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+        holdout = GroupHoldout(random_state=self.random_state)
+        return list(holdout.split(rows.scores, rows.is_fake, groups))
 
     def _fit_logistic(self, rows):
         sample = sample_rows(rows, _MAX_INNER)
-        spread = _spread(sample)
+        spread = _spread(sample, len(self.detector_order_))
         if isinstance(self.shrinkage, str):
             if self.shrinkage != "auto":
                 raise ValueError(
@@ -181,19 +332,36 @@ class Stacking(Combiner):
 
     def _fit_trees(self, rows):
         sample = sample_rows(rows, _MAX_INNER)
-        spread = _spread(sample)
+        spread = _spread(sample, len(self.detector_order_))
         losses = 0.0
         for train, test in self._inner_splits(sample):
-            mean = _logistic(sample[train], np.inf, spread)
-            seen, unseen = (_tree_input(sample[part], mean) for part in (train, test))
-            _, by_round = grow_trees(*seen, judge=unseen)
+            mean = self._calibrated_mean(sample[train], spread)
+            seen, unseen = (
+                self._tree_input(sample[part], mean) for part in (train, test)
+            )
+            _, by_round = grow_trees(*seen, judge=unseen, n_free=self._n_beside(rows))
             losses = losses + by_round * sample.weight[test].sum()
         self.n_rounds_ = int(np.argmin(losses))
-        mean = _logistic(rows, np.inf, spread)
-        self.trees_, _ = grow_trees(*_tree_input(rows, mean), self.n_rounds_)
+        mean = self._calibrated_mean(rows, spread)
+        self.trees_, _ = grow_trees(
+            *self._tree_input(rows, mean), self.n_rounds_, n_free=self._n_beside(rows)
+        )
         self._keep(*mean)
 
-    def _fit_classifier(self, meta_model, rows):
+    def _calibrated_mean(self, rows, spread):
+        scores, _ = self._split(rows.scores)
+        return fit_nonnegative_logistic(
+            scores, rows.is_fake, rows.weight, np.inf, spread
+        )
+
+    def _tree_input(self, rows, mean):
+        offset = log_odds_of(self._split(rows.scores)[0], *mean)
+        return self._inputs(rows.scores), rows.is_fake, rows.weight, offset
+
+    def _n_beside(self, rows):
+        return self._split(rows.scores[:1])[1].shape[1]
+
+    def _fit_classifier(self, meta_model, rows, features):
         if not (hasattr(meta_model, "fit") and is_classifier(meta_model)):
             raise TypeError(
                 "meta_model must be 'logistic', 'lightgbm', 'mlp' or a scikit-learn "
@@ -204,8 +372,7 @@ class Stacking(Combiner):
                 f"meta_model {meta_model!r} has no predict_proba; wrap it in "
                 "CalibratedClassifierCV"
             )
-        features, is_fake, passed = filled(rows.scores), rows.is_fake, {}
-        groups = rows.groups
+        is_fake, groups, passed = rows.is_fake, rows.groups, {}
         if has_fit_parameter(meta_model, "sample_weight"):
             if (rows.weight != 1).any():
                 passed["sample_weight"] = rows.weight
@@ -236,10 +403,10 @@ def filled(scores):
     return np.where(missing, np.nanmean(scores, axis=1, keepdims=True), scores)
 
 
-def _spread(rows):
+def _spread(rows, n_detectors):
     """Return the detectors' median variance: makes shrinkage a number of videos."""
     spread = fit_scale("standard", rows.scores, _ALL, rows.weight)["spread"]
-    return float(np.median(spread**2))
+    return float(np.median(spread[:n_detectors] ** 2))
 
 
 def _logistic(rows, shrinkage, spread, start=None):
@@ -269,11 +436,6 @@ def _choose_shrinkage(rows, splits, spread):
         by_group = worse if rows.groups is None else np.bincount(rows.groups, worse)
         if worse.sum() <= _SLACK * np.sqrt((by_group**2).sum()):
             return shrinkage
-
-
-def _tree_input(rows, mean):
-    offset = log_odds_of(rows.scores, *mean)
-    return filled(rows.scores), rows.is_fake, rows.weight, offset
 
 
 def _as_repetition(weight, meta_model):

@@ -18,8 +18,20 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ensemble.combiners import Combiner, Stacking, Voting, resolve_combiner
+from ensemble.artifact import _Reader, _Writer
+from ensemble.combiners import (
+    AutoCombiner,
+    Bagging,
+    Combiner,
+    DynamicSelection,
+    GreedySelection,
+    OptimizedWeights,
+    Stacking,
+    Voting,
+    resolve_combiner,
+)
 from ensemble.combiners.rows import Rows, inner_splits, merge_rows, sample_rows
+from ensemble.resampling import GroupBootstrap, GroupHoldout, StratifiedGroupFolds
 
 FAMILY = {
     "log_odds": Voting(),
@@ -40,10 +52,30 @@ FAMILY = {
     "lightgbm": Stacking("lightgbm"),
     "mlp": Stacking("mlp"),
     "any classifier": Stacking(LogisticRegression()),
+    "optimized for log loss": OptimizedWeights(),
+    "optimized for AUC": OptimizedWeights("auc"),
+    "greedy on log loss": GreedySelection(n_rounds=30),
+    "greedy on AUC": GreedySelection("auc", n_rounds=30, scale="log_odds"),
+    "greedy in bags": GreedySelection(n_rounds=10, n_bags=5),
+    "dynamic": DynamicSelection(),
+    "dynamic, union": DynamicSelection("union", n_neighbors=9),
+    "dynamic, eliminate": DynamicSelection("eliminate", n_neighbors=5),
+    "two layers": Stacking(
+        shrinkage=3.0, layers=[["log_odds", "best_single", Stacking(shrinkage=9.0)]]
+    ),
+    "blending": Stacking(
+        shrinkage=3.0, layers=[["soft", "calibrated"]], resampling="holdout"
+    ),
+    "told what is missing": Stacking(LogisticRegression(), missing_indicator=True),
+    "bagging": Bagging("soft", n_replicas=5),
+    "bagging of logistic": Bagging(Stacking(shrinkage=10.0), n_replicas=5),
+    "bagging of ranks": Bagging("rank", n_replicas=5),
+    "auto": AutoCombiner(["log_odds", "weighted", "calibrated"]),
 }
 NAMES = (
     *("log_odds", "soft", "mean", "weighted", "hard", "majority", "median", "rank"),
-    *("max", "min", "trimmed", "logistic", "lightgbm", "mlp"),
+    *("max", "min", "trimmed", "logistic", "lightgbm", "mlp", "optimized"),
+    *("calibrated", "best_single", "greedy", "dynamic", "bagging", "auto"),
 )
 # The rest learns smoothly or not at all; trees and nets multiply tiny differences.
 QUICK = [name for name in FAMILY if name not in ("lightgbm", "mlp")]
@@ -118,6 +150,24 @@ def test_order_never_matters(name, seed, decimals, n_detectors):
     np.testing.assert_allclose(
         moved.fake_score(scores[:, columns]), straight, rtol=1e-9, atol=1e-12
     )
+
+
+@each
+def test_no_split_inside_divides_a_group(name, monkeypatch):
+    scores, y, groups = make_scores(90)  # 30 groups
+    shared, n_groups = [], []
+    for splitter in (StratifiedGroupFolds, GroupHoldout, GroupBootstrap):
+
+        def watched(self, X, y, groups=None, original=splitter.split):
+            n_groups.append(len(np.unique(groups)))
+            for train, test in original(self, X, y, groups):
+                shared.extend(set(groups[train]) & set(groups[test]))
+                yield train, test
+
+        monkeypatch.setattr(splitter, "split", watched)
+    fitted(name, scores, y, groups)
+    assert shared == []
+    assert max(n_groups, default=0) <= 30  # and the groups are those given
 
 
 @each
@@ -261,6 +311,17 @@ def test_a_pickled_combiner_gives_the_same_scores(name):
 
 
 @each
+def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
+    scores, y, groups = make_scores(missing=0.1)
+    combiner = fitted(name, scores, y, groups)
+    writer = _Writer()
+    writer.write({"format": 1, "combiner": writer.encode(combiner)}, tmp_path / "saved")
+    reader = _Reader(tmp_path / "saved")
+    again = reader.decode(reader.manifest["combiner"])
+    np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
+
+
+@each
 def test_fitting_twice_gives_the_same(name):
     scores, y, groups = make_scores(missing=0.1)
     first = fitted(name, scores, y, groups).fake_score(scores)
@@ -288,7 +349,10 @@ def test_contributions_push_towards_the_side_of_the_score(name):
     moved = combiner.contributions(frame)
     assert moved.index.tolist() == ["high", "low", "gap"]
     assert moved.loc["gap", 1] == 0
-    if name in ("mlp", "any classifier", "soft of any numbers", "median", "trimmed"):
+    if name in (
+        *("mlp", "any classifier", "told what is missing", "dynamic, eliminate"),
+        *("soft of any numbers", "median", "trimmed"),
+    ):
         return  # not rising in all, neutral elsewhere, or moved by no single detector
     assert (moved.loc["high"].sum() > 0) == (name != "max")
     assert (moved.loc["low"].sum() < 0) == (name != "min")

@@ -319,3 +319,150 @@ def test_public_set_gives_the_known_figures(shared):
     assert abs(area["default"] - 0.9910) < 5e-4
     assert abs(loss["non-negative"] - 0.091) < 1e-3
     assert loss["default"] < loss["mean"]
+
+
+def with_feature(n=300, seed=0):
+    """A detector that says fake of long videos, whatever they are."""
+    draw = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    length = draw.uniform(1, 100, n)
+    shift = (length - 50) / 12
+    log_odds = 2.0 * (y - 0.5) + shift + draw.normal(0, 0.7, n)
+    table = pd.DataFrame({"a": expit(log_odds), "length": length, "b": 0.5})
+    return table, y
+
+
+def short_videos():
+    table, y = with_feature(40)
+    return table.assign(length=table["length"] / 100), y
+
+
+@pytest.mark.parametrize("model", ["lightgbm", "mlp", LogisticRegression()])
+@pytest.mark.parametrize("by", ["name", "number"])
+def test_features_pass_through_beside_scores(model, by):
+    table, y = with_feature()
+    fresh, truth = with_feature(seed=1)
+    if by == "number":
+        table, fresh = table.to_numpy(), fresh.to_numpy()
+    passthrough = ["length"] if by == "name" else [1]
+    told = Stacking(model, passthrough=passthrough).fit(table, y)
+    scores_only = [0, 2]
+    plain = Stacking(model).fit(np.asarray(table)[:, scores_only], y)
+    knows = roc_auc_score(truth, told.fake_score(fresh))
+    ignores = roc_auc_score(truth, plain.fake_score(np.asarray(fresh)[:, scores_only]))
+    assert knows > ignores + 0.05
+    moved = np.asarray(told.contributions(fresh))
+    assert not moved[:, 1].any()
+
+
+def test_features_are_standardised_beside_the_scores():
+    table, y = with_feature()
+    ours = Stacking(LogisticRegression(), passthrough=["length"]).fit(table, y)
+    length = (table["length"] - table["length"].mean()) / table["length"].std(ddof=0)
+    inputs = np.column_stack([logit(table[["a", "b"]]), length])
+    theirs = LogisticRegression().fit(inputs, y)
+    np.testing.assert_allclose(
+        ours.fake_score(table), theirs.predict_proba(inputs)[:, 1], atol=1e-3
+    )
+    unknown = table.assign(length=np.nan)
+    inputs[:, 2] = 0
+    np.testing.assert_allclose(
+        ours.fake_score(unknown), theirs.predict_proba(inputs)[:, 1], atol=1e-3
+    )
+
+
+def test_a_video_with_features_alone_has_no_score():
+    table, y = with_feature()
+    table.loc[[3], ["a", "b"]] = np.nan
+    combiner = Stacking(LogisticRegression(), passthrough=["length"]).fit(table, y)
+    score = combiner.fake_score(table)
+    assert np.flatnonzero(np.isnan(score)).tolist() == [3]
+
+
+@pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0]])
+def test_the_order_of_columns_does_not_matter_to_features(order):
+    table, y = with_feature(60)
+    straight = Stacking("lightgbm", passthrough=["length"]).fit(table, y)
+    moved = Stacking("lightgbm", passthrough=["length"])
+    moved.fit(table.iloc[::-1, order], y[::-1])
+    np.testing.assert_array_equal(
+        moved.fake_score(table.iloc[:, order]), straight.fake_score(table)
+    )
+
+
+@pytest.mark.parametrize("model", ["lightgbm", "mlp", LogisticRegression()])
+def test_what_is_missing_is_a_feature_on_request(model):
+    log_odds, y = make_log_odds(400)
+    gone = np.random.default_rng(1).random(400) < np.where(y == 1, 0.9, 0.1)
+    scores = expit(log_odds)
+    scores[gone, 3] = np.nan
+    row = np.array([[0.5, 0.5, 0.5, np.nan], [0.5, 0.5, 0.5, 0.5]])
+    told = Stacking(model, missing_indicator=True).fit(scores, y).fake_score(row)
+    assert told[0] > told[1] + 0.2
+    ignores = Stacking(model).fit(scores, y).fake_score(row)
+    np.testing.assert_allclose(ignores[0], ignores[1], atol=1e-9)
+
+
+def test_layers_are_out_of_fold_by_group():
+    log_odds, y = make_log_odds(120)
+    scores, groups = expit(log_odds), np.arange(120) // 4
+    combiner = Stacking(layers=[[Stacking(shrinkage=3.0), "best_single"]])
+    combiner.fit(scores, y, groups=groups)
+    inside = scores[:, combiner.detector_order_]
+    layer = combiner.layers_[0]
+    handed_on = np.column_stack([one.fake_score(inside) for one in layer])
+    np.testing.assert_allclose(
+        combiner.fake_score(scores), combiner.top_.fake_score(handed_on)
+    )
+    by_hand = Stacking(shrinkage=3.0).fit(scores, y, groups=groups)
+    np.testing.assert_allclose(layer[0].fake_score(inside), by_hand.fake_score(scores))
+
+
+@pytest.mark.parametrize("resampling", ["k-fold", "holdout"])
+def test_no_layer_hands_on_a_score_of_a_group_it_saw(resampling):
+    """Layers of nearest neighbours on noise: in-sample scores would be all right."""
+    totals = []
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(100), 3)
+        y = draw.permutation(100)[groups] % 2
+        scores = draw.random((100, 3))[groups] + draw.uniform(-1e-3, 1e-3, (300, 3))
+        knows_again = Stacking(KNeighborsClassifier(1))
+        layer = ["log_odds", knows_again]
+        combiner = Stacking(
+            shrinkage=0.0,
+            layers=[layer, layer] if resampling == "k-fold" else [layer],
+            resampling=resampling,
+        ).fit(scores.clip(0, 1), y, groups=groups)
+        totals.append(combiner.top_.weights_.sum())
+    assert np.mean(totals) < 0.6  # it was learned that the layers know nothing
+    assert Stacking(shrinkage=0.0).fit(y[:, None], y).weights_.sum() > 0.9
+
+
+def test_layers_take_features_and_missing_scores_along():
+    table, y = with_feature()
+    table.loc[::7, "a"] = np.nan
+    combiner = Stacking(
+        LogisticRegression(),
+        passthrough=["length"],
+        missing_indicator=True,
+        layers=[["log_odds", "best_single"]],
+    ).fit(table, y)
+    assert combiner.top_.n_features_in_ == 2 + 1 + 2
+    assert np.isfinite(combiner.fake_score(table)).all()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"passthrough": ["length"]}, 'use "lightgbm", "mlp" or a'),
+        ({"missing_indicator": True}, "neither passthrough nor missing_indicator"),
+        ({"meta_model": "mlp", "passthrough": ["size"]}, r"got \['size'\] for a, len"),
+        ({"meta_model": "mlp", "passthrough": [0, 1, 2]}, "but not all of them"),
+        ({"layers": [["logistc"]]}, "did you mean 'logistic'"),
+        ({"layers": [["soft"]], "resampling": "loo"}, "or 'holdout'; got 'loo'"),
+    ],
+)
+def test_bad_passthrough_and_layers_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Stacking(**kwargs).fit(*short_videos())

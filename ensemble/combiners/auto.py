@@ -1,0 +1,225 @@
+"""AutoCombiner: tries the family, takes the simplest combiner that is good enough."""
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ensemble.combiners.nested import (
+    Nested,
+    as_combiner,
+    common_scale,
+    fit_copy,
+    out_of_fold,
+)
+from ensemble.combiners.rows import inner_splits, sample_rows
+from ensemble.combiners.weights import weighted_auc
+
+# from the simplest on
+_FAMILY = (
+    "calibrated",
+    "log_odds",
+    "soft",
+    "median",
+    "best_single",
+    "weighted",
+    "greedy",
+    "logistic",
+    "dynamic",
+    "lightgbm",
+)
+_MAX_TRIED = 2500  # different rows of each class that the choice needs
+_N_DRAWS = 500
+
+
+class AutoCombiner(Nested):
+    """Try combiners on unseen groups and take the simplest that is good enough.
+
+    Each candidate is scored over the same folds, which keep groups whole, by its log
+    loss. The first in order of simplicity is taken whose loss exceeds the least by no
+    more than `slack` standard errors of that difference, over bootstrap draws of the
+    groups. That guards against learning what will not last: a combiner that cannot be told from
+    the plain mean on unseen groups is no reason to leave it. Where the groups are
+    forgery methods, or sources, unseen groups mean those.
+
+    Parameters
+    ----------
+    candidates : sequence of names, dict of str to combiner, or None, default=None
+        From the simplest on. None is "calibrated" (the mean of log-odds, brought to
+        probability by two numbers), "log_odds", "soft", "median", "best_single",
+        "weighted", "greedy", "logistic", "dynamic" and "lightgbm".
+    n_folds : int, default=5
+        With fewer groups of a class there are fewer; with only one there are none, and
+        the first candidate is taken. Of each class up to 2,500 different rows take
+        part.
+    slack : float, default=2.0
+        Standard errors that simplicity may cost. The least of ten losses is low by luck
+        too, so one is little.
+    n_jobs : int or None, default=None
+        Candidates tried at once.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds, the draws and of combiners given by name.
+    fake_label : label or None, default=None
+        The label that means fake, where it is neither FAKE nor 1 nor the second one.
+
+    Attributes
+    ----------
+    choice_ : str
+        Name of the candidate in use.
+    reason_ : str
+        Why, in a sentence.
+    table_ : DataFrame
+        A row a candidate, on unseen groups: "log_loss", "auc", "behind" (its loss above
+        the least), "standard_error" of that, and whether it is "good_enough". It serves
+        the choice; an estimate of how the choice performs needs other videos.
+    combiner_ : Combiner
+        The candidate in use, fitted on all rows.
+    weights_ : ndarray of shape (n_detectors,)
+        Its weights, if it has any.
+    classes_ : ndarray of shape (2,)
+        The labels, sorted.
+
+    References
+    ----------
+    Breiman et al. (1984), Classification and regression trees, for the rule of
+    standard errors.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(60) % 2
+    >>> good = np.clip(0.5 + 0.3 * (y - 0.5) + 0.2 * rng.normal(size=60), 0, 1)
+    >>> scores = np.column_stack([good, rng.random(60)])  # the second knows nothing
+    >>> combiner = AutoCombiner(["log_odds", "logistic"]).fit(scores, y)
+    >>> combiner.choice_
+    'logistic'
+    """
+
+    def __init__(
+        self,
+        candidates=None,
+        n_folds=5,
+        slack=2.0,
+        n_jobs=None,
+        random_state=0,
+        fake_label=None,
+    ):
+        self.candidates = candidates
+        self.n_folds = n_folds
+        self.slack = slack
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.fake_label = fake_label
+
+    @property
+    def table_(self):
+        """What was tried, a DataFrame."""
+        check_is_fitted(self)
+        return pd.DataFrame(self.tried_).set_index("combiner")
+
+    def _scale_name(self):
+        return common_scale(self._resolved().values())
+
+    def _fit(self, rows):
+        candidates = self._resolved()
+        names = list(candidates)
+        sample = sample_rows(rows, _MAX_TRIED)
+        splits = inner_splits(sample, self.n_folds, self.random_state)
+        if splits and len(names) > 1:
+            scores = Parallel(n_jobs=self.n_jobs)(
+                delayed(out_of_fold)(combiner, sample, splits)
+                for combiner in candidates.values()
+            )
+            self.tried_ = self._compare(names, np.array(scores), sample)
+            self.choice_ = names[int(np.argmax(self.tried_["good_enough"]))]
+            self.reason_ = _reason(self.tried_, self.choice_, len(splits), self.slack)
+        else:
+            untold = [np.nan] * len(names)
+            self.tried_ = {
+                "combiner": names,
+                **dict.fromkeys(
+                    ("log_loss", "auc", "behind", "standard_error"), untold
+                ),
+                "good_enough": [name == names[0] for name in names],
+            }
+            self.choice_ = names[0]
+            self.reason_ = f"{names[0]}: " + (
+                "the only candidate"
+                if len(names) == 1
+                else "the simplest, as a class with one group leaves nothing to try on"
+            )
+        self.combiner_ = fit_copy(candidates[self.choice_], rows)
+        if hasattr(self.combiner_, "weights_"):
+            self.weights_ = self._to_table_order(self.combiner_.weights_)
+
+    def _fake_score(self, scores):
+        return self.combiner_.fake_score(scores)
+
+    def _inner(self):
+        return self.combiner_
+
+    def _resolved(self):
+        given = _FAMILY if self.candidates is None else self.candidates
+        if isinstance(given, str) or len(given) == 0:
+            raise ValueError(
+                "candidates must be a list of names or a dict of combiners; got "
+                f"{given!r}"
+            )
+        if not isinstance(given, dict):
+            given = dict(zip(map(str, given), given, strict=True))
+        return {
+            name: as_combiner(one, self.random_state) for name, one in given.items()
+        }
+
+    def _compare(self, names, scores, rows):
+        right = np.where(rows.is_fake == 1, scores, 1 - scores)
+        losses = -np.log(np.clip(np.nan_to_num(right, nan=0.5), 1e-15, 1))
+        mean = losses @ rows.weight / rows.weight.sum()
+        best = int(np.argmin(mean))
+        error = self._standard_errors(losses - losses[best], rows)
+        behind = mean - mean[best]
+        return {
+            "combiner": names,
+            "log_loss": mean.tolist(),
+            "auc": [
+                weighted_auc(rows.is_fake, np.nan_to_num(score, nan=0.5), rows.weight)
+                for score in scores
+            ],
+            "behind": behind.tolist(),
+            "standard_error": error.tolist(),
+            "good_enough": (behind <= self.slack * error + 1e-9).tolist(),
+        }
+
+    def _standard_errors(self, worse, rows):
+        """Draw groups with replacement; return how the mean differences spread."""
+        groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+        n_groups = groups.max() + 1
+        by_group = np.array(
+            [np.bincount(groups, rows.weight * one, n_groups) for one in worse]
+        )
+        weight = np.bincount(groups, rows.weight, n_groups)
+        # a row without a group of its own stands for as many videos as it weighs
+        n_drawn = rows.weight.sum() if rows.groups is None else (weight > 0).sum()
+        share = weight / weight.sum() if rows.groups is None else weight > 0
+        rng = check_random_state(self.random_state)
+        drawn = rng.multinomial(int(n_drawn), share / share.sum(), size=_N_DRAWS)
+        if rows.groups is None:
+            drawn = drawn / np.where(weight > 0, weight, 1)
+        return (by_group @ drawn.T / (drawn @ weight)).std(axis=1)
+
+
+def _reason(tried, choice, n_folds, slack):
+    names, losses = tried["combiner"], tried["log_loss"]
+    best = int(np.argmin(losses))
+    place = names.index(choice)
+    where = f"over {n_folds} folds of unseen groups"
+    if place == best:
+        simpler = " and nothing simpler comes close" if place else ""
+        return f"{choice}: the least log loss {where} ({losses[best]:.4f}){simpler}"
+    return (
+        f"{choice}: its log loss {where} ({losses[place]:.4f}) is within {slack:g} "
+        f"standard error{'' if slack == 1 else 's'} "
+        f"({tried['standard_error'][place]:.4f}) of the least "
+        f"({losses[best]:.4f}, {names[best]}), and it is the simplest such"
+    )

@@ -1,0 +1,98 @@
+"""What combiners of combiners share: copies, out-of-fold scores, one common scale."""
+
+import numpy as np
+from sklearn.base import clone
+
+from ensemble.combiners.base import Combiner
+
+
+class Nested(Combiner):
+    """A combiner whose inner combiners see the scores as they are in the table.
+
+    A subclass returns from `_scale_name` what `common_scale` says of the combiners it
+    will fit, and from `_inner` one of those it has fitted.
+    """
+
+    def _neutral(self):
+        return self._inner()._neutral_in_table()
+
+    def _neutral_in_table(self):
+        return self._to_table_order(self._neutral())
+
+
+def as_combiner(given, random_state=None):
+    """Turn a name into a combiner, and refuse what is none.
+
+    Parameters
+    ----------
+    given : str or Combiner
+    random_state : int, RandomState or None, default=None
+        Seed for a combiner made from a name.
+
+    Returns
+    -------
+    combiner : Combiner
+    """
+    from ensemble.combiners.names import resolve_combiner
+
+    combiner = resolve_combiner(given, random_state)
+    if not isinstance(combiner, Combiner):
+        raise TypeError(
+            f"expected a combiner or its name; got {given!r}: wrap a scikit-learn "
+            "classifier in Stacking(...)"
+        )
+    return combiner
+
+
+def common_scale(combiners):
+    """Return the scale of a table that several combiners can read.
+
+    Parameters
+    ----------
+    combiners : iterable of Combiner
+
+    Returns
+    -------
+    scale : "probability" or None
+        The first where one of them takes scores for P(fake).
+    """
+    scales = {combiner._scale_name() for combiner in combiners}
+    return "probability" if scales & {"probability", "log_odds"} else None
+
+
+def fit_copy(combiner, rows):
+    """Fit a copy of a combiner on rows.
+
+    Parameters
+    ----------
+    combiner : Combiner
+    rows : Rows
+
+    Returns
+    -------
+    fitted : Combiner
+    """
+    copy = clone(combiner).set_params(fake_label=None)
+    return copy.fit(
+        rows.scores, rows.is_fake, groups=rows.groups, sample_weight=rows.weight
+    )
+
+
+def out_of_fold(combiner, rows, splits):
+    """Score rows by copies of a combiner that saw none of their group.
+
+    Parameters
+    ----------
+    combiner : Combiner
+    rows : Rows
+    splits : list of (train, test)
+
+    Returns
+    -------
+    score : ndarray of shape (n_rows,)
+        NaN for a row that is in no test part, or that has no score a copy can use.
+    """
+    score = np.full(len(rows), np.nan)
+    for train, test in splits:
+        score[test] = fit_copy(combiner, rows[train]).fake_score(rows.scores[test])
+    return score
