@@ -42,7 +42,9 @@ def show_demo(result):
     console.print(_compared(result.table), soft_wrap=True)
     if result.weights is not None:
         shown = ", ".join(f"{name} {w:.2f}" for name, w in result.weights.items())
-        console.print(f"Weights of the log-odds in the stacking ensemble: {shown}", soft_wrap=True)
+        console.print(
+            f"Weights of the log-odds in the stacking ensemble: {shown}", soft_wrap=True
+        )
     right = result.predictions["right"]
     console.print(
         f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right; "
