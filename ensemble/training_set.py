@@ -173,7 +173,7 @@ def row_ids(videos):
     Examples
     --------
     >>> from ensemble.training_set import row_ids
-    >>> [name[-7:] for name in row_ids(["a.mp4", "b.mp4", "a.mp4"])]
+    >>> [name[-6:] for name in row_ids(["a.mp4", "b.mp4", "a.mp4"])]
     ['/a.mp4', '/b.mp4', '.mp4#2']
     """
     from base_models.video import video_id

@@ -19,7 +19,6 @@ from ensemble.combiners.weights import weighted_auc
 # from the simplest on
 _FAMILY = (
     "calibrated",
-    "log_odds",
     "soft",
     "median",
     "best_single",
@@ -39,16 +38,16 @@ class AutoCombiner(Nested):
     Each candidate is scored over the same folds, which keep groups whole, by its log
     loss. The first in order of simplicity is taken whose loss exceeds the least by no
     more than `slack` standard errors of that difference, over bootstrap draws of the
-    groups. That guards against learning what will not last: a combiner that cannot be told from
-    the plain mean on unseen groups is no reason to leave it. Where the groups are
-    forgery methods, or sources, unseen groups mean those.
+    groups. That guards against learning what will not last: a combiner that cannot be
+    told from the plain mean on unseen groups is no reason to leave it. Where the groups
+    are forgery methods, or sources, unseen groups mean those.
 
     Parameters
     ----------
     candidates : sequence of names, dict of str to combiner, or None, default=None
         From the simplest on. None is "calibrated" (the mean of log-odds, brought to
-        probability by two numbers), "log_odds", "soft", "median", "best_single",
-        "weighted", "greedy", "logistic", "dynamic" and "lightgbm".
+        probability by two numbers), "soft", "median", "best_single", "weighted",
+        "greedy", "logistic", "dynamic" and "lightgbm".
     n_folds : int, default=5
         With fewer groups of a class there are fewer; with only one there are none, and
         the first candidate is taken. Of each class up to 2,500 different rows take

@@ -13,10 +13,10 @@ from ensemble.combiners.weights import weighted_auc, weighted_mean
 _METRICS = ("log_loss", "auc", "accuracy")
 _TIE = 1e-10  # values that differ by less are equal but for rounding
 _CLIP = 1e-15
-_BLOCK = 512
+_BLOCK = 512  # videos of which the table is turned over at once
 _CHUNK = 8192  # videos added up at once in single precision
-_FEW = 5  # detectors tried in a round for which old bounds are good enough
-_BINS = 2**12
+_FEW = 4  # detectors tried in a round for which old bounds are good enough
+_BINS = 2**12  # that scores are counted in to bound an AUC
 _FACTORS = 16  # probabilities multiplied before one logarithm of them is taken
 _MAX_LOG_ODDS = 30.0  # the product of _FACTORS odds stays finite
 _FIXED_POINT = 2.0**40
@@ -199,10 +199,10 @@ class Library:
     """Scores to select from, and the sum of those selected so far.
 
     Keeping the sum makes a round as expensive as the number of detectors, whatever was
-    added before. Without missing scores and with rows of equal weight, log loss takes
-    one logarithm for 16 videos, of the product of their probabilities; and AUC sorts
-    sums in fixed point, whose last bit is the label, so that ranks and ties are read
-    off the sorted numbers themselves.
+    added before. Without missing scores and with rows of equal weight, bounds leave
+    only a few detectors to be tried in a round. Log loss then takes one logarithm for
+    16 videos, of the product of their probabilities; and AUC sorts sums in fixed point,
+    whose last bit is the label, so that ranks and ties are read off the sorted numbers.
 
     Parameters
     ----------
@@ -223,8 +223,6 @@ class Library:
         self.as_is = as_is
         self.metric = _weighted_metric(metric, is_fake, weight)
         plain = not any_missing and np.ptp(weight) == 0
-        if metric == "log_loss" and as_is:
-            scores = np.clip(scores, _CLIP, 1 - _CLIP)
         self.scores = scores
         self.plain = None
         if plain and metric == "log_loss":
@@ -288,6 +286,7 @@ class _LogLosses:
             np.multiply(scores[part].T, sign[part], out=right[:, part])
         if as_is:
             right += flip
+            np.maximum(right, _CLIP, out=right)
         self.coarse = right.astype(np.float32)
         self.buffer = np.empty(padded)
         self.clear()
@@ -332,7 +331,10 @@ class _LogLosses:
             part = slice(start, start + _CHUNK)
             slope += self.coarse[:, part] @ coarse[part]
         slope /= self.n_videos
-        rounding = 2e-6 * np.abs(slope).max()
+        terms = np.abs(slope).max()
+        if not self.as_is:  # of both signs, so the sum is less than its terms
+            terms = np.abs(fall).mean() * np.abs(self.coarse).max()
+        rounding = 2e-6 * terms
         at = slope @ self.times / self.times.sum()
         self.planes.append((self.value() - at + rounding, slope))
 

@@ -12,7 +12,7 @@ from base_models.backbones import backbone_recipe
 from base_models.training import forward
 
 SMALL = {
-    "backbone": "resnet18",
+    "backbone": "test_resnet",
     "view": "frame",
     "weights": None,
     "image_size": 32,
@@ -81,7 +81,7 @@ def test_a_head_is_a_balanced_logistic_regression_on_features(toy_videos):
     videos, y, _ = toy_videos
     videos, y = videos[:18], np.r_[y[:12], 0, 0, 0, 0, 0, 0]  # 12 reals, 6 fakes
     detector = clone(HEAD).fit(videos, y)
-    recipe = backbone_recipe("resnet18", 32)
+    recipe = backbone_recipe("test_resnet", 32)
     from PIL import Image
 
     features = []

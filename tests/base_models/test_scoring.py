@@ -14,7 +14,7 @@ from base_models import (
 from base_models.scoring import name_detectors
 
 HEAD = FrameDetector(
-    "resnet18", "frame", "head", None, 32, n_frames=3, n_threads=1, random_state=0
+    "test_resnet", "frame", "head", None, 32, n_frames=3, n_threads=1, random_state=0
 )
 
 
@@ -133,8 +133,8 @@ def test_an_unfitted_detector_is_a_mistake_not_a_missing_score(toy_videos):
 def test_names_differ_and_say_what_a_detector_is():
     detectors = [HEAD, HEAD, CallableDetector(brightness), ("mine", HEAD), Foreign()]
     assert [name for name, _ in name_detectors(detectors)] == [
-        "resnet18_frame",
-        "resnet18_frame_2",
+        "test_resnet_frame",
+        "test_resnet_frame_2",
         "brightness",
         "mine",
         "foreign",

@@ -18,8 +18,10 @@ from ensemble.combiners import Stacking
 from ensemble.scores import companions, reasons
 
 SMALL = {"image_size": 32, "n_frames": 2, "n_threads": 1}
-HEAD = FrameDetector("resnet18", "frame", "head", None, **SMALL)
-FULL = FrameDetector("resnet18", "frame", "full", None, epochs=1, batch_size=8, **SMALL)
+HEAD = FrameDetector("test_resnet", "frame", "head", None, **SMALL)
+FULL = FrameDetector(
+    "test_resnet", "frame", "full", None, epochs=1, batch_size=8, **SMALL
+)
 
 
 def _bright(videos):

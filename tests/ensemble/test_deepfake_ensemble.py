@@ -23,7 +23,7 @@ from ensemble.deepfake_ensemble import STRATEGIES
 from ensemble.resampling import GroupBootstrap
 from ensemble.scores import companions
 
-HEAD = FrameDetector("resnet18", "frame", "head", None, 32, n_frames=2, n_threads=1)
+HEAD = FrameDetector("test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1)
 FITS = {"voting": 6, "stacking": 6, "blending": 2, "bagging": 25}
 
 
@@ -333,7 +333,7 @@ def test_parameters_are_scikit_learns(memoriser):
     model = DeepfakeEnsemble([("a", memoriser()), ("b", HEAD)], combiner=Voting("soft"))
     params = model.get_params()
     assert params["a__n_neighbors"] == 1
-    assert params["b__backbone"] == "resnet18"
+    assert params["b__backbone"] == "test_resnet"
     assert params["combiner__kind"] == "soft"
     model.set_params(a__n_neighbors=3, combiner__kind="hard", threshold=0.4)
     assert model.detectors[0][1].n_neighbors == 3
@@ -342,7 +342,7 @@ def test_parameters_are_scikit_learns(memoriser):
     copy = clone(model)
     assert copy.get_params()["a__n_neighbors"] == 3
     assert copy.detectors[0][1] is not model.detectors[0][1]
-    by_class = DeepfakeEnsemble([HEAD]).set_params(resnet18_frame__epochs=3)
+    by_class = DeepfakeEnsemble([HEAD]).set_params(test_resnet_frame__epochs=3)
     assert by_class.detectors[0].epochs == 3
     with pytest.raises(ValueError, match="Invalid parameter 'c'"):
         model.set_params(c__channel=1)

@@ -13,7 +13,7 @@ from ensemble import LeakError, out_of_fold_scores
 from ensemble.out_of_fold import jobs_that_fit, prepare
 from ensemble.scores import companions, reasons
 
-HEAD = FrameDetector("resnet18", "frame", "head", None, 32, n_frames=2, n_threads=1)
+HEAD = FrameDetector("test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1)
 
 
 def test_scores_are_those_of_cross_val_predict(noise, memoriser):
@@ -209,7 +209,7 @@ def test_unscorable_videos_have_nan_and_a_reason(toy_videos, tmp_path):
     assert np.flatnonzero(table.iloc[:, 0].isna()).tolist() == [24]
     (why,) = reasons(table).itertuples(index=False)
     assert why.video.endswith("broken.mp4")
-    assert why.detector == "resnet18_frame"
+    assert why.detector == "test_resnet_frame"
     with (
         pytest.warns(UserWarning, match="no face found"),
         pytest.raises(ValueError, match="no face found"),

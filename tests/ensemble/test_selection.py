@@ -19,8 +19,8 @@ def make_scores(n=150, n_detectors=5, seed=0):
 
 
 def log_loss(y, score):
-    score = np.clip(score, 1e-15, 1 - 1e-15)
-    return np.mean(y * np.log(score) + (1 - y) * np.log(1 - score))
+    right = np.where(y == 1, score, 1 - score)
+    return np.log(np.clip(right, 1e-15, 1)).mean()
 
 
 def auc(y, score):
@@ -84,11 +84,16 @@ def test_trajectory_is_that_of_the_naive_loop(metric, sorted_start, scale, seed)
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "auc"])
-def test_bounds_do_not_change_the_trajectory_of_many_videos(metric):
+@pytest.mark.parametrize("as_is", [True, False])
+def test_bounds_do_not_change_the_trajectory_of_many_videos(metric, as_is):
     scores, y = make_scores(2 * _BINS, 8, seed=3)
-    library = Library(scores, y, np.ones(len(y)), metric, as_is=True)
-    added, values, _, _ = select_greedily(library, 15, sorted_start=False)
-    expected, expected_values, _ = naive(scores, y, METRICS[metric], 15, False)
+    scores = scores if as_is else logit(scores)
+    library = Library(scores, y, np.ones(len(y)), metric, as_is)
+    added, values, _, _ = select_greedily(library, 40, sorted_start=False)
+    to_score = (lambda mean: mean) if as_is else expit
+    expected, expected_values, _ = naive(
+        scores, y, METRICS[metric], 40, False, to_score
+    )
     assert added.tolist() == expected
     np.testing.assert_allclose(values, expected_values, rtol=1e-12)
 
