@@ -15,7 +15,7 @@ from ensemble.metrics import auc, evaluate, group_bootstrap_interval
 from ensemble.resampling import GroupBootstrap
 
 _HELD_OUT = 0.3  # of the pairs of people
-_REPLICAS = 6  # bootstrap replicas, where 25 are the default: a demo is short
+_REPLICAS = 10  # bootstrap replicas, where 25 are the default: a demo is short
 
 
 @dataclass(frozen=True)
