@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def test_an_example_runs_as_written(script, tmp_path):
     pytest.importorskip("skimage")
     run = subprocess.run(
-        [sys.executable, EXAMPLES / script, "--identities", "12"],
+        [sys.executable, EXAMPLES / script, "--identities", "24"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
