@@ -1,4 +1,5 @@
-"""AutoCombiner: tries the family, takes the simplest combiner that is good enough."""
+"""AutoCombiner: tries the family and takes the simplest combiner that is good enough,
+averaged with those of other kinds that cannot be told from it."""
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,19 @@ from ensemble.combiners.nested import (
 from ensemble.combiners.rows import inner_splits, sample_rows
 from ensemble.combiners.weights import weighted_auc
 
-# from the simplest on
-_FAMILY = (
-    "calibrated",
-    "soft",
-    "median",
-    "best_single",
-    "weighted",
-    "greedy",
-    "logistic",
-    "dynamic",
-    "lightgbm",
-)
+# from the simplest on; those of one kind err alike
+_FAMILY = {
+    "calibrated": "pool",
+    "soft": "pool",
+    "median": "pool",
+    "best_single": "linear",
+    "weighted": "linear",
+    "greedy": "linear",
+    "logistic": "linear",
+    "dynamic": "local",
+    "lightgbm": "trees",
+    "mlp": "network",
+}
 _MAX_TRIED = 2500  # different rows of each class that the choice needs
 _N_DRAWS = 500
 
@@ -42,12 +44,16 @@ class AutoCombiner(Nested):
     told from the plain mean on unseen groups is no reason to leave it. Where the groups
     are forgery methods, or sources, unseen groups mean those.
 
+    Several candidates are good enough as a rule. To take one of them alone would be to
+    trust the luck of the draw, so the scores of the choice are averaged with those of
+    the best good one of every other kind (pool, linear, local, trees, network).
+
     Parameters
     ----------
     candidates : sequence of names, dict of str to combiner, or None, default=None
         From the simplest on. None is "calibrated" (the mean of log-odds, brought to
         probability by two numbers), "soft", "median", "best_single", "weighted",
-        "greedy", "logistic", "dynamic" and "lightgbm".
+        "greedy", "logistic", "dynamic", "lightgbm" and "mlp".
     n_folds : int, default=5
         With fewer groups of a class there are fewer; with only one there are none, and
         the first candidate is taken. Of each class up to 2,500 different rows take
@@ -55,6 +61,10 @@ class AutoCombiner(Nested):
     slack : float, default=2.0
         Standard errors that simplicity may cost. The least of ten losses is low by luck
         too, so one is little.
+    average : bool, default=True
+        Average the choice with the best good candidate of each other kind; a candidate
+        that is not among the default ones is a kind of its own. False takes the choice
+        alone.
     n_jobs : int or None, default=None
         Candidates tried at once.
     random_state : int, RandomState or None, default=0
@@ -70,19 +80,23 @@ class AutoCombiner(Nested):
         Why, in a sentence.
     table_ : DataFrame
         A row a candidate, on unseen groups: "log_loss", "auc", "behind" (its loss above
-        the least), "standard_error" of that, and whether it is "good_enough". It serves
-        the choice; an estimate of how the choice performs needs other videos.
+        the least), "standard_error" of that, whether it is "good_enough", and whether
+        its scores are "in_use". It serves the choice; an estimate of how the choice
+        performs needs other videos.
     combiner_ : Combiner
-        The candidate in use, fitted on all rows.
+        The choice, fitted on all rows.
+    combiners_ : dict of str to Combiner
+        All whose scores are averaged, the choice first.
     weights_ : ndarray of shape (n_detectors,)
-        Its weights, if it has any.
+        The weights of the choice, if it has any.
     classes_ : ndarray of shape (2,)
         The labels, sorted.
 
     References
     ----------
     Breiman et al. (1984), Classification and regression trees, for the rule of
-    standard errors.
+    standard errors. Hoeting et al. (1999), Bayesian model averaging: a tutorial, for
+    averaging over what the data cannot decide.
 
     Examples
     --------
@@ -100,6 +114,7 @@ class AutoCombiner(Nested):
         candidates=None,
         n_folds=5,
         slack=2.0,
+        average=True,
         n_jobs=None,
         random_state=0,
         fake_label=None,
@@ -107,6 +122,7 @@ class AutoCombiner(Nested):
         self.candidates = candidates
         self.n_folds = n_folds
         self.slack = slack
+        self.average = average
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.fake_label = fake_label
@@ -130,12 +146,12 @@ class AutoCombiner(Nested):
                 delayed(out_of_fold)(combiner, sample, splits)
                 for combiner in candidates.values()
             )
-            self.tried_ = self._compare(names, np.array(scores), sample)
-            self.choice_ = names[int(np.argmax(self.tried_["good_enough"]))]
-            self.reason_ = _reason(self.tried_, self.choice_, len(splits), self.slack)
+            tried = self._compare(names, np.array(scores), sample)
+            self.choice_ = names[int(np.argmax(tried["good_enough"]))]
+            self.reason_ = _reason(tried, self.choice_, len(splits), self.slack)
         else:
             untold = [np.nan] * len(names)
-            self.tried_ = {
+            tried = {
                 "combiner": names,
                 **dict.fromkeys(
                     ("log_loss", "auc", "behind", "standard_error"), untold
@@ -148,18 +164,26 @@ class AutoCombiner(Nested):
                 if len(names) == 1
                 else "the simplest, as a class with one group leaves nothing to try on"
             )
-        self.combiner_ = fit_copy(candidates[self.choice_], rows)
+        in_use = [self.choice_]
+        if self.average:
+            in_use += _best_of_other_kinds(tried, self.choice_)
+        if in_use[1:]:
+            self.reason_ += f"; averaged with {', '.join(in_use[1:])}"
+        self.tried_ = tried | {"in_use": [name in in_use for name in names]}
+        self.combiners_ = {name: fit_copy(candidates[name], rows) for name in in_use}
+        self.combiner_ = self.combiners_[self.choice_]
         if hasattr(self.combiner_, "weights_"):
             self.weights_ = self._to_table_order(self.combiner_.weights_)
 
     def _fake_score(self, scores):
-        return self.combiner_.fake_score(scores)
+        fitted = self.combiners_.values()
+        return np.mean([combiner.fake_score(scores) for combiner in fitted], axis=0)
 
     def _inner(self):
         return self.combiner_
 
     def _resolved(self):
-        given = _FAMILY if self.candidates is None else self.candidates
+        given = list(_FAMILY) if self.candidates is None else self.candidates
         if isinstance(given, str) or len(given) == 0:
             raise ValueError(
                 "candidates must be a list of names or a dict of combiners; got "
@@ -206,6 +230,18 @@ class AutoCombiner(Nested):
         if rows.groups is None:
             drawn = drawn / np.where(weight > 0, weight, 1)
         return (by_group @ drawn.T / (drawn @ weight)).std(axis=1)
+
+
+def _best_of_other_kinds(tried, choice):
+    """Names of the best good candidate of each kind but that of the choice."""
+    best = {}
+    columns = ("combiner", "log_loss", "good_enough")
+    for name, loss, good in zip(*(tried[key] for key in columns), strict=True):
+        kind = _FAMILY.get(name, name)
+        rival = best.get(kind, (None, np.inf))
+        if good and kind != _FAMILY.get(choice, choice) and loss < rival[1]:
+            best[kind] = (name, loss)
+    return [name for name, _ in best.values()]
 
 
 def _reason(tried, choice, n_folds, slack):

@@ -76,7 +76,28 @@ def test_well_made_scores_are_simply_averaged():
     assert combiner.choice_ == "calibrated"
     assert combiner.tried_["combiner"][0] == "calibrated"
     plain = roc_auc_score(y[600:], Voting().fit(scores, y).fake_score(scores[600:]))
-    assert roc_auc_score(y[600:], combiner.fake_score(scores[600:])) == plain
+    ours = roc_auc_score(y[600:], combiner.fake_score(scores[600:]))
+    assert abs(ours - plain) < 0.001
+    alone = AutoCombiner(average=False).fit(scores[:600], y[:600])
+    assert roc_auc_score(y[600:], alone.fake_score(scores[600:])) == plain
+
+
+def test_the_choice_is_averaged_with_the_best_of_each_other_kind():
+    scores, y = make_scores(300)
+    candidates = ("calibrated", "soft", "weighted", "logistic", "dynamic")
+    combiner = AutoCombiner(candidates).fit(scores, y)
+    table = combiner.table_
+    linear = table.loc[["weighted", "logistic"]].query("good_enough")["log_loss"]
+    expected = [combiner.choice_, linear.idxmin()]
+    expected += ["dynamic"] if table.loc["dynamic", "good_enough"] else []
+    assert list(combiner.combiners_) == expected
+    assert table.index[table["in_use"]].isin(expected).all()
+    assert combiner.reason_.endswith("averaged with " + ", ".join(expected[1:]))
+    mine = [one.fake_score(scores) for one in combiner.combiners_.values()]
+    np.testing.assert_allclose(combiner.fake_score(scores), np.mean(mine, axis=0))
+    assert list(AutoCombiner(candidates, average=False).fit(scores, y).combiners_) == [
+        combiner.choice_
+    ]
 
 
 def test_what_is_worth_learning_is_learned():
@@ -153,7 +174,7 @@ def test_bad_candidates_are_refused():
         _ = AutoCombiner().table_
 
 
-def test_public_set_is_calibrated(shared):
+def test_public_set_gets_the_calibrated_mean_and_its_rivals(shared):
     table = read_scores(shared / "data/scores/ffpp_4detectors.csv", scores="p_*")
     beside = companions(table)
     combiner = AutoCombiner().fit(table, beside.label, groups=beside.group)
