@@ -6,6 +6,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "augment": ["Augmentation"],
         "detectors.base": ["VideoDetector", "ViewDetector"],
         "detectors.frame": ["FrameDetector"],
         "detectors.function": ["CallableDetector"],
@@ -20,6 +21,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "YuNetFaceFinder",
         ],
         "pooling": ["pool_scores"],
+        "pseudo_fakes": ["PseudoFakes"],
+        "recipe": ["TrainingRecipe"],
         "scoring": ["score_videos"],
         "store": ["Store"],
         "video": [

@@ -250,6 +250,22 @@ class DlibFaceFinder(_ScaledFinder):
     def _finished(self, frame, face):
         if self.landmarks is None:
             return face
+        return Face(face.box, face.score, self.landmarks_of(frame, face))
+
+    def landmarks_of(self, frame, face):
+        """Return the points of one face that was found already.
+
+        Parameters
+        ----------
+        frame : ndarray of shape (H, W, 3)
+            RGB uint8.
+        face : Face
+
+        Returns
+        -------
+        ndarray of shape (n_points, 2)
+            x, y in pixels.
+        """
         import dlib
 
         names = {
@@ -259,8 +275,7 @@ class DlibFaceFinder(_ScaledFinder):
         name = names.get(str(self.landmarks))
         file = _dlib_file(None if name else self.landmarks, name, "landmarks")
         points = _load_landmarks(file)(frame, dlib.rectangle(*face.box))
-        points = np.array([(point.x, point.y) for point in points.parts()], float)
-        return Face(face.box, face.score, points)
+        return np.array([(point.x, point.y) for point in points.parts()], float)
 
 
 class HaarFaceFinder(_ScaledFinder):

@@ -3,7 +3,7 @@
 from tqdm import tqdm
 
 
-def progress_bar(items=None, text=None, total=None):
+def progress_bar(items=None, text=None, total=None, initial=0):
     """Return a tqdm bar over items, or one to update by hand.
 
     Parameters
@@ -14,6 +14,8 @@ def progress_bar(items=None, text=None, total=None):
         What to write before the bar; None shows none.
     total : int or None, default=None
         Number of steps, where items do not tell.
+    initial : int, default=0
+        Steps done before.
 
     Returns
     -------
@@ -27,4 +29,6 @@ def progress_bar(items=None, text=None, total=None):
     """
     # tqdm's None: no bar where the output is no terminal.
     disable = None if text else True
-    return tqdm(items, desc=text, total=total, leave=False, disable=disable)
+    return tqdm(
+        items, desc=text, total=total, initial=initial, leave=False, disable=disable
+    )

@@ -121,6 +121,17 @@ class Store:
             return
         self._make_room(len(content))
 
+    def delete(self, kind, key):
+        """Delete an entry, if there is one.
+
+        Parameters
+        ----------
+        kind, key : str
+            As for `get`.
+        """
+        with contextlib.suppress(OSError):
+            self._file(kind, key).unlink(missing_ok=True)
+
     def remember(self, key, value=None):
         """Keep an object that has no portable form, for this process only.
 
@@ -161,6 +172,34 @@ class Store:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
                 excess -= size
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptState:
+    """One entry of a store that is written again and again, and deleted at the end.
+
+    Parameters
+    ----------
+    store : Store
+    kind, key : str
+        As for `Store.get`.
+    """
+
+    store: Store
+    kind: str
+    key: str
+
+    def load(self):
+        """Return (arrays, meta), or None where nothing is kept."""
+        return self.store.get(self.kind, self.key)
+
+    def save(self, arrays, meta):
+        """Keep arrays and a JSON-able dict."""
+        self.store.put(self.kind, self.key, arrays, meta)
+
+    def clear(self):
+        """Delete what was kept."""
+        self.store.delete(self.kind, self.key)
 
 
 def resolve_store(store):

@@ -1,231 +1,113 @@
-"""The loop that trains a network on the views of labelled videos."""
+"""The loop that trains a network, and the one that runs it."""
 
 import contextlib
-import functools
-import os
+import copy
+import math
 import time
 import warnings
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import nn
 
 from base_models.errors import SlowFitWarning
 from base_models.progress import progress_bar
+from base_models.recipe import TrainingRecipe
 
 _SLOW = 600  # seconds from which a fit on a CPU is announced
 _BATCH_IN_INFERENCE = 32
 
 
-def resolve_device(device=None):
-    """Return the torch device to compute on.
-
-    Parameters
-    ----------
-    device : str, torch.device or None, default=None
-        None takes a GPU where there is one.
-
-    Returns
-    -------
-    torch.device
-
-    Examples
-    --------
-    >>> from base_models.training import resolve_device
-    >>> resolve_device("cpu")
-    device(type='cpu')
-    """
-    if device is not None:
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def resolve_threads(n_threads=None):
-    """Return how many CPU threads one fit or one scoring run uses.
-
-    The number does not depend on how many run side by side, because sums over
-    more threads round otherwise: it is part of what makes scores repeatable.
-
-    Parameters
-    ----------
-    n_threads : int or None, default=None
-        None is all cores, but at most 4.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> from base_models.training import resolve_threads
-    >>> resolve_threads(1)
-    1
-    """
-    if n_threads is None:
-        return min(4, n_cores())
-    if not (isinstance(n_threads, int) and n_threads >= 1):
-        raise ValueError(f"n_threads must be a whole number >= 1; got {n_threads!r}")
-    return n_threads
-
-
-def n_cores():
-    """Return the number of CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def fixed_threads(n_threads):
-    """Run torch, BLAS and OpenMP on so many threads, then restore what was.
-
-    Parameters
-    ----------
-    n_threads : int
-
-    Examples
-    --------
-    >>> import torch
-    >>> from base_models.training import fixed_threads
-    >>> with fixed_threads(1):
-    ...     torch.get_num_threads()
-    1
-    """
-    before = torch.get_num_threads()
-    with _thread_pools().limit(limits=n_threads):
-        torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def repeatable(seed, n_threads):
-    """Run torch with a seed and a number of threads of its own, then restore both.
-
-    Parameters
-    ----------
-    seed : int
-    n_threads : int
-
-    Examples
-    --------
-    >>> import torch
-    >>> from base_models.training import repeatable
-    >>> with repeatable(seed=0, n_threads=1):
-    ...     first = torch.rand(1)
-    >>> with repeatable(seed=0, n_threads=1):
-    ...     print(torch.rand(1) == first)
-    tensor([True])
-    """
-    deterministic = torch.backends.cudnn.deterministic
-    with fixed_threads(n_threads), torch.random.fork_rng():
-        torch.backends.cudnn.deterministic = True
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.deterministic = deterministic
-
-
-@functools.lru_cache(maxsize=1)
-def _thread_pools():
-    return ThreadpoolController()  # looking for the libraries takes milliseconds
-
-
 def train_network(
     network,
-    preprocess,
-    views,
-    is_fake,
+    samples,
+    recipe=None,
     *,
-    sample_weight,
     epochs=10,
-    frames_per_epoch=4,
-    batch_size=16,
     learning_rate=3e-4,
     weight_decay=0.01,
-    augment=True,
+    staged=True,
+    validate=None,
     device="cpu",
     seed=0,
+    keep=None,
     progress=None,
 ):
-    """Fine-tune a network end to end on frames of labelled videos.
-
-    AdamW with one cycle of the learning rate (Smith and Topin, 2018), gradients
-    clipped at norm 1, cross-entropy in which reals and fakes weigh the same
-    whatever their numbers. Each epoch draws a few frames of every video anew.
+    """Train a network on batches of samples; `TrainingRecipe` says how.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Images (B, 3, H, W) to logits (B, 2), in the order real, fake. Trained in
-        place.
-    preprocess : callable
-        uint8 tensor (B, H, W, 3) -> float tensor (B, 3, H, W).
-    views : Views
-        Of videos that each have at least one image.
-    is_fake : ndarray of shape (n_videos,)
-        0 real, 1 fake.
-    sample_weight : ndarray of shape (n_videos,)
-        Weight of each video within its class.
-    epochs, frames_per_epoch, batch_size : int
-        Passes over the videos; frames drawn of each in a pass; frames in a step.
-    learning_rate, weight_decay : float
+        Inputs to logits (B, 2), in the order real, fake. Trained in place. With
+        ``recipe.head_epochs`` it must have a ``head``.
+    samples : object
+        ``steps``, batches in an epoch, and ``batches(epoch)``, which yields them:
+        see `base_models.samples.ImageSamples`.
+    recipe : TrainingRecipe or None, default=None
+        None is ``TrainingRecipe()``.
+    epochs : int, default=10
+        Passes over the samples.
+    learning_rate, weight_decay : float, default=3e-4, 0.01
         The highest learning rate, and AdamW's decay.
-    augment : bool
-        Mirror images and vary brightness and contrast.
-    device : torch.device or str
+    staged : bool, default=True
+        Whether ``recipe.head_epochs`` holds: the body starts from trained weights.
+    validate : callable or None, default=None
+        Network -> dict with ``validation_loss`` at least; chooses the best epoch.
+    device : torch.device or str, default="cpu"
         Where to compute.
-    seed : int
-        Decides frames, order and augmentation.
-    progress : str or None
+    seed : int, default=0
+        Of what the network itself draws (dropout).
+    keep : object or None, default=None
+        Where to keep the state after each epoch: ``load() -> (arrays, meta) or None``,
+        ``save(arrays, meta)``, ``clear()``. A training that finds a state goes on from
+        it and ends with the same bytes as one that was never interrupted.
+    progress : str or None, default=None
         What to write before a progress bar; None shows none.
 
     Returns
     -------
     list of dict
-        Per epoch: ``epoch``, mean ``loss``, ``seconds``.
+        Per epoch: ``epoch``, mean ``loss``, ``learning_rate`` at its end, ``seconds``,
+        and what `validate` gave.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no number any more.
     """
-    draw = np.random.default_rng(seed)
-    weights = balanced_weights(is_fake, sample_weight)
-    steps = steps_per_epoch(len(views), frames_per_epoch, batch_size)
-    network.to(device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), learning_rate, weight_decay=weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.2
-    )
-    history = []
-    with progress_bar(text=progress, total=epochs * steps) as bar:
-        for epoch in range(epochs):
-            start, losses = time.perf_counter(), []
-            for batch in _batches(views, frames_per_epoch, steps, draw):
-                rows = np.array([video for video, _ in batch])
-                images = np.stack([views[video].images[at] for video, at in batch])
-                inputs = preprocess(torch.from_numpy(images).to(device))
-                if augment:
-                    inputs = _augment(inputs, draw)
-                logits = network(inputs.contiguous(memory_format=torch.channels_last))
-                loss = nn.functional.cross_entropy(
-                    logits,
-                    torch.as_tensor(is_fake[rows], device=device),
-                    reduction="none",
+    recipe = (TrainingRecipe() if recipe is None else recipe).check()
+    device = torch.device(device)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    network.to(device, memory_format=layout).train()
+    run = _Run(network, recipe, samples.steps * epochs, learning_rate, weight_decay)
+    best = _Best()
+    start = run.restore(keep, best)
+    head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
+    compiled = torch.compile(network) if recipe.compile else network
+    total = epochs * samples.steps
+    with progress_bar(text=progress, total=total, initial=start * samples.steps) as bar:
+        for epoch in range(start, epochs):
+            if best.waited >= recipe.patience:
+                break
+            began, losses = time.perf_counter(), []
+            # of its own for each epoch: a resumed training draws what it would have
+            torch.manual_seed(_epoch_seed(seed, epoch))
+            _freeze(network, frozen=epoch < head_epochs)
+            for number, batch in enumerate(samples.batches(epoch)):
+                inputs = batch.inputs.to(device, non_blocking=True)
+                if inputs.ndim == 4:
+                    inputs = inputs.contiguous(memory_format=layout)
+                with _autocast(recipe.amp, device):
+                    logits = compiled(inputs)
+                loss = balanced_loss(
+                    logits.float(),
+                    batch.label.to(device),
+                    batch.weight.to(device),
+                    recipe.label_smoothing,
                 )
-                loss = (loss * torch.as_tensor(weights[rows], device=device)).mean()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
+                (loss / recipe.accumulate).backward()
                 losses.append(loss.detach())
+                run.count_batch(last=number == samples.steps - 1)
                 bar.update()
             loss = float(torch.stack(losses).mean())
             if not np.isfinite(loss):
@@ -233,11 +115,225 @@ def train_network(
                     f"the loss became {loss} in epoch {epoch + 1}; lower "
                     f"learning_rate (now {learning_rate})"
                 )
-            seconds = time.perf_counter() - start
-            history.append({"epoch": epoch + 1, "loss": loss, "seconds": seconds})
+            run.end_epoch(epoch, epochs)
+            entry = {
+                "epoch": epoch + 1,
+                "loss": loss,
+                "learning_rate": run.optimizer.param_groups[0]["lr"],
+                "seconds": time.perf_counter() - began,
+            }
+            if validate is not None:
+                entry |= validate(run.result().eval())
+                network.train()
+                best.look_at(entry["validation_loss"], run.result())
+            run.history.append(entry)
+            if keep is not None:
+                run.save(keep, best)
             bar.set_postfix(loss=f"{loss:.3f}")
+    _freeze(network, frozen=False)
+    result = run.result().state_dict() if best.state is None else best.state
+    network.load_state_dict(result)
     network.eval()
-    return history
+    if keep is not None:
+        keep.clear()
+    return run.history
+
+
+def balanced_loss(logits, label, weight, smoothing=0.0):
+    """Cross-entropy in which reals and fakes are averaged apart and weigh the same.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (B, 2)
+        In the order real, fake.
+    label : Tensor of shape (B,)
+        0 real to 1 fake; from one half on it counts among the fakes.
+    weight : Tensor of shape (B,)
+        Within the class.
+    smoothing : float, default=0.0
+        How far labels move towards one half, in halves.
+
+    Returns
+    -------
+    Tensor
+        One number; the mean of the classes that are there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.training import balanced_loss
+    >>> logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+    >>> label, weight = torch.tensor([1.0, 1.0, 0.0]), torch.ones(3)
+    >>> balanced_loss(logits, label, weight)  # (log 2 + log(1 + exp(-2))) / 2
+    tensor(0.4100)
+    """
+    target = label * (1 - smoothing) + smoothing / 2
+    each = nn.functional.binary_cross_entropy_with_logits(
+        logits[:, 1] - logits[:, 0], target, reduction="none"
+    )
+    is_fake = label >= 0.5
+    parts = [
+        (each[rows] * weight[rows]).sum() / weight[rows].sum()
+        for rows in (is_fake, ~is_fake)
+        if rows.any()
+    ]
+    return sum(parts) / len(parts)
+
+
+class _Run:
+    """Optimizer, schedule and averages of one training, and how to keep them."""
+
+    def __init__(self, network, recipe, n_batches, learning_rate, weight_decay):
+        self.network, self.recipe, self.history = network, recipe, []
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), learning_rate, weight_decay=weight_decay
+        )
+        self._peak, self._last = learning_rate, n_batches
+        self._seen = 0
+        self._average = None
+        if recipe.averaging is not None:
+            self._average = copy.deepcopy(network)
+            self._n_averaged = 0
+        self._set_rate()
+
+    def count_batch(self, last):
+        """Step the optimizer when enough batches have left their gradients."""
+        self._set_rate()
+        self._seen += 1
+        if not last and self._seen % self.recipe.accumulate:
+            return
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.recipe.averaging == "ema":
+            # short at first, so that the start is soon forgotten
+            decay = min(
+                self.recipe.decay, (1 + self._n_averaged) / (10 + self._n_averaged)
+            )
+            self._take_in(1 - decay)
+
+    def end_epoch(self, epoch, epochs):
+        if self.recipe.averaging == "swa" and epoch >= (3 * epochs) // 4:
+            self._take_in(1 / (self._n_averaged + 1))
+
+    def result(self):
+        """The network to use: the average where there is one."""
+        if self._average is None or not self._n_averaged:
+            return self.network
+        return self._average
+
+    @torch.no_grad()
+    def _take_in(self, share):
+        self._n_averaged += 1
+        mine = self._average.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                mine[name].lerp_(value, share)
+            else:
+                mine[name].copy_(value)
+
+    def _set_rate(self):
+        """Linear rise, then half a cosine down to nothing."""
+        done = self._seen / self._last
+        rise = self.recipe.warmup
+        if done < rise:
+            rate = self._peak * max(done / rise, 0.01)
+        else:
+            rate = self._peak * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def save(self, keep, best):
+        arrays = {}
+        for part, state in (
+            ("network", self.network.state_dict()),
+            ("average", {} if self._average is None else self._average.state_dict()),
+            ("best", best.state or {}),
+        ):
+            arrays |= {f"{part}/{name}": _array(value) for name, value in state.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"adam/{number}/{k}": _array(v) for k, v in state.items()}
+        keep.save(
+            arrays,
+            {
+                "history": self.history,
+                "seen": self._seen,
+                "n_averaged": getattr(self, "_n_averaged", 0),
+                "best_loss": best.loss if best.state else None,
+                "waited": best.waited,
+            },
+        )
+
+    def restore(self, keep, best):
+        """Go on from what was kept; return the epoch to begin with."""
+        found = None if keep is None else keep.load()
+        if found is None:
+            return 0
+        arrays, meta = found
+        parts = {"network": {}, "average": {}, "best": {}, "adam": {}}
+        for name, value in arrays.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = torch.from_numpy(value)
+        self.network.load_state_dict(parts["network"])
+        if self._average is not None:
+            self._average.load_state_dict(parts["average"])
+            self._n_averaged = meta["n_averaged"]
+        state = {}
+        for name, value in parts["adam"].items():
+            number, _, key = name.partition("/")
+            state.setdefault(int(number), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, own in self.optimizer.state.items():
+            for key in ("exp_avg", "exp_avg_sq"):  # in the layout of the weights
+                own[key] = torch.empty_like(parameter).copy_(own[key])
+        if meta["best_loss"] is not None:
+            best.loss, best.state = meta["best_loss"], parts["best"]
+        best.waited = meta["waited"]
+        self.history, self._seen = meta["history"], meta["seen"]
+        self._set_rate()
+        return len(self.history)
+
+
+class _Best:
+    """The weights of the best epoch so far."""
+
+    def __init__(self):
+        self.loss, self.state, self.waited = math.inf, None, 0
+
+    def look_at(self, loss, network):
+        if loss < self.loss:
+            state = network.state_dict()
+            self.loss, self.waited = loss, 0
+            self.state = {name: value.clone() for name, value in state.items()}
+        else:
+            self.waited += 1
+
+
+def _array(tensor):
+    return np.asarray(tensor.detach().cpu(), order="C")
+
+
+def _epoch_seed(seed, epoch):
+    return int(np.random.default_rng([seed, epoch]).integers(2**63))
+
+
+def _freeze(network, frozen):
+    """Let all of a network learn, or its head alone."""
+    if not frozen:
+        network.requires_grad_(True)
+        network.train()
+        return
+    network.requires_grad_(False)
+    network.eval()  # the body's normalisation stays as it was trained
+    network.head.requires_grad_(True)
+    network.head.train()
+
+
+def _autocast(amp, device):
+    if amp is True or (amp == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 @torch.inference_mode()
@@ -280,16 +376,6 @@ def _place(network, device):
         network.to(memory_format=torch.channels_last)
     if network.training:
         network.eval()
-
-
-def balanced_weights(is_fake, sample_weight):
-    """Scale weights so that each class sums to half the number of videos."""
-    weights = np.zeros(len(is_fake), np.float32)
-    for label in (0, 1):
-        rows = is_fake == label
-        total = sample_weight[rows].sum()
-        weights[rows] = sample_weight[rows] * (len(is_fake) / 2 / total)
-    return weights
 
 
 def steps_per_epoch(n_videos, frames_per_epoch, batch_size):
@@ -336,32 +422,3 @@ def warn_if_slow(seconds, what):
         SlowFitWarning,
         stacklevel=3,
     )
-
-
-def _batches(views, frames_per_epoch, steps, draw):
-    """Draw frames of every video; yield them mixed, in batches of near-equal size."""
-    chosen = [
-        (video, at)
-        for video in range(len(views))
-        for at in _draw_frames(views.n_images[video], frames_per_epoch, draw)
-    ]
-    order = draw.permutation(len(chosen))
-    for rows in np.array_split(order, steps):
-        yield [chosen[row] for row in rows]
-
-
-def _draw_frames(n_images, n_wanted, draw):
-    return draw.choice(n_images, n_wanted, replace=n_images < n_wanted)
-
-
-def _augment(inputs, draw):
-    """Mirror half of the images; vary brightness and contrast by up to a fifth."""
-    n = len(inputs)
-    mirrored = torch.as_tensor(draw.random(n) < 0.5, device=inputs.device)
-    inputs = torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
-    gain, shift = draw.uniform([[0.8], [-0.2]], [[1.2], [0.2]], (2, n)).astype("f4")
-    gain, shift = (
-        torch.as_tensor(x, device=inputs.device)[:, None, None, None]
-        for x in (gain, shift)
-    )
-    return inputs * gain + shift

@@ -150,17 +150,42 @@ class Views(Sequence):
         Images of each video; 0 where there is a reason.
     reasons : list of str
         Why a video has no images; empty where it has some.
+    keys : list of str
+        What stands for the images of each video in the store.
     """
 
     def __init__(self, videos, recipe, store, memory=2**30, progress=None):
         self.videos, self.recipe, self.store = list(videos), recipe, store
         self.memory = memory
         self._recent, self._used = OrderedDict(), 0
-        self.n_images, self.reasons = [], []
+        self.n_images, self.reasons, self.keys = [], [], []
         for row in progress_bar(range(len(self.videos)), progress):
             view = self[row]
             self.n_images.append(len(view.images))
             self.reasons.append(view.reason)
+            self.keys.append(view.key)
+
+    def take(self, rows):
+        """Return the views of some of the videos, without looking at them again.
+
+        Parameters
+        ----------
+        rows : sequence of int
+
+        Returns
+        -------
+        Views
+        """
+        videos = [self.videos[row] for row in rows]
+        taken = Views([], self.recipe, self.store, self.memory)
+        taken.videos = videos
+        for name in ("n_images", "reasons", "keys"):
+            setattr(taken, name, [getattr(self, name)[row] for row in rows])
+        for place, row in enumerate(rows):
+            if row in self._recent:
+                taken._recent[place] = self._recent[row]
+                taken._used += self._recent[row].images.nbytes
+        return taken
 
     def __len__(self):
         return len(self.videos)

@@ -170,7 +170,7 @@ def fit_over_splits(
     """
     from base_models.progress import progress_bar
     from base_models.store import resolve_store
-    from base_models.training import n_cores
+    from base_models.compute import n_cores
 
     explicit = store is not None
     store = resolve_store(store)
@@ -308,7 +308,7 @@ def jobs_that_fit(detectors, n_jobs, n_cores):
     4
     """
     from base_models.detectors.frame import NetworkDetector
-    from base_models.training import resolve_device, resolve_threads
+    from base_models.compute import resolve_device, resolve_threads
 
     asked = joblib.effective_n_jobs(n_jobs)
     on_cpu = [
@@ -514,8 +514,9 @@ def _warn_of_unscorable(unscorable, n_videos):
 
 def _warn_of_time(tasks, n_jobs):
     """On a CPU, say before a long fit how long all of it will take."""
+    from base_models.compute import resolve_device
     from base_models.detectors.frame import NetworkDetector
-    from base_models.training import resolve_device, warn_if_slow
+    from base_models.training import warn_if_slow
 
     per_video, seconds = {}, 0.0
     for task in tasks:

@@ -20,6 +20,11 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         The two labels, sorted.
     """
 
+    @property
+    def fits_on_reals(self):
+        """Whether `fit` can do with real videos alone."""
+        return False
+
     @abstractmethod
     def _score(self, videos):
         """Return P(fake) of each video, NaN where there is none, and why not."""
@@ -185,8 +190,15 @@ def as_videos(videos):
     return list(videos)
 
 
-def check_fit_arguments(videos, y, groups, sample_weight):
+def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
     """Return videos, labels as 0/1, weights and the classes, checked.
+
+    Parameters
+    ----------
+    videos, y, groups, sample_weight
+        As for a detector's ``fit``.
+    reals_will_do : bool, default=False
+        Whether all labels may mean real.
 
     Returns
     -------
@@ -208,9 +220,12 @@ def check_fit_arguments(videos, y, groups, sample_weight):
             )
     y = np.asarray(y)
     classes = np.unique(y)
+    if len(classes) == 1 and reals_will_do:
+        classes = classes_of_reals(classes)
     if len(classes) != 2:
         raise ValueError(
-            f"y must hold both classes, real and fake; got {classes.tolist()}"
+            f"y must hold both classes, real and fake; got {classes.tolist()}. From "
+            "real videos alone learn detectors with pseudo_fakes (and train='full')"
         )
     weight = (
         np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
@@ -218,9 +233,39 @@ def check_fit_arguments(videos, y, groups, sample_weight):
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError("sample_weight must be finite and >= 0")
     is_fake = (y == classes[fake_column(classes)]).astype(np.int64)
-    if len(np.unique(is_fake[weight > 0])) < 2:
+    if len(np.unique(is_fake[weight > 0])) < len(np.unique(is_fake)):
         raise ValueError("sample_weight must be > 0 for some videos of both classes")
     return videos, is_fake, weight, classes
+
+
+def classes_of_reals(classes):
+    """Return both classes where there is one and it means real, else what was given.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (1,)
+
+    Returns
+    -------
+    ndarray of shape (2,) or (1,)
+        0 gives [0, 1], False [False, True], "REAL" ["FAKE", "REAL"], sorted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.detectors.base import classes_of_reals
+    >>> classes_of_reals(np.array([0]))
+    array([0, 1])
+    >>> classes_of_reals(np.array(["real"])).tolist()
+    ['fake', 'real']
+    """
+    (only,) = classes
+    if str(only).upper() == "REAL":
+        fakes = {"REAL": "FAKE", "real": "fake"}
+        return np.sort(np.array([fakes.get(str(only), "Fake"), str(only)]))
+    if classes.dtype.kind in "biuf" and only == 0:
+        return np.array([0, 1]).astype(classes.dtype)
+    return classes
 
 
 def fake_column(classes):

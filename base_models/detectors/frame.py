@@ -12,28 +12,37 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.augment import Augmentation
 from base_models.backbones import (
     backbone_recipe,
     build_network,
     weights_digest,
 )
-from base_models.detectors.base import ViewDetector, check_fit_arguments
-from base_models.errors import UnscorableVideoError
-from base_models.faces import DlibFaceFinder
-from base_models.pooling import pool_scores
-from base_models.progress import progress_bar
-from base_models.store import resolve_store, store_key
-from base_models.training import (
+from base_models.compute import (
     fixed_threads,
-    forward,
     repeatable,
     resolve_device,
     resolve_threads,
+)
+from base_models.detectors.base import ViewDetector, check_fit_arguments
+from base_models.errors import UnscorableVideoError
+from base_models.faces import DlibFaceFinder
+from base_models.landmarks import Landmarks
+from base_models.pooling import pool_scores
+from base_models.progress import progress_bar
+from base_models.pseudo_fakes import PseudoFakes
+from base_models.recipe import TrainingRecipe
+from base_models.samples import FeatureSamples, ImageSamples
+from base_models.stages import split_last_stage
+from base_models.store import KeptState, fingerprint, resolve_store, store_key
+from base_models.training import (
+    forward,
     seconds_per_step,
     steps_per_epoch,
     train_network,
     warn_if_slow,
 )
+from base_models.validation import Validation, held_out_groups
 from base_models.video import VideoReadError, video_digest, video_id
 from base_models.views import ViewRecipe, Views
 
@@ -53,9 +62,11 @@ class NetworkDetector(ViewDetector):
         videos : sequence of length n_videos
             Paths, or RGB uint8 arrays of shape (T, H, W, 3).
         y : array-like of shape (n_videos,)
-            Two labels: 0 and 1 (fake), "REAL" and "FAKE", booleans.
+            Two labels: 0 and 1 (fake), "REAL" and "FAKE", booleans. All may be real
+            where the fakes are made of them: see `pseudo_fakes`.
         groups : array-like of shape (n_videos,), default=None
-            Taken for the contract's sake; this detector needs no inner split.
+            Videos that are drawn equally often together, and never split between
+            training and the choice of the best epoch.
         sample_weight : array-like of shape (n_videos,), default=None
             Weights within each class; real and fake weigh the same in all.
 
@@ -66,8 +77,14 @@ class NetworkDetector(ViewDetector):
             warning that names it.
         """
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
-            videos, y, groups, sample_weight
+            videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
+        groups = (
+            np.arange(len(videos))
+            if groups is None
+            else np.unique(np.asarray(groups), return_inverse=True)[1]
+        )
+        self._check_training()
         self.recipe_ = self._view_recipe()
         store = resolve_store(self.store)
         # The order in which videos are given must not matter to what is learned.
@@ -86,14 +103,16 @@ class NetworkDetector(ViewDetector):
         }
         if self.unscorable_:
             error = UnscorableVideoError(self.unscorable_)
-            if len(np.unique(is_fake[[order[i] for i in scorable]])) < 2:
+            left = np.unique(is_fake[[order[i] for i in scorable]])
+            if len(left) < len(np.unique(is_fake)):
                 raise error  # nothing is left of one class
             warnings.warn(f"left out of training: {error}", stacklevel=2)
             views = Views([views.videos[i] for i in scorable], self.recipe_, store)
         rows = [order[i] for i in scorable]
+        groups = pd.factorize(groups[rows])[0]  # numbered in an order of our own
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         with repeatable(seed, resolve_threads(self.n_threads)):
-            self._fit(views, is_fake[rows], weight[rows], seed, store)
+            self._fit(views, is_fake[rows], weight[rows], groups, seed, store)
         return self
 
     def view_recipes(self):
@@ -127,6 +146,11 @@ class NetworkDetector(ViewDetector):
         """
         ignored = {"store", "verbose", "device", "n_threads", "finder"}
         params = self.get_params(deep=False)
+        params |= {
+            name: fingerprint(params[name])
+            for name in ("augment", "pseudo_fakes", "pooling")
+            if callable(params[name]) and not hasattr(params[name], "get_params")
+        }
         return {
             "class": type(self).__qualname__,
             "params": {k: v for k, v in params.items() if k not in ignored},
@@ -214,29 +238,122 @@ class NetworkDetector(ViewDetector):
         size = self._view_recipe().image_size
         return steps * seconds_per_step(network, size, self.batch_size, device)
 
-    def _train(self, network, views, is_fake, weight, seed):
+    @property
+    def fits_on_reals(self):
+        """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
+        trains = self.train == "full"
+        return (
+            trains and self.pseudo_fakes is not None and self.pseudo_fakes is not False
+        )
+
+    def _check_training(self):
+        """Refuse training parameters that cannot work, before any work."""
+        self._recipe().check()
+        if not (
+            self.augment is None
+            or isinstance(self.augment, bool)
+            or callable(self.augment)
+        ):
+            raise TypeError(
+                "augment must be a bool or a callable (image, draw, landmarks) -> "
+                f"image; got {type(self.augment).__name__}"
+            )
+        known = self.pseudo_fakes in (None, "auto") or isinstance(
+            self.pseudo_fakes, bool
+        )
+        if not (known or callable(self.pseudo_fakes)):
+            raise ValueError(
+                "pseudo_fakes must be 'auto', a bool or a callable (image, landmarks, "
+                f"draw, donor) -> (real, fake); got {self.pseudo_fakes!r}"
+            )
+        if self.train != "full" and (self.pseudo_fakes is True or not known):
+            raise ValueError(
+                f"pseudo_fakes need train='full'; got train={self.train!r}"
+            )
+
+    def _recipe(self):
+        return TrainingRecipe() if self.recipe is None else self.recipe
+
+    def _augmentation(self):
+        if self.augment is True:
+            return Augmentation()
+        return self.augment or None
+
+    def _fake_maker(self, is_fake):
+        """What makes fakes of the reals; None where there are fakes and none is asked
+        for."""
+        wanted = self.pseudo_fakes
+        if wanted is True or (wanted == "auto" and not is_fake.any()):
+            return PseudoFakes()
+        return wanted if callable(wanted) else None
+
+    def _train(self, network, views, is_fake, weight, groups, seed, store, staged):
         """Train all of a network; on a CPU, say so first when it will take long."""
-        device = resolve_device(self.device)
+        recipe, device = self._recipe(), resolve_device(self.device)
+        make_fakes = self._fake_maker(is_fake)
         if device.type == "cpu":
             with repeatable(0, resolve_threads(self.n_threads)):
-                warn_if_slow(self._estimate(network, len(views)), str(self))
-        self.history_ = train_network(
-            network,
+                pairs = 2 if make_fakes else 1
+                warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
+        landmarks = Landmarks(views, self.margin, store) if make_fakes else None
+        learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
+        samples = ImageSamples(
+            views.take(learn),
+            is_fake[learn],
+            groups[learn],
+            weight[learn],
             self._preprocess,
-            views,
-            is_fake,
-            sample_weight=weight,
-            epochs=self.epochs,
             frames_per_epoch=self.frames_per_epoch,
             batch_size=self.batch_size,
+            balance_groups=recipe.balance_groups,
+            mixup=recipe.mixup,
+            augment=self._augmentation(),
+            pseudo_fakes=make_fakes,
+            landmarks=None if landmarks is None else landmarks.take(learn),
+            seed=seed,
+        )
+        validate = None
+        if len(held):
+            validate = Validation(
+                views.take(held),
+                is_fake[held],
+                lambda network, images: _fake_probability(
+                    forward(network, self._preprocess, images, device)
+                ),
+                make_fakes,
+                None if landmarks is None else landmarks.take(held),
+                seed,
+            )
+        self.history_ = train_network(
+            network,
+            samples,
+            recipe,
+            epochs=self.epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            augment=self.augment,
+            staged=staged,
+            validate=validate,
             device=device,
             seed=seed,
+            keep=self._keep(store, views, is_fake, weight, groups, seed),
             progress=self._progress(f"{self} training"),
         )
         self.module_ = network
+
+    def _keep(self, store, views, is_fake, weight, groups, seed):
+        """Where an interrupted training is kept; None if it cannot be told again."""
+        try:
+            key = store_key(
+                detector=self.identity(),
+                views=views.keys,
+                is_fake=is_fake,
+                weight=weight,
+                groups=groups,
+                seed=seed,
+            )
+        except TypeError:
+            return None
+        return KeptState(store, "training", key)
 
     def _image_scores(self, view, shared):
         device = resolve_device(self.device)
@@ -272,11 +389,13 @@ class FrameDetector(NetworkDetector):
     view : {"face", "frame", "crop"}, default="face"
         A crop around the face, the whole frame, or videos that are face crops
         already.
-    train : {"full", "head"}, default="full"
-        ``"full"`` fine-tunes the whole network. ``"head"`` freezes it, computes
-        its features once and fits a logistic head: fast, and weak, because
-        ImageNet features hardly see forgeries: AUC 0.52, chance, on 67 clips of
-        FaceForensics++ split by source.
+    train : {"full", "last_stage", "head"}, default="full"
+        ``"full"`` fine-tunes the whole network. ``"last_stage"`` computes all but
+        its last stage once, of images and mirror images (half precision, kept in
+        the store; no other augmentation), and trains the last stage and the head.
+        ``"head"`` freezes the network, computes its features once and fits a
+        logistic head: fast, and weak, because ImageNet features hardly see
+        forgeries: AUC 0.52, chance, on 67 clips of FaceForensics++ split by source.
     weights : "imagenet", str, Path or None, default="imagenet"
         What to start from: an installed weight package or timm's hub; a
         safetensors file or state dict; None for random weights.
@@ -306,8 +425,18 @@ class FrameDetector(NetworkDetector):
         AdamW's.
     dropout : float, default=0.2
         Before the head, in training.
-    augment : bool, default=True
-        Mirror images and vary brightness and contrast.
+    augment : bool or callable, default=True
+        Change images by chance, for ``train="full"``. True is
+        ``base_models.augment.Augmentation()``; or any ``(image, draw, landmarks) ->
+        image``.
+    pseudo_fakes : "auto", bool or callable, default="auto"
+        Train on fakes made of the real faces: of each real frame drawn, the frame
+        and its pseudo-fake, beside real fakes if there are any. True is
+        ``base_models.pseudo_fakes.PseudoFakes()``, which needs the extra ``demo``
+        for landmarks; or any ``(image, landmarks, draw, donor) -> (real, fake)``.
+        "auto" does so where all labels are real.
+    recipe : TrainingRecipe or None, default=None
+        How to train beside all this; None is ``TrainingRecipe()``.
     C : float, default=0.01
         Inverse regularisation of the logistic head, for ``train="head"``.
     n_threads : int or None, default=None
@@ -332,7 +461,8 @@ class FrameDetector(NetworkDetector):
     recipe_ : ViewRecipe
         What it looks at.
     history_ : list of dict
-        Loss and seconds per epoch; empty for ``train="head"``.
+        Per epoch: loss, learning rate, seconds, and what the choice of the best epoch
+        saw; empty for ``train="head"``.
     unscorable_ : dict of str to str
         Training videos that were left out, and why.
 
@@ -370,6 +500,8 @@ class FrameDetector(NetworkDetector):
         weight_decay=0.01,
         dropout=0.2,
         augment=True,
+        pseudo_fakes="auto",
+        recipe=None,
         C=0.01,
         n_threads=None,
         random_state=None,
@@ -395,6 +527,8 @@ class FrameDetector(NetworkDetector):
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.augment = augment
+        self.pseudo_fakes = pseudo_fakes
+        self.recipe = recipe
         self.C = C
         self.n_threads = n_threads
         self.random_state = random_state
@@ -406,8 +540,10 @@ class FrameDetector(NetworkDetector):
         return f"{self.backbone}_{self.view}"
 
     def fit(self, videos, y, groups=None, sample_weight=None):
-        if self.train not in ("full", "head"):
-            raise ValueError(f"train must be 'full' or 'head'; got {self.train!r}")
+        if self.train not in ("full", "last_stage", "head"):
+            raise ValueError(
+                f"train must be 'full', 'last_stage' or 'head'; got {self.train!r}"
+            )
         backbone_recipe(self.backbone, self.image_size)  # misspelt? before any work
         return super().fit(videos, y, groups, sample_weight)
 
@@ -418,17 +554,17 @@ class FrameDetector(NetworkDetector):
         identity["params"]["weights"] = weights_digest(self.backbone, self.weights)
         return identity
 
-    def _fit(self, views, is_fake, weight, seed, store):
+    def _fit(self, views, is_fake, weight, groups, seed, store):
         network = self._build()
         if self.train == "full":
-            self._train(network, views, is_fake, weight, seed)
+            staged = self.weights is not None
+            self._train(network, views, is_fake, weight, groups, seed, store, staged)
+            return
+        if self.train == "last_stage":
+            self._train_last_stage(network, views, is_fake, weight, groups, seed, store)
             return
         self.module_, self.history_ = network.eval(), []
-        self.weights_key_ = (
-            _module_digest(network.backbone)
-            if self.weights is None
-            else weights_digest(self.backbone, self.weights)
-        )
+        self.weights_key_ = self._weights_key(network)
         bar = progress_bar(views, self._progress(f"{self} features"))
         features = [self._features(view, store) for view in bar]
         counts = np.array([len(rows) for rows in features])
@@ -441,8 +577,76 @@ class FrameDetector(NetworkDetector):
             self.C,
         )
 
+    def _train_last_stage(self, network, views, is_fake, weight, groups, seed, store):
+        """Compute the frozen part once, mirrored too; train what stands on it."""
+        recipe, device = self._recipe(), resolve_device(self.device)
+        trunk, tail = split_last_stage(network.to(device), self.recipe_.image_size)
+        self.weights_key_ = self._weights_key(network)
+        bar = progress_bar(views, self._progress(f"{self} features"))
+        maps = [self._stage_maps(view, trunk.eval(), store) for view in bar]
+        learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
+        samples = FeatureSamples(
+            [maps[row] for row in learn],
+            is_fake[learn],
+            groups[learn],
+            weight[learn],
+            frames_per_epoch=self.frames_per_epoch,
+            batch_size=self.batch_size,
+            balance_groups=recipe.balance_groups,
+            seed=seed,
+        )
+        validate = None
+        if len(held):
+            validate = Validation(
+                [maps[row][0].astype(np.float32) for row in held],
+                is_fake[held],
+                lambda network, inputs: _fake_probability(
+                    forward(network, torch.Tensor.float, inputs, device)
+                ),
+            )
+        self.history_ = train_network(
+            tail,
+            samples,
+            recipe,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            staged=self.weights is not None,
+            validate=validate,
+            device=device,
+            seed=seed,
+            keep=self._keep(store, views, is_fake, weight, groups, seed),
+            progress=self._progress(f"{self} training"),
+        )
+        network.load_state_dict({**network.state_dict(), **tail.state_dict()})
+        self.module_ = network.eval()
+
+    def _stage_maps(self, view, trunk, store):
+        """What the last stage takes, of images and mirror images: (2, n_images, ...).
+
+        Kept in half precision, 0.05 % of each value.
+        """
+        key = store_key(stage=trunk.stage, features=self._feature_key(view))
+        entry = store.get("features", key)
+        if entry is not None:
+            return entry[0]["features"]
+        device = resolve_device(self.device)
+        maps = np.stack(
+            [
+                forward(trunk, self._preprocess, images, device)
+                for images in (view.images, view.images[:, :, ::-1].copy())
+            ]
+        ).astype(np.float16)
+        store.put("features", key, {"features": maps})
+        return maps
+
+    def _weights_key(self, network):
+        if self.weights is None:
+            return _module_digest(network.backbone)
+        return weights_digest(self.backbone, self.weights)
+
     def _image_scores(self, view, shared):
-        if self.train == "full":
+        if self.train != "head":
             return super()._image_scores(view, shared)
         key = self._feature_key(view)
         if key not in shared:
@@ -485,7 +689,7 @@ class FrameDetector(NetworkDetector):
         )
 
     def _without_frozen(self, arrays):
-        if self.train == "full" or self.weights is None:
+        if self.train != "head" or self.weights is None:
             return arrays
         return {name: a for name, a in arrays.items() if name.startswith("head.")}
 

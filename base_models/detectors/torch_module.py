@@ -27,8 +27,8 @@ class TorchDetector(NetworkDetector):
     image_size : int, default=224
         Side of the square images, pixels.
     n_frames, pooling, faces, finder, margin, align, epochs, frames_per_epoch, \
-batch_size, learning_rate, weight_decay, augment, n_threads, random_state, store, \
-device, verbose
+batch_size, learning_rate, weight_decay, augment, pseudo_fakes, recipe, n_threads, \
+random_state, store, device, verbose
         As for `FrameDetector`.
 
     Attributes
@@ -79,6 +79,8 @@ device, verbose
         learning_rate=3e-4,
         weight_decay=0.01,
         augment=True,
+        pseudo_fakes="auto",
+        recipe=None,
         n_threads=None,
         random_state=None,
         store=None,
@@ -102,6 +104,8 @@ device, verbose
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.augment = augment
+        self.pseudo_fakes = pseudo_fakes
+        self.recipe = recipe
         self.n_threads = n_threads
         self.random_state = random_state
         self.store = store
@@ -132,10 +136,13 @@ device, verbose
         }
         return identity
 
-    def _fit(self, views, is_fake, weight, seed, store):
+    def _fit(self, views, is_fake, weight, groups, seed, store):
         network = self._build()
         if self.train == "full":
-            self._train(network, views, is_fake, weight, seed)
+            # Which part of a module is its head, and whether it is trained, who knows.
+            self._train(
+                network, views, is_fake, weight, groups, seed, store, staged=False
+            )
         else:
             self.module_, self.history_ = network.eval(), []
 

@@ -18,7 +18,6 @@ METHODS = ("swap_poisson", "swap_feathered")
 _JAW = slice(0, 17)
 _BROWS = slice(17, 27)
 _NOSE = 30
-_INNER = slice(17, 68)
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
     """
     import cv2
 
+    from base_models import blending
+
     if style.method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}; got {style.method!r}")
     target_landmarks = np.asarray(target_landmarks, float)
@@ -98,7 +99,7 @@ def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
     if not mask.any():
         return swapped
 
-    x, y = _source_pixels(
+    x, y = blending.source_pixels(
         landmarks,
         source_landmarks,
         mask.shape,
@@ -113,10 +114,10 @@ def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
     inside = mask > 0
     if not inside.any():
         return swapped
-    face = _limit_resolution(face, style.resolution)
-    face = _match_colours(face, box, inside, style.colour_match)
+    face = blending.limit_resolution(face, style.resolution)
+    face = blending.match_colours(face, box, inside, style.colour_match)
     if style.method == "swap_poisson":
-        blended = _blend_poisson(face, box, mask)
+        blended = blending.blend_poisson(face, box, mask)
     else:
         blended = _blend_feathered(face, box, mask, style.feather)
     box[inside] = _regrain(blended, box, inside, style.grain, rng)[inside]
@@ -153,46 +154,6 @@ def face_mask(shape, landmarks, tightness):
     return mask
 
 
-def _source_pixels(target_landmarks, source_landmarks, shape, piecewise):
-    """Where in the source each pixel of the target comes from: x and y, (H, W)."""
-    import cv2
-    from scipy.spatial import Delaunay
-
-    # Row 0 of `maps` is the affine map of the whole face, target -> source; those of
-    # the single triangles follow, and `which` says which map a pixel obeys.
-    points = np.hstack([target_landmarks, np.ones((len(target_landmarks), 1))])
-    whole = np.linalg.lstsq(points[_INNER], source_landmarks[_INNER], rcond=None)[0]
-    maps = whole[None]
-    which = np.zeros(shape, np.int32)
-    if piecewise:
-        triangles = Delaunay(target_landmarks).simplices
-        doubled_area = np.abs(np.linalg.det(points[triangles]))
-        triangles = triangles[doubled_area > 1]  # thinner ones have no pixel to map
-        own = np.linalg.solve(points[triangles], source_landmarks[triangles])
-        maps = np.concatenate([maps, own])
-        outlines = np.rint(16 * target_landmarks[triangles]).astype(np.int32)
-        for number, outline in enumerate(outlines, start=1):
-            cv2.fillConvexPoly(which, outline, number, shift=4)
-    rows, columns = np.indices(shape, np.float32)[..., None]
-    maps = np.float32(maps)[which]  # (H, W, 3, 2)
-    pixels = columns * maps[..., 0, :] + rows * maps[..., 1, :] + maps[..., 2, :]
-    return pixels[..., 0], pixels[..., 1]
-
-
-def _blend_poisson(face, target, mask):
-    """Keep the face's gradients, take the colours from around it."""
-    import cv2
-
-    x, y, width, height = cv2.boundingRect(mask)
-    return cv2.seamlessClone(
-        np.rint(face).astype(np.uint8),
-        target,
-        mask,
-        (x + width // 2, y + height // 2),
-        cv2.NORMAL_CLONE,
-    )
-
-
 def _blend_feathered(face, target, mask, feather):
     """Mix the two, with a soft edge that lies inside the mask."""
     import cv2
@@ -201,31 +162,6 @@ def _blend_feathered(face, target, mask, feather):
     core = cv2.distanceTransform(mask, cv2.DIST_L2, 3) > sigma
     share = cv2.GaussianBlur(np.float32(core), (0, 0), sigma) * (mask > 0)
     return target + share[..., None] * (face - target)
-
-
-def _limit_resolution(face, scale):
-    """Lose the detail that a face synthesised at `scale` of this size never had."""
-    import cv2
-
-    if scale >= 1:
-        return face
-    height, width = face.shape[:2]
-    small = (max(1, round(scale * width)), max(1, round(scale * height)))
-    face = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    return cv2.resize(face, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def _match_colours(face, target, inside, strength):
-    """Move mean and spread of the face's colours towards the target's, in CIE Lab."""
-    import cv2
-
-    lab = cv2.cvtColor(np.clip(face, 0, 255) / np.float32(255), cv2.COLOR_RGB2LAB)
-    goal = cv2.cvtColor(target / np.float32(255), cv2.COLOR_RGB2LAB)[inside]
-    own = lab[inside]
-    spread = goal.std(0) / np.maximum(own.std(0), 1e-3)
-    matched = (lab - own.mean(0)) * np.clip(spread, 0.7, 1.4) + goal.mean(0)
-    lab += np.float32(strength) * (matched - lab)
-    return np.clip(255 * cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 255)
 
 
 def _regrain(face, target, inside, share, rng):

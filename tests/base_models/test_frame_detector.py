@@ -173,7 +173,9 @@ def test_mistakes_are_named(toy_videos):
     videos, y, _ = toy_videos
     with pytest.raises(ValueError, match="did you mean 'xception'"):
         FrameDetector("xcepton").fit(videos, y)
-    with pytest.raises(ValueError, match="train must be 'full' or 'head'; got 'tail'"):
+    with pytest.raises(
+        ValueError, match="train must be 'full', 'last_stage' or 'head'"
+    ):
         clone(HEAD).set_params(train="tail").fit(videos, y)
     with pytest.raises(ValueError, match="got 23 for 24 videos"):
         clone(HEAD).fit(videos, y[1:])
@@ -257,3 +259,90 @@ def test_a_gpu_gives_the_scores_of_the_cpu(detector, toy_videos):
     np.testing.assert_allclose(
         cpu.fake_score(videos), gpu.fake_score(videos), atol=0.02
     )
+
+
+def test_the_last_stage_learns_on_stored_maps(toy_videos, tmp_path):
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        train="last_stage",
+        epochs=6,
+        learning_rate=3e-3,
+        store=tmp_path,
+        **SMALL,
+    ).fit(videos, y, groups=groups)
+    frozen = detector._build().state_dict()
+    assert len(list(tmp_path.glob("features/*/*"))) == len(videos)
+    score = detector.fake_score(videos)
+    assert score[y == 1].mean() > score[y == 0].mean() + 0.1
+    again = clone(detector).fit(videos, y, groups=groups)
+    np.testing.assert_array_equal(again.fake_score(videos), score)
+    assert len(detector.history_) == 6
+    assert set(frozen) == set(detector.module_.state_dict())
+    revived = clone(detector).set_state(*detector.get_state())
+    np.testing.assert_array_equal(revived.fake_score(videos), score)
+
+
+def brighter(image, landmarks, draw, donor):
+    return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("reals", [0, False, "REAL", "real"])
+def test_real_videos_alone_are_enough_with_pseudo_fakes(toy_videos, reals, monkeypatch):
+    from base_models import landmarks
+
+    monkeypatch.setattr(
+        landmarks,
+        "image_landmarks",
+        lambda images, margin: np.zeros((len(images), 68, 2)),
+    )
+    videos, y, groups = toy_videos
+    detector = clone(FULL).set_params(
+        pseudo_fakes=brighter, augment=False, epochs=6, learning_rate=1e-3
+    )
+    assert detector.fits_on_reals
+    genuine = [video for video, label in zip(videos, y, strict=True) if not label]
+    detector.fit(genuine, [reals] * len(genuine), groups=groups[y == 0])
+    assert len(detector.classes_) == 2
+    score = detector.fake_score(videos)
+    assert score[y == 1].mean() > score[y == 0].mean() + 0.1
+    table = detector.predict_proba(videos)
+    column = 0 if str(reals).upper() == "REAL" else 1
+    np.testing.assert_allclose(table[:, column], score)
+
+
+def test_real_videos_alone_need_pseudo_fakes(toy_videos):
+    videos, _, _ = toy_videos
+    for detector in (
+        clone(HEAD),
+        clone(FULL).set_params(pseudo_fakes=False),
+    ):
+        assert not detector.fits_on_reals
+        with pytest.raises(ValueError, match="From real videos alone learn"):
+            detector.fit(videos, [0] * len(videos))
+    with pytest.raises(ValueError, match="both classes"):
+        clone(FULL).fit(videos, [1] * len(videos))
+    with pytest.raises(ValueError, match="pseudo_fakes need train='full'"):
+        clone(HEAD).set_params(pseudo_fakes=True).fit(videos, [0, 1] * 12)
+    with pytest.raises(ValueError, match="pseudo_fakes must be"):
+        clone(FULL).set_params(pseudo_fakes="yes").fit(videos, [0, 1] * 12)
+    with pytest.raises(TypeError, match="augment must be"):
+        clone(FULL).set_params(augment="yes").fit(videos, [0, 1] * 12)
+
+
+def test_recipe_and_augmentation_are_part_of_what_a_fit_is():
+    from base_models import Augmentation, TrainingRecipe
+    from base_models.store import store_key
+
+    keys = {
+        store_key(identity=clone(FULL).set_params(**params).identity())
+        for params in (
+            {},
+            {"recipe": TrainingRecipe(label_smoothing=0.2)},
+            {"augment": Augmentation(jpeg=0.9)},
+            {"augment": False},
+            {"pseudo_fakes": brighter},
+        )
+    }
+    assert len(keys) == 5
+    detector = clone(FULL).set_params(recipe=TrainingRecipe())
+    assert detector.set_params(recipe__decay=0.5).recipe.decay == 0.5

@@ -1,0 +1,130 @@
+"""How a network is trained, beside how long and how fast."""
+
+from sklearn.base import BaseEstimator
+
+
+class TrainingRecipe(BaseEstimator):
+    """What goes into training beside epochs, batches and the learning rate.
+
+    Steps are AdamW's (Loshchilov and Hutter, 2019); the learning rate warms up, then
+    falls along half a cosine (Loshchilov and Hutter, 2017). In each step the losses of
+    reals and of fakes are averaged apart and weigh the same.
+
+    Parameters
+    ----------
+    head_epochs : int, default=1
+        Epochs in which only the head learns, before the body joins in, so that a fresh
+        head does not wreck a trained body (Howard and Ruder, 2018). Left out where the
+        body starts from random weights.
+    warmup : float, default=0.1
+        Share of the steps in which the learning rate rises.
+    label_smoothing : float, default=0.05
+        Labels move this far towards one half, in halves (Szegedy et al., 2016).
+    balance_groups : bool, default=True
+        Draw the groups of each class equally often, whatever their numbers of videos,
+        and both classes equally often. False draws every video equally often.
+    mixup : float, default=0.0
+        Chance that a fake is mixed with a real image of its own group, or a pseudo-fake
+        with the very image it was made of; the label follows the share (Zhang et al.,
+        2018).
+    averaging : {"ema", "swa"} or None, default=None
+        Average the weights over steps, exponentially with `decay`, or over the epochs
+        of the last quarter evenly (Izmailov et al., 2018).
+    decay : float, default=0.99
+        Of the exponential average, per step.
+    validation : float or "auto", default="auto"
+        Share of the groups held back to choose the best epoch by their log loss. "auto"
+        is 0.15 where at least 40 groups are there, else 0. Where it is more than 0 and
+        a class has fewer than 4 groups, none is held back, with a warning.
+    patience : int, default=5
+        Stop after so many epochs without a better one; needs `validation`.
+    clip_norm : float, default=1.0
+        Longest gradient.
+    accumulate : int, default=1
+        Batches whose gradients make one step.
+    amp : bool or "auto", default="auto"
+        Compute in bfloat16 where that is safe; "auto" does on a GPU. On a CPU it pays
+        for dense convolutions (ResNet), and not for depthwise ones (EfficientNet).
+    channels_last : bool, default=True
+        Memory layout of images and convolutions.
+    compile : bool, default=False
+        Compile the network first; pays in long trainings on a GPU.
+
+    Examples
+    --------
+    >>> from base_models import FrameDetector, TrainingRecipe
+    >>> recipe = TrainingRecipe(averaging="ema", label_smoothing=0.1)
+    >>> detector = FrameDetector("efficientnet_lite0", recipe=recipe)
+    >>> detector.set_params(recipe__decay=0.999).recipe.decay
+    0.999
+    """
+
+    def __init__(
+        self,
+        head_epochs=1,
+        warmup=0.1,
+        label_smoothing=0.05,
+        balance_groups=True,
+        mixup=0.0,
+        averaging=None,
+        decay=0.99,
+        validation="auto",
+        patience=5,
+        clip_norm=1.0,
+        accumulate=1,
+        amp="auto",
+        channels_last=True,
+        compile=False,
+    ):
+        self.head_epochs = head_epochs
+        self.warmup = warmup
+        self.label_smoothing = label_smoothing
+        self.balance_groups = balance_groups
+        self.mixup = mixup
+        self.averaging = averaging
+        self.decay = decay
+        self.validation = validation
+        self.patience = patience
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.amp = amp
+        self.channels_last = channels_last
+        self.compile = compile
+
+    def check(self):
+        """Refuse what cannot work, before any work.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter, what it must be and what it is.
+        """
+        shares = {"warmup": 1, "label_smoothing": 1, "mixup": 1, "decay": 1}
+        for name, most in shares.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"{name} must lie in 0..{most}; got {getattr(self, name)!r}"
+                )
+        if self.validation != "auto" and not 0 <= self.validation < 1:
+            raise ValueError(
+                f"validation must be 'auto' or lie in 0..1; got {self.validation!r}"
+            )
+        for name, least in {"head_epochs": 0, "patience": 1, "accumulate": 1}.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least):
+                raise ValueError(
+                    f"{name} must be a whole number >= {least}; got {value!r}"
+                )
+        if not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be > 0; got {self.clip_norm!r}")
+        if self.averaging not in (None, "ema", "swa"):
+            raise ValueError(
+                f"averaging must be 'ema', 'swa' or None; got {self.averaging!r}"
+            )
+        if self.amp not in (True, False, "auto"):
+            raise ValueError(f"amp must be True, False or 'auto'; got {self.amp!r}")
+        return self

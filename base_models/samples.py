@@ -1,0 +1,303 @@
+"""What a network is shown in training: images drawn, changed and labelled, by epoch."""
+
+import contextlib
+import queue
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+
+@dataclass
+class Batch:
+    """Inputs of one step.
+
+    Attributes
+    ----------
+    inputs : Tensor of shape (B, ...)
+        What the network takes.
+    label : Tensor of shape (B,)
+        0 real to 1 fake, anything between for mixtures.
+    weight : Tensor of shape (B,)
+        Weight within the class.
+    """
+
+    inputs: torch.Tensor
+    label: torch.Tensor
+    weight: torch.Tensor
+
+
+class ImageSamples:
+    """Images of labelled videos, drawn anew each epoch and changed by chance.
+
+    What becomes of an image is drawn from a generator of its own, seeded by epoch and
+    video, so that neither batches nor threads nor an interruption change it.
+
+    Parameters
+    ----------
+    views : Views
+        Of videos that each have at least one image.
+    is_fake : ndarray of shape (n_videos,)
+        0 real, 1 fake; there may be no fake where `pseudo_fakes` is given.
+    groups : ndarray of shape (n_videos,) or None
+        Integers; None means every video is a group.
+    weight : ndarray of shape (n_videos,)
+        Weight of each video within its class.
+    preprocess : callable
+        uint8 tensor (B, H, W, 3) -> float tensor (B, 3, H, W).
+    frames_per_epoch, batch_size : int
+        Frames drawn of each video in an epoch, on average; frames in a batch. With
+        `pseudo_fakes` a frame of a real video makes two images.
+    balance_groups : bool
+        Draw classes, and groups within a class, equally often.
+    mixup : float
+        Chance that a fake is mixed with a real image of its group.
+    augment : callable or None
+        ``augment(image, draw, landmarks) -> image``.
+    pseudo_fakes : callable or None
+        ``pseudo_fakes(image, landmarks, draw, donor) -> (real, fake)``; the donor is
+        (image, landmarks) of a real video of another group, or None.
+    landmarks : callable or None
+        Video row -> ndarray (n_images, 68, 2); needed by `pseudo_fakes`.
+    seed : int
+        Decides everything.
+
+    Attributes
+    ----------
+    steps : int
+        Batches in an epoch.
+    """
+
+    def __init__(
+        self,
+        views,
+        is_fake,
+        groups,
+        weight,
+        preprocess,
+        *,
+        frames_per_epoch=4,
+        batch_size=16,
+        balance_groups=True,
+        mixup=0.0,
+        augment=None,
+        pseudo_fakes=None,
+        landmarks=None,
+        seed=0,
+    ):
+        self.views, self.is_fake, self.weight = views, is_fake, weight
+        self.groups = np.arange(len(views)) if groups is None else groups
+        self.preprocess = preprocess
+        self.mixup, self.augment = mixup, augment
+        self.pseudo_fakes, self.landmarks = pseudo_fakes, landmarks
+        self.seed = seed
+        share = _shares(is_fake, self.groups, balance_groups and pseudo_fakes is None)
+        if pseudo_fakes is not None and balance_groups:
+            share = _shares(np.zeros_like(is_fake), self.groups, True)
+        self._share = share
+        self._n_drawn = len(views) * frames_per_epoch
+        self.steps = -(-self._n_drawn // batch_size)
+
+    def batches(self, epoch):
+        """Yield the batches of an epoch, made ahead in a thread.
+
+        Parameters
+        ----------
+        epoch : int
+
+        Yields
+        ------
+        Batch
+        """
+        draw = np.random.default_rng([self.seed, epoch])
+        chosen = self._chosen(draw)
+        parts = np.array_split(draw.permutation(len(chosen)), self.steps)
+        made = (self._batch(epoch, [chosen[i] for i in part]) for part in parts)
+        with _ahead(made) as batches:
+            yield from batches
+
+    def _chosen(self, draw):
+        """Rows (video, image, how manieth of the video) of an epoch."""
+        exact = self._n_drawn * self._share
+        times = np.floor(exact).astype(int)
+        rest = exact - times
+        n_more = round(rest.sum())
+        if n_more:
+            # systematic sampling keeps each video's number within one of its share
+            order = draw.permutation(len(times))
+            marks = np.floor(np.cumsum(rest[order]) + draw.random()).astype(int)
+            times[order] += np.diff(marks, prepend=0)
+        return [
+            (video, at, number)
+            for video, n in enumerate(times)
+            for number, at in enumerate(
+                _draw_images(self.views.n_images[video], n, draw)
+            )
+        ]
+
+    def _batch(self, epoch, chosen):
+        images, labels, weights = [], [], []
+        for video, at, number in chosen:
+            draw = np.random.default_rng([self.seed, epoch, video, number])
+            for image, label in self._samples(video, at, draw):
+                images.append(image)
+                labels.append(label)
+                weights.append(self.weight[video])
+        return Batch(
+            self.preprocess(torch.from_numpy(np.stack(images))),
+            torch.tensor(labels, dtype=torch.float32),
+            torch.tensor(weights, dtype=torch.float32),
+        )
+
+    def _samples(self, video, at, draw):
+        image = self.views[video].images[at]
+        if self.pseudo_fakes is not None and not self.is_fake[video]:
+            points = self.landmarks(video)[at]
+            donor = self._donor(video, draw)
+            real, fake = self.pseudo_fakes(image, points, draw, donor)
+            label = 1.0
+            if draw.random() < self.mixup:
+                fake, label = _mixed(fake, real, draw)
+            seed = draw.integers(2**63)  # one for both: the fake's traces differ alone
+            return [
+                (self._augmented(real, np.random.default_rng(seed), points), 0.0),
+                (self._augmented(fake, np.random.default_rng(seed), points), label),
+            ]
+        label = float(self.is_fake[video])
+        if label and draw.random() < self.mixup:
+            reals = np.flatnonzero(
+                (self.groups == self.groups[video]) & (self.is_fake == 0)
+            )
+            if len(reals):
+                partner = self.views[draw.choice(reals)].images
+                real = partner[min(at, len(partner) - 1)]
+                image, label = _mixed(image, real, draw)
+        return [(self._augmented(image, draw, None), label)]
+
+    def _augmented(self, image, draw, landmarks):
+        return image if self.augment is None else self.augment(image, draw, landmarks)
+
+    def _donor(self, video, draw):
+        others = np.flatnonzero(
+            (self.groups != self.groups[video]) & (self.is_fake == 0)
+        )
+        if not len(others):
+            return None
+        other = int(draw.choice(others))
+        at = int(draw.integers(self.views.n_images[other]))
+        return self.views[other].images[at], self.landmarks(other)[at]
+
+
+class FeatureSamples:
+    """Stored features of labelled videos, drawn anew each epoch.
+
+    Parameters
+    ----------
+    features : list of ndarray of shape (n_variants, n_images, ...)
+        Of each video; one of the variants (the image and its mirror image) is drawn.
+    is_fake, groups, weight, frames_per_epoch, batch_size, balance_groups, seed
+        As for `ImageSamples`.
+
+    Attributes
+    ----------
+    steps : int
+        Batches in an epoch.
+    """
+
+    def __init__(
+        self,
+        features,
+        is_fake,
+        groups,
+        weight,
+        *,
+        frames_per_epoch=4,
+        batch_size=16,
+        balance_groups=True,
+        seed=0,
+    ):
+        self.features, self.is_fake, self.weight = features, is_fake, weight
+        self.seed = seed
+        groups = np.arange(len(features)) if groups is None else groups
+        self._share = _shares(is_fake, groups, balance_groups)
+        self._n_drawn = len(features) * frames_per_epoch
+        self.steps = -(-self._n_drawn // batch_size)
+
+    def batches(self, epoch):
+        """Yield the batches of an epoch; see `ImageSamples.batches`."""
+        draw = np.random.default_rng([self.seed, epoch])
+        videos = draw.choice(len(self.features), self._n_drawn, p=self._share)
+        for part in np.array_split(videos, self.steps):
+            rows = [self.features[video] for video in part]
+            picked = [
+                row[draw.integers(row.shape[0]), draw.integers(row.shape[1])]
+                for row in rows
+            ]
+            yield Batch(
+                torch.from_numpy(np.stack(picked).astype(np.float32)),
+                torch.from_numpy(self.is_fake[part].astype(np.float32)),
+                torch.from_numpy(self.weight[part].astype(np.float32)),
+            )
+
+
+def _shares(is_fake, groups, balanced):
+    """How often each video is drawn; sums to 1."""
+    share = np.ones(len(is_fake))
+    if balanced:
+        for label in np.unique(is_fake):
+            rows = np.flatnonzero(is_fake == label)
+            _, which, sizes = np.unique(
+                groups[rows], return_inverse=True, return_counts=True
+            )
+            share[rows] = 1 / (sizes[which] * len(sizes))
+    return share / share.sum()
+
+
+def _draw_images(n_images, n_wanted, draw):
+    rounds = [draw.permutation(n_images) for _ in range(-(-n_wanted // n_images))]
+    return np.concatenate(rounds)[:n_wanted].tolist() if n_wanted else []
+
+
+def _mixed(fake, real, draw):
+    """Mix two images; the fake keeps a share of at least one half, and is the label."""
+    share = float(np.float32(draw.uniform(0.5, 1)))
+    return cv2.addWeighted(fake, share, real, 1 - share, 0), share
+
+
+@contextlib.contextmanager
+def _ahead(made, depth=3):
+    """Iterate in another thread, so that what is next is ready; errors come through."""
+    ready, stop, end = queue.Queue(depth), threading.Event(), object()
+
+    def put(item):
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    def work():
+        try:
+            for item in made:
+                if not put(item):
+                    return
+        except BaseException as error:  # told to the one who waits
+            put(error)
+        else:
+            put(end)
+
+    def take():
+        while (item := ready.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield take()
+    finally:
+        stop.set()
+        thread.join()
