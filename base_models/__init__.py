@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "augment": ["Augmentation"],
         "detectors.base": ["VideoDetector", "ViewDetector"],
+        "detectors.checkpoint": ["PrefitDetector", "load_checkpoint"],
         "detectors.frame": ["FrameDetector"],
         "detectors.function": ["CallableDetector"],
         "detectors.torch_module": ["TorchDetector"],

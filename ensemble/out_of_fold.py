@@ -168,9 +168,9 @@ def fit_over_splits(
     -------
     OutOfFold
     """
+    from base_models.compute import n_cores
     from base_models.progress import progress_bar
     from base_models.store import resolve_store
-    from base_models.compute import n_cores
 
     explicit = store is not None
     store = resolve_store(store)
@@ -307,8 +307,8 @@ def jobs_that_fit(detectors, n_jobs, n_cores):
     >>> jobs_that_fit([FrameDetector(n_threads=4)], n_jobs=8, n_cores=16)
     4
     """
-    from base_models.detectors.frame import NetworkDetector
     from base_models.compute import resolve_device, resolve_threads
+    from base_models.detectors.frame import NetworkDetector
 
     asked = joblib.effective_n_jobs(n_jobs)
     on_cpu = [

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ from base_models.augment import Augmentation
 from base_models.backbones import (
     backbone_recipe,
     build_network,
+    starts_random,
     weights_digest,
 )
+from base_models.checkpoints import published_facts, read_card
 from base_models.compute import (
     fixed_threads,
     repeatable,
@@ -384,7 +387,8 @@ class FrameDetector(NetworkDetector):
         ``xception`` (timm's legacy_xception, 299 px), ``efficientnet``
         (tf_efficientnet_b4, 380 px; ``efficientnet_b0`` to ``b7``,
         ``efficientnet_lite0`` to ``lite4``), ``resnet`` (resnet50, 224 px;
-        ``resnet18``, ``resnet34``, ``resnet101``), ``vgg16``, ``vgg19``, or any
+        ``resnet18``, ``resnet34``, ``resnet101``), ``vgg16``, ``vgg19``,
+        ``mesonet4`` and ``mesoinception4`` (256 px, small enough for a CPU), or any
         name that timm knows.
     view : {"face", "frame", "crop"}, default="face"
         A crop around the face, the whole frame, or videos that are face crops
@@ -397,8 +401,9 @@ class FrameDetector(NetworkDetector):
         logistic head: fast, and weak, because ImageNet features hardly see
         forgeries: AUC 0.52, chance, on 67 clips of FaceForensics++ split by source.
     weights : "imagenet", str, Path or None, default="imagenet"
-        What to start from: an installed weight package or timm's hub; a
-        safetensors file or state dict; None for random weights.
+        What to start from: an installed weight package or timm's hub (none for
+        MesoNet, which starts random); the file or folder of a checkpoint; None for
+        random weights. For a checkpoint as it is: `base_models.load_checkpoint`.
     image_size : int or None, default=None
         Side of the square input, pixels; None is the size of the backbone.
     n_frames : int, default=16
@@ -549,6 +554,14 @@ class FrameDetector(NetworkDetector):
 
     fit.__doc__ = NetworkDetector.fit.__doc__
 
+    @property
+    def card_(self):
+        """Of the checkpoint whose weights it started from: what those have seen."""
+        if self.weights in (None, "imagenet"):
+            raise AttributeError("card_: the weights are no checkpoint's")
+        facts = published_facts(self.weights)
+        return read_card(self.weights) or {"source": Path(self.weights).name, **facts}
+
     def identity(self):
         identity = super().identity()
         identity["params"]["weights"] = weights_digest(self.backbone, self.weights)
@@ -557,7 +570,7 @@ class FrameDetector(NetworkDetector):
     def _fit(self, views, is_fake, weight, groups, seed, store):
         network = self._build()
         if self.train == "full":
-            staged = self.weights is not None
+            staged = not starts_random(self.backbone, self.weights)
             self._train(network, views, is_fake, weight, groups, seed, store, staged)
             return
         if self.train == "last_stage":
@@ -611,7 +624,7 @@ class FrameDetector(NetworkDetector):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            staged=self.weights is not None,
+            staged=not starts_random(self.backbone, self.weights),
             validate=validate,
             device=device,
             seed=seed,
@@ -641,7 +654,7 @@ class FrameDetector(NetworkDetector):
         return maps
 
     def _weights_key(self, network):
-        if self.weights is None:
+        if starts_random(self.backbone, self.weights):
             return _module_digest(network.backbone)
         return weights_digest(self.backbone, self.weights)
 
@@ -685,11 +698,14 @@ class FrameDetector(NetworkDetector):
 
     def _build(self, trained=True):
         return build_network(
-            self.backbone, self.weights if trained else None, self.dropout
+            self.backbone,
+            self.weights if trained else None,
+            self.dropout,
+            self._image_size(),
         )
 
     def _without_frozen(self, arrays):
-        if self.train != "head" or self.weights is None:
+        if self.train != "head" or starts_random(self.backbone, self.weights):
             return arrays
         return {name: a for name, a in arrays.items() if name.startswith("head.")}
 

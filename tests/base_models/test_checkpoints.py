@@ -61,9 +61,14 @@ class _Harmful:
 
 def test_code_in_a_file_is_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"weight": _Harmful()}, "weights.pth")
-    with pytest.raises(CheckpointError, match="weights_only=True"):
-        read_state_dict("weights.pth")
+    for legacy in (False, True):
+        torch.save(
+            {"weight": _Harmful()},
+            "weights.pth",
+            _use_new_zipfile_serialization=not legacy,
+        )
+        with pytest.raises(CheckpointError, match=r"wants (posix|nt)\.mkdir run"):
+            read_state_dict("weights.pth")
     assert not os.path.exists("harm-done")
 
 

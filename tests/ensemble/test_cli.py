@@ -11,7 +11,7 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-HELP = [[], ["demo"], ["fit"], ["predict"]]
+HELP = [[], ["demo"], ["fit"], ["predict"], ["convert"], ["verify"]]
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +183,31 @@ def test_the_demo_is_clearly_better_than_chance(tmp_path, capsys):
         capsys, "predict", tmp_path / "demo/model.dfe", tmp_path / "demo/clips", "-q"
     )
     assert code in (0, 1)
+
+
+def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from base_models.backbones import build_network
+
+    torch.manual_seed(0)
+    network = build_network("test_resnet", weights=None)
+    torch.nn.init.normal_(network.head.weight)
+    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    arguments = [tmp_path / "mine.pth", tmp_path / "out", "--backbone", "test_resnet"]
+    code, _, err = _run(capsys, "convert", *arguments)
+    assert code == 2
+    assert "scope=" in err
+    code, out, _ = _run(capsys, "convert", *arguments, "--scope", "face")
+    assert code == 0
+    assert "test_resnet on faces" in out
+    card = json.loads((tmp_path / "out/card.json").read_text())
+    assert len(card["fixture_scores"]) == 4
+    assert _run(capsys, "verify", tmp_path / "out")[0] == 0
+    weights = load_file(tmp_path / "out/model.safetensors")
+    weights["head.weight"][1] += 0.3
+    save_file(weights, tmp_path / "out/model.safetensors")
+    code, _, err = _run(capsys, "verify", tmp_path / "out")
+    assert code == 1
+    assert "differs by" in err

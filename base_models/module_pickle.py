@@ -1,0 +1,268 @@
+"""Tensors out of pickled PyTorch modules; nothing that is pickled is ever run.
+
+Old checkpoints (FaceForensics++ among them) hold whole modules of classes that are not
+installed. Both layouts of ``torch.save``, the legacy one and the zip archive, are read
+with an unpickler that knows tensors, containers and inert stand-ins for modules, and
+refuses everything else by name.
+"""
+
+import io
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+
+_DTYPES = {
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+    "HalfStorage": np.float16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+_MODULES = ("network.", "pretrainedmodels.models.", "torch.nn.modules.")
+_PARALLEL = "torch.nn.parallel."
+_CONTAINERS = {"set": set, "dict": dict, "list": list, "tuple": tuple}
+
+
+class RefusedGlobalError(pickle.UnpicklingError):
+    """A pickle names something that is neither a tensor nor a known module."""
+
+
+class ModuleStandIn:
+    """What a pickled module comes out as: its attributes, and nothing to run."""
+
+    def __setstate__(self, state):
+        if not isinstance(state, dict):
+            raise pickle.UnpicklingError(
+                f"the state of a module must be a dict; got {type(state).__name__}"
+            )
+        vars(self).update(state)
+
+
+def read_pickled(path):
+    """Read what ``torch.save`` wrote, without running anything.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file in the legacy layout or a zip archive.
+
+    Returns
+    -------
+    object
+        Tensors in containers; modules as `ModuleStandIn`.
+
+    Raises
+    ------
+    RefusedGlobalError
+        Naming what the file wants to have run.
+    pickle.UnpicklingError, EOFError, ValueError
+        If the file is damaged or of another kind.
+    """
+    if zipfile.is_zipfile(path):
+        return _read_zip(path)
+    with open(path, "rb") as file:
+        return _read_legacy(file)
+
+
+def flatten(thing, prefix=""):
+    """Collect the tensors of a module or a nested dict, names joined by dots.
+
+    Parameters
+    ----------
+    thing : ModuleStandIn or dict
+        From `read_pickled`.
+    prefix : str, default=""
+        Goes before each name.
+
+    Returns
+    -------
+    dict of str to Tensor
+    """
+    if isinstance(thing, ModuleStandIn):
+        parts = vars(thing)
+        own = {**parts.get("_parameters", {}), **parts.get("_buffers", {})}
+        below = parts.get("_modules", {})
+    else:
+        own = {k: v for k, v in thing.items() if isinstance(v, torch.Tensor)}
+        below = {k: v for k, v in thing.items() if isinstance(v, (dict, ModuleStandIn))}
+    found = {
+        f"{prefix}{name}": value for name, value in own.items() if value is not None
+    }
+    for name, child in below.items():
+        if child is not None:
+            found |= flatten(child, f"{prefix}{name}.")
+    return found
+
+
+class _Storage:
+    """Memory of tensors that may be filled after they were made."""
+
+    def __init__(self, dtype, n_values):
+        self.values = np.zeros(n_values, dtype)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows what a checkpoint of tensors needs; refuses the rest by name."""
+
+    def __init__(self, file, load_storage=None):
+        super().__init__(file, encoding="latin1")
+        self._load_storage = load_storage
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module in ("builtins", "__builtin__") and name in _CONTAINERS:
+            return _CONTAINERS[name]
+        if module == "torch._utils" and name in _REBUILD:
+            return _REBUILD[name]
+        if module in ("torch", "torch.cuda") and name in _DTYPES:
+            return _storage_type(name)
+        if (module, name) == ("torch.nn.parameter", "Parameter"):
+            return _Parameter
+        if module == "torch.nn.backends.thnn" and name == "_get_thnn_function_backend":
+            return _nothing
+        if f"{module}.".startswith((*_MODULES, _PARALLEL)):
+            return type(name, (ModuleStandIn,), {"__module__": module})
+        raise RefusedGlobalError(f"{module}.{name}")
+
+    def persistent_load(self, saved):
+        if not (isinstance(saved, tuple) and saved):
+            raise pickle.UnpicklingError(f"unknown persistent id {saved!r}")
+        if saved[0] == "module":  # (class, source file, source text): the class alone
+            return saved[1]
+        if saved[0] != "storage" or self._load_storage is None:
+            raise pickle.UnpicklingError(f"unknown persistent id {saved[0]!r}")
+        return self._load_storage(*saved[1:])
+
+
+def _storage_type(name):
+    return type(name, (), {"dtype": _DTYPES[name]})
+
+
+class _Parameter:
+    """A class that pickles of parameters may name; it is never made."""
+
+    def __new__(cls, *args):
+        raise pickle.UnpicklingError("a parameter without _rebuild_parameter")
+
+
+def _nothing(*args):
+    return None
+
+
+def _rebuild_tensor(storage, offset, size, stride, *ignored):
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without storage")
+    size, stride = tuple(size), tuple(stride)
+    numbers = (offset, *size, *stride)
+    if len(size) != len(stride) or any(
+        not isinstance(number, int) or number < 0 for number in numbers
+    ):
+        raise pickle.UnpicklingError(f"a tensor of size {size}, stride {stride}")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 not in size and last >= len(storage.values):
+        raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+    return torch.from_numpy(storage.values).as_strided(size, stride, offset)
+
+
+def _rebuild_parameter(data, *ignored):
+    return data
+
+
+_REBUILD = {
+    "_rebuild_tensor": _rebuild_tensor,
+    "_rebuild_tensor_v2": _rebuild_tensor,
+    "_rebuild_parameter": _rebuild_parameter,
+}
+
+
+def _read_legacy(file):
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if _Unpickler(file).load() != _LEGACY_MAGIC:
+        raise pickle.UnpicklingError("no PyTorch file: its magic number is missing")
+    if _Unpickler(file).load() != _LEGACY_PROTOCOL:
+        raise pickle.UnpicklingError("a PyTorch file of an unknown protocol")
+    system = _Unpickler(file).load()
+    order = (
+        "<"
+        if not isinstance(system, dict) or system.get("little_endian", True)
+        else ">"
+    )
+    storages, views = {}, {}
+
+    def load_storage(kind, key, location, n_values, view=None):
+        dtype = np.dtype(kind.dtype)
+        if key not in storages:
+            if n_values * dtype.itemsize > size:
+                raise EOFError(
+                    f"{n_values} values of {dtype.itemsize} bytes cannot be in a file "
+                    f"of {size}"
+                )
+            storages[key] = _Storage(dtype, n_values)
+        if view is None:
+            return storages[key]
+        view_key, offset, n_seen = view
+        if view_key not in views:
+            views[view_key] = _Storage(dtype, 0)
+            views[view_key].values = storages[key].values[offset : offset + n_seen]
+        return views[view_key]
+
+    thing = _Unpickler(file, load_storage).load()
+    for key in _Unpickler(file).load():
+        (n_values,) = struct.unpack(f"{order}q", _exactly(file, 8))
+        storage = storages.get(key)
+        if storage is None or n_values != len(storage.values):
+            raise pickle.UnpicklingError(f"storage {key!r} is not as announced")
+        dtype = storage.values.dtype
+        content = _exactly(file, n_values * dtype.itemsize)
+        storage.values[:] = np.frombuffer(content, dtype.newbyteorder(order))
+    return thing
+
+
+def _read_zip(path):
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        (main,) = [
+            name
+            for name in names
+            if name.count("/") == 1 and name.endswith("/data.pkl")
+        ] or [None]
+        if main is None:
+            raise pickle.UnpicklingError("a zip file without data.pkl")
+        folder = main.rpartition("/")[0]
+        order = "<"
+        if f"{folder}/byteorder" in names:
+            order = "<" if archive.read(f"{folder}/byteorder") == b"little" else ">"
+        storages = {}
+
+        def load_storage(kind, key, location, n_values):
+            if key not in storages:
+                dtype = np.dtype(kind.dtype)
+                content = archive.read(f"{folder}/data/{key}")
+                if len(content) != n_values * dtype.itemsize:
+                    raise EOFError(f"storage {key!r} has {len(content)} bytes")
+                storages[key] = _Storage(dtype, 0)
+                values = np.frombuffer(content, dtype.newbyteorder(order))
+                storages[key].values = values.astype(dtype)  # a copy of our own
+            return storages[key]
+
+        return _Unpickler(io.BytesIO(archive.read(main)), load_storage).load()
+
+
+def _exactly(file, n_bytes):
+    content = file.read(n_bytes)
+    if len(content) < n_bytes:
+        raise EOFError(f"{n_bytes - len(content)} bytes are missing at the end")
+    return content
