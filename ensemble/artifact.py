@@ -23,6 +23,7 @@ from sklearn.base import BaseEstimator, clone
 
 from ensemble._version import __version__
 from ensemble.errors import CheckpointError
+from ensemble.metrics import Interval
 from ensemble.scores import score_table
 from ensemble.training_set import TrainingSet
 
@@ -31,7 +32,13 @@ _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
 
 # Classes that a file may name: ours, by module. Nothing else is ever imported.
 _OWN_MODULES = ("ensemble.combiners", "ensemble.calibration", "ensemble.resampling")
-_OWN_DETECTORS = ("base_models.detectors", "base_models.faces")
+_OWN_DETECTORS = (
+    "base_models.detectors",
+    "base_models.faces",
+    "base_models.recipe",
+    "base_models.augment",
+    "base_models.pseudo_fakes",
+)
 
 
 def save(model, path):
@@ -78,6 +85,8 @@ def save(model, path):
                 "prior_",
                 "combiner_",
                 "calibrator_",
+                "_reals_threshold",
+                "false_alarms_",
             )
         },
         "chosen_combiner": writer.encode(_name_or_none(model._fitted_combiner)),
@@ -164,6 +173,8 @@ def load(path, detectors=None, device=None):
     model.detectors_ = fitted
     for name, value in manifest["fitted"].items():
         setattr(model, name, reader.decode(value))
+    if model.false_alarms_ is not None:
+        model.false_alarms_ = Interval(*model.false_alarms_)
     chosen = reader.decode(manifest["chosen_combiner"])
     model._fitted_combiner = clone(model.combiner_) if chosen is None else chosen
     table = manifest["table"]
@@ -212,7 +223,7 @@ class _Writer:
             self.arrays[name] = np.asarray(thing, order="C")
             return {"array": name}
         if isinstance(thing, (list, tuple)):
-            kind = type(thing).__name__
+            kind = "tuple" if isinstance(thing, tuple) else "list"
             return {kind: [self.encode(value) for value in thing]}
         if isinstance(thing, dict):
             pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
-from ensemble.combiners import resolve_combiner
+from ensemble.combiners import Voting, resolve_combiner
+from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
 from ensemble.labels import encode_labels
 from ensemble.out_of_fold import fit_over_splits, out_of_fold_table
@@ -55,6 +56,13 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     that saw no video of the same group. The combiner learns from these scores
     alone, so that what it learns holds for videos that nobody has seen.
 
+    A detector that is fitted already (``prefit``, as `base_models.load_checkpoint`
+    gives it) scores them once and is never fitted; if it may have seen them, a warning
+    says so. All labels may be real where every detector can do with that: it is prefit
+    or learns from fakes made of the reals (``pseudo_fakes``). The combiner is then the
+    mean of log-odds, and the threshold comes from the false-alarm rate on the
+    out-of-fold real videos.
+
     Parameters
     ----------
     detectors : list of detectors, list of (name, detector), dict or None, default=None
@@ -85,8 +93,12 @@ default=None
         How P(fake) is brought to mean what it says; None leaves it. Fitted on
         cross-fitted scores of the combiner. Not with bootstrap scores, which average
         fewer replicas than the ensemble does.
-    threshold : float, default=0.5
-        P(fake) from which `predict` says fake.
+    threshold : float or None, default=None
+        P(fake) from which `predict` says fake. None is 0.5; after a fit on real videos
+        alone it is what `false_alarm_rate` makes it.
+    false_alarm_rate : float, default=0.05
+        After a fit on real videos alone: the share of out-of-fold real videos that may
+        be called fake.
     fake_label : label or None, default=None
         Which of two labels means fake, where they are not 0/1, booleans or
         "REAL"/"FAKE".
@@ -111,6 +123,12 @@ default=None
         The two labels, sorted.
     fake_class_ : label
         The one that means fake.
+    threshold_ : float
+        P(fake) from which `predict` says fake.
+    false_alarms_ : Interval or None
+        After a fit on real videos alone: the share of out-of-fold real videos at or
+        above the threshold, with its 95 % interval over groups. The videos that set the
+        threshold are those that are counted, so that of others it may be more.
     oof_scores_ : DataFrame of shape (n_videos, n_detectors)
         The out-of-fold score table; with a hold-out, its videos only.
     detectors_ : dict of str to detector, or to list of detectors
@@ -151,7 +169,8 @@ default=None
         n_frames=16,
         n_jobs=None,
         calibration=None,
-        threshold=0.5,
+        threshold=None,
+        false_alarm_rate=0.05,
         fake_label=None,
         unscorable="nan",
         random_state=None,
@@ -168,6 +187,7 @@ default=None
         self.n_jobs = n_jobs
         self.calibration = calibration
         self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
         self.fake_label = fake_label
         self.unscorable = unscorable
         self.random_state = random_state
@@ -198,12 +218,13 @@ default=None
 
         strategy = self._check_parameters()
         videos = as_videos(videos)
-        self.classes_, is_fake = encode_labels(y, self.fake_label)
-        self.fake_class_ = np.asarray(y)[np.argmax(is_fake)]
+        named = self._named_detectors()
+        is_fake = self._encode(y)
+        if not is_fake.any():
+            strategy = self._for_reals_alone(strategy, named)
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-        named = self._named_detectors()
         splits = training.split(strategy.resampling, self._seed())
         outcome = self._fit_detectors(named, training, splits)
         self.detectors_ = {
@@ -216,6 +237,7 @@ default=None
         table = out_of_fold_table(outcome, training, splits, names, y)
         self.oof_scores_ = table
         _warn_of_missing_rows(len(training) - len(table), strategy)
+        _warn_of_what_was_seen(named, strategy.combiner)
         return self._fit_combiner(strategy.combiner)
 
     def predict_proba(self, videos):
@@ -290,7 +312,7 @@ default=None
             warnings.simplefilter("ignore")  # the table says it all
             score = self.combine(table)
         missing = table.isna()
-        verdict = np.where(score >= self.threshold, "FAKE", "REAL").astype(object)
+        verdict = np.where(score >= self.threshold_, "FAKE", "REAL").astype(object)
         verdict[np.isnan(score)] = ""
         status = np.select(
             [missing.all(axis=1), missing.any(axis=1)],
@@ -320,7 +342,7 @@ default=None
         """
         fake = self._fake_column()
         return np.where(
-            np.asarray(fake_score) >= self.threshold,
+            np.asarray(fake_score) >= self.threshold_,
             self.classes_[fake],
             self.classes_[1 - fake],
         )
@@ -339,7 +361,7 @@ default=None
         """
         tiny = np.finfo(float).tiny
         fake = np.clip(self.fake_score(videos), tiny, 1 - np.finfo(float).epsneg)
-        margin = logit(fake) - logit(np.clip(self.threshold, tiny, 1 - 1e-16))
+        margin = logit(fake) - logit(np.clip(self.threshold_, tiny, 1 - 1e-16))
         return margin if self._fake_column() == 1 else -margin
 
     def detector_scores(self, videos):
@@ -551,8 +573,12 @@ default=None
             raise ValueError(
                 f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
             )
-        if not (isinstance(self.threshold, (int, float)) and 0 <= self.threshold <= 1):
-            raise ValueError(f"threshold must lie in 0..1; got {self.threshold!r}")
+        for name in ("threshold", "false_alarm_rate"):
+            value = getattr(self, name)
+            if value is None and name == "threshold":
+                continue
+            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+                raise ValueError(f"{name} must lie in 0..1; got {value!r}")
         if self.resampling is not None:
             strategy = replace(strategy, resampling=self.resampling)
         if self.combiner is not None:
@@ -569,6 +595,58 @@ default=None
         resolve_combiner(strategy.combiner)  # misspelt? before any work
         if self.calibration is not None:
             check_method(self.calibration)
+        return strategy
+
+    def _encode(self, y):
+        """Set the classes and the fake one; return 0 and 1 for each video."""
+        from base_models.detectors.base import classes_of_reals, fake_column
+
+        classes, is_fake = encode_labels(y, self.fake_label, allow_one_class=True)
+        if len(classes) == 2:
+            self.fake_class_ = np.asarray(y)[np.argmax(is_fake)]
+        elif not is_fake.any():
+            if self.fake_label is None:
+                classes = classes_of_reals(classes)
+                self.fake_class_ = classes[fake_column(classes)]
+            else:
+                classes = np.sort(np.array([classes[0], self.fake_label]))
+                self.fake_class_ = self.fake_label
+        else:
+            raise ValueError(
+                f"y holds fake videos only ({len(is_fake)}); add real ones"
+            )
+        self.classes_ = classes
+        return is_fake
+
+    def _for_reals_alone(self, strategy, named):
+        """Return what to do where all videos are real; refuse what needs fakes."""
+        unable = [
+            name
+            for name, detector in named
+            if not (
+                getattr(detector, "prefit", False)
+                or getattr(detector, "fits_on_reals", False)
+            )
+        ]
+        if unable:
+            raise ValueError(
+                "y holds one class only, real videos, from which these detectors cannot "
+                f"learn: {', '.join(unable)}. Take FrameDetector(train='full', "
+                "pseudo_fakes='auto'), a prefit one, or add fake videos"
+            )
+        if self.calibration is not None:
+            raise ValueError(
+                f"calibration={self.calibration!r} needs fake videos; y holds real "
+                "ones only"
+            )
+        if self.unscorable == "prior":
+            raise ValueError(
+                "unscorable='prior' is the share of fakes in training, which real "
+                "videos alone do not tell; take unscorable='nan'"
+            )
+        if self.combiner is None:
+            return replace(strategy, combiner="log_odds")
+        _check_needs_no_fakes(self.combiner)
         return strategy
 
     def _seed(self):
@@ -629,15 +707,39 @@ default=None
             "sample_weight": None if training.weight is None else training.weight[rows],
         }
         fitted = clone(resolve_combiner(combiner, random_state=self._seed()))
-        self.combiner_ = fitted.fit(table, is_fake, **given)
         self._fitted_combiner = combiner
-        self.calibrator_ = None
+        self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
+        if not is_fake.any():
+            _check_needs_no_fakes(combiner)
+            self.combiner_ = _fit_without_fakes(fitted, table)
+            self._judge_false_alarms(table, given["groups"])
+            return self
+        self.combiner_ = fitted.fit(table, is_fake, **given)
         if self.calibration is not None:
             unseen = cross_fitted_scores(fitted, table, is_fake, **given)
             self.calibrator_ = Calibrator(self.calibration).fit(
                 unseen, is_fake, sample_weight=given["sample_weight"]
             )
         return self
+
+    def _judge_false_alarms(self, table, groups):
+        """Set the threshold that so few of these real videos reach."""
+        score = self.combiner_.fake_score(table)
+        n_alarms = int(self.false_alarm_rate * len(score) + 1e-9)
+        if n_alarms == len(score):
+            self._reals_threshold = 0.0
+        else:  # the highest score that is still called real, and no more than that
+            highest = np.sort(score)[len(score) - n_alarms - 1]
+            self._reals_threshold = float(min(1.0, np.nextafter(highest, 2)))
+        self.false_alarms_ = rate_interval(score >= self.threshold_, groups)
+
+    @property
+    def threshold_(self):
+        """P(fake) from which `predict` says fake."""
+        check_is_fitted(self)
+        if self.threshold is not None:
+            return self.threshold
+        return 0.5 if self._reals_threshold is None else self._reals_threshold
 
     def _fake_column(self):
         check_is_fitted(self)
@@ -647,6 +749,46 @@ default=None
         missing = table.isna().all(axis=1)
         if missing.any() and self.unscorable == "nan":
             raise UnscorableVideoError(_why(table[missing]))
+
+
+def _check_needs_no_fakes(combiner):
+    """Refuse a combiner that learns from labels where all of them are real."""
+    made = resolve_combiner(combiner)
+    fixed = isinstance(made, Voting) and made.kind != "rank"
+    if not fixed or isinstance(made.weights, str):
+        raise ValueError(
+            f"combiner={combiner!r} learns from fake videos, and y holds real ones "
+            "only; take 'log_odds', 'soft', 'median', 'max', 'min', 'trimmed' or 'hard'"
+        )
+
+
+def _fit_without_fakes(combiner, table):
+    """Fit a vote, which learns nothing; one undecided row stands for the fakes."""
+    undecided = pd.DataFrame(0.5, ["undecided"], table.columns)
+    rows = pd.concat([pd.DataFrame(table.to_numpy(), columns=table.columns), undecided])
+    return combiner.fit(rows, np.arange(len(rows)) == len(table))
+
+
+def _warn_of_what_was_seen(named, combiner):
+    """Say when a learning combiner gets scores that may be in sample."""
+    made = resolve_combiner(combiner)
+    if isinstance(made, Voting) and not isinstance(made.weights, str):
+        return
+    for name, detector in named:
+        card = getattr(detector, "card_", None)
+        if card is None and not getattr(detector, "prefit", False):
+            continue
+        seen = (card or {}).get("trained_on")
+        if seen == []:
+            continue
+        what = "unknown data" if seen is None else ", ".join(seen)
+        warnings.warn(
+            f"{name} was trained on {what}: its scores of training videos that were "
+            "among them are in sample, and the combiner will trust it too much. Train "
+            "the ensemble on videos that it has not seen; where that is so, say "
+            "trained_on=[]",
+            stacklevel=3,
+        )
 
 
 def _row_means(scores):

@@ -26,11 +26,14 @@ class OutOfFold:
         Why not; empty where one did.
     detectors : dict of str to list
         The fitted detectors that were kept, by name.
+    prefit : list of str
+        Names of those that were fitted before, on what they know best.
     """
 
     scores: np.ndarray
     reasons: np.ndarray
     detectors: dict
+    prefit: list
 
 
 def out_of_fold_scores(
@@ -184,10 +187,16 @@ def fit_over_splits(
     runs = [(train, test, keep == "splits") for train, test in splits]
     if keep == "refit":
         runs.append((everything, everything[:0], True))
+    prefit = [getattr(detector, "prefit", False) for _, detector in named]
     tasks = [
         _Task(column, detector, train, test, kept)
         for train, test, kept in runs
         for column, (_, detector) in enumerate(named)
+        if not prefit[column]
+    ]
+    tasks += [  # fitted already: it scores every video once
+        _Task(column, named[column][1], everything[:0], everything, keep != "none")
+        for column in np.flatnonzero(prefit)
     ]
     for task in tasks:
         task.find(training, store, explicit)
@@ -203,7 +212,8 @@ def fit_over_splits(
             task.outcome = outcome
             task.remember(store, explicit)
             bar.update()
-    return _collect(tasks, [name for name, _ in named], len(training))
+    already = [name for (name, _), fitted in zip(named, prefit, strict=True) if fitted]
+    return _collect(tasks, [name for name, _ in named], len(training), already)
 
 
 def out_of_fold_table(outcome, training, splits, names, y):
@@ -247,6 +257,7 @@ def out_of_fold_table(outcome, training, splits, names, y):
             "out_of_fold": True,
             "splits": len(splits),
             "scores_per_video": round(float(tested[rows].mean()), 2),
+            **({"prefit": outcome.prefit} if outcome.prefit else {}),
         },
     )
 
@@ -270,6 +281,8 @@ def prepare(detector, name, random_state, store=None, device=None, verbose=False
     detector
         A clone with every ``random_state`` that was None set.
     """
+    if getattr(detector, "prefit", False):
+        return detector  # it is as it is
     detector = clone(detector)
     if not hasattr(detector, "get_params"):
         return detector
@@ -282,7 +295,8 @@ def prepare(detector, name, random_state, store=None, device=None, verbose=False
     for key, value in (("store", store), ("device", device), ("verbose", verbose)):
         if value and key in own and not own[key]:
             open_places[key] = value
-    return detector.set_params(**open_places)
+    detector.set_params(**open_places)
+    return detector  # a frozen estimator's set_params returns nothing
 
 
 def jobs_that_fit(detectors, n_jobs, n_cores):
@@ -366,10 +380,12 @@ class _Task:
         arrays, meta = entry
         detector = None
         if self.keep:
-            member = store.get("member", self.member_key)
-            if member is None:
-                return
-            detector = clone(self.detector).set_state(member[1], member[0])
+            detector = clone(self.detector)
+            if not getattr(detector, "prefit", False):
+                member = store.get("member", self.member_key)
+                if member is None:
+                    return
+                detector.set_state(member[1], member[0])
         self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
 
     def remember(self, store, explicit):
@@ -407,7 +423,9 @@ def _fit_and_score(
         # Both were said once, for all fits together.
         warnings.filterwarnings("ignore", message="left out of training")
         warnings.simplefilter("ignore", SlowFitWarning)
-        if member is not None:
+        if getattr(detector, "prefit", False):
+            pass
+        elif member is not None:
             detector.set_state(member[1], member[0])
         else:
             detector.fit(
@@ -533,7 +551,7 @@ def _warn_of_time(tasks, n_jobs):
     warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
 
 
-def _collect(tasks, names, n_videos):
+def _collect(tasks, names, n_videos, prefit):
     """Put the fits together: scores averaged over splits, detectors by name."""
     total = np.zeros((n_videos, len(names)))
     count = np.zeros((n_videos, len(names)), int)
@@ -550,7 +568,7 @@ def _collect(tasks, names, n_videos):
     with np.errstate(invalid="ignore"):
         scores = total / count  # 0 / 0 is NaN: no detector scored
     reasons[count > 0] = ""
-    return OutOfFold(scores, reasons, detectors)
+    return OutOfFold(scores, reasons, detectors, prefit)
 
 
 def _codes(groups, rows):
