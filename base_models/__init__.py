@@ -10,7 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "detectors.base": ["VideoDetector", "ViewDetector"],
         "detectors.checkpoint": ["PrefitDetector", "load_checkpoint"],
         "detectors.frame": ["FrameDetector"],
+        "detectors.frequency": ["FrequencyDetector"],
         "detectors.function": ["CallableDetector"],
+        "detectors.geometry": ["GeometryDetector"],
+        "detectors.temporal": ["LSTMDetector"],
         "detectors.torch_module": ["TorchDetector"],
         "errors": ["CheckpointError", "SlowFitWarning", "UnscorableVideoError"],
         "faces": [

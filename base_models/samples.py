@@ -93,9 +93,11 @@ class ImageSamples:
         self.mixup, self.augment = mixup, augment
         self.pseudo_fakes, self.landmarks = pseudo_fakes, landmarks
         self.seed = seed
-        share = _shares(is_fake, self.groups, balance_groups and pseudo_fakes is None)
+        share = video_shares(
+            is_fake, self.groups, balance_groups and pseudo_fakes is None
+        )
         if pseudo_fakes is not None and balance_groups:
-            share = _shares(np.zeros_like(is_fake), self.groups, True)
+            share = video_shares(np.zeros_like(is_fake), self.groups, True)
         self._share = share
         self._n_drawn = len(views) * frames_per_epoch
         self.steps = -(-self._n_drawn // batch_size)
@@ -221,7 +223,7 @@ class FeatureSamples:
         self.features, self.is_fake, self.weight = features, is_fake, weight
         self.seed = seed
         groups = np.arange(len(features)) if groups is None else groups
-        self._share = _shares(is_fake, groups, balance_groups)
+        self._share = video_shares(is_fake, groups, balance_groups)
         self._n_drawn = len(features) * frames_per_epoch
         self.steps = -(-self._n_drawn // batch_size)
 
@@ -242,7 +244,7 @@ class FeatureSamples:
             )
 
 
-def _shares(is_fake, groups, balanced):
+def video_shares(is_fake, groups, balanced):
     """How often each video is drawn; sums to 1."""
     share = np.ones(len(is_fake))
     if balanced:

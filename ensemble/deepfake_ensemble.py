@@ -630,8 +630,8 @@ default=None
         ]
         if unable:
             raise ValueError(
-                "y holds one class only, real videos, from which these detectors cannot "
-                f"learn: {', '.join(unable)}. Take FrameDetector(train='full', "
+                "y holds one class only, real videos, from which these detectors "
+                f"cannot learn: {', '.join(unable)}. Take FrameDetector(train='full', "
                 "pseudo_fakes='auto'), a prefit one, or add fake videos"
             )
         if self.calibration is not None:

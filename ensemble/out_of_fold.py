@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import joblib
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
-from ensemble.labels import encode_labels
 from ensemble.scores import score_table
-from ensemble.training_set import NO_GROUPS, TrainingSet
+from ensemble.training_set import NO_GROUPS, TrainingSet, training_labels
 
 
 @dataclass
@@ -26,14 +26,16 @@ class OutOfFold:
         Why not; empty where one did.
     detectors : dict of str to list
         The fitted detectors that were kept, by name.
-    prefit : list of str
-        Names of those that were fitted before, on what they know best.
+    provenance : dict
+        Where there are such: ``prefit``, names of those that were fitted already and
+        scored all videos once; ``trained_on``, by name, what those and others that
+        started from a checkpoint saw before (None: unknown, []: nothing).
     """
 
     scores: np.ndarray
     reasons: np.ndarray
     detectors: dict
-    prefit: list
+    provenance: dict
 
 
 def out_of_fold_scores(
@@ -55,11 +57,13 @@ def out_of_fold_scores(
     Parameters
     ----------
     detectors : sequence of detectors, of (name, detector) pairs, or dict
-        Unfitted; they are cloned.
+        Unfitted; they are cloned. One that is fitted already (see `is_prefit`) stays as
+        it is and scores every video once: those that it has not seen before.
     videos : sequence of length n_videos
         Paths, or RGB uint8 arrays of shape (T, H, W, 3).
     y : array-like of shape (n_videos,)
-        0 real, 1 fake; "REAL"/"FAKE"; booleans; other labels with `fake_label`.
+        0 real, 1 fake; "REAL"/"FAKE"; booleans; other labels with `fake_label`. All
+        may be real where every detector can do with that (``fits_on_reals``).
     groups : array-like of shape (n_videos,), default=None
         Videos that must stay together: the same person, the same source clip.
     sample_weight : array-like of shape (n_videos,), default=None
@@ -113,10 +117,13 @@ def out_of_fold_scores(
     """
     from base_models.detectors.base import as_videos
     from base_models.scoring import name_detectors
+    from ensemble.real_only import check_detectors
 
     named = name_detectors(detectors)
     videos = as_videos(videos)
-    _, is_fake = encode_labels(y, fake_label)
+    *_, is_fake = training_labels(y, fake_label)
+    if not is_fake.any():
+        check_detectors(named)
     if groups is None:
         warnings.warn(NO_GROUPS, stacklevel=2)
     training = TrainingSet.of(videos, is_fake, groups, sample_weight)
@@ -187,16 +194,16 @@ def fit_over_splits(
     runs = [(train, test, keep == "splits") for train, test in splits]
     if keep == "refit":
         runs.append((everything, everything[:0], True))
-    prefit = [getattr(detector, "prefit", False) for _, detector in named]
     tasks = [
         _Task(column, detector, train, test, kept)
         for train, test, kept in runs
         for column, (_, detector) in enumerate(named)
-        if not prefit[column]
+        if not is_prefit(detector)
     ]
     tasks += [  # fitted already: it scores every video once
-        _Task(column, named[column][1], everything[:0], everything, keep != "none")
-        for column in np.flatnonzero(prefit)
+        _Task(column, detector, everything[:0], everything, keep=False)
+        for column, (_, detector) in enumerate(named)
+        if is_prefit(detector)
     ]
     for task in tasks:
         task.find(training, store, explicit)
@@ -212,8 +219,10 @@ def fit_over_splits(
             task.outcome = outcome
             task.remember(store, explicit)
             bar.update()
-    already = [name for (name, _), fitted in zip(named, prefit, strict=True) if fitted]
-    return _collect(tasks, [name for name, _ in named], len(training), already)
+    outcome = _collect(tasks, named, len(training))
+    if keep != "none":  # not a copy that came back from a process
+        outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}
+    return outcome
 
 
 def out_of_fold_table(outcome, training, splits, names, y):
@@ -257,9 +266,51 @@ def out_of_fold_table(outcome, training, splits, names, y):
             "out_of_fold": True,
             "splits": len(splits),
             "scores_per_video": round(float(tested[rows].mean()), 2),
-            **({"prefit": outcome.prefit} if outcome.prefit else {}),
+            **outcome.provenance,
         },
     )
+
+
+def is_prefit(detector):
+    """Say whether a detector is fitted already, to be taken as it is.
+
+    Parameters
+    ----------
+    detector : detector
+        Such are those of `base_models.load_checkpoint`, any in scikit-learn's
+        ``FrozenEstimator``, and those that say ``prefit = True`` and whose
+        ``__sklearn_clone__`` returns themselves. What they have seen is told by
+        ``card_["trained_on"]``: names of data, [] for nothing; unknown without.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from base_models import CallableDetector
+    >>> from ensemble.out_of_fold import is_prefit
+    >>> bright = CallableDetector(lambda videos: [v.mean() / 255 for v in videos])
+    >>> is_prefit(bright), is_prefit(FrozenEstimator(bright))
+    (False, True)
+    """
+    return isinstance(detector, FrozenEstimator) or bool(
+        getattr(detector, "prefit", False)
+    )
+
+
+def _provenance(named):
+    """Say which detectors were fitted before, and what any of them saw before."""
+    prefit = [name for name, detector in named if is_prefit(detector)]
+    cards = {name: getattr(detector, "card_", None) for name, detector in named}
+    trained_on = {
+        name: (card or {}).get("trained_on")
+        for name, card in cards.items()
+        if card is not None or name in prefit
+    }
+    known = {"prefit": prefit, "trained_on": trained_on}
+    return {key: value for key, value in known.items() if value}
 
 
 def prepare(detector, name, random_state, store=None, device=None, verbose=False):
@@ -281,8 +332,8 @@ def prepare(detector, name, random_state, store=None, device=None, verbose=False
     detector
         A clone with every ``random_state`` that was None set.
     """
-    if getattr(detector, "prefit", False):
-        return detector  # it is as it is
+    if is_prefit(detector):
+        return detector
     detector = clone(detector)
     if not hasattr(detector, "get_params"):
         return detector
@@ -295,8 +346,7 @@ def prepare(detector, name, random_state, store=None, device=None, verbose=False
     for key, value in (("store", store), ("device", device), ("verbose", verbose)):
         if value and key in own and not own[key]:
             open_places[key] = value
-    detector.set_params(**open_places)
-    return detector  # a frozen estimator's set_params returns nothing
+    return detector.set_params(**open_places)
 
 
 def jobs_that_fit(detectors, n_jobs, n_cores):
@@ -380,12 +430,10 @@ class _Task:
         arrays, meta = entry
         detector = None
         if self.keep:
-            detector = clone(self.detector)
-            if not getattr(detector, "prefit", False):
-                member = store.get("member", self.member_key)
-                if member is None:
-                    return
-                detector.set_state(member[1], member[0])
+            member = store.get("member", self.member_key)
+            if member is None:
+                return
+            detector = clone(self.detector).set_state(member[1], member[0])
         self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
 
     def remember(self, store, explicit):
@@ -417,14 +465,16 @@ def _fit_and_score(
     from base_models.errors import SlowFitWarning
     from base_models.scoring import score_videos
 
-    member = None if store is None else store.get("member", member_key)
     detector = clone(detector)
+    member = None
+    if store is not None and not is_prefit(detector):
+        member = store.get("member", member_key)
     with warnings.catch_warnings():
         # Both were said once, for all fits together.
         warnings.filterwarnings("ignore", message="left out of training")
         warnings.simplefilter("ignore", SlowFitWarning)
-        if getattr(detector, "prefit", False):
-            pass
+        if is_prefit(detector):
+            pass  # as it is
         elif member is not None:
             detector.set_state(member[1], member[0])
         else:
@@ -551,8 +601,9 @@ def _warn_of_time(tasks, n_jobs):
     warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
 
 
-def _collect(tasks, names, n_videos, prefit):
+def _collect(tasks, named, n_videos):
     """Put the fits together: scores averaged over splits, detectors by name."""
+    names = [name for name, _ in named]
     total = np.zeros((n_videos, len(names)))
     count = np.zeros((n_videos, len(names)), int)
     reasons = np.full((n_videos, len(names)), "", object)
@@ -568,7 +619,7 @@ def _collect(tasks, names, n_videos, prefit):
     with np.errstate(invalid="ignore"):
         scores = total / count  # 0 / 0 is NaN: no detector scored
     reasons[count > 0] = ""
-    return OutOfFold(scores, reasons, detectors, prefit)
+    return OutOfFold(scores, reasons, detectors, _provenance(named))
 
 
 def _codes(groups, rows):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import joblib
 import numpy as np
 
+from ensemble.labels import encode_labels
 from ensemble.resampling import group_codes, resolve_resampling, split_rows
 
 NO_GROUPS = (
@@ -134,6 +135,52 @@ class TrainingSet:
             (np.sort(self.given[train]), np.sort(self.given[test]))
             for train, test in splits
         ]
+
+
+def training_labels(y, fake_label=None):
+    """Return both classes, which one is fake, and 0 or 1 for each video.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_videos,)
+        As for `ensemble.labels.encode_labels`; all may be real.
+    fake_label : label or None, default=None
+        The label that means fake.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        Sorted. Where all are real the fake one is named to match: 1 for 0, True for
+        False, "FAKE" for "REAL", or `fake_label`.
+    fake_class : label
+    is_fake : int ndarray of shape (n_videos,)
+
+    Examples
+    --------
+    >>> from ensemble.training_set import training_labels
+    >>> classes, fake_class, is_fake = training_labels(["REAL", "REAL"])
+    >>> classes.tolist(), str(fake_class), is_fake.tolist()
+    (['FAKE', 'REAL'], 'FAKE', [0, 0])
+    """
+    from base_models.detectors.base import classes_of_reals, fake_column
+
+    classes, is_fake = encode_labels(y, fake_label, allow_one_class=True)
+    if len(classes) == 2:
+        return classes, np.asarray(y).ravel()[np.argmax(is_fake)], is_fake
+    (only,) = classes.tolist()
+    if is_fake.any():
+        raise ValueError(
+            f"y holds one class only: {only!s}, fake ({len(is_fake)} videos); add real "
+            "videos"
+        )
+    if fake_label is None:
+        classes = classes_of_reals(np.array([only]))
+        return classes, classes[fake_column(classes)], is_fake
+    if isinstance(only, str) != isinstance(fake_label, str):
+        raise ValueError(
+            f"fake_label={fake_label!r} is of another kind than the label {only!r}"
+        )
+    return np.sort(np.array([only, fake_label])), fake_label, is_fake
 
 
 def content_digest(video):

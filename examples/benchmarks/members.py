@@ -1,0 +1,241 @@
+"""Measure what members learn: head, last stage, full, from reals alone; and together.
+
+    python examples/benchmarks/members.py --clips reals/ --json results.json
+    python examples/benchmarks/members.py --train reals/ --test videos.csv \
+--scores out.csv
+
+The first forges face swaps from a folder of real talking-head clips, one person a clip,
+and scores them out of fold by person, c23 and c40: an easy set, made by one tool, that
+says whether training works and nothing about fakes in the wild. The second trains on
+the real clips of a folder alone, on pseudo-fakes made of them, and scores the videos of
+a CSV (columns path, label, group; label and group are copied, and used for nothing but
+the figures that are printed at the end).
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from base_models import FrameDetector, TrainingRecipe, list_videos, score_videos
+from ensemble import out_of_fold_scores
+from ensemble.combiners import Voting
+from ensemble.datasets import make_forgeries
+from ensemble.metrics import diversity, group_bootstrap_interval
+
+# Pairs of a real frame and its pseudo-fake that a member sees: under 20 minutes of CPU.
+_N_PAIRS = {"efficientnet_lite0": 4000, "efficientnet_lite1": 3500}
+_N_PAIRS["efficientnet_lite2"] = 3500
+_EPOCHS = 10
+
+
+def real_members(n_videos, store, seed=0):
+    """Detectors that learn from real faces alone: networks that differ in size."""
+    recipe = TrainingRecipe(averaging="ema", head_epochs=0, validation=0)
+    return {
+        backbone.replace("efficientnet_", ""): FrameDetector(
+            backbone,
+            image_size=224,
+            n_frames=24,
+            pseudo_fakes=True,
+            epochs=_EPOCHS,
+            frames_per_epoch=max(1, round(n_pairs / (_EPOCHS * n_videos))),
+            batch_size=10,
+            recipe=recipe,
+            random_state=seed,
+            store=store,
+            verbose=True,
+        )
+        for backbone, n_pairs in _N_PAIRS.items()
+    }
+
+
+def train_on_reals(folder, csv, out, store):
+    """Train on the reals of a folder, score the videos of a CSV, write the table."""
+    reals = [str(video) for video in list_videos(folder)]
+    table = pd.read_csv(csv)
+    paths = [str(Path(csv).parent / path) for path in table["path"]]
+    members = real_members(len(reals), store)
+    seconds = {}
+    for name, member in members.items():
+        began = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # how long it takes is known
+            member.fit(reals, np.zeros(len(reals), int))
+        seconds[name] = time.process_time() - began
+        print(f"{name}: {seconds[name] / 60:.1f} minutes of CPU", flush=True)
+    scores, reasons = score_videos(members, paths, store, "scoring")
+    result = table[["path", "label", "group"]].copy()
+    for column, name in enumerate(members):
+        result[name] = scores[:, column]
+    # a vote learns nothing: the two rows are there because it wants both labels
+    vote = Voting().fit([[0.0] * len(members), [1.0] * len(members)], [0, 1])
+    scored = ~np.isnan(scores).all(axis=1)
+    result["ensemble"] = np.nan
+    result.loc[scored, "ensemble"] = vote.fake_score(scores[scored])
+    result.to_csv(out, index=False)
+    for path, why in zip(paths, reasons[:, 0], strict=True):
+        if why:
+            print(f"no score: {path}: {why}")
+    return result, seconds
+
+
+def intervals(table, names):
+    """AUC of each column with its group-bootstrap interval; where there is a label."""
+    known = table["label"].astype(str).str.upper().isin(["REAL", "FAKE", "0", "1"])
+    table = table[known & table[names].notna().all(axis=1)]
+    y = table["label"].astype(str).str.upper().isin(["FAKE", "1"]).astype(int)
+    if y.nunique() < 2:
+        return {}
+    return {
+        name: group_bootstrap_interval(
+            _area, y.to_numpy(), table[name].to_numpy(), table["group"].to_numpy(),
+            random_state=0,
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def _area(y, score):
+    return roc_auc_score(y, score) if 0 < y.sum() < len(y) else np.nan
+
+
+def forged_members(store, epochs):
+    """Small networks that one can train on a CPU, in each of the ways."""
+    nets = {
+        "mesonet4": {"image_size": 256, "learning_rate": 1e-3},
+        "resnet18": {"image_size": 128, "weights": None, "learning_rate": 1e-3},
+        "efficientnet_lite0": {"image_size": 128},
+    }
+    members = {}
+    for backbone, params in nets.items():
+        for train in ("head", "full"):
+            members[f"{backbone} {train}"] = FrameDetector(
+                backbone,
+                train=train,
+                n_frames=8,
+                epochs=epochs,
+                frames_per_epoch=4,
+                store=store,
+                random_state=0,
+                **params,
+            )
+    return members
+
+
+def compare_training(folder, store, epochs, n_folds):
+    """Forge from the reals of a folder; score each member out of fold by person."""
+    clips = Path(tempfile.mkdtemp())
+    reals = [str(video) for video in list_videos(folder)]
+    forged = make_forgeries(
+        clips, sources=reals, n_identities=len(reals) // 2 * 2,
+        compression=["c23", "c40"], n_frames=24, random_state=0, verbose=0,
+    )  # fmt: skip
+    print(f"{len(forged.videos)} clips of {len(set(forged.groups))} pairs of people")
+    columns, seconds = {}, {}
+    for name, member in forged_members(store, epochs).items():
+        began = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = out_of_fold_scores(
+                {name: member}, forged.videos, forged.labels, forged.groups,
+                resampling=n_folds, store=store,
+            )  # fmt: skip
+        seconds[name] = time.process_time() - began
+        columns[name] = table[name].to_numpy()
+        print(f"{name}: {seconds[name] / 60:.1f} minutes of CPU", flush=True)
+    scores = pd.DataFrame(columns)
+    full = [name for name in scores if name.endswith("full")]
+    vote = Voting().fit(scores[full], forged.labels)
+    scores["ensemble of full"] = vote.fake_score(scores[full])
+    names = list(scores)
+    scores["label"], scores["group"] = forged.labels, forged.groups
+    return scores, names, seconds
+
+
+def print_table(found, seconds):
+    print(f"\n{'':28} {'AUC':>6} {'95 % interval':>16} {'CPU minutes':>12}")
+    for name, (area, low, high) in found.items():
+        spent = f"{seconds[name] / 60:12.1f}" if name in seconds else ""
+        print(f"{name:28} {area:6.3f} {low:8.3f} {high:7.3f} {spent}")
+
+
+def goal(text, value, target, met):
+    return {"goal": text, "value": float(value), "target": target, "met": bool(met)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", help="folder of reals to forge from")
+    parser.add_argument("--train", help="folder of reals to train on")
+    parser.add_argument("--test", help="CSV of path, label, group to score")
+    parser.add_argument("--scores", help="CSV to write")
+    parser.add_argument("--epochs", type=int, default=30, help="with --clips")
+    parser.add_argument("--folds", type=int, default=3, help="with --clips")
+    parser.add_argument("--store", help="folder for what was computed once")
+    parser.add_argument("--json", help="file for goals and raw figures")
+    options = parser.parse_args()
+    if not options.clips and not (options.train and options.test and options.scores):
+        parser.error("give --clips DIR, or --train DIR --test CSV --scores OUT")
+
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(machine)
+    goals, raw = [], {"machine": machine}
+    if options.train:
+        table, seconds = train_on_reals(
+            options.train, options.test, options.scores, options.store
+        )
+        names = [*seconds, "ensemble"]
+        found = intervals(table, names)
+        for name, spent in seconds.items():
+            met = spent <= 1200
+            goals.append(goal(f"{name}: minutes of CPU", spent / 60, 20, met))
+    else:
+        table, names, seconds = compare_training(
+            options.clips, options.store, options.epochs, options.folds
+        )
+        found = intervals(table, names)
+        y, groups = table["label"].to_numpy(), table["group"].to_numpy()
+        for name in names:
+            backbone, _, train = name.rpartition(" ")
+            if train != "full" or backbone == "ensemble of":
+                continue
+            both = table[[name, f"{backbone} head"]].to_numpy()
+            ahead = group_bootstrap_interval(
+                lambda y, s: _area(y, s[:, 0]) - _area(y, s[:, 1]), y, both, groups,
+                random_state=0,
+            )  # fmt: skip
+            text = f"{backbone}: AUC of full above head, lower end of the interval"
+            goals.append(goal(text, ahead.low, 0, ahead.low > 0))
+            text = f"{backbone}, full: minutes of CPU"
+            spent = seconds[name] / 60
+            goals.append(goal(text, spent, 20, spent <= 20))
+        best = max(found[n].estimate for n in names[:-1])
+        ahead = found[names[-1]].estimate - best
+        goals.append(
+            goal("AUC of the ensemble above its best member", ahead, 0, ahead > 0)
+        )
+        print("\nwhich members differ:")
+        print(diversity(table[names[:-1]], y).round(2).to_string())
+    print_table(found, seconds)
+    print()
+    for one in goals:
+        met = "met" if one["met"] else "NOT MET"
+        print(f"{met:8} {one['goal']}: {one['value']:.4g} (target {one['target']})")
+    if options.json:
+        raw |= {"auc": {n: list(v) for n, v in found.items()}, "cpu_seconds": seconds}
+        Path(options.json).write_text(
+            json.dumps({"goals": goals, "raw": raw}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
