@@ -1,5 +1,7 @@
 """Members that measure: frequencies, geometry, sequences."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -269,3 +271,16 @@ def test_real_clips_are_measured_and_trees_come_back(shared, tmp_path):
     assert features.shape == (1, len(detector.feature_names_))
     again = clone(detector).set_state(*detector.get_state())
     np.testing.assert_array_equal(again.fake_score(clips), detector.fake_score(clips))
+
+
+def test_the_member_of_the_readme_works(bright, tmp_path):
+    import base_models
+
+    readme = Path(base_models.__file__).with_name("README.md").read_text("utf-8")
+    code = readme.split("```python\n")[1].split("```")[0]
+    assert code.count("\n") <= 45
+    space = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), space)
+    videos, y, _ = bright
+    detector = space["ColourDetector"](store=tmp_path).fit(videos[:16], y[:16])
+    assert (detector.predict(videos[16:]) == y[16:]).all()
