@@ -45,6 +45,7 @@ def show_demo(result):
         console.print(
             f"Weights of the log-odds in the stacking ensemble: {shown}", soft_wrap=True
         )
+    console.print(_pairs(result.pairs))
     right = result.predictions["right"]
     console.print(
         f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right; "
@@ -83,6 +84,9 @@ def show_fit(model, path):
     """
     console = _console()
     scores = model.oof_scores_
+    if model.false_alarms_ is not None:
+        _show_reals(console, model, path)
+        return
     y = (companions(scores)["label"] == model.fake_class_).to_numpy()
     n_groups = companions(scores)["group"].nunique()
     table = Table(
@@ -110,6 +114,19 @@ def show_fit(model, path):
     console.print(f"Saved to {path}", soft_wrap=True)
 
 
+def _show_reals(console, model, path):
+    """What can be said after a fit on real videos alone: false alarms, nothing more."""
+    rate, low, high = model.false_alarms_
+    console.print(
+        f"Fitted on {len(model.oof_scores_)} real videos and no fakes; detectors: "
+        f"{', '.join(model.oof_scores_)}.\nFake is said above {model.threshold_:.3f}: "
+        f"{100 * rate:.1f} % of these videos, out of fold ({100 * low:.1f} to "
+        f"{100 * high:.1f} %).\nHow many fakes are found only fakes that others made "
+        f"can tell.\nSaved to {path}",
+        soft_wrap=True,
+    )
+
+
 def show_verdicts(table):
     """Print one line per video.
 
@@ -135,6 +152,25 @@ def show_verdicts(table):
             row["reason"],
         )
     console.print(shown)
+
+
+def _pairs(pairs):
+    """A table of pairs of members, those that differ most first."""
+    table = Table(
+        title="\nWhich members really differ, on the held-out clips",
+        title_justify="left",
+    )
+    table.add_column("pair")
+    for heading in ("scores' correlation", "disagree", "both wrong"):
+        table.add_column(heading, justify="right")
+    for row in pairs.sort_values("score_correlation").itertuples():
+        table.add_row(
+            f"{row.first}, {row.second}",
+            f"{row.score_correlation:.2f}",
+            f"{row.disagreement:.2f}",
+            f"{row.double_fault:.2f}",
+        )
+    return table
 
 
 def _compared(table):

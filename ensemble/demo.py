@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from ensemble.artifact import load
 from ensemble.datasets import make_forgeries
 from ensemble.deepfake_ensemble import STRATEGIES, DeepfakeEnsemble
-from ensemble.metrics import auc, evaluate, group_bootstrap_interval
+from ensemble.metrics import auc, diversity, evaluate, group_bootstrap_interval
 from ensemble.resampling import GroupBootstrap
 
 _HELD_OUT = 0.3  # of the pairs of people
@@ -33,6 +33,9 @@ class DemoResult:
         Held-out clips: path, method, P(fake), verdict, right.
     weights : Series
         Weight of each detector in the stacking ensemble.
+    pairs : DataFrame
+        How alike each two detectors score and err on the held-out clips: see
+        `ensemble.metrics.diversity`.
     seconds : dict of str to float
         Time of each step.
     n_train, n_test : int
@@ -45,6 +48,7 @@ class DemoResult:
     oof_scores: pd.DataFrame
     predictions: pd.DataFrame
     weights: pd.Series
+    pairs: pd.DataFrame
     seconds: dict
     n_train: int
     n_test: int
@@ -200,6 +204,7 @@ def run_demo(
         oof_scores=last.oof_scores_,
         predictions=predictions,
         weights=last.weights_,
+        pairs=diversity(scores, y[test]),
         seconds=seconds,
         n_train=len(train),
         n_test=len(test),
