@@ -20,10 +20,12 @@ import numpy as np
 from safetensors.numpy import load as decode_arrays
 from safetensors.numpy import save as encode_arrays
 from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
 
 from ensemble._version import __version__
 from ensemble.errors import CheckpointError
 from ensemble.metrics import Interval
+from ensemble.out_of_fold import is_prefit
 from ensemble.scores import score_table
 from ensemble.training_set import TrainingSet
 
@@ -47,7 +49,8 @@ def save(model, path):
     Networks, combiner, out-of-fold scores and the contents' digests of the training
     videos are kept; the videos themselves are not. A detector that holds code of its
     user (`TorchDetector`, `CallableDetector`, classes that are not ours or
-    scikit-learn's) leaves its weights and its name: it is given again to `load`.
+    scikit-learn's) leaves its weights and its name: it is given again to `load`,
+    unfitted, or as it is where it was fitted before (`ensemble.out_of_fold.is_prefit`).
 
     Parameters
     ----------
@@ -116,8 +119,8 @@ def load(path, detectors=None, device=None):
     path : str or Path
         The file.
     detectors : dict of str to detector, default=None
-        By name, unfitted: the detectors that hold code of their user, which the file
-        cannot.
+        By name, the detectors that hold code of their user, which the file cannot:
+        unfitted, or as they are those that were fitted before the ensemble was.
     device : str or None, default=None
         Where the networks compute; None is a GPU where there is one.
 
@@ -262,7 +265,9 @@ class _Writer:
 
     def detector(self, detector):
         """Describe a fitted detector; its user's code is left to `load`."""
-        record = {"class": type(detector).__qualname__}
+        if isinstance(detector, FrozenEstimator):
+            return {"frozen": self.detector(detector.estimator)}
+        record = {"class": type(detector).__qualname__, "prefit": is_prefit(detector)}
         if hasattr(detector, "get_state"):
             meta, arrays = detector.get_state()
             record |= {
@@ -353,7 +358,12 @@ class _Reader:
         vars(made).update(self.decode(thing["state"]))
         return made
 
-    def detector(self, record, name, given):
+    def detector(self, record, name, given, fitted=False):
+        if "frozen" in record:
+            if isinstance(given, FrozenEstimator):
+                given = given.estimator
+            return FrozenEstimator(self.detector(record["frozen"], name, given, True))
+        fitted = fitted or record.get("prefit", False)
         if "skops" in record:
             return self.decode({"skops": record["skops"]})
         if "own" in record:
@@ -362,8 +372,8 @@ class _Reader:
         elif given is None:
             raise CheckpointError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
-                f"{record['class']}; pass it unfitted: load(path, detectors="
-                f"{{{name!r}: {record['class']}(...)}})"
+                f"{record['class']}; pass it {'as it is' if fitted else 'unfitted'}: "
+                f"load(path, detectors={{{name!r}: {record['class']}(...)}})"
             )
         elif type(given).__qualname__ != record["class"]:
             raise CheckpointError(
@@ -371,7 +381,7 @@ class _Reader:
                 f"{type(given).__qualname__}"
             )
         else:
-            detector = clone(given)
+            detector = given if fitted and "arrays" not in record else clone(given)
         if "arrays" in record:
             arrays = decode_arrays(self.parts[record["arrays"]])
             return detector.set_state(record["meta"], arrays)

@@ -1,6 +1,7 @@
 """DeepfakeEnsemble: base detectors, resampling and a combiner, as one classifier."""
 
 import difflib
+import numbers
 import warnings
 from dataclasses import dataclass, replace
 
@@ -11,14 +12,26 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
-from ensemble.combiners import Voting, resolve_combiner
+from ensemble.combiners import resolve_combiner
 from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
-from ensemble.labels import encode_labels
 from ensemble.out_of_fold import fit_over_splits, out_of_fold_table
+from ensemble.real_only import (
+    check_combiner,
+    check_detectors,
+    fit_vote,
+    learns,
+    reals_threshold,
+    warn_of_few_reals,
+)
 from ensemble.resampling import GroupBootstrap
 from ensemble.scores import concat_scores, score_table
-from ensemble.training_set import NO_GROUPS, TrainingSet, row_ids
+from ensemble.training_set import (
+    NO_GROUPS,
+    TrainingSet,
+    row_ids,
+    training_labels,
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +69,18 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     that saw no video of the same group. The combiner learns from these scores
     alone, so that what it learns holds for videos that nobody has seen.
 
-    A detector that is fitted already (``prefit``, as `base_models.load_checkpoint`
-    gives it) scores them once and is never fitted; if it may have seen them, a warning
-    says so. All labels may be real where every detector can do with that: it is prefit
-    or learns from fakes made of the reals (``pseudo_fakes``). The combiner is then the
-    mean of log-odds, and the threshold comes from the false-alarm rate on the
-    out-of-fold real videos.
+    A detector that is fitted already (of `base_models.load_checkpoint`, or in
+    scikit-learn's ``FrozenEstimator``) scores them once and is never fitted; where
+    something is learned from scores of videos that it may have seen, a warning says so.
+
+    All labels may be real where every detector can do with that: it is fitted already
+    or learns from fakes made of the reals that it is given (``pseudo_fakes``). The
+    combiner is then the mean of log-odds, and the threshold comes from the false-alarm
+    rate on the out-of-fold real videos. How well fakes are told is not known then, and
+    is not stated; it takes fakes that were made by others.
+
+    Fake is said above the threshold and not at it, as everywhere in `ensemble`, so that
+    a threshold from `ensemble.decision` means the same here, and a tie is real.
 
     Parameters
     ----------
@@ -94,11 +113,11 @@ default=None
         cross-fitted scores of the combiner. Not with bootstrap scores, which average
         fewer replicas than the ensemble does.
     threshold : float or None, default=None
-        P(fake) from which `predict` says fake. None is 0.5; after a fit on real videos
+        P(fake) above which `predict` says fake. None is 0.5; after a fit on real videos
         alone it is what `false_alarm_rate` makes it.
     false_alarm_rate : float, default=0.05
-        After a fit on real videos alone: the share of out-of-fold real videos that may
-        be called fake.
+        For a fit on real videos alone: the share of out-of-fold real videos, each
+        counted once, that may be called fake.
     fake_label : label or None, default=None
         Which of two labels means fake, where they are not 0/1, booleans or
         "REAL"/"FAKE".
@@ -124,13 +143,15 @@ default=None
     fake_class_ : label
         The one that means fake.
     threshold_ : float
-        P(fake) from which `predict` says fake.
+        P(fake) above which `predict` says fake.
     false_alarms_ : Interval or None
-        After a fit on real videos alone: the share of out-of-fold real videos at or
-        above the threshold, with its 95 % interval over groups. The videos that set the
-        threshold are those that are counted, so that of others it may be more.
+        After a fit on real videos alone: the share of out-of-fold real videos above
+        `threshold_`, with its 95 % interval over groups. Where they set the threshold
+        themselves it may be more of others.
     oof_scores_ : DataFrame of shape (n_videos, n_detectors)
-        The out-of-fold score table; with a hold-out, its videos only.
+        The out-of-fold score table; with a hold-out, its videos only. Its provenance
+        (``oof_scores_.attrs["provenance"]``) names the detectors that were fitted
+        already (``prefit``) and what they saw (``trained_on``).
     detectors_ : dict of str to detector, or to list of detectors
         The fitted detectors; lists are averaged.
     combiner_ : Combiner
@@ -138,7 +159,7 @@ default=None
     calibrator_ : Calibrator or None
         Fitted on the combiner's cross-fitted scores.
     prior_ : float
-        Share of fakes among the training videos.
+        Share of fakes among the training videos; 0 where all were real.
 
     Examples
     --------
@@ -204,7 +225,7 @@ default=None
             Paths, folders of frame images, or RGB uint8 arrays (T, H, W, 3).
         y : array-like of shape (n_videos,)
             0 real, 1 fake; "REAL"/"FAKE" in any case; booleans; other labels with
-            `fake_label`.
+            `fake_label`. All may be real.
         groups : array-like of shape (n_videos,), default=None
             Videos that must never be split: the same person, the same source clip.
         sample_weight : array-like of shape (n_videos,), default=None
@@ -219,9 +240,10 @@ default=None
         strategy = self._check_parameters()
         videos = as_videos(videos)
         named = self._named_detectors()
-        is_fake = self._encode(y)
+        self.classes_, self.fake_class_, is_fake = training_labels(y, self.fake_label)
         if not is_fake.any():
-            strategy = self._for_reals_alone(strategy, named)
+            check_detectors(named)
+            strategy = self._for_reals_alone(strategy)
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
@@ -237,7 +259,6 @@ default=None
         table = out_of_fold_table(outcome, training, splits, names, y)
         self.oof_scores_ = table
         _warn_of_missing_rows(len(training) - len(table), strategy)
-        _warn_of_what_was_seen(named, strategy.combiner)
         return self._fit_combiner(strategy.combiner)
 
     def predict_proba(self, videos):
@@ -312,7 +333,7 @@ default=None
             warnings.simplefilter("ignore")  # the table says it all
             score = self.combine(table)
         missing = table.isna()
-        verdict = np.where(score >= self.threshold_, "FAKE", "REAL").astype(object)
+        verdict = np.where(score > self.threshold_, "FAKE", "REAL").astype(object)
         verdict[np.isnan(score)] = ""
         status = np.select(
             [missing.all(axis=1), missing.any(axis=1)],
@@ -329,7 +350,7 @@ default=None
         return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
 
     def verdicts(self, fake_score):
-        """Return the label that `threshold` gives each score.
+        """Return the label that `threshold_` gives each score.
 
         Parameters
         ----------
@@ -342,7 +363,7 @@ default=None
         """
         fake = self._fake_column()
         return np.where(
-            np.asarray(fake_score) >= self.threshold_,
+            np.asarray(fake_score) > self.threshold_,
             self.classes_[fake],
             self.classes_[1 - fake],
         )
@@ -357,7 +378,7 @@ default=None
         Returns
         -------
         ndarray of shape (n_videos,)
-            Positive where `predict` says ``classes_[1]``.
+            Positive where `predict` says ``classes_[1]``; 0 is real.
         """
         tiny = np.finfo(float).tiny
         fake = np.clip(self.fake_score(videos), tiny, 1 - np.finfo(float).epsneg)
@@ -424,6 +445,8 @@ default=None
         if missing.any():
             given = "NaN"
             if self.unscorable == "prior":
+                if not self._training.is_fake.any():
+                    self._check_reals_alone()
                 score[missing] = self.prior_
                 given = f"the share of fakes in training, {self.prior_:.3f}"
             warnings.warn(
@@ -449,7 +472,8 @@ default=None
         check_is_fitted(self)
         combiner = strategy_or_combiner
         if isinstance(combiner, str) and combiner in STRATEGIES:
-            combiner = STRATEGIES[combiner].combiner
+            reals_alone = not self._training.is_fake.any()
+            combiner = "log_odds" if reals_alone else STRATEGIES[combiner].combiner
         return self._fit_combiner(combiner)
 
     def add_detector(self, name, detector, videos=None):
@@ -460,7 +484,7 @@ default=None
         name : str
             Its column in `oof_scores_`.
         detector : detector
-            Unfitted.
+            Unfitted, or fitted already and then only asked.
         videos : sequence or None, default=None
             The training videos, in any order; needed only after loading from a
             file, which does not keep them.
@@ -476,6 +500,8 @@ default=None
             [*((known, detector) for known in self.detectors_), (name, detector)]
         )
         training = self._training
+        if not training.is_fake.any():
+            check_detectors([(name, detector)])
         if videos is not None or training.videos is None:
             training = training.with_videos(videos)
         outcome = self._fit_detectors([(name, detector)], training, self._splits)
@@ -484,7 +510,7 @@ default=None
         is_fake = training.is_fake[training.given]
         labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
         column = out_of_fold_table(outcome, training, self._splits, [name], labels)
-        self.oof_scores_ = concat_scores([self.oof_scores_, column], axis=1)
+        self.oof_scores_ = _beside(self.oof_scores_, column)
         self.detectors_[name] = members[0] if len(members) == 1 else members
         return self._fit_combiner(self._fitted_combiner)
 
@@ -577,7 +603,7 @@ default=None
             value = getattr(self, name)
             if value is None and name == "threshold":
                 continue
-            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+            if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
                 raise ValueError(f"{name} must lie in 0..1; got {value!r}")
         if self.resampling is not None:
             strategy = replace(strategy, resampling=self.resampling)
@@ -597,56 +623,12 @@ default=None
             check_method(self.calibration)
         return strategy
 
-    def _encode(self, y):
-        """Set the classes and the fake one; return 0 and 1 for each video."""
-        from base_models.detectors.base import classes_of_reals, fake_column
-
-        classes, is_fake = encode_labels(y, self.fake_label, allow_one_class=True)
-        if len(classes) == 2:
-            self.fake_class_ = np.asarray(y)[np.argmax(is_fake)]
-        elif not is_fake.any():
-            if self.fake_label is None:
-                classes = classes_of_reals(classes)
-                self.fake_class_ = classes[fake_column(classes)]
-            else:
-                classes = np.sort(np.array([classes[0], self.fake_label]))
-                self.fake_class_ = self.fake_label
-        else:
-            raise ValueError(
-                f"y holds fake videos only ({len(is_fake)}); add real ones"
-            )
-        self.classes_ = classes
-        return is_fake
-
-    def _for_reals_alone(self, strategy, named):
+    def _for_reals_alone(self, strategy):
         """Return what to do where all videos are real; refuse what needs fakes."""
-        unable = [
-            name
-            for name, detector in named
-            if not (
-                getattr(detector, "prefit", False)
-                or getattr(detector, "fits_on_reals", False)
-            )
-        ]
-        if unable:
-            raise ValueError(
-                "y holds one class only, real videos, from which these detectors "
-                f"cannot learn: {', '.join(unable)}. Take FrameDetector(train='full', "
-                "pseudo_fakes='auto'), a prefit one, or add fake videos"
-            )
-        if self.calibration is not None:
-            raise ValueError(
-                f"calibration={self.calibration!r} needs fake videos; y holds real "
-                "ones only"
-            )
-        if self.unscorable == "prior":
-            raise ValueError(
-                "unscorable='prior' is the share of fakes in training, which real "
-                "videos alone do not tell; take unscorable='nan'"
-            )
+        self._check_reals_alone()
         if self.combiner is None:
             return replace(strategy, combiner="log_odds")
-        _check_needs_no_fakes(self.combiner)
+        check_combiner(self.combiner)
         return strategy
 
     def _seed(self):
@@ -693,6 +675,10 @@ default=None
     def _fit_combiner(self, combiner):
         """Fit combiner and calibration on the rows of the table that have a score."""
         training = self._training
+        reals_alone = not training.is_fake.any()
+        if reals_alone:
+            self._check_reals_alone()
+            check_combiner(combiner)
         scored = self.oof_scores_.notna().any(axis=1).to_numpy()
         if not scored.any():
             raise UnscorableVideoError(_why(self.oof_scores_))
@@ -702,6 +688,7 @@ default=None
         by_content = np.argsort(rows)  # the order given must not matter
         table, rows = table.iloc[by_content], rows[by_content]
         is_fake = training.is_fake[rows]
+        self._warn_of_what_was_seen(combiner, reals_alone)
         given = {
             "groups": None if training.groups is None else training.groups[rows],
             "sample_weight": None if training.weight is None else training.weight[rows],
@@ -709,10 +696,18 @@ default=None
         fitted = clone(resolve_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
-        if not is_fake.any():
-            _check_needs_no_fakes(combiner)
-            self.combiner_ = _fit_without_fakes(fitted, table)
-            self._judge_false_alarms(table, given["groups"])
+        if reals_alone:
+            self.combiner_ = fit_vote(fitted, table)
+            score = self.combiner_.fake_score(table)
+            self._reals_threshold = reals_threshold(score, self.false_alarm_rate)
+            self.false_alarms_ = rate_interval(score > self.threshold_, given["groups"])
+            if self.threshold is None:
+                warn_of_few_reals(
+                    len(score),
+                    self.false_alarm_rate,
+                    self.threshold_,
+                    self.false_alarms_,
+                )
             return self
         self.combiner_ = fitted.fit(table, is_fake, **given)
         if self.calibration is not None:
@@ -722,20 +717,9 @@ default=None
             )
         return self
 
-    def _judge_false_alarms(self, table, groups):
-        """Set the threshold that so few of these real videos reach."""
-        score = self.combiner_.fake_score(table)
-        n_alarms = int(self.false_alarm_rate * len(score) + 1e-9)
-        if n_alarms == len(score):
-            self._reals_threshold = 0.0
-        else:  # the highest score that is still called real, and no more than that
-            highest = np.sort(score)[len(score) - n_alarms - 1]
-            self._reals_threshold = float(min(1.0, np.nextafter(highest, 2)))
-        self.false_alarms_ = rate_interval(score >= self.threshold_, groups)
-
     @property
     def threshold_(self):
-        """P(fake) from which `predict` says fake."""
+        """P(fake) above which `predict` says fake."""
         check_is_fitted(self)
         if self.threshold is not None:
             return self.threshold
@@ -750,45 +734,45 @@ default=None
         if missing.any() and self.unscorable == "nan":
             raise UnscorableVideoError(_why(table[missing]))
 
+    def _check_reals_alone(self):
+        """Refuse parameters that make no sense without fakes."""
+        if self.calibration is not None:
+            raise ValueError(
+                f"calibration={self.calibration!r} needs fake videos, and y holds real "
+                "ones only; take calibration=None"
+            )
+        if self.unscorable == "prior":
+            raise ValueError(
+                "unscorable='prior' is the share of fakes in training, which real "
+                "videos alone do not tell; take unscorable='nan'"
+            )
 
-def _check_needs_no_fakes(combiner):
-    """Refuse a combiner that learns from labels where all of them are real."""
-    made = resolve_combiner(combiner)
-    fixed = isinstance(made, Voting) and made.kind != "rank"
-    if not fixed or isinstance(made.weights, str):
-        raise ValueError(
-            f"combiner={combiner!r} learns from fake videos, and y holds real ones "
-            "only; take 'log_odds', 'soft', 'median', 'max', 'min', 'trimmed' or 'hard'"
-        )
-
-
-def _fit_without_fakes(combiner, table):
-    """Fit a vote, which learns nothing; one undecided row stands for the fakes."""
-    undecided = pd.DataFrame(0.5, ["undecided"], table.columns)
-    rows = pd.concat([pd.DataFrame(table.to_numpy(), columns=table.columns), undecided])
-    return combiner.fit(rows, np.arange(len(rows)) == len(table))
-
-
-def _warn_of_what_was_seen(named, combiner):
-    """Say when a learning combiner gets scores that may be in sample."""
-    made = resolve_combiner(combiner)
-    if isinstance(made, Voting) and not isinstance(made.weights, str):
-        return
-    for name, detector in named:
-        card = getattr(detector, "card_", None)
-        if card is None and not getattr(detector, "prefit", False):
-            continue
-        seen = (card or {}).get("trained_on")
-        if seen == []:
-            continue
-        what = "unknown data" if seen is None else ", ".join(seen)
-        warnings.warn(
-            f"{name} was trained on {what}: its scores of training videos that were "
-            "among them are in sample, and the combiner will trust it too much. Train "
-            "the ensemble on videos that it has not seen; where that is so, say "
-            "trained_on=[]",
-            stacklevel=3,
-        )
+    def _warn_of_what_was_seen(self, combiner, reals_alone):
+        """Say when something is learned from scores that may be in sample."""
+        if learns(combiner):
+            learner = "the combiner"
+        elif self.calibration is not None:
+            learner = "the calibration"
+        elif reals_alone and self.threshold is None:
+            learner = "the threshold"
+        else:
+            return
+        known = self.oof_scores_.attrs["provenance"].get("trained_on", {})
+        said = [
+            f"{name} was trained on "
+            + ("unknown data" if seen is None else ", ".join(seen))
+            for name, seen in known.items()
+            if seen != []
+        ]
+        if said:
+            warnings.warn(
+                f"{'; '.join(said)}: scores of training videos that were among these "
+                f"are in sample, and {learner} takes them for out of fold. Fit the "
+                "ensemble on videos that were not; where that is so, say it in the "
+                "card: load_checkpoint(..., trained_on=[]), or detector.card_ = "
+                "{'trained_on': []}",
+                stacklevel=4,
+            )
 
 
 def _row_means(scores):
@@ -796,6 +780,18 @@ def _row_means(scores):
     known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):
         return np.where(known, scores, 0).sum(axis=1) / known.sum(axis=1)
+
+
+def _beside(table, column):
+    """Return a score table with one more column, and what is known of it."""
+    joined = concat_scores([table, column], axis=1)
+    first, second = (part.attrs["provenance"] for part in (table, column))
+    known = {
+        "prefit": [*first.get("prefit", []), *second.get("prefit", [])],
+        "trained_on": first.get("trained_on", {}) | second.get("trained_on", {}),
+    }
+    joined.attrs["provenance"] = first | {k: v for k, v in known.items() if v}
+    return joined
 
 
 def _why(table):

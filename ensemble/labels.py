@@ -21,7 +21,8 @@ def encode_labels(y, fake_label=None, strict=True, allow_one_class=False):
         Whether unknown labels without `fake_label` are refused. If False, the
         second of the two sorted labels is taken for fake.
     allow_one_class : bool, default=False
-        Whether `y` may hold one class only (for scoring; training needs both).
+        Whether `y` may hold one class only: for scoring, and for training on real
+        videos alone, see `ensemble.training_set.training_labels`.
 
     Returns
     -------

@@ -305,12 +305,16 @@ def _provenance(named):
     prefit = [name for name, detector in named if is_prefit(detector)]
     cards = {name: getattr(detector, "card_", None) for name, detector in named}
     trained_on = {
-        name: (card or {}).get("trained_on")
+        name: _names((card or {}).get("trained_on"))
         for name, card in cards.items()
         if card is not None or name in prefit
     }
     known = {"prefit": prefit, "trained_on": trained_on}
     return {key: value for key, value in known.items() if value}
+
+
+def _names(seen):
+    return [seen] if isinstance(seen, str) else seen if seen is None else list(seen)
 
 
 def prepare(detector, name, random_state, store=None, device=None, verbose=False):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from ensemble.combiners import Voting, resolve_combiner
-from ensemble.decision import rate_interval
 from ensemble.out_of_fold import is_prefit
+
+_TOLERANCE = 1e-9  # of shares of videos
 
 
 def check_detectors(named):
@@ -102,11 +103,11 @@ def fit_vote(combiner, table):
     return combiner.fit(pd.DataFrame(rows, columns=table.columns), is_fake)
 
 
-def reals_threshold(score, rate, groups=None):
+def reals_threshold(score, rate):
     """Return the lowest threshold above which so few real videos score.
 
     As `ensemble.decision.threshold_at_false_alarm_rate` chooses it, which wants fakes
-    and refuses what few reals cannot tell; here the interval tells how little it is.
+    as well, and refuses rates that so few reals cannot tell.
 
     Parameters
     ----------
@@ -114,37 +115,44 @@ def reals_threshold(score, rate, groups=None):
         P(fake) of real videos.
     rate : float
         Share of them that may be called fake, 0..1.
-    groups : ndarray of shape (n_videos,) or None, default=None
-        Videos that are not independent, for the interval.
 
     Returns
     -------
-    threshold : float
-        The score of a real video; with too few of them, the highest, and a warning.
-    false_alarms : Interval
-        Share of these videos above it, and the 95 % interval of that share, from
-        `ensemble.decision.rate_interval`. They chose the threshold, so that of others
-        it may be more.
+    float
+        The score of a real video; with few of them the highest.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ensemble.real_only import reals_threshold
-    >>> threshold, false_alarms = reals_threshold(np.arange(100) / 100, rate=0.1)
-    >>> threshold, false_alarms.estimate, round(false_alarms.high, 2)
-    (0.89, 0.1, 0.18)
+    >>> reals_threshold(np.arange(100) / 100, rate=0.1)
+    0.89
     """
     values, counts = np.unique(score, return_counts=True)
     above = len(score) - np.cumsum(counts)
-    threshold = float(values[np.argmax(above <= rate * len(score) + 1e-9)])
-    false_alarms = rate_interval(score > threshold, groups)
-    if rate > 0 and len(score) * rate < 1 - 1e-9:
+    return float(values[np.argmax(above <= rate * len(score) + _TOLERANCE)])
+
+
+def warn_of_few_reals(n_videos, rate, threshold, false_alarms):
+    """Say when a false-alarm rate is too low for so few videos, and what it may be.
+
+    Parameters
+    ----------
+    n_videos : int
+        Real videos with a score.
+    rate : float
+        Share of them that may be called fake.
+    threshold : float
+        The highest of their scores.
+    false_alarms : Interval
+        From `ensemble.decision.rate_interval`.
+    """
+    if rate > 0 and n_videos * rate < 1 - _TOLERANCE:
         warnings.warn(
-            f"a false-alarm rate of {rate:g} cannot be told on {len(score)} real "
-            f"videos, {math.ceil(1 / rate - 1e-9)} or more are needed; the threshold is "
-            f"the highest of their scores, {threshold:.3f}, above which up to "
-            f"{100 * false_alarms.high:.0f} % of other real videos may lie (95 % "
+            f"a false-alarm rate of {rate:g} cannot be told on {n_videos} real videos, "
+            f"{math.ceil(1 / rate - _TOLERANCE)} or more are needed; the threshold is "
+            f"the highest of their scores, {threshold:.3f}, and of other real videos "
+            f"up to {100 * false_alarms.high:.0f} % may be called fake (95 % "
             "interval). Add real videos, or raise false_alarm_rate",
             stacklevel=4,
         )
-    return threshold, false_alarms

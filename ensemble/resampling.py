@@ -38,7 +38,7 @@ class _GroupSplitter(BaseEstimator, BaseCrossValidator):
         X : array-like with n_videos rows or None
             Only its length counts.
         y : array-like of shape (n_videos,)
-            Two labels, any names.
+            Two labels, any names; one where all videos are real.
         groups : array-like of shape (n_videos,) or None, default=None
             Rows that stay together; None makes each row its own group.
 
@@ -98,8 +98,8 @@ class StratifiedGroupFolds(_GroupSplitter):
         possible = int((counts > 0).sum(axis=0).min())
         if possible < self.n_splits:
             raise ValueError(
-                f"{self.n_splits} folds need as many groups with each class; the rarer "
-                f"class is in {possible}: "
+                f"{self.n_splits} folds need as many groups with each class; "
+                f"{_rarest(counts, possible)}: "
                 + (
                     f"use n_splits={possible} or fewer, or add videos of other groups"
                     if possible > 1
@@ -162,7 +162,7 @@ class GroupHoldout(_GroupSplitter):
         if rarest < 2:
             raise ValueError(
                 "a hold-out needs each class in two groups or more, one for each side; "
-                f"the rarer class is in {rarest}: add videos of other groups"
+                f"{_rarest(counts, rarest)}: add videos of other groups"
             )
         order = check_random_state(self.random_state).permutation(len(counts))
         in_test = _set_aside(counts, self.test_size, order)
@@ -366,6 +366,12 @@ def group_codes(groups, n_videos):
     except TypeError:  # mixed kinds, such as 7 and "7"
         texts = [f"{type(group).__name__} {group!r}" for group in groups]
         return np.unique(texts, return_inverse=True)[1]
+
+
+def _rarest(counts, n_groups):
+    if counts.shape[1] == 1:
+        return f"the only class is in {n_groups}"
+    return f"the rarer class is in {n_groups}"
 
 
 def _deal_groups(counts, n_splits):

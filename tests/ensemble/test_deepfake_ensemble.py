@@ -19,6 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from base_models import CallableDetector, FrameDetector, UnscorableVideoError
 from ensemble import DeepfakeEnsemble
 from ensemble.combiners import Stacking, Voting
+from ensemble.decision import Decision
 from ensemble.deepfake_ensemble import STRATEGIES
 from ensemble.resampling import GroupBootstrap
 from ensemble.scores import companions
@@ -34,6 +35,14 @@ def _bright(videos):
 def _shy(videos):
     """Scores only the darker half."""
     return [np.nan if np.mean(video) > 125 else 0.4 for video in videos]
+
+
+def _yes(videos):
+    return [0.9] * len(videos)
+
+
+def _no(videos):
+    return [0.2] * len(videos)
 
 
 def _mute(videos):
@@ -239,9 +248,7 @@ def test_any_labels_give_the_same_scores(names, options, fitted, toy_videos):
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     predicted = model.predict(videos)
     assert set(predicted.tolist()) <= set(names)
-    np.testing.assert_array_equal(
-        predicted == names[1], model.fake_score(videos) >= 0.5
-    )
+    np.testing.assert_array_equal(predicted == names[1], model.fake_score(videos) > 0.5)
     second = model.classes_[1]
     np.testing.assert_array_equal(
         model.decision_function(videos) > 0, predicted == second
@@ -262,10 +269,30 @@ def test_threshold_moves_the_verdict_and_the_decision(fitted, toy_videos):
     model = fitted()
     score = model.fake_score(videos)
     model.set_params(threshold=float(np.median(score)))
-    np.testing.assert_array_equal(model.predict(videos) == 1, score >= np.median(score))
+    np.testing.assert_array_equal(model.predict(videos) == 1, score > np.median(score))
     np.testing.assert_array_equal(
-        model.decision_function(videos) >= 0, score >= np.median(score)
+        model.decision_function(videos) > 0, score > np.median(score)
     )
+
+
+def test_a_tie_and_a_score_at_the_threshold_are_real_as_everywhere(fitted, toy_videos):
+    videos, _, _ = toy_videos
+    halves = {"yes": CallableDetector(_yes), "no": CallableDetector(_no)}
+    model = fitted(halves, combiner="hard")
+    assert (model.fake_score(videos) == 0.5).all()
+    assert not model.predict(videos).any()
+    np.testing.assert_array_equal(
+        model.predict(videos), model.combiner_.predict(model.detector_scores(videos))
+    )
+    one = fitted({"bright": CallableDetector(_bright)}, combiner="soft")
+    y = one._training.is_fake[one._training.given]
+    decision = Decision("false_alarm_rate", rate=0.25).fit(
+        one.combine(one.oof_scores_), y
+    )
+    one.set_params(threshold=decision.threshold_)
+    verdicts = one.judge(videos)
+    assert (verdicts["p_fake"] == decision.threshold_).any()
+    assert verdicts["verdict"].tolist() == decision.predict(verdicts["p_fake"]).tolist()
 
 
 def test_a_video_that_nobody_can_score(fitted, toy_videos, tmp_path):

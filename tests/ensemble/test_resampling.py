@@ -32,6 +32,29 @@ SPLITTERS = [
 ]
 
 
+@pytest.mark.parametrize("splitter", SPLITTERS, ids=repr)
+@pytest.mark.parametrize("grouped", [True, False])
+def test_one_class_is_split_by_group_as_two_are(splitter, grouped):
+    groups = some_groups()[1] if grouped else None
+    codes = group_codes(groups, len(some_groups()[0]))
+    splits = split_rows(splitter, np.zeros(len(codes), int), groups)
+    assert len(splits) == splitter.get_n_splits()
+    for train, test in splits:
+        assert not set(codes[train]) & set(codes[test])
+    if isinstance(splitter, StratifiedGroupFolds):
+        tested = np.concatenate([test for _, test in splits])
+        assert sorted(tested) == list(range(len(codes)))
+        sizes = [len(test) for _, test in splits]
+        assert max(sizes) - min(sizes) <= 3  # no group is larger
+
+
+def test_too_few_groups_of_one_class_are_counted():
+    with pytest.raises(ValueError, match="the only class is in 2: use n_splits=2"):
+        list(StratifiedGroupFolds(3).split(None, [0] * 4, [0, 0, 1, 1]))
+    with pytest.raises(ValueError, match="the only class is in 1: add videos"):
+        list(GroupHoldout().split(None, [0] * 4, [0] * 4))
+
+
 def some_groups(n_groups=12, seed=0):
     draw = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_groups), draw.integers(1, 4, n_groups))

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from ensemble.training_set import TrainingSet, content_digest, row_ids
+from ensemble.training_set import (
+    TrainingSet,
+    content_digest,
+    row_ids,
+    training_labels,
+)
 
 
 def _of(videos, groups=None, y=None, weight=None):
@@ -75,3 +80,49 @@ def test_lengths_must_agree(noise):
         TrainingSet.of(videos, y, groups[1:], None)
     with pytest.raises(ValueError, match=r"shape \(39,\) for 40 videos"):
         TrainingSet.of(videos, y, groups, np.ones(39))
+
+
+@pytest.mark.parametrize(
+    ("y", "fake_label", "classes", "fake_class"),
+    [
+        ([0, 0], None, [0, 1], 1),
+        ([False, False], None, [False, True], True),
+        (np.array([False, False], object), None, [False, True], True),
+        ([0.0, 0.0], None, [0.0, 1.0], 1.0),
+        (["REAL", "REAL"], None, ["FAKE", "REAL"], "FAKE"),
+        (np.array(["real", "real"], object), None, ["fake", "real"], "fake"),
+        (["camera", "camera"], "swap", ["camera", "swap"], "swap"),
+        (["swap", "swap"], "camera", ["camera", "swap"], "camera"),
+        ([7, 7], 3, [3, 7], 3),
+    ],
+)
+def test_reals_alone_name_the_fakes_that_are_not_there(
+    y, fake_label, classes, fake_class
+):
+    got, fake, is_fake = training_labels(y, fake_label)
+    assert got.tolist() == classes
+    assert type(got.tolist()[0]) is type(classes[0])
+    assert fake == fake_class
+    assert is_fake.tolist() == [0, 0]
+
+
+def test_two_classes_are_what_they_were():
+    classes, fake, is_fake = training_labels(["FAKE", "REAL", "FAKE"])
+    assert classes.tolist() == ["FAKE", "REAL"]
+    assert fake == "FAKE"
+    assert is_fake.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("y", "fake_label", "message"),
+    [
+        ([1, 1, 1], None, r"one class only: 1, fake \(3 videos\); add real"),
+        (["FAKE"], None, "one class only: FAKE, fake"),
+        (["swap"], "swap", "one class only: swap, fake"),
+        (["camera"], None, "do not say which is fake"),
+        ([0, 0], "swap", "'swap' is of another kind than the label 0"),
+    ],
+)
+def test_labels_that_say_too_little_are_refused(y, fake_label, message):
+    with pytest.raises(ValueError, match=message):
+        training_labels(y, fake_label)
