@@ -216,7 +216,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threshold: Annotated[
         float | None,
-        typer.Option(help="P(fake) from which it is fake; the model's.", min=0, max=1),
+        typer.Option(help="P(fake) above which it is fake; the model's.", min=0, max=1),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     quiet: Quiet = False,

@@ -85,7 +85,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
                 {video_id(videos[row]): reasons[row] for row in missing}
             )
         fake = fake_column(self.classes_)
-        return np.where(score >= 0.5, self.classes_[fake], self.classes_[1 - fake])
+        return np.where(score > 0.5, self.classes_[fake], self.classes_[1 - fake])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

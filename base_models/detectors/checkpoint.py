@@ -23,7 +23,11 @@ from base_models.checkpoints import (
 )
 from base_models.compute import fixed_threads, resolve_device, resolve_threads
 from base_models.detectors.base import check_fit_arguments
-from base_models.detectors.frame import NetworkDetector, _fake_probability
+from base_models.detectors.frame import (
+    NetworkDetector,
+    _fake_probability,
+    _module_digest,
+)
 from base_models.errors import CheckpointError
 from base_models.faces import DlibFaceFinder
 from base_models.training import forward
@@ -141,12 +145,18 @@ class PrefitDetector(NetworkDetector):
         """Return what decides the scores; see `NetworkDetector.identity`."""
         return {
             "class": type(self).__qualname__,
-            "card": self.card,
+            "weights": _module_digest(self.module_),
+            "transform": self.card["transform"],
             "pooling": self.pooling,
             "view": self._view_recipe().key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
         }
+
+    def score_views(self, views, shared):
+        """Score one video from its views; see `ViewDetector.score_views`."""
+        self.recipe_ = self._view_recipe()  # parameters may have been set meanwhile
+        return super().score_views(views, shared)
 
     def drift(self):
         """Score the images that lie with the card again.

@@ -34,6 +34,11 @@ class CallableDetector(VideoDetector):
     def __init__(self, function):
         self.function = function
 
+    @property
+    def fits_on_reals(self):
+        """Always: it does not learn from them."""
+        return True
+
     def __str__(self):
         return getattr(self.function, "__name__", type(self.function).__name__)
 
@@ -50,7 +55,9 @@ class CallableDetector(VideoDetector):
         -------
         self
         """
-        *_, self.classes_ = check_fit_arguments(videos, y, groups, sample_weight)
+        *_, self.classes_ = check_fit_arguments(
+            videos, y, groups, sample_weight, reals_will_do=True
+        )
         if not callable(self.function):
             raise TypeError(
                 f"function must be callable; got {type(self.function).__name__}"

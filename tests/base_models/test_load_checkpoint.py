@@ -300,6 +300,20 @@ def test_a_checkpoint_is_a_start_for_training(small, toy_videos):
     assert not hasattr(FrameDetector("test_resnet", weights=None), "card_")
 
 
+def test_other_weights_are_another_detector_to_the_store(small, toy_videos, tmp_path):
+    videos = toy_videos[0]
+    first, turned = (
+        load_checkpoint(small, classes=order, n_frames=3, store=tmp_path)
+        for order in (("real", "fake"), ("fake", "real"))
+    )
+    assert first.identity() != turned.identity()
+    np.testing.assert_allclose(
+        first.fake_score(videos), 1 - turned.fake_score(videos), atol=1e-6
+    )
+    first.set_params(n_frames=2)
+    assert len(first.score_frames(videos[:1])[0]) == 2
+
+
 def test_whole_frames_are_prepared_as_the_reference_does(tmp_path):
     draw = np.random.default_rng(0)
     frame = draw.integers(0, 256, (90, 130, 3), np.uint8)

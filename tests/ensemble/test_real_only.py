@@ -51,6 +51,10 @@ def reals(toy_videos):
     return genuine, fakes, groups[y == 0]
 
 
+class NeedsFakes(FromReals):
+    fits_on_reals = False
+
+
 MEMBERS = {"one": FromReals(), "two": FromReals(10.0)}
 
 
@@ -113,7 +117,7 @@ def test_the_table_alone_can_be_had_of_reals(reals):
     assert set(companions(table)["label"]) == {"REAL"}
     with pytest.raises(ValueError, match="cannot learn: callabledetector"):
         out_of_fold_scores(
-            [("callabledetector", CallableDetector(len))], genuine, [0] * 12, **given
+            [("callabledetector", NeedsFakes())], genuine, [0] * 12, **given
         )
 
 
@@ -213,7 +217,7 @@ def test_what_needs_fakes_is_refused(reals):
     labels = [0] * len(genuine)
     refusals = [
         (
-            {"detectors": {"f": CallableDetector(len), **MEMBERS}},
+            {"detectors": {"f": NeedsFakes(), **MEMBERS}},
             "these detectors cannot learn: f",
         ),
         ({"combiner": "logistic"}, "combiner='logistic' learns from fake videos"),
@@ -235,7 +239,7 @@ def test_what_needs_fakes_is_refused(reals):
     with pytest.raises(ValueError, match="learns from fake videos"):
         model.refit_combiner("lightgbm")
     with pytest.raises(ValueError, match="cannot learn: f"):
-        model.add_detector("f", CallableDetector(len))
+        model.add_detector("f", NeedsFakes())
     assert model.threshold_ == threshold  # as if nothing had been asked
     np.testing.assert_array_equal(model.fake_score(genuine), score)
     assert model.refit_combiner("max").combiner_.kind == "max"
