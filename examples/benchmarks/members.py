@@ -30,6 +30,8 @@ from ensemble import out_of_fold_scores
 from ensemble.combiners import Voting
 from ensemble.datasets import make_forgeries
 from ensemble.metrics import diversity, group_bootstrap_interval
+from ensemble.out_of_fold import fit_over_splits
+from ensemble.training_set import TrainingSet
 
 # Pairs of a real frame and its pseudo-fake that a member sees: under 20 minutes of CPU.
 _N_PAIRS = {"efficientnet_lite0": 4000, "efficientnet_lite1": 3500}
@@ -63,13 +65,22 @@ def train_on_reals(folder, csv, out, store):
     reals = [str(video) for video in list_videos(folder)]
     table = pd.read_csv(csv)
     paths = [str(Path(csv).parent / path) for path in table["path"]]
-    members = real_members(len(reals), store)
-    seconds = {}
-    for name, member in members.items():
+    training = TrainingSet.of(reals, np.zeros(len(reals), int), None, None)
+    members, seconds = {}, {}
+    for name, member in real_members(len(reals), store).items():
         began = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # how long it takes is known
-            member.fit(reals, np.zeros(len(reals), int))
+            # one fit on all of them, kept in the store
+            fitted = fit_over_splits(
+                [(name, member)],
+                training,
+                splits=[],
+                keep="refit",
+                store=store,
+                verbose=True,
+            )
+        members[name] = fitted.detectors[name][0]
         seconds[name] = time.process_time() - began
         print(f"{name}: {seconds[name] / 60:.1f} minutes of CPU", flush=True)
     scores, reasons = score_videos(members, paths, store, "scoring")
