@@ -148,7 +148,7 @@ def test_views_live_on_disk_and_come_back_when_deleted(store):
     ("wrong", "error", "message"),
     [
         ({"view": "head"}, ValueError, "view must be one of"),
-        ({"faces": "both"}, ValueError, "'largest' or 'all'; got 'both'"),
+        ({"faces": "both"}, ValueError, "'largest', 'all' or 'first'; got 'both'"),
         ({"n_frames": 0}, ValueError, "n_frames must be"),
         ({"finder": "hog"}, TypeError, "finder must have find.*got str"),
     ],
@@ -156,3 +156,22 @@ def test_views_live_on_disk_and_come_back_when_deleted(store):
 def test_bad_recipes_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         ViewRecipe(**{"view": "face", "image_size": 64, **wrong})
+
+
+class TwoFaces:
+    """Sees nothing in dark frames; of two faces it is surer of the right one."""
+
+    def find(self, frame):
+        if frame.mean() < 50:
+            return []
+        return [Face((40, 8, 59, 27), 0.9), Face((2, 8, 31, 37), 0.5)]
+
+
+def test_the_surest_face_of_each_frame_is_taken(tmp_path):
+    video = np.full((4, 48, 64, 3), 90, np.uint8)
+    video[:, :, 36:] = 200
+    video[2] = 0
+    recipe = ViewRecipe("face", 16, n_frames=4, faces="first", finder=TwoFaces())
+    view = make_views(video, [recipe], Store(tmp_path))[recipe.key]
+    assert view.frames.tolist() == [0, 1, 3]
+    assert (view.images[:, 8, 8] == 200).all()
