@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "augment": ["Augmentation"],
+        "curves": ["plot_curves"],
         "detectors.base": ["VideoDetector", "ViewDetector"],
         "detectors.checkpoint": ["PrefitDetector", "load_checkpoint"],
         "detectors.frame": ["FrameDetector"],

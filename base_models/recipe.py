@@ -1,5 +1,7 @@
 """How a network is trained, beside how long and how fast."""
 
+from numbers import Integral, Real
+
 from sklearn.base import BaseEstimator
 
 
@@ -8,7 +10,13 @@ class TrainingRecipe(BaseEstimator):
 
     Steps are AdamW's (Loshchilov and Hutter, 2019); the learning rate warms up, then
     falls along half a cosine (Loshchilov and Hutter, 2017). In each step the losses of
-    reals and of fakes are averaged apart and weigh the same.
+    reals and of fakes are averaged apart and weigh the same (Seferbekov, 2020, first
+    place of the Deepfake Detection Challenge).
+
+    A script started with ``accelerate launch --num_processes 4 script.py`` trains each
+    network on four GPUs, one process each (Li et al., 2020, PyTorch Distributed); every
+    process takes its share of each batch, so that `batch_size` and learning rate mean
+    what they mean on one. It needs the extra ``gpus``.
 
     Parameters
     ----------
@@ -28,23 +36,27 @@ class TrainingRecipe(BaseEstimator):
         with the very image it was made of; the label follows the share (Zhang et al.,
         2018).
     averaging : {"ema", "swa"} or None, default=None
-        Average the weights over steps, exponentially with `decay`, or over the epochs
-        of the last quarter evenly (Izmailov et al., 2018).
+        Average the weights over steps, exponentially with `decay` (Polyak and Juditsky,
+        1992), or over the epochs of the last quarter evenly (Izmailov et al., 2018).
+        The statistics of normalisation are averaged with them.
     decay : float, default=0.99
         Of the exponential average, per step.
     validation : float or "auto", default="auto"
-        Share of the groups held back to choose the best epoch by their log loss. "auto"
-        is 0.15 where at least 40 groups are there, else 0. Where it is more than 0 and
-        a class has fewer than 4 groups, none is held back, with a warning.
+        Share of the groups held back to choose the best epoch by their log loss (early
+        stopping: Prechelt, 1998); where all videos are real, by that of fakes made of
+        the held-back ones. "auto" is 0.15 where at least 40 groups are there, else 0.
+        Where it is more than 0 and a class has fewer than 4 groups, none is held back,
+        with a warning.
     patience : int, default=5
         Stop after so many epochs without a better one; needs `validation`.
     clip_norm : float, default=1.0
-        Longest gradient.
+        Longest gradient (Pascanu et al., 2013).
     accumulate : int, default=1
         Batches whose gradients make one step.
     amp : bool or "auto", default="auto"
-        Compute in bfloat16 where that is safe; "auto" does on a GPU. On a CPU it pays
-        for dense convolutions (ResNet), and not for depthwise ones (EfficientNet).
+        Compute in bfloat16 where that is safe; "auto" does on a GPU that has it
+        (compute capability 8.0). On a CPU it pays for dense convolutions (ResNet), and
+        not for depthwise ones (EfficientNet).
     channels_last : bool, default=True
         Memory layout of images and convolutions.
     compile : bool, default=False
@@ -103,23 +115,20 @@ class TrainingRecipe(BaseEstimator):
         ValueError
             Naming the parameter, what it must be and what it is.
         """
-        shares = {"warmup": 1, "label_smoothing": 1, "mixup": 1, "decay": 1}
-        for name, most in shares.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(
-                    f"{name} must lie in 0..{most}; got {getattr(self, name)!r}"
-                )
-        if self.validation != "auto" and not 0 <= self.validation < 1:
-            raise ValueError(
-                f"validation must be 'auto' or lie in 0..1; got {self.validation!r}"
-            )
+        for name in ("warmup", "label_smoothing", "mixup", "decay"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value <= 1):
+                raise ValueError(f"{name} must lie in 0..1; got {value!r}")
+        share = self.validation
+        if share != "auto" and not (isinstance(share, Real) and 0 <= share < 1):
+            raise ValueError(f"validation must be 'auto' or lie in 0..1; got {share!r}")
         for name, least in {"head_epochs": 0, "patience": 1, "accumulate": 1}.items():
             value = getattr(self, name)
-            if not (isinstance(value, int) and value >= least):
+            if not (isinstance(value, Integral) and value >= least):
                 raise ValueError(
                     f"{name} must be a whole number >= {least}; got {value!r}"
                 )
-        if not self.clip_norm > 0:
+        if not (isinstance(self.clip_norm, Real) and self.clip_norm > 0):
             raise ValueError(f"clip_norm must be > 0; got {self.clip_norm!r}")
         if self.averaging not in (None, "ema", "swa"):
             raise ValueError(

@@ -1,16 +1,16 @@
 """What a network is shown in training: images drawn, changed and labelled, by epoch."""
 
 import contextlib
+import dataclasses
 import queue
 import threading
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 
 
-@dataclass
+@dataclasses.dataclass
 class Batch:
     """Inputs of one step.
 
@@ -61,6 +61,8 @@ class ImageSamples:
         (image, landmarks) of a real video of another group, or None.
     landmarks : callable or None
         Video row -> ndarray (n_images, 68, 2); needed by `pseudo_fakes`.
+    sources : Views or None, default=None
+        Of the same frames, what `pseudo_fakes` are made of; None is `views`.
     seed : int
         Decides everything.
 
@@ -85,9 +87,11 @@ class ImageSamples:
         augment=None,
         pseudo_fakes=None,
         landmarks=None,
+        sources=None,
         seed=0,
     ):
         self.views, self.is_fake, self.weight = views, is_fake, weight
+        self.sources = views if sources is None else sources
         self.groups = np.arange(len(views)) if groups is None else groups
         self.preprocess = preprocess
         self.mixup, self.augment = mixup, augment
@@ -102,12 +106,14 @@ class ImageSamples:
         self._n_drawn = len(views) * frames_per_epoch
         self.steps = -(-self._n_drawn // batch_size)
 
-    def batches(self, epoch):
+    def batches(self, epoch, share=slice(None)):
         """Yield the batches of an epoch, made ahead in a thread.
 
         Parameters
         ----------
         epoch : int
+        share : slice, default=slice(None)
+            The part of each batch to make; the others are other processes'.
 
         Yields
         ------
@@ -116,7 +122,9 @@ class ImageSamples:
         draw = np.random.default_rng([self.seed, epoch])
         chosen = self._chosen(draw)
         parts = np.array_split(draw.permutation(len(chosen)), self.steps)
-        made = (self._batch(epoch, [chosen[i] for i in part]) for part in parts)
+        made = (
+            self._batch(epoch, [chosen[i] for i in _own(part, share)]) for part in parts
+        )
         with _ahead(made) as batches:
             yield from batches
 
@@ -154,8 +162,8 @@ class ImageSamples:
         )
 
     def _samples(self, video, at, draw):
-        image = self.views[video].images[at]
         if self.pseudo_fakes is not None and not self.is_fake[video]:
+            image = self.sources[video].images[at]
             points = self.landmarks(video)[at]
             donor = self._donor(video, draw)
             real, fake = self.pseudo_fakes(image, points, draw, donor)
@@ -167,6 +175,7 @@ class ImageSamples:
                 (self._augmented(real, np.random.default_rng(seed), points), 0.0),
                 (self._augmented(fake, np.random.default_rng(seed), points), label),
             ]
+        image = self.views[video].images[at]
         label = float(self.is_fake[video])
         if label and draw.random() < self.mixup:
             reals = np.flatnonzero(
@@ -188,8 +197,8 @@ class ImageSamples:
         if not len(others):
             return None
         other = int(draw.choice(others))
-        at = int(draw.integers(self.views.n_images[other]))
-        return self.views[other].images[at], self.landmarks(other)[at]
+        at = int(draw.integers(self.sources.n_images[other]))
+        return self.sources[other].images[at], self.landmarks(other)[at]
 
 
 class FeatureSamples:
@@ -227,7 +236,7 @@ class FeatureSamples:
         self._n_drawn = len(features) * frames_per_epoch
         self.steps = -(-self._n_drawn // batch_size)
 
-    def batches(self, epoch):
+    def batches(self, epoch, share=slice(None)):
         """Yield the batches of an epoch; see `ImageSamples.batches`."""
         draw = np.random.default_rng([self.seed, epoch])
         videos = draw.choice(len(self.features), self._n_drawn, p=self._share)
@@ -237,11 +246,61 @@ class FeatureSamples:
                 row[draw.integers(row.shape[0]), draw.integers(row.shape[1])]
                 for row in rows
             ]
+            part = _own(part, share)
             yield Batch(
-                torch.from_numpy(np.stack(picked).astype(np.float32)),
+                torch.from_numpy(np.stack(picked[share]).astype(np.float32)),
                 torch.from_numpy(self.is_fake[part].astype(np.float32)),
                 torch.from_numpy(self.weight[part].astype(np.float32)),
             )
+
+
+class SizedFakes:
+    """Pseudo-fakes as images of one size, whatever their maker works on.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(image, landmarks, draw, donor) -> (real, fake)``. If it has a method
+        ``for_size(image_size)``, what that returns is called instead. It may ask for
+        larger images to work on, from which it can cut by chance, or blend before they
+        are reduced: ``view_scale`` times the size, with ``view_margin_scale`` times the
+        margin around the face.
+    image_size : int
+        Side of the images that come out, pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.samples import SizedFakes
+    >>> make = SizedFakes(lambda image, *others: (image, 255 - image), image_size=16)
+    >>> real, fake = make(np.zeros((32, 32, 3), np.uint8), None, None, None)
+    >>> real.shape, fake.max()
+    ((16, 16, 3), np.uint8(255))
+    """
+
+    def __init__(self, make, image_size):
+        self.image_size = image_size
+        self.view_scale = getattr(make, "view_scale", 1.0)
+        self.view_margin_scale = getattr(make, "view_margin_scale", 1.0)
+        self._make = make.for_size(image_size) if hasattr(make, "for_size") else make
+
+    def __call__(self, image, landmarks, draw, donor=None):
+        return tuple(
+            self._sized(made) for made in self._make(image, landmarks, draw, donor)
+        )
+
+    def source_recipe(self, recipe):
+        """Return the `ViewRecipe` of what they are made of, given the detector's."""
+        return dataclasses.replace(
+            recipe,
+            image_size=round(recipe.image_size * self.view_scale),
+            margin=recipe.margin * self.view_margin_scale,
+        )
+
+    def _sized(self, image):
+        if image.shape[:2] == (self.image_size, self.image_size):
+            return image
+        return cv2.resize(image, 2 * (self.image_size,), interpolation=cv2.INTER_AREA)
 
 
 def video_shares(is_fake, groups, balanced):
@@ -255,6 +314,17 @@ def video_shares(is_fake, groups, balanced):
             )
             share[rows] = 1 / (sizes[which] * len(sizes))
     return share / share.sum()
+
+
+def _own(part, share):
+    """This process's share of a batch, which must not be empty."""
+    own = part[share]
+    if not len(own):
+        raise ValueError(
+            f"a batch of {len(part)} cannot be shared by {share.step} processes; raise "
+            "batch_size or start fewer"
+        )
+    return own
 
 
 def _draw_images(n_images, n_wanted, draw):

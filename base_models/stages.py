@@ -48,7 +48,8 @@ def split_last_stage(network, image_size):
 
     The last stage begins behind the feature map before the last, as timm lists them
     (half the final resolution), at the next module of the network: ``layer4`` of a
-    ResNet, ``block12`` of Xception, the last two block groups of an EfficientNet.
+    ResNet, ``block12`` of Xception, the last two block groups of an EfficientNet, the
+    fully connected layers of a VGG.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from base_models.errors import SlowFitWarning
+from base_models.parallel import Processes
 from base_models.progress import progress_bar
 from base_models.recipe import TrainingRecipe
 
@@ -31,6 +32,7 @@ def train_network(
     device="cpu",
     seed=0,
     keep=None,
+    processes=None,
     progress=None,
 ):
     """Train a network on batches of samples; `TrainingRecipe` says how.
@@ -41,7 +43,8 @@ def train_network(
         Inputs to logits (B, 2), in the order real, fake. Trained in place. With
         ``recipe.head_epochs`` it must have a ``head``.
     samples : object
-        ``steps``, batches in an epoch, and ``batches(epoch)``, which yields them:
+        ``steps``, batches in an epoch, and ``batches(epoch)``, which yields them;
+        where several processes train, ``batches(epoch, share)`` of a slice of each:
         see `base_models.samples.ImageSamples`.
     recipe : TrainingRecipe or None, default=None
         None is ``TrainingRecipe()``.
@@ -61,6 +64,9 @@ def train_network(
         Where to keep the state after each epoch: ``load() -> (arrays, meta) or None``,
         ``save(arrays, meta)``, ``clear()``. A training that finds a state goes on from
         it and ends with the same bytes as one that was never interrupted.
+    processes : Processes or None, default=None
+        Those that train together: each takes its share of every batch, the main one
+        validates and keeps. None is this one alone.
     progress : str or None, default=None
         What to write before a progress bar; None shows none.
 
@@ -76,40 +82,46 @@ def train_network(
         If the loss is no number any more.
     """
     recipe = (TrainingRecipe() if recipe is None else recipe).check()
+    processes = Processes() if processes is None else processes
     device = torch.device(device)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network.to(device, memory_format=layout).train()
-    run = _Run(network, recipe, samples.steps * epochs, learning_rate, weight_decay)
-    best = _Best()
-    start = run.restore(keep, best)
-    head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
-    compiled = torch.compile(network) if recipe.compile else network
     total = epochs * samples.steps
+    run, best = _Run(network, recipe, total, learning_rate, weight_decay), _Best()
+    start = run.restore(keep, best, processes)
+    head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
+    share = () if processes.n == 1 else (processes.share,)
+    progress = progress if processes.main else None
     with progress_bar(text=progress, total=total, initial=start * samples.steps) as bar:
         for epoch in range(start, epochs):
             if best.waited >= recipe.patience:
                 break
             began, losses = time.perf_counter(), []
             # of its own for each epoch: a resumed training draws what it would have
-            torch.manual_seed(_epoch_seed(seed, epoch))
+            torch.manual_seed(_epoch_seed(seed, epoch, processes.rank))
             _freeze(network, frozen=epoch < head_epochs)
-            for number, batch in enumerate(samples.batches(epoch)):
+            if epoch in (start, head_epochs):
+                model = processes.wrap(network)
+                model = torch.compile(model) if recipe.compile else model
+            for number, batch in enumerate(samples.batches(epoch, *share)):
+                n_together, due = _accumulated(number, samples.steps, recipe.accumulate)
                 inputs = batch.inputs.to(device, non_blocking=True)
                 if inputs.ndim == 4:
                     inputs = inputs.contiguous(memory_format=layout)
-                with _autocast(recipe.amp, device):
-                    logits = compiled(inputs)
-                loss = balanced_loss(
-                    logits.float(),
-                    batch.label.to(device),
-                    batch.weight.to(device),
-                    recipe.label_smoothing,
-                )
-                (loss / recipe.accumulate).backward()
+                label, weight = batch.label.to(device), batch.weight.to(device)
+                totals = processes.total(class_weights(label, weight))
+                with processes.averaging(model, due):
+                    with _autocast(recipe.amp, device):
+                        logits = model(inputs)
+                    loss = balanced_loss(
+                        logits.float(), label, weight, recipe.label_smoothing, totals
+                    )
+                    # gradients are averaged over processes: n shares make the whole
+                    (loss * (processes.n / n_together)).backward()
                 losses.append(loss.detach())
-                run.count_batch(last=number == samples.steps - 1)
+                run.count_batch(due)
                 bar.update()
-            loss = float(torch.stack(losses).mean())
+            loss = float(processes.total(torch.stack(losses).mean()))
             if not np.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss became {loss} in epoch {epoch + 1}; lower "
@@ -120,27 +132,32 @@ def train_network(
                 "epoch": epoch + 1,
                 "loss": loss,
                 "learning_rate": run.optimizer.param_groups[0]["lr"],
-                "seconds": time.perf_counter() - began,
             }
             if validate is not None:
-                entry |= validate(run.result().eval())
+                found = validate(run.result().eval()) if processes.main else None
+                entry |= processes.agree(found)
                 network.train()
                 best.look_at(entry["validation_loss"], run.result())
+            entry["seconds"] = time.perf_counter() - began
             run.history.append(entry)
-            if keep is not None:
+            if keep is not None and processes.main:
                 run.save(keep, best)
             bar.set_postfix(loss=f"{loss:.3f}")
     _freeze(network, frozen=False)
     result = run.result().state_dict() if best.state is None else best.state
+    if processes.n > 1:  # each has seen other images, and normalises by them
+        result = processes.agree({k: value.cpu() for k, value in result.items()})
     network.load_state_dict(result)
     network.eval()
-    if keep is not None:
+    if keep is not None and processes.main:
         keep.clear()
     return run.history
 
 
-def balanced_loss(logits, label, weight, smoothing=0.0):
+def balanced_loss(logits, label, weight, smoothing=0.0, totals=None):
     """Cross-entropy in which reals and fakes are averaged apart and weigh the same.
+
+    As Seferbekov (2020) trained for the Deepfake Detection Challenge.
 
     Parameters
     ----------
@@ -152,6 +169,9 @@ def balanced_loss(logits, label, weight, smoothing=0.0):
         Within the class.
     smoothing : float, default=0.0
         How far labels move towards one half, in halves.
+    totals : Tensor of shape (2,) or None, default=None
+        `class_weights` of the whole batch, where this is a part of it; the losses of
+        the parts add up to that of the whole.
 
     Returns
     -------
@@ -171,13 +191,40 @@ def balanced_loss(logits, label, weight, smoothing=0.0):
     each = nn.functional.binary_cross_entropy_with_logits(
         logits[:, 1] - logits[:, 0], target, reduction="none"
     )
-    is_fake = label >= 0.5
-    parts = [
-        (each[rows] * weight[rows]).sum() / weight[rows].sum()
-        for rows in (is_fake, ~is_fake)
-        if rows.any()
-    ]
-    return sum(parts) / len(parts)
+    totals = class_weights(label, weight) if totals is None else totals
+    sums = _by_class(label, weight) @ each  # (2,)
+    return (sums / totals.clamp(min=1e-12)).sum() / (totals > 0).sum()
+
+
+def class_weights(label, weight):
+    """Return the summed weight of reals and of fakes, a tensor of shape (2,).
+
+    Parameters
+    ----------
+    label, weight : Tensor of shape (B,)
+        As for `balanced_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.training import class_weights
+    >>> class_weights(torch.tensor([1.0, 0.0, 0.7]), torch.tensor([1.0, 2.0, 3.0]))
+    tensor([2., 4.])
+    """
+    return _by_class(label, weight).sum(1)
+
+
+def _by_class(label, weight):
+    """Weights of reals and of fakes, (2, B), each 0 where the other class is."""
+    is_fake = (label >= 0.5).float()
+    return torch.stack([1 - is_fake, is_fake]) * weight
+
+
+def _accumulated(number, steps, accumulate):
+    """How many batches make one step with this one, and whether it is the last."""
+    first = number - number % accumulate
+    n_together = min(accumulate, steps - first)
+    return n_together, number == first + n_together - 1
 
 
 class _Run:
@@ -196,11 +243,11 @@ class _Run:
             self._n_averaged = 0
         self._set_rate()
 
-    def count_batch(self, last):
-        """Step the optimizer when enough batches have left their gradients."""
+    def count_batch(self, due):
+        """Step the optimizer if enough batches have left their gradients."""
         self._set_rate()
         self._seen += 1
-        if not last and self._seen % self.recipe.accumulate:
+        if not due:
             return
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -239,7 +286,8 @@ class _Run:
         if done < rise:
             rate = self._peak * max(done / rise, 0.01)
         else:
-            rate = self._peak * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+            fallen = (done - rise) / max(1 - rise, 1 / self._last)
+            rate = self._peak * (1 + math.cos(math.pi * fallen)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -264,9 +312,10 @@ class _Run:
             },
         )
 
-    def restore(self, keep, best):
+    def restore(self, keep, best, processes):
         """Go on from what was kept; return the epoch to begin with."""
-        found = None if keep is None else keep.load()
+        mine = keep is not None and processes.main
+        found = processes.agree(keep.load() if mine else None)
         if found is None:
             return 0
         arrays, meta = found
@@ -314,8 +363,9 @@ def _array(tensor):
     return np.asarray(tensor.detach().cpu(), order="C")
 
 
-def _epoch_seed(seed, epoch):
-    return int(np.random.default_rng([seed, epoch]).integers(2**63))
+def _epoch_seed(seed, epoch, rank):
+    source = [seed, epoch, rank] if rank else [seed, epoch]
+    return int(np.random.default_rng(source).integers(2**63))
 
 
 def _freeze(network, frozen):
@@ -331,7 +381,9 @@ def _freeze(network, frozen):
 
 
 def _autocast(amp, device):
-    if amp is True or (amp == "auto" and device.type == "cuda"):
+    if amp == "auto":  # older GPUs have bfloat16 in software only, and slow
+        amp = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8,)
+    if amp:
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
 

@@ -58,14 +58,16 @@ def held_out_groups(is_fake, groups, share, seed):
         )
         return everyone, none
     order = np.random.default_rng([seed, len(names)]).permutation(names)
-    chosen = []
     wanted = max(1, round(share * len(names)))
+    left = np.array([len(own) for own in of_class])  # groups to learn from
+    chosen = []
     for name in order:
-        if len(chosen) >= wanted and all(
-            np.isin(chosen, own).any() for own in of_class
-        ):
+        within = np.array([name in own for own in of_class])
+        if len(chosen) >= wanted and (left < [len(own) for own in of_class]).all():
             break
-        chosen.append(name)
+        if (left - within).min() > 0:
+            chosen.append(name)
+            left -= within
     held = np.isin(groups, chosen)
     return everyone[~held], everyone[held]
 

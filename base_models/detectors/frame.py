@@ -31,11 +31,12 @@ from base_models.detectors.base import ViewDetector, check_fit_arguments
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
 from base_models.landmarks import Landmarks
+from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
 from base_models.progress import progress_bar
 from base_models.pseudo_fakes import PseudoFakes
 from base_models.recipe import TrainingRecipe
-from base_models.samples import FeatureSamples, ImageSamples
+from base_models.samples import FeatureSamples, ImageSamples, SizedFakes
 from base_models.stages import split_last_stage
 from base_models.store import KeptState, fingerprint, resolve_store, store_key
 from base_models.training import (
@@ -96,6 +97,10 @@ class NetworkDetector(ViewDetector):
             key=lambda row: (_digest(videos[row]), is_fake[row], weight[row]),
         )
         given = [videos[row] for row in order]
+        processes = joined_processes(resolve_device(self.device))
+        if processes.n > 1:  # each makes its share, and finds the others' in the store
+            Views(given[processes.share], self.recipe_, store)
+            processes.wait()
         text = self._progress("looking at videos")
         views = Views(given, self.recipe_, store, progress=text)
         scorable = [i for i, reason in enumerate(views.reasons) if not reason]
@@ -114,6 +119,7 @@ class NetworkDetector(ViewDetector):
         rows = [order[i] for i in scorable]
         groups = pd.factorize(groups[rows])[0]  # numbered in an order of our own
         seed = check_random_state(self.random_state).randint(2**31 - 1)
+        seed = processes.agree(seed)
         with repeatable(seed, resolve_threads(self.n_threads)):
             self._fit(views, is_fake[rows], weight[rows], groups, seed, store)
         return self
@@ -154,13 +160,16 @@ class NetworkDetector(ViewDetector):
             for name in ("augment", "pseudo_fakes", "pooling")
             if callable(params[name]) and not hasattr(params[name], "get_params")
         }
-        return {
+        identity = {
             "class": type(self).__qualname__,
             "params": {k: v for k, v in params.items() if k not in ignored},
             "view": self._view_recipe().key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
         }
+        if n_processes() > 1:  # each normalises by what it sees
+            identity["processes"] = n_processes()
+        return identity
 
     def get_state(self, portable=True):
         """Return what was learned, without anything executable.
@@ -293,12 +302,18 @@ class NetworkDetector(ViewDetector):
     def _train(self, network, views, is_fake, weight, groups, seed, store, staged):
         """Train all of a network; on a CPU, say so first when it will take long."""
         recipe, device = self._recipe(), resolve_device(self.device)
-        make_fakes = self._fake_maker(is_fake)
+        fakes, sources, landmarks = self._fake_maker(is_fake), views, None
         if device.type == "cpu":
             with repeatable(0, resolve_threads(self.n_threads)):
-                pairs = 2 if make_fakes else 1
+                pairs = 2 if fakes else 1
                 warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
-        landmarks = Landmarks(views, self.margin, store) if make_fakes else None
+        if fakes is not None:
+            fakes = SizedFakes(fakes, self.recipe_.image_size)
+            seen = fakes.source_recipe(self.recipe_)
+            if seen != self.recipe_:
+                text = self._progress("looking at more of the videos")
+                sources = Views(views.videos, seen, store, progress=text)
+            landmarks = Landmarks(sources, seen.margin, store)
         learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
         samples = ImageSamples(
             views.take(learn),
@@ -311,26 +326,32 @@ class NetworkDetector(ViewDetector):
             balance_groups=recipe.balance_groups,
             mixup=recipe.mixup,
             augment=self._augmentation(),
-            pseudo_fakes=make_fakes,
-            landmarks=None if landmarks is None else landmarks.take(learn),
+            pseudo_fakes=fakes,
+            landmarks=None if fakes is None else landmarks.take(learn),
+            sources=sources.take(learn),
             seed=seed,
         )
         validate = None
         if len(held):
             validate = Validation(
-                views.take(held),
+                (views if is_fake.any() else sources).take(held),
                 is_fake[held],
-                lambda network, images: _fake_probability(
-                    forward(network, self._preprocess, images, device)
-                ),
-                make_fakes,
-                None if landmarks is None else landmarks.take(held),
+                self._scorer(self._preprocess),
+                fakes,
+                None if fakes is None else landmarks.take(held),
                 seed,
             )
+        keep = self._keep(store, views, is_fake, weight, groups, seed)
+        self._run(network, samples, validate, seed, keep, staged)
+        self.module_ = network
+
+    def _run(self, network, samples, validate, seed, keep, staged):
+        """Train a network on samples, alone or with other processes."""
+        device = resolve_device(self.device)
         self.history_ = train_network(
             network,
             samples,
-            recipe,
+            self._recipe(),
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -338,10 +359,19 @@ class NetworkDetector(ViewDetector):
             validate=validate,
             device=device,
             seed=seed,
-            keep=self._keep(store, views, is_fake, weight, groups, seed),
+            keep=keep,
+            processes=joined_processes(device),
             progress=self._progress(f"{self} training"),
         )
-        self.module_ = network
+
+    def _scorer(self, preprocess):
+        """What gives P(fake) of each of the inputs of a network."""
+        device = resolve_device(self.device)
+
+        def score(network, inputs):
+            return _fake_probability(forward(network, preprocess, inputs, device))
+
+        return score
 
     def _keep(self, store, views, is_fake, weight, groups, seed):
         """Where an interrupted training is kept; None if it cannot be told again."""
@@ -438,8 +468,9 @@ class FrameDetector(NetworkDetector):
         Train on fakes made of the real faces: of each real frame drawn, the frame
         and its pseudo-fake, beside real fakes if there are any. True is
         ``base_models.pseudo_fakes.PseudoFakes()``, which needs the extra ``demo``
-        for landmarks; or any ``(image, landmarks, draw, donor) -> (real, fake)``.
-        "auto" does so where all labels are real.
+        for landmarks; or any ``(image, landmarks, draw, donor) -> (real, fake)``,
+        which may ask for larger images: see `base_models.samples.SizedFakes`. "auto"
+        does so where all labels are real.
     recipe : TrainingRecipe or None, default=None
         How to train beside all this; None is ``TrainingRecipe()``.
     C : float, default=0.01
@@ -613,24 +644,11 @@ class FrameDetector(NetworkDetector):
             validate = Validation(
                 [maps[row][0].astype(np.float32) for row in held],
                 is_fake[held],
-                lambda network, inputs: _fake_probability(
-                    forward(network, torch.Tensor.float, inputs, device)
-                ),
+                self._scorer(torch.Tensor.float),
             )
-        self.history_ = train_network(
-            tail,
-            samples,
-            recipe,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            staged=not starts_random(self.backbone, self.weights),
-            validate=validate,
-            device=device,
-            seed=seed,
-            keep=self._keep(store, views, is_fake, weight, groups, seed),
-            progress=self._progress(f"{self} training"),
-        )
+        keep = self._keep(store, views, is_fake, weight, groups, seed)
+        staged = not starts_random(self.backbone, self.weights)
+        self._run(tail, samples, validate, seed, keep, staged)
         network.load_state_dict({**network.state_dict(), **tail.state_dict()})
         self.module_ = network.eval()
 
@@ -742,7 +760,9 @@ def _module_digest(module):
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.cpu().numpy().tobytes())
+        # as bytes: NumPy has no bfloat16
+        value = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(value.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

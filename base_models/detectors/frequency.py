@@ -13,6 +13,7 @@ from base_models.pooling import pool_scores
 from base_models.store import resolve_store
 
 _N_RINGS = 32
+_SMALLEST = 16  # side of an image that has blocks within the middle and around it
 
 # Ker and Boehme's predictor of a pixel from its neighbours (an SRM filter).
 _RESIDUAL = (
@@ -119,6 +120,16 @@ class FrequencyDetector(FeatureDetector):
     def __str__(self):
         return f"frequency_{self.view}"
 
+    def fit(self, videos, y, groups=None, sample_weight=None):
+        if not (isinstance(self.image_size, int) and self.image_size >= _SMALLEST):
+            raise ValueError(
+                f"image_size must be a whole number >= {_SMALLEST}; "
+                f"got {self.image_size!r}"
+            )
+        return super().fit(videos, y, groups, sample_weight)
+
+    fit.__doc__ = FeatureDetector.fit.__doc__
+
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
         view = views[self._view_recipe().key]
@@ -178,8 +189,8 @@ def image_frequencies(image):
     -------
     ndarray of shape (106,)
         32 log powers by distance from frequency 0, 63 log energies of the block DCT,
-        11 of the residual: log spread, kurtosis and share of zeros within the middle
-        and around it, the ratio of their spreads, and log spreads of the colours.
+        11 of the residual: log spread, log kurtosis and share of zeros, each within
+        the middle, around it, and their difference, and log spreads of the colours.
 
     Examples
     --------

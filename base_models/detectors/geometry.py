@@ -13,6 +13,9 @@ from base_models.faces import _dlib_file
 from base_models.landmarks import image_landmarks
 from base_models.store import resolve_store
 
+_LANDMARKS = "shape_predictor_68_face_landmarks.dat"
+_ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
+
 # Parts of the iBUG 300-W scheme.
 _PARTS = {
     "jaw": slice(0, 17),
@@ -22,38 +25,42 @@ _PARTS = {
     "mouth": slice(48, 68),
 }
 _RIGID = [27, 28, 29, 30, 33, 36, 39, 42, 45]  # move with the skull
-_POSE_POINTS = [30, 8, 36, 45, 48, 54]
-_POSE_MODEL = np.array(  # millimetres: nose, chin, corners of eyes and mouth
+# A head as Mallick (2016) has it, corners of the eyes 86.6 mm apart: chin, tip of the
+# nose, corners of eyes and mouth. All but the chin lie in what a face swap changes.
+_POSE_POINTS = np.array([8, 30, 36, 45, 48, 54])
+_POSE_MODEL = np.array(  # millimetres
     [
-        [0.0, 0.0, 0.0],
         [0.0, 63.6, -12.5],
+        [0.0, 0.0, 0.0],
         [-43.3, -32.7, -26.0],
         [43.3, -32.7, -26.0],
         [-28.9, 28.9, -24.1],
         [28.9, 28.9, -24.1],
     ]
 )
+_FOCAL = 5  # focal length in heights of the face: as seen from some 5 faces away
 _SUMMARIES = ("mean", "spread", "low", "high", "step")
 
 
 class GeometryDetector(FeatureDetector):
     """Score a video by how its landmarks and its identity behave over time.
 
-    Over the frames of one followed face: landmarks' jitter once rigid motion is taken
+    Over the frames of the largest face: landmarks' jitter once rigid motion is taken
     out, by parts of the face; blinking (aspect ratio of the eyes, Soukupová and Čech,
-    2016) and the mouth's opening; the head's pose, and how far the pose of the inner
-    face is from that of the jaw (Yang et al., 2019, in the image plane); how far face
-    encodings wander from their mean (after Agarwal et al., 2020, identity over time).
-    Gradient-boosted trees weigh mean, spread, extremes and steps of all of them. No
-    network is trained, and it errs where networks do not.
+    2016) and the mouth's opening; the head's pose, how far it is from the pose of the
+    inner face alone (Yang et al., 2019), and how inner face and jaw turn and grow
+    apart in the image; how far face encodings wander from their mean (after Agarwal et
+    al., 2020, identity over time). Gradient-boosted trees weigh mean, spread, extremes
+    and steps of all of them; time may as well run backwards. No network is trained,
+    and it errs where networks do not.
 
     Parameters
     ----------
     n_frames : int, default=32
         Frames sampled evenly over the video.
     n_encodings : int, default=8
-        Of these frames that are encoded by dlib's network, about 20 ms each; 0 leaves
-        identity out.
+        Of these frames that are encoded by dlib's network, some 70 ms each on one
+        core; 0 leaves identity out.
     image_size : int, default=256
         Side of the crop, pixels.
     margin : float, default=1.6
@@ -80,14 +87,18 @@ class GeometryDetector(FeatureDetector):
 
     Notes
     -----
-    Landmarks and encodings are dlib's, from the package face_recognition_models, in the
-    extra ``demo``. A timeline has the video's score at every frame.
+    Landmarks (some 7 ms a frame) and encodings are dlib's, from the package
+    face_recognition_models, in the extra ``demo``. The frames lie as far apart as
+    `n_frames` in the whole video do, so that jitter is what does not hold together over
+    it rather than a tremble from one frame to the next. A timeline has the video's
+    score at every frame.
 
     References
     ----------
     Yang et al. (2019), Exposing deep fakes using inconsistent head poses. Agarwal et
     al. (2020), Detecting deep-fake videos from appearance and behavior. Soukupová and
-    Čech (2016), Real-time eye blink detection using facial landmarks.
+    Čech (2016), Real-time eye blink detection using facial landmarks. Mallick (2016),
+    Head pose estimation using OpenCV and dlib.
 
     Examples
     --------
@@ -97,6 +108,7 @@ class GeometryDetector(FeatureDetector):
     """
 
     view = "face"
+    _version = 2
 
     def __init__(
         self,
@@ -122,6 +134,17 @@ class GeometryDetector(FeatureDetector):
 
     def __str__(self):
         return "geometry"
+
+    def fit(self, videos, y, groups=None, sample_weight=None):
+        if not (isinstance(self.n_encodings, int) and self.n_encodings >= 0):
+            raise ValueError(
+                f"n_encodings must be a whole number >= 0; got {self.n_encodings!r}"
+            )
+        for name in (_LANDMARKS, _ENCODER)[: 2 if self.n_encodings else 1]:
+            _dlib_file(None, name, "model")  # missing? before any work
+        return super().fit(videos, y, groups, sample_weight)
+
+    fit.__doc__ = FeatureDetector.fit.__doc__
 
     @property
     def feature_names_(self):
@@ -208,8 +231,7 @@ def encode_faces(images, landmarks):
     """
     import dlib
 
-    file = _dlib_file(None, "dlib_face_recognition_resnet_model_v1.dat", "model")
-    network = _load_encoder(file)
+    network = _load_encoder(_dlib_file(None, _ENCODER, "model"))
     codes = []
     for image, points in zip(images, landmarks, strict=True):
         left, top = points.min(0)
@@ -304,8 +326,15 @@ def _series(landmarks):
     series["mouth_width"] = (
         np.linalg.norm(landmarks[:, 48] - landmarks[:, 54], axis=1) / scale
     )
-    angles = np.array([_pose(one) for one in landmarks])
+    heads = [_rotation(one) for one in landmarks]
+    angles = np.array([_angles(head) for head in heads])
     series |= dict(zip(("pitch", "yaw", "roll"), angles.T, strict=True))
+    series["pose_apart"] = np.array(
+        [
+            _angle_between(head, _rotation(one, inner_face=True))
+            for head, one in zip(heads, landmarks, strict=True)
+        ]
+    )
     return series
 
 
@@ -343,14 +372,32 @@ def _onto(points, mean, part):
     return np.stack([moved.real, moved.imag], axis=1) + mean[part].mean(0)
 
 
-def _pose(points):
-    """Pitch, yaw and roll of the head, degrees, by a rigid model of six points."""
-    size = np.ptp(points, axis=0).max() * 2
-    centre = points.mean(0)
-    camera = np.array([[size, 0, centre[0]], [0, size, centre[1]], [0, 0, 1]])
-    found, turn, _ = cv2.solvePnP(
-        _POSE_MODEL, points[_POSE_POINTS], camera, None, flags=cv2.SOLVEPNP_SQPNP
-    )
-    if not found:
+def _rotation(points, inner_face=False):
+    """Rotation of the head (3, 3), by a rigid model of six points or all but the chin.
+
+    x points right, y down, z into the image; NaN for points that are no face.
+    """
+    model, seen = _POSE_MODEL, points[_POSE_POINTS]
+    if inner_face:
+        model, seen = model[1:], seen[1:]
+    focal = _FOCAL * np.ptp(points, axis=0).max()
+    x, y = points.mean(0)
+    camera = np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]])
+    try:
+        _, turn, _ = cv2.solvePnP(model, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+    except cv2.error:  # all in one place
+        return np.full((3, 3), np.nan)
+    return cv2.Rodrigues(turn)[0]
+
+
+def _angles(rotation):
+    """Pitch, yaw and roll, degrees."""
+    if np.isnan(rotation).any():
         return np.full(3, np.nan)
-    return np.array(cv2.RQDecomp3x3(cv2.Rodrigues(turn)[0])[0])
+    return np.array(cv2.RQDecomp3x3(rotation)[0])
+
+
+def _angle_between(first, second):
+    """Angle of the rotation that leads from one to the other, degrees."""
+    cosine = (np.trace(first.T @ second) - 1) / 2
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))

@@ -1,12 +1,19 @@
 """A recurrent network over frames' features: what changes from one to the next."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import torch
 from scipy.special import expit
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from base_models.backbones import starts_random
 from base_models.compute import (
     fixed_threads,
     repeatable,
@@ -14,7 +21,7 @@ from base_models.compute import (
     resolve_threads,
 )
 from base_models.detectors.features import FeatureDetector
-from base_models.detectors.frame import FrameDetector
+from base_models.detectors.frame import FrameDetector, _module_digest
 from base_models.recipe import TrainingRecipe
 from base_models.samples import Batch, video_shares
 from base_models.store import resolve_store
@@ -30,12 +37,21 @@ class LSTMDetector(FeatureDetector):
     ``FrameDetector(train="head")`` of the same backbone; an LSTM (Hochreiter and
     Schmidhuber, 1997) or GRU reads them in the order of time (as Güera and Delp, 2018,
     do). Sequences may differ in length: what is padded is masked and changes nothing.
+    With several faces each is a sequence of its own, and the video has their mean.
 
     Parameters
     ----------
     backbone, view, weights, image_size, n_frames, faces, finder, margin, align
         As for `FrameDetector`, but for 32 frames. The better the network knows
-        forgeries, the more the sequence says: give the file of a fine-tuned one.
+        forgeries, the more the sequence says: give the file of a fine-tuned one, or
+        `features`.
+    features : FrameDetector, FrozenEstimator or None, default=None
+        Another source of features, which takes the place of all parameters above. A
+        `FrameDetector` is cloned and fitted on the same videos first (with the store,
+        device and threads of this one), so that nothing leaks from one fold to
+        another; its body gives the features. In scikit-learn's ``FrozenEstimator``
+        one that is fitted already is used as it is: then the videos it was fitted on
+        must not be among those scored out of fold.
     rnn : {"lstm", "gru"}, default="lstm"
         Kind of the cells.
     hidden_size : int, default=64
@@ -60,6 +76,8 @@ class LSTMDetector(FeatureDetector):
         The two labels, sorted.
     module_ : SequenceNetwork
         Logits in the order real, fake.
+    extractor_ : FrameDetector
+        Its body gives the features.
     history_ : list of dict
         Per epoch; see `FrameDetector`.
     unscorable_ : dict of str to str
@@ -98,6 +116,7 @@ class LSTMDetector(FeatureDetector):
         finder=None,
         margin=1.3,
         align=False,
+        features=None,
         rnn="lstm",
         hidden_size=64,
         dropout=0.3,
@@ -121,6 +140,7 @@ class LSTMDetector(FeatureDetector):
         self.finder = finder
         self.margin = margin
         self.align = align
+        self.features = features
         self.rnn = rnn
         self.hidden_size = hidden_size
         self.dropout = dropout
@@ -136,13 +156,22 @@ class LSTMDetector(FeatureDetector):
         self.verbose = verbose
 
     def __str__(self):
-        return f"{self.backbone}_{self.rnn}_{self.view}"
+        images = self._image_detector()
+        return f"{images.backbone}_{self.rnn}_{images.view}"
+
+    @property
+    def card_(self):
+        """What the network that gives the features has seen before, if anything."""
+        images = self._image_detector()
+        if isinstance(self.features, FrozenEstimator):
+            return getattr(images, "card_", {"trained_on": None})
+        return images.card_
 
     def fit(self, videos, y, groups=None, sample_weight=None):
         if self.rnn not in ("lstm", "gru"):
             raise ValueError(f"rnn must be 'lstm' or 'gru'; got {self.rnn!r}")
         self._recipe().check()
-        self.extractor_ = self._new_extractor()
+        self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
         return super().fit(videos, y, groups, sample_weight)
 
     fit.__doc__ = FeatureDetector.fit.__doc__
@@ -153,40 +182,49 @@ class LSTMDetector(FeatureDetector):
         frames = {"frame": view.frames, "face": view.faces, "score": np.zeros(0)}
         if view.reason:
             return np.nan, view.reason, pd.DataFrame(frames)
-        features = self._features(view, resolve_store(self.store))
-        scores, ends = np.zeros(len(features)), []
-        for face in np.unique(view.faces):  # a sequence is one face's
-            rows = np.flatnonzero(view.faces == face)
-            scores[rows] = self._score_features(features[rows])
-            ends.append(scores[rows[-1]])
-        frames["score"] = scores
+        sequences = self._features(view, resolve_store(self.store))
+        frames["score"] = np.zeros(len(view.faces))
+        ends = []
+        for face, sequence in zip(np.unique(view.faces), sequences, strict=True):
+            scores = self._score_features(sequence)
+            frames["score"][view.faces == face] = scores
+            ends.append(scores[-1])
         return float(np.mean(ends)), "", pd.DataFrame(frames)
 
     def identity(self):
         """Return what decides the outcome of a fit; see `FrameDetector.identity`."""
         identity = super().identity()
-        identity["params"].pop("device")
-        identity["params"].pop("n_threads")
-        return {**identity, "extractor": self._extractor().identity()}
+        for name in ("device", "n_threads", "features"):
+            identity["params"].pop(name)
+        extractor = self._image_detector().identity()
+        if isinstance(self.features, FrozenEstimator):
+            extractor["fitted"] = _module_digest(self.features.estimator.module_)
+        return {
+            **identity,
+            "extractor": extractor,
+            "threads": resolve_threads(self.n_threads),
+            "device": resolve_device(self.device).type,
+        }
 
     def get_state(self, portable=True):
-        """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
+        """Return what was learned: (meta, arrays); see `FrameDetector.get_state`.
+
+        The weights of a network in ``FrozenEstimator`` are left to the parameters.
+        """
+        meta = self._state(history=self.history_, n_features=self.module_.n_features)
         parts = {"sequence": self.module_.state_dict()}
-        if portable:
-            parts["extractor"] = self.extractor_.module_.state_dict()
+        if not isinstance(self.features, FrozenEstimator):
+            again = self.features is None and not (
+                portable or starts_random(self.backbone, self.weights)
+            )
+            parts["extractor"] = {} if again else self.extractor_.module_.state_dict()
+            meta["weights_key"] = self.extractor_.weights_key_
         arrays = {
             f"{part}/{name}": np.asarray(value.cpu(), order="C")
             for part, state in parts.items()
             for name, value in state.items()
         }
-        return (
-            self._state(
-                history=self.history_,
-                n_features=self.module_.n_features,
-                weights_key=self.extractor_.weights_key_,
-            ),
-            arrays,
-        )
+        return meta, arrays
 
     def set_state(self, meta, arrays):
         """Become the fitted detector that `get_state` described."""
@@ -199,35 +237,77 @@ class LSTMDetector(FeatureDetector):
         self.module_ = self._network(meta["n_features"])
         self.module_.load_state_dict(parts["sequence"])
         self.module_.eval()
-        self.extractor_ = self._new_extractor(trained=not parts["extractor"])
-        if parts["extractor"]:
-            self.extractor_.module_.load_state_dict(parts["extractor"])
+        if isinstance(self.features, FrozenEstimator):
+            self.extractor_ = self._frozen_extractor()
+            return self
+        kept = parts["extractor"]
+        self.extractor_ = self._bare_extractor(trained=not kept)
+        if kept:
+            self.extractor_.module_.load_state_dict(kept)
         self.extractor_.weights_key_ = meta["weights_key"]
         return self
 
     def _recipe(self):
         return TrainingRecipe() if self.recipe is None else self.recipe
 
-    def _extractor(self):
-        names = ("backbone", "view", "weights", "image_size", "n_frames", "faces")
-        names += ("finder", "margin", "align", "n_threads", "store", "device")
-        params = {name: getattr(self, name) for name in names}
-        return FrameDetector(train="head", dropout=0.0, random_state=0, **params)
+    def _image_detector(self):
+        """The detector that looks at images, with its parameters."""
+        given = self.features
+        if given is None:
+            names = ("backbone", "view", "weights", "image_size", "n_frames", "faces")
+            names += ("finder", "margin", "align", "n_threads", "store", "device")
+            params = {name: getattr(self, name) for name in names}
+            return FrameDetector(train="head", dropout=0.0, random_state=0, **params)
+        if isinstance(given, FrozenEstimator):
+            given = given.estimator
+        if isinstance(given, FrameDetector):
+            return given
+        raise TypeError(
+            "features must be a FrameDetector, one in FrozenEstimator, or None; got "
+            f"{type(given).__name__}. For a checkpoint give its file as weights"
+        )
 
-    def _new_extractor(self, trained=True):
-        """The frozen network, as a detector whose head nobody asks."""
-        extractor = self._extractor()
+    def _fitted_extractor(self, videos, y, groups, sample_weight):
+        if isinstance(self.features, FrozenEstimator):
+            return self._frozen_extractor()
+        if self.features is None:
+            extractor = self._bare_extractor()
+            extractor.weights_key_ = extractor._weights_key(extractor.module_)
+            return extractor
+        extractor = self._with_ours(clone(self._image_detector()))
+        if extractor.random_state is None:
+            draw = check_random_state(self.random_state)
+            extractor.random_state = draw.randint(2**31 - 1)
+        extractor.fit(videos, y, groups=groups, sample_weight=sample_weight)
+        return _body_named(extractor)
+
+    def _frozen_extractor(self):
+        extractor = self._image_detector()
+        check_is_fitted(extractor)
+        return _body_named(self._with_ours(copy.copy(extractor)))
+
+    def _bare_extractor(self, trained=True):
+        """The network as it starts, in a detector whose head nobody asks."""
+        extractor = self._with_ours(clone(self._image_detector()))
         with repeatable(0, resolve_threads(self.n_threads)):
             extractor.module_ = extractor._build(trained).eval()
-            extractor.weights_key_ = extractor._weights_key(extractor.module_)
         return extractor
 
+    def _with_ours(self, extractor):
+        return extractor.set_params(
+            store=self.store, device=self.device, n_threads=self.n_threads
+        )
+
     def _view_recipe(self) -> ViewRecipe:
-        return self._extractor()._view_recipe()
+        return self._image_detector()._view_recipe()
 
     def _features(self, view, store):
+        """Return one sequence of features (n_images, n_features) for each face."""
+        # Ours may have changed: an ensemble that is loaded is told its device.
+        extractor = self._with_ours(self.extractor_)
         with fixed_threads(resolve_threads(self.n_threads)):
-            return self.extractor_._features(view, store)
+            rows = extractor._features(view, store)
+        return [rows[view.faces == face] for face in np.unique(view.faces)]
 
     def _measure(self, view):
         raise NotImplementedError("the extractor keeps its features itself")
@@ -239,15 +319,17 @@ class LSTMDetector(FeatureDetector):
         recipe = self._recipe()
         learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
         with repeatable(seed, resolve_threads(self.n_threads)):
-            network = self._network(features[0].shape[1])
-            spread = np.concatenate(features)
-            network.set_scale(spread.mean(0), spread.std(0))
+            rows = np.concatenate([rows for row in learn for rows in features[row]])
+            network = self._network(rows.shape[1])
+            network.set_scale(rows.mean(0), rows.std(0))
             validate = None
             if len(held):
                 validate = Validation(
                     [features[row] for row in held],
                     is_fake[held],
-                    lambda network, rows: _sequence_scores(network, rows)[-1:],
+                    lambda network, faces: np.array(
+                        [_sequence_scores(network, rows)[-1] for rows in faces]
+                    ),
                 )
             self.history_ = train_network(
                 network,
@@ -346,10 +428,12 @@ class SequenceNetwork(nn.Module):
 class SequenceSamples:
     """Sequences of labelled videos, drawn anew each epoch; see `ImageSamples`.
 
+    Of a video with several faces one is drawn, each as often as any other.
+
     Parameters
     ----------
-    features : list of ndarray of shape (n_images, n_features)
-        Of each video, in the order of time.
+    features : list of list of ndarray of shape (n_images, n_features)
+        Of each video and each of its faces, in the order of time.
     is_fake, groups, weight : ndarray of shape (n_videos,)
     batch_size : int
     balance_groups : bool
@@ -369,8 +453,12 @@ class SequenceSamples:
         draw = np.random.default_rng([self.seed, epoch])
         videos = draw.choice(len(self.features), len(self.features), p=self._share)
         for part in np.array_split(videos, self.steps):
+            sequences = [
+                self.features[video][draw.integers(len(self.features[video]))]
+                for video in part
+            ]
             yield Batch(
-                padded([self.features[video] for video in part]),
+                padded(sequences),
                 torch.from_numpy(self.is_fake[part].astype(np.float32)),
                 torch.from_numpy(self.weight[part].astype(np.float32)),
             )
@@ -410,3 +498,10 @@ def _sequence_scores(network, features):
     logits = network.head(network.steps(padded([features]).to(device)))[0]
     logits = logits.double().cpu().numpy()
     return expit(logits[:, 1] - logits[:, 0])
+
+
+def _body_named(detector):
+    """Name the features of a fitted detector by the body that gives them."""
+    if detector.train != "head":  # it is no longer the one it started as
+        detector.weights_key_ = _module_digest(detector.module_.backbone)
+    return detector

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from base_models.detectors.frame import NetworkDetector
+from base_models.detectors.frame import NetworkDetector, _module_digest
 from base_models.store import fingerprint
 
 
@@ -129,10 +129,8 @@ random_state, store, device, verbose
     def identity(self):
         identity = super().identity()
         identity["params"] |= {
-            "module": [fingerprint(self.module), str(self.module)],
-            "transform": None
-            if self.transform is None
-            else fingerprint(self.transform),
+            "module": _described(self.module),
+            "transform": self.transform and _described(self.transform),
         }
         return identity
 
@@ -163,6 +161,16 @@ random_state, store, device, verbose
         if self.transform is None:
             return images.to(torch.float32).div_(127.5).sub_(1)
         return self.transform(images)
+
+
+def _described(thing):
+    """Stand for a module, or another callable, in the store."""
+    if not isinstance(thing, nn.Module):
+        return fingerprint(thing)
+    # A pickled tensor differs from process to process: what the module is made of
+    # and the values of its weights are told apart.
+    shell = copy.deepcopy(thing).to("meta")
+    return [fingerprint(shell), str(thing), _module_digest(thing)]
 
 
 class _TwoLogits(nn.Module):

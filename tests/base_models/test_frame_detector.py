@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +11,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from base_models import FrameDetector, TorchDetector, UnscorableVideoError
+from base_models import (
+    FrameDetector,
+    TorchDetector,
+    TrainingRecipe,
+    UnscorableVideoError,
+)
 from base_models.backbones import backbone_recipe
+from base_models.store import store_key
 from base_models.training import forward
 
 SMALL = {
@@ -248,6 +258,33 @@ def test_wrong_modules_are_refused(toy_videos):
         detector.fit(videos, y).predict(videos)
 
 
+def test_a_module_is_known_again_by_another_process(tmp_path):
+    code = """
+        import torch
+        from base_models import TorchDetector
+        from base_models.store import store_key
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3), torch.nn.BatchNorm2d(1))
+        print(store_key(identity=TorchDetector(module, n_threads=1).identity()))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    first, second = (run.communicate()[0] for run in runs)
+    assert len(first.strip()) == 64
+    assert first == second
+
+
+def test_modules_of_other_weights_or_other_build_are_told_apart():
+    def key(**changes):
+        torch.manual_seed(changes.pop("seed", 0))
+        module = torch.nn.Conv2d(3, 1, 3, **changes)
+        return store_key(identity=TorchDetector(module).identity())
+
+    assert key() == key()
+    keys = {key(), key(seed=1), key(stride=2), key(dtype=torch.bfloat16)}
+    assert len(keys) == 4
+
+
 @pytest.mark.gpu
 @BOTH
 def test_a_gpu_gives_the_scores_of_the_cpu(detector, toy_videos):
@@ -286,6 +323,34 @@ def brighter(image, landmarks, draw, donor):
     return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize("train", ["full", "last_stage"])
+def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch):
+    from base_models.detectors import frame
+
+    split, seen = frame.held_out_groups, []
+
+    def spy(is_fake, groups, share, seed):
+        learn, held = split(is_fake, groups, share, seed)
+        seen.append((set(groups[learn]), set(groups[held])))
+        return learn, held
+
+    monkeypatch.setattr(frame, "held_out_groups", spy)
+    videos, y, groups = toy_videos
+    recipe = TrainingRecipe(validation=0.25, patience=1)
+    detector = clone(FULL).set_params(recipe=recipe, train=train, epochs=4)
+    detector.fit(videos, y, groups=groups)
+    ((learn, held),) = seen
+    assert (len(learn), len(held)) == (9, 3)
+    assert not learn & held
+    for entry in detector.history_:
+        assert set(entry) == {
+            *("epoch", "loss", "learning_rate", "seconds"),
+            *("validation_loss", "validation_auc"),
+        }
+    losses = [entry["validation_loss"] for entry in detector.history_]
+    assert len(losses) == 4 or losses[-1] >= min(losses)
+
+
 @pytest.mark.parametrize("reals", [0, False, "REAL", "real"])
 def test_real_videos_alone_are_enough_with_pseudo_fakes(toy_videos, reals, monkeypatch):
     from base_models import landmarks
@@ -310,6 +375,43 @@ def test_real_videos_alone_are_enough_with_pseudo_fakes(toy_videos, reals, monke
     np.testing.assert_allclose(table[:, column], score)
 
 
+class Cropped:
+    """Pseudo-fakes cut by chance from larger views."""
+
+    view_scale = 1.25
+
+    def __call__(self, image, landmarks, draw, donor):
+        left, top = draw.integers(0, len(image) - 32, 2)
+        real = image[top : top + 32, left : left + 32]
+        return brighter(real, landmarks, draw, donor)
+
+
+def test_the_epoch_of_a_training_on_reals_is_chosen_on_pseudo_fakes(
+    toy_videos, monkeypatch
+):
+    from base_models import landmarks
+
+    seen = []
+
+    def nowhere(images, margin):
+        seen.append(images.shape[1:3])
+        return np.zeros((len(images), 68, 2))
+
+    monkeypatch.setattr(landmarks, "image_landmarks", nowhere)
+    videos, y, groups = toy_videos
+    genuine = [video for video, label in zip(videos, y, strict=True) if not label]
+    detector = clone(FULL).set_params(
+        pseudo_fakes=Cropped(), recipe=TrainingRecipe(validation=0.3)
+    )
+    detector.fit(genuine, [0] * len(genuine), groups=groups[y == 0])
+    assert set(seen) == {(40, 40)}
+    for entry in detector.history_:
+        assert 0 <= entry["validation_pseudo_auc"] <= 1
+        assert "validation_auc" not in entry
+    assert detector.recipe_.image_size == 32
+    assert np.isfinite(detector.fake_score(genuine)).all()
+
+
 def test_real_videos_alone_need_pseudo_fakes(toy_videos):
     videos, _, _ = toy_videos
     for detector in (
@@ -330,8 +432,7 @@ def test_real_videos_alone_need_pseudo_fakes(toy_videos):
 
 
 def test_recipe_and_augmentation_are_part_of_what_a_fit_is():
-    from base_models import Augmentation, TrainingRecipe
-    from base_models.store import store_key
+    from base_models import Augmentation
 
     keys = {
         store_key(identity=clone(FULL).set_params(**params).identity())

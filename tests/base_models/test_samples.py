@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from base_models.samples import FeatureSamples, ImageSamples
+from base_models.samples import FeatureSamples, ImageSamples, SizedFakes
 from base_models.store import Store
 from base_models.validation import Validation, held_out_groups
 from base_models.views import ViewRecipe, Views
@@ -151,6 +151,77 @@ def test_mixup_stays_within_the_group_and_labels_by_share(views):
     assert all(label >= 0.5 for label in mixed)
 
 
+def test_mixup_of_a_pseudo_fake_is_with_its_own_real(views):
+    samples = make(
+        views,
+        is_fake=np.zeros(8, int),
+        pseudo_fakes=fake_of,
+        landmarks=lambda row: np.zeros((4, 68, 2)),
+        mixup=1.0,
+    )
+    shares = []
+    for batch in samples.batches(0):
+        shade = batch.inputs[:, 0, 0, 0].float()
+        assert (batch.label[::2] == 0).all()
+        added = (shade[1::2] - shade[::2]) / 100  # a whole fake is 100 brighter
+        assert torch.allclose(added, batch.label[1::2], atol=0.0051)
+        shares += batch.label[1::2].tolist()
+    assert min(shares) >= 0.5
+    assert len(set(shares)) > 20
+
+
+def test_shares_of_several_processes_make_the_batch(views):
+    def noisy(image, draw, landmarks):
+        return image + draw.integers(0, 10, dtype=np.uint8)
+
+    samples = make(views, augment=noisy)
+    shares = [samples.batches(1, slice(rank, None, 3)) for rank in range(3)]
+    for whole, *parts in zip(samples.batches(1), *shares, strict=True):
+        for rank, part in enumerate(parts):
+            assert torch.equal(part.inputs, whole.inputs[rank::3])
+            assert torch.equal(part.label, whole.label[rank::3])
+    with pytest.raises(ValueError, match="batch of 2 cannot be shared by 3 processes"):
+        list(make(views, batch_size=2).batches(0, slice(2, None, 3)))
+
+
+class Wide:
+    """A maker that asks for larger images and gives them back as they are."""
+
+    view_scale, view_margin_scale = 1.5, 1.2
+
+    def __call__(self, image, landmarks, draw, donor):
+        return image, image
+
+    def for_size(self, image_size):
+        def cut(image, landmarks, draw, donor):
+            assert donor[0].shape == image.shape == (24, 24, 3)
+            return image[:image_size, :image_size], image[-image_size:, -image_size:]
+
+        return cut
+
+
+def test_a_maker_may_work_on_larger_images(views):
+    fakes = SizedFakes(Wide(), 16)
+    recipe = fakes.source_recipe(ViewRecipe("face", image_size=16, margin=1.3))
+    assert (recipe.image_size, recipe.margin) == (24, pytest.approx(1.56))
+    wide = Views(views.videos, fakes.source_recipe(views.recipe), views.store)
+    samples = make(
+        views, pseudo_fakes=fakes, sources=wide, landmarks=lambda row: np.zeros((4, 2))
+    )
+    for batch in samples.batches(0):
+        assert batch.inputs.shape[1:] == (16, 16, 3)
+
+
+def test_images_of_another_size_are_brought_to_that_of_the_network():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    real, fake = SizedFakes(lambda image, *rest: (image, 255 - image), 16)(
+        image, None, None
+    )
+    expected = image.reshape(16, 2, 16, 2, 3).mean((1, 3))  # area means
+    np.testing.assert_allclose(real, expected, atol=0.51)
+    np.testing.assert_allclose(fake, 255 - expected, atol=0.51)
+
+
 def test_what_goes_wrong_ahead_is_told(views):
     def broken(image, draw, landmarks):
         raise ArithmeticError("no such change")
@@ -184,6 +255,13 @@ def test_held_back_groups_are_in_neither_both_nor_one_class():
         assert sorted([*learn, *held]) == list(range(120))
         assert set(is_fake[held]) == set(is_fake[learn]) == {0, 1}
         assert 5 <= len(set(groups[held])) <= 8
+
+
+def test_no_class_is_held_back_whole():
+    groups, is_fake = np.arange(60) // 2, (np.arange(60) < 8).astype(int)
+    for seed in range(50):  # 4 groups of fakes, 26 of reals
+        learn, held = held_out_groups(is_fake, groups, 0.6, seed)
+        assert set(is_fake[learn]) == set(is_fake[held]) == {0, 1}
 
 
 def test_few_groups_are_all_learned_from():

@@ -232,6 +232,50 @@ def test_accumulated_batches_make_one_step():
     assert not torch.allclose(run(halves, 1), two)
 
 
+def test_accumulation_begins_anew_with_each_epoch(monkeypatch):
+    taken, step = [], torch.optim.AdamW.step
+
+    def spy(self, *args, **kwargs):
+        taken.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    sizes = []
+    monkeypatch.setattr(
+        torch.Tensor, "backward", _noting(torch.Tensor.backward, sizes, taken)
+    )
+    recipe = TrainingRecipe(**PLAIN, accumulate=2)
+    train_network(make_network(), FixedSamples([4] * 5), recipe, epochs=2, staged=False)
+    # steps taken before each backward pass: after 2, 4 and 5 batches of an epoch
+    assert sizes == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5]
+    assert len(taken) == 6
+
+
+def _noting(function, where, of):
+    def noted(*args, **kwargs):
+        where.append(len(of))
+        return function(*args, **kwargs)
+
+    return noted
+
+
+def test_a_finished_training_that_was_not_cleared_is_not_run_again(tmp_path):
+    class Kept(KeptState):
+        def clear(self):
+            pass  # killed before it came to that
+
+    keep = Kept(Store(tmp_path), "training", "0a1b")
+    recipe = TrainingRecipe(**PLAIN, warmup=1.0)
+    first, second = make_network(0), make_network(1)
+    for network in (first, second):
+        history = train_network(
+            network, FixedSamples([4]), recipe, epochs=2, staged=False, keep=keep
+        )
+    assert len(history) == 2
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -269,6 +313,8 @@ def test_a_compiled_network_learns_the_same(training_views):
     [
         ({"warmup": 2}, "warmup must lie in 0..1"),
         ({"validation": 1.0}, "validation must be 'auto' or"),
+        ({"validation": None}, "validation must be 'auto' or.*None"),
+        ({"mixup": "often"}, "mixup must lie in 0..1; got 'often'"),
         ({"head_epochs": -1}, "head_epochs must be a whole number >= 0"),
         ({"accumulate": 0}, "accumulate must be a whole number >= 1"),
         ({"averaging": "mean"}, "averaging must be 'ema'"),
@@ -310,7 +356,11 @@ def test_a_training_that_goes_on_ends_with_the_same_bytes(
     with pytest.raises(_Stopped):
         train(views, y, validate=judge_and_stop, keep=keep, **kwargs)
     assert keep.load() is not None
-    resumed, again = train(views, y, validate=judge, keep=keep, **kwargs)
+    looked = []
+    resumed, again = train(
+        views, y, validate=lambda n: looked.append(1) or judge(n), keep=keep, **kwargs
+    )
+    assert len(looked) == 5 - at  # what was done was not done again
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert keep.load() is None
@@ -321,26 +371,26 @@ def test_a_training_that_goes_on_ends_with_the_same_bytes(
 _FIT = """
     import sys, time
     import numpy as np
-    from base_models import FrameDetector
-    from base_models import training
+    from base_models import FrameDetector, training
 
-    store, slowly = sys.argv[1], sys.argv[2] == "slowly"
-    if slowly:  # time to be killed in
-        step = training._Run.count_batch
-        training._Run.count_batch = lambda *a, **k: (time.sleep(0.3), step(*a, **k))
+    wait, steps, step = float(sys.argv[1]), [], training._Run.count_batch
+    training._Run.count_batch = lambda *a: (time.sleep(wait), steps.append(step(*a)))
     draw = np.random.default_rng(0)
     y = np.arange(12) % 2
     videos = [
         np.clip(draw.normal(110 + 30 * label, 20, (4, 40, 40, 3)), 0, 255).astype("u1")
         for label in y
     ]
-    detector = FrameDetector(
-        "test_resnet", view="frame", weights=None, image_size=32, n_frames=2, epochs=4,
-        frames_per_epoch=2, batch_size=8, random_state=0, store=store, n_threads=1,
-    ).fit(videos, y)
-    state = detector.module_.state_dict()
-    print(len(detector.history_))
-    np.savez(sys.argv[3], **{k: v.numpy() for k, v in state.items()})
+    for store in sys.argv[2:]:
+        steps.clear()
+        detector = FrameDetector(
+            "test_resnet", view="frame", weights=None, image_size=32, n_frames=2,
+            epochs=4, frames_per_epoch=2, batch_size=8, random_state=0, store=store,
+            n_threads=1,
+        ).fit(videos, y)
+        state = detector.module_.state_dict()
+        arrays = {name: value.numpy() for name, value in state.items()}
+        np.savez(f"{store}.npz", steps=len(steps), **arrays)
 """
 
 
@@ -351,24 +401,26 @@ def _start(*arguments):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_process_is_taken_up_where_it_was(tmp_path):
-    whole = _start(tmp_path / "a", "fast", tmp_path / "a.npz")
-    victim = _start(tmp_path / "b", "slowly", tmp_path / "b.npz")
-    assert whole.wait() == 0
-    for _ in range(600):
-        if list((tmp_path / "b").glob("training/*/*.safetensors")):
+    kept = "training/*/*.safetensors"
+    victim = _start(0.3, tmp_path / "killed")  # time to be killed in
+    for _ in range(1200):
+        if list((tmp_path / "killed").glob(kept)):
             break
-        time.sleep(0.1)
-    else:
-        pytest.fail("nothing was kept within a minute")
+        time.sleep(0.05)
     os.kill(victim.pid, signal.SIGKILL)
-    assert victim.wait() != 0
-    assert not (tmp_path / "b.npz").exists()
-    assert _start(tmp_path / "b", "fast", tmp_path / "b.npz").wait() == 0
-    first, second = np.load(tmp_path / "a.npz"), np.load(tmp_path / "b.npz")
-    assert first.files == second.files
-    for name in first.files:
-        assert first[name].tobytes() == second[name].tobytes(), name
-    assert not list((tmp_path / "b").glob("training/*/*.safetensors"))
+    assert victim.wait() == -signal.SIGKILL
+    assert list((tmp_path / "killed").glob(kept))
+    assert not (tmp_path / "killed.npz").exists()
+    assert _start(0, tmp_path / "killed", tmp_path / "whole").wait() == 0
+    killed, whole = (
+        dict(np.load(tmp_path / f"{name}.npz")) for name in ("killed", "whole")
+    )
+    assert whole.pop("steps") == 12
+    assert killed.pop("steps") <= 9  # what was done was not done again
+    assert killed.keys() == whole.keys()
+    for name, value in whole.items():
+        assert killed[name].tobytes() == value.tobytes(), name
+    assert not list((tmp_path / "killed").glob(kept))
 
 
 def test_forward_does_not_depend_on_what_is_scored_beside():
