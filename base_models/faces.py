@@ -363,6 +363,9 @@ class YuNetFaceFinder(_ScaledFinder):
 
     def _detect(self, image):
         detector = _per_thread(_load_yunet, _optional_path(self.model))
+        # On maps of one cell OpenCV's layers read beyond them and see faces anywhere.
+        narrow = [(0, max(0, 64 - side)) for side in image.shape[:2]]
+        image = np.pad(image, [*narrow, (0, 0)])
         detector.setInputSize(image.shape[1::-1])
         detector.setScoreThreshold(float(self.min_score))
         _, found = detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
