@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_version": ["__version__"],
         "artifact": ["load"],
+        "comparison": ["compare_strategies"],
         "deepfake_ensemble": ["DeepfakeEnsemble"],
         "errors": ["CheckpointError", "LeakError", "UnscorableVideoError"],
         "out_of_fold": ["out_of_fold_scores"],
