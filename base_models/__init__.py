@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "augment": ["Augmentation"],
         "curves": ["plot_curves"],
         "detectors.base": ["VideoDetector", "ViewDetector"],
+        "compression": ["estimate_qp"],
+        "detectors.by_compression": ["CompressionRouter"],
         "detectors.checkpoint": ["PrefitDetector", "load_checkpoint"],
         "detectors.frame": ["FrameDetector"],
         "detectors.frequency": ["FrequencyDetector"],

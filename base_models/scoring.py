@@ -145,7 +145,9 @@ def name_detectors(detectors):
 
 
 def _ask(name, detector, videos):
-    """Return P(fake) and reasons of a detector that offers only predict_proba."""
+    """Return P(fake) and reasons of a detector that shares no views."""
+    if getattr(detector, "gives_reasons", False):
+        return detector._score(videos)
     try:
         return _checked(name, detector, videos), np.full(len(videos), "", dtype=object)
     except NotFittedError:

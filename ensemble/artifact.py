@@ -233,6 +233,8 @@ class _Writer:
             return {"dict": pairs}
         if _is_own(type(thing), (*_OWN_MODULES, *_OWN_DETECTORS)):
             state = {k: v for k, v in vars(thing).items() if k not in _params_of(thing)}
+            if hasattr(thing, "get_state"):  # kept by whoever holds it
+                state = {}
             return {
                 "own": f"{type(thing).__module__}:{type(thing).__qualname__}",
                 "params": self.encode(_params_of(thing)),

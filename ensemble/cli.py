@@ -53,6 +53,14 @@ class ScopeName(str, Enum):
     crop = "crop"
 
 
+class CompressionName(str, Enum):
+    """What `load_checkpoint` takes."""
+
+    raw = "raw"
+    c23 = "c23"
+    c40 = "c40"
+
+
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
 ]
@@ -262,6 +270,10 @@ def convert(
     backbone: Annotated[
         str | None, typer.Option(help="Which network, where its weights do not tell.")
     ] = None,
+    compression: Annotated[
+        CompressionName | None,
+        typer.Option(help="Of the videos it learned from; told by published names."),
+    ] = None,
     fake_first: Annotated[
         bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
     ] = False,
@@ -273,6 +285,7 @@ def convert(
         checkpoint,
         scope=None if scope is None else scope.value,
         backbone=backbone,
+        compression=None if compression is None else compression.value,
         classes=("fake", "real") if fake_first else None,
     )
     detector.save(out_dir)

@@ -20,6 +20,8 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         The two labels, sorted.
     """
 
+    gives_reasons = False  # whether `_score` takes care of what cannot be scored
+
     @property
     def fits_on_reals(self):
         """Whether `fit` can do with real videos alone."""

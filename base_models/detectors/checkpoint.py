@@ -304,8 +304,9 @@ def load_checkpoint(
 
     Parameters
     ----------
-    path : str or Path
-        The file or folder.
+    path : str or Path, or sequence of them
+        The file or folder. Several, of different compressions, with
+        ``compression="auto"``.
     scope : {"frame", "face", "crop"} or None, default=None
         What the network looks at: the whole frame, a crop around the face (margin 1.3),
         videos that are crops already. None takes it from the card, or from the name of
@@ -321,8 +322,10 @@ def load_checkpoint(
         order of FaceForensics++; ("fake", "real") turns them round.
     image_size : int or None, default=None
         Side of the input, pixels; None is the network's own.
-    compression : {"raw", "c23", "c40"} or None, default=None
+    compression : {"raw", "c23", "c40", "auto"} or None, default=None
         Of the videos it was trained on; None takes it from the card or the name.
+        ``"auto"`` opens several files, and every video is scored by the one that was
+        trained nearest to its quality.
     trained_on : list of str or None, default=None
         Names of the data it saw; [] says that none of yours is among them. None takes
         it from the card or the name; unknown where these do not tell.
@@ -331,9 +334,9 @@ def load_checkpoint(
 
     Returns
     -------
-    PrefitDetector
+    PrefitDetector or CompressionRouter
         Its network is ``module_``, logits in the order real, fake, and its card
-        ``card_``.
+        ``card_``. Of several files, a `CompressionRouter`.
 
     Raises
     ------
@@ -359,6 +362,9 @@ def load_checkpoint(
     >>> str(again), again.card_["trained_on"]
     ('mine_face', ['mine'])
     """
+    if compression == "auto":
+        return _routed(path, scope, compat, backbone, classes, image_size,
+                       trained_on=trained_on, **params)  # fmt: skip
     path = Path(path)
     _check_choices(scope, compat, classes)
     state = read_state_dict(path)
@@ -394,6 +400,29 @@ def load_checkpoint(
         weight, bias = weight.flip(0), bias.flip(0)
     network.head.load_state_dict({"weight": weight, "bias": bias})
     return PrefitDetector(new, **params).with_network(network)
+
+
+def _routed(paths, *choices, **more):
+    from base_models.detectors.by_compression import CompressionRouter
+
+    if isinstance(paths, (str, Path)) or len(paths) < 2:
+        raise ValueError(
+            "compression='auto' chooses among several checkpoints; got "
+            f"{paths!r}: give a list, such as ['all_raw.p', 'all_c23.p', 'all_c40.p']"
+        )
+    by_level = {}
+    for path in paths:
+        detector = load_checkpoint(path, *choices, **more)
+        level = detector.card_["compression"]
+        if level is None or level in by_level:
+            raise CheckpointError(
+                f"{path}: the compression it was trained on is "
+                + ("unknown" if level is None else f"{level}, as of another file")
+                + "; convert it with compression='raw', 'c23' or 'c40' first, and "
+                "give one file for each"
+            )
+        by_level[level] = detector
+    return CompressionRouter(by_level)
 
 
 def _network_of(card):
