@@ -6,15 +6,13 @@ One thread, RGB uint8 images of 224 px. Libraries that are not installed are lef
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from goals import Goal, machine, write
 
 from base_models import Augmentation
 
@@ -107,7 +105,8 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    image, raw = make_image(), {"machine": platform.machine(), "switches": {}}
+    image, raw = make_image(), {"switches": {}}
+    print(machine())
     print("each switch alone, ms per image of 224 px")
     for switch in _SWITCHES:
         cost = milliseconds(Augmentation.none(**{switch: 1.0}), image)
@@ -127,25 +126,16 @@ def main():
         print(f"  {library:14} {raw['libraries'][library]:7.3f}")
     others = [cost for name, cost in raw["libraries"].items() if name != "opencv"]
     goals = [
-        {
-            "goal": "default augmentation, ms per image of 224 px",
-            "value": raw["default"],
-            "target": 4.0,
-            "met": raw["default"] <= 4.0,
-        },
-        {
-            "goal": "the quickest other library's time over OpenCV's",
-            "value": min(others) / raw["libraries"]["opencv"],
-            "target": 1.0,
-            "met": min(others) >= raw["libraries"]["opencv"],
-        },
+        Goal.at_most(
+            "default augmentation, ms per image of 224 px", raw["default"], 4.0
+        ),
+        Goal.at_least(
+            "the quickest other library's time over OpenCV's",
+            min(others) / raw["libraries"]["opencv"],
+            1.0,
+        ),
     ]
-    for one in goals:
-        met = "met" if one["met"] else "NOT MET"
-        print(f"{met:8} {one['goal']}: {one['value']:.4g} (target {one['target']})")
-    if options.json:
-        text = json.dumps({"goals": goals, "raw": raw}, indent=1)
-        Path(options.json).write_text(text)
+    write(goals, raw, options.json)
 
 
 if __name__ == "__main__":

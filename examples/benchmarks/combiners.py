@@ -8,14 +8,13 @@ method, group, label and p_*; without it only speed is measured.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 import tracemalloc
 
 import numpy as np
 import pandas as pd
+from goals import Goal, machine, write
 from lightgbm import LGBMClassifier
 from scipy.special import expit
 from scipy.stats import rankdata
@@ -247,22 +246,13 @@ def measure_logistic(n_videos, n_detectors, times):
     }
 
 
-def machine():
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            named = [line for line in lines if line.startswith("model name")]
-        model = named[0].split(":")[1].strip() if named else model
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
 def accuracy_goals(found):
     for name, (area, _) in KNOWN.items():  # known to four digits
         away = abs(round(found[name][0], 4) - area)
-        yield goal(f"AUC of {name}, off {area}", away, 0.0005, away < 0.00051)
+        yield Goal(f"AUC of {name}, off {area}", away, 0.0005, bool(away < 0.00051))
     area, loss = found["AutoCombiner()"]
-    yield goal("AutoCombiner: AUC", area, 0.991, area >= 0.991)
-    yield goal("AutoCombiner: log loss", loss, 0.090, loss <= 0.090)
+    yield Goal.at_least("AutoCombiner: AUC", area, 0.991)
+    yield Goal.at_most("AutoCombiner: log loss", loss, 0.090)
 
 
 def shift_goals(found):
@@ -270,44 +260,36 @@ def shift_goals(found):
     auto, plain = mean["AutoCombiner()"], mean["mean of log-odds"]
     single = mean["best single, picked on the training folds"]
     least = min(loss for _, loss in mean.values())
-    yield goal(
+    yield Goal.at_most(
         "shift: AUC of AutoCombiner behind the better of mean and best single",
         max(plain[0], single[0]) - auto[0],
         0.001,
-        max(plain[0], single[0]) - auto[0] <= 0.001,
     )
-    yield goal(
+    yield Goal.at_most(
         "shift: log loss of AutoCombiner behind the best strategy in hindsight",
         auto[1] - least,
         0.005,
-        auto[1] - least <= 0.005,
     )
 
 
 def speed_goals(greedy, logistic):
     for metric, values in greedy.items():
-        yield goal(
+        yield Goal(
             f"greedy selection on {metric}: times as fast as the naive loop",
             values["ratio"],
             20,
-            values["ratio"] >= 20 and values["same"],
+            bool(values["ratio"] >= 20 and values["same"]),
         )
-    yield goal(
+    yield Goal.at_most(
         "logistic stacking: time over scikit-learn's LogisticRegression",
         logistic["ratio"],
         2,
-        logistic["ratio"] <= 2,
     )
-    yield goal(
+    yield Goal.at_most(
         "predict: memory over that of the table",
         logistic["predict_memory"],
         3,
-        logistic["predict_memory"] <= 3,
     )
-
-
-def goal(text, value, target, met):
-    return {"goal": text, "value": float(value), "target": target, "met": bool(met)}
 
 
 def main():
@@ -324,8 +306,8 @@ def main():
     parser.add_argument("--times", type=int, default=5, help="runs behind each median")
     options = parser.parse_args()
 
-    raw, goals = {"machine": machine()}, []
-    print(raw["machine"])
+    raw, goals = {}, []
+    print(machine())
     if options.scores:
         table = pd.read_csv(options.scores)
         found = measure_repeats(table, options.repeats)
@@ -360,12 +342,7 @@ old bounds do not do, and a few detectors in double; on AUC by counting in bins.
 Logistic stacking is bound by hashing and by exponentials and products of each Newton
 step; predict by the logarithms.
 """)
-    for one in goals:
-        met = "met" if one["met"] else "NOT MET"
-        print(f"{met:8} {one['goal']}: {one['value']:.4g} (target {one['target']})")
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"goals": goals, "raw": raw}, file, indent=1)
+    write(goals, raw, options.json)
 
 
 if __name__ == "__main__":

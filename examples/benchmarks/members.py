@@ -13,9 +13,6 @@ the figures that are printed at the end).
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 import time
 import warnings
@@ -23,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from goals import Goal, machine, write
 from sklearn.metrics import roc_auc_score
 
 from base_models import FrameDetector, TrainingRecipe, list_videos, score_videos
@@ -189,10 +187,6 @@ def print_table(found, seconds):
         print(f"{name:28} {area:6.3f} {low:8.3f} {high:7.3f} {spent}")
 
 
-def goal(text, value, target, met):
-    return {"goal": text, "value": float(value), "target": target, "met": bool(met)}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", help="folder of reals to forge from")
@@ -207,9 +201,8 @@ def main():
     if not options.clips and not (options.train and options.test and options.scores):
         parser.error("give --clips DIR, or --train DIR --test CSV --scores OUT")
 
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(machine)
-    goals, raw = [], {"machine": machine}
+    print(machine())
+    goals = []
     if options.train:
         table, seconds = train_on_reals(
             options.train, options.test, options.scores, options.store
@@ -217,8 +210,7 @@ def main():
         names = [*seconds, "ensemble"]
         found = intervals(table, names)
         for name, spent in seconds.items():
-            met = spent <= 1200
-            goals.append(goal(f"{name}: minutes of CPU", spent / 60, 20, met))
+            goals.append(Goal.at_most(f"{name}: minutes of CPU", spent / 60, 20))
     else:
         table, names, seconds = compare_training(
             options.clips, options.store, options.epochs, options.folds
@@ -235,27 +227,19 @@ def main():
                 random_state=0,
             )  # fmt: skip
             text = f"{backbone}: AUC of full above head, lower end of the interval"
-            goals.append(goal(text, ahead.low, 0, ahead.low > 0))
+            goals.append(Goal(text, ahead.low, 0, bool(ahead.low > 0)))
             text = f"{backbone}, full: minutes of CPU"
-            spent = seconds[name] / 60
-            goals.append(goal(text, spent, 20, spent <= 20))
+            goals.append(Goal.at_most(text, seconds[name] / 60, 20))
         best = max(found[n].estimate for n in names[:-1])
         ahead = found[names[-1]].estimate - best
         goals.append(
-            goal("AUC of the ensemble above its best member", ahead, 0, ahead > 0)
+            Goal("AUC of the ensemble above its best member", ahead, 0, bool(ahead > 0))
         )
         print("\nwhich members differ:")
         print(diversity(table[names[:-1]], y).round(2).to_string())
     print_table(found, seconds)
-    print()
-    for one in goals:
-        met = "met" if one["met"] else "NOT MET"
-        print(f"{met:8} {one['goal']}: {one['value']:.4g} (target {one['target']})")
-    if options.json:
-        raw |= {"auc": {n: list(v) for n, v in found.items()}, "cpu_seconds": seconds}
-        Path(options.json).write_text(
-            json.dumps({"goals": goals, "raw": raw}, indent=1)
-        )
+    raw = {"auc": {n: list(v) for n, v in found.items()}, "cpu_seconds": seconds}
+    write(goals, raw, options.json)
 
 
 if __name__ == "__main__":
