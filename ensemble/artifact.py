@@ -89,6 +89,7 @@ def save(model, path):
                 "combiner_",
                 "calibrator_",
                 "_reals_threshold",
+                "_unseen",
                 "false_alarms_",
             )
         },
@@ -174,6 +175,7 @@ def load(path, detectors=None, device=None):
         ]
     model = DeepfakeEnsemble(**params, device=device)
     model.detectors_ = fitted
+    model._unseen = None  # files of before do not have it; it is computed when needed
     for name, value in manifest["fitted"].items():
         setattr(model, name, reader.decode(value))
     if model.false_alarms_ is not None:

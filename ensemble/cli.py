@@ -65,6 +65,18 @@ Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="0.5, fpr=0.05, cost=10 (a false alarm costs ten misses; cost=1:10 the "
+        "other way round) or three-way, set on the out-of-fold scores that the model "
+        "keeps; the model's own if not given."
+    ),
+]
+Prior = Annotated[
+    float | None,
+    typer.Option(help="Share of fakes among such videos, to correct P(fake) for it."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -222,24 +234,19 @@ def predict(
     ],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="P(fake) above which it is fake; the model's.", min=0, max=1),
-    ] = None,
+    threshold: Threshold = None,
+    prior: Prior = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     quiet: Quiet = False,
 ):
     """Say of each video how likely it is fake: one line a video."""
-    import ensemble
     from ensemble.console import show_verdicts
+    from ensemble.thresholds import grounds
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
     paths = _videos_at(videos)
-    loaded = ensemble.load(model, device=device)
-    loaded.set_params(verbose=not quiet)
-    if threshold is not None:
-        loaded.set_params(threshold=threshold)
+    loaded = _opened(model, device, quiet, threshold, prior)
     table = loaded.judge(paths)
     if as_csv:
         table.to_csv(sys.stdout)
@@ -249,6 +256,9 @@ def predict(
         typer.echo(json.dumps(rows, indent=1))
     else:
         show_verdicts(table)
+    if not quiet:
+        for sentence in grounds(loaded):
+            typer.echo(sentence, err=True)
     if (table["status"] == "unscorable").any():
         raise typer.Exit(SOME_UNSCORABLE)
 
@@ -343,6 +353,20 @@ def main(arguments=None):
         traceback.print_exc()
         code = FATAL
     sys.exit(code or DONE)
+
+
+def _opened(model, device, quiet, threshold=None, prior=None):
+    """Load an ensemble; set what was asked for, and refuse what it cannot do."""
+    import ensemble
+    from ensemble.thresholds import check_prior
+
+    loaded = ensemble.load(model, device=device)
+    asked = {"threshold": threshold, "prior": prior}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    loaded.set_params(verbose=not quiet, **asked)
+    check_prior(prior)
+    _ = loaded.thresholds_  # what it cannot do is told before any video is opened
+    return loaded
 
 
 def _names(text):

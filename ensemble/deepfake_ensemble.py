@@ -26,6 +26,12 @@ from ensemble.real_only import (
 )
 from ensemble.resampling import GroupBootstrap
 from ensemble.scores import concat_scores, score_table
+from ensemble.thresholds import (
+    check_prior,
+    parse_threshold,
+    resolve_thresholds,
+    to_prior,
+)
 from ensemble.training_set import (
     NO_GROUPS,
     TrainingSet,
@@ -112,9 +118,18 @@ default=None
         How P(fake) is brought to mean what it says; None leaves it. Fitted on
         cross-fitted scores of the combiner. Not with bootstrap scores, which average
         fewer replicas than the ensemble does.
-    threshold : float or None, default=None
-        P(fake) above which `predict` says fake. None is 0.5; after a fit on real videos
-        alone it is what `false_alarm_rate` makes it.
+    threshold : float, str or None, default=None
+        P(fake) above which it is fake, or how to set it on the out-of-fold scores:
+        ``"fpr=0.05"``, ``"cost=10"`` or ``"three-way"``, which leaves some videos
+        unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a fit on
+        real videos alone it is what `false_alarm_rate` makes it. It can be set anew
+        at any time, also of a loaded ensemble.
+    prior : float or None, default=None
+        Share of fakes among the videos to be judged, where it is known to be another
+        than in training: P(fake) is corrected for it by Bayes' rule, after calibration
+        (`ensemble.decision.adjust_prior`). The share that P(fake) starts from is that
+        of the training videos, or one half where neither combiner nor calibration
+        learned from labels. As right as P(fake) is calibrated. None leaves P(fake).
     false_alarm_rate : float, default=0.05
         For a fit on real videos alone: the share of out-of-fold real videos, each
         counted once, that may be called fake.
@@ -144,6 +159,11 @@ default=None
         The one that means fake.
     threshold_ : float
         P(fake) above which `predict` says fake.
+    thresholds_ : Thresholds
+        Where fake is said, where real, and what that was set on.
+    oof_fake_score_ : Series of shape (n_videos,)
+        P(fake) of the videos of `oof_scores_`, each by a combiner that has not seen its
+        group: what thresholds are set on. Before calibration and `prior`.
     false_alarms_ : Interval or None
         After a fit on real videos alone: the share of out-of-fold real videos above
         `threshold_`, with its 95 % interval over groups. Where they set the threshold
@@ -191,6 +211,7 @@ default=None
         n_jobs=None,
         calibration=None,
         threshold=None,
+        prior=None,
         false_alarm_rate=0.05,
         fake_label=None,
         unscorable="nan",
@@ -208,6 +229,7 @@ default=None
         self.n_jobs = n_jobs
         self.calibration = calibration
         self.threshold = threshold
+        self.prior = prior
         self.false_alarm_rate = false_alarm_rate
         self.fake_label = fake_label
         self.unscorable = unscorable
@@ -324,17 +346,30 @@ default=None
         Returns
         -------
         DataFrame of shape (n_videos, 4 + n_detectors)
-            By video: ``p_fake``; ``verdict``, REAL or FAKE; ``status``, which is
+            By video: ``p_fake``; ``verdict``, REAL, FAKE or, with a three-way
+            threshold, UNSURE; ``status``, which is
             ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
             ``reason``, why a score is missing; and each detector's score.
         """
-        table = self.detector_scores(videos)
+        return self.judge_scores(self.detector_scores(videos))
+
+    def judge_scores(self, table):
+        """Return what `judge` does, from the detectors' scores.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_videos, n_detectors)
+            As `detector_scores` gives it.
+
+        Returns
+        -------
+        DataFrame of shape (n_videos, 4 + n_detectors)
+        """
+        thresholds = self.thresholds_
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the table says it all
             score = self.combine(table)
         missing = table.isna()
-        verdict = np.where(score > self.threshold_, "FAKE", "REAL").astype(object)
-        verdict[np.isnan(score)] = ""
         status = np.select(
             [missing.all(axis=1), missing.any(axis=1)],
             ["unscorable", "partial"],
@@ -342,7 +377,7 @@ default=None
         )
         beside = {
             "p_fake": score,
-            "verdict": verdict,
+            "verdict": thresholds.verdicts(score),
             "status": status,
             "reason": list(_why(table).values()),
         }
@@ -439,22 +474,29 @@ default=None
         missing = table.isna().all(axis=1).to_numpy()
         score = np.full(len(table), np.nan)
         if not missing.all():
-            score[~missing] = self.combiner_.fake_score(table[~missing])
-            if self.calibrator_ is not None:
-                score[~missing] = self.calibrator_(score[~missing])
+            known = self.combiner_.fake_score(table[~missing])
+            score[~missing] = self._on_scale(known)
         if missing.any():
             given = "NaN"
             if self.unscorable == "prior":
                 if not self._training.is_fake.any():
                     self._check_reals_alone()
-                score[missing] = self.prior_
-                given = f"the share of fakes in training, {self.prior_:.3f}"
+                share = self.prior_ if self.prior is None else self.prior
+                where = "in training" if self.prior is None else "that was stated"
+                score[missing] = share
+                given = f"the share of fakes {where}, {share:.3f}"
             warnings.warn(
                 f"{missing.sum()} of {len(table)} videos get {given}: "
                 f"{_listed(_why(table[missing]))}",
                 stacklevel=3,
             )
         return score
+
+    def _on_scale(self, score):
+        """Bring the combiner's scores to the scale of P(fake): calibration, prior."""
+        if self.calibrator_ is not None:
+            score = self.calibrator_(score)
+        return to_prior(self, score)
 
     def refit_combiner(self, strategy_or_combiner):
         """Fit another combiner on the stored out-of-fold scores; no detector is.
@@ -599,12 +641,11 @@ default=None
             raise ValueError(
                 f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
             )
-        for name in ("threshold", "false_alarm_rate"):
-            value = getattr(self, name)
-            if value is None and name == "threshold":
-                continue
-            if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
-                raise ValueError(f"{name} must lie in 0..1; got {value!r}")
+        parse_threshold(self.threshold)
+        value = self.false_alarm_rate
+        if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
+            raise ValueError(f"false_alarm_rate must lie in 0..1; got {value!r}")
+        check_prior(self.prior)
         if self.resampling is not None:
             strategy = replace(strategy, resampling=self.resampling)
         if self.combiner is not None:
@@ -679,23 +720,12 @@ default=None
         if reals_alone:
             self._check_reals_alone()
             check_combiner(combiner)
-        scored = self.oof_scores_.notna().any(axis=1).to_numpy()
-        if not scored.any():
-            raise UnscorableVideoError(_why(self.oof_scores_))
-        table = self.oof_scores_[scored]
-        here = {name: row for row, name in enumerate(training.ids)}
-        rows = np.array([here[name] for name in table.index])
-        by_content = np.argsort(rows)  # the order given must not matter
-        table, rows = table.iloc[by_content], rows[by_content]
-        is_fake = training.is_fake[rows]
+        table, is_fake, given = self._scored_rows()
         self._warn_of_what_was_seen(combiner, reals_alone)
-        given = {
-            "groups": None if training.groups is None else training.groups[rows],
-            "sample_weight": None if training.weight is None else training.weight[rows],
-        }
         fitted = clone(resolve_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
+        self._unseen = None
         if reals_alone:
             self.combiner_ = fit_vote(fitted, table)
             score = self.combiner_.fake_score(table)
@@ -711,19 +741,73 @@ default=None
             return self
         self.combiner_ = fitted.fit(table, is_fake, **given)
         if self.calibration is not None:
-            unseen = cross_fitted_scores(fitted, table, is_fake, **given)
+            self._unseen = cross_fitted_scores(fitted, table, is_fake, **given)
             self.calibrator_ = Calibrator(self.calibration).fit(
-                unseen, is_fake, sample_weight=given["sample_weight"]
+                self._unseen, is_fake, sample_weight=given["sample_weight"]
             )
+        if parse_threshold(self.threshold).kind not in ("default", "value"):
+            _ = self.thresholds_  # what cannot be promised is told now
         return self
+
+    def _scored_rows(self):
+        """Return the out-of-fold rows with a score, by content, and what is beside."""
+        scored = self.oof_scores_.notna().any(axis=1).to_numpy()
+        if not scored.any():
+            raise UnscorableVideoError(_why(self.oof_scores_))
+        table, training = self.oof_scores_[scored], self._training
+        here = {name: row for row, name in enumerate(training.ids)}
+        rows = np.array([here[name] for name in table.index])
+        by_content = np.argsort(rows)  # the order given must not matter
+        table, rows = table.iloc[by_content], rows[by_content]
+        given = {
+            "groups": None if training.groups is None else training.groups[rows],
+            "sample_weight": None if training.weight is None else training.weight[rows],
+        }
+        return table, training.is_fake[rows], given
+
+    @property
+    def oof_fake_score_(self):
+        """P(fake) of the training videos by combiners that have not seen their group.
+
+        A Series on the rows of `oof_scores_`, NaN where no detector has a score;
+        before calibration and `prior`.
+        """
+        check_is_fitted(self)
+        table, is_fake, given = self._scored_rows()
+        if self._unseen is None:
+            if is_fake.any():
+                unseen = cross_fitted_scores(self.combiner_, table, is_fake, **given)
+            else:  # a vote with given weights, which learned nothing
+                unseen = self.combiner_.fake_score(table)
+            self._unseen = unseen
+        known = pd.Series(self._unseen, table.index, name="p_fake")
+        return known.reindex(self.oof_scores_.index)
+
+    def _oof_labels(self):
+        """Return is_fake and groups (or None) of the rows of `oof_scores_`."""
+        training = self._training
+        here = {name: row for row, name in enumerate(training.ids)}
+        rows = np.array([here[name] for name in self.oof_scores_.index])
+        groups = None if training.groups is None else training.groups[rows]
+        return training.is_fake[rows], groups
+
+    @property
+    def thresholds_(self):
+        """Where fake is said and where real, and what that was set on: `Thresholds`."""
+        check_is_fitted(self)
+        return resolve_thresholds(self)
 
     @property
     def threshold_(self):
         """P(fake) above which `predict` says fake."""
-        check_is_fitted(self)
-        if self.threshold is not None:
-            return self.threshold
-        return 0.5 if self._reals_threshold is None else self._reals_threshold
+        thresholds = self.thresholds_
+        if thresholds.three_way:
+            raise ValueError(
+                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
+                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
+                "`thresholds_` has both thresholds"
+            )
+        return thresholds.high
 
     def _fake_column(self):
         check_is_fitted(self)
@@ -740,6 +824,11 @@ default=None
             raise ValueError(
                 f"calibration={self.calibration!r} needs fake videos, and y holds real "
                 "ones only; take calibration=None"
+            )
+        if self.prior is not None:
+            raise ValueError(
+                f"prior={self.prior!r} needs probabilities that were fitted on fakes "
+                "as well, and y holds real videos only; take prior=None"
             )
         if self.unscorable == "prior":
             raise ValueError(

@@ -134,6 +134,21 @@ def test_threshold_decides(model, clips, capsys):
         assert {row["verdict"] for row in json.loads(out)} == {verdict}
 
 
+def test_predict_says_what_its_threshold_stands_on(model, clips, capsys):
+    code, out, err = _run(
+        capsys, "predict", model, clips, "--csv", "--threshold", "fpr=0.2",
+        "--prior", "0.01",
+    )  # fmt: skip
+    assert code == 0
+    assert len(out.splitlines()) == 13
+    said = " ".join(err.split())
+    assert "out-of-fold scores of 6 real and 6 fake videos of 6 groups" in said
+    assert "from a share of fakes of 50 % to one of 1 %" in said
+    code, _, err = _run(capsys, "predict", model, clips, "--threshold", "fpr=0.01")
+    assert code == 2
+    assert "cannot be told on 6 real videos" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
