@@ -17,6 +17,7 @@ from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import average_precision_score, roc_curve
 from sklearn.utils import check_random_state
 
+from ensemble.delong import difference_variance, won_shares
 from ensemble.labels import encode_labels
 from ensemble.resampling import group_codes
 
@@ -398,24 +399,11 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
     if not _both(is_fake):
         return DelongResult(*[np.nan] * 7, int(here.sum()))
     aucs, won = zip(
-        *(_won_shares(is_fake, score[here]) for score in (first, second)), strict=True
+        *(won_shares(is_fake, score[here]) for score in (first, second)), strict=True
     )
     difference = aucs[0] - aucs[1]
     away = (won[0] - won[1]) - difference
-    n_groups = codes.max() + 1
-    n_fake, n_real = is_fake.sum(), (is_fake == 0).sum()
-    fakes, reals = (
-        np.bincount(codes, np.where(is_fake == label, away, 0), n_groups)
-        for label in (1, 0)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = (
-            _inflation(codes[is_fake == 1]) * (fakes @ fakes) / n_fake**2
-            + _inflation(codes[is_fake == 0]) * (reals @ reals) / n_real**2
-            + 2 * _inflation(codes) * (fakes @ reals) / (n_fake * n_real)
-        )
-    variance = 0.0 if abs(variance) < 1e-15 else variance
-    error = np.sqrt(variance) if 0 <= variance < np.inf else np.nan
+    error = np.sqrt(difference_variance([(is_fake, away, codes)]))
     z = _ratio(difference, error)
     reach = norm.ppf((1 + level) / 2) * error
     return DelongResult(
@@ -572,27 +560,6 @@ def oracle_accuracy(table, y, threshold=0.5, fake_label=None):
     _, scores, right = _rights(table, y, threshold, fake_label)
     scored = ~np.isnan(scores).all(axis=1)
     return float(right[scored].any(axis=1).mean()) if scored.any() else np.nan
-
-
-def _won_shares(is_fake, score):
-    """Return the AUC and, of each video, the share of the other class it outranks.
-
-    A fake outranks the reals below it, a real the fakes above; ties count half.
-    """
-    ranks = rankdata(score)
-    won = np.empty(len(score))
-    for label in (0, 1):
-        own = is_fake == label
-        below = ranks[own] - rankdata(score[own])  # of the other class
-        n_other = (~own).sum()
-        won[own] = (below if label else n_other - below) / n_other
-    return float(won[is_fake == 1].mean()), won
-
-
-def _inflation(codes):
-    """Return n / (n - 1) for n groups: their mean was estimated too."""
-    n_groups = len(np.unique(codes))
-    return np.float64(n_groups) / (n_groups - 1)
 
 
 def _ratio(difference, error):

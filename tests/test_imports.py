@@ -15,6 +15,7 @@ HEAVY = ("torch", "timm", "dlib", "cv2", "av", "lightgbm")
         "import ensemble.metrics, ensemble.calibration, ensemble.resampling",
         "from ensemble.datasets import make_forgeries, read_videos",
         "from ensemble import DeepfakeEnsemble, out_of_fold_scores",
+        "from ensemble import compare_strategies",
         "import base_models",
     ],
 )

@@ -3,6 +3,7 @@
 from ensemble.combiners.auto import AutoCombiner
 from ensemble.combiners.bagging import Bagging
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.blending import Blending
 from ensemble.combiners.dynamic import DynamicSelection
 from ensemble.combiners.names import resolve_combiner
 from ensemble.combiners.selection import GreedySelection
@@ -13,6 +14,7 @@ from ensemble.combiners.weights import OptimizedWeights
 __all__ = [
     "AutoCombiner",
     "Bagging",
+    "Blending",
     "Combiner",
     "DynamicSelection",
     "GreedySelection",

@@ -22,6 +22,7 @@ from ensemble.artifact import _Reader, _Writer
 from ensemble.combiners import (
     AutoCombiner,
     Bagging,
+    Blending,
     Combiner,
     DynamicSelection,
     GreedySelection,
@@ -67,6 +68,7 @@ FAMILY = {
         shrinkage=3.0, layers=[["soft", "calibrated"]], resampling="holdout"
     ),
     "told what is missing": Stacking(LogisticRegression(), missing_indicator=True),
+    "on a hold-out": Blending(Stacking(shrinkage=10.0)),
     "bagging": Bagging("soft", n_replicas=5),
     "bagging of logistic": Bagging(Stacking(shrinkage=10.0), n_replicas=5),
     "bagging of ranks": Bagging("rank", n_replicas=5),

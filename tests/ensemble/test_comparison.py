@@ -1,0 +1,390 @@
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from ensemble import compare_strategies
+from ensemble.combiners import Stacking, Voting
+from ensemble.metrics import auc, delong_test, group_bootstrap_interval
+from ensemble.resampling import StratifiedGroupFolds
+from ensemble.scores import score_table
+from ensemble.strategies import CHOSEN_MEMBER, named_strategies
+
+QUICK = ["log-odds mean", "stacking"]
+
+
+def some_scores(n=180, seed=0, missing=0.0):
+    """Three members, groups of three, fakes of two methods."""
+    draw = np.random.default_rng(seed)
+    groups = np.arange(n) // 3
+    y = (np.arange(n) % 3 > 0).astype(int)
+    odds = np.outer(2 * y - 1, [1.5, 1.0, 0.2]) + draw.normal(0, 2, (n, 3))
+    odds += draw.normal(0, 0.7, (n, 3))[groups]
+    scores = 1 / (1 + np.exp(-odds))
+    scores[draw.random(scores.shape) < missing] = np.nan
+    method = np.where(y == 0, "none", np.where(np.arange(n) % 3 == 1, "swap", "lips"))
+    metadata = pd.DataFrame({"method": method, "compression": groups % 2})
+    return pd.DataFrame(scores, columns=["a", "b", "c"]), y, groups, metadata
+
+
+@pytest.fixture(scope="module")
+def found():
+    scores, y, groups, metadata = some_scores()
+    return compare_strategies(
+        scores, y, groups, QUICK, metadata, repeats=2, n_boot=200, n_folds=3
+    )
+
+
+def test_scores_are_those_of_a_loop_over_folds_written_out(found):
+    scores, y, groups, _ = some_scores()
+    for repeat, panel in enumerate(found.panels):
+        for name, combiner in (("mean", Voting("soft")), ("stacking", Stacking())):
+            expected = np.full(180, np.nan)
+            folds = StratifiedGroupFolds(3, repeat)
+            for train, test in folds.split(scores, y, groups):
+                combiner.fit(scores.iloc[train], y[train], groups=groups[train])
+                expected[test] = combiner.fake_score(scores.iloc[test])
+            np.testing.assert_allclose(panel.scores[name], expected)
+        np.testing.assert_array_equal(panel.scores[["a", "b", "c"]], scores)
+
+
+def test_figures_are_means_over_repeats(found):
+    for name in found.table.index:
+        expected = [auc(p.y, p.scores[name]) for p in found.panels]
+        assert np.isclose(found.table.loc[name, "auc"], np.mean(expected))
+        losses = [log_loss(p.y, p.scores[name].clip(1e-6)) for p in found.panels]
+        assert np.isclose(found.table.loc[name, "log_loss"], np.mean(losses))
+    assert found.table["auc"].is_monotonic_decreasing
+
+
+def test_fold_aucs_are_those_of_each_fold(found):
+    table = found.fold_aucs()
+    assert table.shape == (7, 6)
+    panel = found.panels[1]
+    here = panel.fold == 2
+    expected = roc_auc_score(panel.y[here], panel.scores.loc[here, "stacking"])
+    assert np.isclose(table.loc["stacking", ("", 1, 2)], expected)
+
+
+def test_intervals_and_tests_of_one_panel_are_those_of_the_metrics():
+    scores, y, groups, _ = some_scores()
+    found = compare_strategies(scores, y, groups, QUICK, n_boot=100, n_folds=3)
+    panel, row = found.panels[0], found.table.loc["stacking"]
+    expected = group_bootstrap_interval(
+        auc, y, panel.scores["stacking"], groups, n_boot=100, random_state=0
+    )
+    np.testing.assert_allclose(row[["auc_low", "auc_high"]].tolist(), expected[1:])
+    both = panel.scores[["stacking", "mean"]].to_numpy()
+    expected = group_bootstrap_interval(
+        lambda y, s: auc(y, s[:, 0]) - auc(y, s[:, 1]),
+        y, both, groups, n_boot=100, random_state=0,
+    )  # fmt: skip
+    columns = ["over_mean", "over_mean_low", "over_mean_high"]
+    np.testing.assert_allclose(row[columns].tolist(), expected)
+    test = delong_test(y, *both.T, groups)
+    assert np.isclose(row["p_mean_alone"], test.p_value)
+    p = found.table["p_mean_alone"].dropna().sort_values()
+    assert list(p.index.sort_values()) == sorted([CHOSEN_MEMBER, *QUICK])
+    holm = np.minimum(1, np.maximum.accumulate(p * [3, 2, 1]))
+    np.testing.assert_allclose(found.table["p_mean"][p.index], holm)
+
+
+def test_the_best_member_is_the_one_of_highest_auc_on_what_is_judged(found):
+    members = found.table[found.table["kind"] == "member"]
+    assert found.how["best member"] == members.index[0] == "a"
+    ahead = found.table["auc"] - members["auc"].iloc[0]
+    np.testing.assert_allclose(found.table["over_best_member"], ahead)
+
+
+class Spy(Voting):
+    """Keeps the scores it was fitted on and those it was asked for."""
+
+    seen = []  # noqa: RUF012
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        self.seen.append([set(X["a"]), None])
+        return super().fit(X, y, groups, sample_weight)
+
+    def fake_score(self, X):
+        self.seen[-1][1] = set(X["a"])
+        return super().fake_score(X)
+
+
+@pytest.mark.parametrize("protocol", ["group-kfold", "leave-method-out"])
+def test_no_strategy_learns_from_the_groups_or_methods_it_is_judged_on(protocol):
+    scores, y, groups, metadata = some_scores()
+    Spy.seen = []
+    compare_strategies(
+        scores, y, groups, {"spy": Spy()}, metadata, protocol, n_boot=10, n_folds=3
+    )
+    row_of = {value: row for row, value in enumerate(scores["a"])}
+    assert len(Spy.seen) == (3 if protocol == "group-kfold" else 9)
+    for learned, judged in Spy.seen[:6]:
+        learned, judged = ([row_of[v] for v in s] for s in (learned, judged))
+        assert not set(groups[learned]) & set(groups[judged])
+        if protocol != "group-kfold":
+            shared = set(metadata["method"][learned]) & set(metadata["method"][judged])
+            assert shared == {"none"}
+
+
+def test_all_are_judged_on_the_same_videos_and_coverage_is_told():
+    scores, y, groups, metadata = some_scores(missing=0.1)
+    found = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=20, n_folds=3)
+    whole = scores.notna().all(axis=1).to_numpy()
+    for name in ("a", "b", "c"):
+        expected = auc(y[whole], scores[name][whole])
+        assert np.isclose(found.table.loc[name, "auc"], expected)
+        assert found.table.loc[name, "coverage"] == scores[name].notna().mean()
+        of_swap = whole & (metadata["method"] != "lips").to_numpy()
+        expected = auc(y[of_swap], scores[name][of_swap])
+        assert np.isclose(found.by_group_of["method"].loc[name, "swap"], expected)
+    assert found.how["coverage"] == whole.mean()
+    assert f"on the {whole.mean():.1%} of the videos that everyone" in found.verdict
+    some = scores.notna().any(axis=1).mean()
+    assert found.table.loc["stacking", "coverage"] == some
+
+
+def test_a_member_without_scores_for_one_class_is_named():
+    scores, y, groups, _ = some_scores()
+    scores.loc[y == 1, "c"] = np.nan
+    with pytest.raises(ValueError, match="no fake video has a score.*'c', 33%"):
+        compare_strategies(scores, y, groups, ["median"], n_boot=10, n_folds=3)
+
+
+def test_figures_by_value_are_those_of_its_videos(found):
+    _, y, _, metadata = some_scores()
+    assert set(found.by_group_of) == {"method", "compression"}
+    wide = found.by_group_of["compression"]
+    assert list(wide.index) == list(found.table.index)
+    assert list(wide.columns) == ["0", "1"]
+    rows = (metadata["compression"] == 1).to_numpy()  # reals of the same kind
+    for name in ("a", "mean"):
+        panels = [p.scores[name].to_numpy()[rows] for p in found.panels]
+        expected = np.mean([auc(y[rows], score) for score in panels])
+        assert np.isclose(wide.loc[name, "1"], expected)
+    long = found.by_value.set_index(["axis", "value", "strategy"])
+    line = long.loc[("method", "swap", "stacking")]
+    assert (line["n_videos"], line["n_fakes"]) == (120, 60)  # all reals serve
+    assert line["auc_low"] < line["auc"] < line["auc_high"]
+    expected = line["auc"] - long.loc[("method", "swap", "mean"), "auc"]
+    assert np.isclose(line["over_mean"], expected)
+
+
+def test_the_worst_value_is_told(found):
+    wide = found.by_group_of["method"]
+    for name, row in found.table.iterrows():
+        assert row["worst"] == wide.loc[name].min()
+        assert row["worst_at"] == wide.loc[name].idxmin()
+
+
+def test_unseen_methods_stand_beside_seen_ones():
+    scores, y, groups, metadata = some_scores()
+    found = compare_strategies(
+        scores, y, groups, QUICK, metadata, "leave-method-out", n_boot=50, n_folds=3
+    )
+    assert [panel.name for panel in found.panels] == ["lips", "swap"]
+    assert set(found.by_group_of) == {"held out", "compression"}
+    expected = found.by_group_of["held out"].mean(axis=1)
+    np.testing.assert_allclose(found.table["auc"], expected[found.table.index])
+    plain = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=50, n_folds=3)
+    pd.testing.assert_frame_equal(found.seen, plain.table)
+    assert "under unseen methods" in found.verdict
+
+
+@pytest.mark.parametrize(
+    "protocol", ["leave-source-out", "leave-dataset-out", "time-holdout"]
+)
+def test_every_protocol_gives_a_table_and_a_verdict(protocol):
+    scores, y, groups, metadata = some_scores()
+    metadata = metadata.assign(
+        source=groups // 20, dataset=groups // 30, time=groups + 1990
+    )
+    found = compare_strategies(
+        scores, y, groups, QUICK, metadata, protocol, n_boot=30, n_folds=3
+    )
+    assert len(found.table) == 7
+    assert found.how["protocol"] == protocol
+    assert "stacking" in found.verdict
+    assert found.how["n_videos_judged"] == len(np.unique(found.panels[0].rows)) * len(
+        found.panels
+    )
+
+
+def test_a_table_says_what_its_scores_are():
+    scores, y, groups, _ = some_scores()
+
+    def nesting(provenance=None, **kwargs):
+        table = score_table(
+            scores, range(180), list("abc"), y, groups, provenance=provenance
+        )
+        found = compare_strategies(
+            table, strategies=["median"], n_boot=10, n_folds=3, **kwargs
+        )
+        return found.how["nesting"], found.verdict
+
+    assert nesting({"out_of_fold": True})[0] == "stored"
+    assert "Approximate" in nesting({"out_of_fold": True})[1]
+    kind, verdict = nesting()
+    assert kind == "unstated"
+    assert "Where the scores come from is not stated" in verdict
+    assert nesting({"out_of_fold": False})[0] == "exact"
+    prefit = {"out_of_fold": True, "prefit": ["a", "b", "c"]}
+    kind, verdict = nesting(prefit)
+    assert kind == "exact"
+    assert "pproximate" not in verdict
+    assert nesting({"out_of_fold": True}, nesting="exact")[0] == "exact"
+
+
+def test_jobs_labels_and_order_change_nothing():
+    scores, y, groups, _ = some_scores()
+    found = compare_strategies(scores, y, groups, QUICK, n_boot=20, n_folds=3)
+    order = np.random.default_rng(1).permutation(180)
+    with joblib.parallel_config("threading"):
+        other = compare_strategies(
+            scores.iloc[order],
+            np.where(y == 1, "FAKE", "REAL")[order],
+            np.array([f"g{group:03}" for group in groups])[order],
+            QUICK,
+            n_boot=20,
+            n_folds=3,
+            n_jobs=2,
+        )
+    pd.testing.assert_frame_equal(found.table, other.table)
+    assert found.verdict == other.verdict
+
+
+def test_every_named_strategy_is_compared():
+    scores, y, groups, _ = some_scores(60)
+    found = compare_strategies(scores, y, groups, n_boot=10, n_folds=2)
+    assert set(found.table.index) == {"a", "b", "c", *named_strategies()}
+    assert (
+        found.table.notna()
+        .loc[:, "auc":"coverage"]
+        .drop(columns=[c for c in found.table if c.startswith("p_")])
+        .all(axis=None)
+    )
+    kinds = ["median", "trimmed", "maximum", "minimum", "majority", "rank", "weighted"]
+    for part in [*kinds, "bagging", "blending", "stacking", "AutoCombiner"]:
+        assert any(part in name for name in named_strategies()), part
+
+
+def test_one_strategy_or_a_dict_of_them_will_do():
+    scores, y, groups, _ = some_scores(90)
+    base = {"a", "b", "c", "mean", CHOSEN_MEMBER}
+    for strategies, names in (
+        ("stacking", {"stacking"}),
+        ("log_odds", {"log_odds"}),
+        (Voting("max"), {"Voting(kind='max')"}),
+        ({"mine": Voting("min"), "other": "median"}, {"mine", "other"}),
+        ([], set()),
+    ):
+        found = compare_strategies(scores, y, groups, strategies, n_boot=10, n_folds=2)
+        assert set(found.table.index) == base | names
+
+
+class Interrupted(Voting):
+    """Stops the comparison at its third fit, as a user would."""
+
+    fits = 0
+    stop_at = 3
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        type(self).fits += 1
+        if type(self).fits == self.stop_at:
+            raise KeyboardInterrupt
+        return super().fit(X, y, groups, sample_weight)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    scores, y, groups, _ = some_scores(90)
+
+    def run():
+        return compare_strategies(
+            scores, y, groups, {"mine": Interrupted()}, n_boot=10, n_folds=5,
+            store=tmp_path,
+        )  # fmt: skip
+
+    Interrupted.fits, Interrupted.stop_at = 0, 3
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    Interrupted.fits, Interrupted.stop_at = 0, None
+    resumed = run()
+    assert Interrupted.fits == 3  # two of five were done
+    again = run()
+    assert Interrupted.fits == 3
+    fresh = compare_strategies(
+        scores, y, groups, {"mine": Interrupted()}, n_boot=10, n_folds=5
+    )
+    pd.testing.assert_frame_equal(resumed.table, fresh.table)
+    pd.testing.assert_frame_equal(again.table, fresh.table)
+
+
+def test_other_scores_or_another_strategy_are_not_taken_for_what_is_kept(tmp_path):
+    scores, y, groups, _ = some_scores(90)
+
+    def areas(scores, combiner):
+        found = compare_strategies(
+            scores, y, groups, {"mine": combiner}, n_boot=10, n_folds=3, store=tmp_path
+        )
+        return found.table.loc["mine", "auc"]
+
+    first = areas(scores, Voting("max"))
+    assert areas(scores, Voting("min")) != first
+    assert areas(1 - scores, Voting("max")) != first
+    assert areas(scores, Voting("max")) == first
+
+
+class Broken(Voting):
+    def fit(self, X, y, groups=None, sample_weight=None):
+        raise ZeroDivisionError("no such luck")
+
+
+def test_a_strategy_that_fails_is_named():
+    scores, y, groups, _ = some_scores(90)
+    with pytest.raises(RuntimeError, match="strategy 'mine' failed.*no such luck"):
+        compare_strategies(scores, y, groups, {"mine": Broken()}, n_folds=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"y": [0, 1]}, ValueError, "y must have 90 labels; got 2"),
+        ({"y": None}, ValueError, "no labels beside it"),
+        ({"y": np.ones(90)}, ValueError, "one class only"),
+        ({"groups": [1, 2]}, ValueError, "one entry per video"),
+        ({"nesting": "both"}, ValueError, "'stored' or 'exact'; got 'both'"),
+        ({"protocol": "k"}, ValueError, "protocol must be one of"),
+        ({"metadata": pd.DataFrame({"m": [1]})}, ValueError, "one row per video, 90"),
+        ({"strategies": ["stakking"]}, ValueError, "unknown combiner 'stakking'"),
+        ({"strategies": {"a": Voting()}}, ValueError, "both called 'a'"),
+        ({"videos": ["a.mp4"]}, TypeError, "a table of scores, or detectors"),
+        ({"table": [1, 2]}, TypeError, "got list without videos"),
+        ({"table": 7 * np.ones((90, 2))}, ValueError, "got 7.0 at row 0"),
+        ({"table": pd.DataFrame({"a": ["x"] * 90})}, ValueError, "holds no numbers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change, error, message):
+    scores, y, groups, _ = some_scores(90)
+    given = {"y": y, "groups": groups, "strategies": ["median"], "n_folds": 3}
+    given |= change
+    with pytest.raises(error, match=message):
+        compare_strategies(given.pop("table", scores), **given)
+
+
+def test_an_array_and_a_table_with_companions_give_the_same():
+    scores, y, groups, _ = some_scores(90)
+    table = score_table(scores, range(90), list("abc"), y, groups)
+    beside = compare_strategies(table, strategies=QUICK, n_boot=20, n_folds=3)
+    plain = compare_strategies(
+        scores.to_numpy(), y, groups, QUICK, n_boot=20, n_folds=3
+    )
+    np.testing.assert_array_equal(
+        beside.table.select_dtypes("number"), plain.table.select_dtypes("number")
+    )
+
+
+def test_a_notebook_shows_the_verdict_and_the_table(found):
+    html = found._repr_html_()
+    assert "<table" in html
+    assert "log-odds mean" in html
