@@ -141,9 +141,9 @@ def _over_panels(common, columns, codes, times):
         drawn = {key: np.empty((len(times), len(columns))) for key in METRICS}
         for column, name in enumerate(columns):
             score = panel.scores[name].to_numpy()
-            for key, value in drawn_metrics(panel.y, score, as_it_is).items():
+            for key, value in drawn_metrics(panel.y, score, as_it_is, METRICS).items():
                 figures[key][column] += value[0] / len(common)
-            for key, value in drawn_metrics(panel.y, score, weights).items():
+            for key, value in drawn_metrics(panel.y, score, weights, METRICS).items():
                 drawn[key][:, column] = value
         for key in METRICS:
             draws[key].append(drawn[key])

@@ -72,8 +72,7 @@ def _headline(table, ours, first, how):
 
 
 def _where(how):
-    fitted = how["from"] == "detectors" or how["nesting"] == "exact"
-    who = "nothing was" if fitted else "no strategy was"
+    who = "nothing was" if how["nesting"] == "exact" else "no strategy was"
     kind = _UNSEEN.get(how["protocol"])
     if kind is None and how["protocol"] == "time-holdout":
         return (

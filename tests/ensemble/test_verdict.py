@@ -1,0 +1,190 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.verdict import put_in_words
+
+HOW = {
+    "protocol": "group-kfold",
+    "from": "scores",
+    "nesting": "exact",
+    "level": 0.95,
+    "n_videos_judged": 400,
+    "n_groups_judged": 100,
+    "best member": "xception",
+    "coverage": 1.0,
+    "groups given": True,
+}
+
+
+def row(auc, over_mean=0.0, over_best=0.0, p=np.nan, kind="strategy", spread=0.003):
+    """One line of a table; intervals reach `spread` to both sides."""
+    line = {"kind": kind, "auc": auc, "auc_low": auc - 0.01, "auc_high": auc + 0.01}
+    for rival, ahead in (("mean", over_mean), ("best_member", over_best)):
+        line |= {
+            f"over_{rival}": ahead,
+            f"over_{rival}_low": ahead - spread,
+            f"over_{rival}_high": ahead + spread,
+            f"p_{rival}": p,
+            f"p_{rival}_alone": p,
+        }
+    return line | {"log_loss": 1 - auc}
+
+
+def table_of(**ours):
+    lines = {
+        **ours,
+        MEAN: row(0.95),
+        "xception": row(0.94, kind="member"),
+        CHOSEN_MEMBER: row(0.93),
+    }
+    table = pd.DataFrame(lines).T.infer_objects()
+    return table.sort_values("auc", ascending=False)
+
+
+def words(table, by_value=None, seen=None, **how):
+    return put_in_words(table, HOW | how, by_value, seen)
+
+
+def test_a_clear_lead_is_a_lead():
+    said = words(table_of(stacking=row(0.954, 0.004, 0.014, p=0.01)))
+    assert "stacking reaches an AUC of 0.9540 (95% interval 0.9440 to 0.9640)" in said
+    assert "It beats the plain mean by 0.0040 AUC (+0.0010 to +0.0070; p 0.01" in said
+    assert "It beats the best member by 0.0140 AUC" in said
+    assert "That is xception, 0.9400, picked on these very videos" in said
+    assert "picked in training, as one would, a member reaches 0.9300" in said
+
+
+@pytest.mark.parametrize(
+    ("ahead", "p", "expected"),
+    [
+        (0.002, 0.2, "not shown to differ from the plain mean: +0.0020"),
+        (0.002, 0.01, "not shown to differ"),  # the interval holds 0
+        (0.004, 0.2, "the interval being that of one comparison"),
+        (-0.004, 0.01, "It is worse than the plain mean by 0.0040"),
+        (-0.004, 0.2, "not shown to differ from the plain mean: -0.0040"),
+    ],
+)
+def test_what_is_not_clear_is_not_called_a_lead(ahead, p, expected):
+    said = words(table_of(stacking=row(0.95 + ahead, ahead, 0.01, p=p)))
+    assert expected in said
+    assert "beats the plain mean" not in said
+
+
+def test_the_level_decides_what_is_clear():
+    table = table_of(stacking=row(0.954, 0.004, 0.014, p=0.04))
+    assert "beats the plain mean" in words(table)
+    assert "beats the plain mean" not in words(table, level=0.99)
+
+
+def test_a_member_above_all_is_not_hidden():
+    table = table_of(stacking=row(0.93, -0.02, -0.01, p=0.3))
+    said = words(table)
+    assert "No ensemble is above the best member, xception." in said
+    assert "reaches an AUC of 0.9300" in said  # neither the mean nor a single member
+
+
+def test_with_the_mean_alone_it_is_the_mean_that_is_judged():
+    said = words(table_of())
+    assert f"{MEAN} reaches an AUC of 0.9500" in said
+    assert "plain mean" not in said
+
+
+def test_automatic_choice_and_the_price_of_choosing_are_told():
+    table = table_of(
+        stacking=row(0.954, 0.004, 0.014, p=0.4),
+        **{AUTO: row(0.953, 0.003, 0.013, p=0.02)},
+    )
+    anew = {"auc": 0.951, "over_mean": 0.0012, "most often": "stacking", "share": 0.4}
+    said = words(table, **{"chosen anew": anew})
+    assert f"{AUTO} chooses in training" in said
+    assert "0.9530, +0.0030 over the mean (+0.0000 to +0.0060; p 0.02)" in said
+    assert "Picking the best of 2 by this table flatters the pick" in said
+    assert "it reaches 0.9510, +0.0012 over the mean; stacking is picked in 40%" in said
+
+
+def by_method(*leads):
+    lines = [
+        {
+            "axis": "held out", "value": f"m{number}", "strategy": "stacking",
+            "auc": 0.9 - number / 100, "auc_low": 0.8, "auc_high": 0.95,
+            "over_mean": lead, "over_mean_low": lead - 0.003,
+            "over_mean_high": lead + 0.003,
+        }
+        for number, lead in enumerate(leads)
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+@pytest.mark.parametrize(
+    ("seen", "unseen", "expected"),
+    [
+        (0.004, 0.0, "stacking beats the mean, +0.0040 AUC (+0.0010 to +0.0070); under "
+         "unseen methods it does not, +0.0000"),
+        (0.004, 0.004, "under unseen methods it does so too"),
+        (0.0, 0.004, "is not shown to beat the mean, +0.0000 AUC (-0.0030 to +0.0030); "
+         "under unseen methods it does,"),
+        (0.0, 0.0, "under unseen methods neither"),
+        (0.004, -0.004, "under unseen methods it does not, and is worse"),
+    ],
+)  # fmt: skip
+def test_seen_and_unseen_methods_are_set_against_each_other(seen, unseen, expected):
+    said = words(
+        table_of(stacking=row(0.95 + unseen, unseen, 0.01, p=0.01)),
+        by_method(unseen, unseen),
+        table_of(stacking=row(0.95 + seen, seen, 0.01, p=0.01)),
+        protocol="leave-method-out",
+    )
+    assert expected in said
+
+
+def test_each_method_held_out_is_told_and_the_hardest_named():
+    said = words(
+        table_of(stacking=row(0.951, 0.001, 0.01, p=0.5)),
+        by_method(0.004, -0.005, 0.0),
+        protocol="leave-method-out",
+    )
+    assert "On methods and groups that no strategy was fitted on" in said
+    assert "m0 +0.0040 (+0.0010 to +0.0070), m1 -0.0050" in said
+    assert "of 3 intervals 1 lie above 0 and 1 below" in said
+    assert "Hardest is m2, where stacking reaches 0.8800" in said
+    assert "The members may have been fitted on the methods held out" in said
+    from_detectors = words(
+        table_of(stacking=row(0.951, 0.001, 0.01, p=0.5)),
+        by_method(0.004),
+        protocol="leave-method-out",
+        **{"from": "detectors"},
+    )
+    assert "On methods and groups that nothing was fitted on" in from_detectors
+    assert "may have been fitted" not in from_detectors
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"nesting": "stored"}, "Approximate"),
+        ({"nesting": "stored"}, "On groups that no strategy was fitted on"),
+        ({"nesting": "unstated"}, "Where the scores come from is not stated"),
+        ({"coverage": 0.913}, "on the 91.3% of the videos that everyone has scored"),
+        ({"not judged": {"lab": "no real to judge"}}, "Not judged: lab."),
+        ({"left aside": 7}, "7 earlier videos were left aside"),
+        ({"n_groups_judged": 12}, "With 12 groups to judge on, intervals and p-values"),
+        ({"groups given": False}, "No groups were given"),
+        (
+            {"protocol": "time-holdout", "first judged": "2021"},
+            "On videos from 2021 on",
+        ),
+    ],
+)
+def test_what_weakens_it_is_said(how, expected):
+    table = table_of(stacking=row(0.954, 0.004, 0.014, p=0.01))
+    assert expected in words(table, **how)
+    assert expected not in words(table)
+
+
+def test_what_cannot_be_told_is_not():
+    line = row(0.954, 0.004, 0.014, p=np.nan)
+    line |= {"over_mean_low": np.nan, "over_mean_high": np.nan}
+    said = words(table_of(stacking=line))
+    assert "Whether stacking beats the plain mean cannot be told" in said
