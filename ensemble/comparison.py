@@ -14,9 +14,9 @@ import pandas as pd
 
 from ensemble._version import __version__
 from ensemble.ablation import member_contributions
-from ensemble.judging import judge
+from ensemble.judging import Panel, judge
 from ensemble.labels import encode_labels
-from ensemble.measuring import measure
+from ensemble.measuring import measure, paired_difference
 from ensemble.metrics import auc
 from ensemble.nested_scores import nested_scores
 from ensemble.protocols import protocol_splits
@@ -41,11 +41,14 @@ class Comparison:
         One row a member or strategy, best AUC first. ``kind``; ten metrics, each with
         ``*_low`` and ``*_high``; ``worst``, the lowest AUC over what was held out or
         over the first column of the metadata, and ``worst_at``, where; difference in
-        AUC to the best member, picked on the judged videos, and to the mean
-        (``over_*``, with ``*_low``, ``*_high``), with p-values by DeLong's test for
-        groups, ``p_*_alone`` and, corrected by Holm for all strategies, ``p_*``;
-        ``coverage``, the share of judged videos that it has scored. All else is on the
-        videos that everyone has scored.
+        AUC to the best member, picked on the judged videos, to the mean and to the
+        member chosen in training (``over_*``, with ``*_low``, ``*_high``), with
+        p-values by DeLong's test for groups, ``p_*_alone`` and, corrected by Holm for
+        all strategies, ``p_*``; difference in log loss to the mean; where there is
+        `seen`, ``over_seen``: AUC less that on the same videos when what is held out
+        was learned from; ``coverage``, the share of judged videos that it has scored.
+        All else is on the videos that everyone has scored. Intervals are of other
+        videos to judge, not of other videos to learn from.
     verdict : str
         What may be said of it, in words.
     by_group_of : dict of str to DataFrame
@@ -65,12 +68,15 @@ class Comparison:
     how : dict
         Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
         share of the judged videos that everyone has scored; "chosen anew", what
-        choosing the best strategy is worth on videos that the choice did not see.
+        choosing the best strategy is worth on videos that the choice did not see;
+        "share of fakes learned from" and "judged"; "fitted beforehand", the members
+        of which nothing here can tell what they were fitted on.
     groups : ndarray of shape (n_videos,)
         Numbers of the groups.
     seen : DataFrame or None
-        With a table of scores and unseen methods, sources or data sets: the table of
-        the same strategies on unseen groups alone, to set beside.
+        With unseen methods, sources or data sets and members that are fitted already
+        (a table of scores, prefit detectors): the table of the same strategies on the
+        same videos and unseen groups, where all else was learned from.
     """
 
     table: pd.DataFrame
@@ -236,7 +242,7 @@ def compare_strategies(
             f"{type(detectors_or_scores).__name__}"
             + (" and videos" if is_table else " without videos")
         )
-    members = None
+    members, beforehand = None, []
     if is_table:
         members, y, groups = _checked_table(detectors_or_scores, y, groups)
     elif y is None:
@@ -258,16 +264,16 @@ def compare_strategies(
         table = members.to_numpy(float)
         learned = [table[split.train] for split in splits]
         judged = [table[split.test] for split in splits]
-        nesting = nesting or _stated_nesting(members)
+        if nesting is None:
+            nesting, beforehand = _stated_nesting(members)
     else:
+        beforehand = _prefit_names(detectors_or_scores)
         nesting = nesting or "stored"
         members, learned, judged, notes["fits of each detector"] = nested_scores(
             detectors_or_scores, videos, is_fake, groups, codes, splits, nesting,
             n_folds, n_jobs, seed, store, device, verbose,
         )  # fmt: skip
-        if all(split.inner is None for split in splits) or _all_prefit(
-            detectors_or_scores
-        ):
+        if all(split.inner is None for split in splits) or beforehand == names:
             nesting = "exact"
         store = _resolved(store)
     panels = judge(
@@ -292,23 +298,34 @@ def compare_strategies(
         "random_state": seed,
         "best member": found.best_member,
         "coverage": found.coverage,
+        "share of fakes learned from": float(
+            np.mean([is_fake[split.train].mean() for split in splits])
+        ),
+        "share of fakes judged": float(np.mean([panel.y.mean() for panel in panels])),
+        "fitted beforehand": beforehand,
         "chosen anew": found.chosen_anew,
         **notes,
         "versions": _versions(),
         "hash of the scores": joblib.hash((members.to_numpy(), is_fake, codes)),
     }
     seen = None
-    if is_table and protocol in _SEEN_TOO:
+    if protocol in _SEEN_TOO and (is_table or beforehand == names):
+        table = members.to_numpy(float)
         splits, _ = protocol_splits(
-            "group-kfold", is_fake, codes, metadata, n_folds, 1, seed
+            "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed
         )
-        at_home = judge(
+        folds = judge(
             splits,
             [table[split.train] for split in splits],
             [table[split.test] for split in splits],
             names, is_fake, codes, chosen, n_jobs, store,
         )  # fmt: skip
-        seen = measure(at_home, names, codes, metadata, n_boot, level, seed).table
+        at_home = _of_the_same_videos(folds, panels)
+        at_home = measure(at_home, names, codes, metadata, n_boot, level, seed)
+        cost = paired_difference(found, at_home, level)
+        for key, column in (("auc", ""), ("low", "_low"), ("high", "_high")):
+            found.table[f"over_seen{column}"] = cost[key]
+        seen = at_home.table
     by_value = found.by_value
     by_group_of = {}
     if len(by_value):
@@ -316,12 +333,13 @@ def compare_strategies(
             wide = lines.pivot(index="strategy", columns="value", values="auc")
             order = lines["value"].drop_duplicates()
             by_group_of[axis] = wide.loc[found.table.index, order]
+    ablation = member_contributions(members, is_fake, codes, level, seed)
     return Comparison(
         table=found.table,
-        verdict=put_in_words(found.table, how, by_value, seen),
+        verdict=put_in_words(found.table, how, by_value, seen, ablation),
         by_group_of=by_group_of,
         by_value=by_value,
-        ablation=member_contributions(members, is_fake, codes, level, seed),
+        ablation=ablation,
         panels=panels,
         y=is_fake,
         members=members,
@@ -329,6 +347,22 @@ def compare_strategies(
         groups=codes,
         seen=seen,
     )
+
+
+def _of_the_same_videos(folds, panels):
+    """Judge by the folds' fits what the panels judge."""
+    whole = {panel.repeat: panel for panel in folds}
+    return [
+        Panel(
+            panel.name,
+            panel.repeat,
+            panel.rows,
+            panel.y,
+            whole[panel.repeat].scores.loc[panel.rows],
+            whole[panel.repeat].fold[panel.rows],
+        )
+        for panel in panels
+    ]
 
 
 def _checked_table(table, y, groups):
@@ -378,12 +412,13 @@ def _checked_metadata(metadata, n_videos):
 
 
 def _stated_nesting(table):
-    """Say what the provenance of a score table makes of it."""
+    """Say what its provenance makes of a score table, and who was fitted before."""
     provenance = table.attrs.get("provenance", {})
-    if set(table.columns) <= set(provenance.get("prefit", [])):
-        return "exact"
+    beforehand = [name for name in table if name in provenance.get("prefit", [])]
+    if len(beforehand) == len(table.columns):
+        return "exact", beforehand
     stated = provenance.get("out_of_fold")
-    return {True: "stored", False: "exact"}.get(stated, "unstated")
+    return {True: "stored", False: "exact"}.get(stated, "unstated"), beforehand
 
 
 def _detector_names(detectors):
@@ -392,11 +427,11 @@ def _detector_names(detectors):
     return [name for name, _ in name_detectors(detectors)]
 
 
-def _all_prefit(detectors):
+def _prefit_names(detectors):
     from base_models.scoring import name_detectors
     from ensemble.out_of_fold import is_prefit
 
-    return all(is_prefit(detector) for _, detector in name_detectors(detectors))
+    return [name for name, one in name_detectors(detectors) if is_prefit(one)]
 
 
 def _resolved(store):

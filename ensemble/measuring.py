@@ -19,6 +19,7 @@ class Measured:
     """The figures of a comparison; see `ensemble.comparison.Comparison`."""
 
     table: pd.DataFrame
+    drawn_auc: pd.DataFrame  # one row a draw, one column a member or strategy
     by_value: pd.DataFrame
     best_member: str
     coverage: float
@@ -61,7 +62,10 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
     for key in METRICS:
         table[f"{key}_low"], table[f"{key}_high"] = _ends(draws[key], level)
     best = table.loc[names, "auc"].idxmax()
-    for rival, name in (("best_member", best), ("mean", MEAN)):
+    rivals = {"best_member": best, "mean": MEAN, "chosen_member": CHOSEN_MEMBER}
+    for rival, name in rivals.items():
+        if name not in columns:
+            continue
         column = columns.index(name)
         ahead = draws["auc"] - draws["auc"][:, [column]]
         p = [_p_value(common, codes, one, name) for one in columns]
@@ -70,6 +74,11 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
         table[f"over_{rival}_low"], table[f"over_{rival}_high"] = _ends(ahead, level)
         table[f"p_{rival}_alone"] = np.where(tested, p, np.nan)
         table[f"p_{rival}"] = holm(table[f"p_{rival}_alone"].to_numpy())
+    lower = draws["log_loss"] - draws["log_loss"][:, [columns.index(MEAN)]]
+    table["log_loss_over_mean"] = table["log_loss"] - table.loc[MEAN, "log_loss"]
+    table["log_loss_over_mean_low"], table["log_loss_over_mean_high"] = _ends(
+        lower, level
+    )
     n_judged = sum(len(panel.rows) for panel in panels)
     table["coverage"] = sum(p.scores.notna().sum() for p in panels) / n_judged
     by_value = _by_value(common, columns, codes, metadata, times, level)
@@ -82,11 +91,33 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
         table.insert(4, "worst_at", worst["value"])
     return Measured(
         table.sort_values(["auc", "log_loss"], ascending=[False, True]),
+        pd.DataFrame(draws["auc"], columns=columns),
         by_value,
         best,
         sum(len(panel.rows) for panel in common) / n_judged,
         _chosen_anew(common, columns, kinds, codes, times, draws["auc"], level),
     )
+
+
+def paired_difference(first, second, level):
+    """Set one measurement against another of the same strategies on the same draws.
+
+    Parameters
+    ----------
+    first, second : Measured
+        With the same groups, `n_boot` and seed.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        One row a strategy of both: "auc", that of the first less the second's, "low"
+        and "high".
+    """
+    names = [name for name in first.table.index if name in second.table.index]
+    low, high = _ends((first.drawn_auc[names] - second.drawn_auc[names]).values, level)
+    auc = first.table.loc[names, "auc"] - second.table.loc[names, "auc"]
+    return pd.DataFrame({"auc": auc, "low": low, "high": high})
 
 
 def holm(p):
@@ -239,13 +270,14 @@ def _chosen_anew(common, columns, kinds, codes, times, aucs, level):
 def _by_value(common, columns, codes, metadata, times, level):
     """Measure each held-out value, and each value of each column of the metadata."""
     parts = {}
-    if any(panel.name for panel in common):
+    held_out = {panel.name for panel in common} - {""}
+    if held_out:
         for panel in common:
             rows = np.ones(len(panel.rows), bool)
             parts.setdefault(("held out", panel.name), []).append((panel, rows))
     for column in metadata.columns:
         value = metadata[column].to_numpy()
-        if {panel.name for panel in common} <= set(map(str, value)):
+        if held_out and held_out <= set(map(str, value)):
             continue  # it is what was held out
         fakes_of = {
             one

@@ -5,6 +5,7 @@ import math
 from ensemble.strategies import AUTO, CHOSEN_MEMBER, MEAN
 
 _FEW_GROUPS = 30
+_OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
 _UNSEEN = {
     "leave-method-out": "method",
     "leave-source-out": "source",
@@ -12,7 +13,7 @@ _UNSEEN = {
 }
 
 
-def put_in_words(table, how, by_value, seen=None):
+def put_in_words(table, how, by_value, seen=None, ablation=None):
     """Return the verdict, one thought a line.
 
     "Beats" is said only where the interval of the paired difference excludes 0 and the
@@ -25,8 +26,10 @@ def put_in_words(table, how, by_value, seen=None):
     how : dict
     by_value : DataFrame
     seen : DataFrame or None, default=None
-        The table of the same strategies on unseen groups alone, where this one is of
-        unseen methods, sources or data sets.
+        The table of the same strategies where methods, sources or data sets were
+        learned from that this one has held out.
+    ablation : DataFrame or None, default=None
+        What each member adds, as in `ensemble.comparison.Comparison`.
 
     Returns
     -------
@@ -47,6 +50,7 @@ def put_in_words(table, how, by_value, seen=None):
     lines += _probabilities(table, ours)
     if how["protocol"] in _UNSEEN:
         lines += _unseen(table, first, how, by_value, seen)
+    lines += _worst(table, first, by_value) + _added(ablation)
     return "\n".join(lines + _caveats(how))
 
 
@@ -72,7 +76,8 @@ def _headline(table, ours, first, how):
 
 
 def _where(how):
-    who = "nothing was" if how["nesting"] == "exact" else "no strategy was"
+    exact = how["nesting"] == "exact" and not how.get("fitted beforehand")
+    who = "nothing was" if exact else "no strategy was"
     kind = _UNSEEN.get(how["protocol"])
     if kind is None and how["protocol"] == "time-holdout":
         return (
@@ -81,7 +86,8 @@ def _where(how):
     if kind is None:
         return f"On groups that {who} fitted on"
     # members of a table may have been fitted on what is held out, wherever they were
-    who = "nothing was" if how["from"] == "detectors" else "no strategy was"
+    own = how["from"] == "detectors" and not how.get("fitted beforehand")
+    who = "nothing was" if own else "no strategy was"
     return f"On {kind}s and groups that {who} fitted on"
 
 
@@ -91,7 +97,7 @@ def _against(table, first, rival, called, how):
     ahead, p = row[f"over_{rival}"], row[f"p_{rival}"]
     if not math.isfinite(row[f"over_{rival}_low"]):
         return f"Whether {first} beats {called} cannot be told with so few groups."
-    corrected = f", corrected for {n_tested} strategies" if n_tested > 1 else ""
+    corrected = f", corrected for {n_tested} tests" if n_tested > 1 else ""
     shown = "" if math.isnan(p) else f"; p {_p(p)}{corrected}"
     span = f"({_ends(row, rival)}{shown})"
     state = _state(row, rival, how)
@@ -129,10 +135,16 @@ def _who_the_best_is(table, how):
 
 def _automatic(table, how):
     row = table.loc[AUTO]
-    said = " and ".join(
+    rivals = {
+        "mean": "the mean",
+        "chosen_member": "the member chosen in training",
+        "best_member": "the best member",
+    }
+    said = ", ".join(
         f"{row[f'over_{rival}']:+.4f} over {called} ({_ends(row, rival)}; "
         f"p {_p(row[f'p_{rival}_alone'])})"
-        for rival, called in (("mean", "the mean"), ("best_member", "the best member"))
+        for rival, called in rivals.items()
+        if f"over_{rival}" in row
     )
     return (
         f"{AUTO} chooses in training, so that its figures need no correction for "
@@ -156,40 +168,39 @@ def _probabilities(table, ours):
     surest = ours["log_loss"].idxmin()
     if surest == MEAN:
         return []
+    row = table.loc[surest]
+    span = (
+        f"{_ends(row, 'mean', 'log_loss_over')}, uncorrected for the pick: "
+        f"{row['log_loss']:.4f} against {table.loc[MEAN, 'log_loss']:.4f}"
+    )
+    if not row["log_loss_over_mean_high"] < 0:
+        return [
+            "As a probability none is shown to do better than the mean: the log loss "
+            f"of {surest} differs by {row['log_loss_over_mean']:+.4f} ({span})."
+        ]
     return [
-        f"As a probability {surest} does best, with a log loss of "
-        f"{ours.loc[surest, 'log_loss']:.4f} against {table.loc[MEAN, 'log_loss']:.4f} "
-        "of the mean."
+        f"As a probability {surest} does best; its log loss differs from the mean's by "
+        f"{row['log_loss_over_mean']:+.4f} ({span})."
     ]
 
 
 def _unseen(table, first, how, by_value, seen):
     kind = _UNSEEN[how["protocol"]]
-    said = []
-    if seen is not None:
-        said += [
-            _seen_and_unseen(name, kind, table, how, seen)
-            for name in dict.fromkeys([_ours(seen).index[0], first])
-            if name != MEAN
-        ]
-    of_first = (by_value["axis"] == "held out") & (by_value["strategy"] == first)
-    lines = by_value[of_first]
+    said = [] if seen is None else _whether_it_holds(table, first, kind, how, seen)
+    lines = by_value[(by_value["axis"] == "held out") & (by_value["strategy"] == first)]
     if first != MEAN:
-        shown = ", ".join(
-            f"{line['value']} {line['over_mean']:+.4f} ({_ends(line, 'mean')})"
+        shown = "; ".join(
+            f"{line['value']} {line['auc']:.4f}, {line['over_mean']:+.4f} "
+            f"({_ends(line, 'mean')})"
             for _, line in lines.iterrows()
         )
         above = int((lines["over_mean_low"] > 0).sum())
         below = int((lines["over_mean_high"] < 0).sum())
         said.append(
-            f"{_capital(first)} less the mean, by {kind} held out: {shown}; of "
-            f"{len(lines)} intervals {above} lie above 0 and {below} below."
+            f"By {kind} held out, AUC of {first} and what it has over the mean: "
+            f"{shown}. Of {len(lines)} intervals, each by itself, {above} lie above 0 "
+            f"and {below} below."
         )
-    hardest = lines.loc[lines["auc"].idxmin()]
-    said.append(
-        f"Hardest is {hardest['value']}, where {first} reaches {hardest['auc']:.4f} "
-        f"({hardest['auc_low']:.4f} to {hardest['auc_high']:.4f})."
-    )
     if how["from"] == "scores":
         said.append(
             f"The members may have been fitted on the {kind}s held out; that only "
@@ -197,6 +208,26 @@ def _unseen(table, first, how, by_value, seen):
             "videos for more."
         )
     return said
+
+
+def _whether_it_holds(table, first, kind, how, seen):
+    """Set strategies on what is unseen against themselves where it was seen."""
+    ours = _ours(table)
+    change = ours[["over_seen", "over_seen_low", "over_seen_high"]]
+    moved = (change.abs() > 1e-9).any(axis=1)
+    said = []
+    if first != MEAN and not moved[first]:
+        said.append(
+            f"{_capital(first)} ranks videos without having learned anything, so that "
+            f"unseen {kind}s are to it what seen ones are."
+        )
+    learners = list(ours.index[moved])
+    best_seen = [name for name in _ours(seen).index if name in learners]
+    told = [AUTO] if AUTO in learners else learners[:1]
+    return said + [
+        _seen_and_unseen(name, kind, table, how, seen)
+        for name in dict.fromkeys(best_seen[:1] + told)
+    ]
 
 
 def _seen_and_unseen(name, kind, table, how, seen):
@@ -213,8 +244,52 @@ def _seen_and_unseen(name, kind, table, how, seen):
         f"On {kind}s seen in training {name} {first} the mean, "
         f"{here['over_mean']:+.4f} AUC ({_ends(here, 'mean')}); under unseen "
         f"{kind}s {then}, "
-        f"{there['over_mean']:+.4f} ({_ends(there, 'mean')})."
+        f"{there['over_mean']:+.4f} ({_ends(there, 'mean')}). On the same videos the "
+        f"change is {there['over_seen']:+.4f} ({_ends(there, 'seen')})."
     )
+
+
+def _worst(table, first, by_value):
+    """Name where the first does worst, over what was held out or by first column."""
+    if "worst_at" not in table or not isinstance(table.loc[first, "worst_at"], str):
+        return []
+    row = table.loc[first]
+    axis = by_value["axis"].iloc[0]
+    (line,) = by_value[
+        (by_value["axis"] == axis)
+        & (by_value["value"] == row["worst_at"])
+        & (by_value["strategy"] == first)
+    ].to_dict("records")
+    what = "" if axis == "held out" else f"{axis} "
+    few = f", of {line['n_fakes']} fakes" if line["n_fakes"] < _FEW_GROUPS else ""
+    return [
+        f"Hardest is {what}{row['worst_at']}, where {first} reaches {line['auc']:.4f} "
+        f"({line['auc_low']:.4f} to {line['auc_high']:.4f}{few})."
+    ]
+
+
+def _added(ablation):
+    """Say which members the log-odds mean is shown to be better for."""
+    if ablation is None or len(ablation) < 2:
+        return []
+    adds = [f"{n} {_added_by(r)}" for n, r in _sorted(ablation[ablation.adds_low > 0])]
+    harms = [
+        f"{n} {_added_by(r)}" for n, r in _sorted(ablation[ablation.adds_high < 0])
+    ]
+    rest = ablation.index[~((ablation.adds_low > 0) | (ablation.adds_high < 0))]
+    said = "Left out one by one of the log-odds mean, each interval by itself: "
+    parts = [f"shown to add AUC {', '.join(adds) or 'none'}"]
+    parts += [f"shown to take from it {', '.join(harms)}"] if harms else []
+    parts += [f"not shown to add any {', '.join(map(str, rest))}"] if len(rest) else []
+    return [said + "; ".join(parts) + "."]
+
+
+def _sorted(ablation):
+    return ablation.sort_values("adds", ascending=False).iterrows()
+
+
+def _added_by(row):
+    return f"{row['adds']:+.4f} ({row['adds_low']:+.4f} to {row['adds_high']:+.4f})"
 
 
 def _caveats(how):
@@ -230,6 +305,22 @@ def _caveats(how):
             "Where the scores come from is not stated: if no detector was fitted on "
             "these videos this is exact (nesting='exact'); if they are out of fold it "
             "is approximate and reads slightly too well (nesting='stored')."
+        )
+    beforehand = how.get("fitted beforehand")
+    if beforehand:
+        said.append(
+            f"Fitted beforehand, on videos that are not known here: "
+            f"{', '.join(beforehand)}. If these are among them, all that stands on "
+            "them reads too well."
+        )
+    learned, judged = (
+        how.get(f"share of fakes {of}", 0.5) for of in ("learned from", "judged")
+    )
+    if abs(learned - judged) > _OTHER_SHARE:
+        said.append(
+            f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
+            "is judged: log loss, Brier score, calibration and balanced accuracy of "
+            "what learns suffer from that; AUC does not."
         )
     if how["coverage"] < 1:
         said.append(
@@ -256,8 +347,9 @@ def _caveats(how):
     return said
 
 
-def _ends(row, rival):
-    return f"{row[f'over_{rival}_low']:+.4f} to {row[f'over_{rival}_high']:+.4f}"
+def _ends(row, rival, kind="over"):
+    name = f"{kind}_{rival}"
+    return f"{row[f'{name}_low']:+.4f} to {row[f'{name}_high']:+.4f}"
 
 
 def _p(p):

@@ -187,9 +187,90 @@ def test_unseen_methods_stand_beside_seen_ones():
     assert set(found.by_group_of) == {"held out", "compression"}
     expected = found.by_group_of["held out"].mean(axis=1)
     np.testing.assert_allclose(found.table["auc"], expected[found.table.index])
-    plain = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=50, n_folds=3)
-    pd.testing.assert_frame_equal(found.seen, plain.table)
     assert "under unseen methods" in found.verdict
+    plain = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=50, n_folds=3)
+    of_method = plain.by_group_of["method"]  # the same fits on the same videos
+    for name, row in found.table.iterrows():
+        expected = of_method.loc[name, ["lips", "swap"]].mean()
+        assert np.isclose(found.seen.loc[name, "auc"], expected)
+        assert np.isclose(row["over_seen"], row["auc"] - expected)
+        assert row["over_seen_low"] <= row["over_seen"] <= row["over_seen_high"]
+    moved = found.table.index[found.table["over_seen_low"] != 0]
+    assert list(moved) == ["stacking"]  # the others have learned no weights
+
+
+def test_the_cost_of_unseen_methods_has_the_interval_of_the_bootstrap():
+    scores, y, groups, metadata = some_scores()
+    found, plain = (
+        compare_strategies(
+            scores, y, groups, QUICK, metadata, protocol, n_boot=60, n_folds=3
+        )
+        for protocol in ("leave-method-out", "group-kfold")
+    )
+    seen = plain.panels[0].scores["stacking"].to_numpy()
+    unseen = {panel.name: panel for panel in found.panels}
+
+    def change(y, rows):
+        parts = []
+        for panel in unseen.values():
+            score = pd.Series(np.nan, range(180))
+            score[panel.rows] = panel.scores["stacking"]
+            own = rows[score[rows].notna()]
+            of_own = found.y[own]
+            parts.append(auc(of_own, score[own]) - auc(of_own, seen[own]))
+        return np.mean(parts)
+
+    expected = group_bootstrap_interval(
+        change, y, np.arange(180), groups, n_boot=60, random_state=0
+    )
+    columns = ["over_seen", "over_seen_low", "over_seen_high"]
+    np.testing.assert_allclose(found.table.loc["stacking", columns].tolist(), expected)
+
+
+def test_the_reals_of_no_method_do_not_hide_the_methods():
+    scores, y, groups, metadata = some_scores(90)
+    metadata["method"] = metadata["method"].replace("none", "")
+    found = compare_strategies(
+        scores, y, groups, ["median"], metadata, n_boot=10, n_folds=3
+    )
+    assert list(found.by_group_of["method"]) == ["lips", "swap"]
+
+
+def test_one_data_set_is_trained_on_and_another_judged():
+    scores, y, groups, metadata = some_scores()
+    metadata = metadata.assign(dataset=np.where(groups < 35, "one", "two"))
+    found = compare_strategies(
+        scores, y, groups, QUICK, metadata, "leave-dataset-out", hold_out=["two"],
+        n_boot=10,
+    )  # fmt: skip
+    ((panel),) = found.panels
+    one, two = (np.flatnonzero(metadata["dataset"] == name) for name in ("one", "two"))
+    assert (panel.name, panel.rows.tolist()) == ("two", two.tolist())
+    combiner = Stacking().fit(scores.iloc[one], y[one], groups=groups[one])
+    expected = combiner.fake_score(scores.iloc[two])
+    np.testing.assert_allclose(panel.scores["stacking"], expected)
+    assert "On data sets and groups that no strategy was fitted on" in found.verdict
+
+
+def test_log_loss_is_set_against_the_mean_on_the_same_draws():
+    scores, y, groups, _ = some_scores(90)
+    found = compare_strategies(scores, y, groups, QUICK, n_boot=50, n_folds=3)
+    both = found.panels[0].scores[["stacking", "mean"]].to_numpy().clip(1e-6, 1 - 1e-6)
+    expected = group_bootstrap_interval(
+        lambda y, s: log_loss(y, s[:, 0]) - log_loss(y, s[:, 1]),
+        y, both, groups, n_boot=50, random_state=0,
+    )  # fmt: skip
+    columns = [f"log_loss_over_mean{end}" for end in ("", "_low", "_high")]
+    np.testing.assert_allclose(found.table.loc["stacking", columns].tolist(), expected)
+
+
+def test_members_fitted_beforehand_are_not_vouched_for():
+    scores, y, groups, _ = some_scores(90)
+    known = {"prefit": ["b"], "out_of_fold": True}
+    table = score_table(scores, range(90), list("abc"), y, groups, provenance=known)
+    found = compare_strategies(table, strategies=["median"], n_boot=10, n_folds=3)
+    assert found.how["fitted beforehand"] == ["b"]
+    assert "Fitted beforehand, on videos that are not known here: b." in found.verdict
 
 
 @pytest.mark.parametrize(
@@ -446,7 +527,14 @@ def test_public_scores_under_unseen_methods(public_scores):
     assert (wide.idxmin(axis=1)[["mean", *strategies]] == "neuraltextures").all()
     assert (found.table["worst_at"] == wide.idxmin(axis=1)[found.table.index]).all()
     for expected in (
-        "On methods and groups that no strategy was fitted on (1200 videos, 182 groups)",
+        "On methods and groups that no strategy was fitted on (1200 videos, 182",
+        "deepfakes 0.9962, +0.0003",
+        "face2face 0.9950, +0.0006",
+        "faceshifter 0.995",
+        "faceswap 0.9925, +0.0026",
+        "neuraltextures 0.9782, +0.0001",
+        "Log-odds mean ranks videos without having learned anything",
+        "Fakes are 80% of what is learned from and 50% of what is judged",
         "not shown to differ from the plain mean",
         "under unseen methods neither",
         "Hardest is neuraltextures",

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ensemble import compare_strategies, out_of_fold_scores
 from ensemble.nested_scores import nested_scores
-from ensemble.protocols import protocol_splits
+from ensemble.protocols import PROTOCOLS, protocol_splits
 
 METHOD = np.tile(["none", "none", "swap", "lips"], 12)
 
@@ -48,7 +48,14 @@ def _count_anew():
 
 def nested(protocol, nesting, n_folds=3, **kwargs):
     videos, y, groups = some_videos()
-    metadata = pd.DataFrame({"method": METHOD, "source": groups // 4})
+    metadata = pd.DataFrame(
+        {
+            "method": METHOD,
+            "source": groups // 4,
+            "dataset": groups // 6,
+            "time": groups // 2 + np.arange(48) % 4 // 3,
+        }
+    )
     splits, _ = protocol_splits(protocol, y, groups, metadata, n_folds, 1, 0)
     found = nested_scores(
         kwargs.pop("detectors", [Numbered()]),
@@ -64,7 +71,7 @@ def learned_from(score):
 
 @pytest.mark.parametrize(
     "protocol",
-    ["group-kfold", "group-holdout", "leave-method-out", "leave-source-out"],
+    PROTOCOLS,
 )
 def test_exact_nesting_sees_nothing_of_what_is_judged(protocol):
     _, _, groups = some_videos()

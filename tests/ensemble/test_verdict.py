@@ -29,7 +29,18 @@ def row(auc, over_mean=0.0, over_best=0.0, p=np.nan, kind="strategy", spread=0.0
             f"p_{rival}": p,
             f"p_{rival}_alone": p,
         }
+    loss = {"": 0.95 - auc, "_low": 0.94 - auc, "_high": 0.96 - auc}
+    line |= {f"log_loss_over_mean{end}": value for end, value in loss.items()}
     return line | {"log_loss": 1 - auc}
+
+
+def with_change(table, **changes):
+    """Add what unseen methods cost; intervals reach 0.002 to both sides."""
+    for end, reach in (("", 0), ("_low", -0.002), ("_high", 0.002)):
+        table[f"over_seen{end}"] = 0.0
+        for name, change in changes.items():
+            table.loc[name, f"over_seen{end}"] = change + reach
+    return table
 
 
 def table_of(**ours):
@@ -43,8 +54,8 @@ def table_of(**ours):
     return table.sort_values("auc", ascending=False)
 
 
-def words(table, by_value=None, seen=None, **how):
-    return put_in_words(table, HOW | how, by_value, seen)
+def words(table, by_value=None, seen=None, ablation=None, **how):
+    return put_in_words(table, HOW | how, by_value, seen, ablation)
 
 
 def test_a_clear_lead_is_a_lead():
@@ -100,6 +111,12 @@ def test_automatic_choice_and_the_price_of_choosing_are_told():
     said = words(table, **{"chosen anew": anew})
     assert f"{AUTO} chooses in training" in said
     assert "0.9530, +0.0030 over the mean (+0.0000 to +0.0060; p 0.02)" in said
+    assert "+0.0130 over the best member" in said
+    assert "over the member chosen in training" not in said
+    table[["over_chosen_member", "p_chosen_member_alone"]] = [0.02, 0.001]
+    table[["over_chosen_member_low", "over_chosen_member_high"]] = [0.01, 0.03]
+    said = words(table, **{"chosen anew": anew})
+    assert "+0.0200 over the member chosen in training (+0.0100 to +0.0300; p" in said
     assert "Picking the best of 2 by this table flatters the pick" in said
     assert "it reaches 0.9510, +0.0012 over the mean; stacking is picked in 40%" in said
 
@@ -130,13 +147,29 @@ def by_method(*leads):
     ],
 )  # fmt: skip
 def test_seen_and_unseen_methods_are_set_against_each_other(seen, unseen, expected):
+    table = table_of(stacking=row(0.95 + unseen, unseen, 0.01, p=0.01))
     said = words(
-        table_of(stacking=row(0.95 + unseen, unseen, 0.01, p=0.01)),
+        with_change(table, stacking=-0.001),
         by_method(unseen, unseen),
         table_of(stacking=row(0.95 + seen, seen, 0.01, p=0.01)),
         protocol="leave-method-out",
     )
     assert expected in said
+    change = "On the same videos the change is -0.0010 (-0.0030 to +0.0010)."
+    assert change in said
+
+
+def test_what_learns_nothing_is_not_praised_for_holding():
+    ours = {
+        "rule": row(0.954, 0.004, 0.014, p=0.2),
+        "stacking": row(0.953, 0.003, 0.013, p=0.2),
+    }
+    table = with_change(table_of(**ours), stacking=-0.001)
+    methods = by_method(0.004).assign(strategy="rule")
+    said = words(table, methods, table_of(**ours), protocol="leave-method-out")
+    assert "Rule ranks videos without having learned anything, so that unseen" in said
+    assert "On methods seen in training stacking is not shown" in said
+    assert "On methods seen in training rule" not in said
 
 
 def test_each_method_held_out_is_told_and_the_hardest_named():
@@ -146,9 +179,8 @@ def test_each_method_held_out_is_told_and_the_hardest_named():
         protocol="leave-method-out",
     )
     assert "On methods and groups that no strategy was fitted on" in said
-    assert "m0 +0.0040 (+0.0010 to +0.0070), m1 -0.0050" in said
-    assert "of 3 intervals 1 lie above 0 and 1 below" in said
-    assert "Hardest is m2, where stacking reaches 0.8800" in said
+    assert "m0 0.9000, +0.0040 (+0.0010 to +0.0070); m1 0.8900, -0.0050" in said
+    assert "Of 3 intervals, each by itself, 1 lie above 0 and 1 below" in said
     assert "The members may have been fitted on the methods held out" in said
     from_detectors = words(
         table_of(stacking=row(0.951, 0.001, 0.01, p=0.5)),
@@ -161,8 +193,61 @@ def test_each_method_held_out_is_told_and_the_hardest_named():
 
 
 @pytest.mark.parametrize(
+    ("axis", "n_fakes", "expected"),
+    [
+        ("held out", 80, "Hardest is m2, where stacking reaches 0.8800 (0.8000 to"),
+        ("method", 80, "Hardest is method m2, where stacking reaches"),
+        ("method", 4, "(0.8000 to 0.9500, of 4 fakes)."),
+    ],
+)
+def test_the_hardest_is_named(axis, n_fakes, expected):
+    table = table_of(stacking=row(0.951, 0.001, 0.01, p=0.5)).assign(worst_at="m2")
+    methods = by_method(0.004, -0.005, 0.0).assign(axis=axis, n_fakes=n_fakes)
+    assert expected in words(table, methods)
+
+
+def test_what_members_add_is_told():
+    ablation = pd.DataFrame(
+        {
+            "adds": [0.003, 0.0, -0.002, 0.004],
+            "adds_low": [0.001, -0.001, -0.003, 0.002],
+            "adds_high": [0.005, 0.001, -0.001, 0.006],
+        },
+        index=["good", "idle", "bad", "best"],
+    )
+    said = words(table_of(stacking=row(0.951)), ablation=ablation)
+    assert "add AUC best +0.0040 (+0.0020 to +0.0060), good +0.0030" in said
+    assert "shown to take from it bad -0.0020 (-0.0030 to -0.0010)" in said
+    assert "not shown to add any idle." in said
+    said = words(table_of(stacking=row(0.951)), ablation=ablation[1:2])
+    assert "one by one" not in said  # one member cannot be left out
+
+
+@pytest.mark.parametrize(
+    ("auc", "expected"),
+    [
+        (0.97, "As a probability stacking does best; its log loss differs from the "
+         "mean's by -0.0200 (-0.0300 to -0.0100, uncorrected for the pick: 0.0300 "
+         "against 0.0500)"),
+        (0.955, "As a probability none is shown to do better than the mean"),
+    ],
+)  # fmt: skip
+def test_probabilities_are_not_flattered_either(auc, expected):
+    assert expected in words(table_of(stacking=row(auc)))
+
+
+@pytest.mark.parametrize(
     ("how", "expected"),
     [
+        (
+            {"fitted beforehand": ["net"]},
+            "Fitted beforehand, on videos that are not known here: net.",
+        ),
+        ({"fitted beforehand": ["net"]}, "On groups that no strategy was fitted on"),
+        (
+            {"share of fakes learned from": 0.8},
+            "Fakes are 80% of what is learned from and 50% of what is judged",
+        ),
         ({"nesting": "stored"}, "Approximate"),
         ({"nesting": "stored"}, "On groups that no strategy was fitted on"),
         ({"nesting": "unstated"}, "Where the scores come from is not stated"),
