@@ -62,6 +62,7 @@ def test_what_a_member_adds_is_what_is_lost_without_it():
         assert row["adds_low"] < row["adds"] < row["adds_high"]
 
 
+@pytest.mark.slow
 def test_interval_of_what_it_adds_is_that_of_the_bootstrap():
     scores, y = some_scores(n=400)
     groups = np.arange(400) // 2

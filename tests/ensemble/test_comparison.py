@@ -199,6 +199,7 @@ def test_unseen_methods_stand_beside_seen_ones():
     assert list(moved) == ["stacking"]  # the others have learned no weights
 
 
+@pytest.mark.slow
 def test_the_cost_of_unseen_methods_has_the_interval_of_the_bootstrap():
     scores, y, groups, metadata = some_scores()
     found, plain = (
@@ -480,6 +481,7 @@ def public_scores(shared):
     return read_scores(path, scores="p_*"), pd.read_csv(path)[["method"]]
 
 
+@pytest.mark.slow
 def test_public_scores_give_the_known_figures(public_scores):
     """Others reached these with ten draws of the folds; two are near enough."""
     known = {
@@ -505,6 +507,7 @@ def test_public_scores_give_the_known_figures(public_scores):
     assert "Where the scores come from is not stated" in found.verdict
 
 
+@pytest.mark.slow
 def test_public_scores_under_unseen_methods(public_scores):
     table, metadata = public_scores
     strategies = ["log-odds mean", "stacking", "stacking, plain logistic"]

@@ -75,6 +75,7 @@ def test_groups_of_one_video_are_no_groups():
     assert delong_test(y, *scores.T).z != delong_test(y, *scores.T, groups).z
 
 
+@pytest.mark.slow
 def test_variance_over_sets_is_that_of_fresh_groups():
     """The spread of the mean difference over 400 fresh sets of groups."""
     drawn = [components(*some_sets(seed)) for seed in range(400)]

@@ -83,6 +83,7 @@ def many_guesses(seed, n_strategies=12):
     return found.table.loc[names[2:], "auc"].max(), found.chosen_anew
 
 
+@pytest.mark.slow
 def test_the_best_of_many_guesses_is_a_guess_where_it_was_not_chosen():
     picked, anew = zip(*(many_guesses(seed) for seed in range(12)), strict=True)
     assert np.mean(picked) > 0.56
