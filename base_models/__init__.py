@@ -18,7 +18,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "detectors.geometry": ["GeometryDetector"],
         "detectors.temporal": ["LSTMDetector"],
         "detectors.torch_module": ["TorchDetector"],
-        "errors": ["CheckpointError", "SlowFitWarning", "UnscorableVideoError"],
+        "errors": [
+            "CheckpointError",
+            "SlowFitWarning",
+            "UnscorableVideoError",
+            "VideoReadError",
+        ],
         "faces": [
             "DlibFaceFinder",
             "Face",
@@ -33,7 +38,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "scoring": ["score_videos"],
         "store": ["Store"],
         "video": [
-            "VideoReadError",
             "iter_frames",
             "list_videos",
             "probe_video",

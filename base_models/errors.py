@@ -43,6 +43,39 @@ class UnscorableVideoError(ValueError):
         return type(self), (self.videos,)
 
 
+class VideoReadError(OSError):
+    """A video could not be read.
+
+    Parameters
+    ----------
+    video : str or Path
+        The path, or the id of an array, as `video_id` gives it.
+    reason : str
+        What is wrong with it.
+    advice : str, optional
+        What to do about it.
+
+    Attributes
+    ----------
+    video : str
+    reason : str
+    advice : str
+
+    Examples
+    --------
+    >>> from base_models import VideoReadError
+    >>> print(VideoReadError("clip_017.mp4", "it is empty", "drop it"))
+    cannot read video clip_017.mp4: it is empty; drop it
+    """
+
+    def __init__(self, video, reason, advice="re-encode it or drop the video"):
+        self.video, self.reason, self.advice = str(video), reason, advice
+        super().__init__(f"cannot read video {video}: {reason}; {advice}")
+
+    def __reduce__(self):
+        return type(self), (self.video, self.reason, self.advice)
+
+
 class CheckpointError(ValueError):
     """A file of weights cannot be read, or does not fit its network.
 

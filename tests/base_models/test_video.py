@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from base_models import video as video_module
+from base_models import decoding, video_paths
 from base_models.video import (
     VideoReadError,
     iter_frames,
@@ -374,9 +374,9 @@ def test_a_colour_matrix_ffmpeg_cannot_undo_is_read_all_the_same(tmp_path, matri
 def test_only_the_frames_asked_for_become_rgb(tmp_path, monkeypatch):
     path = encode(tmp_path / "a.mp4", counting_frames(40))
     converted = []
-    convert = video_module._Converter.__call__
+    convert = decoding.RgbConverter.__call__
     monkeypatch.setattr(
-        video_module._Converter,
+        decoding.RgbConverter,
         "__call__",
         lambda self, frame: converted.append(1) or convert(self, frame),
     )
@@ -544,7 +544,7 @@ def test_digests_follow_content_and_nothing_else(tmp_path, frame_folder):
 def test_a_file_is_hashed_once(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", counting_frames(5))
     digest = video_digest(path)
-    monkeypatch.setattr(video_module.hashlib, "sha256", None)
+    monkeypatch.setattr(video_paths.hashlib, "sha256", None)
     assert video_digest(path) == digest
 
 
