@@ -23,10 +23,13 @@ def decode(path):
 
 
 def decode_rgb(path):
-    convert = None
+    """Yield each frame as RGB, and when it is shown."""
+    convert = tick = None
     for frame in decode(path):
         convert = convert or RgbConverter(path, frame)
-        yield convert(frame)
+        tick = frame.time_base or tick  # the last frames do not bring theirs
+        timed = frame.pts is not None and tick is not None
+        yield convert(frame), float(frame.pts * tick) if timed else None
 
 
 def frames_by_reading(path, indices):

@@ -65,6 +65,73 @@ def pool_scores(scores, pooling="mean"):
     return float(pool(scores))
 
 
+def deciding_frames(scores, pooling="mean"):
+    """Say which frames decided the score of a video.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_frames,)
+        P(fake) of each frame, NaN where there is none.
+    pooling : str or callable, default="mean"
+        As for `pool_scores`.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_frames,)
+        ``"max"``: the highest. ``"median"``: the one or two in the middle.
+        ``"confident"``: those that it averages, where it does not average all.
+        Otherwise the fewest that together make up half of the pull towards the side of
+        0.5 on which the video's score lies. What a frame pulls is its distance from 0.5
+        (of the log-odds from 0 for ``"logit_mean"``); for a callable, by how much its
+        score moves the video's away from what it would be with 0.5 in its place.
+
+    Examples
+    --------
+    >>> deciding_frames([0.9, 0.2, 0.95, 0.6]).tolist()
+    [True, False, True, False]
+    >>> deciding_frames([0.9, 0.2, 0.95, 0.6], "max").tolist()
+    [False, False, True, False]
+    """
+    scores = np.asarray(scores, float)
+    decided = np.zeros(len(scores), bool)
+    known = np.flatnonzero(~np.isnan(scores))
+    if not len(known):
+        return decided
+    pooled, values = pool_scores(scores, pooling), scores[known]
+    if pooling == "max":
+        decided[known] = values == pooled
+        return decided
+    if pooling == "median":
+        order = np.argsort(values, kind="stable")
+        middle = order[(len(order) - 1) // 2 : len(order) // 2 + 1]
+        decided[known[middle]] = True
+        return decided
+    if pooling == "confident":
+        for chosen in (values > 0.8, values < 0.2):
+            if chosen.any() and not chosen.all() and pooled == values[chosen].mean():
+                decided[known[chosen]] = True
+                return decided
+    pull = _pull(values, pooling) * (1 if pooled > 0.5 else -1)
+    order = np.argsort(-pull, kind="stable")
+    towards = np.clip(pull[order], 0, None)
+    if towards.sum() > 0:
+        enough = np.searchsorted(towards.cumsum(), towards.sum() / 2) + 1
+        decided[known[order[:enough]]] = True
+    return decided
+
+
+def _pull(values, pooling):
+    """By how much each frame moves the video's score up."""
+    if pooling == "logit_mean":
+        return logit(np.clip(values, 1e-6, 1 - 1e-6))
+    if not callable(pooling):
+        return values - 0.5
+    pooled = pool_scores(values, pooling)
+    neutral = [np.where(np.arange(len(values)) == i, 0.5, values) for i in
+               range(len(values))]  # fmt: skip
+    return np.array([pooled - pool_scores(other, pooling) for other in neutral])
+
+
 def _named(pooling):
     if pooling in POOLINGS:
         return POOLINGS[pooling]

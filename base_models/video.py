@@ -144,18 +144,23 @@ def sample_frames(video, n_frames=16, return_indices=False, seek=True):
     return (frames, indices) if return_indices else frames
 
 
-def iter_frames(video):
+def iter_frames(video, return_times=False):
     """Read every frame of a video, one after the other.
 
     Parameters
     ----------
     video : str, Path or ndarray of shape (T, H, W, 3)
         As for `sample_frames`.
+    return_times : bool, default=False
+        Whether to say when each frame is shown.
 
     Yields
     ------
-    ndarray of shape (H, W, 3)
+    frame : ndarray of shape (H, W, 3)
         RGB uint8, upright, all of one size.
+    seconds : float or None
+        When it is shown, as the file says; None where there is no clock (arrays,
+        folders). Only with `return_times`.
 
     Examples
     --------
@@ -164,17 +169,18 @@ def iter_frames(video):
     5
     """
     if isinstance(video, np.ndarray):
-        yield from check_array(video)
-        return
-    path = existing(video)
-    if path.is_dir():
-        frames = (frame for _, frame in read_images(frame_images(path)))
+        path, timed = video, ((frame, None) for frame in check_array(video))
     else:
-        frames = decode_rgb(path)
+        path = existing(video)
+        if path.is_dir():
+            images = read_images(frame_images(path))
+            timed = ((frame, None) for _, frame in images)
+        else:
+            timed = decode_rgb(path)
     is_empty = True
-    for frame in frames:
+    for frame, seconds in timed:
         is_empty = False
-        yield frame
+        yield (frame, seconds) if return_times else frame
     if is_empty:
         raise VideoReadError(path, "no frame of it can be decoded")
 

@@ -17,7 +17,10 @@ _PRESETS += ["medium", "slow", "slower", "veryslow", "placebo"]
 _BT601 = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 1}
 
 
-def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None):
+_TICK = Fraction(1, 90000)  # what mp4 files commonly count time in
+
+
+def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None, times=None):
     """Write frames as an H.264 mp4 that plays in browsers.
 
     Encoding runs on one thread: the same frames give the same bytes. The file appears
@@ -38,6 +41,9 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None):
         x264's trade of time for size, ``"ultrafast"`` to ``"veryslow"``.
     tags : dict, optional
         Text to keep in the file; `probe_video` gives it back in ``.tags``.
+    times : sequence of float, optional
+        When each frame is shown, seconds from 0, rising: for videos whose frames do not
+        come at one rate. The last frame stays for 1 / `fps`.
 
     Returns
     -------
@@ -94,22 +100,42 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None):
             stream.height, stream.width = height + height % 2, width + width % 2
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
+            if times is not None:
+                stream.codec_context.time_base = _TICK
             for name, value in _BT601.items():
                 setattr(stream.codec_context, name, value)
             reformatter = VideoReformatter()
-            for frame in _even_frames(first, frames):
+            for index, frame in enumerate(_even_frames(first, frames)):
                 frame = reformatter.reformat(
                     av.VideoFrame.from_ndarray(frame, format="rgb24"),
                     format="yuv420p",
                     dst_colorspace=Colorspace.ITU601,
                     threads=1,
                 )
+                if times is not None:
+                    frame.time_base = _TICK
+                    frame.pts, frame.duration = _shown(times, index, fps)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def _shown(times, index, fps):
+    """Return when a frame is shown, and for how long, in ticks."""
+    if index >= len(times):
+        raise ValueError(f"times has {len(times)} entries, and there are more frames")
+    begins = round(times[index] / _TICK)
+    ends = times[index] + 1 / fps if index + 1 == len(times) else times[index + 1]
+    lasts = round(ends / _TICK) - begins
+    if begins < 0 or lasts < 1:
+        raise ValueError(
+            f"times must rise from 0 or later; frame {index} is shown at "
+            f"{times[index]} s, the next at {ends} s"
+        )
+    return begins, lasts
 
 
 def _even_frames(first, others):

@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict, convert, verify."""
+"""The command line: demo, fit, predict, scan, convert, verify."""
 
 import json
 import sys
@@ -265,6 +265,70 @@ def predict(
 
 @app.command(
     epilog="Examples:\n\n"
+    "  deepfake-ensemble scan clip.mp4 --model model.dfe --timeline timeline.png\n\n"
+    "  deepfake-ensemble scan videos/ --model model.dfe --csv verdicts.csv "
+    "--annotate 'seen/{stem}.mp4'\n\n"
+    "With several videos a picture, video or page is named by a folder, by {stem}, or "
+    "gets the video's stem before its ending. --json - and --csv - print."
+)
+def scan(
+    videos: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, or folders of them.", show_default=False),
+    ],
+    model: Annotated[
+        Path,
+        typer.Option(
+            "--model", "-m", help="File that fit or demo wrote.", show_default=False
+        ),
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="All that was found, every frame.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="One row a face, or a video.")
+    ] = None,
+    timeline: Annotated[
+        str | None, typer.Option(help="Plot of frame scores: .png, .svg, .pdf.")
+    ] = None,
+    annotate: Annotated[
+        str | None, typer.Option(help="The video with boxes and scores: .mp4.")
+    ] = None,
+    threshold: Threshold = None,
+    prior: Prior = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    quiet: Quiet = False,
+):
+    """Look closely at videos: verdict, faces, frames, and what they stand on."""
+    from ensemble.console import show_scan
+    from ensemble.scan import scan_video, scans_table
+    from ensemble.scan_files import planned_outputs
+    from ensemble.thresholds import grounds
+
+    paths = _videos_at(videos)
+    asked = {"timeline": timeline, "annotate": annotate}
+    outputs = planned_outputs(asked, paths)
+    loaded = _opened(model, device, quiet, threshold, prior)
+    results = []
+    for path, planned in zip(paths, outputs, strict=True):
+        result = scan_video(loaded, path)
+        written, left = planned.write(result)
+        show_scan(result, written, left, err="-" in map(str, (json_file, csv_file)))
+        results.append(result)
+    if not quiet:
+        for sentence in grounds(loaded):
+            typer.echo(sentence, err=True)
+    if json_file is not None:
+        found = [result.to_dict() for result in results]
+        _write_text(json_file, json.dumps(found, indent=1) + "\n")
+    if csv_file is not None:
+        _write_text(csv_file, scans_table(results).to_csv(index=False))
+    if any(result.status == "unscorable" for result in results):
+        raise typer.Exit(SOME_UNSCORABLE)
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "  deepfake-ensemble convert full_c23.p full_c23/\n\n"
     "  deepfake-ensemble convert mine.pth mine/ --scope face --backbone resnet18"
 )
@@ -367,6 +431,14 @@ def _opened(model, device, quiet, threshold=None, prior=None):
     check_prior(prior)
     _ = loaded.thresholds_  # what it cannot do is told before any video is opened
     return loaded
+
+
+def _write_text(path, text):
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _names(text):

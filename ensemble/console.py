@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ensemble.metrics import evaluate
 from ensemble.scores import companions
+
+_VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
 
 
 def show_demo(result):
@@ -141,9 +144,8 @@ def show_verdicts(table):
     shown.add_column("P(fake)", justify="right")
     for heading in ("verdict", "status", "reason"):
         shown.add_column(heading, overflow="fold")
-    colours = {"FAKE": "red", "REAL": "green"}
     for video, row in table.iterrows():
-        colour = colours.get(row["verdict"], "yellow")
+        colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
         shown.add_row(
             video,
             "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
@@ -152,6 +154,52 @@ def show_verdicts(table):
             row["reason"],
         )
     console.print(shown)
+
+
+def show_scan(result, written=(), left=(), err=False):
+    """Print the verdict on one video and how sure it is.
+
+    Parameters
+    ----------
+    result : ScanResult
+        From `ensemble.scan_video`.
+    written : sequence of Path
+        Files that tell more.
+    left : sequence of str
+        Why others could not be written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
+    verdict = result.verdict or "no verdict"
+    p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
+    console.print(
+        f"{escape(result.video)}\n  [bold {colour}]{verdict}[/]{p_fake}"
+        f"  ({result.status})",
+        soft_wrap=True,
+    )
+    lines = [("reason", result.reason)] if result.reason else []
+    scores = result.members["p_fake"].dropna()
+    if len(scores) > 1:
+        spread = result.spread
+        said = f"{spread['low']:.3f} to {spread['high']:.3f}, standard deviation "
+        lines.append(("members", said + f"{spread['std']:.3f}"))
+    for number, (name, row) in enumerate(result.members.iterrows()):
+        said = row["reason"] if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
+        alone = "member" if not number and len(scores) < 2 else ""
+        lines.append((alone, f"{name} {said}"))
+    for row in result.faces.itertuples():
+        said = row.reason or "no score"
+        if not pd.isna(row.p_fake):
+            said = f"{row.verdict} P(fake) {row.p_fake:.3f}"
+        main = ", the verdict is about this one" if row.main else ""
+        said += f", seen from {row.first:.1f} to {row.last:.1f} s"
+        lines.append((f"face {row.face}", said + main * (len(result.faces) > 1)))
+    lines += [("written", str(path)) for path in written]
+    lines += [("not written", reason) for reason in left]
+    for name, text in lines:
+        console.print(f"  {name:<11}  {escape(text)}", soft_wrap=True)
 
 
 def _pairs(pairs):
@@ -192,8 +240,8 @@ def _figures(figures):
     return [f"{figures[name]:.3f}" for name in ("auc", "log_loss", "accuracy")]
 
 
-def _console():
-    console = Console(highlight=False)
+def _console(stderr=False):
+    console = Console(highlight=False, stderr=stderr)
     if not console.is_terminal:
         console.width = 160  # a file or pipe has no edge to fold at
     return console

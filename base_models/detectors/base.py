@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
+from base_models.pooling import deciding_frames
 from base_models.video import video_id
 
 
@@ -148,6 +149,25 @@ class ViewDetector(VideoDetector):
         check_is_fitted(self)
         walked = walk_videos([self], videos, self.store)
         return [self.score_views(views, {})[2] for views in walked]
+
+    def deciding_frames(self, frames):
+        """Say which frames of a timeline decided the video's score.
+
+        Parameters
+        ----------
+        frames : DataFrame
+            From `score_views`.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows,)
+            See `base_models.pooling.deciding_frames`; all, where the detector looks at
+            the frames as a whole.
+        """
+        pooling = getattr(self, "pooling", None)
+        if pooling is None:
+            return np.ones(len(frames), bool)
+        return deciding_frames(frames["score"], pooling)
 
     def _score(self, videos):
         from base_models.scoring import score_videos

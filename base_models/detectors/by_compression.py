@@ -166,6 +166,21 @@ class CompressionRouter(VideoDetector):
             return np.full(len(videos), self.compression, dtype=object)
         return np.array([nearest_level(_qp(v), levels) for v in videos], dtype=object)
 
+    def member_for(self, video):
+        """Return the detector that a video goes to.
+
+        Parameters
+        ----------
+        video : str, Path or ndarray of shape (T, H, W, 3)
+
+        Returns
+        -------
+        detector
+        """
+        check_is_fitted(self)
+        (level,) = self.levels_of([video])
+        return self._fitted()[level]
+
     def score_frames(self, videos):
         """Return the timeline of each video; see `ViewDetector.score_frames`.
 

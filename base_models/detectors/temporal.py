@@ -191,6 +191,10 @@ class LSTMDetector(FeatureDetector):
             ends.append(scores[-1])
         return float(np.mean(ends)), "", pd.DataFrame(frames)
 
+    def deciding_frames(self, frames):
+        """The last of each face: its score is that of the whole sequence."""
+        return ~frames["face"].duplicated(keep="last").to_numpy()
+
     def identity(self):
         """Return what decides the outcome of a fit; see `FrameDetector.identity`."""
         identity = super().identity()

@@ -11,7 +11,7 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-HELP = [[], ["demo"], ["fit"], ["predict"], ["convert"], ["verify"]]
+HELP = [[], ["demo"], ["fit"], ["predict"], ["scan"], ["convert"], ["verify"]]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,317 @@
+"""Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ensemble.scores import score_table
+from ensemble.thresholds import grounds
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What an ensemble says of one video.
+
+    Attributes
+    ----------
+    video : str
+        Its full path, or a name made of its content.
+    p_fake : float
+        P(fake); NaN where no detector could score it.
+    verdict : str
+        REAL, FAKE, UNSURE, or empty.
+    status, reason : str
+        As in `DeepfakeEnsemble.judge`.
+    members : DataFrame
+        By detector: ``p_fake``, and the ``reason`` where it is NaN.
+    faces : DataFrame
+        One row a followed face: ``face`` (from 1), ``first`` and ``last`` (seconds),
+        ``p_fake``, ``verdict``, ``reason`` and ``main`` (whether the verdict on the
+        video is about it).
+    face_scores : DataFrame of shape (n_faces, n_detectors)
+        Each detector's P(fake) of each face. Detectors that look at whole frames say
+        the same of all.
+    timeline : DataFrame
+        ``detector``, ``frame``, ``seconds``, ``face`` (from 1; 0 for whole frames),
+        ``score`` and ``decided``: whether the frame decided what the detector says.
+    grounds : list of str
+        Where fake is said, what that was set on, and what P(fake) means.
+    threshold : Thresholds
+    look : base_models.face_scores.CloseLook or None
+        Times, size, and boxes of the faces; None for a video that cannot be read.
+    source : str, Path or ndarray
+        The video.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import FrameDetector
+    >>> from ensemble import DeepfakeEnsemble, scan_video
+    >>> shades = np.repeat([40, 200], 8)  # dark videos are real, bright ones fake
+    >>> videos = [np.full((8, 48, 48, 3), shade, np.uint8) for shade in shades]
+    >>> detector = FrameDetector(
+    ...     "resnet18", view="frame", train="head", weights=None, image_size=32,
+    ...     n_frames=2,
+    ... )
+    >>> model = DeepfakeEnsemble([("resnet18_frame", detector)], resampling=2)
+    >>> model = model.fit(videos, shades > 100, groups=np.arange(16) % 8)
+    >>> result = scan_video(model, videos[-1])
+    >>> result.verdict, result.status, len(result.timeline)
+    ('FAKE', 'scored', 2)
+    """
+
+    video: str
+    p_fake: float
+    verdict: str
+    status: str
+    reason: str
+    members: pd.DataFrame
+    faces: pd.DataFrame
+    face_scores: pd.DataFrame
+    timeline: pd.DataFrame
+    grounds: list
+    threshold: object
+    look: object = field(repr=False)
+    source: object = field(repr=False)
+
+    @property
+    def spread(self):
+        """Lowest, highest and standard deviation of the members' P(fake)."""
+        scores = self.members["p_fake"].dropna()
+        return {
+            "low": float(scores.min()) if len(scores) else np.nan,
+            "high": float(scores.max()) if len(scores) else np.nan,
+            "std": float(scores.std()) if len(scores) > 1 else np.nan,
+        }
+
+    def to_dict(self):
+        """Return everything but pixels, ready for JSON.
+
+        Returns
+        -------
+        dict
+            NaN is None.
+        """
+        found = {
+            "video": self.video,
+            "p_fake": self.p_fake,
+            "verdict": self.verdict,
+            "status": self.status,
+            "reason": self.reason,
+            "spread": self.spread,
+            "threshold": {"low": self.threshold.low, "high": self.threshold.high},
+            "grounds": self.grounds,
+            "members": self.members.reset_index().to_dict("records"),
+            "faces": [
+                face | {"members": scores}
+                for face, scores in zip(
+                    self.faces.to_dict("records"),
+                    self.face_scores.to_dict("records"),
+                    strict=True,
+                )
+            ],
+            "timeline": self.timeline.to_dict("records"),
+        }
+        return _plain(found)
+
+    def plot_timeline(self, path=None):
+        """Plot the score of each frame; see `ensemble.timeline.plot_timeline`.
+
+        Parameters
+        ----------
+        path : str, Path or None, default=None
+            Where to save it: .png, .svg or .pdf.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from ensemble.timeline import plot_timeline
+
+        return plot_timeline(self, path)
+
+    def annotate(self, path):
+        """Write the video with boxes, scores and verdict; see `ensemble.annotate`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .mp4.
+
+        Returns
+        -------
+        Path
+        """
+        from ensemble.annotate import annotate_video
+
+        return annotate_video(self, path)
+
+
+def scan_video(model, video, looks_per_second=4.0):
+    """Judge one video, and look at each of its faces and frames.
+
+    The verdict is that of ``model.judge``, to the last digit.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    looks_per_second : float, default=4.0
+        How often faces are looked for, to follow them through the video.
+
+    Returns
+    -------
+    ScanResult
+    """
+    from base_models.face_scores import look_closely
+    from base_models.video import VideoReadError
+
+    table = model.detector_scores([video])
+    (verdict,) = model.judge_scores(table).to_dict("records")
+    reasons = table.attrs["reason"]
+    name = table.index[0]
+    members = pd.DataFrame(
+        {
+            "p_fake": table.iloc[0].to_numpy(float),
+            "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
+        },
+        index=pd.Index(table.columns, name="detector"),
+    )
+    try:
+        look = look_closely(_every_member(model), video, model.store, looks_per_second)
+    except VideoReadError:  # the verdict says why
+        look = None
+    faces, face_scores = _faces(model, look, members)
+    return ScanResult(
+        video=name,
+        p_fake=verdict["p_fake"],
+        verdict=verdict["verdict"],
+        status=verdict["status"],
+        reason=verdict["reason"],
+        members=members,
+        faces=faces,
+        face_scores=face_scores,
+        timeline=_timeline(model, look),
+        grounds=grounds(model),
+        threshold=model.thresholds_,
+        look=look,
+        source=video,
+    )
+
+
+def scans_table(results):
+    """Return scans as one table, for a CSV: a row a face, or a video without one.
+
+    Parameters
+    ----------
+    results : list of ScanResult
+
+    Returns
+    -------
+    DataFrame
+        ``video``, ``p_fake``, ``verdict``, ``status`` and ``reason`` of the video;
+        ``face``, ``first``, ``last`` (seconds), ``face_p_fake``, ``face_verdict`` of
+        each face; then as ``p_<name>`` each detector's score, of the face where there
+        is one.
+    """
+    rows = []
+    for result in results:
+        video = {
+            "video": result.video,
+            "p_fake": result.p_fake,
+            "verdict": result.verdict,
+            "status": result.status,
+            "reason": result.reason,
+        }
+        scores = [result.members["p_fake"].to_dict()]
+        faces = [dict.fromkeys(("face", "first", "last", "p_fake", "verdict"))]
+        if len(result.faces):
+            faces = result.faces.to_dict("records")
+            scores = result.face_scores.to_dict("records")
+        for face, given in zip(faces, scores, strict=True):
+            found = {name: face[name] for name in ("face", "first", "last")}
+            found["face_p_fake"] = face["p_fake"]
+            found["face_verdict"] = face["verdict"]
+            given = {f"p_{name}": score for name, score in given.items()}
+            rows.append(video | found | given)
+    table = pd.DataFrame(rows)
+    return table.astype({"face": "Int64"})
+
+
+def _every_member(model):
+    """Name the detectors, one by one where several are averaged."""
+    return [
+        (f"{name} {number}", member)
+        for name, found in model.detectors_.items()
+        for number, member in enumerate(found if isinstance(found, list) else [found])
+    ]
+
+
+def _averaged(columns):
+    """Return the ensemble's name of each column that `_every_member` named."""
+    return [column.rpartition(" ")[0] for column in columns]
+
+
+def _faces(model, look, members):
+    """When each face is there and what the ensemble says of it; what members say."""
+    names = list(model.detectors_)
+    columns = ["face", "first", "last", "p_fake", "verdict", "reason", "main"]
+    if look is None or not look.faces:
+        return pd.DataFrame(columns=columns), pd.DataFrame(columns=names)
+    scores = look.scores.T.groupby(_averaged(look.scores)).mean().T
+    why = look.reasons.set_axis(_averaged(look.reasons), axis=1)
+    why = why.loc[:, ~why.columns.duplicated()]
+    given = members["p_fake"].to_dict()
+    looked = set(_averaged(look.timeline["detector"].unique()))
+    for name in names:
+        if name not in looked and scores[name].isna().all() and not why[name].any():
+            scores[name] = given[name]  # it gives no timeline: all faces alike
+    numbers = range(1, len(look.faces) + 1)
+    table = score_table(
+        scores[names].to_numpy(),
+        [f"face {number}" for number in numbers],
+        names,
+        reasons=why[names].to_numpy(dtype=object),
+    )
+    judged = model.judge_scores(table)[["p_fake", "verdict", "reason"]]
+    decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
+    beside = pd.DataFrame(
+        {
+            "face": numbers,
+            "first": [look.times[face.frames[0]] for face in look.faces],
+            "last": [look.times[face.frames[-1]] for face in look.faces],
+            "main": [number - 1 in decided for number in numbers],
+        }
+    )
+    faces = pd.concat([beside, judged.reset_index(drop=True)], axis=1)[columns]
+    return faces, scores[names].set_axis(pd.Index(numbers, name="face"), axis=0)
+
+
+def _timeline(model, look):
+    columns = ["detector", "frame", "seconds", "face", "score", "decided"]
+    if look is None or look.timeline.empty:
+        return pd.DataFrame(columns=columns)
+    frames = look.timeline.assign(
+        detector=_averaged(look.timeline["detector"]), face=look.timeline["face"] + 1
+    )
+    by = ["detector", "face", "frame", "seconds"]
+    frames = frames.groupby(by, sort=True, as_index=False).agg(
+        score=("score", "mean"), decided=("decided", "any")
+    )
+    order = {name: place for place, name in enumerate(model.detectors_)}
+    frames["place"] = frames["detector"].map(order)
+    frames = frames.sort_values(["place", "face", "frame"], ignore_index=True)
+    return frames[columns]
+
+
+def _plain(thing):
+    """Return what JSON can hold: NaN is None, NumPy's numbers are Python's."""
+    if isinstance(thing, dict):
+        return {str(key): _plain(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [_plain(value) for value in thing]
+    if isinstance(thing, np.generic):
+        thing = thing.item()
+    return None if isinstance(thing, float) and np.isnan(thing) else thing
