@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
-import os
 
 import torch
 from threadpoolctl import ThreadpoolController
+
+from base_models.look_ahead import n_cores
 
 
 def resolve_device(device=None):
@@ -61,13 +62,6 @@ def resolve_threads(n_threads=None):
     if not (isinstance(n_threads, int) and n_threads >= 1):
         raise ValueError(f"n_threads must be a whole number >= 1; got {n_threads!r}")
     return n_threads
-
-
-def n_cores():
-    """Return the number of CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -94,7 +94,10 @@ class Face:
 
 @runtime_checkable
 class FaceFinder(Protocol):
-    """Anything that finds faces in a frame."""
+    """Anything that finds faces in a frame.
+
+    One that several threads may ask at a time says so with ``thread_safe = True``.
+    """
 
     def find(self, frame):
         """Find the faces in a frame.
@@ -123,6 +126,8 @@ class _ScaledFinder(BaseEstimator):
     - `_detect(image)`, which gives (left, top, right, bottom), score and further fields
       of `Face` in pixels of the RGB image; right and bottom are exclusive.
     """
+
+    thread_safe = True
 
     def find(self, frame):
         """Find the faces in a frame.

@@ -1,13 +1,12 @@
 """What a network is shown in training: images drawn, changed and labelled, by epoch."""
 
-import contextlib
 import dataclasses
-import queue
-import threading
 
 import cv2
 import numpy as np
 import torch
+
+from base_models.look_ahead import look_ahead
 
 
 @dataclasses.dataclass
@@ -122,11 +121,12 @@ class ImageSamples:
         draw = np.random.default_rng([self.seed, epoch])
         chosen = self._chosen(draw)
         parts = np.array_split(draw.permutation(len(chosen)), self.steps)
-        made = (
-            self._batch(epoch, [chosen[i] for i in _own(part, share)]) for part in parts
+        yield from look_ahead(
+            lambda part: self._batch(epoch, [chosen[i] for i in _own(part, share)]),
+            parts,
+            n_workers=1,
+            depth=3,
         )
-        with _ahead(made) as batches:
-            yield from batches
 
     def _chosen(self, draw):
         """Rows (video, image, how manieth of the video) of an epoch."""
@@ -336,40 +336,3 @@ def _mixed(fake, real, draw):
     """Mix two images; the fake keeps a share of at least one half, and is the label."""
     share = float(np.float32(draw.uniform(0.5, 1)))
     return cv2.addWeighted(fake, share, real, 1 - share, 0), share
-
-
-@contextlib.contextmanager
-def _ahead(made, depth=3):
-    """Iterate in another thread, so that what is next is ready; errors come through."""
-    ready, stop, end = queue.Queue(depth), threading.Event(), object()
-
-    def put(item):
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return True
-        return False
-
-    def work():
-        try:
-            for item in made:
-                if not put(item):
-                    return
-        except BaseException as error:  # told to the one who waits
-            put(error)
-        else:
-            put(end)
-
-    def take():
-        while (item := ready.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield take()
-    finally:
-        stop.set()
-        thread.join()

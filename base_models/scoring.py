@@ -9,7 +9,7 @@ from base_models.faces import NoFaceError
 from base_models.progress import progress_bar
 from base_models.store import resolve_store
 from base_models.video import VideoReadError
-from base_models.views import make_views
+from base_models.views import iter_views
 
 _NO_SCORE = "it gave no score"
 
@@ -74,6 +74,8 @@ def score_videos(detectors, videos, store=None, progress=None):
 def walk_videos(detectors, videos, store=None, progress=None):
     """Yield the views of one video after another, all that the detectors need.
 
+    Decoding and face finding for the next videos go on while networks run on this one.
+
     Parameters
     ----------
     detectors : sequence of VideoDetector
@@ -87,9 +89,10 @@ def walk_videos(detectors, videos, store=None, progress=None):
         By the recipes' keys.
     """
     store = resolve_store(store)
+    videos = as_videos(videos)
     recipes = {r.key: r for d in detectors for r in d.view_recipes()}.values()
-    for video in progress_bar(as_videos(videos), progress):
-        yield make_views(video, recipes, store)
+    made = iter_views(videos, recipes, store)
+    yield from progress_bar(made, progress, len(videos))
 
 
 def name_detectors(detectors):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
+from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
 from base_models.store import fingerprint, store_key
 from base_models.video import (
@@ -163,8 +164,9 @@ class Views(Sequence):
         self.memory = memory
         self._recent, self._used = OrderedDict(), 0
         self.n_images, self.reasons, self.keys = [], [], []
-        for row in progress_bar(range(len(self.videos)), progress):
-            view = self[row]
+        made = iter_views(self.videos, [recipe], store)
+        for row, views in enumerate(progress_bar(made, progress, len(self.videos))):
+            view = self._recall(row, views[recipe.key])
             self.n_images.append(len(view.images))
             self.reasons.append(view.reason)
             self.keys.append(view.key)
@@ -199,13 +201,58 @@ class Views(Sequence):
             self._recent.move_to_end(row)
             return self._recent[row]
         recipe = self.recipe
-        view = make_views(self.videos[row], [recipe], self.store)[recipe.key]
+        made = make_views(self.videos[row], [recipe], self.store)
+        return self._recall(row, made[recipe.key])
+
+    def _recall(self, row, view):
+        """Keep a view in memory, and no more of the others than there is room for."""
         self._recent[row] = view
         self._used += view.images.nbytes
         while self._used > self.memory and len(self._recent) > 1:
             _, oldest = self._recent.popitem(last=False)
             self._used -= oldest.images.nbytes
         return view
+
+
+def iter_views(videos, recipes, store):
+    """Yield the views of one video after another, made ahead while others are used.
+
+    Parameters
+    ----------
+    videos : list
+        Paths or arrays.
+    recipes, store
+        As for `make_views`.
+
+    Yields
+    ------
+    dict of str to View
+        As `make_views` gives it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from base_models import Store
+    >>> videos = [np.full((8, 48, 64, 3), shade, np.uint8) for shade in (0, 9)]
+    >>> recipe = ViewRecipe("frame", image_size=32, n_frames=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     views = list(iter_views(videos, [recipe], Store(folder)))
+    >>> [view[recipe.key].images.max() for view in views]
+    [np.uint8(0), np.uint8(9)]
+    """
+    recipes = list(recipes)
+    finders = [recipe.finder for recipe in recipes if recipe.view == "face"]
+    n_workers = None
+    if not all(getattr(finder, "thread_safe", False) for finder in finders):
+        n_workers = 1
+    if len(videos) < 2:
+        n_workers = 0  # nothing to make ahead
+    yield from look_ahead(
+        lambda video: make_views(video, recipes, store),
+        videos,
+        n_workers,
+        size=lambda views: sum(view.images.nbytes for view in views.values()),
+    )
 
 
 def make_views(video, recipes, store):

@@ -208,7 +208,7 @@ def fit_over_splits(
     for task in tasks:
         task.find(training, store, explicit)
     todo = [task for task in tasks if task.outcome is None]
-    unscorable = make_views_ready(todo, training, store, n_jobs, verbose)
+    unscorable = make_views_ready(todo, training, store, verbose)
     _warn_of_unscorable(unscorable, len(training))
     _warn_of_time(todo, n_jobs)
     run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
@@ -510,7 +510,7 @@ def _accepted(detector, groups, weight):
     return {k: v for k, v in given.items() if v is not None and k in takes}
 
 
-def make_views_ready(tasks, training, store, n_jobs, verbose):
+def make_views_ready(tasks, training, store, verbose):
     """Make every view that the fits need, each video opened once.
 
     Parameters
@@ -521,8 +521,6 @@ def make_views_ready(tasks, training, store, n_jobs, verbose):
         The videos.
     store : Store
         Where the views go.
-    n_jobs : int
-        Processes.
     verbose : bool
         Show a progress bar.
 
@@ -532,7 +530,7 @@ def make_views_ready(tasks, training, store, n_jobs, verbose):
         Row id -> why some detector cannot look at it.
     """
     from base_models.progress import progress_bar
-    from base_models.views import make_views
+    from base_models.views import iter_views
 
     recipes = {
         recipe.key: recipe
@@ -553,24 +551,14 @@ def make_views_ready(tasks, training, store, n_jobs, verbose):
             stacklevel=3,
         )
     rows = sorted({int(row) for t in tasks for row in (*t.train, *t.test)})
-    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    made = run(
-        joblib.delayed(_why_not)(
-            make_views, training.videos[row], list(recipes.values()), store
-        )
-        for row in rows
-    )
+    made = iter_views([training.videos[row] for row in rows], recipes.values(), store)
     bar = progress_bar(made, "looking at videos" if verbose else None, len(rows))
-    return {
-        training.ids[row]: reason
-        for row, reason in zip(rows, bar, strict=True)
-        if reason
-    }
-
-
-def _why_not(make_views, video, recipes, store):
-    views = make_views(video, recipes, store).values()
-    return "; ".join(sorted({view.reason for view in views if view.reason}))
+    reasons = {}
+    for row, views in zip(rows, bar, strict=True):
+        why = sorted({view.reason for view in views.values() if view.reason})
+        if why:
+            reasons[training.ids[row]] = "; ".join(why)
+    return reasons
 
 
 def _warn_of_unscorable(unscorable, n_videos):

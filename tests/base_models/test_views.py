@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,7 +7,7 @@ from PIL import Image
 from base_models import views as views_module
 from base_models.faces import Face
 from base_models.store import Store
-from base_models.views import ViewRecipe, Views, make_views
+from base_models.views import ViewRecipe, Views, iter_views, make_views
 
 
 class BrightSquares:
@@ -175,3 +177,35 @@ def test_the_surest_face_of_each_frame_is_taken(tmp_path):
     view = make_views(video, [recipe], Store(tmp_path))[recipe.key]
     assert view.frames.tolist() == [0, 1, 3]
     assert (view.images[:, 8, 8] == 200).all()
+
+
+def test_views_made_ahead_are_those_made_one_by_one(tmp_path):
+    rng = np.random.default_rng(0)
+    videos = [rng.integers(0, 256, (6, 40, 40, 3), np.uint8) for _ in range(7)]
+    videos.insert(3, tmp_path / "missing.mp4")
+    recipe = ViewRecipe("frame", image_size=16, n_frames=3)
+    ahead = list(iter_views(videos, [recipe], Store(tmp_path / "ahead")))
+    for video, made in zip(videos, ahead, strict=True):
+        alone = make_views(video, [recipe], Store(tmp_path / "alone"))[recipe.key]
+        assert made[recipe.key].images.tobytes() == alone.images.tobytes()
+        assert made[recipe.key].reason == alone.reason
+
+
+class Unsafe:
+    """A finder that breaks when two threads ask it at a time."""
+
+    asking = False
+
+    def find(self, frame):
+        assert not Unsafe.asking
+        Unsafe.asking = True
+        time.sleep(0.002)
+        Unsafe.asking = False
+        return [Face((4, 4, 30, 30), 1.0)]
+
+
+def test_a_finder_of_unknown_kind_is_asked_by_one_thread_at_a_time(tmp_path):
+    videos = [np.full((4, 40, 40, 3), shade, np.uint8) for shade in range(8)]
+    recipe = ViewRecipe("face", image_size=16, n_frames=4, finder=Unsafe())
+    for made in iter_views(videos, [recipe], Store(tmp_path)):
+        assert len(made[recipe.key].images) == 4
