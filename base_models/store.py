@@ -6,21 +6,30 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import mmap
 import os
 import pickle
 import tempfile
 import threading
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 from platformdirs import user_cache_path
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as encode_arrays
+
+from base_models.small_entries import SmallEntries
 
 _FORMAT = 1  # part of every key: raise it when what is stored changes meaning
 _IN_MEMORY = 64  # objects that a process remembers for one store
+_SMALL = 2**16  # bytes up to which an entry has no file of its own
+_TYPES = {  # of safetensors
+    "BOOL": np.bool_, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32,
+    "U64": np.uint64, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
+    "F16": np.float16, "F32": np.float32, "F64": np.float64,
+}  # fmt: skip
 
 _remembered = {}  # store path -> OrderedDict of key -> object, this process only
 _lock = threading.Lock()
@@ -29,11 +38,11 @@ _lock = threading.Lock()
 class Store:
     """A folder of arrays that were costly to compute, found again by their key.
 
-    Every entry is one safetensors file, written to a temporary name and moved
-    into place, so that several processes may share a store and a killed one
-    leaves nothing half-written behind. When the folder outgrows its limit, what
-    was used longest ago is deleted. The folder may be deleted at any time: what
-    is missing is computed again.
+    Every entry is a safetensors file, written to a temporary name and moved into
+    place, so that several processes may share a store and a killed one leaves nothing
+    half-written behind; the small ones are rows of one SQLite file. When the folder
+    outgrows its limit, what was used longest ago is deleted. The folder may be deleted
+    at any time: what is missing is computed again.
 
     Parameters
     ----------
@@ -71,7 +80,7 @@ class Store:
     def __repr__(self):
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
 
-    def get(self, kind, key):
+    def get(self, kind, key, mapped=False):
         """Return the entry as (arrays, meta), or None where there is none.
 
         Parameters
@@ -80,6 +89,9 @@ class Store:
             What it is: ``"view"``, ``"features"``, ``"member"``, ``"scores"``.
         key : str
             Hexadecimal, as made by `store_key`.
+        mapped : bool, default=False
+            Whether large arrays stay on disk until they are looked at, and cannot be
+            written to.
 
         Returns
         -------
@@ -87,38 +99,40 @@ class Store:
         """
         file = self._file(kind, key)
         try:
-            with safe_open(file, framework="numpy") as entry:
-                arrays = {name: entry.get_tensor(name) for name in entry.keys()}  # noqa: SIM118
-                meta = json.loads((entry.metadata() or {}).get("meta", "{}"))
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, OSError, ValueError):
+            with open(file, "rb") as content:
+                if mapped:
+                    content = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
+                else:
+                    content = bytearray(content.read())
+            with contextlib.suppress(OSError):  # deleted meanwhile: we have it
+                os.utime(file)
+        except OSError:
+            content = self._small.get(kind, key)
+            if content is None:
+                return None
+        except ValueError:  # an empty file cannot be mapped
+            content = b""
+        try:
+            return _decoded(content if mapped else bytearray(content))
+        except (ValueError, KeyError, TypeError):
             # A disk that filled up or a folder copied in part: compute it again.
-            file.unlink(missing_ok=True)
+            self.delete(kind, key)
             return None
-        with contextlib.suppress(OSError):  # deleted meanwhile: we have what we need
-            os.utime(file)
-        return arrays, meta
 
     def put(self, kind, key, arrays, meta=None):
         """Keep arrays and a JSON-able dict under a key.
 
         A disk that is full or read-only costs the entry, not the run.
         """
-        file = self._file(kind, key)
         arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
         content = encode_arrays(arrays, {"meta": json.dumps(meta or {})})
-        temporary = None
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-            with os.fdopen(handle, "wb") as out:
-                out.write(content)
-            os.replace(temporary, file)
-        except OSError:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            return
+        file = self._file(kind, key)
+        if len(content) <= _SMALL and self._small.put(kind, key, content):
+            file.unlink(missing_ok=True)
+        else:
+            if not _written(file, content):
+                return
+            self._small.delete(kind, key)
         self._make_room(len(content))
 
     def delete(self, kind, key):
@@ -131,6 +145,24 @@ class Store:
         """
         with contextlib.suppress(OSError):
             self._file(kind, key).unlink(missing_ok=True)
+        self._small.delete(kind, key)
+
+    def keys(self, kind):
+        """List what there is.
+
+        Parameters
+        ----------
+        kind : str
+            As for `get`.
+
+        Returns
+        -------
+        list of str
+            Sorted.
+        """
+        files = {file.stem for file in (self.path / kind).glob("*/*.safetensors")}
+        rows = {key for _, _, of, key in self._small.list() if of == kind}
+        return sorted(files | rows)
 
     def remember(self, key, value=None):
         """Keep an object that has no portable form, for this process only.
@@ -147,6 +179,10 @@ class Store:
                 memory.move_to_end(key)
             return copy.deepcopy(memory.get(key))
 
+    @property
+    def _small(self):
+        return SmallEntries(self.path / "small.sqlite")
+
     def _file(self, kind, key):
         return self.path / kind / key[:2] / f"{key}.safetensors"
 
@@ -157,20 +193,22 @@ class Store:
             if self._unchecked < self.size_limit / 50:
                 return
         self._unchecked = 0
-        entries = []
+        entries = []  # (seconds of last use, bytes, how to delete it)
         for file in self.path.glob("*/*/*"):
             with contextlib.suppress(FileNotFoundError):  # another process was first
                 stat = file.stat()
-                entries.append((stat.st_mtime_ns, stat.st_size, file))
+                entries.append((stat.st_mtime, stat.st_size, file.unlink))
+        for used, size, *where in self._small.list():
+            entries.append((used, size, partial(self._small.delete, *where)))
         excess = sum(size for _, size, _ in entries) - self.size_limit
         if excess <= 0:
             return
         excess += self.size_limit // 10  # so that not every entry makes us look
-        for _, size, file in sorted(entries, key=lambda entry: entry[:2]):
+        for _, size, remove in sorted(entries, key=lambda entry: entry[:2]):
             if excess <= 0:
                 break
             with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
+                remove()
                 excess -= size
 
 
@@ -200,6 +238,40 @@ class KeptState:
     def clear(self):
         """Delete what was kept."""
         self.store.delete(self.kind, self.key)
+
+
+def _written(file, content):
+    """Write a file as a whole or not at all; say whether it is there."""
+    temporary = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        os.replace(temporary, file)
+    except OSError:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _decoded(content):
+    """Return (arrays, meta) of safetensors bytes, without copying them."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    if not 8 < start <= len(content):
+        raise ValueError("no header")
+    header = json.loads(bytes(content[8:start]))
+    meta = json.loads(header.pop("__metadata__", {}).get("meta", "{}"))
+    arrays = {}
+    for name, described in header.items():
+        kind, shape = np.dtype(_TYPES[described["dtype"]]), described["shape"]
+        begin, end = described["data_offsets"]
+        if start + end > len(content):
+            raise ValueError("cut short")
+        part = memoryview(content)[start + begin : start + end]
+        arrays[name] = np.frombuffer(part, kind).reshape(shape)
+    return arrays, meta
 
 
 def resolve_store(store):

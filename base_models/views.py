@@ -20,6 +20,7 @@ from base_models.video import (
 )
 
 VIEWS = ("frame", "face", "crop")
+_MOST_MAPPED = 128  # files that one `Views` holds open
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,9 @@ class Views(Sequence):
         """Keep a view in memory, and no more of the others than there is room for."""
         self._recent[row] = view
         self._used += view.images.nbytes
-        while self._used > self.memory and len(self._recent) > 1:
+        while len(self._recent) > 1 and (
+            self._used > self.memory or len(self._recent) > _MOST_MAPPED
+        ):
             _, oldest = self._recent.popitem(last=False)
             self._used -= oldest.images.nbytes
         return view
@@ -294,7 +297,7 @@ def make_views(video, recipes, store):
     places = {key: store_key(video=digest, recipe=key) for key in wanted}
     views = {}
     for key, place in places.items():
-        entry = store.get("view", place)
+        entry = store.get("view", place, mapped=True)
         if entry is not None:
             arrays, meta = entry
             views[key] = View(**arrays, reason=meta["reason"], key=place)

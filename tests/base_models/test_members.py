@@ -12,6 +12,7 @@ from base_models import (
     FrameDetector,
     FrequencyDetector,
     LSTMDetector,
+    Store,
     UnscorableVideoError,
 )
 from base_models.backbones import build_network
@@ -114,13 +115,13 @@ def test_features_are_shared_with_a_frozen_frame_detector(bright, tmp_path):
     torch.save(build_network("test_resnet", weights=None).state_dict(), weights)
     shared = {"weights": weights, "store": tmp_path}
     clone(LSTM).set_params(**shared).fit(videos, y)
-    kept = sorted(tmp_path.glob("features/*/*"))
+    kept = Store(tmp_path).keys("features")
     assert len(kept) == len(videos)
     FrameDetector(
         "test_resnet", "frame", train="head", image_size=32, n_frames=4, n_threads=1,
         **shared,
     ).fit(videos, y)  # fmt: skip
-    assert sorted(tmp_path.glob("features/*/*")) == kept
+    assert Store(tmp_path).keys("features") == kept
 
 
 def test_wrong_cells_are_refused(bright):

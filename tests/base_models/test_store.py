@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from base_models.store import Store, fingerprint, resolve_store, store_key
 
 KEY = store_key(of="a test")
+LARGE = {"x": np.arange(20_000.0)}  # too large for a row
 
 
 def _files(store):
@@ -36,17 +37,86 @@ def test_kinds_and_keys_are_kept_apart(tmp_path):
 
 def test_a_damaged_entry_is_no_entry(tmp_path):
     store = Store(tmp_path)
-    store.put("view", KEY, {"x": np.ones(100)})
+    store.put("view", KEY, LARGE)
     (file,) = tmp_path.rglob("*.safetensors")
-    file.write_bytes(file.read_bytes()[:50])
-    assert store.get("view", KEY) is None
-    assert _files(store) == []
+    whole = file.read_bytes()
+    for length in (0, 5, 50, len(whole) - 1):
+        for mapped in (False, True):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(whole[:length])
+            assert store.get("view", KEY, mapped) is None
+            assert _files(store) == []
 
 
 def test_leaves_no_temporary_files(tmp_path):
     store = Store(tmp_path)
-    store.put("view", KEY, {"x": np.ones(100)})
+    store.put("view", KEY, LARGE)
     assert _files(store) == [f"{KEY}.safetensors"]
+
+
+def test_a_mapped_entry_is_read_only_and_outlives_its_file(tmp_path):
+    store = Store(tmp_path)
+    store.put("view", KEY, LARGE, {"reason": ""})
+    arrays, meta = store.get("view", KEY, mapped=True)
+    store.delete("view", KEY)
+    np.testing.assert_array_equal(arrays["x"], LARGE["x"])
+    assert meta == {"reason": ""}
+    with pytest.raises(ValueError, match="read-only"):
+        arrays["x"][0] = 1
+
+
+def test_small_entries_share_one_file(tmp_path):
+    store = Store(tmp_path)
+    keys = sorted(store_key(number=number) for number in range(50))
+    for number, key in enumerate(keys):
+        store.put("features", key, {"x": np.full(100, number)})
+    assert {name.split("-")[0] for name in _files(store)} == {"small.sqlite"}
+    assert store.keys("features") == keys
+    assert store.keys("view") == []
+    for number, key in enumerate(keys):
+        arrays, _ = Store(tmp_path).get("features", key)
+        assert (arrays["x"] == number).all()
+        arrays["x"][0] = 7  # a copy: the store keeps its own
+    store.delete("features", keys[3])
+    assert store.get("features", keys[3]) is None
+    assert len(store.keys("features")) == 49
+
+
+def test_an_entry_that_grows_or_shrinks_is_there_once(tmp_path):
+    store = Store(tmp_path)
+    small = {"x": np.ones(3)}
+    for arrays in (small, LARGE, small, LARGE):
+        store.put("view", KEY, arrays)
+        np.testing.assert_array_equal(store.get("view", KEY)[0]["x"], arrays["x"])
+        assert store.keys("view") == [KEY]
+        assert len(list(tmp_path.rglob("*.safetensors"))) == (arrays is LARGE)
+
+
+def test_a_damaged_file_of_small_entries_is_made_anew(tmp_path):
+    store = Store(tmp_path)
+    store.put("view", KEY, {"x": np.ones(1)})
+    for file in tmp_path.glob("small.sqlite*"):
+        file.unlink()
+    (tmp_path / "small.sqlite").write_bytes(b"no database" * 1000)
+    assert store.get("view", KEY) is None
+    store.put("view", KEY, {"x": np.ones(1)})
+    assert store.get("view", KEY) is not None
+
+
+def test_small_entries_used_longest_ago_go_first(tmp_path, monkeypatch):
+    clock = 0.0
+    monkeypatch.setattr("base_models.small_entries.time.time", lambda: clock)
+    store = Store(tmp_path, size_limit=100_000)
+    keys = [store_key(number=number) for number in range(15)]
+    for key in keys:
+        clock += 60
+        store.put("view", key, {"x": np.zeros(10_000, np.uint8)})
+        store.get("view", keys[0])  # in use all the time
+    kept = store.keys("view")
+    assert keys[0] in kept
+    assert keys[1] not in kept
+    assert keys[-1] in kept
+    assert len(kept) <= 10
 
 
 def test_the_folder_may_be_deleted_at_any_time(tmp_path):
@@ -66,27 +136,28 @@ def test_a_place_that_cannot_be_written_costs_the_entry_only(tmp_path):
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path):
-    store = Store(tmp_path, size_limit=100_000)
+    store = Store(tmp_path, size_limit=1_000_000)
     keys = [store_key(number=number) for number in range(15)]
     for key in keys:
-        store.put("view", key, {"x": np.zeros(10_000, np.uint8)})
+        store.put("view", key, {"x": np.zeros(100_000, np.uint8)})
         store.get("view", keys[0])  # in use all the time
     kept = [key for key in keys if store.get("view", key) is not None]
     assert keys[0] in kept
     assert keys[1] not in kept
     assert keys[-1] in kept
-    assert sum(p.stat().st_size for p in tmp_path.rglob("*.*")) <= 100_000
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*.*")) <= 1_000_000
 
 
 def _write_often(folder, seed):
-    store = Store(folder, size_limit=50_000)
+    store = Store(folder, size_limit=500_000)
     draw = np.random.default_rng(seed)
     for number in draw.integers(0, 20, 200):
         key = store_key(number=int(number))
         entry = store.get("view", key)
         if entry is not None and not (entry[0]["x"] == number).all():
             raise AssertionError(f"entry {number} holds {entry[0]['x'][:3]}")
-        store.put("view", key, {"x": np.full(5000, number, np.uint8)})
+        n_bytes = (5000, 100_000)[number % 2]  # a row or a file
+        store.put("view", key, {"x": np.full(n_bytes, number, np.uint8)})
 
 
 def test_processes_share_a_store_that_is_always_evicting(tmp_path):
