@@ -54,6 +54,8 @@ def follow_faces(frames, finder):
     frames : ndarray of shape (n, H, W, 3)
         RGB uint8, in order of time.
     finder : FaceFinder
+        If it has ``every`` above 1, it also has ``find_near(frame, faces)``: see
+        `DlibFaceFinder`.
 
     Returns
     -------
@@ -71,8 +73,11 @@ def follow_faces(frames, finder):
     [array([0, 1, 2, 3, 4])]
     """
     sightings = []  # one list per face: (frame index, Face, look)
+    every, faces = getattr(finder, "every", 1), []
     for index, frame in enumerate(frames):
-        faces = finder.find(frame)
+        faces = finder.find_near(frame, faces) if faces and index % every else None
+        if faces is None:
+            faces = finder.find(frame)
         looks = [_look(frame, face.box) for face in faces]
         seen = [(index, face, look) for face, look in zip(faces, looks, strict=True)]
         known = _recognised(sightings, seen)

@@ -557,6 +557,68 @@ def test_in_real_clips_the_one_face_is_followed_throughout():
         assert [track.frames.tolist() for track in tracks] == [[0, 1, 2, 3, 4, 5]]
 
 
+class Counting(DlibFaceFinder):
+    """Notes how many whole frames it looked at."""
+
+    whole = 0
+
+    def find(self, frame):
+        Counting.whole += 1
+        return super().find(frame)
+
+
+def test_between_whole_looks_faces_are_found_near_where_they_were(people):
+    places = [(40 + 6 * n, 60 + 3 * n, 110) for n in range(8)]
+    frames = [
+        scene(300, 400, (people[0], *place), (people[1], 260, 40, 120))
+        for place in places
+    ]
+    expected = follow_faces(frames, DlibFaceFinder())
+    Counting.whole = 0
+    found = follow_faces(frames, Counting(every=4))
+    assert Counting.whole == 2
+    assert len(found) == len(expected) == 2
+    for track, other in zip(found, expected, strict=True):
+        assert track.frames.tolist() == other.frames.tolist()
+        for face, same in zip(track.faces, other.faces, strict=True):
+            assert overlap(face.box, same.box) > 0.64
+
+
+def test_the_whole_frame_is_looked_at_again_where_a_face_is_lost(people):
+    frames = [scene(300, 600, (people[0], x, 80, 120)) for x in (20, 26, 450, 456)]
+    Counting.whole = 0
+    here, there = follow_faces(frames, Counting(every=4))  # too far for one person
+    assert Counting.whole == 2
+    assert (here.frames.tolist(), there.frames.tolist()) == ([0, 1], [2, 3])
+
+
+def test_near_looks_stay_within_the_frame(people):
+    frame = scene(200, 200, (people[0], 85, 80, 115))
+    finder = DlibFaceFinder()
+    (face,) = finder.find(frame)
+    (again,) = finder.find_near(frame, [face])
+    assert overlap(face.box, again.box) > 0.64
+    assert finder.find_near(np.zeros_like(frame), [face]) is None
+    outside = Face((500, 500, 600, 600), 1.0)
+    assert finder.find_near(frame, [outside]) is None
+
+
+@needs_clips
+def test_in_real_clips_near_looks_find_what_whole_ones_do():
+    overlaps = []
+    for clip in CLIPS[:4]:
+        frames = sample_frames(clip, 6)
+        expected = largest_track(follow_faces(frames, DlibFaceFinder()))
+        found = largest_track(follow_faces(frames, DlibFaceFinder(every=3)))
+        assert found.frames.tolist() == expected.frames.tolist()
+        overlaps += [
+            overlap(face.box, same.box)
+            for face, same in zip(found.faces, expected.faces, strict=True)
+        ]
+    assert min(overlaps) > 0.6
+    assert np.median(overlaps) > 0.9
+
+
 def test_the_error_survives_pickling():
     error = NoFaceError("a/clip_017.mp4", 64)
     copy = pickle.loads(pickle.dumps(error))
