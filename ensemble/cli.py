@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict, scan, convert, verify."""
+"""The command line: demo, fit, predict, scan, compare, convert, verify."""
 
 import json
 import sys
@@ -45,6 +45,24 @@ class TrainName(str, Enum):
     head = "head"
 
 
+class ProtocolName(str, Enum):
+    """What is held out while strategies are fitted: see `compare_strategies`."""
+
+    group_kfold = "group-kfold"
+    group_holdout = "group-holdout"
+    leave_method_out = "leave-method-out"
+    leave_source_out = "leave-source-out"
+    leave_dataset_out = "leave-dataset-out"
+    time_holdout = "time-holdout"
+
+
+class NestingName(str, Enum):
+    """How strictly what is judged is kept apart."""
+
+    stored = "stored"
+    exact = "exact"
+
+
 class ScopeName(str, Enum):
     """What a checkpoint's network looks at."""
 
@@ -77,6 +95,21 @@ Prior = Annotated[
     float | None,
     typer.Option(help="Share of fakes among such videos, to correct P(fake) for it."),
 ]
+Backbones = Annotated[str, typer.Option(help="Networks, by comma.")]
+Views = Annotated[str, typer.Option(help="frame, face, crop, by comma.")]
+Train = Annotated[
+    TrainName, typer.Option(help="All of each network, or a head on frozen features.")
+]
+Weights = Annotated[
+    str, typer.Option(help="imagenet, none (random), or a file of weights.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels; the network's own if not given.")
+]
+Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
+Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
+StorePath = Annotated[Path | None, typer.Option(help="Where computed things are kept.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -154,55 +187,29 @@ def fit(
         int | None,
         typer.Option(help="Number of folds, in place of the strategy's.", min=2),
     ] = None,
-    backbones: Annotated[
-        str, typer.Option(help="Networks, by comma.")
-    ] = "xception,efficientnet,resnet",
-    views: Annotated[
-        str, typer.Option(help="frame, face, crop, by comma.")
-    ] = "frame,face",
-    train: Annotated[
-        TrainName,
-        typer.Option(help="All of each network, or a head on frozen features."),
-    ] = TrainName.full,
-    weights: Annotated[
-        str, typer.Option(help="imagenet, none (random), or a file of weights.")
-    ] = "imagenet",
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels; the network's own if not given.")
-    ] = None,
-    n_frames: Annotated[
-        int, typer.Option(help="Frames sampled per video.", min=1)
-    ] = 16,
-    epochs: Annotated[int, typer.Option(help="Passes over the videos.", min=1)] = 10,
-    store: Annotated[
-        Path | None, typer.Option(help="Where computed things are kept.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    backbones: Backbones = "xception,efficientnet,resnet",
+    views: Views = "frame,face",
+    train: Train = TrainName.full,
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    n_frames: Frames = 16,
+    epochs: Epochs = 10,
+    store: StorePath = None,
+    device: Device = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ):
     """Train an ensemble on labelled videos and save it."""
-    from base_models import FrameDetector
     from ensemble import DeepfakeEnsemble
     from ensemble.console import show_fit
     from ensemble.datasets import read_videos
 
     videos, labels, groups, _ = read_videos(data)
     out.parent.mkdir(parents=True, exist_ok=True)
-    detectors = [
-        FrameDetector(
-            backbone,
-            view=view,
-            train=train.value,
-            weights=None if weights == "none" else weights,
-            image_size=image_size,
-            n_frames=n_frames,
-            epochs=epochs,
-        )
-        for backbone in _names(backbones)
-        for view in _names(views)
-    ]
+    detectors = _detectors(
+        backbones, views, train, weights, image_size, n_frames, epochs
+    )
     model = DeepfakeEnsemble(
         detectors,
         strategy=strategy.value,
@@ -236,7 +243,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threshold: Threshold = None,
     prior: Prior = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ):
     """Say of each video how likely it is fake: one line a video."""
@@ -296,7 +303,7 @@ def scan(
     ] = None,
     threshold: Threshold = None,
     prior: Prior = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ):
     """Look closely at videos: verdict, faces, frames, and what they stand on."""
@@ -325,6 +332,131 @@ def scan(
         _write_text(csv_file, scans_table(results).to_csv(index=False))
     if any(result.status == "unscorable" for result in results):
         raise typer.Exit(SOME_UNSCORABLE)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    '  deepfake-ensemble compare scores.csv --scores "p_*" --report report.html\n\n'
+    '  deepfake-ensemble compare scores.csv --scores "p_*" --label label --group group '
+    "--method method --protocol leave-method-out --report report.html\n\n"
+    "  deepfake-ensemble compare videos/ --backbones efficientnet_lite0 --train head "
+    "--report report.html    (videos/real, videos/fake)"
+)
+def compare(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Table of scores (.csv, .parquet), one row a video; or videos: a "
+            "folder with real/ and fake/, or CSV with path,label[,group].",
+            show_default=False,
+        ),
+    ],
+    report: Annotated[
+        Path | None, typer.Option(help="Page to write: one .html file.")
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="Columns of P(fake): a pattern, or names by comma."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
+    index: Annotated[
+        str | None, typer.Option(help="Column of ids; paths give thumbnails.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Column of manipulation methods.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Column of sources.")] = None,
+    compression: Annotated[
+        str | None, typer.Option(help="Column of compression.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Column of data sets.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="On what strategies are judged.")
+    ] = ProtocolName.group_kfold,
+    nesting: Annotated[
+        NestingName | None,
+        typer.Option(
+            help="exact: scores of detectors that were not fitted on these videos, or, "
+            "from videos, more fits; stored: out-of-fold scores, slightly optimistic."
+        ),
+    ] = None,
+    strategies: Annotated[
+        str, typer.Option(help="all, or names by comma: soft, stacking, greedy ...")
+    ] = "all",
+    folds: Annotated[int, typer.Option(help="Group folds.", min=2)] = 5,
+    repeats: Annotated[int, typer.Option(help="How often they are drawn.", min=1)] = 1,
+    draws: Annotated[
+        int, typer.Option(help="Bootstrap draws behind each interval.", min=10)
+    ] = 1000,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="The table; - prints it.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Table and verdict; - prints them.")
+    ] = None,
+    title: Annotated[
+        str, typer.Option(help="Of the report.")
+    ] = "Comparison of deepfake detectors",
+    backbones: Backbones = "xception,efficientnet,resnet",
+    views: Views = "frame,face",
+    train: Train = TrainName.full,
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    n_frames: Frames = 16,
+    epochs: Epochs = 10,
+    store: StorePath = None,
+    device: Device = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+):
+    """Judge members and strategies on videos that they never learned from."""
+    import pandas as pd
+
+    from ensemble import compare_strategies
+    from ensemble.console import show_comparison
+    from ensemble.datasets import read_videos
+    from ensemble.scores import read_scores
+
+    named = {"method": method, "source": source, "compression": compression,
+             "dataset": dataset, "time": time}  # fmt: skip
+    metadata, given = None if data.is_dir() else _frame(data), {}
+    if metadata is None or (scores is None and "path" in metadata):
+        videos, y, groups, methods = read_videos(data)
+        given = {"videos": videos, "y": y, "groups": groups, "device": device}
+        if metadata is None and any(methods):
+            metadata = pd.DataFrame({"method": methods})
+        what = _detectors(
+            backbones, views, train, weights, image_size, n_frames, epochs
+        )
+    else:
+        wanted = _names(scores) if scores and "," in scores else scores
+        what = read_scores(data, wanted, label, group, index)
+    table = _described(metadata, named, data)
+    found = compare_strategies(
+        what,
+        strategies="all" if strategies == "all" else _names(strategies),
+        metadata=table,
+        protocol=protocol.value,
+        nesting=None if nesting is None else nesting.value,
+        n_folds=folds,
+        repeats=repeats,
+        n_boot=draws,
+        random_state=seed,
+        n_jobs=jobs,
+        store=store,
+        verbose=not quiet,
+        **given,
+    )
+    if report is not None:
+        found.to_html(report, title)
+    show_comparison(found, report, err="-" in map(str, (json_file, csv_file)))
+    if csv_file is not None:
+        _write_text(csv_file, found.table.to_csv(index_label="strategy"))
+    if json_file is not None:
+        _write_text(json_file, json.dumps(found.to_dict(), indent=1) + "\n")
 
 
 @app.command(
@@ -417,6 +549,55 @@ def main(arguments=None):
         traceback.print_exc()
         code = FATAL
     sys.exit(code or DONE)
+
+
+def _detectors(backbones, views, train, weights, image_size, n_frames, epochs):
+    """The detectors that the options of fit and compare name."""
+    from base_models import FrameDetector
+
+    return [
+        FrameDetector(
+            backbone,
+            view=view,
+            train=train.value,
+            weights=None if weights == "none" else weights,
+            image_size=image_size,
+            n_frames=n_frames,
+            epochs=epochs,
+        )
+        for backbone in _names(backbones)
+        for view in _names(views)
+    ]
+
+
+def _frame(path):
+    """A table as it is in its file."""
+    import pandas as pd
+
+    if path.suffix not in (".csv", ".parquet"):
+        raise typer.BadParameter(
+            f"{path} is neither a folder nor a .csv or .parquet file"
+        )
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+
+
+def _described(table, named, path):
+    """The columns that describe videos, under the names that protocols know."""
+    import pandas as pd
+
+    if table is None:
+        table = pd.DataFrame()
+    missing = [column for column in named.values() if column and column not in table]
+    if missing:
+        raise typer.BadParameter(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, table))}"
+        )
+    chosen = {
+        name: table[column or name]
+        for name, column in named.items()
+        if column or name in table
+    }
+    return pd.DataFrame(chosen) if chosen else None
 
 
 def _opened(model, device, quiet, threshold=None, prior=None):

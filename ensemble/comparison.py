@@ -4,7 +4,9 @@ Everything that is judged was fitted, weighted and calibrated on other groups; b
 protocol also on other manipulation methods, sources, data sets or earlier videos.
 """
 
+import html
 import importlib.metadata
+import json
 import platform
 from dataclasses import dataclass, field
 
@@ -77,6 +79,10 @@ class Comparison:
         With unseen methods, sources or data sets and members that are fitted already
         (a table of scores, prefit detectors): the table of the same strategies on the
         same videos and unseen groups, where all else was learned from.
+    metadata : DataFrame or None
+        What was known of each video.
+    strategies : dict of str to Combiner
+        Unfitted.
     """
 
     table: pd.DataFrame
@@ -90,6 +96,8 @@ class Comparison:
     how: dict = field(repr=False)
     groups: np.ndarray = field(repr=False)
     seen: pd.DataFrame | None = field(repr=False, default=None)
+    metadata: pd.DataFrame | None = field(repr=False, default=None)
+    strategies: dict = field(repr=False, default_factory=dict)
 
     def fold_aucs(self):
         """Return the AUC of every fold by itself.
@@ -118,19 +126,56 @@ class Comparison:
             np.array(list(found.values())).T, self.panels[0].scores.columns, columns
         )
 
-    def to_html(self, path):
-        """Write a report that is one file and opens offline; needs matplotlib.
+    def to_html(self, path, title="Comparison of deepfake detectors", videos=None):
+        """Write a report that is one file and opens offline.
 
         Parameters
         ----------
         path : str or Path
+        title : str
+        videos : sequence of length n_videos or None, default=None
+            For thumbnails of the worst; None tries the ids of the rows as paths.
         """
         from ensemble.report import write_report
 
-        write_report(self, path)
+        write_report(self, path, title, videos)
+
+    def to_dict(self):
+        """Return table, verdict and how it was computed, ready for JSON.
+
+        Returns
+        -------
+        dict
+            ``verdict``; ``table``, ``ablation`` and ``by_value``, a dict a row, None
+            where there is no figure; ``how``.
+        """
+        tables = {
+            "table": self.table.rename_axis("strategy").reset_index(),
+            "ablation": self.ablation.rename_axis("member").reset_index(),
+            "by_value": self.by_value,
+        }
+        return {
+            "verdict": self.verdict,
+            **{name: json.loads(t.to_json(orient="records", double_precision=15))
+               for name, t in tables.items()},
+            "how": json.loads(json.dumps(self.how, default=str)),
+        }  # fmt: skip
+
+    @property
+    def style(self):
+        """The table for a notebook: a pandas Styler, best figures marked."""
+        return (
+            self.table[_SHOWN]
+            .style.format(precision=4, na_rep="")
+            .highlight_max(
+                ["auc", "over_mean", "over_best_member"], props="font-weight: bold"
+            )
+            .highlight_min(["log_loss"], props="font-weight: bold")
+        )
 
     def _repr_html_(self):
-        return f"<p>{self.verdict}</p>" + self.table[_SHOWN].round(4).to_html()
+        said = html.escape(self.verdict).replace("\n", "<br>")
+        return f"<p>{said}</p>" + self.style.to_html()
 
 
 def compare_strategies(
@@ -346,6 +391,8 @@ def compare_strategies(
         how=how,
         groups=codes,
         seen=seen,
+        metadata=metadata,
+        strategies=chosen,
     )
 
 

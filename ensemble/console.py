@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ensemble.metrics import evaluate
 from ensemble.scores import companions
+from ensemble.strategies import MEAN
 
 _VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
 
@@ -66,8 +67,8 @@ def show_demo(result):
     folder = result.model_path.parent
     console.print(
         f"\nTook {total:.0f} s: {steps}.\n"
-        f"In {folder}/: clips/ (open some), model.dfe, strategies.csv and "
-        "predictions.csv.\n"
+        f"In {folder}/: report.html (open it), clips/ (open some), model.dfe, "
+        "strategies.csv and predictions.csv.\n"
         f"Try: deepfake-ensemble predict {result.model_path} {result.clips_path}\n"
         "These small members and home-made swaps show how the library works; their "
         "figures say nothing about deepfakes in the wild.",
@@ -200,6 +201,40 @@ def show_scan(result, written=(), left=(), err=False):
     lines += [("not written", reason) for reason in left]
     for name, text in lines:
         console.print(f"  {name:<11}  {escape(text)}", soft_wrap=True)
+
+
+def show_comparison(comparison, report=None, err=False):
+    """Print the table and the verdict of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    report : Path or None, default=None
+        Where its report was written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    table = Table("strategy or member", box=None, pad_edge=False)
+    for heading in ("AUC", "interval", "less the mean's", "interval", "p", "log loss"):
+        table.add_column(heading, justify="right")
+    for name, row in comparison.table.iterrows():
+        ahead = pd.notna(row["over_mean"]) and name != MEAN
+        table.add_row(
+            f"[dim]{escape(name)}[/]" if row["kind"] == "member" else escape(name),
+            f"{row['auc']:.4f}",
+            f"{row['auc_low']:.4f} to {row['auc_high']:.4f}",
+            f"{row['over_mean']:+.4f}" if ahead else "",
+            f"{row['over_mean_low']:+.4f} to {row['over_mean_high']:+.4f}"
+            if ahead
+            else "",
+            "" if pd.isna(row["p_mean"]) else f"{row['p_mean']:.3f}",
+            f"{row['log_loss']:.4f}",
+        )
+    console.print(table)
+    console.print(f"\n{escape(comparison.verdict)}", soft_wrap=True)
+    if report is not None:
+        console.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
 
 
 def _pairs(pairs):

@@ -578,6 +578,40 @@ default=None
 
         save(self, path)
 
+    def report(self, path, strategies="all", metadata=None, title=None, **options):
+        """Compare strategies on the out-of-fold scores; write what comes out as a page.
+
+        The scores of one fold come from detectors that saw the labels of others, so
+        that the comparison is approximate and says so; `ensemble.compare_strategies`
+        with the detectors and videos is exact.
+
+        Parameters
+        ----------
+        path : str or Path
+            The HTML file: it opens offline and needs nothing beside it. Needs the
+            extra ``report``.
+        strategies : "all", name, combiner, sequence or dict, default="all"
+            What is set beside this ensemble's own combiner.
+        metadata : DataFrame or None, default=None
+            One row for each row of `oof_scores_`: method, source, compression ...
+        title : str or None, default=None
+            Of the page.
+        **options
+            To `ensemble.compare_strategies`: protocol, n_folds, n_boot ...
+
+        Returns
+        -------
+        Comparison
+        """
+        from ensemble.shown import write_ensemble_report
+
+        return write_ensemble_report(self, path, strategies, metadata, title, options)
+
+    def _html_repr(self):
+        from ensemble.shown import ensemble_html
+
+        return super()._html_repr() + ensemble_html(self)
+
     def get_params(self, deep=True):
         """Return the parameters, detectors by name among them when deep.
 

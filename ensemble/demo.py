@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit
 
+from base_models.video import video_id
 from ensemble.artifact import load
 from ensemble.datasets import make_forgeries
 from ensemble.deepfake_ensemble import STRATEGIES, DeepfakeEnsemble
@@ -15,6 +16,8 @@ from ensemble.metrics import auc, diversity, evaluate, group_bootstrap_interval
 from ensemble.resampling import GroupBootstrap
 
 _HELD_OUT = 0.3  # of the pairs of people
+_COMPARED = ["log-odds mean", "weighted vote", "greedy selection", "stacking",
+             "stacking, LightGBM"]  # fmt: skip
 _REPLICAS = 10  # bootstrap replicas, where 25 are the default: a demo is short
 
 
@@ -40,8 +43,8 @@ class DemoResult:
         Time of each step.
     n_train, n_test : int
         Clips.
-    model_path, clips_path : Path
-        The saved ensemble; the forged clips.
+    model_path, clips_path, report_path : Path
+        The saved ensemble; the forged clips; the page that compares strategies.
     """
 
     table: pd.DataFrame
@@ -54,6 +57,7 @@ class DemoResult:
     n_test: int
     model_path: Path
     clips_path: Path
+    report_path: Path
 
 
 def demo_detectors(image_size=96, n_frames=4, epochs=1, frames_per_epoch=2):
@@ -199,6 +203,20 @@ def run_demo(
     table.to_csv(out_dir / "strategies.csv", index_label="name")
     predictions.to_csv(out_dir / "predictions.csv", index=False)
     seconds["judging"] = clock()
+
+    say(f"Comparing strategies on the {len(train)} training clips, out of fold ...")
+    report_path = out_dir / "report.html"
+    method = {
+        video_id(video): method
+        for video, method in zip(videos, clips.methods, strict=True)
+    }
+    last.report(
+        report_path,
+        _COMPARED,
+        metadata=pd.DataFrame({"method": last.oof_scores_.index.map(method)}),
+        n_boot=500,
+    )
+    seconds["comparing"] = clock()
     return DemoResult(
         table=table,
         oof_scores=last.oof_scores_,
@@ -210,6 +228,7 @@ def run_demo(
         n_test=len(test),
         model_path=model_path,
         clips_path=out_dir / "clips",
+        report_path=report_path,
     )
 
 

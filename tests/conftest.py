@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import browser, open_page  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(autouse=True, scope="session")

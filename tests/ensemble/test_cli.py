@@ -11,7 +11,17 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-HELP = [[], ["demo"], ["fit"], ["predict"], ["scan"], ["convert"], ["verify"]]
+COMMANDS = "demo fit predict scan compare convert verify".split()
+HELP = [[], *([command] for command in COMMANDS)]
+    [],
+    ["demo"],
+    ["fit"],
+    ["predict"],
+    ["scan"],
+    ["compare"],
+    ["convert"],
+    ["verify"],
+]
 
 
 @pytest.fixture(scope="module")
