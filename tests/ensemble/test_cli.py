@@ -11,17 +11,8 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-COMMANDS = "demo fit predict scan compare convert verify".split()
+COMMANDS = ["demo", "fit", "predict", "scan", "compare", "convert", "verify"]
 HELP = [[], *([command] for command in COMMANDS)]
-    [],
-    ["demo"],
-    ["fit"],
-    ["predict"],
-    ["scan"],
-    ["compare"],
-    ["convert"],
-    ["verify"],
-]
 
 
 @pytest.fixture(scope="module")
