@@ -6,7 +6,7 @@ look at.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,8 @@ class CloseLook:
         Columns detector, frame, seconds, face (-1 for whole frames), score, and
         decided: whether the frame decided what the detector says of the video. Of a
         detector that offers no timeline there are no rows.
+    views : dict of (str, int) to View
+        What each detector saw, by detector and face (-1 for whole frames).
     """
 
     times: np.ndarray
@@ -63,6 +65,7 @@ class CloseLook:
     scores: pd.DataFrame
     reasons: pd.DataFrame
     timeline: pd.DataFrame
+    views: dict = field(repr=False, default_factory=dict)
 
 
 def look_closely(detectors, video, store=None, looks_per_second=4.0):
@@ -110,7 +113,8 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
     """
     store = resolve_store(store)
     named = [
-        (name, _asked(detector, video)) for name, detector in name_detectors(detectors)
+        (name, asked_of(detector, video))
+        for name, detector in name_detectors(detectors)
     ]
     looking = [(n, d) for n, d in named if hasattr(d, "score_views")]
     recipes = [r for _, d in looking for r in d.view_recipes() if r.view == "face"]
@@ -126,13 +130,14 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
     names = [name for name, _ in named]
     scores = np.full((len(faces), len(names)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
-    timeline, shared = [], {}
+    timeline, shared, seen = [], {}, {}
     for column, (name, detector) in enumerate(named):
         if not hasattr(detector, "score_views"):
             continue
-        own, rows = _own_timeline(detector, video, store, shared, samples)
+        own, rows, views = _own_timeline(detector, video, store, shared, samples)
         if not any(recipe.view == "face" for recipe in detector.view_recipes()):
             scores[:, column], reasons[:, column] = own
+            seen[name, WHOLE_FRAME] = views
         else:
             decided = set(zip(rows["face"], rows["frame"], strict=True))
             decided &= set(
@@ -140,9 +145,10 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
             )
             parts = []
             for face in range(len(faces)):
-                score, why, part = samples.score(detector, face, store, shared)
+                score, why, part, views = samples.score(detector, face, store, shared)
                 scores[face, column], reasons[face, column] = score, why
                 if len(part):
+                    seen[name, face] = views
                     part = part.assign(face=face)
                     part["decided"] = [(face, f) in decided for f in part["frame"]]
                     parts.append(part)
@@ -165,6 +171,7 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
         pd.DataFrame(scores, columns=names),
         pd.DataFrame(reasons, columns=names),
         table,
+        {place: next(iter(views.values())) for place, views in seen.items()},
     )
 
 
@@ -300,7 +307,7 @@ class _FaceSamples:
         return {index: faces[0].box for index, faces in pairs if faces}
 
     def score(self, detector, face, store, shared):
-        """Score one face by itself: score, reason, frames."""
+        """Score one face by itself: score, reason, frames, and what was seen."""
         views = {}
         for recipe in detector.view_recipes():
             if recipe.view != "face":
@@ -309,9 +316,10 @@ class _FaceSamples:
             track = self.tracks(recipe).get(face)
             if track is None:
                 why = f"not followed through its {recipe.n_frames} frames"
-                return np.nan, why, pd.DataFrame(columns=["frame", "face", "score"])
+                nothing = pd.DataFrame(columns=["frame", "face", "score"])
+                return np.nan, why, nothing, {}
             views[recipe.key] = self._view(recipe, track)
-        return detector.score_views(views, shared)
+        return *detector.score_views(views, shared), views
 
     def _view(self, recipe, track):
         frames, indices = self._sampled[recipe.n_frames]
@@ -360,14 +368,14 @@ class _Remembering:
 
 
 def _own_timeline(detector, video, store, shared, samples):
-    """Return what a detector says of the video, and its frames with their faces."""
+    """Return what a detector says of the video, its frames with their faces, views."""
     recipes = detector.view_recipes()
     views = make_views(video, recipes, store)
     score, reason, frames = detector.score_views(views, shared)
     rows = frames.assign(decided=detector.deciding_frames(frames))
     looking = [recipe for recipe in recipes if recipe.view == "face"]
     if not looking:
-        return (score, reason), rows.assign(face=WHOLE_FRAME)
+        return (score, reason), rows.assign(face=WHOLE_FRAME), views
     (recipe, *_) = looking
     if recipe.faces == "first":
         boxes = samples.surest(recipe)
@@ -375,16 +383,19 @@ def _own_timeline(detector, video, store, shared, samples):
             samples.face_at(recipe, frame, boxes[frame]) if frame in boxes else None
             for frame in rows["frame"].tolist()
         ]
-        return (score, reason), rows.assign(face=[-1 if f is None else f for f in face])
+        face = [WHOLE_FRAME if f is None else f for f in face]
+        return (score, reason), rows.assign(face=face), views
     own = samples.tracks(recipe)
     if recipe.faces == "largest":
-        return (score, reason), rows.assign(face=next(iter(own), WHOLE_FRAME))
+        face = next(iter(own), WHOLE_FRAME)
+        return (score, reason), rows.assign(face=face), views
     numbers = np.array([*samples.in_order(recipe), WHOLE_FRAME])
-    return (score, reason), rows.assign(face=numbers[rows["face"].to_numpy(int)])
+    face = numbers[rows["face"].to_numpy(int)]
+    return (score, reason), rows.assign(face=face), views
 
 
-def _asked(detector, video):
-    """The detector that a detector hands a video to, if it does so."""
+def asked_of(detector, video):
+    """Return the detector that scores a video: itself, or whom it hands that one to."""
     while hasattr(detector, "member_for"):
         detector = detector.member_for(video)
     return detector

@@ -275,6 +275,7 @@ def predict(
     "  deepfake-ensemble scan clip.mp4 --model model.dfe --timeline timeline.png\n\n"
     "  deepfake-ensemble scan videos/ --model model.dfe --csv verdicts.csv "
     "--annotate 'seen/{stem}.mp4'\n\n"
+    "  deepfake-ensemble scan clip.mp4 --model model.dfe --evidence evidence.html\n\n"
     "With several videos a picture, video or page is named by a folder, by {stem}, or "
     "gets the video's stem before its ending. --json - and --csv - print."
 )
@@ -301,6 +302,10 @@ def scan(
     annotate: Annotated[
         str | None, typer.Option(help="The video with boxes and scores: .mp4.")
     ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option(help="Page of what speaks for the verdict, with pictures: .html."),
+    ] = None,
     threshold: Threshold = None,
     prior: Prior = None,
     device: Device = None,
@@ -313,7 +318,7 @@ def scan(
     from ensemble.thresholds import grounds
 
     paths = _videos_at(videos)
-    asked = {"timeline": timeline, "annotate": annotate}
+    asked = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     outputs = planned_outputs(asked, paths)
     loaded = _opened(model, device, quiet, threshold, prior)
     results = []
@@ -321,7 +326,7 @@ def scan(
         result = scan_video(loaded, path)
         written, left = planned.write(result)
         show_scan(result, written, left, err="-" in map(str, (json_file, csv_file)))
-        results.append(result)
+        results.append(result.without_pixels())
     if not quiet:
         for sentence in grounds(loaded):
             typer.echo(sentence, err=True)

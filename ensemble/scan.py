@@ -1,6 +1,6 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,8 @@ class ScanResult:
         Times, size, and boxes of the faces; None for a video that cannot be read.
     source : str, Path or ndarray
         The video.
+    detectors : dict of str to detector
+        By name; the first, where several are averaged.
 
     Examples
     --------
@@ -74,6 +76,7 @@ class ScanResult:
     threshold: object
     look: object = field(repr=False)
     source: object = field(repr=False)
+    detectors: dict = field(repr=False, default_factory=dict)
 
     @property
     def spread(self):
@@ -147,6 +150,25 @@ class ScanResult:
 
         return annotate_video(self, path)
 
+    def to_html(self, path):
+        """Write what speaks for the verdict as a page; see `ensemble.evidence`.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+        """
+        from ensemble.evidence import write_evidence
+
+        return write_evidence(self, path)
+
+    def without_pixels(self):
+        """Return the same without what takes memory: no more pictures of it."""
+        return replace(self, look=None, source=None, detectors={})
+
 
 def scan_video(model, video, looks_per_second=4.0):
     """Judge one video, and look at each of its faces and frames.
@@ -165,7 +187,7 @@ def scan_video(model, video, looks_per_second=4.0):
     -------
     ScanResult
     """
-    from base_models.face_scores import look_closely
+    from base_models.face_scores import asked_of, look_closely
     from base_models.video import VideoReadError
 
     table = model.detector_scores([video])
@@ -198,6 +220,10 @@ def scan_video(model, video, looks_per_second=4.0):
         threshold=model.thresholds_,
         look=look,
         source=video,
+        detectors={
+            name: asked_of(found[0] if isinstance(found, list) else found, video)
+            for name, found in model.detectors_.items()
+        },
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 KINDS = {
     "timeline": ((".png", ".svg", ".pdf"), ("matplotlib",), "plot_timeline"),
     "annotate": ((".mp4",), (), "annotate"),
+    "evidence": ((".html",), ("jinja2", "matplotlib", "captum"), "to_html"),
 }
 
 

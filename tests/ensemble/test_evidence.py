@@ -1,0 +1,201 @@
+"""Heat maps, and the page of what speaks for a verdict."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from base_models import CallableDetector, Face, FrameDetector, TorchDetector
+from base_models.heat_maps import heat_maps, overlay
+from ensemble import DeepfakeEnsemble, scan_video
+from ensemble.cli import main
+from ensemble.evidence import suspicious_frames
+
+pytest.importorskip("captum")
+
+
+class Corner(nn.Module):
+    """Says fake where the lower right of the image is bright."""
+
+    def __init__(self):
+        super().__init__()
+        self.look = nn.Conv2d(3, 2, 4, stride=4)
+        weight = torch.zeros(2, 3, 4, 4)
+        weight[1] = 1 / 48
+        self.look.weight = nn.Parameter(weight)
+        self.look.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, images):
+        maps = torch.relu(self.look(images))
+        return 8 * maps[:, 1, 4:, 4:].mean(dim=(1, 2))
+
+
+class Pixels(nn.Module):
+    """Has no feature maps: the mean red of the left half."""
+
+    def forward(self, images):
+        return images[:, 0, :, :16].mean(dim=(1, 2))
+
+
+class SquareFinder:
+    """Finds the blue square."""
+
+    def find(self, frame):
+        rows, columns = np.nonzero(frame[..., 2] > 100)
+        if len(rows) < 100:
+            return []
+        box = (columns.min(), rows.min(), columns.max(), rows.max())
+        return [Face(tuple(map(int, box)), 1.0)]
+
+
+def member(network=None, view="face"):
+    return TorchDetector(
+        network or Corner(), view=view, train="none", image_size=32, n_frames=6,
+        finder=SquareFinder(), margin=1.0, n_threads=1,
+    )  # fmt: skip
+
+
+def video(bright, n_frames=12):
+    """A blue square that grows redder in its lower right corner."""
+    frames = np.zeros((n_frames, 60, 96, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[10:42, 20:52] = (20, 20, 120)
+        frame[26:42, 36:52, 0] = min(255, bright + 4 * index)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def model():
+    videos = [video(20 + 10 * n) for n in range(4)] + [
+        video(160 + 10 * n) for n in range(4)
+    ]
+    blue = CallableDetector(lambda videos: [v[..., 2].mean() / 255 for v in videos])
+    named = [("face", member()), ("<frame>", member(view="frame")), ("blue", blue)]
+    model = DeepfakeEnsemble(named, strategy="voting", resampling=2)
+    return model.fit(videos, [0] * 4 + [1] * 4, groups=np.arange(8) % 4)
+
+
+@pytest.fixture(scope="module")
+def page(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("evidence") / "new" / "page.html"
+    scan_video(model, video(210)).to_html(path)
+    return path
+
+
+def fitted(detector):
+    return detector.fit([video(20), video(220)], [0, 1])
+
+
+def test_a_map_is_bright_where_the_network_looks():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    maps = heat_maps(fitted(member()), images)
+    assert maps.shape == (3, 32, 32)
+    assert maps.min() >= 0
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), 1)
+    corner = maps[:, 16:, 16:].sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+    assert (corner > 0.8).all()  # maps are coarse: some of it lies just outside
+
+
+def test_without_feature_maps_the_pixels_themselves_are_asked():
+    images = np.full((1, 32, 32, 3), 200, np.uint8)
+    (heat,) = heat_maps(fitted(member(Pixels())), images)
+    assert heat[:, :15].min() > 0.9
+    assert heat[:, 17:].max() < 0.1
+
+
+@pytest.mark.parametrize("train", ["head", "full"])
+def test_networks_have_maps_however_they_were_trained(toy_videos, train):
+    videos, y, _ = toy_videos
+    detector = FrameDetector(
+        "test_resnet", "frame", train, None, 32, n_frames=2, epochs=1, n_threads=1,
+        random_state=0,
+    ).fit(videos[:8], y[:8])  # fmt: skip
+    before = {k: v.clone() for k, v in detector.module_.state_dict().items()}
+    score = detector.fake_score(videos[:2])
+    maps = heat_maps(detector, np.full((2, 32, 32, 3), 100, np.uint8))
+    assert maps.shape == (2, 32, 32)
+    assert np.isfinite(maps).all()
+    np.testing.assert_array_equal(detector.fake_score(videos[:2]), score)
+    for name, value in detector.module_.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_an_overlay_leaves_cold_places_as_they_are():
+    image = np.full((8, 8, 3), 100, np.uint8)
+    heat = np.zeros((8, 8), np.float32)
+    heat[4:] = 1
+    laid = overlay(image, heat)
+    assert (laid[:4] == image[:4]).all()
+    assert (laid[4:] != image[4:]).any(axis=2).all()
+
+
+def test_the_most_suspicious_frames_come_first():
+    timeline = pd.DataFrame({"frame": [0, 3, 6, 9], "score": [0.2, 0.9, 0.4, 0.7]})
+    assert suspicious_frames(timeline, 3) == [3, 9, 6]
+
+
+def test_the_page_shows_the_verdict_and_needs_nothing_beside_it(page, model):
+    text = page.read_text(encoding="utf-8")
+    p_fake = model.fake_score([video(210)])[0]
+    assert f"P(fake) {p_fake:.3f}" in text
+    assert model.judge([video(210)])["verdict"].iloc[0] in text
+    assert "&lt;frame&gt;" in text
+    assert "<frame>" not in text
+    assert "<script" not in text
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert text.count("Heat map of face at") == 4
+    assert text.count("Heat map of &lt;frame&gt; at") == 4
+    assert "no map: it does not score images by a network" in text
+
+
+def test_the_latest_frames_are_the_most_suspicious_here(page):
+    times = re.findall(r"<h3>([\d.]+) s, frame (\d+)", page.read_text(encoding="utf-8"))
+    frames = [int(frame) for _, frame in times]
+    assert frames[:2] == [11, 9]  # those before are all alike to it
+
+
+def test_a_reader_sees_it_without_complaint(page, open_page):
+    for width, dark in ((360, False), (1280, True)):
+        opened = open_page(page, width, dark)
+        assert opened.complaints == []
+        assert opened.requests == []
+        assert opened.overflow() <= 0
+        broken = opened.page.evaluate(
+            "[...document.images].filter(i => !i.naturalWidth).length"
+        )
+        assert broken == 0
+
+
+def test_a_video_without_faces_or_that_cannot_be_read_has_a_page(tmp_path):
+    videos = [video(20 + 20 * n) for n in range(8)]
+    model = DeepfakeEnsemble([("face", member())], strategy="voting", resampling=2)
+    model.fit(videos, np.arange(8) > 3)
+    empty = scan_video(model, np.zeros((6, 60, 96, 3), np.uint8))
+    empty.to_html(tmp_path / "empty.html")
+    assert "no face" in (tmp_path / "empty.html").read_text(encoding="utf-8")
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    broken = scan_video(model, tmp_path / "broken.mp4")
+    broken.to_html(tmp_path / "broken.html")
+    assert "No verdict" in (tmp_path / "broken.html").read_text(encoding="utf-8")
+
+
+def test_the_command_line_writes_it(toy_videos, tmp_path, capsys):
+    from base_models import write_video
+
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        "test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1
+    )
+    model = DeepfakeEnsemble([("one", detector)], resampling=2)
+    model.fit(videos, y, groups).save(tmp_path / "model.dfe")
+    clip = write_video(tmp_path / "clip.mp4", videos[1])
+    with pytest.raises(SystemExit) as left:
+        main(["scan", str(clip), "--model", str(tmp_path / "model.dfe"), "-q",
+              "--evidence", str(tmp_path / "evidence.html")])  # fmt: skip
+    assert left.value.code == 0
+    assert "evidence.html" in capsys.readouterr().out
+    assert "Heat map of one" in (tmp_path / "evidence.html").read_text()
