@@ -1,6 +1,7 @@
 """From a name to a network with its own weights and preprocessing recipe."""
 
 import difflib
+import hashlib
 import importlib.util
 import os
 import urllib.error
@@ -260,6 +261,33 @@ def weights_digest(backbone, weights):
         raise CheckpointError(f"no weights at {path}; give the path of a file")
     stat = path.stat()
     return _file_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+
+
+def state_digest(module):
+    """Return the SHA-256 of a module's weights, with their names.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from base_models.backbones import build_network, state_digest
+    >>> one, other = (build_network("test_resnet", weights=None) for _ in range(2))
+    >>> state_digest(one) == state_digest(other)
+    False
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        # as bytes: NumPy has no bfloat16
+        value = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(value.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 _digests = {}

@@ -407,7 +407,7 @@ def forward(network, preprocess, images, device):
     ndarray of shape (n_images, ...)
         float32, what the network put out.
     """
-    _place(network, torch.device(device))
+    place(network, torch.device(device))
     outputs = []
     for start in range(0, len(images), _BATCH_IN_INFERENCE):
         batch = torch.tensor(images[start : start + _BATCH_IN_INFERENCE]).to(device)
@@ -416,7 +416,7 @@ def forward(network, preprocess, images, device):
     return np.concatenate(outputs)
 
 
-def _place(network, device):
+def place(network, device):
     """Put a network where it computes and in eval mode, unless it is already."""
     first = next(network.parameters(), None)
     if first is not None and first.device != device:

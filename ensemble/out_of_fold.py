@@ -423,7 +423,10 @@ class _Task:
             weight=None if training.weight is None else training.weight[self.train],
         )
         digests = [training.digests[row] for row in self.test]
-        self.scores_key = store_key(member=self.member_key, videos=digests)
+        engines = _engines(self.detector) if portable else []
+        self.scores_key = store_key(
+            member=self.member_key, videos=digests, engines=engines
+        )
         if not portable:
             self.outcome = store.remember(self.scores_key + str(self.keep))
             return
@@ -495,6 +498,18 @@ def _fit_and_score(
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)
     return detector if keep else None, scores, reasons
+
+
+def _engines(detector):
+    """Say what runs the networks of a detector: it decides the scores' last digits."""
+    from base_models.engines import engine_key
+
+    params = detector.get_params(deep=True)
+    return [
+        engine_key(engine, params.get(name.removesuffix("engine") + "device"))
+        for name, engine in sorted(params.items(), key=lambda item: item[0])
+        if re.search(r"(^|__)engine$", name)
+    ]
 
 
 def _accepted(detector, groups, weight):

@@ -9,6 +9,7 @@ from base_models.backbones import (
     Recipe,
     backbone_recipe,
     build_network,
+    state_digest,
 )
 from base_models.checkpoints import (
     file_sha256,
@@ -26,8 +27,8 @@ from base_models.detectors.base import check_fit_arguments
 from base_models.detectors.frame import (
     NetworkDetector,
     _fake_probability,
-    _module_digest,
 )
+from base_models.engines import engine_key
 from base_models.errors import CheckpointError
 from base_models.faces import DlibFaceFinder
 from base_models.training import forward
@@ -46,7 +47,7 @@ class PrefitDetector(NetworkDetector):
     ----------
     card : dict
         Where the network comes from and what it looks at: see `load_checkpoint`.
-    n_frames, pooling, faces, n_threads, store, device, verbose
+    n_frames, pooling, faces, n_threads, store, device, engine, verbose
         As for `FrameDetector`.
 
     Attributes
@@ -83,6 +84,7 @@ class PrefitDetector(NetworkDetector):
         n_threads=None,
         store=None,
         device=None,
+        engine="auto",
         verbose=False,
     ):
         self.card = card
@@ -92,6 +94,7 @@ class PrefitDetector(NetworkDetector):
         self.n_threads = n_threads
         self.store = store
         self.device = device
+        self.engine = engine
         self.verbose = verbose
 
     def __sklearn_clone__(self):
@@ -145,12 +148,13 @@ class PrefitDetector(NetworkDetector):
         """Return what decides the scores; see `NetworkDetector.identity`."""
         return {
             "class": type(self).__qualname__,
-            "weights": _module_digest(self.module_),
+            "weights": state_digest(self.module_),
             "transform": self.card["transform"],
             "pooling": self.pooling,
             "view": self._view_recipe().key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
+            **engine_key(self.engine, self.device),
         }
 
     def score_views(self, views, shared):
@@ -193,15 +197,7 @@ class PrefitDetector(NetworkDetector):
 
     def _fixture_scores(self):
         """P(fake) of a few images that everyone can make."""
-        size = self.card["transform"]["image_size"]
-        rows, columns = np.indices((size, size)) / size
-        images = [
-            127.5 + 127.5 * np.sin(2 * np.pi * (i + 1) * (rows + (c + 1) * columns / 2))
-            for i in range(_N_FIXTURES)
-            for c in range(3)
-        ]
-        images = np.rint(images).astype(np.uint8).reshape(-1, 3, size, size)
-        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        images = fixture_images(self.card["transform"]["image_size"])
         with fixed_threads(1):
             logits = forward(self.module_, self._preprocess, images, "cpu")
         return [float(score) for score in _fake_probability(logits)]
@@ -226,12 +222,43 @@ class PrefitDetector(NetworkDetector):
             finder=finder,
         )
 
-    def _preprocess(self, images):
+    def _preparation(self):
         transform = self.card["transform"]
-        recipe = Recipe(
+        return Recipe(
             transform["image_size"], tuple(transform["mean"]), tuple(transform["std"])
         )
-        return recipe.normalise(images)
+
+    def _preprocess(self, images):
+        return self._preparation().normalise(images)
+
+
+def fixture_images(size):
+    """Return a few images that everyone can make, to know a network by its answers.
+
+    Parameters
+    ----------
+    size : int
+        Side, pixels.
+
+    Returns
+    -------
+    ndarray of shape (4, size, size, 3)
+        RGB uint8.
+
+    Examples
+    --------
+    >>> from base_models.detectors.checkpoint import fixture_images
+    >>> fixture_images(32).shape
+    (4, 32, 32, 3)
+    """
+    rows, columns = np.indices((size, size)) / size
+    images = [
+        127.5 + 127.5 * np.sin(2 * np.pi * (i + 1) * (rows + (c + 1) * columns / 2))
+        for i in range(_N_FIXTURES)
+        for c in range(3)
+    ]
+    images = np.rint(images).astype(np.uint8).reshape(-1, 3, size, size)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
 def make_card(

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from base_models.backbones import starts_random
+from base_models.backbones import starts_random, state_digest
 from base_models.compute import (
     fixed_threads,
     repeatable,
@@ -21,7 +21,8 @@ from base_models.compute import (
     resolve_threads,
 )
 from base_models.detectors.features import FeatureDetector
-from base_models.detectors.frame import FrameDetector, _module_digest
+from base_models.detectors.frame import FrameDetector
+from base_models.engines import engine_key
 from base_models.recipe import TrainingRecipe
 from base_models.samples import Batch, video_shares
 from base_models.store import resolve_store
@@ -67,7 +68,7 @@ class LSTMDetector(FeatureDetector):
     recipe : TrainingRecipe or None, default=None
         Of it hold warmup, label_smoothing, balance_groups, averaging, validation,
         patience and clip_norm.
-    n_threads, random_state, store, device, verbose
+    n_threads, random_state, store, device, engine, verbose
         As for `FrameDetector`.
 
     Attributes
@@ -129,6 +130,7 @@ class LSTMDetector(FeatureDetector):
         random_state=None,
         store=None,
         device=None,
+        engine="auto",
         verbose=False,
     ):
         self.backbone = backbone
@@ -153,6 +155,7 @@ class LSTMDetector(FeatureDetector):
         self.random_state = random_state
         self.store = store
         self.device = device
+        self.engine = engine
         self.verbose = verbose
 
     def __str__(self):
@@ -198,16 +201,17 @@ class LSTMDetector(FeatureDetector):
     def identity(self):
         """Return what decides the outcome of a fit; see `FrameDetector.identity`."""
         identity = super().identity()
-        for name in ("device", "n_threads", "features"):
+        for name in ("device", "engine", "n_threads", "features"):
             identity["params"].pop(name)
         extractor = self._image_detector().identity()
         if isinstance(self.features, FrozenEstimator):
-            extractor["fitted"] = _module_digest(self.features.estimator.module_)
+            extractor["fitted"] = state_digest(self.features.estimator.module_)
         return {
             **identity,
             "extractor": extractor,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
+            **engine_key(self.engine, self.device),
         }
 
     def get_state(self, portable=True):
@@ -259,7 +263,15 @@ class LSTMDetector(FeatureDetector):
         given = self.features
         if given is None:
             names = ("backbone", "view", "weights", "image_size", "n_frames", "faces")
-            names += ("finder", "margin", "align", "n_threads", "store", "device")
+            names += (
+                "finder",
+                "margin",
+                "align",
+                "n_threads",
+                "store",
+                "device",
+                "engine",
+            )
             params = {name: getattr(self, name) for name in names}
             return FrameDetector(train="head", dropout=0.0, random_state=0, **params)
         if isinstance(given, FrozenEstimator):
@@ -299,7 +311,10 @@ class LSTMDetector(FeatureDetector):
 
     def _with_ours(self, extractor):
         return extractor.set_params(
-            store=self.store, device=self.device, n_threads=self.n_threads
+            store=self.store,
+            device=self.device,
+            engine=self.engine,
+            n_threads=self.n_threads,
         )
 
     def _view_recipe(self) -> ViewRecipe:
@@ -507,5 +522,5 @@ def _sequence_scores(network, features):
 def _body_named(detector):
     """Name the features of a fitted detector by the body that gives them."""
     if detector.train != "head":  # it is no longer the one it started as
-        detector.weights_key_ = _module_digest(detector.module_.backbone)
+        detector.weights_key_ = state_digest(detector.module_.backbone)
     return detector

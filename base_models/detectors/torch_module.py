@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from base_models.detectors.frame import NetworkDetector, _module_digest
+from base_models.backbones import state_digest
+from base_models.detectors.frame import NetworkDetector
 from base_models.store import fingerprint
 
 
@@ -28,7 +29,7 @@ class TorchDetector(NetworkDetector):
         Side of the square images, pixels.
     n_frames, pooling, faces, finder, margin, align, epochs, frames_per_epoch, \
 batch_size, learning_rate, weight_decay, augment, pseudo_fakes, recipe, n_threads, \
-random_state, store, device, verbose
+random_state, store, device, engine, verbose
         As for `FrameDetector`.
 
     Attributes
@@ -85,6 +86,7 @@ random_state, store, device, verbose
         random_state=None,
         store=None,
         device=None,
+        engine="auto",
         verbose=False,
     ):
         self.module = module
@@ -110,6 +112,7 @@ random_state, store, device, verbose
         self.random_state = random_state
         self.store = store
         self.device = device
+        self.engine = engine
         self.verbose = verbose
 
     def __str__(self):
@@ -170,7 +173,7 @@ def _described(thing):
     # A pickled tensor differs from process to process: what the module is made of
     # and the values of its weights are told apart.
     shell = copy.deepcopy(thing).to("meta")
-    return [fingerprint(shell), str(thing), _module_digest(thing)]
+    return [fingerprint(shell), str(thing), state_digest(thing)]
 
 
 class _TwoLogits(nn.Module):

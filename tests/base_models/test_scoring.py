@@ -84,8 +84,10 @@ def test_frozen_detectors_share_features(toy_videos, monkeypatch, tmp_path):
         for C in (0.1, 0.01)
     ]
     passes = []
-    original = frame.forward
-    monkeypatch.setattr(frame, "forward", lambda *a: passes.append(1) or original(*a))
+    original = frame.run_frozen
+    monkeypatch.setattr(
+        frame, "run_frozen", lambda *a: passes.append(1) or original(*a)
+    )
     for detector in detectors:
         detector.set_params(store=tmp_path)
     score_videos(detectors, videos[12:], store=tmp_path)
