@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "NoFaceError",
             "YuNetFaceFinder",
         ],
+        "onnx_export": ["export_onnx"],
         "pooling": ["pool_scores"],
         "pseudo_fakes": ["PseudoFakes"],
         "recipe": ["TrainingRecipe"],

@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict, scan, compare, convert, verify."""
+"""The command line: demo, fit, predict, scan, compare, convert, export, verify."""
 
 import json
 import sys
@@ -509,6 +509,60 @@ def convert(
     )
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  deepfake-ensemble export model.dfe --onnx members/\n\n"
+    "  deepfake-ensemble export full_c23/ --onnx full_c23.onnx --int8 --calibrate "
+    "videos/"
+)
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="File that fit or demo wrote, folder that convert wrote, or a "
+            "checkpoint.",
+            show_default=False,
+        ),
+    ],
+    onnx: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to write, or the .onnx file of a single network.",
+            show_default=False,
+        ),
+    ],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Write a version of 8 bits beside each.")
+    ] = False,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Videos, or folders of them, for --int8: every other one sets ranges, "
+            "the rest measure the drift. May be given several times."
+        ),
+    ] = None,
+):
+    """Write each member's network to ONNX, preprocessing inside; checked by torch."""
+    from base_models import export_onnx
+    from ensemble.console import show_exported
+    from ensemble.onnx_members import export_members
+
+    if calibrate and not int8:
+        raise typer.BadParameter("--calibrate serves --int8, which was not given")
+    videos = _videos_at(calibrate or [])
+    loaded = _model_at(model)
+    if onnx.suffix != ".onnx":
+        cards, skipped = export_members(loaded, onnx, int8, videos)
+        show_exported(cards, skipped, onnx)
+        return
+    if hasattr(loaded, "detectors_"):
+        raise typer.BadParameter(
+            f"{model} is an ensemble: --onnx must be a folder, not {onnx}"
+        )
+    card = export_onnx(loaded, onnx, int8, videos)
+    show_exported({onnx.stem: card}, {}, onnx.parent)
+
+
 @app.command(epilog="Example:\n\n  deepfake-ensemble verify full_c23/")
 def verify(
     model: Annotated[
@@ -617,6 +671,20 @@ def _opened(model, device, quiet, threshold=None, prior=None):
     check_prior(prior)
     _ = loaded.thresholds_  # what it cannot do is told before any video is opened
     return loaded
+
+
+def _model_at(path):
+    """Load an ensemble, or a checkpoint as a detector."""
+    import zipfile
+
+    import ensemble
+    from base_models import load_checkpoint
+
+    if zipfile.is_zipfile(path):  # PyTorch's checkpoints are archives too
+        with zipfile.ZipFile(path) as archive:
+            if "manifest.json" in archive.namelist():
+                return ensemble.load(path, device="cpu")
+    return load_checkpoint(path, device="cpu")
 
 
 def _write_text(path, text):

@@ -237,6 +237,34 @@ def show_comparison(comparison, report=None, err=False):
         console.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
 
 
+def show_exported(cards, skipped, folder):
+    """Print what was written of which network, and what was not.
+
+    Parameters
+    ----------
+    cards, skipped : dict
+        From `ensemble.export_members`.
+    folder : Path
+    """
+    console = _console()
+    for card in cards.values():
+        console.print(
+            f"{folder / card['file']}: P(fake) differs from torch's by at most "
+            f"{card['largest_difference']:.1g}"
+        )
+        if "int8" in card:
+            small = card["int8"]
+            drift = small.get("largest_of_videos", small["largest_of_images"])
+            moved = small.get("other_side_of_half")
+            console.print(
+                f"{folder / small['file']}: 8 bits ({small['kind']}); P(fake) differs "
+                f"by up to {drift:.2g} on {small['measured_on']}"
+                + ("" if moved is None else f"; {moved} on the other side of 0.5")
+            )
+    for name, reason in skipped.items():
+        console.print(f"{name}: skipped, {reason}")
+
+
 def _pairs(pairs):
     """A table of pairs of members, those that differ most first."""
     table = Table(

@@ -79,7 +79,9 @@ class CompressionRouter(VideoDetector):
     @property
     def card_(self):
         """Where the networks come from, and all data that any of them has seen."""
-        cards = [getattr(d, "card_", None) or {} for d in self._fitted().values()]
+        cards = [
+            getattr(d, "card_", None) or {} for d in self.fitted_members().values()
+        ]
         seen = [card.get("trained_on") for card in cards]
         known = None if None in seen else sorted({name for one in seen for name in one})
         return {"trained_on": known, "members": cards}
@@ -179,7 +181,7 @@ class CompressionRouter(VideoDetector):
         """
         check_is_fitted(self)
         (level,) = self.levels_of([video])
-        return self._fitted()[level]
+        return self.fitted_members()[level]
 
     def score_frames(self, videos):
         """Return the timeline of each video; see `ViewDetector.score_frames`.
@@ -221,7 +223,7 @@ class CompressionRouter(VideoDetector):
     def get_state(self, portable=True):
         """Return what was learned: see `NetworkDetector.get_state`."""
         meta, arrays = {"classes": self.classes_.tolist(), "members": {}}, {}
-        for level, member in self._fitted().items():
+        for level, member in self.fitted_members().items():
             meta["members"][level], found = member.get_state(portable=portable)
             arrays |= {f"{level}/{name}": value for name, value in found.items()}
         return meta, arrays
@@ -270,13 +272,19 @@ class CompressionRouter(VideoDetector):
             )
         return named
 
-    def _fitted(self):
-        """Members by level; those that were fitted before need no fit."""
+    def fitted_members(self):
+        """Return the members as they score, by level.
+
+        Returns
+        -------
+        dict of str to detector
+            Those that were fitted before are the detectors that were given.
+        """
         return dict(self._named()) if self.prefit else self.members_
 
     def _routed(self, videos):
         check_is_fitted(self)
-        levels, members = self.levels_of(videos), self._fitted()
+        levels, members = self.levels_of(videos), self.fitted_members()
         for level in members:
             rows = np.flatnonzero(levels == level)
             if len(rows):

@@ -11,7 +11,7 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-COMMANDS = ["demo", "fit", "predict", "scan", "compare", "convert", "verify"]
+COMMANDS = ["demo", "fit", "predict", "scan", "compare", "convert", "export", "verify"]
 HELP = [[], *([command] for command in COMMANDS)]
 
 
