@@ -15,5 +15,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "out_of_fold": ["out_of_fold_scores"],
         "scan": ["scan_video"],
         "scores": ["read_scores", "write_scores"],
+        "stress": ["stress_test"],
     },
 )

@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict, scan, compare, convert, export, verify."""
+"""The command line: demo, fit, predict, scan, stress, compare, convert, export, verify."""
 
 import json
 import sys
@@ -336,6 +336,93 @@ def scan(
     if csv_file is not None:
         _write_text(csv_file, scans_table(results).to_csv(index=False))
     if any(result.status == "unscorable" for result in results):
+        raise typer.Exit(SOME_UNSCORABLE)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  deepfake-ensemble stress model.dfe clip.mp4 --plot drift.png\n\n"
+    "  deepfake-ensemble stress model.dfe videos.csv --changes h264,jpeg    "
+    "(path,label[,group]: with AUC)"
+)
+def stress(
+    model: Annotated[
+        Path, typer.Argument(help="File that fit or demo wrote.", show_default=False)
+    ],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos, or folders of them; labelled, for the AUC: one folder with "
+            "real/ and fake/, or CSV with path,label[,group].",
+            show_default=False,
+        ),
+    ],
+    changes: Annotated[
+        str,
+        typer.Option(
+            help="all, or by comma: h264, jpeg, downscale, blur, noise, fps, darker, "
+            "brighter."
+        ),
+    ] = "all",
+    plot: Annotated[
+        Path | None, typer.Option(help="Plot to write: .png, .svg, .pdf.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="The table; - prints it.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="The same as JSON; - prints it.")
+    ] = None,
+    scores_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            help="CSV of every score, added to video by video; a run that was stopped "
+            "goes on from it.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Of each video, from its beginning.", min=0.1)
+    ] = 10.0,
+    seed: Seed = 0,
+    device: Device = None,
+    quiet: Quiet = False,
+):
+    """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
+    from ensemble import stress_test
+    from ensemble.console import show_stress
+    from ensemble.datasets import read_videos
+
+    labels = groups = None
+    labelled = len(videos) == 1 and (
+        videos[0].suffix == ".csv"
+        or (videos[0] / "real").is_dir()
+        or (videos[0] / "videos.csv").is_file()
+    )
+    if labelled:
+        paths, labels, groups, _ = read_videos(videos[0])
+    else:
+        paths = _videos_at(videos)
+    found = stress_test(
+        _opened(model, device, True),
+        paths,
+        labels,
+        groups,
+        changes=None if changes == "all" else _names(changes),
+        seconds=seconds,
+        random_state=seed,
+        scores_file=scores_file,
+        verbose=not quiet,
+    )
+    if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        found.plot(plot)
+    show_stress(found, plot, err="-" in map(str, (csv_file, json_file)))
+    if csv_file is not None:
+        _write_text(csv_file, found.table.to_csv(index=False))
+    if json_file is not None:
+        _write_text(json_file, found.table.to_json(orient="records", indent=1) + "\n")
+    if found.reasons:
         raise typer.Exit(SOME_UNSCORABLE)
 
 

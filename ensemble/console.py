@@ -203,6 +203,39 @@ def show_scan(result, written=(), left=(), err=False):
         console.print(f"  {name:<11}  {escape(text)}", soft_wrap=True)
 
 
+def show_stress(result, plot=None, err=False):
+    """Print how an ensemble and its members stand changed videos.
+
+    Parameters
+    ----------
+    result : StressResult
+    plot : Path or None, default=None
+        Where its plot was written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    with_auc = "auc" in result.table
+    shown = Table("change", box=None, pad_edge=False)
+    headings = ["strength", "scorer", "drift", "size", "flipped", "lost"]
+    for heading in headings + ["AUC", "before"] * with_auc:
+        shown.add_column(heading, justify="left" if heading == "scorer" else "right")
+    for row in result.table.to_dict("records"):
+        cells = [f"{row['drift']:+.3f}", f"{row['size']:.3f}"]
+        cells += [f"{100 * row[name]:.0f} %" for name in ("flipped", "lost")]
+        if with_auc:
+            cells += [f"{row[name]:.3f}" for name in ("auc", "auc_before")]
+        cells = ["" if "nan" in cell else cell for cell in cells]
+        shown.add_row(
+            row["change"], f"{row['strength']:g}", escape(row["scorer"]), *cells
+        )
+    console.print(shown)
+    for video, reason in result.reasons.items():
+        console.print(f"not read: {escape(video)}: {escape(reason)}", soft_wrap=True)
+    if plot is not None:
+        console.print(f"Plot: {escape(str(plot))}", soft_wrap=True)
+
+
 def show_comparison(comparison, report=None, err=False):
     """Print the table and the verdict of a comparison.
 

@@ -464,6 +464,73 @@ def plot_by_value(by_value, axis, strategies, ax=None):
     return _with_legend(ax)
 
 
+def plot_stress(table, path=None):
+    """Draw what becomes of scores as videos are changed more and more.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``StressResult.table``.
+    path : str, Path or None, default=None
+        Where to save it: .png, .svg or .pdf.
+
+    Returns
+    -------
+    matplotlib Figure
+        One panel a change: AUC where it was measured, else the mean size of the drift.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {"change": "jpeg", "strength": [90, 50], "scorer": "a", "size": [0.1, 0.2]}
+    ... )
+    >>> len(plot_stress(table).axes)
+    1
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "plots need matplotlib: pip install 'deepfake-ensemble[report]'"
+        ) from error
+    changes = list(dict.fromkeys(table["change"]))
+    columns = min(4, len(changes))
+    rows = -(-len(changes) // columns)
+    figure = Figure((3.1 * columns, 2.7 * rows + 0.6), layout="constrained")
+    panels = np.ravel(figure.subplots(rows, columns, sharey=True, squeeze=False))
+    measure = "auc" if "auc" in table else "size"
+    for ax in panels[len(changes) :]:
+        ax.set_visible(False)
+    for ax, change in zip(panels, changes, strict=False):
+        here = table[table["change"] == change]
+        strengths = list(dict.fromkeys(here["strength"]))
+        at = np.arange(len(strengths)) + (measure == "auc")
+        for place, (scorer, own) in enumerate(here.groupby("scorer", sort=False)):
+            values = own.set_index("strength")[measure].reindex(strengths).to_numpy()
+            where = at
+            if measure == "auc":
+                before = own["auc_before"].dropna()
+                values = np.r_[before.iloc[0] if len(before) else np.nan, values]
+                where = np.r_[0, at]
+            ensemble = scorer == "ensemble"
+            ax.plot(where, values, marker="os^DvPX"[place % 7], ms=4,
+                    lw=2.4 if ensemble else 1.2, label=scorer,
+                    color=_ink("text.color") if ensemble else f"C{place}")  # fmt: skip
+        named = [f"{strength:g}" for strength in strengths]
+        if measure == "auc":
+            named, at = ["as is", *named], np.r_[0, at]
+        ax.set_xticks(at, named)
+        ax.set_title(change, size=10)
+        ax.grid(True, axis="y", lw=0.5)
+    label = {"auc": "AUC", "size": "Mean size of the drift of P(fake)"}[measure]
+    figure.supylabel(label, size=10)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
 def _at_step(fpr, tpr, grid, side):
     """TPR at each rate: before the curve climbs there ("left"), or after it."""
     right = np.searchsorted(fpr, grid, "right") - 1

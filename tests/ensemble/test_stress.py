@@ -1,0 +1,200 @@
+"""What becomes of scores when videos are changed."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models import CallableDetector, FrameDetector, Store, write_video
+from ensemble import DeepfakeEnsemble, stress_test
+from ensemble.cli import main
+from ensemble.stress import CHANGES, changed
+
+
+def brightness(videos):
+    return [video.mean() / 255 for video in videos]
+
+
+def length(videos):
+    return [min(1.0, len(video) / 40) for video in videos]
+
+
+def clip(shade, n_frames=16, seed=0):
+    rng = np.random.default_rng([seed, shade])
+    noise = rng.normal(0, 12, (n_frames, 40, 48, 3))
+    return np.clip(shade + noise, 0, 255).astype(np.uint8)
+
+
+VIDEOS = [clip(shade) for shade in (60, 70, 80, 90, 120, 130, 140, 150)]
+LABELS = [0] * 4 + [1] * 4
+
+
+@pytest.fixture(scope="module")
+def model():
+    named = [("bright", CallableDetector(brightness)),
+             ("long", CallableDetector(length))]  # fmt: skip
+    model = DeepfakeEnsemble(named, strategy="voting", combiner="soft", resampling=2)
+    return model.fit(VIDEOS, LABELS, groups=np.arange(8) % 4)
+
+
+@pytest.fixture(scope="module")
+def found(model):
+    return stress_test(model, VIDEOS, LABELS, groups=np.arange(8) % 4, n_boot=10)
+
+
+def of(found, change, scorer):
+    table = found.table
+    return table[(table["change"] == change) & (table["scorer"] == scorer)]
+
+
+def test_a_detector_of_brightness_drifts_with_light_and_with_nothing_else(found):
+    for change in set(CHANGES) - {"darker", "brighter"}:
+        assert of(found, change, "bright")["size"].max() < 0.02
+    for change, sign in (("darker", -1), ("brighter", 1)):
+        rows = of(found, change, "bright")
+        assert (np.diff(rows["size"]) > 0).all()  # the stronger, the further
+        mean = np.mean([video.mean() / 255 for video in VIDEOS])
+        if change == "darker":  # nothing is clipped
+            expected = [(factor - 1) * mean for factor in CHANGES[change]]
+            np.testing.assert_allclose(rows["drift"], expected, atol=0.005)
+        assert (sign * rows["drift"] > 0).all()
+
+
+def test_a_detector_of_length_drifts_with_the_frame_rate_alone(found):
+    for change in set(CHANGES) - {"fps"}:
+        assert of(found, change, "long")["size"].max() == 0
+    np.testing.assert_allclose(
+        of(found, "fps", "long")["drift"], [8 / 40 - 0.4, 4 / 40 - 0.4, 2 / 40 - 0.4]
+    )
+
+
+def test_the_ensemble_is_judged_beside_its_members(model, found):
+    as_it_is = found.scores[found.scores["change"] == "as it is"]
+    np.testing.assert_allclose(as_it_is["ensemble"], model.fake_score(VIDEOS))
+    rows = of(found, "darker", "ensemble")
+    halved = of(found, "darker", "bright")["drift"].to_numpy() / 2
+    np.testing.assert_allclose(rows["drift"], halved, atol=1e-9)
+    assert of(found, "brighter", "bright")["flipped"].max() > 0.3
+    assert (rows["auc_before"] == 1).all()
+    assert rows["auc"].between(0, 1).all()
+
+
+def test_without_labels_there_is_drift_and_no_auc(model):
+    found = stress_test(model, VIDEOS[:2], changes=["jpeg"])
+    assert "auc" not in found.table
+    assert found.table["strength"].unique().tolist() == list(CHANGES["jpeg"])
+
+
+def test_changes_are_what_they_are_called():
+    frames = np.stack([clip(120)[0]] * 8)
+    draw = np.random.default_rng(0)
+
+    def deviation(change, strength):
+        return np.std(changed(frames, change, strength, draw).astype(float))
+
+    sharp = np.std(frames.astype(float))
+    # sigma is in pixels of frames 480 high, and these are 40 high
+    assert deviation("blur", 24.0) < deviation("blur", 12.0) < sharp
+    assert deviation("downscale", 0.25) < deviation("downscale", 0.75) < sharp
+    assert deviation("noise", 20.0) > deviation("noise", 5.0) > sharp
+    for change in ("jpeg", "h264"):
+        weak, strong = CHANGES[change][0], CHANGES[change][-1]
+        off = [
+            np.abs(changed(frames, change, s, draw).astype(int) - frames).mean()
+            for s in (weak, strong)
+        ]
+        assert 0 < off[0] < off[1]
+    assert len(changed(frames, "fps", 0.25, draw)) == 2
+    for change, strengths in CHANGES.items():
+        out = changed(frames, change, strengths[0], draw)
+        assert out.dtype == np.uint8
+        assert out.shape[1:] == frames.shape[1:]
+
+
+def test_the_same_seed_gives_the_same_noise(model):
+    once, again, other = (
+        stress_test(model, VIDEOS[:1], changes={"noise": [20.0]}, random_state=seed)
+        for seed in (0, 0, 1)
+    )
+    pd.testing.assert_frame_equal(once.scores, again.scores)
+    assert once.scores["bright"].iloc[1] != other.scores["bright"].iloc[1]
+
+
+def test_a_run_that_was_stopped_goes_on(model, tmp_path):
+    path = tmp_path / "deep" / "scores.csv"
+    whole = stress_test(model, VIDEOS[:3], changes={"darker": [0.5]})
+    stress_test(model, VIDEOS[:2], changes={"darker": [0.5]}, scores_file=path)
+    first = path.read_text()
+    model_calls = stress_test(
+        model, VIDEOS[:3], changes={"darker": [0.5]}, scores_file=path
+    )
+    assert path.read_text().startswith(first)
+    assert len(path.read_text().splitlines()) == 1 + 3 * 2
+    pd.testing.assert_frame_equal(model_calls.table, whole.table)
+
+
+def test_a_broken_video_costs_itself_alone(model, tmp_path):
+    found = stress_test(
+        model, [tmp_path / "missing.mp4", VIDEOS[0]], changes={"darker": [0.5]}
+    )
+    assert list(found.reasons) == [str(tmp_path / "missing.mp4")]
+    assert found.table["videos"].tolist() == [1, 1, 1]
+
+
+def test_nothing_is_kept_in_the_store(toy_videos, tmp_path):
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        "test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1
+    )
+    model = DeepfakeEnsemble([("one", detector)], resampling=2, store=tmp_path)
+    model.fit(videos, y, groups)
+    kept = {kind: Store(tmp_path).keys(kind) for kind in ("view", "features")}
+    found = stress_test(model, videos[:1], changes={"blur": [2.0]})
+    assert {kind: Store(tmp_path).keys(kind) for kind in kept} == kept
+    assert found.table["videos"].tolist() == [1, 1]
+    assert model.store == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"changes": ["rain"]}, "changes must be among h264, jpeg.*got .'rain'"),
+        ({"labels": [0]}, "one entry per video; got 1 for 8"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(model, given, message):
+    with pytest.raises(ValueError, match=message):
+        stress_test(model, VIDEOS, **given)
+
+
+def test_a_scores_file_of_another_model_is_refused(model, tmp_path):
+    (tmp_path / "scores.csv").write_text("video,change,strength,other,ensemble\n")
+    with pytest.raises(ValueError, match=r"has other columns .*give another file"):
+        stress_test(model, VIDEOS, scores_file=tmp_path / "scores.csv")
+
+
+def test_the_command_line_writes_table_plot_and_scores(toy_videos, tmp_path, capsys):
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        "test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1
+    )
+    model = DeepfakeEnsemble([("one", detector)], resampling=2)
+    model.fit(videos, y, groups).save(tmp_path / "model.dfe")
+    lines = ["path,label,group"]
+    for row in range(4):
+        write_video(tmp_path / f"{row}.mp4", videos[row], fps=10)
+        lines.append(f"{row}.mp4,{y[row]},g{groups[row]}")
+    (tmp_path / "set.csv").write_text("\n".join(lines))
+    with pytest.raises(SystemExit) as left:
+        main(["stress", str(tmp_path / "model.dfe"), str(tmp_path / "set.csv"), "-q",
+              "--changes", "blur,fps", "--plot", str(tmp_path / "out/drift.png"),
+              "--json", str(tmp_path / "drift.json"),
+              "--scores", str(tmp_path / "scores.csv")])  # fmt: skip
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert "blur" in shown
+    assert "AUC" in shown
+    assert (tmp_path / "out/drift.png").read_bytes().startswith(b"\x89PNG")
+    assert {row["change"] for row in json.loads((tmp_path / "drift.json").read_text())}
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == 4 * (1 + 4 + 3)
