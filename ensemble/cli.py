@@ -1,4 +1,4 @@
-"""The command line: demo, fit, predict, scan, stress, compare, convert, export, verify."""
+"""The command line: what the library does, for people at a terminal."""
 
 import json
 import sys

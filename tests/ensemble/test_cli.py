@@ -11,8 +11,8 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
-COMMANDS = ["demo", "fit", "predict", "scan", "compare", "convert", "export", "verify"]
-HELP = [[], *([command] for command in COMMANDS)]
+COMMANDS = "demo fit predict scan stress compare convert export verify"
+HELP = [[], *([command] for command in COMMANDS.split())]
 
 
 @pytest.fixture(scope="module")
