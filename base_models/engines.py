@@ -1,10 +1,11 @@
 """Frozen networks on the fastest engine that is installed, equal to torch."""
 
-import copy
 import functools
+import hashlib
 import importlib.util
 import io
 import os
+import pickle
 import threading
 import warnings
 import weakref
@@ -23,7 +24,7 @@ from base_models.onnx_graph import (
     with_weights,
     without_weights,
 )
-from base_models.store import fingerprint, resolve_store, store_key
+from base_models.store import resolve_store, store_key
 from base_models.training import forward, place
 
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
@@ -186,7 +187,7 @@ def run_frozen(
 
 
 _of_network = weakref.WeakKeyDictionary()  # network -> (stamp, {plan: runner or None})
-_of_weights = weakref.WeakValueDictionary()  # of a process -> runner
+_of_weights = weakref.WeakValueDictionary()  # (digest, kind, plan) -> runner
 _graphs = {}  # key in the store -> bytes
 _lock = threading.RLock()
 
@@ -206,7 +207,7 @@ def _compiled(network, prepare, plan, store):
 
 def _stamp(network):
     """Change when the weights do: another tensor, or the same written to."""
-    stamp = [os.getpid()]  # threads of an engine do not survive a fork
+    stamp = []
     for tensors in (network.parameters(), network.buffers()):
         for tensor in tensors:
             version = 0 if tensor.is_inference() else tensor._version
@@ -230,7 +231,7 @@ def _compile(network, prepare, plan, store):
     if engine == "torch":
         return None
     kind = type(network).__name__
-    weights = (os.getpid(), state_digest(network), kind, engine, *plan[1:])
+    weights = (state_digest(network), kind, engine, *plan[1:])
     runner = _of_weights.get(weights)
     trouble = None
     # A kept graph may be of a class whose code has changed: then it is traced again.
@@ -287,7 +288,8 @@ def _model(whole, example, store, kept):
 
     try:
         key = _graph_key(whole, example)
-    except (RuntimeError, TypeError):  # no two such can be told to be alike
+    except (AttributeError, TypeError, pickle.PicklingError):
+        # no two such can be told to be alike
         with fixed_threads(1):
             return traced_graph(whole, example).SerializeToString()
     content = _graphs.get(key) if kept else None
@@ -307,13 +309,22 @@ def _model(whole, example, store, kept):
 
 def _graph_key(whole, example):
     """Stand for a network's architecture: all of it but the weights."""
-    shell = copy.deepcopy(whole).to("meta").requires_grad_(False)
+    content = io.BytesIO()
+    _ShellPickler(content, protocol=5).dump(whole)
     return store_key(
-        shell=fingerprint(shell),
-        layers=str(whole),
+        shell=hashlib.sha256(content.getbuffer()).hexdigest(),
         example=[str(example.dtype), *example.shape],
         versions=[torch.__version__, timm.__version__],
     )
+
+
+class _ShellPickler(pickle.Pickler):
+    """Writes all of a network but the values of its tensors; nobody reads it."""
+
+    def persistent_id(self, thing):
+        if isinstance(thing, torch.Tensor):
+            return str(thing.dtype), *thing.shape
+        return None
 
 
 class _OnnxRuntime:
@@ -339,9 +350,16 @@ class _OnnxRuntime:
 class _OpenVino:
     """A model that OpenVINO compiled for the CPU."""
 
+    used = forked = False  # by this process; by the one that this is a fork of
+
     def __init__(self, model, n_threads):
         import openvino
 
+        if type(self).forked:  # it would wait for ever
+            raise RuntimeError(
+                "it does not survive a fork; start processes by spawn, as joblib does"
+            )
+        type(self).used = True
         core = openvino.Core()
         self.model = core.compile_model(
             core.read_model(io.BytesIO(model)),
@@ -359,9 +377,24 @@ class _OpenVino:
     def __call__(self, batch):
         if not hasattr(self.own, "request"):
             self.own.request = self.model.create_infer_request()
-        outputs = self.own.request.infer([batch], share_inputs=True)
+        outputs = self.own.request.infer([batch])
         return np.array(outputs[0])  # the request's own memory is written again
 
+
+def _after_fork():
+    """Forget what was compiled: its threads are gone, and to end it would wait for
+    them."""
+    global _lock
+    _inherited.append(list(_of_network.values()))
+    _of_network.clear()
+    _of_weights.clear()
+    _lock = threading.RLock()  # another thread may have held it
+    _OpenVino.forked = _OpenVino.used
+
+
+_inherited = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _MAKERS = {"onnxruntime": _OnnxRuntime, "openvino": _OpenVino}
 

@@ -1,5 +1,6 @@
 """Torch networks as ONNX graphs, whose weights can be taken out and put in."""
 
+import contextlib
 import inspect
 import io
 import warnings
@@ -76,7 +77,12 @@ def traced_graph(network, example, inputs="images", outputs="output"):
     # normalisation part of the convolutions: engines do that when they load it.
     was, network.training = network.training, True
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            # the exporter prints the graph of what it cannot export
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")  # of sizes that are constants, as they are
             torch.onnx.export(
                 network,

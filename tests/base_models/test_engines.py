@@ -193,13 +193,26 @@ class Crowded(nn.Module):
     ("network", "message"),
     [(Spectrum(), "cannot run it"), (Crowded(), "differ from torch's")],
 )
-def test_torch_runs_what_an_engine_cannot(engine, network, message):
+def test_torch_runs_what_an_engine_cannot(engine, network, message, capsys):
     network = network.eval()
     with pytest.warns(UserWarning, match=f"runs on torch: .*{message}"):
         found = run_frozen(network, Recipe(8), noise(8), engine)
     np.testing.assert_array_equal(
         found, forward(network, Recipe(8).normalise, noise(8), "cpu")
     )
+    assert capsys.readouterr().out == ""
+
+
+def test_torch_runs_what_openvino_cannot_in_a_forked_process(monkeypatch):
+    pytest.importorskip("openvino")
+    network = built(small_network())
+    run_frozen(network, Recipe(16), noise(16), "openvino")
+    monkeypatch.setattr(engines_module._OpenVino, "forked", False)
+    engines_module._after_fork()
+    with pytest.warns(UserWarning, match="does not survive a fork"):
+        found = run_frozen(network, Recipe(16), noise(16), "openvino")
+    expected = forward(network, Recipe(16).normalise, noise(16), "cpu")
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_network_that_fails_fails_as_in_torch(engine):
