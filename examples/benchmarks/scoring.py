@@ -136,11 +136,7 @@ def measure(detectors, videos, rounds, folder):
     """Seconds a video of each way, each round; decoding and faces alone beside them."""
     with tempfile.TemporaryDirectory(dir=folder) as store:
         walked = list(walk_videos(detectors, videos, store))
-    ready = [
-        np.concatenate([views[d.view_recipes()[0].key].images[:N_FRAMES] for d in [d]])
-        for views in walked[:1]
-        for d in detectors
-    ]
+    ready = [walked[0][d.view_recipes()[0].key].images for d in detectors]
     ours(detectors, videos[:2], folder)  # warms up
     found = {"ours": [], "a": [], "b": [], "c": [], "views alone": [], "decoding": []}
     for number in range(rounds):

@@ -1,0 +1,172 @@
+"""Measure growth: time and memory with the number of videos, and with their length.
+
+    python examples/benchmarks/growth.py --json results.json
+
+Each measurement runs in a process of its own, which loads the detectors, scores and
+says how long that took and how far its memory rose above what it was before. Short
+videos are made for the purpose; a long one is a short one's packets again and again, so
+that two hours take seconds to write. A frame costs what is decoded from the key frame
+before it on: with key frames a second apart, as phones and streams have them, little;
+ten seconds apart, x264's default, up to 250 frames.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+from goals import Goal, machine, write
+
+from base_models import write_video
+
+LENGTHS = {"10 s": 1, "10 min": 60, "2 h": 720}  # times ten seconds
+N_FRAMES = 16
+
+
+def short_video(path, seed, n_frames=24, size=(96, 128)):
+    """A little moving noise."""
+    rng = np.random.default_rng(seed)
+    still = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), np.uint8)
+    still = still.repeat(8, 0).repeat(8, 1)
+    frames = (np.roll(still, shift, axis=1) for shift in range(n_frames))
+    return write_video(path, frames, preset="ultrafast")
+
+
+def ten_seconds(path, seconds_between_key_frames, size=(1080, 1920), fps=25):
+    """Bars that move over 1080p."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    gop = round(fps * seconds_between_key_frames)
+    with av.open(str(path), "w") as out:
+        options = {"crf": "30", "preset": "superfast", "g": str(gop)}
+        stream = out.add_stream("libx264", rate=fps, options=options)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        for shift in range(10 * fps):
+            wave = 127 + 100 * np.sin((x + 4 * shift) / 60 + y / 90)
+            image = wave.astype(np.uint8)[..., None].repeat(3, axis=2)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def repeated(source, path, times):
+    """The packets of a video again and again, nothing decoded."""
+    with av.open(str(source)) as one:
+        stream = one.streams.video[0]
+        packets = [p for p in one.demux(stream) if p.dts is not None]
+        length = round(10 / stream.time_base)
+        with av.open(str(path), "w") as out:
+            copy = out.add_stream_from_template(stream)
+            for number in range(times):
+                for packet in packets:
+                    again = av.Packet(bytes(packet))
+                    again.pts = packet.pts + number * length
+                    again.dts = packet.dts + number * length
+                    again.duration = packet.duration
+                    again.time_base = packet.time_base
+                    again.is_keyframe = packet.is_keyframe
+                    again.stream = copy
+                    out.mux(again)
+    return path
+
+
+def child(folder, limit):
+    """Score the videos of a folder; print seconds and mebibytes as JSON."""
+    from base_models import FrameDetector, list_videos, score_videos
+
+    rng = np.random.default_rng(0)
+    videos = [rng.integers(0, 256, (2, 64, 64, 3), np.uint8) for _ in range(4)]
+    paths = [str(path) for path in list_videos(folder)][:limit]
+    with tempfile.TemporaryDirectory() as store:
+        detectors = [
+            FrameDetector(
+                backbone, "frame", train="head", weights=None, image_size=size,
+                n_frames=N_FRAMES, random_state=0, store=store,
+            ).fit(videos, [0, 1, 0, 1])
+            for backbone, size in (("mesonet4", 128), ("efficientnet_lite0", 128))
+        ]  # fmt: skip
+        score_videos(detectors, videos, store)  # warms up
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        score_videos(detectors, paths, store)
+        took = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": took, "MiB": (peak - before) / 1024}))
+
+
+def measure(folder, limit=None):
+    command = [sys.executable, __file__, "--child", str(folder), "--limit", str(limit)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--numbers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--lengths", choices=LENGTHS, nargs="+", default=[*LENGTHS])
+    parser.add_argument("--json", help="file for goals and raw figures")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--limit", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        limit = None if options.limit == "None" else int(options.limit)
+        child(options.child, limit)
+        return
+
+    print(machine())
+    raw = {}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "short").mkdir()
+        for number in range(max(options.numbers)):
+            short_video(folder / "short" / f"{number:05}.mp4", number)
+        for number in options.numbers:
+            raw[f"{number} videos"] = measure(folder / "short", number)
+            print(f"{number} videos: {raw[f'{number} videos']}", flush=True)
+        for between in (1, 10):
+            source = ten_seconds(folder / f"source_{between}.mp4", between)
+            for length in options.lengths:
+                name = f"{length}, key frames {between} s apart"
+                (folder / name).mkdir()
+                long = repeated(source, folder / name / "a.mp4", LENGTHS[length])
+                raw[name] = measure(folder / name)
+                print(f"{name}: {raw[name]}", flush=True)
+                long.unlink()
+    goals = []
+    few, many = (f"{pick(options.numbers)} videos" for pick in (min, max))
+    if few != many:
+        middle = f"{sorted(options.numbers)[-2]} videos"
+        each = {n: raw[n]["seconds"] / int(n.split()[0]) for n in (middle, many)}
+        goals += [
+            Goal.at_most(
+                f"seconds a video: {many} against {middle}",
+                each[many] / each[middle],
+                1.1,
+            ),
+            Goal.at_most(
+                f"rise of memory, MiB: {many} less {middle}, a tenth of the latter",
+                raw[many]["MiB"] - raw[middle]["MiB"],
+                max(0.1 * raw[middle]["MiB"], 20.0),
+            ),
+        ]
+    for between in (1, 10):
+        short, long = (f"{n}, key frames {between} s apart" for n in ("10 s", "2 h"))
+        if not {short, long} <= set(raw):
+            continue
+        ratio = raw[long]["seconds"] / raw[short]["seconds"]
+        rise = raw[long]["MiB"]
+        goals += [
+            Goal.at_most(f"seconds: 2 h against {short}", ratio, 3),
+            Goal.at_most(f"rise of memory by {long}, MiB", rise, 1024),
+        ]
+    write(goals, raw, options.json)
+
+
+if __name__ == "__main__":
+    main()
