@@ -282,20 +282,22 @@ def show_exported(cards, skipped, folder):
     console = _console()
     for card in cards.values():
         console.print(
-            f"{folder / card['file']}: P(fake) differs from torch's by at most "
-            f"{card['largest_difference']:.1g}"
+            f"{escape(str(folder / card['file']))}: P(fake) differs from torch's by at "
+            f"most {card['largest_difference']:.1g}",
+            soft_wrap=True,
         )
         if "int8" in card:
             small = card["int8"]
             drift = small.get("largest_of_videos", small["largest_of_images"])
             moved = small.get("other_side_of_half")
             console.print(
-                f"{folder / small['file']}: 8 bits ({small['kind']}); P(fake) differs "
-                f"by up to {drift:.2g} on {small['measured_on']}"
-                + ("" if moved is None else f"; {moved} on the other side of 0.5")
+                f"{escape(str(folder / small['file']))}: 8 bits ({small['kind']}); "
+                f"P(fake) differs by up to {drift:.2g} on {small['measured_on']}"
+                + ("" if moved is None else f"; {moved} on the other side of 0.5"),
+                soft_wrap=True,
             )
     for name, reason in skipped.items():
-        console.print(f"{name}: skipped, {reason}")
+        console.print(escape(f"{name}: skipped, {reason}"), soft_wrap=True)
 
 
 def _pairs(pairs):

@@ -1,0 +1,93 @@
+"""Measure cost: CPU seconds a video by member, and what a million videos a day need.
+
+    python examples/benchmarks/cost.py --clips clips/ --json results.json
+
+CPU time of the process, not time on the clock, so that other work on the machine does
+not count; one thread, 16 frames a video, weights random. Decoding and faces are shared
+by all members that look at the same; each network runs once for each view. Without
+--clips, clips are forged for the purpose.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from goals import machine, write
+from rich.console import Console
+from rich.table import Table
+from scoring import N_FRAMES, fitted_detectors
+
+from base_models import DlibFaceFinder, list_videos, sample_frames
+from base_models.face_tracks import follow_faces
+from base_models.scoring import walk_videos
+from ensemble.datasets import make_forgeries
+
+NETWORKS = {
+    "xception": None,
+    "efficientnet": None,
+    "resnet": None,
+    "efficientnet_lite0": 128,
+    "mesonet4": 128,
+}
+_A_DAY = 24 * 3600
+
+
+def cpu_seconds(work, *arguments):
+    """CPU seconds of all threads of this process, and what came out."""
+    began = time.process_time()
+    made = work(*arguments)
+    return time.process_time() - began, made
+
+
+def measure(videos, folder):
+    """CPU seconds a video: {what: list}."""
+    spent = {"decoding": [], "faces": [], "faces, every=4": []}
+    for video in videos:
+        took, frames = cpu_seconds(sample_frames, video, N_FRAMES)
+        spent["decoding"].append(took)
+        for name, every in (("faces", 1), ("faces, every=4", 4)):
+            finder = DlibFaceFinder(every=every)
+            spent[name].append(cpu_seconds(follow_faces, frames, finder)[0])
+    detectors = fitted_detectors(NETWORKS, folder)[1::2]  # those of faces
+    for detector in detectors:
+        detector.set_params(n_threads=1, store=folder / "store")
+        (key,) = (recipe.key for recipe in detector.view_recipes())
+        name = f"{detector.backbone}, {detector._image_size()} px"
+        spent[name] = []
+        for views in walk_videos([detector], videos, folder / "store"):
+            images = views[key].images
+            body = detector.module_.backbone
+            detector._run_frozen(body, images)  # compiles, where that pays
+            spent[name].append(cpu_seconds(detector._run_frozen, body, images)[0])
+    return spent
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", help="folder of videos; without, some are forged")
+    parser.add_argument("--videos", type=int, default=6, help="how many at most")
+    parser.add_argument("--json", help="file for raw figures")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        if options.clips:
+            videos = [str(video) for video in list_videos(options.clips)]
+        else:
+            made = make_forgeries(folder / "clips", n_identities=options.videos // 2)
+            videos = [str(video) for video in made.videos]
+        spent = measure(videos[: options.videos], folder)
+    table = Table("", "CPU seconds a video", "cores for a million videos a day")
+    for what, took in spent.items():
+        median = statistics.median(took)
+        table.add_row(what, f"{median:.3f}", f"{1e6 * median / _A_DAY:.0f}")
+    Console().print(table)
+    write([], {"CPU seconds a video": spent}, options.json)
+
+
+if __name__ == "__main__":
+    main()
