@@ -35,6 +35,11 @@ class TrainingRecipe(BaseEstimator):
         Chance that a fake is mixed with a real image of its own group, or a pseudo-fake
         with the very image it was made of; the label follows the share (Zhang et al.,
         2018).
+    pairs : bool, default=False
+        Show each fake together with the same frame of the real video that it was made
+        of, both changed alike, so that only the forgery tells them apart (as Shiohara
+        and Yamasaki, 2022, do with pseudo-fakes). That video is the one of the fake's
+        group which is most like it; a fake without one is drawn as ever.
     averaging : {"ema", "swa"} or None, default=None
         Average the weights over steps, exponentially with `decay` (Polyak and Juditsky,
         1992), or over the epochs of the last quarter evenly (Izmailov et al., 2018).
@@ -78,6 +83,7 @@ class TrainingRecipe(BaseEstimator):
         label_smoothing=0.05,
         balance_groups=True,
         mixup=0.0,
+        pairs=False,
         averaging=None,
         decay=0.99,
         validation="auto",
@@ -93,6 +99,7 @@ class TrainingRecipe(BaseEstimator):
         self.label_smoothing = label_smoothing
         self.balance_groups = balance_groups
         self.mixup = mixup
+        self.pairs = pairs
         self.averaging = averaging
         self.decay = decay
         self.validation = validation

@@ -53,6 +53,9 @@ class ImageSamples:
         Draw classes, and groups within a class, equally often.
     mixup : float
         Chance that a fake is mixed with a real image of its group.
+    pairs : bool
+        Let each fake come with the same frame of the real video that it was made of,
+        both changed alike: see `own_reals`.
     augment : callable or None
         ``augment(image, draw, landmarks) -> image``.
     pseudo_fakes : callable or None
@@ -83,6 +86,7 @@ class ImageSamples:
         batch_size=16,
         balance_groups=True,
         mixup=0.0,
+        pairs=False,
         augment=None,
         pseudo_fakes=None,
         landmarks=None,
@@ -101,9 +105,16 @@ class ImageSamples:
         )
         if pseudo_fakes is not None and balance_groups:
             share = video_shares(np.zeros_like(is_fake), self.groups, True)
+        n_images = np.ones(len(views))  # that come of one draw
+        self._own_real = dict(own_reals(views, is_fake, self.groups)) if pairs else {}
+        if self._own_real:
+            n_images[list(self._own_real)] = 2
+            if pseudo_fakes is None:  # they come with their fakes
+                share[list(set(self._own_real.values()))] = 0
+            share = share / share.sum()
         self._share = share
-        self._n_drawn = len(views) * frames_per_epoch
-        self.steps = -(-self._n_drawn // batch_size)
+        self._n_drawn = round(len(views) * frames_per_epoch / (share @ n_images))
+        self.steps = -(-len(views) * frames_per_epoch // batch_size)
 
     def batches(self, epoch, share=slice(None)):
         """Yield the batches of an epoch, made ahead in a thread.
@@ -151,10 +162,10 @@ class ImageSamples:
         images, labels, weights = [], [], []
         for video, at, number in chosen:
             draw = np.random.default_rng([self.seed, epoch, video, number])
-            for image, label in self._samples(video, at, draw):
+            for image, label, row in self._samples(video, at, draw):
                 images.append(image)
                 labels.append(label)
-                weights.append(self.weight[video])
+                weights.append(self.weight[row])
         return Batch(
             self.preprocess(torch.from_numpy(np.stack(images))),
             torch.tensor(labels, dtype=torch.float32),
@@ -162,20 +173,30 @@ class ImageSamples:
         )
 
     def _samples(self, video, at, draw):
+        """Return (image, label, the video whose weight it has) of what is shown."""
+        points = None
         if self.pseudo_fakes is not None and not self.is_fake[video]:
-            image = self.sources[video].images[at]
+            image, own = self.sources[video].images[at], video
             points = self.landmarks(video)[at]
             donor = self._donor(video, draw)
-            real, fake = self.pseudo_fakes(image, points, draw, donor)
-            label = 1.0
-            if draw.random() < self.mixup:
-                fake, label = _mixed(fake, real, draw)
-            seed = draw.integers(2**63)  # one for both: the fake's traces differ alone
-            return [
-                (self._augmented(real, np.random.default_rng(seed), points), 0.0),
-                (self._augmented(fake, np.random.default_rng(seed), points), label),
-            ]
-        image = self.views[video].images[at]
+            real, image = self.pseudo_fakes(image, points, draw, donor)
+        else:
+            image, own = self.views[video].images[at], self._own_real.get(video)
+            if own is not None:
+                real = self._same_frame(video, at)
+        if own is None:
+            image, label = self._perhaps_mixed(video, image, at, draw)
+            return [(self._augmented(image, draw, None), label, video)]
+        label = 1.0
+        if draw.random() < self.mixup:
+            image, label = _mixed(image, real, draw)
+        seed = draw.integers(2**63)  # one for both: the fake's traces differ alone
+        return [
+            (self._augmented(shown, np.random.default_rng(seed), points), is_fake, row)
+            for shown, is_fake, row in ((real, 0.0, own), (image, label, video))
+        ]
+
+    def _perhaps_mixed(self, video, image, at, draw):
         label = float(self.is_fake[video])
         if label and draw.random() < self.mixup:
             reals = np.flatnonzero(
@@ -183,9 +204,14 @@ class ImageSamples:
             )
             if len(reals):
                 partner = self.views[draw.choice(reals)].images
-                real = partner[min(at, len(partner) - 1)]
-                image, label = _mixed(image, real, draw)
-        return [(self._augmented(image, draw, None), label)]
+                return _mixed(image, partner[min(at, len(partner) - 1)], draw)
+        return image, label
+
+    def _same_frame(self, video, at):
+        """The real image that a fake one was made of."""
+        real = self.views[self._own_real[video]]
+        wanted = self.views[video].frames[at]
+        return real.images[np.argmin(np.abs(np.asarray(real.frames) - wanted))]
 
     def _augmented(self, image, draw, landmarks):
         return image if self.augment is None else self.augment(image, draw, landmarks)
@@ -301,6 +327,45 @@ class SizedFakes:
         if image.shape[:2] == (self.image_size, self.image_size):
             return image
         return cv2.resize(image, 2 * (self.image_size,), interpolation=cv2.INTER_AREA)
+
+
+def own_reals(views, is_fake, groups):
+    """Find the real video that each fake was made of: the most like it of its group.
+
+    Most like is the least mean difference of its images, frame by frame. A fake whose
+    group has no real one has none.
+
+    Parameters
+    ----------
+    views : Views
+    is_fake, groups : ndarray of shape (n_videos,)
+
+    Yields
+    ------
+    fake, real : int
+        Rows.
+    """
+    for group in np.unique(groups[is_fake == 1]):
+        fakes, reals = (
+            np.flatnonzero((groups == group) & (is_fake == label)) for label in (1, 0)
+        )
+        if not len(reals):
+            continue
+        small = {row: _thumbnails(views[row].images) for row in (*fakes, *reals)}
+        for fake in fakes:
+            apart = [_mean_difference(small[fake], small[real]) for real in reals]
+            yield int(fake), int(reals[np.argmin(apart)])
+
+
+def _thumbnails(images, side=64):
+    return np.stack(
+        [cv2.resize(i, (side, side), interpolation=cv2.INTER_AREA) for i in images]
+    ).astype(np.int16)
+
+
+def _mean_difference(one, other):
+    n = min(len(one), len(other))
+    return np.abs(one[:n] - other[:n]).mean()
 
 
 def video_shares(is_fake, groups, balanced):

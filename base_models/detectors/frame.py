@@ -327,6 +327,7 @@ class NetworkDetector(ViewDetector):
             batch_size=self.batch_size,
             balance_groups=recipe.balance_groups,
             mixup=recipe.mixup,
+            pairs=recipe.pairs,
             augment=self._augmentation(),
             pseudo_fakes=fakes,
             landmarks=None if fakes is None else landmarks.take(learn),

@@ -170,6 +170,61 @@ def test_mixup_of_a_pseudo_fake_is_with_its_own_real(views):
     assert len(set(shares)) > 20
 
 
+def test_with_pairs_each_fake_comes_with_the_real_of_its_group_most_like_it(views):
+    # of the group of videos 1 (10), 4 (40) and 6 (60), fake is 6
+    groups = np.array([0, 1, 0, 0, 1, 2, 1, 3])
+    changes = []
+
+    def noting(image, draw, landmarks):
+        changes.append(draw.random())
+        return image
+
+    samples = make(views, groups=groups, pairs=True, augment=noting, batch_size=4)
+    pairs = 0
+    for batch in samples.batches(0):
+        shades = batch.inputs[:, 0, 0, 0].tolist()
+        for place in np.flatnonzero(np.array(shades) == 60):
+            assert shades[place - 1] == 40
+            assert batch.label[place - 1 : place + 1].tolist() == [0, 1]
+            pairs += 1
+        assert shades.count(40) == shades.count(60)  # it comes with its fake alone
+    assert pairs > 3
+    assert len(changes) - len(set(changes)) == pairs  # both are changed alike
+
+
+def test_pairs_show_the_same_frame_and_keep_the_size_of_an_epoch(tmp_path):
+    clock = np.arange(4, dtype=np.uint8)[:, None, None, None]
+    real = np.broadcast_to(10 * clock, (4, 16, 16, 3)).copy()
+    recipe = ViewRecipe("frame", image_size=16, n_frames=4)
+    views = Views([real, real + 100], recipe, Store(tmp_path))
+    samples = ImageSamples(
+        views, np.array([0, 1]), np.zeros(2, int), np.ones(2), as_they_are,
+        pairs=True, frames_per_epoch=8, batch_size=4,
+    )  # fmt: skip
+    shown = torch.cat([batch.inputs[:, 0, 0, 0] for batch in samples.batches(0)])
+    assert len(shown) == 16
+    assert samples.steps == 4
+    assert torch.equal(shown[::2] + 100, shown[1::2])
+
+
+def test_pairs_without_a_real_in_the_group_change_nothing(views):
+    groups = np.array([0, 0, 0, 0, 1, 1, 2, 3])
+    for one, other in zip(
+        make(views, groups=groups).batches(0),
+        make(views, groups=groups, pairs=True).batches(0),
+        strict=True,
+    ):
+        assert torch.equal(one.inputs, other.inputs)
+
+
+def test_a_real_in_a_pair_weighs_what_it_weighs(views):
+    weight = np.arange(8.0)
+    samples = ImageSamples(views, IS_FAKE, GROUPS, weight, as_they_are, pairs=True)
+    for batch in samples.batches(0):
+        shade = batch.inputs[:, 0, 0, 0].float()
+        assert torch.equal(batch.weight, shade / 10)
+
+
 def test_shares_of_several_processes_make_the_batch(views):
     def noisy(image, draw, landmarks):
         return image + draw.integers(0, 10, dtype=np.uint8)
