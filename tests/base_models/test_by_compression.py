@@ -137,6 +137,7 @@ def test_parameters_of_a_level_are_reached_by_name():
     assert "c40__n_frames" not in router.get_params(deep=False)
 
 
+@pytest.mark.slow
 def test_it_is_a_member_of_an_ensemble_and_is_saved_with_it(clips, tmp_path):
     paths, y, groups, _ = clips
     router = CompressionRouter({"c23": small(None), "c40": small(None)})
@@ -151,6 +152,7 @@ def test_it_is_a_member_of_an_ensemble_and_is_saved_with_it(clips, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_checkpoints_of_several_compressions_are_one_member(clips, tmp_path):
     paths, y, groups, levels = clips
     files = [prefit(tmp_path, "c23", -2.0), prefit(tmp_path, "c40", 2.0)]

@@ -259,6 +259,7 @@ def test_wrong_modules_are_refused(toy_videos):
         detector.fit(videos, y).predict(videos)
 
 
+@pytest.mark.slow
 def test_a_module_is_known_again_by_another_process(tmp_path):
     code = """
         import torch

@@ -70,6 +70,7 @@ def test_standard_errors_are_those_of_independent_groups():
     assert 0.6 < error / expected < 1.6
 
 
+@pytest.mark.slow
 def test_well_made_scores_are_simply_averaged():
     scores, y = make_scores(2000, skill=(2.0, 2.0, 2.0))
     combiner = AutoCombiner().fit(scores[:600], y[:600])

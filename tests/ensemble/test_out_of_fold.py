@@ -123,6 +123,7 @@ def test_detectors_keep_their_column_wherever_they_stand(toy_videos, tmp_path):
     assert (first["a"] != first["c"]).any()  # one kind, two seeds
 
 
+@pytest.mark.slow
 def test_jobs_store_and_order_do_not_change_a_score(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     detectors = {
