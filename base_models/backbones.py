@@ -7,6 +7,8 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+import weakref
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,9 +217,58 @@ def build_network(backbone, weights="imagenet", dropout=0.0, image_size=None):
             # The package orders its weights as timm does and names them otherwise.
             state = dict(zip(_full_names(name), state.values(), strict=True))
         load_backbone_weights(body, state, file)
-    return FrameNetwork(
-        body, getattr(body, "head_hidden_size", body.num_features), dropout
-    )
+    return FrameNetwork(body, _n_features(body), dropout)
+
+
+def build_frozen(backbone, weights, dropout=0.0, image_size=None, device="cpu"):
+    """Build a network like `build_network`, around a body that others stand on too.
+
+    Bodies of equal weights are one object: it is read once, and takes memory once, for
+    all members that only differ in their heads (folds, replicas, whole frame and face
+    crop). Whoever wants to train it copies the network first.
+
+    Parameters
+    ----------
+    backbone, weights, dropout, image_size
+        As for `build_network`. Random weights are shared with nobody.
+    device : str or torch.device, default="cpu"
+        Where it will compute; each has a body of its own.
+
+    Returns
+    -------
+    FrameNetwork
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from base_models.backbones import build_frozen, build_network
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "weights.pth"
+    ...     torch.save(build_network("test_resnet", None).state_dict(), file)
+    ...     one, other = (build_frozen("test_resnet", file) for _ in range(2))
+    >>> one.backbone is other.backbone, one.head is other.head
+    (True, False)
+    """
+    if starts_random(backbone, weights):
+        return build_network(backbone, weights, dropout, image_size)
+    name, digest = timm_name(backbone), weights_digest(backbone, weights)
+    key = (name, digest, image_size, str(device))
+    body = _bodies.get(key)
+    if body is None:
+        body = build_network(backbone, weights, dropout, image_size).backbone
+        _bodies[key] = body
+    _latest.append(body)
+    return FrameNetwork(body, _n_features(body), dropout)
+
+
+_bodies = weakref.WeakValueDictionary()  # what decides a frozen body -> the body
+_latest = deque(maxlen=1)  # lives on until the next fit, even where no fit is kept
+
+
+def _n_features(body):
+    return getattr(body, "head_hidden_size", body.num_features)
 
 
 def starts_random(backbone, weights):

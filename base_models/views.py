@@ -244,6 +244,14 @@ def iter_views(videos, recipes, store):
     [np.uint8(0), np.uint8(9)]
     """
     recipes = list(recipes)
+    n_stored = 0
+    for video in videos:
+        stored, missing, _ = _stored_views(video, recipes, store)
+        if missing:
+            break
+        n_stored += 1
+        yield stored  # a memory map: no thread is faster
+    videos = videos[n_stored:]
     finders = [recipe.finder for recipe in recipes if recipe.view == "face"]
     n_workers = None
     if not all(getattr(finder, "thread_safe", False) for finder in finders):
@@ -289,19 +297,7 @@ def make_views(video, recipes, store):
     >>> view.images.shape, view.frames
     ((4, 32, 32, 3), array([ 0, 10, 19, 29]))
     """
-    wanted = {recipe.key: recipe for recipe in recipes}
-    try:
-        digest = video_digest(video)
-    except VideoReadError as error:
-        return _all_missing(wanted, error)
-    places = {key: store_key(video=digest, recipe=key) for key in wanted}
-    views = {}
-    for key, place in places.items():
-        entry = store.get("view", place, mapped=True)
-        if entry is not None:
-            arrays, meta = entry
-            views[key] = View(**arrays, reason=meta["reason"], key=place)
-    todo = {key: recipe for key, recipe in wanted.items() if key not in views}
+    views, todo, places = _stored_views(video, recipes, store)
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
         try:
@@ -316,6 +312,34 @@ def make_views(video, recipes, store):
             store.put("view", places[key], arrays, {"reason": reason})
             views[key] = View(**arrays, reason=reason, key=places[key])
     return views
+
+
+def _stored_views(video, recipes, store):
+    """Look a video's views up.
+
+    Returns
+    -------
+    views : dict of str to View
+        What the store has, and what nobody can make: of a video that cannot be read.
+    missing : dict of str to ViewRecipe
+        What is to be made.
+    places : dict of str to str
+        Where the store keeps each.
+    """
+    wanted = {recipe.key: recipe for recipe in recipes}
+    try:
+        digest = video_digest(video)
+    except VideoReadError as error:
+        return _all_missing(wanted, error), {}, {}
+    places = {key: store_key(video=digest, recipe=key) for key in wanted}
+    views = {}
+    for key, place in places.items():
+        entry = store.get("view", place, mapped=True)
+        if entry is not None:
+            arrays, meta = entry
+            views[key] = View(**arrays, reason=meta["reason"], key=place)
+    missing = {key: recipe for key, recipe in wanted.items() if key not in views}
+    return views, missing, places
 
 
 def _all_missing(recipes, error):

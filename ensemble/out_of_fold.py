@@ -196,8 +196,8 @@ def fit_over_splits(
         runs.append((everything, everything[:0], True))
     tasks = [
         _Task(column, detector, train, test, kept)
-        for train, test, kept in runs
         for column, (_, detector) in enumerate(named)
+        for train, test, kept in runs  # in a row: they share what is frozen
         if not is_prefit(detector)
     ]
     tasks += [  # fitted already: it scores every video once

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.augment import Augmentation
 from base_models.backbones import (
     backbone_recipe,
+    build_frozen,
     build_network,
     starts_random,
     state_digest,
@@ -513,7 +514,8 @@ class FrameDetector(NetworkDetector):
     classes_ : ndarray of shape (2,)
         The two labels, sorted.
     module_ : FrameNetwork
-        The network; logits in the order real, fake.
+        The network; logits in the order real, fake. With ``train="head"`` its body
+        belongs to all detectors of equal weights: copy it before you change it.
     recipe_ : ViewRecipe
         What it looks at.
     history_ : list of dict
@@ -734,12 +736,13 @@ class FrameDetector(NetworkDetector):
         )
 
     def _build(self, trained=True):
-        return build_network(
-            self.backbone,
-            self.weights if trained else None,
-            self.dropout,
-            self._image_size(),
-        )
+        how = self.dropout, self._image_size()
+        if not trained:
+            return build_network(self.backbone, None, *how)
+        if self.train == "head":
+            device = resolve_device(self.device)
+            return build_frozen(self.backbone, self.weights, *how, device)
+        return build_network(self.backbone, self.weights, *how)
 
     def _without_frozen(self, arrays):
         if self.train != "head" or starts_random(self.backbone, self.weights):

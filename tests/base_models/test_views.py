@@ -6,6 +6,7 @@ from PIL import Image
 
 from base_models import views as views_module
 from base_models.faces import Face
+from base_models.look_ahead import look_ahead
 from base_models.store import Store
 from base_models.views import ViewRecipe, Views, iter_views, make_views
 
@@ -189,6 +190,25 @@ def test_views_made_ahead_are_those_made_one_by_one(tmp_path):
         alone = make_views(video, [recipe], Store(tmp_path / "alone"))[recipe.key]
         assert made[recipe.key].images.tobytes() == alone.images.tobytes()
         assert made[recipe.key].reason == alone.reason
+
+
+def test_what_is_stored_comes_without_threads(store, monkeypatch):
+    videos = [np.full((6, 40, 40, 3), shade, np.uint8) for shade in range(5)]
+    recipe = ViewRecipe("frame", image_size=16, n_frames=3)
+    for video in videos[:3]:
+        make_views(video, [recipe], store)
+    ahead = []
+
+    def counting(make, things, *args, **kwargs):
+        ahead.extend(things)
+        yield from look_ahead(make, things, *args, **kwargs)
+
+    monkeypatch.setattr(views_module, "look_ahead", counting)
+    for n_made in (2, 0):
+        ahead.clear()
+        views = list(iter_views(videos, [recipe], store))
+        assert [v[recipe.key].images.max() for v in views] == [0, 1, 2, 3, 4]
+        assert len(ahead) == n_made
 
 
 class Unsafe:

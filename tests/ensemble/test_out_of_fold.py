@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
@@ -8,7 +9,9 @@ from sklearn.model_selection import (
     cross_val_predict,
 )
 
-from base_models import CallableDetector, FrameDetector
+from base_models import CallableDetector, FrameDetector, backbones
+from base_models.backbones import build_network
+from base_models.detectors import frame
 from ensemble import LeakError, out_of_fold_scores
 from ensemble.out_of_fold import jobs_that_fit, prepare
 from ensemble.scores import companions, reasons
@@ -177,6 +180,30 @@ def test_what_was_fitted_once_is_found_again(toy_videos, tmp_path, monkeypatch):
     out_of_fold_scores([clone(HEAD).set_params(C=1.0)], videos, y, **given)
     out_of_fold_scores([HEAD], videos, 1 - y, **given)
     assert len(fits) == 6
+
+
+def test_folds_stand_on_one_frozen_body(toy_videos, tmp_path, monkeypatch):
+    videos, y, groups = toy_videos
+    file = tmp_path / "weights.pth"
+    torch.save(build_network("test_resnet", None).state_dict(), file)
+    params = {"train": "head", "weights": file, "image_size": 32, "n_frames": 2}
+    members = {
+        view: FrameDetector("test_resnet", view, **params) for view in ("frame", "crop")
+    }
+    given = {"groups": groups, "resampling": 4}
+    built = []
+
+    def counting(*args):
+        built.append(args)
+        return build_network(*args)
+
+    monkeypatch.setattr(backbones, "build_network", counting)
+    shared = out_of_fold_scores(members, videos, y, store=tmp_path / "one", **given)
+    assert len(built) == 1
+    monkeypatch.setattr(frame, "build_frozen", lambda *a: build_network(*a[:4]))
+    own = out_of_fold_scores(members, videos, y, store=tmp_path / "other", **given)
+    np.testing.assert_array_equal(shared, own)
+    assert shared["frame"].nunique() > 2
 
 
 def test_a_foreign_detector_is_remembered_where_a_store_is_named(
