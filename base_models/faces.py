@@ -183,8 +183,9 @@ class DlibFaceFinder(_ScaledFinder):
     that is seen, one smaller than about 1/7 of the frame's longest side is not; raise
     `max_side` to see it.
 
-    ``DlibFaceFinder(max_side=None, upsample=1)`` does just what the FaceForensics++
-    code does: ``dlib.get_frontal_face_detector()(gray, 1)`` on the full frame.
+    ``DlibFaceFinder(max_side=None, upsample=1, every=1)`` does just what the
+    FaceForensics++ code does: ``dlib.get_frontal_face_detector()(gray, 1)`` on the full
+    frame.
 
     Parameters
     ----------
@@ -204,12 +205,13 @@ class DlibFaceFinder(_ScaledFinder):
         doubles `upsample` times.
     upsample : int, default=2
         How often the copy is doubled while it shows no face.
-    every : int, default=1
+    every : int, default=4
         Look at the whole of every so many of the sampled frames; in those between, near
         where the faces were, and at the whole where one is lost. Someone who comes in
-        is seen a few frames later. On 13 clips of about 500 pixels, 4 took 0.37 of the
-        time; half of the boxes overlapped with those of 1 by 0.95 or more, all by 0.64
-        or more, which is one step of dlib's pyramid.
+        is seen up to three frames later. 1 looks at the whole of each. On 37 clips of
+        talking heads 4 took 0.39 of that time and found as many faces; beside those of
+        YuNet the boxes spread as much with 1 as with 4 (see
+        ``examples/benchmarks/faces.py``).
 
     Examples
     --------
@@ -226,7 +228,7 @@ class DlibFaceFinder(_ScaledFinder):
         min_face=36,
         max_side=640,
         upsample=2,
-        every=1,
+        every=4,
     ):
         self.method = method
         self.model = model

@@ -573,9 +573,9 @@ def test_between_whole_looks_faces_are_found_near_where_they_were(people):
         scene(300, 400, (people[0], *place), (people[1], 260, 40, 120))
         for place in places
     ]
-    expected = follow_faces(frames, DlibFaceFinder())
+    expected = follow_faces(frames, DlibFaceFinder(every=1))
     Counting.whole = 0
-    found = follow_faces(frames, Counting(every=4))
+    found = follow_faces(frames, Counting())
     assert Counting.whole == 2
     assert len(found) == len(expected) == 2
     for track, other in zip(found, expected, strict=True):
@@ -608,7 +608,7 @@ def test_in_real_clips_near_looks_find_what_whole_ones_do():
     overlaps = []
     for clip in CLIPS[:4]:
         frames = sample_frames(clip, 6)
-        expected = largest_track(follow_faces(frames, DlibFaceFinder()))
+        expected = largest_track(follow_faces(frames, DlibFaceFinder(every=1)))
         found = largest_track(follow_faces(frames, DlibFaceFinder(every=3)))
         assert found.frames.tolist() == expected.frames.tolist()
         overlaps += [
