@@ -4,9 +4,9 @@
 --json results.json
 
 ``DlibFaceFinder(every=N)`` looks at the whole of every Nth sampled frame. Its boxes are
-compared with those of whole looks (overlap) and, given YuNet's model, with a finder that
-knows nothing of either: how far the middle of the box lies from YuNet's landmarks, and
-its size from that of YuNet's box, each less the clip's median. If these spread no more
+compared with those of whole looks (overlap) and, given YuNet's model, with a finder
+that knows nothing of either: how far the middle of the box lies from its landmarks, and
+its size from that of its box, each less the clip's median. If these spread no more
 than those of whole looks, nothing is lost.
 """
 
