@@ -359,3 +359,38 @@ def cut_out(image, draw, landmarks=None):
     right, bottom = np.maximum(points.max(0) + margin, 0).astype(int)
     image[top : bottom + 1, left : right + 1] = 0
     return image
+
+
+def resolve_augment(augment):
+    """Return what an ``augment`` parameter means.
+
+    Parameters
+    ----------
+    augment : None, bool or callable
+        True is `Augmentation()`.
+
+    Returns
+    -------
+    callable or None
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from base_models.augment import resolve_augment
+    >>> resolve_augment(True).flip, resolve_augment(False)
+    (0.5, None)
+    """
+    if augment is True:
+        return Augmentation()
+    if augment is None or augment is False:
+        return None
+    if not callable(augment):
+        raise TypeError(
+            "augment must be a bool or a callable (image, draw, landmarks) -> "
+            f"image; got {type(augment).__name__}"
+        )
+    return augment

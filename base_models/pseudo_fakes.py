@@ -140,6 +140,44 @@ class PseudoFakes(BaseEstimator):
         return list(kinds), odds / odds.sum()
 
 
+def resolve_pseudo_fakes(wanted, is_fake):
+    """Return what a ``pseudo_fakes`` parameter means for a training set.
+
+    Parameters
+    ----------
+    wanted : "auto", bool, None or callable
+        True is `PseudoFakes()`; "auto" is that where all videos are real.
+    is_fake : array-like of shape (n_videos,)
+        0 real, 1 fake.
+
+    Returns
+    -------
+    callable or None
+        ``make(image, landmarks, draw, donor) -> (real, fake)``.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from base_models.pseudo_fakes import resolve_pseudo_fakes
+    >>> resolve_pseudo_fakes("auto", [0, 0]), resolve_pseudo_fakes("auto", [0, 1])
+    (PseudoFakes(), None)
+    """
+    if wanted == "auto":
+        return None if np.any(is_fake) else PseudoFakes()
+    if wanted is None or isinstance(wanted, bool):
+        return PseudoFakes() if wanted else None
+    if not callable(wanted):
+        raise ValueError(
+            "pseudo_fakes must be 'auto', a bool or a callable (image, landmarks, "
+            f"draw, donor) -> (real, fake); got {wanted!r}"
+        )
+    return wanted
+
+
 def _region_mask(shape, points, width, draw):
     """Soft outline (H, W) of a region, float32 in 0..1; bent anew each time."""
     centre = points.mean(0)

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import torch
 
+from base_models.landmarks import Landmarks
 from base_models.look_ahead import look_ahead
+from base_models.views import Views
 
 
 @dataclasses.dataclass
@@ -322,6 +324,27 @@ class SizedFakes:
             image_size=round(recipe.image_size * self.view_scale),
             margin=recipe.margin * self.view_margin_scale,
         )
+
+    def sources(self, views, store, progress=None):
+        """Return what pseudo-fakes are made of, for the views of a detector.
+
+        Parameters
+        ----------
+        views : Views
+        store : Store
+        progress : str or None, default=None
+            What to write before a progress bar, if more of the videos is to be seen.
+
+        Returns
+        -------
+        sources : Views
+            Of the same frames.
+        landmarks : Landmarks
+        """
+        seen, sources = self.source_recipe(views.recipe), views
+        if seen != views.recipe:
+            sources = Views(views.videos, seen, store, progress=progress)
+        return sources, Landmarks(sources, seen.margin, store)
 
     def _sized(self, image):
         if image.shape[:2] == (self.image_size, self.image_size):

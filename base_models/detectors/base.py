@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
 from base_models.pooling import deciding_frames
+from base_models.store import fingerprint
 from base_models.video import video_id
 
 
@@ -258,6 +259,36 @@ def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
     if len(np.unique(is_fake[weight > 0])) < len(np.unique(is_fake)):
         raise ValueError("sample_weight must be > 0 for some videos of both classes")
     return videos, is_fake, weight, classes
+
+
+def with_fingerprints(params):
+    """Return parameters in which functions are described by their code.
+
+    Parameters
+    ----------
+    params : dict
+        Of a detector.
+
+    Returns
+    -------
+    dict
+        `augment`, `pseudo_fakes` and `pooling` as fingerprints where they are
+        callables other than estimators, which describe themselves.
+
+    Examples
+    --------
+    >>> from base_models.detectors.base import with_fingerprints
+    >>> with_fingerprints({"pooling": "mean", "n_frames": 8})
+    {'pooling': 'mean', 'n_frames': 8}
+    """
+    described = {
+        name: fingerprint(value)
+        for name, value in params.items()
+        if name in ("augment", "pseudo_fakes", "pooling")
+        and callable(value)
+        and not hasattr(value, "get_params")
+    }
+    return {**params, **described}
 
 
 def classes_of_reals(classes):

@@ -7,7 +7,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.detectors.base import ViewDetector, check_fit_arguments
+from base_models.detectors.base import (
+    ViewDetector,
+    check_fit_arguments,
+    with_fingerprints,
+)
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
 from base_models.progress import progress_bar
@@ -59,7 +63,7 @@ class FeatureDetector(ViewDetector):
             warning that names it.
         """
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
-            videos, y, groups, sample_weight
+            videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
         groups = np.arange(len(videos)) if groups is None else np.asarray(groups)
         self.recipe_ = self._view_recipe()
@@ -78,17 +82,19 @@ class FeatureDetector(ViewDetector):
         rows = [order[i] for i in good]
         if self.unscorable_:
             error = UnscorableVideoError(self.unscorable_)
-            if len(np.unique(is_fake[rows])) < 2:
+            if len(np.unique(is_fake[rows])) < len(np.unique(is_fake[order])):
                 raise error
             warnings.warn(f"left out of training: {error}", stacklevel=2)
-        text = f"{self} features" if self.verbose else None
-        features = [
-            self._features(view, store) for view in progress_bar(views.take(good), text)
-        ]
         _, codes = np.unique(groups[rows], return_inverse=True)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        self._learn(features, is_fake[rows], weight[rows], codes, seed)
+        self._fit(views.take(good), is_fake[rows], weight[rows], codes, seed, store)
         return self
+
+    def _fit(self, views, is_fake, weight, groups, seed, store):
+        """Measure each view and learn from what was measured."""
+        text = f"{self} features" if self.verbose else None
+        features = [self._features(view, store) for view in progress_bar(views, text)]
+        self._learn(features, is_fake, weight, groups, seed)
 
     def view_recipes(self):
         """Return the one `ViewRecipe` that is measured, in a list."""
@@ -103,7 +109,7 @@ class FeatureDetector(ViewDetector):
             Ready for `store_key`.
         """
         ignored = {"store", "verbose", "finder"}
-        params = self.get_params(deep=False)
+        params = with_fingerprints(self.get_params(deep=False))
         return {
             "class": type(self).__qualname__,
             "version": self._version,

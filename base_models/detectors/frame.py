@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.augment import Augmentation
+from base_models.augment import resolve_augment
 from base_models.backbones import (
     backbone_recipe,
     build_frozen,
@@ -28,19 +28,22 @@ from base_models.compute import (
     resolve_device,
     resolve_threads,
 )
-from base_models.detectors.base import ViewDetector, check_fit_arguments
+from base_models.detectors.base import (
+    ViewDetector,
+    check_fit_arguments,
+    with_fingerprints,
+)
 from base_models.engines import check_engine, engine_key, run_frozen
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
-from base_models.landmarks import Landmarks
 from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
 from base_models.progress import progress_bar
-from base_models.pseudo_fakes import PseudoFakes
+from base_models.pseudo_fakes import resolve_pseudo_fakes
 from base_models.recipe import TrainingRecipe
 from base_models.samples import FeatureSamples, ImageSamples, SizedFakes
 from base_models.stages import split_last_stage
-from base_models.store import KeptState, fingerprint, resolve_store, store_key
+from base_models.store import KeptState, resolve_store, store_key
 from base_models.training import (
     forward,
     seconds_per_step,
@@ -157,12 +160,7 @@ class NetworkDetector(ViewDetector):
             If a parameter has no stable description.
         """
         ignored = {"store", "verbose", "device", "engine", "n_threads", "finder"}
-        params = self.get_params(deep=False)
-        params |= {
-            name: fingerprint(params[name])
-            for name in ("augment", "pseudo_fakes", "pooling")
-            if callable(params[name]) and not hasattr(params[name], "get_params")
-        }
+        params = with_fingerprints(self.get_params(deep=False))
         identity = {
             "class": type(self).__qualname__,
             "params": {k: v for k, v in params.items() if k not in ignored},
@@ -264,24 +262,9 @@ class NetworkDetector(ViewDetector):
     def _check_training(self):
         """Refuse training parameters that cannot work, before any work."""
         self._recipe().check()
-        if not (
-            self.augment is None
-            or isinstance(self.augment, bool)
-            or callable(self.augment)
-        ):
-            raise TypeError(
-                "augment must be a bool or a callable (image, draw, landmarks) -> "
-                f"image; got {type(self.augment).__name__}"
-            )
-        known = self.pseudo_fakes in (None, "auto") or isinstance(
-            self.pseudo_fakes, bool
-        )
-        if not (known or callable(self.pseudo_fakes)):
-            raise ValueError(
-                "pseudo_fakes must be 'auto', a bool or a callable (image, landmarks, "
-                f"draw, donor) -> (real, fake); got {self.pseudo_fakes!r}"
-            )
-        if self.train != "full" and (self.pseudo_fakes is True or not known):
+        resolve_augment(self.augment)
+        made = resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
+        if self.train != "full" and made is not None:
             raise ValueError(
                 f"pseudo_fakes need train='full'; got train={self.train!r}"
             )
@@ -289,34 +272,19 @@ class NetworkDetector(ViewDetector):
     def _recipe(self):
         return TrainingRecipe() if self.recipe is None else self.recipe
 
-    def _augmentation(self):
-        if self.augment is True:
-            return Augmentation()
-        return self.augment or None
-
-    def _fake_maker(self, is_fake):
-        """What makes fakes of the reals; None where there are fakes and none is asked
-        for."""
-        wanted = self.pseudo_fakes
-        if wanted is True or (wanted == "auto" and not is_fake.any()):
-            return PseudoFakes()
-        return wanted if callable(wanted) else None
-
     def _train(self, network, views, is_fake, weight, groups, seed, store, staged):
         """Train all of a network; on a CPU, say so first when it will take long."""
         recipe, device = self._recipe(), resolve_device(self.device)
-        fakes, sources, landmarks = self._fake_maker(is_fake), views, None
+        fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
+        sources, landmarks = views, None
         if device.type == "cpu":
             with repeatable(0, resolve_threads(self.n_threads)):
                 pairs = 2 if fakes else 1
                 warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
         if fakes is not None:
             fakes = SizedFakes(fakes, self.recipe_.image_size)
-            seen = fakes.source_recipe(self.recipe_)
-            if seen != self.recipe_:
-                text = self._progress("looking at more of the videos")
-                sources = Views(views.videos, seen, store, progress=text)
-            landmarks = Landmarks(sources, seen.margin, store)
+            text = self._progress("looking at more of the videos")
+            sources, landmarks = fakes.sources(views, store, text)
         learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
         samples = ImageSamples(
             views.take(learn),
@@ -329,7 +297,7 @@ class NetworkDetector(ViewDetector):
             balance_groups=recipe.balance_groups,
             mixup=recipe.mixup,
             pairs=recipe.pairs,
-            augment=self._augmentation(),
+            augment=resolve_augment(self.augment),
             pseudo_fakes=fakes,
             landmarks=None if fakes is None else landmarks.take(learn),
             sources=sources.take(learn),

@@ -8,11 +8,16 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from base_models.augment import resolve_augment
 from base_models.detectors.features import FeatureDetector, class_balanced
 from base_models.pooling import pool_scores
+from base_models.progress import progress_bar
+from base_models.pseudo_fakes import resolve_pseudo_fakes
+from base_models.samples import ImageSamples, SizedFakes
 from base_models.store import resolve_store
 
 _N_RINGS = 32
+_BATCH = 32  # images that are made at a time
 _SMALLEST = 16  # side of an image that has blocks within the middle and around it
 
 # Ker and Boehme's predictor of a pixel from its neighbours (an SRM filter).
@@ -39,7 +44,7 @@ class FrequencyDetector(FeatureDetector):
     residual (Fridrich and Kodovsky, 2012), inside the face and around it. A logistic
     regression weighs them. No network, a few milliseconds an image, and another view
     than networks have: it sees resolution, resampling and noise, and no features of a
-    face.
+    face. It learns from real videos alone too, in about a minute of CPU.
 
     Parameters
     ----------
@@ -57,8 +62,16 @@ class FrequencyDetector(FeatureDetector):
         Inverse regularisation of the logistic regression.
     pooling : str or callable, default="mean"
         Frame scores to video score: see `base_models.pool_scores`.
+    pseudo_fakes : "auto", bool or callable, default="auto"
+        Learn from fakes made of the real faces, beside real fakes if there are any:
+        see `FrameDetector`. "auto" does so where all labels are real.
+    n_drawn : int, default=150
+        With pseudo-fakes: frames drawn of each video, on average.
+    augment : bool or callable, default=True
+        With pseudo-fakes: change both images of a pair alike, by chance. True is
+        ``base_models.augment.Augmentation()``.
     random_state : int, RandomState or None, default=None
-        Taken for the contract's sake; nothing here is random.
+        Seeds the pseudo-fakes; nothing else here is random.
     store : Store, str, Path or None, default=None
         Where views and features are kept.
     verbose : bool, default=False
@@ -102,6 +115,9 @@ class FrequencyDetector(FeatureDetector):
         finder=None,
         C=0.1,
         pooling="mean",
+        pseudo_fakes="auto",
+        n_drawn=150,
+        augment=True,
         random_state=None,
         store=None,
         verbose=False,
@@ -113,6 +129,9 @@ class FrequencyDetector(FeatureDetector):
         self.finder = finder
         self.C = C
         self.pooling = pooling
+        self.pseudo_fakes = pseudo_fakes
+        self.n_drawn = n_drawn
+        self.augment = augment
         self.random_state = random_state
         self.store = store
         self.verbose = verbose
@@ -126,6 +145,10 @@ class FrequencyDetector(FeatureDetector):
                 f"image_size must be a whole number >= {_SMALLEST}; "
                 f"got {self.image_size!r}"
             )
+        if not (isinstance(self.n_drawn, int) and self.n_drawn >= 1):
+            raise ValueError(f"n_drawn must be a whole number >= 1; got {self.n_drawn}")
+        resolve_augment(self.augment)
+        resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
         return super().fit(videos, y, groups, sample_weight)
 
     fit.__doc__ = FeatureDetector.fit.__doc__
@@ -159,16 +182,52 @@ class FrequencyDetector(FeatureDetector):
     def _measure(self, view):
         return np.stack([image_frequencies(image) for image in view.images])
 
+    @property
+    def fits_on_reals(self):
+        """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
+        return self.pseudo_fakes is not None and self.pseudo_fakes is not False
+
+    def _fit(self, views, is_fake, weight, groups, seed, store):
+        fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
+        if fakes is None:
+            super()._fit(views, is_fake, weight, groups, seed, store)
+            return
+        fakes = SizedFakes(fakes, self.image_size)
+        sources, landmarks = fakes.sources(views, store)
+        samples = ImageSamples(
+            views,
+            is_fake,
+            groups,
+            weight,
+            lambda images: images.numpy(),
+            frames_per_epoch=self.n_drawn,
+            batch_size=_BATCH,
+            augment=resolve_augment(self.augment),
+            pseudo_fakes=fakes,
+            landmarks=landmarks,
+            sources=sources,
+            seed=seed,
+        )
+        text = f"{self} pseudo-fakes" if self.verbose else None
+        features, labels, weights = [], [], []
+        for batch in progress_bar(samples.batches(0), text, samples.steps):
+            features += [image_frequencies(image) for image in batch.inputs]
+            labels.append(batch.label.numpy())
+            weights.append(batch.weight.numpy())
+        labels = np.concatenate(labels) > 0.5
+        balanced = class_balanced(labels, np.concatenate(weights).astype(float))
+        self._weigh(np.stack(features), labels, balanced)
+
     def _learn(self, features, is_fake, weight, groups, seed):
         counts = np.array([len(rows) for rows in features])
         balanced = np.repeat(class_balanced(is_fake, weight) / counts, counts)
         balanced *= counts.sum() / balanced.sum()
-        rows = np.concatenate(features)
-        scaler = StandardScaler().fit(rows, sample_weight=balanced)
+        self._weigh(np.concatenate(features), np.repeat(is_fake, counts), balanced)
+
+    def _weigh(self, rows, is_fake, weight):
+        scaler = StandardScaler().fit(rows, sample_weight=weight)
         model = LogisticRegression(C=self.C, max_iter=2000)
-        model.fit(
-            scaler.transform(rows), np.repeat(is_fake, counts), sample_weight=balanced
-        )
+        model.fit(scaler.transform(rows), is_fake, sample_weight=weight)
         self.mean_, self.scale_ = scaler.mean_, scaler.scale_
         self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
 

@@ -185,3 +185,81 @@ def test_swapped_portraits_are_told_by_group(tmp_path):
     seen = ~np.isnan(score)  # dlib finds no face in some of these portraits
     assert seen.mean() > 0.8
     assert roc_auc_score(np.array(forged.labels)[seen], score[seen]) > 0.7
+
+
+def soften(image, landmarks, draw, donor):
+    """A pseudo-fake whose middle has lost its detail."""
+    fake, (n, m) = image.copy(), (len(image) // 4, len(image) - len(image) // 4)
+    fake[n:m, n:m] = cv2.GaussianBlur(image, (0, 0), draw.uniform(0.6, 1.2))[n:m, n:m]
+    return image, fake
+
+
+@pytest.fixture
+def genuine():
+    """Twelve people, one video each: noise of another strength."""
+    draw = np.random.default_rng(0)
+    return [
+        np.clip(draw.normal(128, s, (3, 48, 48, 3)), 0, 255).astype("u1")
+        for s in np.linspace(20, 60, 12)
+    ]
+
+
+FROM_REALS = FrequencyDetector(
+    "crop", image_size=48, n_frames=3, pseudo_fakes=soften, n_drawn=12, random_state=0
+)
+
+
+def test_frequencies_are_learned_from_reals_alone(genuine):
+    assert FROM_REALS.fits_on_reals
+    detector = clone(FROM_REALS).fit(genuine[::2], ["REAL"] * 6, groups=range(6))
+    assert detector.classes_.tolist() == ["FAKE", "REAL"]
+    soft = [
+        np.stack([soften(f, None, np.random.default_rng(1), None)[1] for f in video])
+        for video in genuine[1::2]
+    ]
+    assert detector.fake_score(genuine[1::2]).max() < detector.fake_score(soft).min()
+    with pytest.raises(ValueError, match="both classes"):
+        clone(FROM_REALS).set_params(pseudo_fakes=None).fit(genuine, [0] * 12)
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(genuine):
+    def weights(videos=genuine[:4], **params):
+        return clone(FROM_REALS).set_params(**params).fit(videos, [0] * 4).coef_
+
+    plain = weights()
+    np.testing.assert_array_equal(plain, weights())
+    np.testing.assert_array_equal(plain, weights(genuine[3::-1]))
+    for changed in ({"random_state": 1}, {"n_drawn": 13}, {"augment": False}):
+        assert np.abs(plain - weights(**changed)).max() > 1e-6, changed
+
+
+def test_pseudo_fakes_come_beside_real_fakes_where_they_are_asked_for(genuine):
+    y = np.arange(12) % 2
+    auto, asked = (
+        clone(FROM_REALS).set_params(pseudo_fakes=p).fit(genuine, y)
+        for p in ("auto", soften)
+    )
+    assert np.abs(auto.coef_ - asked.coef_).max() > 1e-3
+    drawn = clone(FROM_REALS).set_params(pseudo_fakes="auto", n_drawn=99)
+    np.testing.assert_array_equal(drawn.fit(genuine, y).coef_, auto.coef_)
+
+
+def test_a_pseudo_fake_of_ones_own_is_part_of_the_identity():
+    one, other = (
+        clone(FROM_REALS).set_params(pseudo_fakes=p).identity() for p in (soften, noise)
+    )
+    assert one != other
+    assert isinstance(one["params"]["pseudo_fakes"], str)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"n_drawn": 0}, ValueError, "n_drawn must be a whole number >= 1; got 0"),
+        ({"augment": 3}, TypeError, "augment must be a bool or a callable.*got int"),
+        ({"pseudo_fakes": 3}, ValueError, "pseudo_fakes must be 'auto'.*got 3"),
+    ],
+)
+def test_bad_ways_of_making_fakes_are_refused(wrong, error, message):
+    with pytest.raises(error, match=message):
+        clone(FROM_REALS).set_params(**wrong).fit(["a.mp4", "b.mp4"], [0, 0])
