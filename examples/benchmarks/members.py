@@ -23,7 +23,13 @@ import pandas as pd
 from goals import Goal, machine, write
 from sklearn.metrics import roc_auc_score
 
-from base_models import FrameDetector, TrainingRecipe, list_videos, score_videos
+from base_models import (
+    FrameDetector,
+    FrequencyDetector,
+    TrainingRecipe,
+    list_videos,
+    score_videos,
+)
 from ensemble import out_of_fold_scores
 from ensemble.combiners import Voting
 from ensemble.datasets import make_forgeries
@@ -39,9 +45,9 @@ _WAYS = ("head", "full", "reals alone")
 
 
 def real_members(n_videos, store, seed=0):
-    """Detectors that learn from real faces alone: networks that differ in size."""
+    """Detectors that learn from real faces alone: networks, and one of frequencies."""
     recipe = TrainingRecipe(averaging="ema", head_epochs=0, validation=0)
-    return {
+    members = {
         backbone.replace("efficientnet_", ""): FrameDetector(
             backbone,
             image_size=224,
@@ -57,6 +63,15 @@ def real_members(n_videos, store, seed=0):
         )
         for backbone, n_pairs in _N_PAIRS.items()
     }
+    members["frequency"] = FrequencyDetector(
+        n_frames=24,
+        pseudo_fakes=True,
+        n_drawn=max(1, round(_N_PAIRS["efficientnet_lite0"] / n_videos)),
+        random_state=seed,
+        store=store,
+        verbose=True,
+    )
+    return members
 
 
 def train_on_reals(folder, csv, out, store):
