@@ -13,7 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from base_models import Augmentation, FrameDetector, TrainingRecipe, list_videos
+from base_models import (
+    Augmentation,
+    FrameDetector,
+    FrequencyDetector,
+    TrainingRecipe,
+    list_videos,
+)
 from ensemble import DeepfakeEnsemble
 from ensemble.datasets import make_forgeries, read_videos
 from ensemble.metrics import auc
@@ -54,6 +60,7 @@ def main(reals, others, n_identities):
             )
             for backbone in ("efficientnet_lite0", "efficientnet_lite1")
         ]
+        detectors.append(FrequencyDetector(image_size=96, n_frames=4, n_drawn=40))
         model = DeepfakeEnsemble(
             detectors,
             resampling=2,
