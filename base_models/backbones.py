@@ -24,6 +24,7 @@ from base_models.checkpoints import (
     weights_file,
 )
 from base_models.errors import CheckpointError
+from base_models.residual import noise_residual
 
 # The field's names for what timm calls otherwise.
 _TIMM_NAMES = {
@@ -47,20 +48,25 @@ _WEIGHT_PACKAGES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network wants its images: size, mean and standard deviation.
+    """How a network wants its images: size, mean and standard deviation, or noise.
 
     Images are RGB squares of ``image_size`` pixels, made with Pillow's bilinear
-    filter (the FaceForensics++ way, for whole frames as for crops), scaled to
-    0..1 and normalised by channel.
+    filter (the FaceForensics++ way, for whole frames as for crops). With the channels
+    ``"rgb"`` they are scaled to 0..1 and normalised by channel; with ``"residual"``
+    the network gets what `noise_residual` leaves of them.
     """
 
     image_size: int
     mean: tuple = (0.5, 0.5, 0.5)
     std: tuple = (0.5, 0.5, 0.5)
+    channels: str = "rgb"
 
     def normalise(self, images):
         """Return uint8 RGB images (B, H, W, 3) as the network's input (B, 3, H, W)."""
-        images = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        images = images.permute(0, 3, 1, 2).to(torch.float32)
+        if self.channels == "residual":
+            return noise_residual(images)
+        images = images.div_(255)
         mean = images.new_tensor(self.mean).view(1, 3, 1, 1)
         std = images.new_tensor(self.std).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std)
@@ -102,7 +108,7 @@ def timm_name(backbone):
     raise ValueError(f"unknown backbone {backbone!r}{hint}")
 
 
-def backbone_recipe(backbone, image_size=None):
+def backbone_recipe(backbone, image_size=None, channels="rgb"):
     """Return the preprocessing recipe of a backbone.
 
     Parameters
@@ -111,6 +117,8 @@ def backbone_recipe(backbone, image_size=None):
         See `timm_name`.
     image_size : int or None, default=None
         Side of the square input, pixels; None is the size it was trained at.
+    channels : {"rgb", "residual"}, default="rgb"
+        What it sees: colours, or the noise alone.
 
     Returns
     -------
@@ -119,8 +127,9 @@ def backbone_recipe(backbone, image_size=None):
     Examples
     --------
     >>> from base_models.backbones import backbone_recipe
-    >>> backbone_recipe("xception")
-    Recipe(image_size=299, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    >>> recipe = backbone_recipe("xception")
+    >>> recipe.image_size, recipe.mean
+    (299, (0.5, 0.5, 0.5))
     """
     if timm_name(backbone) in mesonet.NAMES:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -134,7 +143,9 @@ def backbone_recipe(backbone, image_size=None):
         raise ValueError(
             f"image_size must be a whole number of pixels >= 16; got {image_size!r}"
         )
-    return Recipe(image_size, tuple(mean), tuple(std))
+    if channels not in ("rgb", "residual"):
+        raise ValueError(f"channels must be 'rgb' or 'residual'; got {channels!r}")
+    return Recipe(image_size, tuple(mean), tuple(std), channels)
 
 
 class FrameNetwork(nn.Module):

@@ -303,11 +303,7 @@ def _card(detector, name, model, difference):
             "shape": ["n_images"],
             "meaning": "P(fake) of each image",
         },
-        "preprocessing_inside": (
-            {"scale": 1 / 255, "mean": list(prepared.mean), "std": list(prepared.std)}
-            if isinstance(prepared, Recipe)
-            else "the detector's own transform"
-        ),
+        "preprocessing_inside": _preprocessing(prepared),
         "images": {
             "view": recipe.view,
             "frames": f"{recipe.n_frames}, spread evenly over the video",
@@ -321,6 +317,14 @@ def _card(detector, name, model, difference):
         ),
         "largest_difference": difference,
     }
+
+
+def _preprocessing(prepared):
+    if not isinstance(prepared, Recipe):
+        return "the detector's own transform"
+    if prepared.channels == "residual":
+        return "high-pass residuals of the brightness (base_models.residual)"
+    return {"scale": 1 / 255, "mean": list(prepared.mean), "std": list(prepared.std)}
 
 
 def _face_crop(recipe):

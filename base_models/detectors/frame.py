@@ -421,6 +421,10 @@ class FrameDetector(NetworkDetector):
         random weights. For a checkpoint as it is: `base_models.load_checkpoint`.
     image_size : int or None, default=None
         Side of the square input, pixels; None is the size of the backbone.
+    channels : {"rgb", "residual"}, default="rgb"
+        Show the network colours, or three high-pass residuals of the brightness (see
+        `base_models.residual.noise_residual`): the noise that forging disturbs, and no
+        face. A network that errs differently beside one of colours.
     n_frames : int, default=16
         Frames sampled evenly over the whole video.
     pooling : str or callable, default="mean"
@@ -513,6 +517,7 @@ class FrameDetector(NetworkDetector):
         train="full",
         weights="imagenet",
         image_size=None,
+        channels="rgb",
         n_frames=16,
         pooling="mean",
         faces="largest",
@@ -541,6 +546,7 @@ class FrameDetector(NetworkDetector):
         self.train = train
         self.weights = weights
         self.image_size = image_size
+        self.channels = channels
         self.n_frames = n_frames
         self.pooling = pooling
         self.faces = faces
@@ -565,14 +571,15 @@ class FrameDetector(NetworkDetector):
         self.verbose = verbose
 
     def __str__(self):
-        return f"{self.backbone}_{self.view}"
+        seen = "" if self.channels == "rgb" else f"_{self.channels}"
+        return f"{self.backbone}_{self.view}{seen}"
 
     def fit(self, videos, y, groups=None, sample_weight=None):
         if self.train not in ("full", "last_stage", "head"):
             raise ValueError(
                 f"train must be 'full', 'last_stage' or 'head'; got {self.train!r}"
             )
-        backbone_recipe(self.backbone, self.image_size)  # misspelt? before any work
+        self._preparation()  # misspelt? before any work
         return super().fit(videos, y, groups, sample_weight)
 
     fit.__doc__ = NetworkDetector.fit.__doc__
@@ -698,6 +705,7 @@ class FrameDetector(NetworkDetector):
             view=view.key,
             backbone=self.backbone,
             weights=self.weights_key_,
+            channels=self.channels,
             threads=resolve_threads(self.n_threads),
             device=resolve_device(self.device).type,
             **engine_key(self.engine, self.device),
@@ -722,10 +730,10 @@ class FrameDetector(NetworkDetector):
         return self._build(trained=not any(n.startswith("backbone.") for n in names))
 
     def _image_size(self):
-        return backbone_recipe(self.backbone, self.image_size).image_size
+        return self._preparation().image_size
 
     def _preparation(self):
-        return backbone_recipe(self.backbone, self.image_size)
+        return backbone_recipe(self.backbone, self.image_size, self.channels)
 
     def _preprocess(self, images):
         return self._preparation().normalise(images)

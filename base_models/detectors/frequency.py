@@ -13,27 +13,13 @@ from base_models.detectors.features import FeatureDetector, class_balanced
 from base_models.pooling import pool_scores
 from base_models.progress import progress_bar
 from base_models.pseudo_fakes import resolve_pseudo_fakes
+from base_models.residual import KER_BOEHME
 from base_models.samples import ImageSamples, SizedFakes
 from base_models.store import resolve_store
 
 _N_RINGS = 32
 _BATCH = 32  # images that are made at a time
 _SMALLEST = 16  # side of an image that has blocks within the middle and around it
-
-# Ker and Boehme's predictor of a pixel from its neighbours (an SRM filter).
-_RESIDUAL = (
-    np.array(
-        [
-            [-1, 2, -2, 2, -1],
-            [2, -6, 8, -6, 2],
-            [-2, 8, -12, 8, -2],
-            [2, -6, 8, -6, 2],
-            [-1, 2, -2, 2, -1],
-        ],
-        np.float32,
-    )
-    / 12
-)
 
 
 class FrequencyDetector(FeatureDetector):
@@ -261,13 +247,13 @@ def image_frequencies(image):
     """
     ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     luma = np.ascontiguousarray(ycc[..., 0])
-    residual = cv2.filter2D(luma, -1, _RESIDUAL, borderType=cv2.BORDER_REFLECT_101)
+    residual = cv2.filter2D(luma, -1, KER_BOEHME, borderType=cv2.BORDER_REFLECT_101)
     height, width = luma.shape
     middle = np.zeros(luma.shape, bool)
     middle[height // 4 : -(height // 4), width // 4 : -(width // 4)] = True
     inner, outer = _moments(residual[middle]), _moments(residual[~middle])
     colours = [
-        np.log(np.std(cv2.filter2D(plane, -1, _RESIDUAL)) + 1e-2)
+        np.log(np.std(cv2.filter2D(plane, -1, KER_BOEHME)) + 1e-2)
         for plane in (ycc[..., 1], ycc[..., 2])
     ]
     ratios = [inner[0] - outer[0], inner[1] - outer[1], inner[2] - outer[2]]

@@ -7,7 +7,8 @@ from scipy.fft import dct
 from sklearn.base import clone
 
 from base_models import FrequencyDetector
-from base_models.detectors.frequency import _RESIDUAL, image_frequencies
+from base_models.detectors.frequency import image_frequencies
+from base_models.residual import KER_BOEHME
 
 RINGS, BLOCKS = slice(0, 32), slice(32, 95)
 INNER, OUTER, RATIOS = slice(95, 98), slice(98, 101), slice(101, 104)
@@ -66,8 +67,8 @@ def test_block_energies_are_those_of_the_8_by_8_cosine_transform():
 def test_the_residual_filter_sees_no_planes_and_no_parabolas():
     rows, columns = np.indices((5, 5)) - 2.0
     for plane in (rows**0, rows, columns, rows * columns, rows**2, columns**2):
-        assert (_RESIDUAL * plane).sum() == pytest.approx(0, abs=1e-5)
-    assert _RESIDUAL[2, 2] == pytest.approx(-1)
+        assert (KER_BOEHME * plane).sum() == pytest.approx(0, abs=1e-5)
+    assert KER_BOEHME[2, 2] == pytest.approx(-1)
 
 
 def test_blur_lowers_the_high_frequencies_and_the_residual():
