@@ -37,20 +37,26 @@ from ensemble.metrics import diversity, group_bootstrap_interval
 from ensemble.out_of_fold import fit_over_splits
 from ensemble.training_set import TrainingSet
 
-# Pairs of a real frame and its pseudo-fake that a member sees: under 20 minutes of CPU.
-_N_PAIRS = {"efficientnet_lite0": 4000, "efficientnet_lite1": 3500}
-_N_PAIRS["efficientnet_lite2"] = 3500
+# Members that learn from reals alone: backbone, what it sees, and how many pairs of a
+# real frame and its pseudo-fake, which takes under 20 minutes of CPU.
+_NETWORKS = {
+    "lite0": ("efficientnet_lite0", "rgb", 4000),
+    "lite1": ("efficientnet_lite1", "rgb", 3500),
+    "lite0_residual": ("efficientnet_lite0", "residual", 4000),
+}
+_N_MEASURED = 4000  # pairs that the member of frequencies sees
 _EPOCHS = 10
 _WAYS = ("head", "full", "reals alone")
 
 
 def real_members(n_videos, store, seed=0):
-    """Detectors that learn from real faces alone: networks, and one of frequencies."""
+    """Detectors that learn from real faces alone: of colours, noise and frequencies."""
     recipe = TrainingRecipe(averaging="ema", head_epochs=0, validation=0)
     members = {
-        backbone.replace("efficientnet_", ""): FrameDetector(
+        name: FrameDetector(
             backbone,
             image_size=224,
+            channels=channels,
             n_frames=24,
             pseudo_fakes=True,
             epochs=_EPOCHS,
@@ -61,12 +67,12 @@ def real_members(n_videos, store, seed=0):
             store=store,
             verbose=True,
         )
-        for backbone, n_pairs in _N_PAIRS.items()
+        for name, (backbone, channels, n_pairs) in _NETWORKS.items()
     }
     members["frequency"] = FrequencyDetector(
         n_frames=24,
         pseudo_fakes=True,
-        n_drawn=max(1, round(_N_PAIRS["efficientnet_lite0"] / n_videos)),
+        n_drawn=max(1, round(_N_MEASURED / n_videos)),
         random_state=seed,
         store=store,
         verbose=True,
