@@ -217,11 +217,10 @@ def build_network(backbone, weights="imagenet", dropout=0.0, image_size=None):
     Linear(in_features=512, out_features=2, bias=True)
     """
     name = timm_name(backbone)
-    if name in mesonet.NAMES:
-        body = mesonet.MesoNet(name, image_size or mesonet.IMAGE_SIZE)
+    if starts_random(backbone, weights):
+        body = _random_body(name, image_size)
     else:
-        body = timm.create_model(name, pretrained=False, num_classes=0)
-    if not starts_random(backbone, weights):
+        body = _blank_body(name, image_size)
         file = _imagenet_file(name) if weights == "imagenet" else weights
         state = read_state_dict(file)
         if _packaged(name) == file:
@@ -229,6 +228,25 @@ def build_network(backbone, weights="imagenet", dropout=0.0, image_size=None):
             state = dict(zip(_full_names(name), state.values(), strict=True))
         load_backbone_weights(body, state, file)
     return FrameNetwork(body, _n_features(body), dropout)
+
+
+def _random_body(name, image_size):
+    if name in mesonet.NAMES:
+        return mesonet.MesoNet(name, image_size or mesonet.IMAGE_SIZE)
+    return timm.create_model(name, pretrained=False, num_classes=0)
+
+
+def _blank_body(name, image_size):
+    """A body whose weights are about to be loaded: none are drawn in vain."""
+    try:
+        with torch.device("meta"):
+            body = _random_body(name, image_size)
+    except (NotImplementedError, RuntimeError):  # it calculates while it is built
+        return _random_body(name, image_size)
+    in_no_file = dict(body.named_buffers()).keys() - body.state_dict().keys()
+    if in_no_file:
+        return _random_body(name, image_size)
+    return body.to_empty(device="cpu")
 
 
 def build_frozen(backbone, weights, dropout=0.0, image_size=None, device="cpu"):

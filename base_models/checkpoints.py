@@ -218,7 +218,7 @@ def load_backbone_weights(backbone, state, source):
         )
     fitting = {}
     for name, value in wanted.items():
-        given = state.get(name, value)
+        given = state.get(name, torch.zeros_like(value))
         if given.ndim == 2 and value.ndim == 4:  # 1x1 convolutions of old files
             given = given[:, :, None, None]
         if given.shape != value.shape:

@@ -134,3 +134,54 @@ def test_bad_sizes_are_refused():
     for size in (0, 8, 2.5, "big"):
         with pytest.raises(ValueError, match="image_size must be"):
             backbone_recipe("resnet18", size)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "mesonet4"])
+def test_weights_make_the_network_whatever_was_there_before(name, tmp_path):
+    """Nothing of a body may be left as it was built: that is not even drawn."""
+    original = build_network(name, weights=None, image_size=160).eval()
+    for buffer in original.buffers():
+        buffer.copy_(torch.rand(buffer.shape).to(buffer.dtype))
+    state = original.backbone.state_dict()
+    uncounted = {k: v for k, v in state.items() if not k.endswith("batches_tracked")}
+    torch.save(uncounted, tmp_path / "weights.pth")
+    network = build_network(name, tmp_path / "weights.pth", image_size=160).eval()
+    for key, value in network.backbone.state_dict().items():
+        expected = uncounted.get(key, torch.tensor(0))
+        torch.testing.assert_close(value, expected, rtol=0, atol=0)
+    images = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        found, expected = network.backbone(images), original.backbone(images)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("case", "built"),
+    [
+        ("all in the file", ["meta"]),
+        ("calculates", ["meta", "cpu"]),
+        ("buffer", ["meta", "cpu"]),
+    ],
+)
+def test_what_no_file_holds_is_built_as_ever(case, built, tmp_path, monkeypatch):
+    """Buffers that are not saved, and bodies that calculate while they are built."""
+    made = []
+
+    def create(name, **kwargs):
+        made.append(torch.get_default_device().type)
+        body = plain(name, **kwargs)
+        if case == "calculates" and made[-1] == "meta":
+            raise NotImplementedError("no data in a meta tensor")
+        if case == "buffer":
+            body.register_buffer("grid", torch.ones(3), persistent=False)
+        return body
+
+    plain = timm.create_model
+    file = tmp_path / "weights.pth"
+    torch.save(build_network("test_resnet", None).backbone.state_dict(), file)
+    monkeypatch.setattr(timm, "create_model", create)
+    body = build_network("test_resnet", file).backbone
+    assert made == built
+    assert all(value.device.type == "cpu" for value in body.state_dict().values())
+    if case == "buffer":
+        assert body.grid.tolist() == [1, 1, 1]
