@@ -32,6 +32,7 @@ _TYPES = {  # of safetensors
 }  # fmt: skip
 
 _remembered = {}  # store path -> OrderedDict of key -> object, this process only
+_unchecked = {}  # (path, limit) -> bytes written since this process last measured it
 _lock = threading.Lock()
 
 
@@ -75,7 +76,6 @@ class Store:
             )
         self.path = Path(path).expanduser().resolve()
         self.size_limit = int(size_limit)
-        self._unchecked = None  # bytes written since the folder was last measured
 
     def __repr__(self):
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
@@ -188,11 +188,13 @@ class Store:
 
     def _make_room(self, n_bytes):
         """Delete what was used longest ago, looking at the folder now and then."""
-        if self._unchecked is not None:
-            self._unchecked += n_bytes
-            if self._unchecked < self.size_limit / 50:
-                return
-        self._unchecked = 0
+        folder = str(self.path), self.size_limit
+        with _lock:
+            if folder in _unchecked:
+                _unchecked[folder] += n_bytes
+                if _unchecked[folder] < self.size_limit / 50:
+                    return
+            _unchecked[folder] = 0
         entries = []  # (seconds of last use, bytes, how to delete it)
         for file in self.path.glob("*/*/*"):
             with contextlib.suppress(FileNotFoundError):  # another process was first

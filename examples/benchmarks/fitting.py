@@ -144,6 +144,9 @@ def main():
     parser.add_argument("--videos", type=int, default=12, help="how many at most")
     parser.add_argument("--large", action="store_true", help="the default networks")
     parser.add_argument("--repeats", type=int, default=3, help="of what is quick")
+    parser.add_argument(
+        "--ours-only", action="store_true", help="leave out scikit-learn's, the longest"
+    )
     parser.add_argument("--json", help="file for goals and raw figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -177,17 +180,13 @@ def main():
         taken["cold"].append(stacked(networks, videos, y, groups, 5, kept))
         taken["warm"].append(stacked(networks, videos, y, groups, 5, kept))
         shutil.rmtree(kept)
-    taken["scikit-learn"] = [scikit_learn(networks, videos, y)]
+    if not options.ours_only:
+        taken["scikit-learn"] = [scikit_learn(networks, videos, y)]
     shutil.rmtree(folder)
     median = {name: statistics.median(times) for name, times in taken.items()}
     for name, seconds in median.items():
         print(f"{name!s:>14} {seconds:8.2f} s")
     goals = [
-        Goal.at_least(
-            "5 folds: times as fast as StackingClassifier",
-            median["scikit-learn"] / median[5],
-            15,
-        ),
         Goal.at_most(
             "5 folds: times one plain feature pass", median[5] / median["pass"], 1.1
         ),
@@ -196,6 +195,10 @@ def main():
             "warm store: times as fast as cold", median["cold"] / median["warm"], 50
         ),
     ]
+    if not options.ours_only:
+        times_as_fast = median["scikit-learn"] / median[5]
+        text = "5 folds: times as fast as StackingClassifier"
+        goals.append(Goal.at_least(text, times_as_fast, 15))
     raw = {
         "seconds": {str(name): times for name, times in taken.items()},
         "videos": len(videos),

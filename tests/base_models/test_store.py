@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from base_models.small_entries import SmallEntries
 from base_models.store import Store, fingerprint, resolve_store, store_key
 
 KEY = store_key(of="a test")
@@ -211,3 +212,19 @@ def test_the_default_store_is_where_the_environment_says(tmp_path, monkeypatch):
     assert resolve_store(None).path == (tmp_path / "here").resolve()
     with pytest.raises(TypeError, match="folder or a Store; got int"):
         resolve_store(3)
+
+
+def test_a_folder_is_not_measured_again_for_each_store_that_opens_it(
+    tmp_path, monkeypatch
+):
+    measured = []
+    listed = SmallEntries.list
+    monkeypatch.setattr(
+        SmallEntries, "list", lambda entries: measured.append(1) or listed(entries)
+    )
+    for number in range(30):
+        Store(tmp_path).put("features", f"{number:04x}", {"a": np.zeros(4)})
+    assert len(measured) == 1
+    Store(tmp_path, size_limit=1000).put("features", "ffff", {"a": np.zeros(4)})
+    assert len(measured) == 2  # of another limit: it may be full
+    assert len(Store(tmp_path).keys("features")) < 10
