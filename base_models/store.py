@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -12,7 +13,6 @@ import pickle
 import tempfile
 import threading
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -76,6 +76,7 @@ class Store:
             )
         self.path = Path(path).expanduser().resolve()
         self.size_limit = int(size_limit)
+        self._small = SmallEntries(self.path / "small.sqlite")
 
     def __repr__(self):
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
@@ -179,12 +180,8 @@ class Store:
                 memory.move_to_end(key)
             return copy.deepcopy(memory.get(key))
 
-    @property
-    def _small(self):
-        return SmallEntries(self.path / "small.sqlite")
-
     def _file(self, kind, key):
-        return self.path / kind / key[:2] / f"{key}.safetensors"
+        return self.path.joinpath(kind, key[:2], f"{key}.safetensors")
 
     def _make_room(self, n_bytes):
         """Delete what was used longest ago, looking at the folder now and then."""
@@ -201,7 +198,7 @@ class Store:
                 stat = file.stat()
                 entries.append((stat.st_mtime, stat.st_size, file.unlink))
         for used, size, *where in self._small.list():
-            entries.append((used, size, partial(self._small.delete, *where)))
+            entries.append((used, size, functools.partial(self._small.delete, *where)))
         excess = sum(size for _, size, _ in entries) - self.size_limit
         if excess <= 0:
             return
@@ -296,11 +293,18 @@ def resolve_store(store):
     """
     if isinstance(store, Store):
         return store
-    if store is None or isinstance(store, (str, os.PathLike)):
-        return Store(store)
+    if store is None:
+        return Store()
+    if isinstance(store, (str, os.PathLike)):
+        return _store_at(os.path.abspath(os.path.expanduser(store)))
     raise TypeError(
         f"store must be None, a folder or a Store; got {type(store).__name__}"
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _store_at(path):
+    return Store(path)  # following links takes longer than reading a small entry
 
 
 def store_key(**parts):

@@ -206,9 +206,6 @@ class PrefitDetector(NetworkDetector):
         self.card_ = self.card
         return _network_of(self.card)
 
-    def _without_frozen(self, arrays):
-        return arrays
-
     def _view_recipe(self):
         cli = self.card.get("compat") == "ffpp_cli"
         faces = "first" if cli else "largest"

@@ -188,13 +188,17 @@ class NetworkDetector(ViewDetector):
             The network's weights.
         """
         check_is_fitted(self)
+        head_alone = not portable and self._stands_on_known_weights()
+        learned = (
+            self.module_.head.state_dict(prefix="head.")
+            if head_alone
+            else self.module_.state_dict()
+        )
         arrays = {
             # Convolutions are channels last here; what is kept has the plain order.
             name: np.asarray(value.cpu(), order="C")
-            for name, value in self.module_.state_dict().items()
+            for name, value in learned.items()
         }
-        if not portable:
-            arrays = self._without_frozen(arrays)
         meta = {
             "classes": self.classes_.tolist(),
             "history": self.history_,
@@ -223,7 +227,11 @@ class NetworkDetector(ViewDetector):
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
         state = {name: torch.from_numpy(value) for name, value in arrays.items()}
-        network.load_state_dict({**network.state_dict(), **state})
+        if all(name.startswith("head.") for name in state):
+            head = {name.removeprefix("head."): value for name, value in state.items()}
+            network.head.load_state_dict(head)
+        else:
+            network.load_state_dict(state)
         self.module_ = network.eval()
         return self
 
@@ -242,6 +250,10 @@ class NetworkDetector(ViewDetector):
         """
         with repeatable(0, resolve_threads(self.n_threads)):
             return self._estimate(self._build(trained=False), n_videos)
+
+    def _stands_on_known_weights(self):
+        """Whether all but the head can be had again from where it came."""
+        return False
 
     def _estimate(self, network, n_videos):
         steps = self.epochs * steps_per_epoch(
@@ -720,10 +732,8 @@ class FrameDetector(NetworkDetector):
             return build_frozen(self.backbone, self.weights, *how, device)
         return build_network(self.backbone, self.weights, *how)
 
-    def _without_frozen(self, arrays):
-        if self.train != "head" or starts_random(self.backbone, self.weights):
-            return arrays
-        return {name: a for name, a in arrays.items() if name.startswith("head.")}
+    def _stands_on_known_weights(self):
+        return self.train == "head" and not starts_random(self.backbone, self.weights)
 
     def _rebuild(self, names):
         # A head kept alone stands on the weights that it was fitted on.

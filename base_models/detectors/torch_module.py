@@ -153,9 +153,6 @@ random_state, store, device, engine, verbose
     def _rebuild(self, names):
         return self._build()
 
-    def _without_frozen(self, arrays):
-        return arrays
-
     def _image_size(self):
         return self.image_size
 
