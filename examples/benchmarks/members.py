@@ -179,7 +179,7 @@ def forged_members(store, ways, n_threads, amp):
                 recipe=TrainingRecipe(
                     averaging="ema",
                     pairs=way == "full",
-                    amp=amp and backbone == "resnet18",
+                    amp=True if amp and backbone == "resnet18" else "auto",
                 ),
                 n_threads=n_threads,
                 store=store,
