@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "detectors.by_compression": ["CompressionRouter"],
         "detectors.checkpoint": ["PrefitDetector", "load_checkpoint"],
         "detectors.frame": ["FrameDetector"],
+        "detectors.flicker": ["FlickerDetector"],
         "detectors.frequency": ["FrequencyDetector"],
         "detectors.function": ["CallableDetector"],
         "detectors.geometry": ["GeometryDetector"],

@@ -14,8 +14,9 @@ class Augmentation(BaseEstimator):
     """Change an image as cameras, codecs and uploads do, by chance.
 
     Each switch is the chance of its change, 0 turns it off; the ranges are named beside
-    it. What is drawn depends on the generator alone, so that two images (a real one
-    and its own fake) given equal generators change alike.
+    it. The frames of a clip change alike, but for noise, which is another one in each;
+    H.264 takes them as one video. What is drawn depends on the generator alone, so that
+    two images (a real one and its own fake) given equal generators change alike.
 
     OpenCV does the work: with parameters of our own drawing it takes a fraction of
     the time of torchvision (``examples/benchmarks/augmentation.py`` measures both)
@@ -44,8 +45,8 @@ class Augmentation(BaseEstimator):
     jpeg : float, default=0.3
         JPEG of `jpeg_quality`, default (40, 100).
     h264 : float, default=0.3
-        H.264 at a constant rate factor of `crf`, default (20, 36); an intra frame,
-        which is what the sampled frames of a video are coded from.
+        H.264 at a constant rate factor of `crf`, default (20, 36); an image becomes
+        an intra frame, which is what the sampled frames of a video are coded from.
     cutout : float, default=0.0
         Black out the surroundings of the eyes, the nose or the mouth, or half of the
         face; with `landmarks` where these lie, else halves of the image alone.
@@ -148,16 +149,16 @@ class Augmentation(BaseEstimator):
 
         Parameters
         ----------
-        image : ndarray of shape (H, W, 3)
-            RGB uint8.
+        image : ndarray of shape (H, W, 3) or (T, H, W, 3)
+            RGB uint8, one image or a clip.
         draw : numpy.random.Generator
             Decides everything.
-        landmarks : ndarray of shape (68, 2) or None, default=None
+        landmarks : ndarray of shape (68, 2) or (T, 68, 2) or None, default=None
             x, y in pixels of the face's landmarks, for `cutout`.
 
         Returns
         -------
-        ndarray of shape (H, W, 3)
+        ndarray of the shape of `image`
             uint8.
         """
         self._check()
@@ -166,8 +167,18 @@ class Augmentation(BaseEstimator):
         seeds = draw.integers(2**63, size=len(_STEPS))
         for name, step, seed in zip(_STEPS, _STEPS.values(), seeds, strict=True):
             if chance[name] < getattr(self, name):
-                image = step(self, image, np.random.default_rng(seed), landmarks)
+                image = self._changed(step, image, seed, landmarks)
         return image
+
+    def _changed(self, step, image, seed, landmarks):
+        if image.ndim == 3 or step is Augmentation._as_h264:
+            return step(self, image, np.random.default_rng(seed), landmarks)
+        points = [None] * len(image) if landmarks is None else landmarks
+        draws = [np.random.default_rng(seed) for _ in image]
+        if step is Augmentation._noisy:
+            draws = [np.random.default_rng([seed, n]) for n in range(len(image))]
+        frames = zip(image, draws, points, strict=True)
+        return np.stack([step(self, *frame) for frame in frames])
 
     def _check(self):
         for name in _SWITCHES:
@@ -247,7 +258,9 @@ class Augmentation(BaseEstimator):
 
     def _as_h264(self, image, draw, landmarks):
         low, high = self.crf
-        return recompress_clip(image[None], int(draw.integers(low, high + 1)))[0]
+        clip = image if image.ndim == 4 else image[None]
+        changed = recompress_clip(clip, int(draw.integers(low, high + 1)))
+        return changed.reshape(image.shape)
 
 
 # In the order in which they happen to a video: before the camera, in it, after it.

@@ -12,17 +12,16 @@ import numpy as np
 import pandas as pd
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
-from base_models.faces import crop_face
 from base_models.scoring import name_detectors
 from base_models.store import resolve_store, store_key
 from base_models.video import (
     iter_frames,
     probe_video,
-    sample_frames,
+    sample_clips,
     sample_indices,
     video_digest,
 )
-from base_models.views import View, make_views
+from base_models.views import View, draw_images, make_views
 
 WHOLE_FRAME = -1  # in place of a face's number, in timelines
 _SAME_FACE = 0.3  # overlap from which two boxes of one moment show one face
@@ -118,15 +117,18 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
     ]
     looking = [(n, d) for n, d in named if hasattr(d, "score_views")]
     recipes = [r for _, d in looking for r in d.view_recipes() if r.view == "face"]
-    n_frames = sorted({recipe.n_frames for recipe in recipes})
+    lengths = {}  # frames that are sampled -> in a row about each of them
+    for recipe in recipes:
+        longest = max(recipe.clip_length, lengths.get(recipe.n_frames, 1))
+        lengths[recipe.n_frames] = longest
     finders = {recipe._finder_key: _Remembering(recipe.finder) for recipe in recipes}
-    walk = _Walk(video, n_frames, looks_per_second)
+    walk = _Walk(video, lengths, looks_per_second)
     faces = []
     if recipes:
         followed = follow_faces(walk.looks(), finders[recipes[0]._finder_key])
         faces = [FaceTrack(walk.looked[t.frames], t.faces) for t in followed]
     walk.to_the_end()
-    samples = _FaceSamples(video, n_frames, finders, faces)
+    samples = _FaceSamples(video, lengths, finders, faces)
     names = [name for name, _ in named]
     scores = np.full((len(faces), len(names)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
@@ -264,25 +266,26 @@ class _Walk:
 class _FaceSamples:
     """The faces in the frames that detectors sample, told apart."""
 
-    def __init__(self, video, n_frames, finders, faces):
+    def __init__(self, video, lengths, finders, faces):
         self.video, self.faces = video, faces
         self._digest = video_digest(video)
-        self._sampled = {}  # n_frames -> (frames, indices)
-        for n in n_frames:
-            self._sampled[n] = sample_frames(video, n, return_indices=True)
+        self._sampled = {
+            n: sample_clips(video, n, length) for n, length in lengths.items()
+        }
         self._finders, self._tracks = finders, {}
 
     def tracks(self, recipe):
         """Return {face: its track through the recipe's frames}, the largest first."""
         key = recipe.n_frames, recipe._finder_key
         if key not in self._tracks:
-            frames, indices = self._sampled[recipe.n_frames]
-            followed = follow_faces(frames, self._finders[recipe._finder_key])
+            sample = self._sampled[recipe.n_frames]
+            finder = self._finders[recipe._finder_key]
+            followed = follow_faces(sample.sampled, finder)
             numbered, left = {}, list(followed)
             while left:
                 track = largest_track(left)
                 left = [other for other in left if other is not track]
-                face = self._face_of(track, indices)
+                face = self._face_of(track, sample.indices)
                 if face is not None and face not in numbered:
                     numbered[face] = track
             self._tracks[key] = numbered, followed
@@ -301,9 +304,9 @@ class _FaceSamples:
 
     def surest(self, recipe):
         """Return {frame: box} of the face of which the finder is surest."""
-        frames, indices = self._sampled[recipe.n_frames]
-        found = map(self._finders[recipe._finder_key].find, frames)
-        pairs = zip(indices.tolist(), found, strict=True)
+        sample = self._sampled[recipe.n_frames]
+        found = map(self._finders[recipe._finder_key].find, sample.sampled)
+        pairs = zip(sample.indices.tolist(), found, strict=True)
         return {index: faces[0].box for index, faces in pairs if faces}
 
     def score(self, detector, face, store, shared):
@@ -322,19 +325,13 @@ class _FaceSamples:
         return *detector.score_views(views, shared), views
 
     def _view(self, recipe, track):
-        frames, indices = self._sampled[recipe.n_frames]
-        images = [
-            crop_face(
-                frames[row], found, recipe.margin, recipe.image_size, recipe.align
-            )
-            for row, found in zip(track.frames, track.faces, strict=True)
-        ]
+        sample = self._sampled[recipe.n_frames]
+        images, at, reason = draw_images(sample, recipe, track.frames, track.faces)
         boxes = [list(found.box) for found in track.faces]
-        at = indices[track.frames].astype(np.int64)
         key = store_key(
             video=self._digest, recipe=recipe.key, at=at.tolist(), boxes=boxes
         )
-        return View(np.stack(images), at, np.zeros(len(at), np.int64), key=key)
+        return View(images, at, np.zeros(len(at), np.int64), reason, key)
 
     def _face_of(self, track, indices):
         places = zip(indices[track.frames].tolist(), track.faces, strict=True)

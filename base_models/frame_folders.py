@@ -3,15 +3,15 @@
 import numpy as np
 
 from base_models.errors import VideoReadError
-from base_models.frame_indices import sample_indices
 from base_models.video_paths import frame_images, naming
 
 
-def sample_images(folder, n_frames):
+def sample_images(folder, choose):
+    """Read images of a folder; `choose` and what is returned: see `sample_file`."""
     # A broken image is left out and the frames are chosen again from the others.
     images = frame_images(folder)
     while images:
-        indices = sample_indices(len(images), n_frames)
+        indices = choose(len(images))
         chosen = [images[index] for index in indices]
         frames, readable = None, set()
         for image, frame in read_images(chosen):
@@ -20,7 +20,7 @@ def sample_images(folder, n_frames):
             frames[len(readable)] = frame
             readable.add(image)
         if len(readable) == len(chosen):
-            return frames, indices
+            return frames, len(images)
         broken = set(chosen) - readable
         images = [image for image in images if image not in broken]
     raise VideoReadError(folder, "none of its images can be decoded")

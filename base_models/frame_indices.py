@@ -38,6 +38,33 @@ def sample_indices(total, n_frames):
     return np.rint(np.linspace(0, total - 1, n_frames)).astype(int)
 
 
+def clip_indices(indices, total, clip_length):
+    """Choose the frames around each of some frames.
+
+    Parameters
+    ----------
+    indices : ndarray of int
+        Frames, 0-based.
+    total : int
+        Frames in the video, at least `clip_length`.
+    clip_length : int
+        Frames in a row.
+
+    Returns
+    -------
+    ndarray of shape (len(indices), clip_length)
+        With the frame in the middle, save at the ends of the video.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip_indices(np.array([0, 5, 9]), 10, 3).tolist()
+    [[0, 1, 2], [4, 5, 6], [7, 8, 9]]
+    """
+    first = np.clip(indices - clip_length // 2, 0, total - clip_length)
+    return first[:, None] + np.arange(clip_length)
+
+
 def check_n_frames(n_frames):
     if n_frames is None:
         return None

@@ -62,13 +62,18 @@ class Landmarks:
         self._known = {}
 
     def __call__(self, row):
-        """Return the landmarks of one video, (n_images, 68, 2)."""
+        """Return the landmarks of one video, (n_images, 68, 2).
+
+        Of clips they are (n_images, clip_length, 68, 2).
+        """
         if row not in self._known:
             view = self._views[row]
             key = store_key(landmarks=68, view=view.key, margin=self._margin)
             entry = self._store.get("landmarks", key)
             if entry is None:
-                points = np.array(image_landmarks(view.images, self._margin))
+                images = view.images.reshape(-1, *view.images.shape[-3:])
+                points = np.array(image_landmarks(images, self._margin))
+                points = points.reshape(*view.images.shape[:-3], 68, 2)
                 self._store.put("landmarks", key, {"points": points})
             else:
                 points = entry[0]["points"]

@@ -50,6 +50,10 @@ class PseudoFakes(BaseEstimator):
       and brought to the colours of this one (the road of FaceSwap, and of Li et al.,
       2020, Face X-ray).
 
+    A clip is forged frame by frame, as forgeries are: by one road, with one look, but
+    landmarks, place, tone and opacity of the face waver a little from frame to frame
+    (feature drift: Yan et al., 2024).
+
     Parameters
     ----------
     kinds : dict of str to float, sequence of str, or None, default=None
@@ -59,7 +63,9 @@ class PseudoFakes(BaseEstimator):
     References
     ----------
     Shiohara and Yamasaki (2022), Detecting deepfakes with self-blended images. Li et
-    al. (2020), Face X-ray for more general face forgery detection.
+    al. (2020), Face X-ray for more general face forgery detection. Yan et al. (2024),
+    Generalizing deepfake video detection with plug-and-play: video-level blending and
+    spatiotemporal adapter tuning.
 
     Examples
     --------
@@ -81,21 +87,37 @@ class PseudoFakes(BaseEstimator):
 
         Parameters
         ----------
-        image : ndarray of shape (H, W, 3)
-            RGB uint8, a real face.
-        landmarks : ndarray of shape (68, 2)
+        image : ndarray of shape (H, W, 3) or (T, H, W, 3)
+            RGB uint8, a real face, or a clip of one.
+        landmarks : ndarray of shape (68, 2) or (T, 68, 2)
             Its landmarks, x, y in pixels.
         draw : numpy.random.Generator
             Decides everything.
         donor : tuple of (image, landmarks) or None, default=None
-            Another person's real face, for ``swapped``.
+            Another person's real face, for ``swapped``; of a clip a clip.
 
         Returns
         -------
-        real, fake : ndarray of shape (H, W, 3)
+        real, fake : ndarray of the shape of `image`
             uint8. The real one may have other colours or sharpness than `image`, just
             as the region that is replaced in the fake may.
         """
+        if image.ndim == 3:
+            return self._pair(image, landmarks, draw, donor)
+        seeds = draw.integers(2**63, size=2)
+        donors = [None] * len(image) if donor is None else zip(*donor, strict=True)
+        frames = zip(image, landmarks, donors, strict=True)
+        pairs = []
+        for number, (frame, points, other) in enumerate(frames):
+            # every frame draws the same, and its wavering apart from that
+            same = np.random.default_rng(seeds[0])
+            waver = _Waver(seeds[1], number)
+            points = waver.moved_points(points)
+            pairs.append(self._pair(frame, points, same, other, waver))
+        real, fake = map(np.stack, zip(*pairs, strict=True))
+        return real, fake
+
+    def _pair(self, image, landmarks, draw, donor, waver=None):
         names, odds = self._odds()
         kind = draw.choice(names, p=odds)
         if kind == "swapped" and donor is None:
@@ -119,6 +141,8 @@ class PseudoFakes(BaseEstimator):
             source = _resynthesised(source, width, draw)
         if kind != "swapped":
             source = _moved(source, width, draw)
+        if waver is not None:
+            source, mask = waver(source, mask, width)
         real = _as_image(target)
         return real, _blended(source, real, mask, kind, draw)
 
@@ -138,6 +162,37 @@ class PseudoFakes(BaseEstimator):
                 f">= 0 and not all 0; got {self.kinds!r}"
             )
         return list(kinds), odds / odds.sum()
+
+
+class _Waver:
+    """How one frame of a forged clip differs from the next, for no reason."""
+
+    def __init__(self, seed, number):
+        clip = np.random.default_rng(seed)
+        self._drift, self._shake = np.exp(clip.uniform(np.log(0.001), np.log(0.02), 2))
+        self._tone = np.exp(clip.uniform(np.log(0.2), np.log(4)))  # grey levels
+        self._fade = clip.uniform(0, 0.15)
+        self._draw = np.random.default_rng([seed, number])
+
+    def moved_points(self, landmarks):
+        """Landmarks as a finder that trembles gives them: all of them, and each."""
+        size = self._drift * np.ptp(landmarks[:, 0])
+        together, apart = self._draw.normal(0, size, 2), 0.3 * size
+        return landmarks + together + self._draw.normal(0, apart, (68, 2))
+
+    def __call__(self, source, mask, width):
+        """Return the face and its mask, moved, toned and faded a little."""
+        draw, (height, across) = self._draw, source.shape[:2]
+        angle, stretch = draw.normal(0, 0.5 * self._shake, 2)
+        matrix = cv2.getRotationMatrix2D(
+            (across / 2, height / 2), np.rad2deg(angle), np.exp(stretch)
+        )
+        matrix[:, 2] += draw.normal(0, self._shake * width, 2)
+        source = cv2.warpAffine(
+            source, matrix, (across, height), borderMode=cv2.BORDER_REFLECT_101
+        )
+        source = source + np.float32(draw.normal(0, self._tone, 3))
+        return source, mask * np.float32(1 - self._fade * draw.random())
 
 
 def resolve_pseudo_fakes(wanted, is_fake):

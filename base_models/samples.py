@@ -347,8 +347,10 @@ class SizedFakes:
         return sources, Landmarks(sources, seen.margin, store)
 
     def _sized(self, image):
-        if image.shape[:2] == (self.image_size, self.image_size):
+        if image.shape[-3:-1] == (self.image_size, self.image_size):
             return image
+        if image.ndim == 4:
+            return np.stack([self._sized(frame) for frame in image])
         return cv2.resize(image, 2 * (self.image_size,), interpolation=cv2.INTER_AREA)
 
 

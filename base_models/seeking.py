@@ -13,7 +13,6 @@ import numpy as np
 
 from base_models.decoding import RgbConverter, frames_by_reading, orientation
 from base_models.errors import VideoReadError
-from base_models.frame_indices import sample_indices
 from base_models.packets import list_packets, opened
 
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
@@ -36,36 +35,36 @@ class _SeekMissed(_NotAsForetold):
     """The file cannot be entered at a given packet."""
 
 
-def sample_file(path, n_frames, seek=True):
-    """Read frames spread evenly over a video file.
+def sample_file(path, choose, seek=True):
+    """Read some frames of a video file.
 
     Parameters
     ----------
     path : Path
-    n_frames : int or None
-        None for all.
+    choose : callable
+        Number of frames in the video -> which of them, rising.
     seek : bool, default=True
         False decodes everything, the plain way.
 
     Returns
     -------
     frames : ndarray of shape (n, H, W, 3)
-    indices : ndarray of shape (n,)
+    total : int
+        Frames in the video.
     """
     # Packets tell the number of frames before decoding, but not always rightly: then
     # the frames are chosen again from the number that was really decoded.
     table = list_packets(path)
     total = table.n_frames
-    indices = sample_indices(total, n_frames)
+    indices = choose(total)
     if seek and len(indices) < total:
         frames = frames_by_seeking(path, table, indices)
         if frames is not None:
-            return frames, indices
+            return frames, total
     for _ in range(3):
-        indices = sample_indices(total, n_frames)
-        frames, n_decoded = frames_by_reading(path, indices)
+        frames, n_decoded = frames_by_reading(path, choose(total))
         if n_decoded == total:
-            return frames, indices
+            return frames, total
         total = n_decoded
     raise VideoReadError(path, "its frames change while it is read", "try again")
 

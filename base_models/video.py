@@ -12,7 +12,7 @@ import numpy as np
 from base_models.decoding import decode, decode_rgb, orientation
 from base_models.errors import VideoReadError
 from base_models.frame_folders import read_images, sample_images
-from base_models.frame_indices import check_n_frames, sample_indices
+from base_models.frame_indices import check_n_frames, clip_indices, sample_indices
 from base_models.packets import list_packets
 from base_models.seeking import sample_file
 from base_models.video_paths import (
@@ -130,18 +130,81 @@ def sample_frames(video, n_frames=16, return_indices=False, seek=True):
     >>> frames.shape, indices
     ((4, 8, 8, 3), array([ 0, 33, 66, 99]))
     """
+    sample = sample_clips(video, n_frames, seek=seek)
+    return (sample.frames, sample.indices) if return_indices else sample.frames
+
+
+@dataclass(frozen=True)
+class SampledFrames:
+    """Frames of a video, each kept once, and which of them are asked for.
+
+    Attributes
+    ----------
+    frames : ndarray of shape (n, H, W, 3)
+        RGB uint8.
+    numbers : ndarray of shape (n,)
+        Their positions in the video, rising.
+    indices : ndarray of shape (n_sampled,)
+        Those spread evenly over the video; the others are around them.
+    total : int
+        Frames in the video.
+    """
+
+    frames: np.ndarray
+    numbers: np.ndarray
+    indices: np.ndarray
+    total: int
+
+    @property
+    def sampled(self):
+        """The frames at `indices`, in a list."""
+        return [self.frames[row] for row in self.rows(self.indices)]
+
+    def rows(self, numbers):
+        """Return where in `frames` are those of some positions in the video."""
+        return np.searchsorted(self.numbers, numbers)
+
+
+def sample_clips(video, n_frames=16, clip_length=1, seek=True):
+    """Read frames spread evenly over a video, and those around each of them.
+
+    Parameters
+    ----------
+    video, n_frames, seek
+        As for `sample_frames`.
+    clip_length : int, default=1
+        Frames in a row, of which each sampled one is the middle; a video that has no
+        more gives all it has.
+
+    Returns
+    -------
+    SampledFrames
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.video import sample_clips
+    >>> sample = sample_clips(np.zeros((100, 8, 8, 3), np.uint8), 3, clip_length=3)
+    >>> sample.indices.tolist(), sample.numbers.tolist()
+    ([0, 50, 99], [0, 1, 2, 49, 50, 51, 97, 98, 99])
+    """
     n_frames = check_n_frames(n_frames)
+
+    def choose(total):
+        length = min(clip_length, total)
+        return np.unique(clip_indices(sample_indices(total, n_frames), total, length))
+
     if isinstance(video, np.ndarray):
         video = check_array(video)
-        indices = sample_indices(len(video), n_frames)
-        frames = video[indices]
+        frames, total = video[choose(len(video))], len(video)
     else:
         path = existing(video)
         if path.is_dir():
-            frames, indices = sample_images(path, n_frames)
+            frames, total = sample_images(path, choose)
         else:
-            frames, indices = sample_file(path, n_frames, seek)
-    return (frames, indices) if return_indices else frames
+            frames, total = sample_file(path, choose, seek)
+    indices = sample_indices(total, n_frames)
+    return SampledFrames(frames, choose(total), indices, total)
 
 
 def iter_frames(video, return_times=False):

@@ -10,16 +10,18 @@ from PIL import Image
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
+from base_models.frame_indices import clip_indices
 from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
 from base_models.store import fingerprint, store_key
 from base_models.video import (
     VideoReadError,
-    sample_frames,
+    sample_clips,
     video_digest,
 )
 
 VIEWS = ("frame", "face", "crop")
+_STILL = "nothing moves in it: each frame repeats one before"
 _MOST_MAPPED = 128  # files that one `Views` holds open
 
 
@@ -46,6 +48,10 @@ class ViewRecipe:
         Turn the crop so that the eyes are level; `finder` must give landmarks.
     finder : FaceFinder, default=DlibFaceFinder()
         Finds the faces of a frame.
+    clip_length : int, default=1
+        With more, not a frame alone is seen, but so many in a row about each sampled
+        one: a clip, cut out of all its frames by the one square, so that the face
+        moves in it as it does in the video.
 
     Examples
     --------
@@ -61,6 +67,7 @@ class ViewRecipe:
     margin: float = 1.3
     align: bool = False
     finder: FaceFinder = field(default_factory=DlibFaceFinder)
+    clip_length: int = 1
 
     def __post_init__(self):
         if self.view not in VIEWS:
@@ -69,10 +76,10 @@ class ViewRecipe:
             raise ValueError(
                 f"faces must be 'largest', 'all' or 'first'; got {self.faces!r}"
             )
-        if not (isinstance(self.n_frames, int) and self.n_frames >= 1):
-            raise ValueError(
-                f"n_frames must be a whole number >= 1; got {self.n_frames!r}"
-            )
+        for name in ("n_frames", "clip_length"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
         if isinstance(self.finder, str) or not isinstance(self.finder, FaceFinder):
             raise TypeError(
                 "finder must have find(frame) -> list of Face; "
@@ -83,6 +90,8 @@ class ViewRecipe:
     def key(self):
         """What stands for this recipe in the store; whole frames know no finder."""
         common = {"n_frames": self.n_frames, "image_size": self.image_size}
+        if self.clip_length > 1:
+            common["clip_length"] = self.clip_length
         if self.view != "face":
             return store_key(view="frame", **common)
         return store_key(
@@ -109,9 +118,10 @@ class View:
     Attributes
     ----------
     images : ndarray of shape (n_images, image_size, image_size, 3)
-        RGB uint8.
+        RGB uint8; with a `clip_length` over 1 (n_images, clip_length, image_size,
+        image_size, 3).
     frames : ndarray of shape (n_images,)
-        Index in the video of the frame each image comes from.
+        Index in the video of the frame each image comes from, of a clip its middle.
     faces : ndarray of shape (n_images,)
         Which followed face it shows, 0 the first; 0 for whole frames.
     reason : str
@@ -125,6 +135,13 @@ class View:
     faces: np.ndarray
     reason: str = ""
     key: str = ""
+
+    @property
+    def stills(self):
+        """One image for each of `frames`: of a clip its middle one."""
+        if self.images.ndim == 4:
+            return self.images
+        return self.images[:, self.images.shape[1] // 2]
 
     @classmethod
     def missing(cls, image_size, reason, key=""):
@@ -300,14 +317,15 @@ def make_views(video, recipes, store):
     views, todo, places = _stored_views(video, recipes, store)
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
+        length = max(recipe.clip_length for recipe in alike.values())
         try:
-            frames, indices = sample_frames(video, n_frames, return_indices=True)
+            sample = sample_clips(video, n_frames, length)
         except VideoReadError as error:
             views |= _all_missing(alike, error)
             continue
         tracks = {}  # finder -> the faces it follows through these frames
         for key, recipe in alike.items():
-            images, at, faces, reason = _render(frames, indices, recipe, tracks)
+            images, at, faces, reason = _render(sample, recipe, tracks)
             arrays = {"images": images, "frames": at, "faces": faces}
             store.put("view", places[key], arrays, {"reason": reason})
             views[key] = View(**arrays, reason=reason, key=places[key])
@@ -349,12 +367,12 @@ def _all_missing(recipes, error):
     }
 
 
-def _render(frames, indices, recipe, tracks):
+def _render(sample, recipe, tracks):
     """Return the images, the frames and faces they show, and why there are none."""
-    size = recipe.image_size
     if recipe.view != "face":
-        images = np.stack([_squeeze(frame, size) for frame in frames])
-        return images, indices.astype(np.int64), np.zeros(len(images), np.int64), ""
+        images, at, why = draw_images(sample, recipe, range(len(sample.indices)))
+        return images, at, np.zeros(len(at), np.int64), why
+    frames = sample.sampled
     if recipe.faces == "first":
         followed = _surest_faces(frames, recipe.finder)
     else:
@@ -362,19 +380,63 @@ def _render(frames, indices, recipe, tracks):
             tracks[recipe._finder_key] = follow_faces(frames, recipe.finder)
         followed = tracks[recipe._finder_key]
     if not followed:
-        nothing = View.missing(size, f"no face found ({len(frames)} frames tried)")
-        return nothing.images, nothing.frames, nothing.faces, nothing.reason
+        nothing = View.missing(recipe.image_size, "")
+        why = f"no face found ({len(frames)} frames tried)"
+        return nothing.images, nothing.frames, nothing.faces, why
     if recipe.faces == "largest":
         followed = [largest_track(followed)]
-    images, at, faces = [], [], []
-    for number, track in enumerate(followed):
-        for row, face in zip(track.frames, track.faces, strict=True):
-            images.append(
-                crop_face(frames[row], face, recipe.margin, size, recipe.align)
-            )
-            at.append(indices[row])
-            faces.append(number)
-    return np.stack(images), np.array(at, np.int64), np.array(faces, np.int64), ""
+    drawn = [draw_images(sample, recipe, t.frames, t.faces) for t in followed]
+    *arrays, reasons = zip(*drawn, strict=True)
+    images, at = map(np.concatenate, arrays)
+    faces = np.repeat(np.arange(len(drawn)), [len(own) for _, own, _ in drawn])
+    return images, at, faces, "" if len(at) else reasons[0]
+
+
+def draw_images(sample, recipe, places, faces=None):
+    """Draw what a detector sees of some of the sampled frames.
+
+    Parameters
+    ----------
+    sample : SampledFrames
+    recipe : ViewRecipe
+    places : sequence of int
+        Which of ``sample.indices``.
+    faces : sequence of Face or None, default=None
+        Where the face is in each of them; None is the whole frame.
+
+    Returns
+    -------
+    images : ndarray of shape (n, image_size, image_size, 3)
+        uint8; of clips (n, clip_length, image_size, image_size, 3), without those in
+        which an image repeats the one before: files repeat frames to keep their pace.
+    at : ndarray of shape (n,)
+        Index in the video of the frame of each.
+    reason : str
+        Why there are none; empty where there are some.
+    """
+    size, length = recipe.image_size, recipe.clip_length
+    if sample.total < length:
+        nothing = np.zeros((0, length, size, size, 3), np.uint8), np.zeros(0, np.int64)
+        return *nothing, f"{sample.total} frames, and it takes {length} in a row"
+
+    def drawn(frame, face):
+        if face is None:
+            return _squeeze(frame, size)
+        return crop_face(frame, face, recipe.margin, size, recipe.align)
+
+    at = sample.indices[np.asarray(places, int)].astype(np.int64)
+    around = clip_indices(at, sample.total, length)
+    faces = [None] * len(at) if faces is None else faces
+    clips = np.stack(
+        [
+            [drawn(sample.frames[row], face) for row in rows]
+            for rows, face in zip(sample.rows(around), faces, strict=True)
+        ]
+    )
+    if length == 1:
+        return clips[:, 0], at, ""
+    moves = (clips[:, 1:] != clips[:, :-1]).any(axis=(2, 3, 4)).all(axis=1)
+    return clips[moves], at[moves], "" if moves.any() else _STILL
 
 
 def _surest_faces(frames, finder):

@@ -126,7 +126,7 @@ def _section(result, face):
 def _maps(detector, view):
     from base_models.heat_maps import heat_maps
 
-    return None if detector is None else heat_maps(detector, view.images)
+    return None if detector is None else heat_maps(detector, view.stills)
 
 
 def _picture(result, rows, frame, seen, maps, face):
@@ -140,7 +140,7 @@ def _picture(result, rows, frame, seen, maps, face):
         if not len(places):
             continue
         at = places[0]
-        image = view.images[at]
+        image = view.stills[at]
         if plain is None or image.shape[0] > plain.shape[0]:
             plain = image
         if name in maps:

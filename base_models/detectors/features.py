@@ -144,13 +144,14 @@ class FeatureDetector(ViewDetector):
         self.unscorable_ = meta["unscorable"]
         self.recipe_ = self._view_recipe()
 
-    def _face_recipe(self, view, margin):
+    def _face_recipe(self, view, margin, clip_length=1):
         return ViewRecipe(
             view=view,
             image_size=self.image_size,
             n_frames=self.n_frames,
             margin=margin,
             finder=DlibFaceFinder() if self.finder is None else self.finder,
+            clip_length=clip_length,
         )
 
 
