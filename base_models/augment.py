@@ -144,6 +144,18 @@ class Augmentation(BaseEstimator):
         """
         return cls.none(flip=0.5, light=1.0)
 
+    @classmethod
+    def of_clips(cls):
+        """Return how clips are changed: by a video codec nearly always, not by JPEG.
+
+        Examples
+        --------
+        >>> from base_models.augment import Augmentation
+        >>> Augmentation.of_clips().h264
+        0.85
+        """
+        return cls(jpeg=0.0, h264=0.85, crf=(16, 39))
+
     def __call__(self, image, draw, landmarks=None):
         """Return a changed copy.
 
@@ -374,13 +386,15 @@ def cut_out(image, draw, landmarks=None):
     return image
 
 
-def resolve_augment(augment):
+def resolve_augment(augment, clip_length=1):
     """Return what an ``augment`` parameter means.
 
     Parameters
     ----------
     augment : None, bool or callable
-        True is `Augmentation()`.
+        True is `Augmentation()`; of clips `Augmentation.of_clips()`.
+    clip_length : int, default=1
+        Frames in a row that are changed together.
 
     Returns
     -------
@@ -398,7 +412,7 @@ def resolve_augment(augment):
     (0.5, None)
     """
     if augment is True:
-        return Augmentation()
+        return Augmentation.of_clips() if clip_length > 1 else Augmentation()
     if augment is None or augment is False:
         return None
     if not callable(augment):

@@ -24,7 +24,7 @@ from base_models.checkpoints import (
     weights_file,
 )
 from base_models.errors import CheckpointError
-from base_models.residual import noise_residual
+from base_models.residual import motion_residual, noise_residual
 
 # The field's names for what timm calls otherwise.
 _TIMM_NAMES = {
@@ -48,12 +48,12 @@ _WEIGHT_PACKAGES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network wants its images: size, mean and standard deviation, or noise.
+    """How a network wants its images: size, mean and standard deviation, or residuals.
 
     Images are RGB squares of ``image_size`` pixels, made with Pillow's bilinear
     filter (the FaceForensics++ way, for whole frames as for crops). With the channels
     ``"rgb"`` they are scaled to 0..1 and normalised by channel; with ``"residual"``
-    the network gets what `noise_residual` leaves of them.
+    and ``"motion"`` the network gets what `noise_residual` and `motion_residual` leave.
     """
 
     image_size: int
@@ -62,7 +62,12 @@ class Recipe:
     channels: str = "rgb"
 
     def normalise(self, images):
-        """Return uint8 RGB images (B, H, W, 3) as the network's input (B, 3, H, W)."""
+        """Return uint8 RGB images (B, H, W, 3) as the network's input (B, 3, H, W).
+
+        For motion they are clips (B, 3, H, W, 3).
+        """
+        if self.channels == "motion":
+            return motion_residual(images.permute(0, 1, 4, 2, 3).to(torch.float32))
         images = images.permute(0, 3, 1, 2).to(torch.float32)
         if self.channels == "residual":
             return noise_residual(images)
@@ -117,7 +122,7 @@ def backbone_recipe(backbone, image_size=None, channels="rgb"):
         See `timm_name`.
     image_size : int or None, default=None
         Side of the square input, pixels; None is the size it was trained at.
-    channels : {"rgb", "residual"}, default="rgb"
+    channels : {"rgb", "residual", "motion"}, default="rgb"
         What it sees: colours, or the noise alone.
 
     Returns
@@ -143,8 +148,10 @@ def backbone_recipe(backbone, image_size=None, channels="rgb"):
         raise ValueError(
             f"image_size must be a whole number of pixels >= 16; got {image_size!r}"
         )
-    if channels not in ("rgb", "residual"):
-        raise ValueError(f"channels must be 'rgb' or 'residual'; got {channels!r}")
+    if channels not in ("rgb", "residual", "motion"):
+        raise ValueError(
+            f"channels must be 'rgb', 'residual' or 'motion'; got {channels!r}"
+        )
     return Recipe(image_size, tuple(mean), tuple(std), channels)
 
 

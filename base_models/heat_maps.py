@@ -23,7 +23,7 @@ def heat_maps(detector, images):
         Fitted, of a network that scores images: `FrameDetector`, `TorchDetector`, or
         from `load_checkpoint`.
     images : ndarray of shape (n_images, H, W, 3)
-        RGB uint8, as the detector sees them.
+        RGB uint8, as the detector sees them; clips (n_images, T, H, W, 3) if it does.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def heat_maps(detector, images):
             inputs.requires_grad_()  # so that frozen bodies have gradients too
             found = LayerGradientXActivation(evidence, layer).attribute(inputs)
         maps += list(found.detach().sum(dim=1).clamp(min=0).cpu().numpy())
-    return np.stack([_scaled(one, images.shape[1:3]) for one in maps])
+    return np.stack([_scaled(one, images.shape[-3:-1]) for one in maps])
 
 
 def overlay(image, heat, strength=0.6):

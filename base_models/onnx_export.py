@@ -93,13 +93,13 @@ def export_onnx(detector, path, int8=False, calibrate=None, name=None):
         views = None
     else:
         views = _Looks(detector, calibrate)
-    dynamic = _is_mostly_products(whole, detector.recipe_.image_size)
+    images = _sample_images(detector.recipe_)
+    dynamic = _is_mostly_products(whole, images[:1])
     if int8 and views is None and not dynamic:
         raise ValueError(
             f"{detector}: int8 of a network of convolutions needs the ranges of its "
             "activations: give videos to calibrate with (--calibrate VIDEOS)"
         )
-    images = _sample_images(detector.recipe_.image_size)
     expected = _by_torch(whole, images)
     with fixed_threads(1):
         model = traced_graph(whole, torch.from_numpy(images[:2]), "images", "fake")
@@ -247,9 +247,16 @@ def _preparation(detector):
     return made.normalise if isinstance(made, Recipe) else made
 
 
-def _sample_images(size):
-    noise = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
-    return np.concatenate([fixture_images(size), noise])  # more than one batch
+def _sample_images(recipe):
+    noise = np.random.default_rng(0).integers(
+        0, 256, (5, *recipe.image_shape), np.uint8
+    )
+    made = fixture_images(recipe.image_size)
+    if recipe.clip_length > 1:
+        made = np.stack(
+            [np.roll(made, n, axis=2) for n in range(recipe.clip_length)], 1
+        )
+    return np.concatenate([made, noise])  # more than one batch
 
 
 @torch.inference_mode()
@@ -260,7 +267,7 @@ def _by_torch(whole, images):
     return np.concatenate(outputs)
 
 
-def _is_mostly_products(whole, size):
+def _is_mostly_products(whole, images):
     work = {nn.Conv2d: 0, nn.Linear: 0}
 
     def count(layer, _, output):
@@ -273,7 +280,7 @@ def _is_mostly_products(whole, size):
         if isinstance(layer, tuple(work))
     ]
     try:
-        _by_torch(whole, np.zeros((1, size, size, 3), np.uint8))
+        _by_torch(whole, images)
     finally:
         for hook in hooks:
             hook.remove()
@@ -294,7 +301,7 @@ def _card(detector, name, model, difference):
         "input": {
             "name": "images",
             "type": "uint8",
-            "shape": ["n_images", size, size, 3],
+            "shape": ["n_images", *recipe.image_shape],
             "color": "RGB",
         },
         "output": {
@@ -306,7 +313,8 @@ def _card(detector, name, model, difference):
         "preprocessing_inside": _preprocessing(prepared),
         "images": {
             "view": recipe.view,
-            "frames": f"{recipe.n_frames}, spread evenly over the video",
+            "frames": f"{recipe.n_frames}, spread evenly over the video"
+            + (f", {recipe.clip_length} in a row" if recipe.clip_length > 1 else ""),
             "resize": f"Pillow's bilinear filter, to {size} x {size} pixels",
             **(_face_crop(recipe) if recipe.view == "face" else {}),
         },
@@ -322,6 +330,8 @@ def _card(detector, name, model, difference):
 def _preprocessing(prepared):
     if not isinstance(prepared, Recipe):
         return "the detector's own transform"
+    if prepared.channels == "motion":
+        return "changes of the brightness from frame to frame (base_models.residual)"
     if prepared.channels == "residual":
         return "high-pass residuals of the brightness (base_models.residual)"
     return {"scale": 1 / 255, "mean": list(prepared.mean), "std": list(prepared.std)}

@@ -1,4 +1,4 @@
-"""The noise of an image: what is left when its content is taken away."""
+"""What is left when content is taken away: the noise of an image, a clip's changes."""
 
 import numpy as np
 import torch
@@ -55,9 +55,42 @@ def noise_residual(images):
     >>> noise_residual(flat).abs().max() < 1e-4
     tensor(True)
     """
-    weights = images.new_tensor(_LUMA).view(1, 3, 1, 1)
-    luma = (images * weights).sum(dim=1, keepdim=True)
-    luma = torch.nn.functional.pad(luma, (2, 2, 2, 2), mode="reflect")
+    luma = torch.nn.functional.pad(_luma(images), (2, 2, 2, 2), mode="reflect")
     filters = torch.from_numpy(FILTERS)[:, None].to(images.device)
-    found = torch.nn.functional.conv2d(luma, filters)
+    return _held(torch.nn.functional.conv2d(luma, filters))
+
+
+def motion_residual(clips):
+    """Return how the brightness of clips changes: twice, and from one to the other.
+
+    Parameters
+    ----------
+    clips : Tensor of shape (B, 3, 3, H, W)
+        Three frames in a row, RGB, 0 to 255, float.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W)
+        The first change, the second, and half their difference, in which even motion
+        cancels and what trembles stays; each ``1.5 tanh(change / 6)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.residual import motion_residual
+    >>> brighter = torch.tensor([90.0, 93.0, 96.0]).view(1, 3, 1, 1, 1)
+    >>> motion_residual(brighter.expand(1, 3, 3, 8, 8))[0, :, 0, 0]
+    tensor([0.6932, 0.6932, 0.0000])
+    """
+    before, now, after = (_luma(frames) for frames in clips.unbind(dim=1))
+    first, second = now - before, after - now
+    return _held(torch.cat([first, second, (second - first) / 2], dim=1))
+
+
+def _luma(images):
+    weights = images.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True)
+
+
+def _held(found):
     return _SPREAD * torch.tanh(found / _USUAL)

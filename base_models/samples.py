@@ -376,7 +376,7 @@ def own_reals(views, is_fake, groups):
         )
         if not len(reals):
             continue
-        small = {row: _thumbnails(views[row].images) for row in (*fakes, *reals)}
+        small = {row: _thumbnails(views[row].stills) for row in (*fakes, *reals)}
         for fake in fakes:
             apart = [_mean_difference(small[fake], small[real]) for real in reals]
             yield int(fake), int(reals[np.argmin(apart)])

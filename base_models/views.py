@@ -86,6 +86,12 @@ class ViewRecipe:
                 f"got {type(self.finder).__name__}"
             )
 
+    @property
+    def image_shape(self):
+        """Shape of what is seen of each sampled frame."""
+        image = self.image_size, self.image_size, 3
+        return image if self.clip_length == 1 else (self.clip_length, *image)
+
     @cached_property
     def key(self):
         """What stands for this recipe in the store; whole frames know no finder."""
@@ -416,7 +422,7 @@ def draw_images(sample, recipe, places, faces=None):
     """
     size, length = recipe.image_size, recipe.clip_length
     if sample.total < length:
-        nothing = np.zeros((0, length, size, size, 3), np.uint8), np.zeros(0, np.int64)
+        nothing = np.zeros((0, *recipe.image_shape), np.uint8), np.zeros(0, np.int64)
         return *nothing, f"{sample.total} frames, and it takes {length} in a row"
 
     def drawn(frame, face):

@@ -126,7 +126,7 @@ def _section(result, face):
 def _maps(detector, view):
     from base_models.heat_maps import heat_maps
 
-    return None if detector is None else heat_maps(detector, view.stills)
+    return None if detector is None else heat_maps(detector, view.images)
 
 
 def _picture(result, rows, frame, seen, maps, face):

@@ -5,7 +5,6 @@ import functools
 import cv2
 import numpy as np
 
-from base_models.augment import Augmentation
 from base_models.detectors.statistics import StatisticsDetector
 
 _N_SCALES = 3
@@ -52,8 +51,7 @@ class FlickerDetector(StatisticsDetector):
         With pseudo-fakes: clips drawn of each video, on average.
     augment : bool or callable, default=True
         With pseudo-fakes: change both clips of a pair alike, by chance. True is
-        ``base_models.augment.Augmentation(jpeg=0, h264=0.85, crf=(16, 39))``: what
-        moves passes through a video codec.
+        ``base_models.augment.Augmentation.of_clips()``.
     random_state : int, RandomState or None, default=None
         Seeds the pseudo-fakes; nothing else here is random.
     store : Store, str, Path or None, default=None
@@ -129,11 +127,6 @@ class FlickerDetector(StatisticsDetector):
 
     def __str__(self):
         return f"flicker_{self.view}"
-
-    def _augmentation(self):
-        if self.augment is True:
-            return Augmentation(jpeg=0.0, h264=0.85, crf=(16, 39))
-        return super()._augmentation()
 
     def _measure_image(self, image):
         return clip_flicker(image)

@@ -63,6 +63,8 @@ class NetworkDetector(ViewDetector):
     training, scoring and pooling are the same for all.
     """
 
+    _clip_length = 1  # frames in a row that the network sees at once
+
     def fit(self, videos, y, groups=None, sample_weight=None):
         """Train on labelled videos.
 
@@ -309,7 +311,7 @@ class NetworkDetector(ViewDetector):
             balance_groups=recipe.balance_groups,
             mixup=recipe.mixup,
             pairs=recipe.pairs,
-            augment=resolve_augment(self.augment),
+            augment=resolve_augment(self.augment, self.recipe_.clip_length),
             pseudo_fakes=fakes,
             landmarks=None if fakes is None else landmarks.take(learn),
             sources=sources.take(learn),
@@ -399,6 +401,7 @@ class NetworkDetector(ViewDetector):
             margin=self.margin,
             align=self.align,
             finder=DlibFaceFinder() if self.finder is None else self.finder,
+            clip_length=self._clip_length,
         )
 
     def _progress(self, text):
@@ -433,12 +436,16 @@ class FrameDetector(NetworkDetector):
         random weights. For a checkpoint as it is: `base_models.load_checkpoint`.
     image_size : int or None, default=None
         Side of the square input, pixels; None is the size of the backbone.
-    channels : {"rgb", "residual"}, default="rgb"
-        Show the network colours, or three high-pass residuals of the brightness (see
-        `base_models.residual.noise_residual`): the noise that forging disturbs, and no
-        face. A network that errs differently beside one of colours.
+    channels : {"rgb", "residual", "motion"}, default="rgb"
+        Show the network colours, or what colours hide, so that it errs differently
+        beside one of colours. ``"residual"``: three high-pass residuals of the
+        brightness (`base_models.residual.noise_residual`), the noise that forging
+        disturbs. ``"motion"``: how three frames in a row differ
+        (`base_models.residual.motion_residual`), since most forgeries are made frame
+        by frame.
     n_frames : int, default=16
-        Frames sampled evenly over the whole video.
+        Frames sampled evenly over the whole video; for ``"motion"`` the middle ones of
+        three.
     pooling : str or callable, default="mean"
         Frame scores to video score: see `base_models.pool_scores`.
     faces : {"largest", "all"}, default="largest"
@@ -463,8 +470,8 @@ class FrameDetector(NetworkDetector):
         Before the head, in training.
     augment : bool or callable, default=True
         Change images by chance, for ``train="full"``. True is
-        ``base_models.augment.Augmentation()``; or any ``(image, draw, landmarks) ->
-        image``.
+        ``base_models.augment.Augmentation()``, for ``"motion"``
+        ``Augmentation.of_clips()``; or any ``(image, draw, landmarks) -> image``.
     pseudo_fakes : "auto", bool or callable, default="auto"
         Train on fakes made of the real faces: of each real frame drawn, the frame
         and its pseudo-fake, beside real fakes if there are any. True is
@@ -677,7 +684,7 @@ class FrameDetector(NetworkDetector):
         maps = np.stack(
             [
                 self._run_frozen(trunk, images)
-                for images in (view.images, view.images[:, :, ::-1].copy())
+                for images in (view.images, view.images[..., ::-1, :].copy())
             ]
         ).astype(np.float16)
         store.put("features", key, {"features": maps})
@@ -741,6 +748,10 @@ class FrameDetector(NetworkDetector):
 
     def _image_size(self):
         return self._preparation().image_size
+
+    @property
+    def _clip_length(self):
+        return 3 if self.channels == "motion" else 1
 
     def _preparation(self):
         return backbone_recipe(self.backbone, self.image_size, self.channels)

@@ -66,7 +66,7 @@ class StatisticsDetector(FeatureDetector):
             )
         if not (isinstance(self.n_drawn, int) and self.n_drawn >= 1):
             raise ValueError(f"n_drawn must be a whole number >= 1; got {self.n_drawn}")
-        self._augmentation()
+        resolve_augment(self.augment)
         resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
         return super().fit(videos, y, groups, sample_weight)
 
@@ -98,9 +98,6 @@ class StatisticsDetector(FeatureDetector):
     def _view_recipe(self):
         return self._face_recipe(self.view, self.margin, self._clip_length)
 
-    def _augmentation(self):
-        return resolve_augment(self.augment)
-
     @abstractmethod
     def _measure_image(self, image):
         """Return the numbers of one image (H, W, 3), or clip (T, H, W, 3)."""
@@ -128,7 +125,7 @@ class StatisticsDetector(FeatureDetector):
             lambda images: images.numpy(),
             frames_per_epoch=self.n_drawn,
             batch_size=_BATCH,
-            augment=self._augmentation(),
+            augment=resolve_augment(self.augment, self._clip_length),
             pseudo_fakes=fakes,
             landmarks=landmarks,
             sources=sources,

@@ -2,7 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from base_models.augment import Augmentation, cut_out, recompress_clip
+from base_models.augment import (
+    Augmentation,
+    cut_out,
+    recompress_clip,
+    resolve_augment,
+)
 
 SWITCHES = (
     "cutout flip affine light gray blur noise rescale jpeg h264".split()  # noqa: SIM905
@@ -157,3 +162,24 @@ def test_cut_outs_follow_the_landmarks():
 def test_bad_switches_are_refused(image, switches, message):
     with pytest.raises(ValueError, match=message):
         changed_by(image, **switches)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_clip_changes_as_one(image, switch):
+    changed = changed_by(np.stack([image] * 3), **{switch: 1.0})
+    assert changed.shape == (3, *image.shape)
+    if switch == "noise":  # another grain in each frame
+        assert (changed[0] != changed[1]).mean() > 0.5
+    elif switch == "h264":  # one video, whose later frames lean on the first
+        same = [recompress_clip(np.stack([image] * 3), crf) for crf in range(20, 37)]
+        assert any((changed == clip).all() for clip in same)
+    else:
+        alone = changed_by(image, **{switch: 1.0})
+        assert all((frame == alone).all() for frame in changed)
+
+
+def test_clips_go_through_a_video_codec():
+    assert resolve_augment(True, clip_length=3).get_params() == (
+        Augmentation.of_clips().get_params()
+    )
+    assert Augmentation.of_clips().jpeg == 0

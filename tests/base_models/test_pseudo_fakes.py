@@ -123,3 +123,34 @@ def test_landmarks_follow_the_face(faces):
     shift = (points - faces[1][0]).mean(0)
     assert abs(shift[0] - 6) < 3
     assert abs(shift[1]) < 3
+
+
+def make_clip(faces, kind, seed):
+    """A pair of clips of faces that keep still."""
+    images, points = faces
+    image, other = (np.stack([i] * 3) for i in images)
+    landmarks, others = (np.stack([p] * 3) for p in points)
+    draw = np.random.default_rng(seed)
+    return PseudoFakes([kind])(image, landmarks, draw, donor=(other, others))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_forged_clip_wavers_where_the_real_one_keeps_still(faces, kind):
+    shakes = []
+    for seed in range(8):
+        real, fake = make_clip(faces, kind, seed)
+        assert real.shape == fake.shape == (3, 168, 168, 3)
+        assert (real == real[:1]).all()
+        steps = np.abs(np.diff(fake.astype(int), axis=0)).mean((1, 2, 3))
+        shakes.append(steps.mean())
+        # one road and one look: frames differ less from each other than from the real
+        away = np.abs(fake.astype(int) - real).mean()
+        assert steps.mean() < 2 * away + 0.1
+    assert min(shakes) > 0
+    assert max(shakes) > 3 * min(shakes)  # some clips hardly waver
+
+
+def test_a_clip_is_decided_by_its_generator(faces):
+    one, again, other = (make_clip(faces, "swapped", seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()

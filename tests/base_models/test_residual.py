@@ -6,9 +6,10 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from base_models import FrameDetector, export_onnx
+from base_models import FrameDetector, TrainingRecipe, export_onnx
 from base_models.backbones import backbone_recipe
-from base_models.residual import FILTERS, noise_residual
+from base_models.heat_maps import heat_maps
+from base_models.residual import FILTERS, motion_residual, noise_residual
 
 NOISE = FrameDetector(
     "test_resnet", "frame", "head", None, 32, "residual", n_frames=2, n_threads=1,
@@ -79,7 +80,74 @@ def test_residuals_are_inside_an_exported_file(toy_videos, tmp_path):
 
 
 def test_unknown_channels_are_refused():
-    with pytest.raises(ValueError, match="channels must be 'rgb' or 'residual'"):
+    with pytest.raises(
+        ValueError, match="channels must be 'rgb', 'residual' or 'motion'"
+    ):
         clone(NOISE).set_params(channels="noise").fit(["a.mp4", "b.mp4"], [0, 1])
     with pytest.raises(ValueError, match="got 'hsv'"):
         backbone_recipe("resnet18", channels="hsv")
+
+
+MOTION = clone(NOISE).set_params(channels="motion", n_frames=3)
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """24 clips of one picture each; in every second one it trembles, else it drifts."""
+    draw, y = np.random.default_rng(0), np.arange(24) % 2
+    pictures = draw.integers(0, 256, (24, 32, 32, 3), np.uint8)
+    pictures = [cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in pictures]
+    steps = [[0, 1, 2, 3, 4, 5, 6], [0, 1, 0, 1, 0, 1, 0]]
+    videos = [
+        np.stack([np.roll(picture, step, axis=1) for step in steps[label]])
+        for picture, label in zip(pictures, y, strict=True)
+    ]
+    return videos, y
+
+
+def test_changes_are_those_of_the_brightness():
+    clip = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
+    found = motion_residual(torch.tensor(clip).permute(0, 3, 1, 2)[None].float())[0]
+    before, now, after = clip.astype(float) @ [0.299, 0.587, 0.114]
+    changes = now - before, after - now, (after - 2 * now + before) / 2
+    np.testing.assert_allclose(found, 1.5 * np.tanh(np.array(changes) / 6), atol=1e-4)
+
+
+@pytest.mark.parametrize("train", ["head", "last_stage", "full"])
+def test_a_network_of_motion_learns_what_no_frame_shows(moving, train):
+    videos, y = moving
+    detector = clone(MOTION).set_params(train=train, epochs=8, augment=False)
+    assert str(detector) == "test_resnet_frame_motion"
+    detector.fit(videos[:16], y[:16])
+    score = detector.fake_score(videos[16:])
+    assert score[y[16:] == 1].min() > score[y[16:] == 0].max()
+    again = clone(detector).set_state(*detector.get_state())
+    np.testing.assert_allclose(again.fake_score(videos[16:]), score, atol=1e-6)
+
+
+def test_it_trains_on_pseudo_fakes_and_mixtures_of_clips(moving):
+    videos, y = moving
+    recipe = TrainingRecipe(mixup=0.5, validation=0.3, pairs=True)
+    detector = clone(MOTION).set_params(train="full", epochs=1, recipe=recipe)
+    reals = [video for video, label in zip(videos, y, strict=True) if not label]
+    detector.fit(reals, [0] * 12)
+    assert "validation_pseudo_auc" in detector.history_[0]
+    detector.set_params(pseudo_fakes=True).fit(videos, y, groups=np.arange(24) // 2)
+    assert np.isfinite(detector.fake_score(videos)).all()
+
+
+def test_motion_is_inside_an_exported_file_and_has_heat_maps(moving, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    detector = clone(MOTION).set_params(engine="torch").fit(*moving)
+    card = export_onnx(detector, tmp_path / "net.onnx")
+    assert card["input"]["shape"] == ["n_images", 3, 32, 32, 3]
+    assert "3 in a row" in card["images"]["frames"]
+    clips = np.random.default_rng(1).integers(0, 256, (3, 3, 32, 32, 3), np.uint8)
+    with torch.inference_mode():
+        logits = detector.module_(detector._preprocess(torch.tensor(clips)))
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    (found,) = session.run(["fake"], {"images": clips})
+    np.testing.assert_allclose(found, logits.softmax(1)[:, 1], atol=1e-5)
+    pytest.importorskip("captum")
+    assert heat_maps(detector, clips).shape == (3, 32, 32)

@@ -61,13 +61,13 @@ def test_detectors_share_one_look_at_each_video(toy_videos, monkeypatch, tmp_pat
         clone(HEAD).set_params(random_state=seed).fit(videos, y) for seed in range(3)
     ]
     opened = []
-    original = views.sample_frames
+    original = views.sample_clips
 
     def counting(video, *args, **kwargs):
         opened.append(id(video))
         return original(video, *args, **kwargs)
 
-    monkeypatch.setattr(views, "sample_frames", counting)
+    monkeypatch.setattr(views, "sample_clips", counting)
     score_videos(detectors, videos, store=tmp_path)
     assert len(opened) == len(videos)
 

@@ -19,6 +19,7 @@ from base_models.video import (
     iter_frames,
     list_videos,
     probe_video,
+    sample_clips,
     sample_frames,
     sample_indices,
     video_digest,
@@ -660,3 +661,25 @@ def test_real_clips_are_read_as_opencv_reads_them():
         assert indices[-1] == len(expected) - 1
         for frame, index in zip(frames, indices, strict=True):
             np.testing.assert_array_equal(frame, expected[index][:, :, ::-1])
+
+
+@pytest.mark.parametrize("seek", [True, False])
+@pytest.mark.parametrize("n_frames", [1, 2, 5, 40])
+def test_clips_of_a_file_are_its_frames_in_a_row(tmp_path, n_frames, seek):
+    draw = np.random.default_rng(0)
+    path = tmp_path / "clip.mp4"
+    write_video(path, draw.integers(0, 256, (20, 32, 32, 3), np.uint8), fps=25)
+    every = np.stack(list(iter_frames(path)))
+    sample = sample_clips(path, n_frames, clip_length=3, seek=seek)
+    expected, indices = sample_frames(path, n_frames, return_indices=True)
+    np.testing.assert_array_equal(sample.indices, indices)
+    np.testing.assert_array_equal(np.stack(sample.sampled), expected)
+    np.testing.assert_array_equal(sample.frames, every[sample.numbers])
+    around = {n for i in indices for n in (i - 1, i, i + 1)} & set(range(20))
+    assert around <= set(sample.numbers.tolist())
+    assert sample.total == 20
+
+
+def test_a_video_shorter_than_a_clip_gives_all_it_has():
+    sample = sample_clips(np.zeros((2, 8, 8, 3), np.uint8), 16, clip_length=3)
+    assert sample.numbers.tolist() == [0, 1]

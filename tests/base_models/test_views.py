@@ -80,7 +80,7 @@ def test_a_video_is_opened_once_and_its_faces_are_found_once(store, monkeypatch)
 
         return wrapper
 
-    for name, function in (("opened", "sample_frames"), ("followed", "follow_faces")):
+    for name, function in (("opened", "sample_clips"), ("followed", "follow_faces")):
         original = getattr(views_module, function)
         monkeypatch.setattr(views_module, function, counting(name, original))
     recipes = [
@@ -229,3 +229,60 @@ def test_a_finder_of_unknown_kind_is_asked_by_one_thread_at_a_time(tmp_path):
     recipe = ViewRecipe("face", image_size=16, n_frames=4, finder=Unsafe())
     for made in iter_views(videos, [recipe], Store(tmp_path)):
         assert len(made[recipe.key].images) == 4
+
+
+def test_a_clip_is_the_frames_around_a_sampled_one_cut_by_one_square(store):
+    clip = ViewRecipe("face", 26, n_frames=3, finder=BrightSquares(), clip_length=3)
+    still = ViewRecipe("face", 26, n_frames=3, finder=BrightSquares())
+    assert clip.image_shape == (3, 26, 26, 3)
+    views = make_views(_clip([(0, 20, 20, 20)]), [clip, still], store)
+    clips, stills = views[clip.key], views[still.key]
+    assert clips.frames.tolist() == stills.frames.tolist() == [0, 4, 7]
+    # the same squares: of the first and the last frame it is not the middle one
+    for place, at in enumerate((0, 1, 2)):
+        np.testing.assert_array_equal(clips.images[place, at], stills.images[place])
+    np.testing.assert_array_equal(clips.stills, clips.images[:, 1])
+    np.testing.assert_array_equal(stills.stills, stills.images)
+    # the square stays where it is while the face moves on by a pixel of 24 in 26
+    left = [(frame[13, :, 0] > 128).argmax() for frame in clips.images[1]]
+    assert left[0] < left[1] < left[2] <= left[0] + 3
+
+
+def test_stills_are_stored_as_they_were_before_there_were_clips():
+    recipe = ViewRecipe("frame", 32, n_frames=4)
+    assert recipe.key == ViewRecipe("frame", 32, n_frames=4, clip_length=1).key
+    assert recipe.key != ViewRecipe("frame", 32, n_frames=4, clip_length=3).key
+
+
+def test_clips_with_a_repeated_frame_are_left_out(store):
+    video = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
+    video[8] = video[7]
+    recipe = ViewRecipe("frame", 32, n_frames=16, clip_length=3)
+    view = make_views(video, [recipe], store)[recipe.key]
+    assert view.frames.tolist() == [n for n in range(16) if n not in (7, 8)]
+    np.testing.assert_array_equal(view.images[4], video[3:6])
+
+
+@pytest.mark.parametrize(
+    ("video", "reason"),
+    [
+        (np.zeros((9, 32, 32, 3), np.uint8), "nothing moves in it"),
+        (np.zeros((2, 32, 32, 3), np.uint8), "2 frames, and it takes 3 in a row"),
+    ],
+)
+def test_a_video_without_clips_has_a_reason_and_keeps_its_stills(store, video, reason):
+    clip, still = (ViewRecipe("frame", 16, 4, clip_length=n) for n in (3, 1))
+    views = make_views(video, [clip, still], store)
+    assert reason in views[clip.key].reason
+    assert views[clip.key].images.shape == (0, 3, 16, 16, 3)
+    assert not views[still.key].reason
+
+
+def test_each_followed_face_has_clips_of_its_own(store):
+    video = _clip([(0, 10, 20, 20), (2, 40, 20, 16)])
+    recipe = ViewRecipe(
+        "face", 20, n_frames=4, faces="all", finder=BrightSquares(), clip_length=3
+    )
+    view = make_views(video, [recipe], store)[recipe.key]
+    assert view.faces.tolist() == [0] * 4 + [1] * 4
+    assert view.images.shape == (8, 3, 20, 20, 3)
