@@ -15,6 +15,7 @@ import numpy as np
 
 from base_models import (
     Augmentation,
+    FlickerDetector,
     FrameDetector,
     FrequencyDetector,
     TrainingRecipe,
@@ -60,7 +61,10 @@ def main(reals, others, n_identities):
             )
             for backbone in ("efficientnet_lite0", "efficientnet_lite1")
         ]
-        detectors.append(FrequencyDetector(image_size=96, n_frames=4, n_drawn=40))
+        detectors += [
+            FrequencyDetector(image_size=96, n_frames=4, n_drawn=40),
+            FlickerDetector(image_size=96, n_frames=4, n_drawn=40),
+        ]
         model = DeepfakeEnsemble(
             detectors,
             resampling=2,
