@@ -20,9 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from scoring import N_FRAMES, fitted_detectors
 
-from base_models import DlibFaceFinder, list_videos, sample_frames
+from base_models import (
+    DlibFaceFinder,
+    FlickerDetector,
+    FrequencyDetector,
+    list_videos,
+    sample_frames,
+)
 from base_models.face_tracks import follow_faces
 from base_models.scoring import walk_videos
+from base_models.video import sample_clips
 from ensemble.datasets import make_forgeries
 
 NETWORKS = {
@@ -44,13 +51,22 @@ def cpu_seconds(work, *arguments):
 
 def measure(videos, folder):
     """CPU seconds a video: {what: list}."""
-    spent = {"decoding": [], "faces": [], "faces, every=1": []}
+    three = "decoding, three frames in a row"
+    spent = {"decoding": [], three: [], "faces": [], "faces, every=1": []}
     for video in videos:
         took, frames = cpu_seconds(sample_frames, video, N_FRAMES)
         spent["decoding"].append(took)
+        spent[three].append(cpu_seconds(sample_clips, video, N_FRAMES, 3)[0])
         for name, params in (("faces", {}), ("faces, every=1", {"every": 1})):
             finder = DlibFaceFinder(**params)
             spent[name].append(cpu_seconds(follow_faces, frames, finder)[0])
+    for kind in (FrequencyDetector, FlickerDetector):
+        detector = kind(n_frames=N_FRAMES, store=folder / "store")
+        (key,) = (recipe.key for recipe in detector.view_recipes())
+        spent[str(detector)] = [
+            cpu_seconds(detector._measure, views[key])[0]
+            for views in walk_videos([detector], videos, folder / "store")
+        ]
     detectors = fitted_detectors(NETWORKS, folder)[1::2]  # those of faces
     for detector in detectors:
         detector.set_params(n_threads=1, store=folder / "store")

@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 
 from base_models import (
+    FlickerDetector,
     FrameDetector,
     FrequencyDetector,
     LSTMDetector,
@@ -31,6 +32,7 @@ LSTM = LSTMDetector(
     random_state=0,
 )
 FREQUENCY = FrequencyDetector("frame", image_size=48, n_frames=3)
+FLICKER = FlickerDetector("frame", image_size=48, n_frames=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def bright(grainy):
 
 
 @pytest.mark.parametrize(
-    "detector", [FREQUENCY, LSTM, clone(LSTM).set_params(rnn="gru")], ids=str
+    "detector", [FREQUENCY, FLICKER, LSTM, clone(LSTM).set_params(rnn="gru")], ids=str
 )
 def test_learns_and_comes_back_from_its_state(detector, grainy, bright, tmp_path):
     videos, y, groups = bright if isinstance(detector, LSTMDetector) else grainy
@@ -83,7 +85,7 @@ def test_learns_and_comes_back_from_its_state(detector, grainy, bright, tmp_path
     assert timeline["score"].between(0, 1).all()
 
 
-@pytest.mark.parametrize("detector", [FREQUENCY, LSTM], ids=str)
+@pytest.mark.parametrize("detector", [FREQUENCY, FLICKER, LSTM], ids=str)
 def test_an_unreadable_video_has_no_score_and_a_reason(detector, grainy, tmp_path):
     videos, y, _ = grainy
     broken = tmp_path / "broken.mp4"
@@ -102,7 +104,9 @@ def test_an_unreadable_video_has_no_score_and_a_reason(detector, grainy, tmp_pat
 def test_they_are_saved_with_an_ensemble(bright, tmp_path):
     videos, y, groups = bright
     model = DeepfakeEnsemble(
-        {"sequence": LSTM, "frequency": FREQUENCY}, resampling=2, verbose=False
+        {"sequence": LSTM, "frequency": FREQUENCY, "flicker": FLICKER},
+        resampling=2,
+        verbose=False,
     ).fit(videos, y, groups=groups)
     model.save(tmp_path / "model.dfe")
     again = load(tmp_path / "model.dfe")
