@@ -474,8 +474,9 @@ class FrameDetector(NetworkDetector):
         ``Augmentation.of_clips()``; or any ``(image, draw, landmarks) -> image``.
     pseudo_fakes : "auto", bool or callable, default="auto"
         Train on fakes made of the real faces: of each real frame drawn, the frame
-        and its pseudo-fake, beside real fakes if there are any; that helps where
-        these are few (``examples/benchmarks/members.py``). True is
+        and its pseudo-fake, beside real fakes if there are any; where these are few,
+        that helps all but very small networks (``examples/benchmarks/members.py``).
+        True is
         ``base_models.pseudo_fakes.PseudoFakes()``, which needs the extra ``demo``
         for landmarks; or any ``(image, landmarks, draw, donor) -> (real, fake)``,
         which may ask for larger images: see `base_models.samples.SizedFakes`. "auto"
