@@ -63,9 +63,9 @@ def measure(videos, folder):
     for kind in (FrequencyDetector, FlickerDetector):
         detector = kind(n_frames=N_FRAMES, store=folder / "store")
         (key,) = (recipe.key for recipe in detector.view_recipes())
+        seen = all_views(detector, videos, folder)
         spent[str(detector)] = [
-            cpu_seconds(detector._measure, views[key])[0]
-            for views in walk_videos([detector], videos, folder / "store")
+            cpu_seconds(detector._measure, views[key])[0] for views in seen
         ]
     detectors = fitted_detectors(NETWORKS, folder)[1::2]  # those of faces
     for detector in detectors:
@@ -73,12 +73,17 @@ def measure(videos, folder):
         (key,) = (recipe.key for recipe in detector.view_recipes())
         name = f"{detector.backbone}, {detector._image_size()} px"
         spent[name] = []
-        for views in walk_videos([detector], videos, folder / "store"):
+        for views in all_views(detector, videos, folder):
             images = views[key].images
             body = detector.module_.backbone
             detector._run_frozen(body, images)  # compiles, where that pays
             spent[name].append(cpu_seconds(detector._run_frozen, body, images)[0])
     return spent
+
+
+def all_views(detector, videos, folder):
+    """Views of all videos, made before anything is timed: threads make them ahead."""
+    return list(walk_videos([detector], videos, folder / "store"))
 
 
 def main():
