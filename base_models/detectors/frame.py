@@ -475,11 +475,12 @@ class FrameDetector(NetworkDetector):
     pseudo_fakes : "auto", bool or callable, default="auto"
         Train on fakes made of the real faces: of each real frame drawn, the frame
         and its pseudo-fake, beside real fakes if there are any; where these are few,
-        that helps all but very small networks (``examples/benchmarks/members.py``).
-        True is ``base_models.pseudo_fakes.PseudoFakes()``, which needs the extra
-        ``demo`` for landmarks; or any ``(image, landmarks, draw, donor) -> (real,
-        fake)``, which may ask for larger images: see
-        `base_models.samples.SizedFakes`. "auto" does so where all labels are real.
+        that helped EfficientNet-lite0 and ResNet-18, and not MesoNet
+        (``examples/benchmarks/README.md``). True is
+        ``base_models.pseudo_fakes.PseudoFakes()``, which needs the extra ``demo``
+        for landmarks; or any ``(image, landmarks, draw, donor) -> (real, fake)``,
+        which may ask for larger images: see `base_models.samples.SizedFakes`. "auto"
+        does so where all labels are real.
     recipe : TrainingRecipe or None, default=None
         How to train beside all this; None is ``TrainingRecipe()``.
     C : float, default=0.01

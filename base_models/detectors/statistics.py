@@ -22,10 +22,10 @@ _BATCH = 32  # images that are made at a time
 class StatisticsDetector(FeatureDetector):
     """Base class of detectors that measure each image, or clip, by itself.
 
-    A subclass says what it measures (`_measure_image`).
+    A subclass says what it measures (`_measure_image`), and how small an image may be.
     """
 
-    _smallest = 16  # side of an image, pixels
+    _smallest: int  # side of an image, pixels
     _clip_length = 1
 
     def __init__(
