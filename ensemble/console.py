@@ -231,7 +231,7 @@ def show_stress(result, plot=None, err=False):
         )
     console.print(shown)
     for video, reason in result.reasons.items():
-        console.print(f"not read: {escape(video)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"no score: {escape(video)}: {escape(reason)}", soft_wrap=True)
     if plot is not None:
         console.print(f"Plot: {escape(str(plot))}", soft_wrap=True)
 

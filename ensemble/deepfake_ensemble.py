@@ -38,6 +38,7 @@ from ensemble.training_set import (
     row_ids,
     training_labels,
 )
+from ensemble.video_verdicts import listed, missing_reasons, statuses
 
 
 @dataclass(frozen=True)
@@ -332,8 +333,12 @@ default=None
             Naming the videos that no detector can score, unless
             ``unscorable="prior"``.
         """
+        _ = self.threshold_  # a three-way threshold is refused before any work
         table = self.detector_scores(videos)
-        self._check_all_scored(table)
+        if self.unscorable == "nan":
+            unscorable = self._unscorable(table, self._combined(table))
+            if unscorable:
+                raise UnscorableVideoError(unscorable)
         return self.verdicts(self.combine(table))
 
     def judge(self, videos):
@@ -366,20 +371,15 @@ default=None
         DataFrame of shape (n_videos, 4 + n_detectors)
         """
         thresholds = self.thresholds_
+        combined = self._combined(table)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the table says it all
             score = self.combine(table)
-        missing = table.isna()
-        status = np.select(
-            [missing.all(axis=1), missing.any(axis=1)],
-            ["unscorable", "partial"],
-            "scored",
-        )
         beside = {
             "p_fake": score,
             "verdict": thresholds.verdicts(score),
-            "status": status,
-            "reason": list(_why(table).values()),
+            "status": statuses(table, combined),
+            "reason": list(self._reasons(table, combined).values()),
         }
         plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
         return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
@@ -395,10 +395,24 @@ default=None
         Returns
         -------
         ndarray of shape (n_videos,)
+
+        Raises
+        ------
+        ValueError
+            Where a score is NaN: such a video has no label.
         """
         fake = self._fake_column()
+        fake_score = np.asarray(fake_score, float)
+        unknown = np.flatnonzero(np.isnan(fake_score))
+        if len(unknown):
+            raise ValueError(
+                "verdicts takes scores without NaN; got NaN at "
+                f"{', '.join(map(str, unknown[:5]))}"
+                f"{', ...' if len(unknown) > 5 else ''} of {len(fake_score)}. Drop "
+                "these videos, or use judge, which gives them no verdict and a reason"
+            )
         return np.where(
-            np.asarray(fake_score) > self.threshold_,
+            fake_score > self.threshold_,
             self.classes_[fake],
             self.classes_[1 - fake],
         )
@@ -416,8 +430,9 @@ default=None
             Positive where `predict` says ``classes_[1]``; 0 is real.
         """
         tiny = np.finfo(float).tiny
+        threshold = self.threshold_  # a three-way threshold is refused before any work
         fake = np.clip(self.fake_score(videos), tiny, 1 - np.finfo(float).epsneg)
-        margin = logit(fake) - logit(np.clip(self.threshold_, tiny, 1 - 1e-16))
+        margin = logit(fake) - logit(np.clip(threshold, tiny, 1 - 1e-16))
         return margin if self._fake_column() == 1 else -margin
 
     def detector_scores(self, videos):
@@ -470,13 +485,10 @@ default=None
         -------
         ndarray of shape (n_videos,)
         """
-        check_is_fitted(self)
-        missing = table.isna().all(axis=1).to_numpy()
-        score = np.full(len(table), np.nan)
-        if not missing.all():
-            known = self.combiner_.fake_score(table[~missing])
-            score[~missing] = self._on_scale(known)
+        score = self._combined(table)
+        missing = np.isnan(score)
         if missing.any():
+            why = listed(self._unscorable(table, score))
             given = "NaN"
             if self.unscorable == "prior":
                 if not self._training.is_fake.any():
@@ -486,11 +498,28 @@ default=None
                 score[missing] = share
                 given = f"the share of fakes {where}, {share:.3f}"
             warnings.warn(
-                f"{missing.sum()} of {len(table)} videos get {given}: "
-                f"{_listed(_why(table[missing]))}",
+                f"{missing.sum()} of {len(table)} videos get {given}: {why}",
                 stacklevel=3,
             )
         return score
+
+    def _combined(self, table):
+        """Return P(fake), NaN for what ends without a score after combination."""
+        check_is_fitted(self)
+        score = np.full(len(table), np.nan)
+        scored = table.notna().any(axis=1).to_numpy()
+        if scored.any():
+            score[scored] = self._on_scale(self.combiner_.fake_score(table[scored]))
+        return score
+
+    def _reasons(self, table, combined):
+        trained = self.oof_scores_.columns[self.oof_scores_.notna().any()]
+        return missing_reasons(table, combined, list(trained))
+
+    def _unscorable(self, table, combined):
+        """Return row id -> reason of the videos that end without a score."""
+        reasons = self._reasons(table, combined)
+        return {row: reasons[row] for row in table.index[np.isnan(combined)]}
 
     def _on_scale(self, score):
         """Bring the combiner's scores to the scale of P(fake): calibration, prior."""
@@ -787,7 +816,8 @@ default=None
         """Return the out-of-fold rows with a score, by content, and what is beside."""
         scored = self.oof_scores_.notna().any(axis=1).to_numpy()
         if not scored.any():
-            raise UnscorableVideoError(_why(self.oof_scores_))
+            nothing = np.full(len(self.oof_scores_), np.nan)
+            raise UnscorableVideoError(missing_reasons(self.oof_scores_, nothing, []))
         table, training = self.oof_scores_[scored], self._training
         here = {name: row for row, name in enumerate(training.ids)}
         rows = np.array([here[name] for name in table.index])
@@ -846,11 +876,6 @@ default=None
     def _fake_column(self):
         check_is_fitted(self)
         return int(self.classes_[1] == self.fake_class_)
-
-    def _check_all_scored(self, table):
-        missing = table.isna().all(axis=1)
-        if missing.any() and self.unscorable == "nan":
-            raise UnscorableVideoError(_why(table[missing]))
 
     def _check_reals_alone(self):
         """Refuse parameters that make no sense without fakes."""
@@ -915,22 +940,6 @@ def _beside(table, column):
     }
     joined.attrs["provenance"] = first | {k: v for k, v in known.items() if v}
     return joined
-
-
-def _why(table):
-    """Return row id -> the reasons why no detector scored it."""
-    known = table.attrs["reason"]
-    return {
-        row: "; ".join(
-            sorted({known[name][row] for name in known if row in known[name]})
-        )
-        for row in table.index
-    }
-
-
-def _listed(why):
-    shown = [f"{video} ({reason})" for video, reason in why.items()]
-    return "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" * (len(shown) > 5))
 
 
 def _warn_of_missing_rows(n_missing, strategy):

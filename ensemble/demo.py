@@ -188,15 +188,15 @@ def run_demo(
     model_path = out_dir / "model.dfe"
     last.save(model_path)
     again = load(model_path)  # what a user does next
-    fake = again.fake_score(videos[test])
-    verdicts = again.verdicts(fake)
+    judged = again.judge(videos[test])
+    verdicts = judged["verdict"].to_numpy()
     predictions = pd.DataFrame(
         {
             "path": videos[test],
             "method": [clips.methods[row] for row in test],
-            "p_fake": fake.round(4),
-            "verdict": np.where(verdicts == 1, "FAKE", "REAL"),
-            "right": verdicts == y[test],
+            "p_fake": judged["p_fake"].to_numpy().round(4),
+            "verdict": verdicts,
+            "right": verdicts == np.where(y[test] == 1, "FAKE", "REAL"),
         }
     )
     table = pd.DataFrame.from_dict(rows, orient="index")

@@ -55,7 +55,7 @@ class StressResult:
         One row a video and change: ``video``, ``change``, ``strength``, then P(fake) by
         scorer.
     reasons : dict of str to str
-        Videos that could not be read, and why.
+        Videos that could not be read or scored as they are, and why.
     """
 
     table: pd.DataFrame
@@ -169,6 +169,9 @@ def stress_test(
         _add(scores_file, part)
     scores = pd.concat([part for part in parts if len(part)] or [done])
     scores = scores.reset_index(drop=True)
+    unscored = scores["change"].eq(AS_IT_IS) & scores[ENSEMBLE].isna()
+    for name in scores.loc[unscored, "video"]:
+        reasons.setdefault(name, "the ensemble has no score of it as it is")
     codes = group_codes(groups, len(videos))
     truth = pd.DataFrame({"group": codes}, index=ids)
     truth["is_fake"] = np.nan if is_fake is None else is_fake
@@ -276,7 +279,10 @@ def _stressed(model, frames, wanted, seed):
         made = look_ahead(make, steps, n_workers=1, depth=2)
         for (change, strength), array in zip(steps, made, strict=True):
             scores = own.detector_scores([array])
-            fake = own.judge_scores(scores)["p_fake"].iloc[0]
+            (verdict,) = own.judge_scores(scores).to_dict("records")
+            # with unscorable="prior" P(fake) is a number that no member gave
+            is_scored = verdict["status"] != "unscorable"
+            fake = verdict["p_fake"] if is_scored else np.nan
             row = {"change": change, "strength": float(strength)}
             rows.append(row | scores.iloc[0].to_dict() | {ENSEMBLE: fake})
     return pd.DataFrame(rows)

@@ -1,0 +1,78 @@
+"""What becomes of each video: its status, and why a score is missing."""
+
+import numpy as np
+
+
+def statuses(table, score):
+    """Say of each video whether it has a score, and whether all members gave one.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        The members' P(fake), NaN where one is missing.
+    score : ndarray of shape (n_videos,)
+        The ensemble's P(fake) at the end of combination and calibration.
+
+    Returns
+    -------
+    ndarray of str of shape (n_videos,)
+        ``unscorable`` where `score` is NaN, whatever single members say; ``partial``
+        where a member gave no score; else ``scored``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"a": [0.2, np.nan], "b": [np.nan, 0.9]})
+    >>> statuses(table, np.array([0.2, np.nan])).tolist()
+    ['partial', 'unscorable']
+    """
+    return np.select(
+        [np.isnan(score), table.isna().any(axis=1)],
+        ["unscorable", "partial"],
+        "scored",
+    )
+
+
+def missing_reasons(table, score, trained):
+    """Say of each video why scores are missing, the ensemble's own among them.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        With the members' reasons, as `DeepfakeEnsemble.detector_scores` gives it.
+    score : ndarray of shape (n_videos,)
+        The ensemble's P(fake), NaN where it ends without one.
+    trained : sequence of str
+        Members that had scores in training, which the combiner can use.
+
+    Returns
+    -------
+    dict of str to str
+        By video; empty where nothing is missing.
+    """
+    reasons = table.attrs["reason"]
+    found = {}
+    for row, p_fake, has_score in zip(
+        table.index, score, table.notna().to_numpy(), strict=True
+    ):
+        why = {reasons[name][row] for name in reasons if row in reasons[name]}
+        if np.isnan(p_fake) and has_score.any():
+            why.add(_why_no_combined_score(table.columns[has_score], trained))
+        found[row] = "; ".join(sorted(why))
+    return found
+
+
+def _why_no_combined_score(present, trained):
+    """Explain a video that members scored and the ensemble did not."""
+    usable = [name for name in present if name in trained]
+    if usable:
+        return f"no score came of combining {', '.join(usable)}"
+    has, it = ("has", "it") if len(present) == 1 else ("have", "they")
+    return f"only {', '.join(present)} {has} a score, and {it} had none in training"
+
+
+def listed(reasons):
+    """Return videos with their reasons as one phrase, the first five in full."""
+    shown = [f"{video} ({reason})" for video, reason in reasons.items()]
+    return "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" * (len(shown) > 5))
