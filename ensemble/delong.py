@@ -1,39 +1,6 @@
 """DeLong's variance of a difference of AUCs, where videos come in groups and sets."""
 
 import numpy as np
-from scipy.stats import rankdata
-
-
-def won_shares(is_fake, score):
-    """Return the AUC and, of each video, the share of the other class it outranks.
-
-    Parameters
-    ----------
-    is_fake : int ndarray of shape (n_videos,)
-        Both classes.
-    score : ndarray of shape (n_videos,)
-        Any that rises with P(fake), no NaN.
-
-    Returns
-    -------
-    auc : float
-    won : ndarray of shape (n_videos,)
-        A fake outranks the reals below it, a real the fakes above; ties count half.
-
-    Examples
-    --------
-    >>> auc, won = won_shares(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))
-    >>> auc, won.tolist()
-    (0.75, [1.0, 0.5, 0.5, 1.0])
-    """
-    ranks = rankdata(score)
-    won = np.empty(len(score))
-    for label in (0, 1):
-        own = is_fake == label
-        below = ranks[own] - rankdata(score[own])  # of the other class
-        n_other = (~own).sum()
-        won[own] = (below if label else n_other - below) / n_other
-    return float(won[is_fake == 1].mean()), won
 
 
 def difference_variance(sets):
@@ -46,8 +13,8 @@ def difference_variance(sets):
     Parameters
     ----------
     sets : list of (is_fake, away, codes)
-        For each set its labels, of each video `won_shares` by the first score less
-        those by the second less the difference of the AUCs, and its group's number.
+        For each set its labels, how each video sets the two scores apart
+        (`ensemble.within_folds.auc_difference`), and its group's number.
 
     Returns
     -------

@@ -14,6 +14,14 @@ METRICS = (
     "balanced_accuracy",
     "expected_calibration_error",
 )
+RANK_METRICS = (
+    "auc",
+    "average_precision",
+    "equal_error_rate",
+    "tpr_at_fpr_1",
+    "tpr_at_fpr_5",
+    "tpr_at_fpr_10",
+)
 _FEWEST = 1e-6  # scores are kept this far from 0 and 1 in the log loss
 _N_BINS = 15
 _AT_ONCE = 2_000_000  # weights, which bounds the memory
@@ -43,7 +51,7 @@ def group_draws(n_groups, n_boot, random_state):
     return times.reshape(n_boot, n_groups).astype(float)
 
 
-def drawn_metrics(y, score, times, wanted=METRICS):
+def drawn_metrics(y, score, times, wanted=METRICS, fold=None):
     """Measure one score on many draws, each a weighting of the videos.
 
     The figures are those of `ensemble.metrics` on videos repeated as often as they were
@@ -60,6 +68,10 @@ def drawn_metrics(y, score, times, wanted=METRICS):
         Weights, >= 0.
     wanted : sequence of str
         Some of `METRICS`.
+    fold : int ndarray of shape (n_videos,) or None, default=None
+        Rank metrics (`RANK_METRICS`) compare a fake with the reals of its fold alone:
+        they are means over the folds, each counting by its pairs on that draw, see
+        `ensemble.within_folds`. The other metrics take all videos together.
 
     Returns
     -------
@@ -73,22 +85,24 @@ def drawn_metrics(y, score, times, wanted=METRICS):
     [0.75, 1.0]
     """
     step = max(1, _AT_ONCE // max(1, len(y)))
+    parts_of_fold = [np.arange(len(y))]
+    if fold is not None:
+        parts_of_fold = [np.flatnonzero(fold == one) for one in np.unique(fold)]
     parts = [
-        _measure(y, score, times[start : start + step], wanted)
+        _measure(y, score, times[start : start + step], wanted, parts_of_fold)
         for start in range(0, len(times), step)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
-def _measure(y, score, times, wanted):
+def _measure(y, score, times, wanted, folds):
     with np.errstate(divide="ignore", invalid="ignore"):
         fakes, reals = times @ y, times @ (1 - y)
         total = fakes + reals
         values = {}
-        curve = {"auc", "average_precision", "equal_error_rate", "tpr_at_fpr_1",
-                 "tpr_at_fpr_5", "tpr_at_fpr_10"} & set(wanted)  # fmt: skip
+        curve = set(RANK_METRICS) & set(wanted)
         if curve:
-            values |= _of_curve(y, score, times, fakes, reals, curve)
+            values |= _over_folds(y, score, times, curve, folds)
         if "log_loss" in wanted:
             right = np.clip(np.where(y == 1, score, 1 - score), _FEWEST, 1 - _FEWEST)
             values["log_loss"] = times @ -np.log(right) / total
@@ -109,6 +123,26 @@ def _measure(y, score, times, wanted):
     return values
 
 
+def _over_folds(y, score, times, wanted, folds):
+    """Average what hangs on the ROC curve over folds, each counting by its pairs."""
+    folds = [rows for rows in folds if 0 < y[rows].sum() < len(rows)]
+    total = {name: np.zeros(len(times)) for name in wanted}
+    n_pairs = np.zeros(len(times))
+    for rows in folds:
+        own = y[rows]
+        weight = times if len(rows) == len(y) else times[:, rows]
+        fakes, reals = weight @ own, weight @ (1 - own)
+        pairs = fakes * reals
+        n_pairs += pairs
+        of_fold = _of_curve(own, score[rows], weight, fakes, reals, wanted)
+        if len(folds) == 1:
+            return {name: np.where(pairs > 0, v, np.nan) for name, v in of_fold.items()}
+        for name, value in of_fold.items():
+            total[name] += np.where(pairs > 0, value * pairs, 0)
+    return {name: np.where(n_pairs > 0, one / n_pairs, np.nan)
+            for name, one in total.items()}  # fmt: skip
+
+
 def _of_curve(y, score, times, fakes, reals, wanted):
     """Read what hangs on the ROC curve off its points, one for each different score."""
     order = np.argsort(-score, kind="stable")
@@ -118,7 +152,6 @@ def _of_curve(y, score, times, fakes, reals, wanted):
     accused = np.cumsum(weight, axis=1)[:, ends] - found  # reals above it
     steps = np.diff(accused, axis=1, prepend=0)
     rises = np.diff(found, axis=1, prepend=0)
-    told = (fakes > 0) & (reals > 0)
     values = {}
     if "auc" in wanted:
         values["auc"] = ((found - rises / 2) * steps).sum(axis=1) / (fakes * reals)
@@ -139,4 +172,4 @@ def _of_curve(y, score, times, fakes, reals, wanted):
         here, there = (row, last), (row, np.minimum(last + 1, ahead.shape[1] - 1))
         along = ahead[here] / (ahead[here] - ahead[there])
         values["equal_error_rate"] = fpr[here] + along * (fpr[there] - fpr[here])
-    return {name: np.where(told, value, np.nan) for name, value in values.items()}
+    return values

@@ -7,9 +7,10 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
-from ensemble.delong import difference_variance, won_shares
+from ensemble.delong import difference_variance
 from ensemble.drawn_metrics import METRICS, drawn_metrics, group_draws
 from ensemble.strategies import CHOSEN_MEMBER, MEAN
+from ensemble.within_folds import auc_difference
 
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
 
@@ -206,10 +207,11 @@ def _p_value(common, codes, first, second):
     """DeLong's test of two columns, by group, over all panels together."""
     sets, differences = [], []
     for panel in common:
-        one, won = won_shares(panel.y, panel.scores[first].to_numpy())
-        other, lost = won_shares(panel.y, panel.scores[second].to_numpy())
+        one, other, away = auc_difference(
+            panel.y, panel.scores[first].to_numpy(), panel.scores[second].to_numpy()
+        )
         differences.append(one - other)
-        sets.append((panel.y, won - lost - (one - other), codes[panel.rows]))
+        sets.append((panel.y, away, codes[panel.rows]))
     difference, error = np.mean(differences), np.sqrt(difference_variance(sets))
     if error == 0:
         return 1.0 if abs(difference) < 1e-12 else 0.0

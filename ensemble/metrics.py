@@ -13,23 +13,47 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm, rankdata
-from sklearn.metrics import average_precision_score, roc_curve
+from scipy.stats import binomtest, norm
 from sklearn.utils import check_random_state
 
-from ensemble.delong import difference_variance, won_shares
+from ensemble.delong import difference_variance
 from ensemble.labels import encode_labels
+from ensemble.rank_metrics import (
+    Interval,
+    aligned,
+    auc,
+    auc_interval,
+    average_precision,
+    both_classes,
+    equal_error_rate,
+    tpr_at_fpr,
+)
 from ensemble.resampling import group_codes
+from ensemble.within_folds import auc_difference, numbered_folds
+
+__all__ = [
+    "DelongResult",
+    "Interval",
+    "McnemarResult",
+    "accuracy",
+    "auc",
+    "auc_interval",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "delong_test",
+    "diversity",
+    "equal_error_rate",
+    "evaluate",
+    "expected_calibration_error",
+    "group_bootstrap_interval",
+    "log_loss",
+    "mcnemar_test",
+    "oracle_accuracy",
+    "tpr_at_fpr",
+]
 
 _CLIP = 1e-15
-
-
-class Interval(NamedTuple):
-    """An estimate and the two ends of its interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 class DelongResult(NamedTuple):
@@ -53,101 +77,6 @@ class McnemarResult(NamedTuple):
     difference: float  # first - second
     p_value: float  # two-sided
     n_videos: int  # with both scores
-
-
-def auc(y, score, fake_label=None):
-    """Return the area under the ROC curve.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_videos,)
-        0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
-    score : array-like of shape (n_videos,)
-        P(fake); NaN where there is none.
-    fake_label : label or None, default=None
-
-    Returns
-    -------
-    value : float
-        Chance that a fake scores above a real, a tie counting half.
-
-    Examples
-    --------
-    >>> auc(["REAL", "FAKE", "FAKE"], [0.2, 0.7, np.nan])
-    1.0
-    """
-    is_fake, score = _scored(y, score, fake_label)
-    if not _both(is_fake):
-        return np.nan
-    n_fake = is_fake.sum()
-    n_pairs = n_fake * (len(is_fake) - n_fake)
-    won = rankdata(score)[is_fake == 1].sum() - n_fake * (n_fake + 1) / 2
-    return float(won / n_pairs)
-
-
-def average_precision(y, score, fake_label=None):
-    """Return the mean precision over the ranks of the fakes; parameters as `auc`."""
-    is_fake, score = _scored(y, score, fake_label)
-    if not _both(is_fake):
-        return np.nan
-    return float(average_precision_score(is_fake, score))
-
-
-def equal_error_rate(y, score, fake_label=None):
-    """Return the error rate at which as many fakes are missed as reals are accused.
-
-    Parameters are those of `auc`. Read off the ROC curve with straight lines between
-    its points.
-
-    Examples
-    --------
-    >>> round(equal_error_rate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9]), 2)
-    0.5
-    """
-    is_fake, score = _scored(y, score, fake_label)
-    if not _both(is_fake):
-        return np.nan
-    accused, found, _ = roc_curve(is_fake, score, drop_intermediate=False)
-    ahead = 1 - found - accused  # falls from 1 to -1 along the curve
-    last = np.flatnonzero(ahead > 0)[-1]
-    along = ahead[last] / (ahead[last] - ahead[last + 1])
-    return float(accused[last] + along * (accused[last + 1] - accused[last]))
-
-
-def tpr_at_fpr(y, score, fpr=0.01, fake_label=None):
-    """Return the largest share of fakes found while few reals are accused.
-
-    No straight line is drawn between the points of the ROC curve: some threshold has
-    this rate.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_videos,)
-        0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
-    score : array-like of shape (n_videos,)
-        P(fake); NaN where there is none.
-    fpr : float, default=0.01
-        Share of reals that may be accused. With fewer than 1 / `fpr` of them none may.
-    fake_label : label or None, default=None
-
-    Returns
-    -------
-    value : float
-
-    Examples
-    --------
-    >>> tpr_at_fpr([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.5, 0.9], fpr=0.25)
-    1.0
-    >>> tpr_at_fpr([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.5, 0.9], fpr=0.1)
-    0.5
-    """
-    if not 0 <= fpr <= 1:
-        raise ValueError(f"fpr must be a share from 0 to 1; got {fpr!r}")
-    is_fake, score = _scored(y, score, fake_label)
-    if not _both(is_fake):
-        return np.nan
-    accused, found, _ = roc_curve(is_fake, score, drop_intermediate=False)
-    return float(found[accused <= fpr + 1e-12].max())
 
 
 def log_loss(y, score, fake_label=None):
@@ -226,13 +155,13 @@ def accuracy(y, score, threshold=0.5, fake_label=None):
 def balanced_accuracy(y, score, threshold=0.5, fake_label=None):
     """Return the mean of the two classes' shares of right labels; as `accuracy`."""
     is_fake, score = _scored(y, score, fake_label)
-    if not _both(is_fake):
+    if not both_classes(is_fake):
         return np.nan
     right = (score > threshold) == is_fake
     return float((right[is_fake == 0].mean() + right[is_fake == 1].mean()) / 2)
 
 
-def evaluate(y, score, threshold=0.5, fake_label=None):
+def evaluate(y, score, threshold=0.5, fake_label=None, fold=None):
     """Measure scores in every way, and say on how many videos.
 
     Parameters
@@ -244,6 +173,10 @@ def evaluate(y, score, threshold=0.5, fake_label=None):
     threshold : float, default=0.5
         Fake is said above it.
     fake_label : label or None, default=None
+    fold : array-like of shape (n_videos,) or None, default=None
+        What videos that one fit has scored have in common. AUC, average precision,
+        equal error rate and TPR are then those within folds, see `auc`; what needs a
+        threshold or a probability takes all videos together, as both must serve all.
 
     Returns
     -------
@@ -257,13 +190,13 @@ def evaluate(y, score, threshold=0.5, fake_label=None):
     >>> values["coverage"], values["auc"]
     (0.666..., 1.0)
     """
-    _, score = _aligned(y, score, fake_label)
+    _, score = aligned(y, score, fake_label)
     n_scored = int((~np.isnan(score)).sum())
     return {
         "n": len(score),
         "n_scored": n_scored,
         "coverage": n_scored / len(score),
-        "auc": auc(y, score, fake_label),
+        "auc": auc(y, score, fake_label, fold),
         "log_loss": log_loss(y, score, fake_label),
         "brier": brier(y, score, fake_label),
         "expected_calibration_error": expected_calibration_error(
@@ -271,9 +204,9 @@ def evaluate(y, score, threshold=0.5, fake_label=None):
         ),
         "accuracy": accuracy(y, score, threshold, fake_label),
         "balanced_accuracy": balanced_accuracy(y, score, threshold, fake_label),
-        "equal_error_rate": equal_error_rate(y, score, fake_label),
-        "average_precision": average_precision(y, score, fake_label),
-        "tpr_at_fpr": tpr_at_fpr(y, score, fake_label=fake_label),
+        "equal_error_rate": equal_error_rate(y, score, fake_label, fold),
+        "average_precision": average_precision(y, score, fake_label, fold),
+        "tpr_at_fpr": tpr_at_fpr(y, score, fake_label=fake_label, fold=fold),
     }
 
 
@@ -350,7 +283,7 @@ def group_bootstrap_interval(
     return Interval(float(metric(y, score)), float(low), float(high))
 
 
-def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
+def delong_test(y, first, second, groups=None, level=0.95, fake_label=None, fold=None):
     """Compare the AUCs of two scores of the same videos.
 
     Takes the videos that have both scores. The difference is taken for normal, which
@@ -368,6 +301,10 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
     level : float, default=0.95
         Of the interval of the difference.
     fake_label : label or None, default=None
+    fold : array-like of shape (n_videos,) or None, default=None
+        What videos that one fit has scored have in common; AUCs are then those within
+        folds, see `auc`. A group is in one fold only. The error counts how folds
+        differ, which makes it a little large where folds are of few groups.
 
     Returns
     -------
@@ -391,18 +328,16 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None):
     (0.938, 0.688, 0.22)
     """
     _check_level(level)
-    is_fake, first = _aligned(y, first, fake_label)
-    _, second = _aligned(y, second, fake_label)
+    is_fake, first = aligned(y, first, fake_label)
+    _, second = aligned(y, second, fake_label)
     codes = group_codes(groups, len(is_fake))
     here = ~(np.isnan(first) | np.isnan(second))
+    fold = numbered_folds(fold, len(is_fake), here)[here]
     is_fake, codes = is_fake[here], codes[here]
-    if not _both(is_fake):
+    if not both_classes(is_fake):
         return DelongResult(*[np.nan] * 7, int(here.sum()))
-    aucs, won = zip(
-        *(won_shares(is_fake, score[here]) for score in (first, second)), strict=True
-    )
+    *aucs, away = auc_difference(is_fake, first[here], second[here], fold)
     difference = aucs[0] - aucs[1]
-    away = (won[0] - won[1]) - difference
     error = np.sqrt(difference_variance([(is_fake, away, codes)]))
     z = _ratio(difference, error)
     reach = norm.ppf((1 + level) / 2) * error
@@ -454,7 +389,7 @@ def mcnemar_test(y, first, second, groups=None, threshold=0.5, fake_label=None):
     0.125
     """
     table = np.column_stack(
-        [_aligned(y, score, fake_label)[1] for score in (first, second)]
+        [aligned(y, score, fake_label)[1] for score in (first, second)]
     )
     _, _, right = _rights(table, y, threshold, fake_label)
     here = ~np.isnan(table).any(axis=1)
@@ -623,19 +558,8 @@ def _check_level(level):
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
 
 
-def _aligned(y, score, fake_label):
-    _, is_fake = encode_labels(y, fake_label, allow_one_class=True)
-    score = np.asarray(score, dtype=float)
-    if score.shape != is_fake.shape:
-        raise ValueError(
-            f"score must have one entry per label, shape {is_fake.shape}; got "
-            f"{score.shape}"
-        )
-    return is_fake, score
-
-
 def _scored(y, score, fake_label, probabilities=False):
-    is_fake, score = _aligned(y, score, fake_label)
+    is_fake, score = aligned(y, score, fake_label)
     here = ~np.isnan(score)
     outside = np.flatnonzero((score < 0) | (score > 1)) if probabilities else here[:0]
     if outside.size:
@@ -644,7 +568,3 @@ def _scored(y, score, fake_label, probabilities=False):
             f"{outside[0]}"
         )
     return is_fake[here], score[here]
-
-
-def _both(is_fake):
-    return 0 < is_fake.sum() < len(is_fake)

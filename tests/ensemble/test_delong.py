@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from ensemble.delong import difference_variance, won_shares
+from ensemble.delong import difference_variance
 from ensemble.metrics import delong_test
+from ensemble.within_folds import auc_difference
 
 # DeLong, DeLong, Clarke-Pearson (1988), the 43 patients with all three tests, as in
 # SAS/STAT User's Guide, PROC LOGISTIC, "Comparing Receiver Operating Characteristic
@@ -61,9 +62,9 @@ def components(groups, kind, scores):
     for number in (1, 2, 3):
         rows = (kind == 0) | (kind == number)
         y = (kind[rows] > 0).astype(int)
-        (first, won), (second, lost) = (won_shares(y, s) for s in scores[rows].T)
+        first, second, away = auc_difference(y, *scores[rows].T)
         differences.append(first - second)
-        sets.append((y, won - lost - (first - second), groups[rows]))
+        sets.append((y, away, groups[rows]))
     return sets, np.mean(differences)
 
 
