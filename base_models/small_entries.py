@@ -5,8 +5,9 @@ import os
 import sqlite3
 import threading
 import time
+import urllib.parse
+import warnings
 from collections import OrderedDict
-from pathlib import Path
 
 _TABLE = """
 create table if not exists entries (
@@ -17,21 +18,30 @@ create table if not exists entries (
 _PATIENCE = 30.0  # seconds that others may hold the file
 _FRESH = 10.0  # seconds within which a use is not noted again
 _MOST_OPEN = 8  # connections of a thread
+_COLUMNS = ["kind", "key", "used", "size", "content"]
+_DAMAGED = ("file is not a database", "malformed")  # what SQLite says of such a file
+
+_left_alone = set()  # (path, inode) of files that are damaged, or not ours
 
 
 class SmallEntries:
     """Bytes under a kind and a key, shared by threads and processes.
 
+    A file that is damaged, or is another program's, is left as it is, since other
+    processes may have it open: the next name is used instead.
+
     Parameters
     ----------
-    path : Path
-        The SQLite file. It may be deleted at any time; it is made when it is needed.
+    paths : list of Path
+        The names that the SQLite file may have, in order; the first that can be used
+        is taken. It may be deleted at any time; it is made when it is needed.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
-    >>> entries = SmallEntries(Path(folder.name) / "small.sqlite")
+    >>> entries = SmallEntries([Path(folder.name) / "small.sqlite"])
     >>> entries.put("scores", "0a1b", b"content")
     True
     >>> entries.get("scores", "0a1b")
@@ -39,8 +49,16 @@ class SmallEntries:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, paths):
+        self.paths = list(paths)
+
+    @property
+    def path(self):
+        """The first file that is not left alone; None if all are."""
+        for path in self.paths:
+            if not _left_alone or (path, _inode(path)) not in _left_alone:
+                return path
+        return None
 
     def get(self, kind, key):
         """Return the content, or None; note that it was used."""
@@ -58,17 +76,9 @@ class SmallEntries:
 
     def put(self, kind, key, content):
         """Keep bytes, instead of any that were there; say whether that worked."""
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            return (
-                self._run(
-                    "insert or replace into entries values (?, ?, ?, ?, ?)",
-                    (kind, key, time.time(), len(content), content),
-                    make=True,
-                )
-                is not None
-            )
-        return False
+        text = "insert or replace into entries values (?, ?, ?, ?, ?)"
+        values = (kind, key, time.time(), len(content), content)
+        return self._run(text, values, make=True) is not None
 
     def delete(self, kind, key):
         """Delete an entry, if it is there."""
@@ -80,54 +90,111 @@ class SmallEntries:
 
     def _run(self, statement, values, make=False):
         """Return the rows that a statement gives; None where it cannot be run."""
-        try:
-            connection = self._connection(make)
-            if connection is None:
+        for _ in self.paths:
+            path = self.path
+            if path is None:
                 return None
-            with connection:
-                return connection.execute(statement, values).fetchall()
-        except sqlite3.OperationalError:  # read-only, full, or held for too long
-            return None
-        except sqlite3.DatabaseError:  # damaged: what it held is computed again
-            self._forget()
-            for end in ("", "-wal", "-shm"):
-                with contextlib.suppress(OSError):
-                    Path(f"{self.path}{end}").unlink()
-            return None
+            try:
+                connection = _connection(path, make)
+                if connection is None:
+                    return None
+                with connection:
+                    return connection.execute(statement, values).fetchall()
+            except (sqlite3.OperationalError, OSError):
+                return None  # read-only, full, or held for too long
+            except sqlite3.DatabaseError as error:
+                if not any(words in str(error) for words in _DAMAGED):
+                    raise
+                _forget(path)
+                _leave_alone(path, f"is damaged ({error})")
+            except _Foreign:
+                _leave_alone(path, "is another program's database")
+        return None
 
-    def _connection(self, make):
-        """This thread's connection to the file that is there now."""
-        if not hasattr(_own, "open") or _own.process != os.getpid():
-            _own.open, _own.process = OrderedDict(), os.getpid()
+
+def is_ours(path):
+    """Say whether a file is a database that `SmallEntries` wrote, or an empty one."""
+    try:
+        connection = sqlite3.connect(
+            f"file:{urllib.parse.quote(os.path.abspath(path))}?mode=rw",
+            uri=True,
+            timeout=_PATIENCE,
+        )
+    except sqlite3.Error:
+        return False
+    with contextlib.closing(connection):
         try:
-            there = self.path.stat().st_ino
-        except OSError:
-            there = None
-        known, connection = _own.open.get(self.path, (None, None))
-        if connection is not None and known == there:
-            _own.open.move_to_end(self.path)
-            return connection
-        self._forget()
-        if there is None and not make:
-            return None
-        connection = sqlite3.connect(self.path, timeout=_PATIENCE)
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = normal")
-            connection.execute(_TABLE)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        _own.open[self.path] = self.path.stat().st_ino, connection
-        if len(_own.open) > _MOST_OPEN:
-            _, (_, oldest) = _own.open.popitem(last=False)
-            oldest.close()
+            _check_ours(connection)
+        except (sqlite3.Error, _Foreign):
+            return False
+    return True
+
+
+class _Foreign(Exception):
+    """A database that holds something else."""
+
+
+def _check_ours(connection):
+    tables = connection.execute(
+        "select name from sqlite_master where name not like 'sqlite\\_%' escape '\\'"
+    ).fetchall()
+    if not tables:
+        return
+    columns = connection.execute("pragma table_info(entries)").fetchall()
+    if tables != [("entries",)] or [column[1] for column in columns] != _COLUMNS:
+        raise _Foreign
+
+
+def _connection(path, make):
+    """This thread's connection to the file that is there now."""
+    if not hasattr(_own, "open") or _own.process != os.getpid():
+        _own.open, _own.process = OrderedDict(), os.getpid()
+    there = _inode(path)
+    known, connection = _own.open.get(path, (None, None))
+    if connection is not None and known == there:
+        _own.open.move_to_end(path)
         return connection
+    _forget(path)
+    if there is None and not make:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_PATIENCE)
+    try:
+        _check_ours(connection)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.execute(_TABLE)
+    except (sqlite3.Error, _Foreign):
+        connection.close()
+        raise
+    _own.open[path] = _inode(path), connection
+    if len(_own.open) > _MOST_OPEN:
+        _, (_, oldest) = _own.open.popitem(last=False)
+        oldest.close()
+    return connection
 
-    def _forget(self):
-        _, connection = _own.open.pop(self.path, (None, None))
-        if connection is not None:
-            connection.close()
+
+def _forget(path):
+    _, connection = _own.open.pop(path, (None, None))
+    if connection is not None:
+        connection.close()
+
+
+def _leave_alone(path, why):
+    if (path, _inode(path)) not in _left_alone:
+        _left_alone.add((path, _inode(path)))
+        warnings.warn(
+            f"{path} {why}; it is left as it is, and small entries of the store are "
+            "kept in another file. Delete it when no process uses the store.",
+            stacklevel=2,
+        )
+
+
+def _inode(path):
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 _own = threading.local()  # open: path -> (inode, connection); process: whose they are

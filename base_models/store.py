@@ -7,10 +7,10 @@ import functools
 import hashlib
 import inspect
 import json
+import logging
 import mmap
 import os
 import pickle
-import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 from safetensors.numpy import save as encode_arrays
 
 from base_models.small_entries import SmallEntries
+from base_models.store_folder import DATABASES, KINDS, StoreFolder
 
 _FORMAT = 1  # part of every key: raise it when what is stored changes meaning
 _IN_MEMORY = 64  # objects that a process remembers for one store
@@ -41,9 +42,12 @@ class Store:
 
     Every entry is a safetensors file, written to a temporary name and moved into
     place, so that several processes may share a store and a killed one leaves nothing
-    half-written behind; the small ones are rows of one SQLite file. When the folder
-    outgrows its limit, what was used longest ago is deleted. The folder may be deleted
-    at any time: what is missing is computed again.
+    half-written behind; the small ones are rows of one SQLite file. The folder may be
+    deleted at any time: what is missing is computed again.
+
+    A folder that is new or empty becomes the store's own, which a marker file says.
+    When it outgrows its limit, the entries used longest ago are deleted. In a folder
+    that holds anything else, nothing is deleted to make room.
 
     Parameters
     ----------
@@ -76,7 +80,8 @@ class Store:
             )
         self.path = Path(path).expanduser().resolve()
         self.size_limit = int(size_limit)
-        self._small = SmallEntries(self.path / "small.sqlite")
+        self._folder = StoreFolder(self.path)
+        self._small = SmallEntries([self.path / name for name in DATABASES])
 
     def __repr__(self):
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
@@ -87,9 +92,11 @@ class Store:
         Parameters
         ----------
         kind : str
-            What it is: ``"view"``, ``"features"``, ``"member"``, ``"scores"``.
+            What it is, one of `base_models.store_folder.KINDS`: ``"view"``,
+            ``"features"``, ``"member"``, ``"scores"``...
         key : str
-            Hexadecimal, as made by `store_key`.
+            64 hexadecimal digits, as made by `store_key`. An entry of more than
+            64 KiB must have such a key; a small one may have a shorter one.
         mapped : bool, default=False
             Whether large arrays stay on disk until they are looked at, and cannot be
             written to.
@@ -98,40 +105,53 @@ class Store:
         -------
         tuple of (dict of str to ndarray, dict) or None
         """
-        file = self._file(kind, key)
-        try:
-            with open(file, "rb") as content:
-                if mapped:
-                    content = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
-                else:
-                    content = bytearray(content.read())
-            with contextlib.suppress(OSError):  # deleted meanwhile: we have it
-                os.utime(file)
-        except OSError:
+        content = self._read(kind, key, mapped)
+        if content is None:
             content = self._small.get(kind, key)
-            if content is None:
-                return None
-        except ValueError:  # an empty file cannot be mapped
-            content = b""
+        if content is None:
+            return None
         try:
             return _decoded(content if mapped else bytearray(content))
         except (ValueError, KeyError, TypeError):
             # A disk that filled up or a folder copied in part: compute it again.
-            self.delete(kind, key)
+            if self._folder.is_own():
+                self.delete(kind, key)
             return None
 
     def put(self, kind, key, arrays, meta=None):
         """Keep arrays and a JSON-able dict under a key.
 
         A disk that is full or read-only costs the entry, not the run.
+
+        Parameters
+        ----------
+        kind, key : str
+            As for `get`.
+        arrays : dict of str to array-like
+        meta : dict or None, default=None
+
+        Raises
+        ------
+        ValueError
+            For an entry of more than 64 KiB whose key is none of `store_key`.
         """
         arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
         content = encode_arrays(arrays, {"meta": json.dumps(meta or {})})
-        file = self._file(kind, key)
+        try:
+            self._folder.claim()
+        except OSError:
+            return
         if len(content) <= _SMALL and self._small.put(kind, key, content):
-            file.unlink(missing_ok=True)
+            self._remove_file(kind, key)
         else:
-            if not _written(file, content):
+            file = self._folder.entry(kind, key)
+            if file is None:
+                raise ValueError(
+                    f"an entry of {len(content)} bytes needs one of the kinds "
+                    f"{sorted(KINDS)} and a key of 64 hexadecimal digits, as store_key "
+                    f"makes it; got kind {kind!r} and key {key!r}"
+                )
+            if not self._folder.write(file, content):
                 return
             self._small.delete(kind, key)
         self._make_room(len(content))
@@ -144,8 +164,7 @@ class Store:
         kind, key : str
             As for `get`.
         """
-        with contextlib.suppress(OSError):
-            self._file(kind, key).unlink(missing_ok=True)
+        self._remove_file(kind, key)
         self._small.delete(kind, key)
 
     def keys(self, kind):
@@ -161,27 +180,64 @@ class Store:
         list of str
             Sorted.
         """
-        files = {file.stem for file in (self.path / kind).glob("*/*.safetensors")}
         rows = {key for _, _, of, key in self._small.list() if of == kind}
-        return sorted(files | rows)
+        return sorted(self._folder.keys(kind) | rows)
 
     def remember(self, key, value=None):
         """Keep an object that has no portable form, for this process only.
 
-        With a value, keep it; without, return what was kept, or None.
-        """
-        with _lock:
-            memory = _remembered.setdefault(str(self.path), OrderedDict())
-            if value is not None:
-                memory[key] = value
-                while len(memory) > _IN_MEMORY:
-                    memory.popitem(last=False)
-            elif key in memory:
-                memory.move_to_end(key)
-            return copy.deepcopy(memory.get(key))
+        Parameters
+        ----------
+        key : str
+        value : object or None, default=None
+            What to keep: a copy of it. What cannot be copied is not kept.
 
-    def _file(self, kind, key):
-        return self.path.joinpath(kind, key[:2], f"{key}.safetensors")
+        Returns
+        -------
+        object or None
+            Without a value, a copy of what was kept, or None.
+        """
+        if value is not None:
+            value = _copied(value)
+            if value is not None:
+                with _lock:
+                    memory = _remembered.setdefault(str(self.path), OrderedDict())
+                    memory[key] = value
+                    memory.move_to_end(key)
+                    while len(memory) > _IN_MEMORY:
+                        memory.popitem(last=False)
+            return None
+        with _lock:
+            memory = _remembered.get(str(self.path), {})
+            if key not in memory:
+                return None
+            memory.move_to_end(key)
+            value = memory[key]
+        return _copied(value)  # not in the lock: objects of others may take any time
+
+    def _read(self, kind, key, mapped):
+        """Return the bytes of an entry's file, or None where there is none."""
+        file = self._folder.entry(kind, key)
+        if file is None:
+            return None
+        try:
+            with open(file, "rb") as content:
+                if mapped:
+                    content = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
+                else:
+                    content = bytearray(content.read())
+        except OSError:
+            return None
+        except ValueError:  # an empty file cannot be mapped
+            content = b""
+        with contextlib.suppress(OSError):  # deleted meanwhile: we have it
+            os.utime(file)
+        return content
+
+    def _remove_file(self, kind, key):
+        file = self._folder.entry(kind, key)
+        if file is not None:
+            self._folder.remove(file)
 
     def _make_room(self, n_bytes):
         """Delete what was used longest ago, looking at the folder now and then."""
@@ -193,21 +249,23 @@ class Store:
                     return
             _unchecked[folder] = 0
         entries = []  # (seconds of last use, bytes, how to delete it)
-        for file in self.path.glob("*/*/*"):
-            with contextlib.suppress(FileNotFoundError):  # another process was first
-                stat = file.stat()
-                entries.append((stat.st_mtime, stat.st_size, file.unlink))
+        for path, stat in self._folder.files():
+            remove = functools.partial(self._folder.remove, Path(path))
+            entries.append((stat.st_mtime, stat.st_size, remove))
         for used, size, *where in self._small.list():
             entries.append((used, size, functools.partial(self._small.delete, *where)))
-        excess = sum(size for _, size, _ in entries) - self.size_limit
+        total = sum(size for _, size, _ in entries)
+        excess = total - self.size_limit
         if excess <= 0:
+            return
+        if not self._folder.is_own():
+            self._folder.warn_of_size(total, self.size_limit)
             return
         excess += self.size_limit // 10  # so that not every entry makes us look
         for _, size, remove in sorted(entries, key=lambda entry: entry[:2]):
             if excess <= 0:
                 break
-            with contextlib.suppress(OSError):
-                remove()
+            if remove() is not False:
                 excess -= size
 
 
@@ -239,20 +297,13 @@ class KeptState:
         self.store.delete(self.kind, self.key)
 
 
-def _written(file, content):
-    """Write a file as a whole or not at all; say whether it is there."""
-    temporary = None
+def _copied(value):
+    """Return a copy, or None of an object whose class cannot be copied."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-        os.replace(temporary, file)
-    except OSError:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        return False
-    return True
+        return copy.deepcopy(value)
+    except Exception as error:
+        logging.getLogger(__name__).debug("not remembered: %r", error)
+        return None
 
 
 def _decoded(content):
