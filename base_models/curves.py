@@ -74,7 +74,7 @@ def plot_curves(detector, ax=None):
     ax.set_ylim(bottom=0)
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")
-    ax.set_title(str(detector))
+    ax.set_title(str(detector), parse_math=False)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(lines, [line.get_label() for line in lines], loc="best")
     return ax

@@ -5,6 +5,7 @@ import numpy as np
 from ensemble import __version__
 from ensemble.inline_svg import inline_svg
 from ensemble.page import image_url, write_page
+from ensemble.plain_text import in_plot, printable
 
 _MOST_FACES = 6  # that are shown with pictures
 _MOST_FRAMES = 4  # of each, those that look most like a forgery
@@ -37,7 +38,7 @@ def write_evidence(result, path):
     sections = [_section(result, face) for face in _shown_faces(result)]
     content = {
         "result": result,
-        "name": str(result.video).replace("\\", "/").rpartition("/")[2],
+        "name": printable(str(result.video).replace("\\", "/").rpartition("/")[2]),
         "spread": result.spread,
         "members": result.members,
         "notes": {name: _note(d) for name, d in result.detectors.items()},
@@ -182,7 +183,7 @@ def _plot(rows, threshold, ax):
         ax.plot(own["seconds"], own["score"], "-", lw=1, color=colour, alpha=0.6)
         for decided, filled in ((True, colour), (False, "none")):
             part = own[own["decided"].astype(bool) == decided]
-            label = name if decided or not own["decided"].any() else None
+            label = in_plot(name) if decided or not own["decided"].any() else None
             ax.plot(part["seconds"], part["score"], mark, ms=5, color=colour,
                     markerfacecolor=filled, label=label)  # fmt: skip
     for edge in {threshold.low, threshold.high}:

@@ -4,6 +4,8 @@ import html
 import io
 import re
 
+from ensemble.plain_text import printable
+
 # Colours that matplotlib is given, and what the page's style sheet makes of them.
 _SERIES = tuple(f"#a0000{n}" for n in range(1, 8))
 _INK, _GRID = "#a0000a", "#a0000b"
@@ -95,9 +97,10 @@ def inline_svg(name, draw, title, description, size=(4.7, 4.2)):
     inside = re.sub(r"\s*<style.*?</style>", "", inside, flags=re.DOTALL)
     for colour, styled in _STYLED.items():
         inside = inside.replace(colour, styled)
+    title, description = (html.escape(printable(t)) for t in (title, description))
     return (
         f'<svg id="{name}" role="img" aria-labelledby="{name}-title {name}-desc" '
         f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width * 4 / 3:.0f}px">\n'
-        f'<title id="{name}-title">{html.escape(title)}</title>\n'
-        f'<desc id="{name}-desc">{html.escape(description)}</desc>\n{inside.strip()}'
+        f'<title id="{name}-title">{title}</title>\n'
+        f'<desc id="{name}-desc">{description}</desc>\n{inside.strip()}'
     )

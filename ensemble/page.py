@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble.plain_text import printable
+
 _THUMBNAIL = (192, 144)  # at most, in pixels
 _NONE = "\N{EN DASH}"
 
@@ -42,6 +44,7 @@ def write_page(template, content, path):
         loader=PackageLoader("ensemble"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_writable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -106,6 +109,13 @@ def thumbnail(video):
         return image_url(sample_frames(video, 1)[0])
     except VideoReadError:
         return None
+
+
+def _writable(value):
+    """Escape what no HTML file can hold, as in names that are no UTF-8; keep lines."""
+    if type(value) is not str:  # a number, or markup of our own
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def _figure(value, digits=4):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble.plain_text import in_plot
+
 # Okabe and Ito's colours, which the colour-blind can tell; shapes say it again.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
@@ -69,7 +71,8 @@ def plot_timeline(result, path=None):
     )
     p_fake = "no score" if np.isnan(result.p_fake) else f"P(fake) {result.p_fake:.3f}"
     figure.suptitle(
-        f"{Path(result.video).name}: {result.verdict or 'no verdict'}, {p_fake}\n"
+        f"{in_plot(Path(result.video).name)}: "
+        f"{result.verdict or 'no verdict'}, {p_fake}\n"
         "each detector's score by frame; filled: the frames that decided it",
         fontsize=11,
     )
@@ -98,7 +101,7 @@ def _line(axis, frames, name, number):
         markersize=5,
         markerfacecolor="white",
         linewidth=1.2,
-        label=name,
+        label=in_plot(name),
     )
     decided = frames[frames["decided"].astype(bool)]
     axis.plot(

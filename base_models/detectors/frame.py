@@ -123,7 +123,7 @@ class NetworkDetector(ViewDetector):
             if len(left) < len(np.unique(is_fake)):
                 raise error  # nothing is left of one class
             warnings.warn(f"left out of training: {error}", stacklevel=2)
-            views = Views([views.videos[i] for i in scorable], self.recipe_, store)
+            views = views.take(scorable)
         rows = [order[i] for i in scorable]
         groups = pd.factorize(groups[rows])[0]  # numbered in an order of our own
         seed = check_random_state(self.random_state).randint(2**31 - 1)

@@ -18,9 +18,11 @@ from base_models import (
     TrainingRecipe,
     UnscorableVideoError,
 )
+from base_models import views as views_module
 from base_models.backbones import backbone_recipe
 from base_models.store import store_key
 from base_models.training import forward
+from base_models.video import video_id
 
 SMALL = {
     "backbone": "test_resnet",
@@ -152,6 +154,29 @@ def test_unscorable_videos_are_left_out_and_named(toy_videos, tmp_path):
     with pytest.raises(UnscorableVideoError, match=r"broken\.mp4"):
         detector.predict([broken, *videos])
     assert detector.score_frames([broken])[0].empty
+
+
+def test_an_unscorable_video_makes_a_fit_look_at_no_other_video_again(
+    toy_videos, tmp_path, monkeypatch
+):
+    videos, y, _ = toy_videos
+    looked = []
+    original = views_module.video_digest
+
+    def counting(video):
+        looked.append(video_id(video))
+        return original(video)
+
+    monkeypatch.setattr(views_module, "video_digest", counting)
+    clone(HEAD).set_params(store=tmp_path / "first").fit(videos, y)
+    expected = sorted(looked)
+    looked.clear()
+    broken = tmp_path / "broken.mp4"
+    with pytest.warns(UserWarning, match=r"left out of training.*broken\.mp4"):
+        clone(HEAD).set_params(store=tmp_path / "second").fit(
+            [broken, *videos], np.r_[1, y]
+        )
+    assert sorted(name for name in looked if name != video_id(broken)) == expected
 
 
 def test_a_face_view_without_faces_cannot_train(toy_videos):

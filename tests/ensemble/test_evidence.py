@@ -1,6 +1,8 @@
 """Heat maps, and the page of what speaks for a verdict."""
 
+import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -168,6 +170,41 @@ def test_a_reader_sees_it_without_complaint(page, open_page):
             "[...document.images].filter(i => !i.naturalWidth).length"
         )
         assert broken == 0
+
+
+HOSTILE = "/x[/b]/$a_$b^{ [red]x <img src=x> &amp;\n\udce9\x00\u202e_.mp4"
+
+
+def test_whatever_a_name_holds_the_page_shows_it_letter_by_letter(
+    model, tmp_path, open_page
+):
+    found = scan_video(model, video(210))
+    names = {"face": "$\\frac{$ <b>", "<frame>": "_$x$", "blue": "<i>\n"}
+    found = replace(
+        found,
+        video=HOSTILE,
+        members=found.members.rename(index=names),
+        face_scores=found.face_scores.rename(columns=names),
+        timeline=found.timeline.replace({"detector": names}),
+        detectors={names[name]: d for name, d in found.detectors.items()},
+        look=replace(
+            found.look, views={(f"{names[n[:-2]]} 0", f): v
+                               for (n, f), v in found.look.views.items()},
+        ),
+    )  # fmt: skip
+    opened = open_page(found.to_html(tmp_path / "page.html"))
+    assert opened.complaints == []
+    assert opened.requests == []
+    heading = opened.page.locator("h1").inner_text()
+    assert heading == r"$a_$b^{ [red]x <img src=x> &amp;\n\udce9\x00\u202e_.mp4"
+    drawn = opened.page.locator("svg text").all_text_contents()
+    assert "$\\frac{$ <b>" in drawn
+    assert "_$x$" in [text.strip() for text in drawn]
+    figure = found.plot_timeline(tmp_path / "timeline.svg")
+    written = html.unescape((tmp_path / "timeline.svg").read_text(encoding="utf-8"))
+    assert r"$a_$b^{ [red]x <img src=x> &amp;\n\udce9\x00\u202e_.mp4: " in written
+    legend = [text.get_text().strip() for text in figure.legends[0].get_texts()]
+    assert legend == [r"\$\frac{\$ <b>", r"_\$x\$"]
 
 
 def test_a_video_without_faces_or_that_cannot_be_read_has_a_page(tmp_path):
