@@ -1,5 +1,6 @@
 """DeepfakeEnsemble: base detectors, resampling and a combiner, as one classifier."""
 
+import copy
 import difflib
 import numbers
 import warnings
@@ -263,7 +264,9 @@ default=None
         strategy = self._check_parameters()
         videos = as_videos(videos)
         named = self._named_detectors()
-        self.classes_, self.fake_class_, is_fake = training_labels(y, self.fake_label)
+        fitted = copy.copy(self)  # a fit that fails leaves this ensemble as it was
+        classes, fake_class, is_fake = training_labels(y, self.fake_label)
+        fitted.classes_, fitted.fake_class_ = classes, fake_class
         if not is_fake.any():
             check_detectors(named)
             strategy = self._for_reals_alone(strategy)
@@ -272,17 +275,17 @@ default=None
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
         splits = training.split(strategy.resampling, self._seed())
         outcome = self._fit_detectors(named, training, splits)
-        self.detectors_ = {
+        fitted.detectors_ = {
             name: members[0] if len(members) == 1 else members
             for name, members in outcome.detectors.items()
         }
-        self._training, self._splits = training, splits
-        self.prior_ = float(np.average(training.is_fake, weights=training.weight))
+        fitted._training, fitted._splits = training, splits
+        fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         names = [name for name, _ in named]
         table = out_of_fold_table(outcome, training, splits, names, y)
-        self.oof_scores_ = table
+        fitted.oof_scores_ = table
         _warn_of_missing_rows(len(training) - len(table), strategy)
-        return self._fit_combiner(strategy.combiner)
+        return self._become(fitted._fit_combiner(strategy.combiner))
 
     def predict_proba(self, videos):
         """Return the probability of both classes.
@@ -545,7 +548,7 @@ default=None
         if isinstance(combiner, str) and combiner in STRATEGIES:
             reals_alone = not self._training.is_fake.any()
             combiner = "log_odds" if reals_alone else STRATEGIES[combiner].combiner
-        return self._fit_combiner(combiner)
+        return self._become(copy.copy(self)._fit_combiner(combiner))
 
     def add_detector(self, name, detector, videos=None):
         """Train one more detector over the same splits and refit the combiner.
@@ -581,9 +584,11 @@ default=None
         is_fake = training.is_fake[training.given]
         labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
         column = out_of_fold_table(outcome, training, self._splits, [name], labels)
-        self.oof_scores_ = _beside(self.oof_scores_, column)
-        self.detectors_[name] = members[0] if len(members) == 1 else members
-        return self._fit_combiner(self._fitted_combiner)
+        more = copy.copy(self)  # where the combiner refuses, nothing was added
+        more.oof_scores_ = _beside(self.oof_scores_, column)
+        member = members[0] if len(members) == 1 else members
+        more.detectors_ = {**self.detectors_, name: member}
+        return self._become(more._fit_combiner(self._fitted_combiner))
 
     @property
     def weights_(self):
@@ -673,15 +678,26 @@ default=None
         -------
         self
         """
+        changed = copy.copy(self)  # what is refused changes nothing
         if "detectors" in params:
-            self.detectors = params.pop("detectors")
-        named = self._given_detectors()
+            changed.detectors = params.pop("detectors")
+        named = changed._given_detectors()
         replaced = {name for name, _ in named} & params.keys()
         if replaced:
             named = [(name, params.pop(name, detector)) for name, detector in named]
-            kind = dict if isinstance(self.detectors, dict) else list
-            self.detectors = kind(named)
-        return super().set_params(**params)
+            kind = dict if isinstance(changed.detectors, dict) else list
+            changed.detectors = kind(named)
+        known = changed.get_params()
+        for name in params:
+            if name not in known:  # before a detector, which is shared, is changed
+                super(DeepfakeEnsemble, changed).set_params(**{name: params[name]})
+        super(DeepfakeEnsemble, changed).set_params(**params)
+        return self._become(changed)
+
+    def _become(self, other):
+        """Take over what was computed on a copy, all at once."""
+        vars(self).update(vars(other))
+        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
