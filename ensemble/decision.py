@@ -5,7 +5,8 @@ another, unsure in between, with error rates that are certified (`ThreeWayDecisi
 Fit either on scores of videos that the scoring model has not seen, such as
 `cross_fitted_scores`, and of people or sources that stay together by `groups`.
 
-Throughout, fake is said above a threshold and not at it. A false alarm is a real video
+Throughout, fake is said above a threshold and not at it; scores that differ from it by
+rounding alone (`ensemble.ties`) are at it. A false alarm is a real video
 called fake; a miss is a fake called real.
 """
 
@@ -20,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from ensemble.labels import encode_labels
 from ensemble.metrics import Interval, group_bootstrap_interval
 from ensemble.resampling import group_codes
+from ensemble.ties import above, below
 
 _RULES = ("balanced_accuracy", "cost", "false_alarm_rate")
 _TOLERANCE = 1e-9  # of sums of shares
@@ -129,7 +131,7 @@ class Decision(BaseEstimator):
             raise ValueError(
                 f"rule must be one of {', '.join(_RULES)}; got {self.rule!r}"
             )
-        wrong = (values > self.threshold_) != is_fake
+        wrong = above(values, self.threshold_) != is_fake
         self.false_alarm_rate_, self.miss_rate_ = (
             rate_interval(
                 wrong[is_fake == label],
@@ -155,7 +157,7 @@ class Decision(BaseEstimator):
         """
         check_is_fitted(self)
         score = np.asarray(score, dtype=float)
-        verdict = np.where(score > self.threshold_, "FAKE", "REAL").astype(object)
+        verdict = np.where(above(score, self.threshold_), "FAKE", "REAL").astype(object)
         verdict[np.isnan(score)] = ""
         return verdict
 
@@ -302,7 +304,7 @@ class ThreeWayDecision(BaseEstimator):
         """
         check_is_fitted(self)
         score = np.asarray(score, dtype=float)
-        called = [score > self.high_, score < self.low_]
+        called = [above(score, self.high_), below(score, self.low_)]
         return np.select(called, ["FAKE", "REAL"], "UNSURE").astype(object)
 
 

@@ -33,6 +33,7 @@ from ensemble.thresholds import (
     resolve_thresholds,
     to_prior,
 )
+from ensemble.ties import ROUNDING, above
 from ensemble.training_set import (
     NO_GROUPS,
     TrainingSet,
@@ -415,7 +416,7 @@ default=None
                 "these videos, or use judge, which gives them no verdict and a reason"
             )
         return np.where(
-            fake_score > self.threshold_,
+            above(fake_score, self.threshold_),
             self.classes_[fake],
             self.classes_[1 - fake],
         )
@@ -434,8 +435,10 @@ default=None
         """
         tiny = np.finfo(float).tiny
         threshold = self.threshold_  # a three-way threshold is refused before any work
-        fake = np.clip(self.fake_score(videos), tiny, 1 - np.finfo(float).epsneg)
+        score = self.fake_score(videos)
+        fake = np.clip(score, tiny, 1 - np.finfo(float).epsneg)
         margin = logit(fake) - logit(np.clip(threshold, tiny, 1 - 1e-16))
+        margin[np.abs(score - threshold) <= ROUNDING] = 0.0
         return margin if self._fake_column() == 1 else -margin
 
     def detector_scores(self, videos):
@@ -809,7 +812,9 @@ default=None
             self.combiner_ = fit_vote(fitted, table)
             score = self.combiner_.fake_score(table)
             self._reals_threshold = reals_threshold(score, self.false_alarm_rate)
-            self.false_alarms_ = rate_interval(score > self.threshold_, given["groups"])
+            self.false_alarms_ = rate_interval(
+                above(score, self.threshold_), given["groups"]
+            )
             if self.threshold is None:
                 warn_of_few_reals(
                     len(score),

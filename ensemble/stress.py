@@ -21,6 +21,7 @@ from ensemble.labels import encode_labels
 from ensemble.metrics import auc, group_bootstrap_interval
 from ensemble.plots import plot_stress
 from ensemble.resampling import group_codes
+from ensemble.ties import above
 
 ENSEMBLE = "ensemble"
 AS_IT_IS = "as it is"
@@ -336,7 +337,7 @@ def _drift(model, pair, scorer, n_boot):
     }
     if len(both):
         high = model.thresholds_.high if scorer == ENSEMBLE else 0.5
-        found["flipped"] = np.mean((was > high) != (now > high))
+        found["flipped"] = np.mean(above(was, high) != above(now, high))
     y = both["is_fake"].to_numpy()
     if len(both) and not np.isnan(y).any() and 0 < y.sum() < len(y):
         estimate, low, high = group_bootstrap_interval(

@@ -18,6 +18,7 @@ from ensemble.decision import (
     threshold_by_cost,
 )
 from ensemble.real_only import learns, reals_threshold
+from ensemble.ties import above, below
 
 _ALLOWED = {
     "fpr": {"fpr", "confidence"},
@@ -93,8 +94,9 @@ class Thresholds:
         ndarray of str of shape (n_videos,)
         """
         score = np.asarray(score, dtype=float)
-        real = score < self.low if self.three_way else score <= self.low
-        called = [np.isnan(score), score > self.high, real]
+        fake = above(score, self.high)
+        real = below(score, self.low) if self.three_way else ~fake
+        called = [np.isnan(score), fake, real]
         return np.select(called, ["", "FAKE", "REAL"], "UNSURE").astype(object)
 
     @property

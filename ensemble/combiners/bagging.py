@@ -4,6 +4,7 @@ import numpy as np
 
 from ensemble.combiners.nested import Nested, as_combiner, common_scale, fit_copy
 from ensemble.resampling import GroupBootstrap
+from ensemble.ties import above
 
 
 class Bagging(Nested):
@@ -113,6 +114,6 @@ class Bagging(Nested):
         score[known] = total[known] / times[known]
         self.oob_score_ = np.nan
         if known.any():
-            right = (score[known] > 0.5) == rows.is_fake[known]
+            right = above(score[known], 0.5) == rows.is_fake[known]
             self.oob_score_ = float(np.average(right, weights=rows.weight[known]))
         self.oob_scores_ = np.append(score, np.nan)[rows.place]

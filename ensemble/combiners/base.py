@@ -16,6 +16,7 @@ from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.labels import encode_labels
 from ensemble.resampling import group_codes
+from ensemble.ties import above
 
 _CHUNK = 65536  # rows scored at once, which bounds the memory of predict
 _MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
@@ -173,7 +174,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
                 f"{', '.join(map(repr, names))}{', ...' if unscored.size > 5 else ''}; "
                 "drop them, or use predict_proba, which gives NaN"
             )
-        is_fake = score > 0.5
+        is_fake = above(score, 0.5)
         return self.classes_[np.where(is_fake, self.fake_index_, 1 - self.fake_index_)]
 
     def contributions(self, X):

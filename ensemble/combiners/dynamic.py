@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.rows import sample_rows
+from ensemble.ties import above
 
 _COMPETENCES = ("log_loss", "union", "eliminate")
 _NEIGHBOURS = (7, 15, 30, 60, 120)
@@ -116,7 +117,7 @@ class DynamicSelection(Combiner):
         right = np.clip(np.where(is_fake, single, 1 - single), 1e-6, 1)
         self.known_scores_, self.known_weight_ = rows.scores, rows.weight
         self.known_losses_ = np.where(here, -np.log(right), 0.0)
-        self.known_right_ = np.where(here & ((single > 0.5) == is_fake), 1.0, 0.0)
+        self.known_right_ = np.where(here & (above(single, 0.5) == is_fake), 1.0, 0.0)
         self.n_neighbors_ = self.n_neighbors
         if isinstance(self.n_neighbors, str):
             self.n_neighbors_ = self._best_number(rows)

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.weights import weighted_auc, weighted_mean
+from ensemble.ties import above
 
 _METRICS = ("log_loss", "auc", "accuracy")
 _TIE = 1e-10  # values that differ by less are equal but for rounding
@@ -449,7 +450,7 @@ def _weighted_metric(metric, is_fake, weight):
         if metric == "auc":
             return weighted_auc(is_fake, score, weight)
         if metric == "accuracy":
-            right = (score > 0.5 + 1e-12) == is_fake
+            right = above(score, 0.5) == is_fake
             return weight @ right / weight.sum()
         right = np.where(is_fake == 1, score, 1 - score)
         return weight @ np.log(np.clip(right, _CLIP, 1)) / weight.sum()
