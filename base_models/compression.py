@@ -21,11 +21,11 @@ _MAX_QP = 51.0
 _QP_AT_ONE_BIT, _QP_PER_OCTAVE = 2.7, -4.5
 
 
-def estimate_qp(video):
+def estimate_qp(video, n_places=_PLACES, n_frames=_FRAMES):
     """Estimate the quantiser of a video, on H.264's scale.
 
     H.264 and MPEG-2 streams say it themselves: the mean over blocks and over frames
-    from four places. Of other codecs it is reckoned from the bits a pixel, plus or
+    from a few places. Of other codecs it is reckoned from the bits a pixel, plus or
     minus 4 (one standard deviation) for material like talking heads; codecs younger
     than H.264 need fewer bits for the same picture and are taken for worse than
     they are.
@@ -33,6 +33,8 @@ def estimate_qp(video):
     Parameters
     ----------
     video : str, Path or ndarray of shape (T, H, W, 3)
+    n_places, n_frames : int, default=4, 12
+        How many places of the file are looked at, and frames at each.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def estimate_qp(video):
     info = probe_video(video)
     if info.codec is None:  # a folder of images
         return math.nan
-    qp = _stated_qp(video_id(video))
+    qp = _stated_qp(video_id(video), n_places, n_frames)
     if qp is not None:
         return float(np.clip(qp, 0, _MAX_QP))
     if not info.bit_rate or not info.fps:
@@ -99,7 +101,7 @@ def nearest_level(qp, levels=LEVELS, unknown="c23"):
     return min(levels, key=lambda level: (abs(LEVELS[level] - qp), LEVELS[level]))
 
 
-def _stated_qp(path):
+def _stated_qp(path, n_places, n_frames):
     """Mean quantiser of frames here and there, or None where the codec hides it."""
     found = []
     try:
@@ -109,23 +111,23 @@ def _stated_qp(path):
             stream.codec_context.options = {"export_side_data": "venc_params"}
             if stream.codec_context.name not in ("h264", "mpeg2video"):
                 return None
-            for place in range(_PLACES):
+            for place in range(n_places):
                 if stream.duration and place:
                     start = stream.start_time or 0
                     with suppress(av.FFmpegError):
                         container.seek(
-                            start + stream.duration * place // _PLACES, stream=stream
+                            start + stream.duration * place // n_places, stream=stream
                         )
                 elif place:
                     break
-                found += _qp_of_next(container, stream)
+                found += _qp_of_next(container, stream, n_frames)
     except (av.FFmpegError, IndexError) as error:
         if not found:
             raise VideoReadError(path, str(error)) from error
     return float(np.mean(found)) if found else None
 
 
-def _qp_of_next(container, stream):
+def _qp_of_next(container, stream, n_frames):
     found = []
     with suppress(av.FFmpegError):  # what came before the damage counts
         for frame in container.decode(stream):
@@ -139,6 +141,6 @@ def _qp_of_next(container, stream):
                 # MPEG-2's is the step itself, H.264's doubles every 6 from 0.625
                 is_h264 = stream.codec_context.name == "h264"
                 found.append(qp if is_h264 else 6 * math.log2(1.6 * max(qp, 1)))
-            if len(found) == _FRAMES:
+            if len(found) == n_frames:
                 break
     return found

@@ -333,9 +333,46 @@ def make_views(video, recipes, store):
         for key, recipe in alike.items():
             images, at, faces, reason = _render(sample, recipe, tracks)
             arrays = {"images": images, "frames": at, "faces": faces}
-            store.put("view", places[key], arrays, {"reason": reason})
+            meta = {"reason": reason, "face_side": _face_side(recipe, tracks)}
+            store.put("view", places[key], arrays, meta)
             views[key] = View(**arrays, reason=reason, key=places[key])
     return views
+
+
+def stored_face_side(video, recipes, store):
+    """Return the side of a video's face, where its view is in the store.
+
+    Parameters
+    ----------
+    video, recipes, store
+        As for `make_views`; only recipes of faces are looked up, none is made.
+
+    Returns
+    -------
+    float
+        Median side in pixels of the box of the largest followed face; NaN where no
+        such view is stored, or one without a face.
+    """
+    wanted = [recipe for recipe in recipes if recipe.view == "face"]
+    if not wanted:
+        return np.nan
+    digest = video_digest(video)
+    for recipe in wanted:
+        key = store_key(video=digest, recipe=recipe.key)
+        entry = store.get("view", key, mapped=True)
+        side = None if entry is None else entry[1].get("face_side")
+        if side is not None:
+            return float(side)
+    return np.nan
+
+
+def _face_side(recipe, tracks):
+    """Median side of the largest followed face's box, None where none is followed."""
+    followed = tracks.get(recipe._finder_key) if recipe.view == "face" else None
+    if not followed:
+        return None
+    boxes = np.array([face.box for face in largest_track(followed).faces], float)
+    return float(np.median((boxes[:, 2:] - boxes[:, :2] + 1).max(axis=1)))
 
 
 def _stored_views(video, recipes, store):

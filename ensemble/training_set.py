@@ -197,7 +197,7 @@ def content_digest(video):
     """
     from base_models.video import VideoReadError, video_digest
 
-    if _is_video(video):
+    if is_video(video):
         try:
             return video_digest(video)
         except VideoReadError:  # the detectors will say so, video by video
@@ -227,13 +227,14 @@ def row_ids(videos):
 
     seen, names = {}, []
     for row, video in enumerate(videos):
-        name = video_id(video) if _is_video(video) else f"video-{row}"
+        name = video_id(video) if is_video(video) else f"video-{row}"
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names
 
 
-def _is_video(video):
+def is_video(video):
+    """Say whether something is a path or an RGB uint8 array, and no foreign object."""
     if isinstance(video, np.ndarray):
         return video.ndim == 4 and video.dtype == np.uint8
     return isinstance(video, (str, os.PathLike))
