@@ -22,6 +22,7 @@ from safetensors.numpy import save as encode_arrays
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 
+from base_models.named_file import NamedFile, without_files
 from ensemble._version import __version__
 from ensemble.errors import CheckpointError
 from ensemble.metrics import Interval
@@ -31,6 +32,18 @@ from ensemble.training_set import TrainingSet
 
 _FORMAT = 1
 _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
+
+_FITTED = (  # what `fit` leaves at the ensemble
+    "classes_",
+    "fake_class_",
+    "prior_",
+    "combiner_",
+    "calibrator_",
+    "_reals_threshold",
+    "_unseen",
+    "false_alarms_",
+)
+_NOT_FROM_FILES = ("detectors", "store", "device")  # nor paths: see `without_files`
 
 # Classes that a file may name: ours, by module. Nothing else is ever imported.
 _OWN_MODULES = ("ensemble.combiners", "ensemble.calibration", "ensemble.resampling")
@@ -80,19 +93,7 @@ def save(model, path):
             }
             for name, found in model.detectors_.items()
         ],
-        "fitted": {
-            name: writer.encode(getattr(model, name))
-            for name in (
-                "classes_",
-                "fake_class_",
-                "prior_",
-                "combiner_",
-                "calibrator_",
-                "_reals_threshold",
-                "_unseen",
-                "false_alarms_",
-            )
-        },
+        "fitted": {name: writer.encode(getattr(model, name)) for name in _FITTED},
         "chosen_combiner": writer.encode(_name_or_none(model._fitted_combiner)),
         "table": {
             "scores": writer.encode(model.oof_scores_.to_numpy()),
@@ -109,11 +110,13 @@ def save(model, path):
     writer.write(manifest, Path(path))
 
 
-def load(path, detectors=None, device=None):
+def load(path, detectors=None, device=None, files=None):
     """Read an ensemble that `DeepfakeEnsemble.save` wrote.
 
     No code comes from the file: classes are ours, or those scikit-learn types that
-    skops trusts.
+    skops trusts. Nor does it decide where anything is read or written: its store is
+    that of the user, and the paths that it names (of weights, of a face finder's
+    network) are kept as text and not opened, unless `files` gives them.
 
     Parameters
     ----------
@@ -124,6 +127,9 @@ def load(path, detectors=None, device=None):
         unfitted, or as they are those that were fitted before the ensemble was.
     device : str or None, default=None
         Where the networks compute; None is a GPU where there is one.
+    files : dict of str to (str or Path), default=None
+        Your files, by the paths that the model names: a face finder's network, which
+        scoring needs, or the weights that a refit is to start from.
 
     Returns
     -------
@@ -156,7 +162,7 @@ def load(path, detectors=None, device=None):
     """
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
-    reader = _Reader(Path(path))
+    reader = _Reader(Path(path), device, files)
     manifest = reader.manifest
     fitted = {}
     for entry in manifest["detectors"]:
@@ -169,6 +175,14 @@ def load(path, detectors=None, device=None):
                 member.set_params(device=device)
         fitted[entry["name"]] = members if entry["averaged"] else members[0]
     params = {name: reader.decode(value) for name, value in manifest["params"].items()}
+    for name in _NOT_FROM_FILES:
+        params.pop(name, None)
+    unknown = params.keys() - DeepfakeEnsemble().get_params(deep=False)
+    if unknown:
+        raise CheckpointError(
+            f"{path} names {', '.join(sorted(unknown))}, which this release does not "
+            "have"
+        )
     if not manifest["default_detectors"]:
         params["detectors"] = [
             (name, clone(_listed(found)[0])) for name, found in fitted.items()
@@ -177,7 +191,8 @@ def load(path, detectors=None, device=None):
     model.detectors_ = fitted
     model._unseen = None  # files of before do not have it; it is computed when needed
     for name, value in manifest["fitted"].items():
-        setattr(model, name, reader.decode(value))
+        if name in _FITTED:
+            setattr(model, name, reader.decode(value))
     if model.false_alarms_ is not None:
         model.false_alarms_ = Interval(*model.false_alarms_)
     chosen = reader.decode(manifest["chosen_combiner"])
@@ -202,6 +217,7 @@ def load(path, detectors=None, device=None):
         **{name: reader.decode(value) for name, value in manifest["training"].items()},
     )
     model._splits = [tuple(split) for split in reader.decode(manifest["splits"])]
+    reader.check_files()
     return model
 
 
@@ -216,6 +232,8 @@ class _Writer:
             thing = thing.item()
         if thing is None or isinstance(thing, (bool, int, float, str)):
             return thing
+        if isinstance(thing, NamedFile):
+            return thing.name
         if isinstance(thing, os.PathLike):
             return os.fspath(thing)
         if isinstance(thing, np.ndarray):
@@ -314,8 +332,9 @@ class _Writer:
 class _Reader:
     """Turns the JSON and the parts of a file back into objects."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, device=None, files=None):
+        self.path, self.device = path, device
+        self.files, self.named = dict(files or {}), set()
         try:
             with zipfile.ZipFile(path) as archive:
                 self.parts = {name: archive.read(name) for name in archive.namelist()}
@@ -354,13 +373,48 @@ class _Reader:
         if "dict" in thing:
             return {self.decode(k): self.decode(v) for k, v in thing["dict"]}
         if "skops" in thing:
-            import skops.io
-
-            return skops.io.loads(self.parts[thing["skops"]], trusted=[])
-        found = _own_class(thing["own"], (*_OWN_MODULES, *_OWN_DETECTORS), self.path)
-        made = found(**self.decode(thing["params"]))
-        vars(made).update(self.decode(thing["state"]))
+            return self.skops(thing["skops"])
+        made = self.own(thing["own"], thing["params"], (*_OWN_MODULES, *_OWN_DETECTORS))
+        state = self.decode(thing["state"])
+        for name in state:
+            if name in _params_of(made) or hasattr(type(made), name):
+                raise CheckpointError(
+                    f"{self.path} would set {name!r} of a {type(made).__name__}, which "
+                    "no fit does; the file is damaged or forged"
+                )
+        vars(made).update(state)
         return made
+
+    def own(self, name, params, modules):
+        """Make an object of ours that uses no path, store or device of the file."""
+        params = self.decode(params)
+        self.named |= {value for value in params.values() if isinstance(value, str)}
+        params = without_files(params, self.files)
+        if "store" in params:
+            params["store"] = None
+        if "device" in params:
+            params["device"] = self.device
+        return _own_class(name, modules, self.path)(**params)
+
+    def check_files(self):
+        """Refuse files that were given for names that are not in the model."""
+        unknown = self.files.keys() - self.named
+        if unknown:
+            raise ValueError(
+                f"files gives {', '.join(map(repr, sorted(unknown)))}, which "
+                f"{self.path} does not name; write each name as the model's parameters "
+                "show it"
+            )
+
+    def skops(self, part):
+        import skops.io
+
+        estimator = skops.io.loads(self.parts[part], trusted=[])
+        for name, value in _params_of(estimator, deep=True).items():
+            # Where a scikit-learn pipeline keeps what it computed: a folder.
+            if name.rpartition("__")[2] == "memory" and value is not None:
+                estimator.set_params(**{name: None})
+        return estimator
 
     def detector(self, record, name, given, fitted=False):
         if "frozen" in record:
@@ -369,10 +423,9 @@ class _Reader:
             return FrozenEstimator(self.detector(record["frozen"], name, given, True))
         fitted = fitted or record.get("prefit", False)
         if "skops" in record:
-            return self.decode({"skops": record["skops"]})
+            return self.skops(record["skops"])
         if "own" in record:
-            found = _own_class(record["own"], _OWN_DETECTORS, self.path)
-            detector = found(**self.decode(record["params"]))
+            detector = self.own(record["own"], record["params"], _OWN_DETECTORS)
         elif given is None:
             raise CheckpointError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
@@ -407,8 +460,8 @@ def _plain_params(model):
     return params | kept
 
 
-def _params_of(estimator):
-    return estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+def _params_of(estimator, deep=False):
+    return estimator.get_params(deep=deep) if hasattr(estimator, "get_params") else {}
 
 
 def _is_own(kind, modules):

@@ -1,7 +1,7 @@
 """A network that scores frames or face crops; the video's score pools them."""
 
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ from base_models.detectors.base import (
 from base_models.engines import check_engine, engine_key, run_frozen
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
+from base_models.named_file import NamedFile
 from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
 from base_models.progress import progress_bar
@@ -610,6 +611,9 @@ class FrameDetector(NetworkDetector):
         """Of the checkpoint whose weights it started from: what those have seen."""
         if self.weights in (None, "imagenet"):
             raise AttributeError("card_: the weights are no checkpoint's")
+        if isinstance(self.weights, NamedFile):  # of a saved model: not opened
+            source = PurePath(self.weights.name).name
+            return {"source": source, **published_facts(source)}
         facts = published_facts(self.weights)
         return read_card(self.weights) or {"source": Path(self.weights).name, **facts}
 
