@@ -1,13 +1,14 @@
 """How strongly a video was compressed: the quantiser that its encoder used."""
 
 import math
+import os
 from contextlib import suppress
 
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from base_models.video import VideoReadError, probe_video, video_id
+from base_models.video import VideoReadError, probe_video
 
 # Typical quantisers of the field's three levels. Nine real clips encoded anew by x264:
 # crf 23 gave 19 to 24 (mean 20.4), crf 40 gave 31 to 41 (mean 36.0), lossless 0.
@@ -64,7 +65,7 @@ def estimate_qp(video, n_places=_PLACES, n_frames=_FRAMES):
     info = probe_video(video)
     if info.codec is None:  # a folder of images
         return math.nan
-    qp = _stated_qp(video_id(video), n_places, n_frames)
+    qp = _stated_qp(os.path.realpath(video), n_places, n_frames)
     if qp is not None:
         return float(np.clip(qp, 0, _MAX_QP))
     if not info.bit_rate or not info.fps:

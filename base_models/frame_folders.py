@@ -34,10 +34,21 @@ def read_images(images):
     for image in images:
         with naming(image):
             encoded = np.frombuffer(image.read_bytes(), np.uint8)
-        frame = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-        if frame is None:
+        if (frame := _decoded(encoded)) is None:
             continue
         size = size or frame.shape[1::-1]
         if frame.shape[1::-1] != size:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         yield image, np.ascontiguousarray(frame[:, :, ::-1])
+
+
+def _decoded(encoded):
+    """Decode one image; None where it is broken, or larger than OpenCV takes."""
+    import cv2
+
+    if not encoded.size:
+        return None
+    try:
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None

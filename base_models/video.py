@@ -4,7 +4,7 @@ A video is a path to a file, a folder of frame images, or an RGB uint8 array of 
 (T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
 """
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from base_models.video_paths import (
     existing,
     frame_images,
     list_videos,
+    reading,
     video_digest,
     video_id,
 )
@@ -199,10 +200,11 @@ def sample_clips(video, n_frames=16, clip_length=1, seek=True):
         frames, total = video[choose(len(video))], len(video)
     else:
         path = existing(video)
-        if path.is_dir():
-            frames, total = sample_images(path, choose)
-        else:
-            frames, total = sample_file(path, choose, seek)
+        with reading(path):
+            if path.is_dir():
+                frames, total = sample_images(path, choose)
+            else:
+                frames, total = sample_file(path, choose, seek)
     indices = sample_indices(total, n_frames)
     return SampledFrames(frames, choose(total), indices, total)
 
@@ -241,9 +243,10 @@ def iter_frames(video, return_times=False):
         else:
             timed = decode_rgb(path)
     is_empty = True
-    for frame, seconds in timed:
-        is_empty = False
-        yield (frame, seconds) if return_times else frame
+    with nullcontext() if isinstance(video, np.ndarray) else reading(path):
+        for frame, seconds in timed:
+            is_empty = False
+            yield (frame, seconds) if return_times else frame
     if is_empty:
         raise VideoReadError(path, "no frame of it can be decoded")
 
@@ -275,8 +278,8 @@ def probe_video(video):
         size = sum(image.stat().st_size for image in images)
         return _info_without_clock(video_id(path), len(images), *frame.shape[:2], size)
 
-    packets = list_packets(path)
-    with closing(decode(path)) as frames:
+    with reading(path), closing(decode(path)) as frames:
+        packets = list_packets(path)
         decoded = next(frames, None)
     if decoded is None:
         raise VideoReadError(path, "no frame of it can be decoded")

@@ -21,7 +21,8 @@ def list_videos(folder):
     """Find the videos below a folder.
 
     A folder that holds frame images and no video, itself or further down, is one video.
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over. A folder below it that cannot be opened
+    is listed itself, so that it is missed where it is read and not silently.
 
     Parameters
     ----------
@@ -61,7 +62,28 @@ def video_id(video):
     """
     if isinstance(video, np.ndarray):
         return f"array-{video_digest(video)[:12]}"
-    return str(_as_path(video).resolve())
+    return printable(os.path.realpath(_as_path(video)))
+
+
+def printable(name):
+    """Return a file name as text that any program can write and read.
+
+    Parameters
+    ----------
+    name : str
+        Bytes of it that are no UTF-8 are surrogates, as Python gives them.
+
+    Returns
+    -------
+    str
+        The same, with a surrogate as the six characters of its escape.
+
+    Examples
+    --------
+    >>> print(printable(b"caf\\xe9.mp4".decode("utf-8", "surrogateescape")))
+    caf\\udce9.mp4
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def video_digest(video):
@@ -88,7 +110,8 @@ def video_digest(video):
         return _file_digest(path)
     digest = hashlib.sha256(b"folder")
     for image in frame_images(path):
-        digest.update(f"\n{image.name} {_file_digest(image)}".encode())
+        line = f"\n{image.name} {_file_digest(image)}"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -119,6 +142,30 @@ def naming(path):
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoReadError(path, reason, "check path and permissions") from error
+
+
+@contextmanager
+def reading(path):
+    """Turn what reading a file may raise into a `VideoReadError` of this video.
+
+    What only a mistake in code raises (TypeError, AttributeError ...) stays as it is.
+    """
+    try:
+        yield
+    except VideoReadError:
+        raise
+    except (OSError, ValueError, MemoryError, RuntimeError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("av", "cv2"):
+            raise
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error):
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    kind = type(error).__name__
+    return VideoReadError(path, f"{kind}: {said}" if said else kind)
 
 
 def check_array(video):
@@ -157,11 +204,15 @@ def _digest_of_bytes(path, size, mtime_ns):
 
 
 def _videos_below(folder, above):
-    here = folder.resolve()
+    here = os.path.realpath(folder)
     if here in above:  # a link that leads back up
         return []
     videos, has_images = [], False
-    for entry in folder.iterdir():
+    try:
+        entries = list(folder.iterdir())
+    except OSError:  # who reads it as a video is told why that cannot be done
+        return [folder]
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():

@@ -1,5 +1,6 @@
 """What a detector looks at: the whole frame, or a crop around a face."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,12 @@ from PIL import Image
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
+from base_models.failures import Failures, is_foreseen, reason_of
 from base_models.frame_indices import clip_indices
 from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
 from base_models.store import fingerprint, store_key
-from base_models.video import (
-    VideoReadError,
-    sample_clips,
-    video_digest,
-)
+from base_models.video import sample_clips, video_digest
 
 VIEWS = ("frame", "face", "crop")
 _STILL = "nothing moves in it: each frame repeats one before"
@@ -134,6 +132,8 @@ class View:
         Why there are no images; empty when there are some.
     key : str
         What stands for these images in the store; empty when there is no content.
+    error : Exception or None
+        What nobody foresaw, where that is why there are no images.
     """
 
     images: np.ndarray
@@ -141,6 +141,7 @@ class View:
     faces: np.ndarray
     reason: str = ""
     key: str = ""
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
     @property
     def stills(self):
@@ -150,11 +151,11 @@ class View:
         return self.images[:, self.images.shape[1] // 2]
 
     @classmethod
-    def missing(cls, image_size, reason, key=""):
+    def missing(cls, image_size, reason, key="", error=None):
         """A view without images."""
         none = np.zeros(0, np.int64)
         shape = (0, image_size, image_size, 3)
-        return cls(np.zeros(shape, np.uint8), none, none, reason, key)
+        return cls(np.zeros(shape, np.uint8), none, none, reason, key, error)
 
 
 class Views(Sequence):
@@ -189,11 +190,14 @@ class Views(Sequence):
         self._recent, self._used = OrderedDict(), 0
         self.n_images, self.reasons, self.keys = [], [], []
         made = iter_views(self.videos, [recipe], store)
+        failures = Failures()
         for row, views in enumerate(progress_bar(made, progress, len(self.videos))):
             view = self._recall(row, views[recipe.key])
+            failures.note(view.error)
             self.n_images.append(len(view.images))
             self.reasons.append(view.reason)
             self.keys.append(view.key)
+        failures.check()
 
     def take(self, rows):
         """Return the views of some of the videos, without looking at them again.
@@ -326,12 +330,17 @@ def make_views(video, recipes, store):
         length = max(recipe.clip_length for recipe in alike.values())
         try:
             sample = sample_clips(video, n_frames, length)
-        except VideoReadError as error:
+        except Exception as error:
+            _refuse_wrong_kind(video, error)
             views |= _all_missing(alike, error)
             continue
         tracks = {}  # finder -> the faces it follows through these frames
         for key, recipe in alike.items():
-            images, at, faces, reason = _render(sample, recipe, tracks)
+            try:
+                images, at, faces, reason = _render(sample, recipe, tracks)
+            except Exception as error:
+                views |= _all_missing({key: recipe}, error)
+                continue
             arrays = {"images": images, "frames": at, "faces": faces}
             meta = {"reason": reason, "face_side": _face_side(recipe, tracks)}
             store.put("view", places[key], arrays, meta)
@@ -390,7 +399,8 @@ def _stored_views(video, recipes, store):
     wanted = {recipe.key: recipe for recipe in recipes}
     try:
         digest = video_digest(video)
-    except VideoReadError as error:
+    except Exception as error:
+        _refuse_wrong_kind(video, error)
         return _all_missing(wanted, error), {}, {}
     places = {key: store_key(video=digest, recipe=key) for key in wanted}
     views = {}
@@ -403,9 +413,18 @@ def _stored_views(video, recipes, store):
     return views, missing, places
 
 
+def _refuse_wrong_kind(video, error):
+    """Raise the error if it is the caller's: no path, and no array of RGB frames."""
+    is_path = isinstance(video, (str, os.PathLike))
+    if isinstance(error, (TypeError, ValueError)) and not is_path:
+        raise error
+
+
 def _all_missing(recipes, error):
+    reason = reason_of(error)
+    unforeseen = None if is_foreseen(error) else error
     return {
-        key: View.missing(recipe.image_size, error.reason)
+        key: View.missing(recipe.image_size, reason, error=unforeseen)
         for key, recipe in recipes.items()
     }
 

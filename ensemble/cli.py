@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ensemble.streams import write_out, write_what_can_be_written
+
 DONE, SOME_UNSCORABLE, DRIFTED, FATAL = 0, 1, 1, 2
 
 # Click's ClickException, of the copy of click that this typer uses.
@@ -247,26 +249,23 @@ def predict(
     quiet: Quiet = False,
 ):
     """Say of each video how likely it is fake: one line a video."""
-    from ensemble.console import show_verdicts
+    from ensemble.streams import VerdictStream
     from ensemble.thresholds import grounds
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
     paths = _videos_at(videos)
-    loaded = _opened(model, device, quiet, threshold, prior)
-    table = loaded.judge(paths)
-    if as_csv:
-        table.to_csv(sys.stdout)
-    elif as_json:
-        rows = table.reset_index().astype(object)
-        rows = rows.where(rows.notna(), None).to_dict("records")
-        typer.echo(json.dumps(rows, indent=1))
-    else:
-        show_verdicts(table)
+    # On a terminal the lines show how far it is; a bar between them would tear them.
+    no_bar = quiet or sys.stdout.isatty()
+    loaded = _opened(model, device, no_bar, threshold, prior)
+    form = "csv" if as_csv else "json" if as_json else "lines"
+    with VerdictStream(form, paths) as stream:
+        for table in loaded.judge_each(paths):
+            stream.add(table)
     if not quiet:
         for sentence in grounds(loaded):
             typer.echo(sentence, err=True)
-    if (table["status"] == "unscorable").any():
+    if "unscorable" in stream.statuses:
         raise typer.Exit(SOME_UNSCORABLE)
 
 
@@ -312,8 +311,9 @@ def scan(
     quiet: Quiet = False,
 ):
     """Look closely at videos: verdict, faces, frames, and what they stand on."""
+    from base_models.failures import Failures
     from ensemble.console import show_scan
-    from ensemble.scan import scan_video, scans_table
+    from ensemble.scan import failed_scan, scan_video, scans_table
     from ensemble.scan_files import planned_outputs
     from ensemble.thresholds import grounds
 
@@ -321,20 +321,31 @@ def scan(
     asked = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     outputs = planned_outputs(asked, paths)
     loaded = _opened(model, device, quiet, threshold, prior)
-    results = []
-    for path, planned in zip(paths, outputs, strict=True):
-        result = scan_video(loaded, path)
-        written, left = planned.write(result)
-        show_scan(result, written, left, err="-" in map(str, (json_file, csv_file)))
-        results.append(result.without_pixels())
+    results, failures = [], Failures()
+    try:
+        for path, planned in zip(paths, outputs, strict=True):
+            written = left = ()
+            try:
+                result = scan_video(loaded, path)
+            except Exception as error:
+                result = failed_scan(loaded, path, failures.reason(error))
+            else:
+                failures.note(None)
+                written, left = planned.write(result)
+            show_scan(result, written, left, err="-" in map(str, (json_file, csv_file)))
+            results.append(result.without_pixels())
+    finally:  # of a run that is stopped there is what it found so far
+        if json_file is not None:
+            found = [result.to_dict() for result in results]
+            _write_text(json_file, json.dumps(found, indent=1) + "\n")
+        if csv_file is not None and results:
+            _write_text(
+                csv_file, scans_table(results).to_csv(index=False, lineterminator="\n")
+            )
+    failures.check()
     if not quiet:
         for sentence in grounds(loaded):
             typer.echo(sentence, err=True)
-    if json_file is not None:
-        found = [result.to_dict() for result in results]
-        _write_text(json_file, json.dumps(found, indent=1) + "\n")
-    if csv_file is not None:
-        _write_text(csv_file, scans_table(results).to_csv(index=False))
     if any(result.status == "unscorable" for result in results):
         raise typer.Exit(SOME_UNSCORABLE)
 
@@ -419,7 +430,7 @@ def stress(
         found.plot(plot)
     show_stress(found, plot, err="-" in map(str, (csv_file, json_file)))
     if csv_file is not None:
-        _write_text(csv_file, found.table.to_csv(index=False))
+        _write_text(csv_file, found.table.to_csv(index=False, lineterminator="\n"))
     if json_file is not None:
         _write_text(json_file, found.table.to_json(orient="records", indent=1) + "\n")
     if found.reasons:
@@ -546,7 +557,9 @@ def compare(
         found.to_html(report, title)
     show_comparison(found, report, err="-" in map(str, (json_file, csv_file)))
     if csv_file is not None:
-        _write_text(csv_file, found.table.to_csv(index_label="strategy"))
+        _write_text(
+            csv_file, found.table.to_csv(index_label="strategy", lineterminator="\n")
+        )
     if json_file is not None:
         _write_text(json_file, json.dumps(found.to_dict(), indent=1) + "\n")
 
@@ -680,6 +693,7 @@ def main(arguments=None):
         None takes those of the process.
     """
     warnings.showwarning = _warn_once()
+    write_what_can_be_written(sys.stdout, sys.stderr)
     try:
         code = app(args=arguments, standalone_mode=False)
     except _UsageError as error:
@@ -776,10 +790,11 @@ def _model_at(path):
 
 def _write_text(path, text):
     if str(path) == "-":
-        typer.echo(text, nl=False)
+        write_out(text)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
+        f.write(text)
 
 
 def _names(text):
@@ -792,9 +807,16 @@ def _videos_at(paths):
 
     found = []
     for path in paths:
-        inside = [str(video) for video in list_videos(path)] if path.is_dir() else []
+        inside = [str(video) for video in list_videos(path)] if _is_folder(path) else []
         found += inside or [str(path)]
     return found
+
+
+def _is_folder(path):
+    try:
+        return path.is_dir()
+    except OSError:  # it cannot even be looked at: so says who reads it
+        return False
 
 
 def _warn_once():

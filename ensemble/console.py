@@ -1,16 +1,20 @@
 """What the command line shows: tables on a terminal, plain text elsewhere."""
 
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ensemble.metrics import evaluate
 from ensemble.scores import companions
 from ensemble.strategies import MEAN
 
+# Marks that turn the direction of text round: a name with them looks like another.
+_TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
 
 
@@ -115,7 +119,7 @@ def show_fit(model, path):
         "",
     )
     console.print(table)
-    console.print(f"Saved to {path}", soft_wrap=True)
+    console.print(f"Saved to {visible(path)}", soft_wrap=True)
 
 
 def _show_reals(console, model, path):
@@ -126,35 +130,82 @@ def _show_reals(console, model, path):
         f"{', '.join(model.oof_scores_)}.\nFake is said above {model.threshold_:.3f}: "
         f"{100 * rate:.1f} % of these videos, out of fold ({100 * low:.1f} to "
         f"{100 * high:.1f} %).\nHow many fakes are found only fakes that others made "
-        f"can tell.\nSaved to {path}",
+        f"can tell.\nSaved to {visible(path)}",
         soft_wrap=True,
     )
 
 
-def show_verdicts(table):
-    """Print one line per video.
+class VerdictLines:
+    """Prints a line a video, each when it is there.
 
     Parameters
     ----------
-    table : DataFrame
-        From `DeepfakeEnsemble.judge`.
+    names : sequence of str
+        Of all videos that will come: the columns are as wide as they need.
     """
-    console = _console()
-    shown = Table("video", box=None, pad_edge=False)
-    shown.columns[0].overflow = "fold"
-    shown.add_column("P(fake)", justify="right")
-    for heading in ("verdict", "status", "reason"):
-        shown.add_column(heading, overflow="fold")
-    for video, row in table.iterrows():
-        colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
-        shown.add_row(
-            video,
-            "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
-            f"[{colour}]{row['verdict']}[/]",
-            row["status"],
-            row["reason"],
-        )
-    console.print(shown)
+
+    def __init__(self, names):
+        self._console = _console()
+        widest = max((cell_len(visible(name)) for name in names), default=0)
+        self._widths = [max(widest, len("video")), 7, 7, 10]
+        self._begun = False
+
+    def add(self, table):
+        """Print the verdict on one video.
+
+        Parameters
+        ----------
+        table : DataFrame of one row
+            From `DeepfakeEnsemble.judge_each`.
+        """
+        if not self._begun:
+            self._print("video", "P(fake)", Text("verdict"), "status", "reason")
+            self._begun = True
+        for video, row in table.iterrows():
+            colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
+            self._print(
+                visible(video),
+                "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
+                Text(row["verdict"], style=colour),
+                row["status"],
+                visible(row["reason"]),
+            )
+
+    def _print(self, video, p_fake, verdict, status, reason):
+        widths = self._widths
+        verdict.pad_right(max(0, widths[2] - verdict.cell_len))
+        line = Text(set_cell_size(video, max(widths[0], cell_len(video))))
+        line.append(f"  {p_fake:>{widths[1]}}  ")
+        line.append_text(verdict)
+        line.append(f"  {status:<{widths[3]}}  {reason}")
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+        self._console.file.flush()
+
+
+def visible(text):
+    """Return a name as it can stand on a terminal: what controls one is escaped.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ensemble.console import visible
+    >>> print(visible("Title [x].mp4" + chr(27) + "[2J"))
+    Title [x].mp4\\x1b[2J
+    """
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _TURNS_TEXT
+        else char
+        for char in str(text)
+    )
 
 
 def show_scan(result, written=(), left=(), err=False):
@@ -175,11 +226,9 @@ def show_scan(result, written=(), left=(), err=False):
     colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
     verdict = result.verdict or "no verdict"
     p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
-    console.print(
-        f"{escape(result.video)}\n  [bold {colour}]{verdict}[/]{p_fake}"
-        f"  ({result.status})",
-        soft_wrap=True,
-    )
+    console.print(visible(result.video), soft_wrap=True)
+    line = Text("  ").append(verdict, style=f"bold {colour}")
+    console.print(line.append(f"{p_fake}  ({result.status})"), soft_wrap=True)
     lines = [("reason", result.reason)] if result.reason else []
     scores = result.members["p_fake"].dropna()
     if len(scores) > 1:
@@ -200,7 +249,7 @@ def show_scan(result, written=(), left=(), err=False):
     lines += [("written", str(path)) for path in written]
     lines += [("not written", reason) for reason in left]
     for name, text in lines:
-        console.print(f"  {name:<11}  {escape(text)}", soft_wrap=True)
+        console.print(f"  {name:<11}  {visible(text)}", soft_wrap=True)
 
 
 def show_stress(result, plot=None, err=False):
@@ -227,13 +276,13 @@ def show_stress(result, plot=None, err=False):
             cells += [f"{row[name]:.3f}" for name in ("auc", "auc_before")]
         cells = ["" if "nan" in cell else cell for cell in cells]
         shown.add_row(
-            row["change"], f"{row['strength']:g}", escape(row["scorer"]), *cells
+            row["change"], f"{row['strength']:g}", visible(row["scorer"]), *cells
         )
     console.print(shown)
     for video, reason in result.reasons.items():
-        console.print(f"no score: {escape(video)}: {escape(reason)}", soft_wrap=True)
+        console.print(f"no score: {visible(video)}: {visible(reason)}", soft_wrap=True)
     if plot is not None:
-        console.print(f"Plot: {escape(str(plot))}", soft_wrap=True)
+        console.print(f"Plot: {visible(plot)}", soft_wrap=True)
 
 
 def show_comparison(comparison, report=None, err=False):
@@ -254,7 +303,7 @@ def show_comparison(comparison, report=None, err=False):
     for name, row in comparison.table.iterrows():
         ahead = pd.notna(row["over_mean"]) and name != MEAN
         table.add_row(
-            f"[dim]{escape(name)}[/]" if row["kind"] == "member" else escape(name),
+            Text(visible(name), style="dim" if row["kind"] == "member" else ""),
             f"{row['auc']:.4f}",
             f"{row['auc_low']:.4f} to {row['auc_high']:.4f}",
             f"{row['over_mean']:+.4f}" if ahead else "",
@@ -265,9 +314,9 @@ def show_comparison(comparison, report=None, err=False):
             f"{row['log_loss']:.4f}",
         )
     console.print(table)
-    console.print(f"\n{escape(comparison.verdict)}", soft_wrap=True)
+    console.print(f"\n{comparison.verdict}", soft_wrap=True)
     if report is not None:
-        console.print(f"\nReport: {escape(str(report))}", soft_wrap=True)
+        console.print(f"\nReport: {visible(report)}", soft_wrap=True)
 
 
 def show_exported(cards, skipped, folder):
@@ -282,7 +331,7 @@ def show_exported(cards, skipped, folder):
     console = _console()
     for card in cards.values():
         console.print(
-            f"{escape(str(folder / card['file']))}: P(fake) differs from torch's by at "
+            f"{visible(folder / card['file'])}: P(fake) differs from torch's by at "
             f"most {card['largest_difference']:.1g}",
             soft_wrap=True,
         )
@@ -291,13 +340,13 @@ def show_exported(cards, skipped, folder):
             drift = small.get("largest_of_videos", small["largest_of_images"])
             moved = small.get("other_side_of_half")
             console.print(
-                f"{escape(str(folder / small['file']))}: 8 bits ({small['kind']}); "
+                f"{visible(folder / small['file'])}: 8 bits ({small['kind']}); "
                 f"P(fake) differs by up to {drift:.2g} on {small['measured_on']}"
                 + ("" if moved is None else f"; {moved} on the other side of 0.5"),
                 soft_wrap=True,
             )
     for name, reason in skipped.items():
-        console.print(escape(f"{name}: skipped, {reason}"), soft_wrap=True)
+        console.print(visible(f"{name}: skipped, {reason}"), soft_wrap=True)
 
 
 def _pairs(pairs):
@@ -339,7 +388,8 @@ def _figures(figures):
 
 
 def _console(stderr=False):
-    console = Console(highlight=False, stderr=stderr)
+    # Names are shown as they are: no markup, no emoji codes.
+    console = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     if not console.is_terminal:
         console.width = 160  # a file or pipe has no edge to fold at
     return console

@@ -362,6 +362,20 @@ default=None
         """
         return self.judge_scores(self.detector_scores(videos))
 
+    def judge_each(self, videos):
+        """Yield the rows of `judge` one by one, each as soon as its video is scored.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Yields
+        ------
+        DataFrame of shape (1, 4 + n_detectors)
+        """
+        for table in self.each_detector_scores(videos):
+            yield self.judge_scores(table)
+
     def judge_scores(self, table):
         """Return what `judge` does, from the detectors' scores.
 
@@ -457,27 +471,58 @@ default=None
         from base_models.detectors.base import as_videos
         from base_models.scoring import score_videos
 
-        check_is_fitted(self)
+        members = self._members()
         videos = as_videos(videos)
-        members = [
-            (name, member)
-            for name, detectors in self.detectors_.items()
-            for member in (detectors if isinstance(detectors, list) else [detectors])
-        ]
         scores, reasons = score_videos(
-            [(f"{name} {i}", member) for i, (name, member) in enumerate(members)],
-            videos,
-            self.store,
-            "scoring videos" if self.verbose else None,
+            members, videos, self.store, "scoring videos" if self.verbose else None
         )
-        columns = np.array([name for name, _ in members])
-        named = {name: np.flatnonzero(columns == name) for name in self.detectors_}
-        return score_table(
-            np.column_stack([_row_means(scores[:, at]) for at in named.values()]),
-            row_ids(videos),
-            list(named),
-            reasons=np.column_stack([reasons[:, at[0]] for at in named.values()]),
+        return self._score_table(row_ids(videos), scores, reasons)
+
+    def each_detector_scores(self, videos):
+        """Yield the rows of `detector_scores` one by one, each when it is there.
+
+        Parameters
+        ----------
+        videos : sequence of length n_videos
+
+        Yields
+        ------
+        DataFrame of shape (1, n_detectors)
+        """
+        from base_models.detectors.base import as_videos
+        from base_models.scoring import iter_scores
+
+        members = self._members()
+        videos = as_videos(videos)
+        scored = iter_scores(
+            members, videos, self.store, "scoring videos" if self.verbose else None
         )
+        for name, (scores, reasons) in zip(row_ids(videos), scored, strict=True):
+            yield self._score_table([name], scores[None], reasons[None])
+
+    def _members(self):
+        """Name every fitted detector, one by one where several are averaged."""
+        check_is_fitted(self)
+        return [
+            (f"{name} {i}" if isinstance(found, list) else name, member)
+            for name, found in self.detectors_.items()
+            for i, member in enumerate(found if isinstance(found, list) else [found])
+        ]
+
+    def _score_table(self, ids, scores, reasons):
+        """Average what the members of one name say; lay it as a score table."""
+        n_members = [
+            len(found) if isinstance(found, list) else 1
+            for found in self.detectors_.values()
+        ]
+        ends = np.cumsum(n_members)
+        named = [
+            np.arange(end - n, end) for n, end in zip(n_members, ends, strict=True)
+        ]
+        means = np.column_stack([_row_means(scores[:, at]) for at in named])
+        why = np.column_stack([reasons[:, at[0]] for at in named])
+        why[~np.isnan(means)] = ""
+        return score_table(means, ids, list(self.detectors_), reasons=why)
 
     def combine(self, table):
         """Return P(fake) from the detectors' scores.

@@ -227,6 +227,46 @@ def scan_video(model, video, looks_per_second=4.0):
     )
 
 
+def failed_scan(model, video, reason):
+    """Return the scan of a video that could not be looked at.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    video : str, Path or ndarray
+    reason : str
+        What went wrong.
+
+    Returns
+    -------
+    ScanResult
+        Unscorable, with nothing but the reason.
+    """
+    from base_models.video import video_id
+
+    members = pd.DataFrame(
+        {"p_fake": np.nan, "reason": reason},
+        index=pd.Index(list(model.detectors_), name="detector"),
+    )
+    faces, face_scores = _faces(model, None, members)
+    return ScanResult(
+        video=video_id(video),
+        p_fake=np.nan,
+        verdict="",
+        status="unscorable",
+        reason=reason,
+        members=members,
+        faces=faces,
+        face_scores=face_scores,
+        timeline=_timeline(model, None),
+        grounds=grounds(model),
+        threshold=model.thresholds_,
+        look=None,
+        source=video,
+    )
+
+
 def scans_table(results):
     """Return scans as one table, for a CSV: a row a face, or a video without one.
 

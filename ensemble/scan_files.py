@@ -42,8 +42,8 @@ class PlannedOutputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 getattr(result, KINDS[kind][2])(path)
-            except ValueError as error:
-                left.append(f"no {kind}: {error}")
+            except (ValueError, OSError, MemoryError) as error:
+                left.append(f"no {kind}: {error or type(error).__name__}")
             else:
                 written.append(path)
         return written, left
