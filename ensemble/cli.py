@@ -12,7 +12,7 @@ import typer
 
 from ensemble.streams import write_out, write_what_can_be_written
 
-DONE, SOME_UNSCORABLE, DRIFTED, FATAL = 0, 1, 1, 2
+DONE, SOME_UNSCORABLE, DRIFTED, FATAL, STOPPED = 0, 1, 1, 2, 130
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Ensembles of deepfake video detectors: trained apart, scored out of fold, "
     "combined honestly.",
     epilog="Exit codes: 0 done; 1 some videos could not be scored, or a model has "
-    "drifted; 2 usage or error.",
+    "drifted; 2 usage or error; 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -696,12 +696,14 @@ def main(arguments=None):
     write_what_can_be_written(sys.stdout, sys.stderr)
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == STOPPED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
     except _UsageError as error:
         error.show()
         code = FATAL
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was computed is kept and found again", err=True)
-        code = FATAL
+        code = STOPPED
     except (ImportError, OSError, TypeError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         code = FATAL
