@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from base_models.detectors.base import VideoDetector, as_videos, fake_column
+from base_models.detectors.base import VideoDetector
 from base_models.failures import Failures
+from base_models.inputs import as_videos, fake_column
 from base_models.progress import progress_bar
 from base_models.store import resolve_store
 from base_models.views import iter_views
@@ -277,7 +278,7 @@ def _checked(name, detector, videos):
             f"{name}: predict_proba must have shape ({len(videos)}, 2); "
             f"got {table.shape}"
         )
-    score = table[:, fake_column(detector.classes_)]
+    score = table[:, _fake_column(name, detector)]
     wrong = np.flatnonzero((score < 0) | (score > 1))
     if len(wrong):
         raise _NoProbabilityError(
@@ -285,3 +286,15 @@ def _checked(name, detector, videos):
             f"number {wrong[0]}"
         )
     return score
+
+
+def _fake_column(name, detector):
+    """Find P(fake) in what a foreign detector gives; never by the order of labels."""
+    try:
+        return fake_column(detector.classes_)
+    except (AttributeError, ValueError) as error:
+        raise _NoProbabilityError(
+            f"{name}: which column of predict_proba is P(fake) must be clear from "
+            f"classes_; {error}. Fit it on such labels, or choose the column: "
+            "CallableDetector(lambda videos: detector.predict_proba(videos)[:, 0])"
+        ) from error

@@ -22,8 +22,8 @@ from ensemble.measuring import measure, paired_difference
 from ensemble.metrics import auc
 from ensemble.nested_scores import nested_scores
 from ensemble.protocols import protocol_splits
-from ensemble.resampling import group_codes
-from ensemble.scores import companions
+from ensemble.resampling import clean_groups, group_codes
+from ensemble.scores import check_complete, companions
 from ensemble.strategies import chosen_strategies
 from ensemble.verdict import put_in_words
 
@@ -296,6 +296,7 @@ def compare_strategies(
     n_videos = len(is_fake)
     if videos is not None and len(videos) != n_videos:
         raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
+    groups = clean_groups(groups, n_videos)
     codes = group_codes(groups, n_videos)
     metadata = _checked_metadata(metadata, n_videos)
     seed = 0 if random_state is None else int(random_state)
@@ -437,10 +438,17 @@ def _checked_table(table, y, groups):
         )
     beside = companions(table)
     if y is None:
-        if beside["label"].isna().any():
+        if beside["label"].isna().all():
             raise ValueError("the table has no labels beside it; give y")
+        check_complete(beside["label"], "label", "label these videos or drop them")
         y = beside["label"].to_numpy()
-    if groups is None and beside["group"].notna().all():
+    if groups is None and beside["group"].notna().any():
+        check_complete(
+            beside["group"],
+            "group",
+            "fill them in, drop these rows, give each of them a group of its own, or "
+            "take another column for the groups (group=, --group)",
+        )
         groups = beside["group"].to_numpy()
     if len(y) != len(table):
         raise ValueError(f"y must have {len(table)} labels; got {len(y)}")

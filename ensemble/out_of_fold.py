@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
+from base_models.inputs import as_videos, clean_labels
 from ensemble.scores import score_table
 from ensemble.training_set import NO_GROUPS, TrainingSet, training_labels
 
@@ -115,7 +116,6 @@ def out_of_fold_scores(
     >>> table["bright"].round(2).tolist()
     [0.0, 0.08, 0.16, 0.24, 0.31, 0.39, 0.47, 0.55, 0.63, 0.71, 0.78, 0.86]
     """
-    from base_models.detectors.base import as_videos
     from base_models.scoring import name_detectors
     from ensemble.real_only import check_detectors
 
@@ -258,7 +258,7 @@ def out_of_fold_table(outcome, training, splits, names, y):
         outcome.scores[rows],
         [training.ids[row] for row in rows],
         names,
-        label=np.asarray(y)[kept].tolist(),
+        label=clean_labels(y)[kept].tolist(),
         group=None if training.groups is None else training.groups[rows].tolist(),
         fold=fold[rows].tolist() if once else None,
         reasons=outcome.reasons[rows],

@@ -9,7 +9,6 @@ import numbers
 from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import (
     BaseCrossValidator,
@@ -17,6 +16,8 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.utils import check_random_state
+
+from base_models.inputs import clean_groups, group_codes
 
 _MAX_DRAWS = 1000
 
@@ -314,8 +315,9 @@ def split_rows(splitter, y, groups=None):
     [2 3] [0 1]
     """
     y = np.asarray(y)
+    groups = clean_groups(groups, len(y))
     codes = group_codes(groups, len(y))
-    names = np.arange(len(y)) if groups is None else np.asarray(groups)
+    names = np.arange(len(y)) if groups is None else groups
     what = "row" if groups is None else "group"
     if not hasattr(splitter, "split"):
         splitter = resolve_resampling(splitter)
@@ -331,41 +333,6 @@ def split_rows(splitter, y, groups=None):
     if not splits:
         raise ValueError(f"{splitter!r} made no split")
     return splits
-
-
-def group_codes(groups, n_videos):
-    """Number the groups 0, 1, ... in sorted order; None makes each row its own.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_videos,) or None
-    n_videos : int
-
-    Returns
-    -------
-    codes : int ndarray of shape (n_videos,)
-    """
-    if groups is None:
-        return np.arange(n_videos)
-    groups = np.asarray(groups)
-    if groups.ndim != 1 or len(groups) != n_videos:
-        raise ValueError(
-            f"groups must have one entry per video; got {len(groups)} groups for "
-            f"{n_videos} videos"
-            if groups.ndim == 1
-            else f"groups must have shape ({n_videos},); got {groups.shape}"
-        )
-    missing = np.flatnonzero(pd.isna(groups))
-    if missing.size:
-        raise ValueError(
-            f"every video needs a group; {missing.size} of {n_videos} have none, the "
-            f"first at row {missing[0]}: give each of these a group of its own"
-        )
-    try:
-        return np.unique(groups, return_inverse=True)[1]
-    except TypeError:  # mixed kinds, such as 7 and "7"
-        texts = [f"{type(group).__name__} {group!r}" for group in groups]
-        return np.unique(texts, return_inverse=True)[1]
 
 
 def _rarest(counts, n_groups):

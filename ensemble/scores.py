@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from base_models.inputs import clean_groups
+
 COMPANIONS = ("label", "group", "fold")
 _RESERVED = ("video", *COMPANIONS, "reason")
 _ID_COLUMNS = ("video", "video_id")
@@ -127,6 +129,34 @@ def companions(table):
         column = pd.Series(entries, index=table.index, dtype=object)
         beside[name] = column if None in entries else column.infer_objects()
     return pd.DataFrame(beside, index=table.index)
+
+
+def check_complete(column, name, advice):
+    """Refuse a column in which some entries are missing, naming their rows.
+
+    Parameters
+    ----------
+    column : Series
+        By row id.
+    name : str
+        What the entries are.
+    advice : str
+        What to do about missing ones.
+
+    Examples
+    --------
+    >>> check_complete(pd.Series(["ann", None], ["a", "b"]), "group", "fill it in")
+    Traceback (most recent call last):
+    ValueError: 1 of 2 videos have no group: 'b'; fill it in
+    """
+    missing = column.index[column.isna()].tolist()
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(column)} videos have no {name}: "
+            f"{', '.join(map(repr, missing[:10]))}"
+            + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+            + f"; {advice}"
+        )
 
 
 def reasons(table):
@@ -411,8 +441,12 @@ def _by_row(entries, ids, name):
             f"{name} must have one entry per video; got {len(entries)} for "
             f"{len(ids)} videos"
         )
-    plain = ((row, _plain(e, name)) for row, e in zip(ids, entries, strict=True))
-    return _Entries((row, entry) for row, entry in plain if entry is not None)
+    entries = [_plain(entry, name) for entry in entries]
+    if name == "group":
+        entries = clean_groups(entries, len(ids), allow_missing=True).tolist()
+    entries = [e.strip() or None if isinstance(e, str) else e for e in entries]
+    rows = zip(ids, entries, strict=True)
+    return _Entries((row, entry) for row, entry in rows if entry is not None)
 
 
 def _plain(entry, name):

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 import joblib
 import numpy as np
 
-from ensemble.labels import encode_labels
+from base_models.inputs import (
+    classes_of_reals,
+    clean_groups,
+    encode_labels,
+    fake_column,
+)
 from ensemble.resampling import group_codes, resolve_resampling, split_rows
 
 NO_GROUPS = (
@@ -61,7 +66,8 @@ class TrainingSet:
                 f"y must have one entry per video; got {len(is_fake)} labels for "
                 f"{n_videos} videos"
             )
-        codes = group_codes(groups, n_videos)  # checks them too
+        groups = clean_groups(groups, n_videos)
+        codes = group_codes(groups, n_videos)
         if weight is not None:
             weight = np.asarray(weight, float)
             if weight.shape != (n_videos,):
@@ -70,8 +76,8 @@ class TrainingSet:
                     f"{weight.shape} for {n_videos} videos"
                 )
         digests = [content_digest(video) for video in videos]
-        _warn_of_copies(digests, codes)
         ids = row_ids(videos)
+        _check_copies(digests, ids, np.asarray(is_fake), codes)
         codes = np.zeros(n_videos, int) if groups is None else codes
         weights = np.ones(n_videos) if weight is None else weight
         order = sorted(
@@ -83,7 +89,7 @@ class TrainingSet:
             [digests[row] for row in order],
             [ids[row] for row in order],
             np.asarray(is_fake)[order],
-            None if groups is None else np.asarray(groups)[order],
+            None if groups is None else groups[order],
             None if weight is None else weight[order],
             np.argsort(order),
         )
@@ -162,11 +168,9 @@ def training_labels(y, fake_label=None):
     >>> classes.tolist(), str(fake_class), is_fake.tolist()
     (['FAKE', 'REAL'], 'FAKE', [0, 0])
     """
-    from base_models.detectors.base import classes_of_reals, fake_column
-
     classes, is_fake = encode_labels(y, fake_label, allow_one_class=True)
     if len(classes) == 2:
-        return classes, np.asarray(y).ravel()[np.argmax(is_fake)], is_fake
+        return classes, classes[fake_column(classes, fake_label)], is_fake
     (only,) = classes.tolist()
     if is_fake.any():
         raise ValueError(
@@ -176,6 +180,8 @@ def training_labels(y, fake_label=None):
     if fake_label is None:
         classes = classes_of_reals(np.array([only]))
         return classes, classes[fake_column(classes)], is_fake
+    if isinstance(fake_label, str):
+        fake_label = fake_label.strip()
     if isinstance(only, str) != isinstance(fake_label, str):
         raise ValueError(
             f"fake_label={fake_label!r} is of another kind than the label {only!r}"
@@ -240,16 +246,35 @@ def is_video(video):
     return isinstance(video, (str, os.PathLike))
 
 
-def _warn_of_copies(digests, codes):
-    """Say when one video is there twice under different groups: it may leak."""
-    first = {}
+def _check_copies(digests, ids, is_fake, codes):
+    """Refuse one content under both labels; warn of one under several groups."""
+    rows_of = {}
     for row, digest in enumerate(digests):
-        other = first.setdefault(digest, row)
-        if codes[other] != codes[row]:
-            warnings.warn(
-                f"videos number {other} and {row} have the same content but not the "
-                "same group, so that one may train what the other judges; drop one, "
-                "or give them one group",
-                stacklevel=4,
+        rows_of.setdefault(digest, []).append(row)
+    copies = [rows for rows in rows_of.values() if len(rows) > 1]
+    contradictory = [rows for rows in copies if len(set(is_fake[rows].tolist())) > 1]
+    if contradictory:
+        word = {0: "real", 1: "fake"}
+        raise ValueError(
+            f"{len(contradictory)} contents are labelled both real and fake: "
+            + _listed_copies(
+                contradictory,
+                lambda row: f"{ids[row]} (row {row}, {word[int(is_fake[row])]})",
             )
-            return
+            + "; correct the labels or drop these videos"
+        )
+    apart = [rows for rows in copies if len(set(codes[rows].tolist())) > 1]
+    if apart:
+        warnings.warn(
+            f"{len(apart)} contents are there several times under different groups, so "
+            "that one copy may train what is scored on another: "
+            + _listed_copies(apart, lambda row: f"{ids[row]} (row {row})")
+            + "; drop the copies, or give them one group",
+            stacklevel=4,
+        )
+
+
+def _listed_copies(copies, name, at_most=10):
+    shown = [" and ".join(map(name, rows[:at_most])) for rows in copies[:at_most]]
+    more = len(copies) - at_most
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")

@@ -3,14 +3,31 @@
 from abc import abstractmethod
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
+from base_models.inputs import (
+    as_videos,
+    check_fit_arguments,
+    classes_of_reals,
+    fake_column,
+    two_columns,
+)
 from base_models.pooling import deciding_frames
 from base_models.store import fingerprint
 from base_models.video import video_id
+
+__all__ = [
+    "VideoDetector",
+    "ViewDetector",
+    "as_videos",
+    "check_fit_arguments",
+    "classes_of_reals",
+    "fake_column",
+    "two_columns",
+    "with_fingerprints",
+]
 
 
 class VideoDetector(ClassifierMixin, BaseEstimator):
@@ -177,90 +194,6 @@ class ViewDetector(VideoDetector):
         return scores[:, 0], reasons[:, 0]
 
 
-def as_videos(videos):
-    """Return videos as a list, one entry a video.
-
-    Parameters
-    ----------
-    videos : sequence
-        Paths, RGB uint8 arrays (T, H, W, 3), an array (n_videos, T, H, W, 3), a
-        pandas Series, or a table with one column. What the entries are is for the
-        detectors to say.
-
-    Returns
-    -------
-    list
-
-    Examples
-    --------
-    >>> from base_models.detectors.base import as_videos
-    >>> as_videos(("a.mp4", "b.mp4"))
-    ['a.mp4', 'b.mp4']
-    """
-    if isinstance(videos, (str, bytes)) or hasattr(videos, "__fspath__"):
-        raise TypeError(
-            f"videos must be a list of videos; got one, [{videos!r}] is meant"
-        )
-    if isinstance(videos, np.ndarray) and videos.ndim in (3, 4):
-        raise ValueError(
-            "videos must be a list of paths or of RGB uint8 arrays (T, H, W, 3); "
-            f"got one array of shape {videos.shape}"
-        )
-    if isinstance(videos, pd.DataFrame):
-        videos = videos.to_numpy()
-    if getattr(videos, "ndim", 1) == 2 and videos.shape[1] == 1:
-        videos = videos[:, 0]
-    return list(videos)
-
-
-def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
-    """Return videos, labels as 0/1, weights and the classes, checked.
-
-    Parameters
-    ----------
-    videos, y, groups, sample_weight
-        As for a detector's ``fit``.
-    reals_will_do : bool, default=False
-        Whether all labels may mean real.
-
-    Returns
-    -------
-    videos : list
-    is_fake : ndarray of shape (n_videos,)
-    sample_weight : ndarray of shape (n_videos,)
-    classes : ndarray of shape (2,)
-    """
-    videos = as_videos(videos)
-    for name, values in (
-        ("y", y),
-        ("groups", groups),
-        ("sample_weight", sample_weight),
-    ):
-        if values is not None and len(values) != len(videos):
-            raise ValueError(
-                f"{name} must have one entry per video; got {len(values)} for "
-                f"{len(videos)} videos"
-            )
-    y = np.asarray(y)
-    classes = np.unique(y)
-    if len(classes) == 1 and reals_will_do:
-        classes = classes_of_reals(classes)
-    if len(classes) != 2:
-        raise ValueError(
-            f"y must hold both classes, real and fake; got {classes.tolist()}. From "
-            "real videos alone learn detectors with pseudo_fakes (and train='full')"
-        )
-    weight = (
-        np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-    )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise ValueError("sample_weight must be finite and >= 0")
-    is_fake = (y == classes[fake_column(classes)]).astype(np.int64)
-    if len(np.unique(is_fake[weight > 0])) < len(np.unique(is_fake)):
-        raise ValueError("sample_weight must be > 0 for some videos of both classes")
-    return videos, is_fake, weight, classes
-
-
 def with_fingerprints(params):
     """Return parameters in which functions are described by their code.
 
@@ -289,45 +222,3 @@ def with_fingerprints(params):
         and not hasattr(value, "get_params")
     }
     return {**params, **described}
-
-
-def classes_of_reals(classes):
-    """Return both classes where there is one and it means real, else what was given.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (1,)
-
-    Returns
-    -------
-    ndarray of shape (2,) or (1,)
-        0 gives [0, 1], False [False, True], "REAL" ["FAKE", "REAL"], sorted.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from base_models.detectors.base import classes_of_reals
-    >>> classes_of_reals(np.array([0]))
-    array([0, 1])
-    >>> classes_of_reals(np.array(["real"])).tolist()
-    ['fake', 'real']
-    """
-    (only,) = classes
-    if str(only).upper() == "REAL":
-        fakes = {"REAL": "FAKE", "real": "fake"}
-        return np.sort(np.array([fakes.get(str(only), "Fake"), str(only)]))
-    if classes.dtype.kind in "biuf" and only == 0:
-        return np.array([0, 1]).astype(classes.dtype)
-    return classes
-
-
-def fake_column(classes):
-    """Return which of two sorted classes means fake: the second, or "FAKE"."""
-    words = [str(label).upper() for label in classes]
-    return words.index("FAKE") if sorted(words) == ["FAKE", "REAL"] else 1
-
-
-def two_columns(fake_score, classes):
-    """Return P(fake) as (n_videos, 2), columns in the order of the classes."""
-    columns = [1 - fake_score, fake_score]
-    return np.column_stack(columns if fake_column(classes) == 1 else columns[::-1])

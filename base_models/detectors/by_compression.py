@@ -10,6 +10,7 @@ from base_models.detectors.base import (
     as_videos,
     check_fit_arguments,
 )
+from base_models.inputs import clean_labels
 from base_models.video import VideoReadError
 
 
@@ -123,7 +124,7 @@ class CompressionRouter(VideoDetector):
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
             videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
-        y = np.asarray(y)
+        y = clean_labels(y)
         levels = self.levels_of(videos)
         members = {}
         for level, detector in named:

@@ -14,6 +14,7 @@ from base_models.detectors.base import (
 )
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
+from base_models.inputs import group_codes
 from base_models.progress import progress_bar
 from base_models.store import resolve_store, store_key
 from base_models.video import video_digest, video_id
@@ -65,7 +66,7 @@ class FeatureDetector(ViewDetector):
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
             videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
-        groups = np.arange(len(videos)) if groups is None else np.asarray(groups)
+        groups = group_codes(groups, len(videos))
         self.recipe_ = self._view_recipe()
         store = resolve_store(self.store)
         order = sorted(

@@ -36,6 +36,7 @@ from base_models.detectors.base import (
 from base_models.engines import check_engine, engine_key, run_frozen
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
+from base_models.inputs import group_codes
 from base_models.named_file import NamedFile
 from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
@@ -91,11 +92,7 @@ class NetworkDetector(ViewDetector):
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
             videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
-        groups = (
-            np.arange(len(videos))
-            if groups is None
-            else np.unique(np.asarray(groups), return_inverse=True)[1]
-        )
+        groups = group_codes(groups, len(videos))
         self._check_training()
         check_engine(self.engine)
         self.recipe_ = self._view_recipe()

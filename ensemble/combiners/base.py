@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
-from ensemble.labels import encode_labels
+from ensemble.labels import encode_labels, fake_column
 from ensemble.resampling import group_codes
 from ensemble.ties import above
 
@@ -76,8 +76,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             )
         self.classes_, is_fake = encode_labels(y, self.fake_label, strict=False)
         _check_length("y", is_fake, X)
-        a_fake = np.asarray(y).ravel()[np.argmax(is_fake)]
-        self.fake_index_ = int(a_fake == self.classes_[1])
+        self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
         weight = _checked_weight(sample_weight, X)
         codes = None if groups is None else group_codes(groups, len(X))
         scale = self._scale_name()

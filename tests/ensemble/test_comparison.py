@@ -545,3 +545,36 @@ def test_public_scores_under_unseen_methods(public_scores):
     ):
         assert expected in found.verdict, found.verdict
     assert " beats " not in found.verdict
+
+
+def _scored(y):
+    draw = np.random.default_rng(0)
+    columns = {
+        name: np.clip(0.3 * y + 0.5 * draw.random(len(y)), 0, 1) for name in "ab"
+    }
+    return columns
+
+
+@pytest.mark.parametrize("column", ["label", "group"])
+def test_one_missing_entry_does_not_make_the_whole_column_vanish(column):
+    y = np.arange(24) % 2
+    beside = {"label": y.tolist(), "group": [f"p{row // 4}" for row in range(24)]}
+    beside[column][5] = None
+    table = score_table(
+        pd.DataFrame(_scored(y)), [f"v{row}" for row in range(24)], ["a", "b"], **beside
+    )
+    with pytest.raises(ValueError, match=f"1 of 24 videos have no {column}: 'v5'; "):
+        compare_strategies(table, strategies=["soft"], n_boot=20, n_folds=2)
+
+
+def test_groups_in_two_spellings_give_the_figures_of_one():
+    y = np.arange(24) % 2
+    table = pd.DataFrame(_scored(y))
+    groups = [f"p{row // 4}" for row in range(24)]
+    spelled = [f" {name}" if row % 3 else name for row, name in enumerate(groups)]
+    options = {"strategies": ["soft"], "n_boot": 20, "n_folds": 2}
+    expected = compare_strategies(table, y, groups, **options)
+    with pytest.warns(UserWarning, match="taken for one"):
+        found = compare_strategies(table, y, spelled, **options)
+    assert found.how["n_groups"] == 6
+    pd.testing.assert_frame_equal(found.table, expected.table)

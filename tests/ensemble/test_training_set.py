@@ -39,10 +39,32 @@ def test_own_folds_follow_content_and_given_splits_follow_rows(noise):
     assert sorted(first.given[test]) == there.tolist()
 
 
-def test_copies_under_two_groups_are_pointed_out(noise):
+def test_all_copies_under_two_groups_are_named(noise):
     videos, y, groups = noise(0)
-    with pytest.warns(UserWarning, match="number 3 and 40 have the same content"):
-        _of([*videos, videos[3]], np.r_[groups, 99], np.r_[y, 0])
+    y = np.r_[y, y[3], y[5]]
+    with pytest.warns(UserWarning, match="2 contents") as caught:
+        _of([*videos, videos[3], videos[5]], np.r_[groups, 99, 98], y)
+    (text,) = [str(one.message) for one in caught]
+    for row in (3, 40, 5, 41):
+        assert f"(row {row})" in text
+
+
+@pytest.mark.parametrize("other_group", [False, True])
+def test_one_content_with_both_labels_is_refused(noise, other_group):
+    videos, y, groups = noise(0)
+    group = 99 if other_group else groups[3]
+    with pytest.raises(ValueError, match=r"both real and fake.*row 3, .*row 40, "):
+        _of([*videos, videos[3]], np.r_[groups, group], np.r_[y, 1 - y[3]])
+
+
+def test_groups_of_two_spellings_stay_together(noise):
+    videos, y, _ = noise(0)
+    names = np.array([f"p{row // 4}" for row in range(40)])
+    spelled = names.copy().astype("<U4")
+    spelled[::4] = [f"{name} " for name in names[::4]]
+    with pytest.warns(UserWarning, match="taken for one: 'p0 ' and 'p0'"):
+        training = _of(videos, spelled, y)
+    np.testing.assert_array_equal(training.groups, _of(videos, names, y).groups)
 
 
 def test_rows_are_named_by_path_and_never_twice(tmp_path):

@@ -1,0 +1,534 @@
+"""Videos, labels and groups as they are given -> checked lists, 0/1 and codes."""
+
+import difflib
+import os
+import unicodedata
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import column_or_1d
+
+_READINGS = [  # spellings that go together, and what each means
+    {"real": 0, "fake": 1},
+    {"0": 0, "1": 1},
+    {"0.0": 0, "1.0": 1},
+    {"false": 0, "true": 1},
+]
+_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+_INVISIBLE = "\ufeff\u200b"  # byte-order mark, zero-width space
+_WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
+_DETECTOR_LABELS = (
+    "rename them, or train it in a DeepfakeEnsemble, whose fake_label= names the fake "
+    "one"
+)
+
+
+def as_videos(videos):
+    """Return videos as a list, one entry a video.
+
+    Parameters
+    ----------
+    videos : sequence
+        Paths, RGB uint8 arrays (T, H, W, 3), an array (n_videos, T, H, W, 3), a
+        pandas Series, or a table with one column. What the entries are is for the
+        detectors to say.
+
+    Returns
+    -------
+    list
+
+    Examples
+    --------
+    >>> from base_models.inputs import as_videos
+    >>> as_videos(("a.mp4", "b.mp4"))
+    ['a.mp4', 'b.mp4']
+    """
+    if isinstance(videos, (str, bytes)) or hasattr(videos, "__fspath__"):
+        raise TypeError(
+            f"videos must be a list of videos; got one, [{videos!r}] is meant"
+        )
+    if isinstance(videos, np.ndarray) and videos.ndim in (3, 4):
+        raise ValueError(
+            "videos must be a list of paths or of RGB uint8 arrays (T, H, W, 3); "
+            f"got one array of shape {videos.shape}"
+        )
+    if isinstance(videos, pd.DataFrame):
+        videos = videos.to_numpy()
+    if getattr(videos, "ndim", 1) == 2 and videos.shape[1] == 1:
+        videos = videos[:, 0]
+    return list(videos)
+
+
+def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
+    """Return videos, labels as 0/1, weights and the classes, checked.
+
+    Parameters
+    ----------
+    videos, y, groups, sample_weight
+        As for a detector's ``fit``.
+    reals_will_do : bool, default=False
+        Whether all labels may mean real.
+
+    Returns
+    -------
+    videos : list
+    is_fake : ndarray of shape (n_videos,)
+    sample_weight : ndarray of shape (n_videos,)
+    classes : ndarray of shape (2,)
+
+    Raises
+    ------
+    ValueError
+        Also for labels that do not say which of them means fake.
+    """
+    videos = as_videos(videos)
+    for name, values in (
+        ("y", y),
+        ("groups", groups),
+        ("sample_weight", sample_weight),
+    ):
+        if values is not None and len(values) != len(videos):
+            raise ValueError(
+                f"{name} must have one entry per video; got {len(values)} for "
+                f"{len(videos)} videos"
+            )
+    classes, is_fake = _encoded(y, None, True, True, _DETECTOR_LABELS)
+    if len(classes) == 1 and reals_will_do:
+        classes = classes_of_reals(classes)
+    if len(classes) != 2:
+        raise ValueError(
+            f"y must hold both classes, real and fake; got {classes.tolist()}. From "
+            "real videos alone learn detectors with pseudo_fakes (and train='full')"
+        )
+    weight = (
+        np.ones(len(videos))
+        if sample_weight is None
+        else np.asarray(sample_weight, float)
+    )
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise ValueError("sample_weight must be finite and >= 0")
+    if len(np.unique(is_fake[weight > 0])) < len(np.unique(is_fake)):
+        raise ValueError("sample_weight must be > 0 for some videos of both classes")
+    return videos, is_fake, weight, classes
+
+
+def encode_labels(y, fake_label=None, strict=True, allow_one_class=False):
+    """Find the two classes in `y` and say which one is fake.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_videos,)
+        0/1, booleans, or "REAL"/"FAKE" in any case are understood, also as text
+        (``"0"``, ``"True"``); two other labels need `fake_label`, or
+        ``strict=False``. White space around text does not count.
+    fake_label : label or None, default=None
+        The label that means fake, spelled as in `y`.
+    strict : bool, default=True
+        Whether unknown labels without `fake_label` are refused. If False, the
+        second of the two sorted labels is taken for fake.
+    allow_one_class : bool, default=False
+        Whether `y` may hold one class only: for scoring, and for training on real
+        videos alone, see `ensemble.training_set.training_labels`.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,), or (1,) where one class is allowed
+        The labels as given, sorted as everywhere in scikit-learn.
+    is_fake : int ndarray of shape (n_videos,)
+        1 for fake, 0 for real.
+
+    Examples
+    --------
+    >>> from base_models.inputs import encode_labels
+    >>> classes, is_fake = encode_labels(["REAL", "FAKE", "REAL"])
+    >>> classes.tolist(), is_fake.tolist()
+    (['FAKE', 'REAL'], [0, 1, 0])
+    >>> encode_labels(["clean", "swapped"], fake_label="swapped")[1].tolist()
+    [0, 1]
+    """
+    return _encoded(
+        y,
+        fake_label,
+        strict,
+        allow_one_class,
+        "rename them, or name the fake one with fake_label= (--fake-label)",
+    )
+
+
+def _encoded(y, fake_label, strict, allow_one_class, advice):
+    y = clean_labels(y)
+    classes = _sorted_classes(y)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. Expected two labels, real and "
+            f"fake; got {len(classes)}: {_listed(classes)}"
+        )
+    fake = _which_is_fake(classes, fake_label, strict, allow_one_class, advice)
+    is_fake = np.zeros(len(y), int) if fake is None else (y == fake).astype(int)
+    if len(classes) == 1 and not allow_one_class:
+        raise ValueError(
+            f"y holds one class only: {classes[0]!s} ({len(y)} videos); both real and "
+            "fake videos are needed, add some of the other class"
+        )
+    return classes, is_fake
+
+
+def clean_labels(y):
+    """Return labels as an array, one a video, text without white space around it.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_videos,)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+
+    Raises
+    ------
+    ValueError
+        If there are none, or some are missing or no label.
+
+    Examples
+    --------
+    >>> from base_models.inputs import clean_labels
+    >>> clean_labels(["FAKE", " REAL"]).tolist()
+    ['FAKE', 'REAL']
+    """
+    if y is None:
+        raise ValueError("labels are required, one per video; got y=None")
+    y = column_or_1d(_untouched(y), warn=True)
+    if len(y) == 0:
+        raise ValueError("labels are required, one per video; got an empty y")
+    if y.dtype.kind in "OSUT":
+        clean = np.array(
+            [_clean_text(v) if isinstance(v, str | bytes) else v for v in y], object
+        )
+        if y.dtype.kind == "S" or any(clean != y.astype(object)):
+            same_kind = len({type(label) for label in clean}) == 1
+            y = clean.astype(str) if same_kind else clean
+    missing = np.flatnonzero(pd.isna(y) | (y == "" if y.dtype.kind in "OUT" else False))
+    if missing.size:
+        raise ValueError(
+            f"Input y contains NaN: {missing.size} of {len(y)} labels are missing, "
+            f"the first at row {missing[0]}; label these videos or drop them"
+        )
+    if y.dtype.kind == "f":
+        odd = np.flatnonzero((y != np.round(y)) | np.isinf(y))
+        if odd.size:
+            raise ValueError(
+                "Unknown label type: continuous. Expected two labels, such as 0 and "
+                f"1; got {y[odd[0]]} at row {odd[0]}"
+            )
+    return y
+
+
+def fake_column(classes, fake_label=None, strict=True):
+    """Return which of two classes means fake.
+
+    Parameters
+    ----------
+    classes : sequence of length 2
+        As in a classifier's ``classes_``.
+    fake_label : label or None, default=None
+        The one that means fake.
+    strict : bool, default=True
+        Whether classes that do not say it are refused; if False the second is taken.
+
+    Returns
+    -------
+    int
+        0 or 1.
+
+    Examples
+    --------
+    >>> from base_models.inputs import fake_column
+    >>> fake_column(["FAKE", "REAL"]), fake_column([0, 1])
+    (0, 1)
+    >>> fake_column(["manipulated", "original"])
+    Traceback (most recent call last):
+    ValueError: labels 'manipulated', 'original' do not say which is fake: expected \
+0/1, booleans or REAL/FAKE
+    """
+    classes = np.asarray(classes)
+    if classes.shape != (2,):
+        raise ValueError(f"expected two classes, real and fake; got {classes.tolist()}")
+    fake = _which_is_fake(classes, fake_label, strict, False, "")
+    return int(classes[1] == fake)
+
+
+def classes_of_reals(classes):
+    """Return both classes where there is one and it means real, else what was given.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (1,)
+
+    Returns
+    -------
+    ndarray of shape (2,) or (1,)
+        0 gives [0, 1], False [False, True], "REAL" ["FAKE", "REAL"], sorted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.inputs import classes_of_reals
+    >>> classes_of_reals(np.array([0]))
+    array([0, 1])
+    >>> classes_of_reals(np.array(["real"])).tolist()
+    ['fake', 'real']
+    """
+    (only,) = classes
+    if isinstance(only, str):
+        for spellings in _READINGS:
+            real, fake = spellings
+            if only.lower() == real:
+                styles = (str.lower, str.upper, str.title)
+                style = next((s for s in styles if s(real) == only), str.title)
+                return np.sort(np.array([style(fake), str(only)]))
+        return classes
+    if isinstance(only, _NUMBERS) and only == 0:
+        return np.array([type(only)(0), type(only)(1)])
+    return classes
+
+
+def two_columns(fake_score, classes):
+    """Return P(fake) as (n_videos, 2), columns in the order of the classes."""
+    columns = [1 - fake_score, fake_score]
+    return np.column_stack(columns if fake_column(classes) == 1 else columns[::-1])
+
+
+def clean_groups(groups, n_videos, allow_missing=False):
+    """Return groups in one spelling each, so that equal ones are equal.
+
+    Text loses white space around it and is brought to Unicode's form NFC; where numbers
+    and text are mixed all become text, 7, 7.0 and ``"7"`` alike (``"007"`` is another).
+    What this joins is said in a warning. Groups that are clean come back as they are.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_videos,) or None
+        Who must stay together; None stays None.
+    n_videos : int
+    allow_missing : bool, default=False
+        Whether some may have no group; they come back as None.
+
+    Returns
+    -------
+    ndarray of shape (n_videos,) or None
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer than videos, or some are missing.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from base_models.inputs import clean_groups
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     clean_groups(["ann", " ann", "bob"], 3).tolist()
+    ['ann', 'ann', 'bob']
+    """
+    if groups is None:
+        return None
+    groups = np.asarray(_untouched(groups))
+    _check_shape(groups, n_videos)
+    if groups.dtype.kind in "iub":
+        return groups
+    if groups.dtype.kind in "mM":
+        groups = np.where(np.isnat(groups), "", groups.astype(str))
+    codes, found = pd.factorize(groups)
+    found = [g.item() if isinstance(g, np.generic) else g for g in found]
+    texts = [_clean_text(group) for group in found]
+    missing = np.array([text == "" for text in texts] + [True])[codes]  # -1: the last
+    if missing.any() and not allow_missing:
+        raise ValueError(
+            f"every video needs a group; {missing.sum()} of {n_videos} have none, the "
+            f"first at row {np.flatnonzero(missing)[0]}: fill them in, drop these "
+            "rows, or give each of them a group of its own"
+        )
+    _warn_of_words_for_nothing(texts, codes)
+    if all(isinstance(group, _NUMBERS) for group in found):
+        return np.where(missing, None, groups) if missing.any() else groups
+    if texts == found:
+        return np.where(missing, None, groups) if missing.any() else groups
+    _warn_of_joined(found, texts)
+    clean = np.array([*texts, ""])[codes]
+    return np.where(missing, None, clean) if missing.any() else clean
+
+
+def group_codes(groups, n_videos):
+    """Number the groups 0, 1, ... in sorted order; None makes each row its own.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_videos,) or None
+        Cleaned by `clean_groups`.
+    n_videos : int
+
+    Returns
+    -------
+    codes : int ndarray of shape (n_videos,)
+
+    Examples
+    --------
+    >>> from base_models.inputs import group_codes
+    >>> group_codes(["bob", "ann", "bob"], 3)
+    array([1, 0, 1])
+    """
+    if groups is None:
+        return np.arange(n_videos)
+    return np.unique(clean_groups(groups, n_videos), return_inverse=True)[1]
+
+
+def _untouched(values):
+    """Keep NumPy from making text of a list's numbers and missing entries."""
+    if not isinstance(values, list | tuple):
+        return values
+    kinds = {type(value) for value in values}
+    if all(issubclass(kind, _NUMBERS) for kind in kinds):
+        return values
+    nested = any(issubclass(kind, list | tuple | set | dict) for kind in kinds)
+    if len(kinds) == 1 and not nested:
+        return values
+    if nested and not any(issubclass(kind, str) for kind in kinds):
+        return values  # a table, or pairs: whoever asked says what is wrong
+    column = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        column[row] = value
+    return column
+
+
+def _check_shape(groups, n_videos):
+    pairs = groups.ndim == 2 and len(groups) == n_videos and groups.shape[1] > 1
+    if groups.ndim == 1 and groups.dtype == object:
+        pairs = any(isinstance(g, list | tuple | set | frozenset) for g in groups)
+    if pairs:
+        raise ValueError(
+            "groups must have one entry per video; got several for one, as where a "
+            "fake is made of two people: ensemble.resampling.identity_groups joins "
+            "them into groups"
+        )
+    if groups.ndim != 1:
+        raise ValueError(f"groups must have shape ({n_videos},); got {groups.shape}")
+    if len(groups) != n_videos:
+        raise ValueError(
+            f"groups must have one entry per video; got {len(groups)} groups for "
+            f"{n_videos} videos"
+        )
+
+
+def _clean_text(value):
+    """Return how a label or group is written, or "" for one that is missing."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bytes):
+        text = value.decode("utf-8", "surrogateescape")
+    elif isinstance(value, os.PathLike):
+        text = os.fspath(value)
+    elif isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    else:
+        text = str(value)
+    text = text.strip().strip(_INVISIBLE).strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _warn_of_joined(found, texts):
+    spellings = {}
+    for group, text in zip(found, texts, strict=True):
+        spellings.setdefault(text, []).append(group)
+    joined = [" and ".join(map(repr, s)) for s in spellings.values() if len(s) > 1]
+    if joined:
+        warnings.warn(
+            "groups that differ only in white space, type or Unicode form are taken "
+            f"for one: {'; '.join(joined[:5])}"
+            + (f"; and {len(joined) - 5} more" if len(joined) > 5 else ""),
+            stacklevel=4,
+        )
+
+
+def _warn_of_words_for_nothing(texts, codes):
+    for code, text in enumerate(texts):
+        if text in _WORDS_FOR_NOTHING and (codes == code).sum() > 1:
+            warnings.warn(
+                f"{(codes == code).sum()} of {len(codes)} videos are in one group "
+                f"called {text!r}; if that was made of missing groups, fill them in or "
+                "give each of these videos a group of its own",
+                stacklevel=4,
+            )
+
+
+def _sorted_classes(y):
+    try:
+        classes = np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(
+            "Unknown label type: labels must be of one kind, all numbers or all "
+            f"strings; got {', '.join(kinds)}"
+        ) from error
+    texts = [str(label) for label in classes if isinstance(label, str)]
+    for spellings in _READINGS:
+        for word in spellings:
+            alike = [text for text in texts if text.lower() == word]
+            if len(alike) > 1:
+                raise ValueError(
+                    f"{' and '.join(map(repr, alike))} are spellings of one class; "
+                    "write one of them throughout"
+                )
+    return classes
+
+
+def _which_is_fake(classes, fake_label, strict, allow_one_class, advice):
+    """Return the fake one of the classes, or None where it does not occur."""
+    if fake_label is not None:
+        if isinstance(fake_label, str | bytes):
+            fake_label = _clean_text(fake_label)
+        matches = [label for label in classes if label == fake_label]
+        if matches:
+            return matches[0]
+        if len(classes) == 1 and allow_one_class:
+            return None
+        raise ValueError(
+            f"fake_label={fake_label!r} is none of the labels {_listed(classes)}"
+            + _did_you_mean(fake_label, classes)
+        )
+    meanings = _meanings(classes)
+    if meanings is not None:
+        return classes[meanings.index(1)] if 1 in meanings else None
+    if strict:
+        raise ValueError(
+            f"labels {_listed(classes)} do not say which is fake: expected 0/1, "
+            "booleans or REAL/FAKE" + (f"; {advice}" if advice else "")
+        )
+    return classes[1] if len(classes) == 2 else None
+
+
+def _meanings(classes):
+    """Return 0 (real) or 1 (fake) for each class, None where they do not say."""
+    labels = [label.item() if isinstance(label, np.generic) else label
+              for label in classes]  # fmt: skip
+    if all(isinstance(label, _NUMBERS) and label in (0, 1) for label in labels):
+        return [int(label) for label in labels]
+    if not all(isinstance(label, str) for label in labels):
+        return None
+    words = [label.lower() for label in labels]
+    for spellings in _READINGS:
+        if set(words) <= set(spellings):
+            return [spellings[word] for word in words]
+    return None
+
+
+def _listed(classes, at_most=6):
+    names = [repr(label) for label in classes[:at_most].tolist()]
+    return ", ".join(names) + (", ..." if len(classes) > at_most else "")
+
+
+def _did_you_mean(fake_label, classes):
+    by_text = {str(label).lower(): label for label in classes.tolist()}
+    close = difflib.get_close_matches(str(fake_label).lower(), by_text, n=1)
+    return f"; did you mean {by_text[close[0]]!r}?" if close else ""
