@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
+from base_models.rare_faces import FaceSearch
 from base_models.scoring import name_detectors
 from base_models.store import resolve_store, store_key
 from base_models.video import (
     iter_frames,
     probe_video,
     sample_clips,
-    sample_indices,
     video_digest,
 )
 from base_models.views import View, draw_images, make_views
@@ -122,13 +122,14 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
         longest = max(recipe.clip_length, lengths.get(recipe.n_frames, 1))
         lengths[recipe.n_frames] = longest
     finders = {recipe._finder_key: _Remembering(recipe.finder) for recipe in recipes}
-    walk = _Walk(video, lengths, looks_per_second)
+    samples = _FaceSamples(video, lengths, finders)
+    walk = _Walk(video, samples.looked(recipes), looks_per_second)
     faces = []
     if recipes:
         followed = follow_faces(walk.looks(), finders[recipes[0]._finder_key])
         faces = [FaceTrack(walk.looked[t.frames], t.faces) for t in followed]
     walk.to_the_end()
-    samples = _FaceSamples(video, lengths, finders, faces)
+    samples.faces = faces
     names = [name for name, _ in named]
     scores = np.full((len(faces), len(names)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
@@ -227,15 +228,14 @@ def box_at(face, frame, reach):
 class _Walk:
     """One pass over a video: frames to look for faces in, and when all are shown."""
 
-    def __init__(self, video, n_frames, looks_per_second):
+    def __init__(self, video, looked, looks_per_second):
         info = probe_video(video)
         self.size = (info.height, info.width)
         rate = info.fps or _FPS_WITHOUT_CLOCK
         step = max(1, round(rate / looks_per_second))
         step = max(step, -(-info.n_frames // _MAX_LOOKS))
         self._wanted = set(range(0, info.n_frames, step)) | {info.n_frames - 1}
-        for n in n_frames:  # where detectors look, boxes are to be known exactly
-            self._wanted |= set(sample_indices(info.n_frames, n).tolist())
+        self._wanted |= looked  # where detectors look, boxes are to be known exactly
         self._frames = iter_frames(video, return_times=True)
         self._clock, self._looked = [], []
 
@@ -266,35 +266,42 @@ class _Walk:
 class _FaceSamples:
     """The faces in the frames that detectors sample, told apart."""
 
-    def __init__(self, video, lengths, finders, faces):
-        self.video, self.faces = video, faces
+    def __init__(self, video, lengths, finders):
+        self.video, self.faces = video, []
         self._digest = video_digest(video)
-        self._sampled = {
-            n: sample_clips(video, n, length) for n, length in lengths.items()
+        self._searches = {
+            n: FaceSearch(video, sample_clips(video, n, length), length)
+            for n, length in lengths.items()
         }
         self._finders, self._tracks = finders, {}
+
+    def looked(self, recipes):
+        """Return the frames of the video in which the recipes have their faces."""
+        return {int(n) for r in recipes for n in self._followed(r).sample.indices}
+
+    def _followed(self, recipe, surest=False):
+        search, key = self._searches[recipe.n_frames], recipe._finder_key
+        return search.faces(self._finders[key], key, surest)
 
     def tracks(self, recipe):
         """Return {face: its track through the recipe's frames}, the largest first."""
         key = recipe.n_frames, recipe._finder_key
         if key not in self._tracks:
-            sample = self._sampled[recipe.n_frames]
-            finder = self._finders[recipe._finder_key]
-            followed = follow_faces(sample.sampled, finder)
-            numbered, left = {}, list(followed)
+            followed = self._followed(recipe)
+            numbered, left = {}, list(followed.tracks)
             while left:
                 track = largest_track(left)
                 left = [other for other in left if other is not track]
-                face = self._face_of(track, sample.indices)
+                face = self._face_of(track, followed.sample.indices)
                 if face is not None and face not in numbered:
                     numbered[face] = track
-            self._tracks[key] = numbered, followed
-        return self._tracks[key][0]
+            self._tracks[key] = numbered
+        return self._tracks[key]
 
     def in_order(self, recipe):
         """Return which face each followed track is of, -1 for none, as views count."""
         numbered = self.tracks(recipe)
-        followed = self._tracks[recipe.n_frames, recipe._finder_key][1]
+        followed = self._followed(recipe).tracks
         faces = {id(track): face for face, track in numbered.items()}
         return [faces.get(id(track), WHOLE_FRAME) for track in followed]
 
@@ -304,10 +311,12 @@ class _FaceSamples:
 
     def surest(self, recipe):
         """Return {frame: box} of the face of which the finder is surest."""
-        sample = self._sampled[recipe.n_frames]
-        found = map(self._finders[recipe._finder_key].find, sample.sampled)
-        pairs = zip(sample.indices.tolist(), found, strict=True)
-        return {index: faces[0].box for index, faces in pairs if faces}
+        found = self._followed(recipe, surest=True)
+        return {
+            int(found.sample.indices[place]): face.box
+            for track in found.tracks
+            for place, face in zip(track.frames, track.faces, strict=True)
+        }
 
     def score(self, detector, face, store, shared):
         """Score one face by itself: score, reason, frames, and what was seen."""
@@ -325,7 +334,7 @@ class _FaceSamples:
         return *detector.score_views(views, shared), views
 
     def _view(self, recipe, track):
-        sample = self._sampled[recipe.n_frames]
+        sample = self._followed(recipe).sample
         images, at, reason = draw_images(sample, recipe, track.frames, track.faces)
         boxes = [list(found.box) for found in track.faces]
         key = store_key(

@@ -33,7 +33,8 @@ def score_videos(detectors, videos, store=None, progress=None):
     scores : ndarray of shape (n_videos, n_detectors)
         P(fake), NaN where a detector has none.
     reasons : ndarray of shape (n_videos, n_detectors), dtype object
-        Why there is no score; empty where there is one.
+        Why there is no score, or what to know about it, such as that few frames show
+        the face; empty where there is nothing to say.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def iter_scores(detectors, videos, store=None, progress=None):
     scores : ndarray of shape (n_detectors,)
         P(fake), NaN where a detector has none.
     reasons : ndarray of shape (n_detectors,), dtype object
-        Why there is no score; empty where there is one.
+        As for `score_videos`.
 
     Raises
     ------
@@ -145,6 +146,7 @@ def _score_sharing(sharing, videos, store, progress):
             else:
                 if not np.isnan(score):
                     noted.note(None)
+                    reason = reason or _note(detector, views)
             scores.append(score)
             reasons.append(reason)
         yield np.array(scores, float), np.array(reasons, dtype=object)
@@ -226,6 +228,12 @@ def name_detectors(detectors):
     if twice:
         raise ValueError(f"detectors must have different names; {twice[0]!r} is twice")
     return named
+
+
+def _note(detector, views):
+    """What to know about the views that a detector looked at."""
+    notes = (views[recipe.key].note for recipe in detector.view_recipes())
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def _ask(name, detector, videos):

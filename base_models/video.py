@@ -166,13 +166,16 @@ class SampledFrames:
         return np.searchsorted(self.numbers, numbers)
 
 
-def sample_clips(video, n_frames=16, clip_length=1, seek=True):
+def sample_clips(video, n_frames=16, clip_length=1, seek=True, at=None):
     """Read frames spread evenly over a video, and those around each of them.
 
     Parameters
     ----------
     video, n_frames, seek
         As for `sample_frames`.
+    at : ndarray of int or None, default=None
+        Frames to take in place of those spread evenly: positions in the video, rising.
+        Those beyond its end are left out.
     clip_length : int, default=1
         Frames in a row, of which each sampled one is the middle; a video that has no
         more gives all it has.
@@ -191,9 +194,14 @@ def sample_clips(video, n_frames=16, clip_length=1, seek=True):
     """
     n_frames = check_n_frames(n_frames)
 
+    def wanted(total):
+        if at is None:
+            return sample_indices(total, n_frames)
+        return at[at < total] if at[0] < total else np.array([total - 1])
+
     def choose(total):
         length = min(clip_length, total)
-        return np.unique(clip_indices(sample_indices(total, n_frames), total, length))
+        return np.unique(clip_indices(wanted(total), total, length))
 
     if isinstance(video, np.ndarray):
         video = check_array(video)
@@ -205,8 +213,7 @@ def sample_clips(video, n_frames=16, clip_length=1, seek=True):
                 frames, total = sample_images(path, choose)
             else:
                 frames, total = sample_file(path, choose, seek)
-    indices = sample_indices(total, n_frames)
-    return SampledFrames(frames, choose(total), indices, total)
+    return SampledFrames(frames, choose(total), wanted(total), total)
 
 
 def iter_frames(video, return_times=False):

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from base_models.face_tracks import FaceTrack, follow_faces, largest_track
+from base_models.face_tracks import largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
 from base_models.failures import Failures, is_foreseen, reason_of
 from base_models.frame_indices import clip_indices
 from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
+from base_models.rare_faces import NO_FACE, FaceSearch
 from base_models.store import fingerprint, store_key
 from base_models.video import sample_clips, video_digest
 
@@ -35,7 +36,9 @@ class ViewRecipe:
     image_size : int
         Side of the square images, pixels.
     n_frames : int, default=16
-        Frames sampled evenly over the video.
+        Frames sampled evenly over the video. Where none of them has a face and one is
+        needed, up to four times as many further ones are looked at, and those around
+        the first with a face are taken (`base_models.rare_faces`).
     faces : {"largest", "all", "first"}, default="largest"
         Which followed face to take, or all of them. ``"first"`` follows none: of each
         frame it takes the face of which the finder is surest, as the FaceForensics++
@@ -134,6 +137,9 @@ class View:
         What stands for these images in the store; empty when there is no content.
     error : Exception or None
         What nobody foresaw, where that is why there are no images.
+    note : str
+        What to know about the images, such as that few frames show the face; empty
+        where there is nothing.
     """
 
     images: np.ndarray
@@ -141,6 +147,7 @@ class View:
     faces: np.ndarray
     reason: str = ""
     key: str = ""
+    note: str = ""
     error: Exception | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -334,17 +341,16 @@ def make_views(video, recipes, store):
             _refuse_wrong_kind(video, error)
             views |= _all_missing(alike, error)
             continue
-        tracks = {}  # finder -> the faces it follows through these frames
+        search = FaceSearch(video, sample, length)
         for key, recipe in alike.items():
             try:
-                images, at, faces, reason = _render(sample, recipe, tracks)
+                images, at, faces, meta = _render(sample, recipe, search)
             except Exception as error:
                 views |= _all_missing({key: recipe}, error)
                 continue
             arrays = {"images": images, "frames": at, "faces": faces}
-            meta = {"reason": reason, "face_side": _face_side(recipe, tracks)}
             store.put("view", places[key], arrays, meta)
-            views[key] = View(**arrays, reason=reason, key=places[key])
+            views[key] = _view(arrays, meta, places[key])
     return views
 
 
@@ -375,13 +381,17 @@ def stored_face_side(video, recipes, store):
     return np.nan
 
 
-def _face_side(recipe, tracks):
+def _face_side(tracks):
     """Median side of the largest followed face's box, None where none is followed."""
-    followed = tracks.get(recipe._finder_key) if recipe.view == "face" else None
-    if not followed:
+    if not tracks:
         return None
-    boxes = np.array([face.box for face in largest_track(followed).faces], float)
+    boxes = np.array([face.box for face in largest_track(tracks).faces], float)
     return float(np.median((boxes[:, 2:] - boxes[:, :2] + 1).max(axis=1)))
+
+
+def _view(arrays, meta, key):
+    """A view as the store keeps it; older versions kept no note."""
+    return View(**arrays, reason=meta["reason"], key=key, note=meta.get("note", ""))
 
 
 def _stored_views(video, recipes, store):
@@ -408,7 +418,9 @@ def _stored_views(video, recipes, store):
         entry = store.get("view", place, mapped=True)
         if entry is not None:
             arrays, meta = entry
-            views[key] = View(**arrays, reason=meta["reason"], key=place)
+            if "note" not in meta and meta["reason"].startswith(NO_FACE):
+                continue  # of a version that looked at the sampled frames alone
+            views[key] = _view(arrays, meta, place)
     missing = {key: recipe for key, recipe in wanted.items() if key not in views}
     return views, missing, places
 
@@ -429,29 +441,26 @@ def _all_missing(recipes, error):
     }
 
 
-def _render(sample, recipe, tracks):
-    """Return the images, the frames and faces they show, and why there are none."""
+def _render(sample, recipe, search):
+    """Return the images, the frames and faces they show, and what is said of them."""
     if recipe.view != "face":
-        images, at, why = draw_images(sample, recipe, range(len(sample.indices)))
-        return images, at, np.zeros(len(at), np.int64), why
-    frames = sample.sampled
-    if recipe.faces == "first":
-        followed = _surest_faces(frames, recipe.finder)
-    else:
-        if recipe._finder_key not in tracks:
-            tracks[recipe._finder_key] = follow_faces(frames, recipe.finder)
-        followed = tracks[recipe._finder_key]
+        images, at, reason = draw_images(sample, recipe, range(len(sample.indices)))
+        meta = {"reason": reason, "note": "", "face_side": None}
+        return images, at, np.zeros(len(at), np.int64), meta
+    found = search.faces(recipe.finder, recipe._finder_key, recipe.faces == "first")
+    followed = found.tracks
+    meta = {"reason": found.reason, "note": "", "face_side": _face_side(followed)}
     if not followed:
         nothing = View.missing(recipe.image_size, "")
-        why = f"no face found ({len(frames)} frames tried)"
-        return nothing.images, nothing.frames, nothing.faces, why
+        return nothing.images, nothing.frames, nothing.faces, meta
     if recipe.faces == "largest":
         followed = [largest_track(followed)]
-    drawn = [draw_images(sample, recipe, t.frames, t.faces) for t in followed]
+    drawn = [draw_images(found.sample, recipe, t.frames, t.faces) for t in followed]
     *arrays, reasons = zip(*drawn, strict=True)
     images, at = map(np.concatenate, arrays)
     faces = np.repeat(np.arange(len(drawn)), [len(own) for _, own, _ in drawn])
-    return images, at, faces, "" if len(at) else reasons[0]
+    meta |= {"note": found.note} if len(at) else {"reason": reasons[0]}
+    return images, at, faces, meta
 
 
 def draw_images(sample, recipe, places, faces=None):
@@ -499,17 +508,6 @@ def draw_images(sample, recipe, places, faces=None):
         return clips[:, 0], at, ""
     moves = (clips[:, 1:] != clips[:, :-1]).any(axis=(2, 3, 4)).all(axis=1)
     return clips[moves], at[moves], "" if moves.any() else _STILL
-
-
-def _surest_faces(frames, finder):
-    """The first face that the finder gives of each frame, as one track."""
-    found = [(row, finder.find(frame)[:1]) for row, frame in enumerate(frames)]
-    rows = [row for row, faces in found if faces]
-    return (
-        [FaceTrack(np.array(rows), [faces[0] for _, faces in found if faces])]
-        if rows
-        else []
-    )
 
 
 def _squeeze(frame, size):

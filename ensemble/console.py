@@ -236,7 +236,8 @@ def show_scan(result, written=(), left=(), err=False):
         said = f"{spread['low']:.3f} to {spread['high']:.3f}, standard deviation "
         lines.append(("members", said + f"{spread['std']:.3f}"))
     for number, (name, row) in enumerate(result.members.iterrows()):
-        said = row["reason"] if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
+        said = "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
+        said = "; ".join(part for part in (said, row["reason"]) if part)
         alone = "member" if not number and len(scores) < 2 else ""
         lines.append((alone, f"{name} {said}"))
     for row in result.faces.itertuples():

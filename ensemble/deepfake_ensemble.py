@@ -358,7 +358,8 @@ default=None
             By video: ``p_fake``; ``verdict``, REAL, FAKE or, with a three-way
             threshold, UNSURE; ``status``, which is
             ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
-            ``reason``, why a score is missing; and each detector's score.
+            ``reason``, why a score is missing or
+            what to know about one; and each detector's score.
         """
         return self.judge_scores(self.detector_scores(videos))
 

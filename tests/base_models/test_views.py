@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from base_models import rare_faces
 from base_models import views as views_module
 from base_models.faces import Face
 from base_models.look_ahead import look_ahead
@@ -80,9 +81,12 @@ def test_a_video_is_opened_once_and_its_faces_are_found_once(store, monkeypatch)
 
         return wrapper
 
-    for name, function in (("opened", "sample_clips"), ("followed", "follow_faces")):
-        original = getattr(views_module, function)
-        monkeypatch.setattr(views_module, function, counting(name, original))
+    for name, module, function in (
+        ("opened", views_module, "sample_clips"),
+        ("followed", rare_faces, "follow_faces"),
+    ):
+        original = getattr(module, function)
+        monkeypatch.setattr(module, function, counting(name, original))
     recipes = [
         ViewRecipe(view, image_size=size, n_frames=4, finder=BrightSquares())
         for view in ("frame", "face")
@@ -102,10 +106,10 @@ def test_no_face_is_a_reason_and_is_remembered(store, monkeypatch):
     frame = ViewRecipe("frame", image_size=16, n_frames=4)
     video = _clip([])
     views = make_views(video, [face, frame], store)
-    assert views[face.key].reason == "no face found (4 frames tried)"
+    assert views[face.key].reason == "no face found (8 frames tried)"  # all it has
     assert views[face.key].images.shape == (0, 16, 16, 3)
     assert not views[frame.key].reason  # the whole frame still serves
-    monkeypatch.setattr(views_module, "follow_faces", None)
+    monkeypatch.setattr(rare_faces, "follow_faces", None)
     assert make_views(video, [face], store)[face.key].reason
 
 
@@ -120,7 +124,7 @@ def test_an_unreadable_file_is_a_reason_for_every_view(store, tmp_path):
 
 
 def test_ready_made_crops_need_no_finder(store, monkeypatch):
-    monkeypatch.setattr(views_module, "follow_faces", None)
+    monkeypatch.setattr(rare_faces, "follow_faces", None)
     recipe = ViewRecipe("crop", image_size=16, n_frames=2)
     view = make_views(_clip([]), [recipe], store)[recipe.key]
     assert view.images.shape == (2, 16, 16, 3)
