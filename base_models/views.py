@@ -162,7 +162,8 @@ class View:
         """A view without images."""
         none = np.zeros(0, np.int64)
         shape = (0, image_size, image_size, 3)
-        return cls(np.zeros(shape, np.uint8), none, none, reason, key, error)
+        images = np.zeros(shape, np.uint8)
+        return cls(images, none, none, reason, key, error=error)
 
 
 class Views(Sequence):

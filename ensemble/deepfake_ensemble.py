@@ -521,8 +521,9 @@ default=None
             np.arange(end - n, end) for n, end in zip(n_members, ends, strict=True)
         ]
         means = np.column_stack([_row_means(scores[:, at]) for at in named])
-        why = np.column_stack([reasons[:, at[0]] for at in named])
-        why[~np.isnan(means)] = ""
+        why = np.column_stack(
+            [_first_said(scores[:, at], reasons[:, at]) for at in named]
+        )
         return score_table(means, ids, list(self.detectors_), reasons=why)
 
     def combine(self, table):
@@ -988,6 +989,12 @@ default=None
                 "{'trained_on': []}",
                 stacklevel=4,
             )
+
+
+def _first_said(scores, reasons):
+    """Of each row what is to know of its first score, else the first reason."""
+    first = np.argmax(~np.isnan(scores), axis=1)
+    return reasons[np.arange(len(reasons)), first]
 
 
 def _row_means(scores):

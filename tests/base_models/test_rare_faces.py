@@ -9,6 +9,7 @@ from base_models.faces import Face
 from base_models.rare_faces import NO_FACE
 from base_models.video import sample_indices
 from base_models.views import ViewRecipe, make_views
+from ensemble import DeepfakeEnsemble
 
 
 class BlueSquare:
@@ -143,6 +144,14 @@ def test_training_and_scoring_see_the_same_and_the_score_says_it(store):
     assert "face found in 1 of" in reasons[0, 0]
     assert reasons[1, 0] == ""
     assert NO_FACE in reasons[2, 0]
+    model = DeepfakeEnsemble([("red", detector)], strategy="voting", resampling=2)
+    model.set_params(store=store, verbose=False)
+    whole = [video(range(n, 200)) for n in range(4)]
+    model.fit([*whole, rare], [0, 0, 1, 1, 0], groups=range(5))
+    judged = model.judge([rare, whole[0]])
+    assert judged["status"].tolist() == ["scored", "scored"]
+    assert "face found in 1 of" in judged["reason"].iloc[0]
+    assert judged["reason"].iloc[1] == ""
     look = look_closely([("red", detector)], rare, store)
     assert len(look.faces) == 1
     assert look.scores["red"][0] == pytest.approx(scores[0, 0])
