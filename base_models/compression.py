@@ -8,6 +8,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
+from base_models.packets import opened
 from base_models.video import VideoReadError, probe_video
 
 # Typical quantisers of the field's three levels. Nine real clips encoded anew by x264:
@@ -106,8 +107,7 @@ def _stated_qp(path, n_places, n_frames):
     """Mean quantiser of frames here and there, or None where the codec hides it."""
     found = []
     try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
+        with opened(path) as (container, stream):
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"export_side_data": "venc_params"}
             if stream.codec_context.name not in ("h264", "mpeg2video"):
@@ -122,7 +122,7 @@ def _stated_qp(path, n_places, n_frames):
                 elif place:
                     break
                 found += _qp_of_next(container, stream, n_frames)
-    except (av.FFmpegError, IndexError) as error:
+    except av.FFmpegError as error:
         if not found:
             raise VideoReadError(path, str(error)) from error
     return float(np.mean(found)) if found else None

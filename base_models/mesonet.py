@@ -130,15 +130,11 @@ def read_keras_weights(path):
         with h5py.File(path, "r") as file:
             # "conv2d_7" came seventh; some files number from one, some name no first
             layers = {}
-
-            def collect(name, item):
-                if isinstance(item, h5py.Dataset):
-                    layer, _, kind = name.rpartition("/")
-                    layer = layer.rpartition("/")[2]
-                    layers.setdefault(layer, {})[kind.split(":")[0]] = item[()]
-
-            file.visititems(collect)
-    except OSError as error:
+            for name, values in _own_arrays(file, path):
+                layer, _, kind = name.rpartition("/")
+                layer = layer.rpartition("/")[2]
+                layers.setdefault(layer, {})[kind.split(":")[0]] = values
+    except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} is not a whole HDF5 file: {error}") from error
     kinds = {"conv2d": [], "batch_normalization": [], "dense": []}
     for name in sorted(layers, key=_number):
@@ -181,6 +177,43 @@ def read_keras_weights(path):
         )
     return name, {**state, **found, "head.weight": weight, "head.bias": bias}
 
+
+def _own_arrays(file, path):
+    """Read the arrays that lie in an HDF5 file itself; refuse what leads out of it.
+
+    All is looked at before anything is read.
+    """
+    import h5py
+
+    arrays = []
+
+    def check(name, item):
+        if isinstance(item, h5py.Group):
+            for child in item:
+                if not isinstance(item.get(child, getlink=True), h5py.HardLink):
+                    raise CheckpointError(
+                        f"{path}: {name}/{child} is a link, which may lead to another "
+                        "file; it was not followed, and nothing was read"
+                    )
+        elif item.is_virtual or item.external:
+            raise CheckpointError(
+                f"{path}: the values of {name!r} lie in other files; they were not "
+                "opened, and nothing was read"
+            )
+        elif item.size is None or item.size > _LARGEST or item.dtype.kind not in "fiu":
+            raise CheckpointError(
+                f"{path}: {name!r} ({item.dtype}, {item.shape}) is no array of weights "
+                "of MesoNet; nothing was read"
+            )
+        else:
+            arrays.append((name, item))
+
+    check("", file)
+    file.visititems(check)
+    return [(name, item[()]) for name, item in arrays]
+
+
+_LARGEST = 2**24  # values; MesoNet's largest array has 16 thousand
 
 _LAYOUT = {
     "conv2d": [("weight", "kernel", (3, 2, 0, 1)), ("bias", "bias", (0,))],

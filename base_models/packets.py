@@ -9,6 +9,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from base_models.containers import open_container
 from base_models.errors import VideoReadError
 
 
@@ -55,11 +56,7 @@ class PacketTable:
 
 @contextmanager
 def opened(path):
-    try:
-        container = av.open(str(path.resolve()), metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
-    with container:
+    with open_container(path) as container:
         yield container, _video_stream(container, path)
 
 

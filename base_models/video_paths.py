@@ -15,6 +15,7 @@ VIDEO_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"]
 )
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 
 
 def list_videos(folder):
@@ -126,6 +127,12 @@ def _as_path(video):
 
 def existing(video):
     path = _as_path(video)
+    if _ADDRESS.match(str(video)) and not path.exists():
+        raise VideoReadError(
+            video,
+            "it is an address, and only files on this machine are read",
+            "download it and give the file",
+        )
     with naming(path):
         status = path.stat()
         is_folder = path.is_dir()
