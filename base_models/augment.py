@@ -314,11 +314,25 @@ def recompress_clip(frames, crf):
     >>> recompress_clip(frames, crf=40).shape
     (2, 32, 32, 3)
     """
-    height, width = frames.shape[1:3]
-    # H.264 with half-size colours needs even sides; the rim is repeated, then cut off.
-    rim = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
-    padded = np.pad(frames, rim, mode="edge") if height % 2 or width % 2 else frames
-    data = io.BytesIO()
+    return np.stack(list(recompress_frames(frames, crf)))
+
+
+def recompress_frames(frames, crf):
+    """Encode frames as H.264 and decode them again, holding one frame at a time.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray of shape (H, W, 3)
+        RGB uint8, all of one size.
+    crf : int
+        As for `recompress_clip`.
+
+    Yields
+    ------
+    ndarray of shape (H, W, 3)
+        uint8.
+    """
+    data, stream = io.BytesIO(), None
     with av.open(data, "w", format="mp4") as container:
         # mbtree reads beyond a row's end on some CPUs and would make bytes differ
         options = {
@@ -327,17 +341,23 @@ def recompress_clip(frames, crf):
             "tune": "zerolatency",
             "x264-params": "mbtree=0:threads=1",
         }
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.height, stream.width = padded.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in padded:
+        for frame in frames:
+            height, width = frame.shape[:2]
+            if height % 2 or width % 2:
+                # Half-size colours need even sides; the rim is repeated, then cut off.
+                rim = ((0, height % 2), (0, width % 2), (0, 0))
+                frame = np.pad(frame, rim, mode="edge")
+            if stream is None:
+                stream = container.add_stream("libx264", rate=25, options=options)
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p"
             image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
             container.mux(stream.encode(image))
         container.mux(stream.encode())
     data.seek(0)
     with av.open(data) as container:
-        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    return np.stack(decoded)[:, :height, :width]
+        for decoded in container.decode(video=0):
+            yield decoded.to_ndarray(format="rgb24")[:height, :width]
 
 
 def cut_out(image, draw, landmarks=None):

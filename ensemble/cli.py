@@ -403,14 +403,10 @@ def stress(
     from ensemble import stress_test
     from ensemble.console import show_stress
     from ensemble.datasets import read_videos
+    from ensemble.datasets.labelled import is_labelled
 
     labels = groups = None
-    labelled = len(videos) == 1 and (
-        videos[0].suffix == ".csv"
-        or (videos[0] / "real").is_dir()
-        or (videos[0] / "videos.csv").is_file()
-    )
-    if labelled:
+    if len(videos) == 1 and is_labelled(videos[0]):
         paths, labels, groups, _ = read_videos(videos[0])
     else:
         paths = _videos_at(videos)

@@ -2,41 +2,36 @@
 
 import copy
 import tempfile
-import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.augment import recompress_clip
-from base_models.errors import VideoReadError
+from base_models.failures import Failures
 from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
-from base_models.video import iter_frames, probe_video, video_id
+from base_models.video import iter_frames, probe_video, video_digest, video_id
 from ensemble.labels import encode_labels
 from ensemble.metrics import auc, group_bootstrap_interval
 from ensemble.plots import plot_stress
 from ensemble.resampling import group_codes
+from ensemble.stress_scores import StressScores, model_digest
 from ensemble.ties import above
+from ensemble.video_changes import (
+    AS_IT_IS,
+    CHANGES,
+    changed,
+    iter_changed,
+    noise_of,
+)
+
+__all__ = ["AS_IT_IS", "CHANGES", "ENSEMBLE", "StressResult", "changed", "stress_test"]
 
 ENSEMBLE = "ensemble"
-AS_IT_IS = "as it is"
-
-# What is done to a video, at rising strength.
-CHANGES = {
-    "h264": (23, 28, 34, 40),  # constant rate factor of x264
-    "jpeg": (90, 70, 50, 30),  # quality of each frame
-    "downscale": (0.75, 0.5, 0.35, 0.25),  # of width and height, then enlarged again
-    "blur": (0.5, 1.0, 2.0, 4.0),  # sigma in pixels of a frame 480 pixels high
-    "noise": (2.0, 5.0, 10.0, 20.0),  # standard deviation, of 255
-    "fps": (0.5, 0.25, 0.125),  # share of the frames that is left
-    "darker": (0.8, 0.6, 0.4, 0.25),  # factor
-    "brighter": (1.2, 1.4, 1.7, 2.0),  # factor
-}
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,10 @@ def stress_test(
 ):
     """Change videos at rising strength, and see what becomes of scores and verdicts.
 
-    Faces are looked for anew in each changed video. What is computed on the way is not
-    kept in the store.
+    Faces are looked for in each changed video again. What is computed on the way is not
+    kept in the store. The frames lie in the folder for temporary files (``TMPDIR``)
+    while they are used: three times what the beginning of one video takes uncompressed,
+    which is 11 GB for ten seconds of 1080p60, and little for most videos.
 
     Parameters
     ----------
@@ -116,7 +113,8 @@ def stress_test(
         Seed of the noise.
     scores_file : str, Path or None, default=None
         CSV to which each video's scores are added when they are there; a run that was
-        stopped goes on from it.
+        stopped goes on from it. Rows of another model, of other seconds or of another
+        seed stay in it unused; damaged ones are computed again.
     verbose : bool, default=False
         Show a progress bar.
 
@@ -153,23 +151,32 @@ def stress_test(
             )
         _, is_fake = encode_labels(labels)
     ids = [video_id(video) for video in videos]
-    done = _read(scores_file, [*model.detectors_, ENSEMBLE])
-    known = set(done["video"])
-    parts, reasons = [done[done["video"].isin(ids)]], {}
-    for number, video in enumerate(progress_bar(videos, "stress" if verbose else None)):
-        if ids[number] in known:
-            continue
+    settings = {"seconds": float(seconds), "seed": random_state}
+    settings["model"] = "" if scores_file is None else model_digest(model)
+    kept = StressScores(scores_file, [*model.detectors_, ENSEMBLE], settings)
+    steps = [(AS_IT_IS, 0.0)]
+    steps += [(name, float(s)) for name, strengths in wanted.items() for s in strengths]
+    rows, reasons, failures = [], {}, Failures()
+    unlike = dict(zip(ids, videos, strict=True)).items()  # one path twice is one video
+    for name, video in progress_bar(unlike, "stress" if verbose else None):
+        scores = {}
         try:
-            frames = _beginning(video, seconds)
-        except VideoReadError as error:
-            reasons[ids[number]] = error.reason
+            content = video_digest(video)
+            todo = [step for step in steps if step not in kept.of(content)]
+            if todo:
+                scores = _stressed(model, video, content, todo, seconds, random_state)
+        except Exception as error:
+            reasons[name] = failures.reason(error)
             continue
-        part = _stressed(model, frames, wanted, (random_state, number))
-        part.insert(0, "video", ids[number])
-        parts.append(part)
-        _add(scores_file, part)
-    scores = pd.concat([part for part in parts if len(part)] or [done])
-    scores = scores.reset_index(drop=True)
+        failures.note(None)
+        if scores:
+            kept.add(content, name, scores)
+        for change, strength in steps:
+            row = {"video": name, "change": change, "strength": strength}
+            rows.append(row | kept.of(content)[change, strength])
+    failures.check()
+    columns = ["video", "change", "strength", *model.detectors_, ENSEMBLE]
+    scores = pd.DataFrame(rows, columns=columns)
     unscored = scores["change"].eq(AS_IT_IS) & scores[ENSEMBLE].isna()
     for name in scores.loc[unscored, "video"]:
         reasons.setdefault(name, "the ensemble has no score of it as it is")
@@ -179,69 +186,6 @@ def stress_test(
     truth = truth[~truth.index.duplicated()]
     table = _summary(model, scores, wanted, truth, n_boot)
     return StressResult(table, scores, reasons)
-
-
-def changed(frames, change, strength, draw):
-    """Change the frames of a video.
-
-    Parameters
-    ----------
-    frames : ndarray of shape (T, H, W, 3)
-        RGB uint8.
-    change : str
-        A key of ``CHANGES``.
-    strength : float
-        In the unit told there.
-    draw : numpy Generator
-        For noise.
-
-    Returns
-    -------
-    ndarray
-        RGB uint8; with fewer frames for "fps".
-
-    Examples
-    --------
-    >>> frames = np.full((8, 32, 32, 3), 100, np.uint8)
-    >>> changed(frames, "darker", 0.5, None).max()
-    np.uint8(50)
-    >>> len(changed(frames, "fps", 0.25, None))
-    2
-    """
-    if change == "h264":
-        return recompress_clip(frames, strength)
-    if change == "fps":
-        return frames[:: round(1 / strength)]
-    return np.stack([_CHANGED[change](frame, strength, draw) for frame in frames])
-
-
-def _jpeg(frame, quality, draw):
-    coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(coded[1], cv2.IMREAD_COLOR)[..., ::-1]
-
-
-def _downscale(frame, share, draw):
-    height, width = frame.shape[:2]
-    size = max(1, round(share * width)), max(1, round(share * height))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def _blur(frame, sigma, draw):
-    return cv2.GaussianBlur(frame, (0, 0), sigma * min(frame.shape[:2]) / 480)
-
-
-def _noise(frame, deviation, draw):
-    noisy = frame + draw.normal(0, deviation, frame.shape).astype(np.float32)
-    return noisy.round().clip(0, 255).astype(np.uint8)
-
-
-def _light(frame, factor, draw):
-    return cv2.convertScaleAbs(frame, alpha=factor)
-
-
-_CHANGED = {"jpeg": _jpeg, "downscale": _downscale, "blur": _blur, "noise": _noise,
-            "darker": _light, "brighter": _light}  # fmt: skip
 
 
 def _wanted(changes):
@@ -258,35 +202,54 @@ def _wanted(changes):
 
 
 def _beginning(video, seconds):
+    """Yield the frames of the first seconds of a video."""
     fps = probe_video(video).fps or 25.0
-    return np.stack(list(islice(iter_frames(video), max(1, round(seconds * fps)))))
+    yield from islice(iter_frames(video), max(1, round(seconds * fps)))
 
 
-def _stressed(model, frames, wanted, seed):
-    """Score one video as it is and changed: one row each."""
-    steps = [(AS_IT_IS, 0.0)]
-    steps += [(name, s) for name, strengths in wanted.items() for s in strengths]
+def _stressed(model, video, content, steps, seconds, seed):
+    """Score one video changed in several ways: P(fake) by step and scorer.
 
-    def make(step):
-        change, strength = step
-        if change == AS_IT_IS:
-            return frames
-        kind = zlib.crc32(f"{change} {strength}".encode())
-        return changed(frames, change, strength, np.random.default_rng([*seed, kind]))
+    Frames go to a file one by one and are read from there by those who look at them:
+    ten seconds of 1080p60 are 3.7 GB, of which memory never holds much.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        folder = Path(folder)
+        own = _with_store(model, folder / "store")
+        frames = _laid_out(_beginning(video, seconds), folder / "as it is")
 
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        own = _with_store(model, folder)
-        made = look_ahead(make, steps, n_workers=1, depth=2)
-        for (change, strength), array in zip(steps, made, strict=True):
+        def make(step):
+            if step[0] == AS_IT_IS:
+                return frames
+            draw = noise_of(content, *step, seed)
+            path = folder / f"{step[0]} {step[1]}"
+            return _laid_out(iter_changed(frames, *step, draw), path)
+
+        made = look_ahead(make, steps, n_workers=1, depth=1)
+        for step, array in zip(steps, made, strict=True):
             scores = own.detector_scores([array])
             (verdict,) = own.judge_scores(scores).to_dict("records")
             # with unscorable="prior" P(fake) is a number that no member gave
             is_scored = verdict["status"] != "unscorable"
             fake = verdict["p_fake"] if is_scored else np.nan
-            row = {"change": change, "strength": float(strength)}
-            rows.append(row | scores.iloc[0].to_dict() | {ENSEMBLE: fake})
-    return pd.DataFrame(rows)
+            found[step] = scores.iloc[0].to_dict() | {ENSEMBLE: fake}
+            if step[0] != AS_IT_IS:
+                with suppress(PermissionError):  # Windows, while it is open
+                    (folder / f"{step[0]} {step[1]}").unlink()
+    return found
+
+
+def _laid_out(frames, path):
+    """Write frames to a file; return them as an array that is read from it."""
+    n_frames = 0
+    with open(path, "wb") as file:
+        for frame in frames:
+            if not n_frames:
+                shape = frame.shape
+            file.write(np.ascontiguousarray(frame))
+            n_frames += 1
+    return np.memmap(path, np.uint8, "r", shape=(n_frames, *shape))
 
 
 def _with_store(model, folder):
@@ -346,24 +309,3 @@ def _drift(model, pair, scorer, n_boot):
         found |= {"auc": estimate, "auc_low": low, "auc_high": high}
         found["auc_before"] = auc(y, was)
     return found
-
-
-def _read(path, scorers):
-    columns = ["video", "change", "strength", *scorers]
-    if path is None or not Path(path).exists():
-        return pd.DataFrame(columns=columns)
-    table = pd.read_csv(path)
-    if list(table) != columns:
-        raise ValueError(
-            f"{path} has other columns ({', '.join(table)}) than this model's scores "
-            f"({', '.join(columns)}); give another file"
-        )
-    return table
-
-
-def _add(path, part):
-    if path is None:
-        return
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.to_csv(path, mode="a", header=not path.exists(), index=False)

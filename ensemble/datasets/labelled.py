@@ -81,6 +81,33 @@ def read_videos(path):
     return _from_csv(path)
 
 
+def is_labelled(path):
+    """Whether a path is a labelled set for `read_videos`, and not just videos.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    bool
+        True for a table, and for a folder with ``real/`` and ``fake/`` (by any of their
+        names) or a ``videos.csv`` in it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path.suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx")
+    return (path / _INDEX).is_file() or set(_label_folders(path).values()) == {0, 1}
+
+
+def _label_folders(folder):
+    return {
+        sub: _LABEL_FOLDERS[sub.name.lower()]
+        for sub in sorted(folder.iterdir())
+        if sub.is_dir() and sub.name.lower() in _LABEL_FOLDERS
+    }
+
+
 def _from_csv(path):
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -120,11 +147,7 @@ def _from_csv(path):
 def _from_folder(folder):
     from base_models.video import list_videos
 
-    found = {
-        sub: _LABEL_FOLDERS[sub.name.lower()]
-        for sub in sorted(folder.iterdir())
-        if sub.is_dir() and sub.name.lower() in _LABEL_FOLDERS
-    }
+    found = _label_folders(folder)
     if set(found.values()) != {0, 1}:
         inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise ValueError(
