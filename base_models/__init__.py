@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "detectors.torch_module": ["TorchDetector"],
         "errors": [
             "CheckpointError",
+            "DivergedError",
             "SlowFitWarning",
             "UnscorableVideoError",
             "VideoReadError",

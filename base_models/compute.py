@@ -2,7 +2,11 @@
 
 import contextlib
 import functools
+import os
+import random
+import threading
 
+import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
@@ -21,6 +25,11 @@ def resolve_device(device=None):
     -------
     torch.device
 
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, or there is none in this machine.
+
     Examples
     --------
     >>> from base_models.compute import resolve_device
@@ -28,12 +37,55 @@ def resolve_device(device=None):
     device(type='cpu')
     """
     if device is not None:
-        return torch.device(device)
+        return _checked_device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def _checked_device(device):
+    """Return a device that is there; a ValueError says what is."""
+    try:
+        known = torch.device(device)
+    except (RuntimeError, TypeError):
+        hint = "; say 'cuda' for an NVIDIA GPU" if str(device).lower() == "gpu" else ""
+        raise ValueError(
+            f"device must be None or one that torch knows{hint}; got {device!r}. "
+            f"{_devices_here()}"
+        ) from None
+    if known.type == "cuda":
+        there = torch.cuda.is_available()
+        there = there and (known.index or 0) < torch.cuda.device_count()
+    elif known.type == "mps":
+        there = torch.backends.mps.is_available()
+    else:
+        there = known.type == "cpu" or _computes(known)
+    if there:
+        return known
+    raise ValueError(
+        f"device={str(device)!r} is not there for this PyTorch ({torch.__version__}). "
+        f"{_devices_here()}; leave device out to take the fastest"
+    )
+
+
+def _computes(device):
+    """Whether torch can compute on a device of another kind."""
+    try:
+        return bool((torch.ones(1, device=device) + 1).cpu().item() == 2)
+    except (RuntimeError, NotImplementedError, AssertionError, ImportError):
+        return False
+
+
+def _devices_here():
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        n = torch.cuda.device_count()
+        found += ["cuda"] if n == 1 else [f"cuda:{number}" for number in range(n)]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return f"This machine has {', '.join(map(repr, found))}"
 
 
 def resolve_threads(n_threads=None):
@@ -64,9 +116,27 @@ def resolve_threads(n_threads=None):
     return n_threads
 
 
+# The number of threads, the generators of torch, NumPy and Python, and cuDNN's settings
+# belong to the whole process. Whoever needs them set holds this lock meanwhile, so that
+# threads that train or score at the same time take turns and never see each other's.
+_process_settings = threading.RLock()
+
+
+def _after_fork():
+    global _process_settings
+    _process_settings = threading.RLock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
 def fixed_threads(n_threads):
     """Run torch, BLAS and OpenMP on so many threads, then restore what was.
+
+    The setting holds for the whole process: other threads that want one of their own
+    wait here until this one is done.
 
     Parameters
     ----------
@@ -80,18 +150,24 @@ def fixed_threads(n_threads):
     ...     torch.get_num_threads()
     1
     """
-    before = torch.get_num_threads()
-    with _thread_pools().limit(limits=n_threads):
-        torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with _process_settings:
+        before = torch.get_num_threads()
+        with _thread_pools().limit(limits=n_threads):
+            torch.set_num_threads(n_threads)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
 def repeatable(seed, n_threads):
-    """Run torch with a seed and a number of threads of its own, then restore both.
+    """Run with seeds and a number of threads of one's own, then restore what was.
+
+    It seeds the global generators of torch (on all devices), NumPy and Python, because
+    layers that start random, dropout and the functions of other packages draw from
+    them, and lets cuDNN choose repeatable algorithms. As these belong to the whole
+    process, other threads that need them wait until this one is done.
 
     Parameters
     ----------
@@ -108,14 +184,48 @@ def repeatable(seed, n_threads):
     ...     print(torch.rand(1) == first)
     tensor([True])
     """
-    deterministic = torch.backends.cudnn.deterministic
-    with fixed_threads(n_threads), torch.random.fork_rng():
-        torch.backends.cudnn.deterministic = True
-        torch.manual_seed(seed)
+    with fixed_threads(n_threads), _kept_generators(), _repeatable_cudnn():
+        seed_generators(seed)
+        yield
+
+
+def seed_generators(seed):
+    """Seed the global generators of torch, NumPy and Python; inside `repeatable`.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**64 - 1.
+    """
+    torch.manual_seed(seed)
+    np.random.seed([seed % 2**32, seed // 2**32])
+    random.seed(seed)
+
+
+@contextlib.contextmanager
+def _kept_generators():
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            torch.backends.cudnn.deterministic = deterministic
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)
+            if of_mps is not None:
+                torch.mps.set_rng_state(of_mps)
+
+
+@contextlib.contextmanager
+def _repeatable_cudnn():
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 @functools.lru_cache(maxsize=1)

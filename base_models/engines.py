@@ -166,6 +166,11 @@ def run_frozen(
     device = resolve_device(device)
     recipe = preprocess if isinstance(preprocess, Recipe) else None
     prepare = preprocess if recipe is None else recipe.normalise
+    with fixed_threads(resolve_threads(n_threads)):
+        return _run(network, prepare, recipe, images, engine, n_threads, device, store)
+
+
+def _run(network, prepare, recipe, images, engine, n_threads, device, store):
     if device.type == "cuda":
         place(network, device)
         return run_on_gpu(network, prepare, images, device, mixed=engine == "auto")

@@ -88,5 +88,17 @@ class CheckpointError(ValueError):
     """
 
 
+class DivergedError(FloatingPointError):
+    """A training whose loss or weights stopped being finite numbers.
+
+    Examples
+    --------
+    >>> from base_models import DivergedError
+    >>> raise DivergedError("resnet18_face: the loss became nan in epoch 2")
+    Traceback (most recent call last):
+    base_models.errors.DivergedError: resnet18_face: the loss became nan in epoch 2
+    """
+
+
 class SlowFitWarning(UserWarning):
     """A fit that starts now will take long; the message says how long."""

@@ -67,6 +67,10 @@ class ImageSamples:
         Video row -> ndarray (n_images, 68, 2); needed by `pseudo_fakes`.
     sources : Views or None, default=None
         Of the same frames, what `pseudo_fakes` are made of; None is `views`.
+    ahead : bool, default=True
+        Make batches in a thread while the network learns from others. False makes each
+        when it is asked for: for functions that may draw from global generators, as
+        torchvision's transforms do, of which dropout draws at the same time.
     seed : int
         Decides everything.
 
@@ -93,6 +97,7 @@ class ImageSamples:
         pseudo_fakes=None,
         landmarks=None,
         sources=None,
+        ahead=True,
         seed=0,
     ):
         self.views, self.is_fake, self.weight = views, is_fake, weight
@@ -101,7 +106,7 @@ class ImageSamples:
         self.preprocess = preprocess
         self.mixup, self.augment = mixup, augment
         self.pseudo_fakes, self.landmarks = pseudo_fakes, landmarks
-        self.seed = seed
+        self.ahead, self.seed = ahead, seed
         share = video_shares(
             is_fake, self.groups, balance_groups and pseudo_fakes is None
         )
@@ -119,7 +124,7 @@ class ImageSamples:
         self.steps = -(-len(views) * frames_per_epoch // batch_size)
 
     def batches(self, epoch, share=slice(None)):
-        """Yield the batches of an epoch, made ahead in a thread.
+        """Yield the batches of an epoch, as a rule made ahead in a thread.
 
         Parameters
         ----------
@@ -137,7 +142,7 @@ class ImageSamples:
         yield from look_ahead(
             lambda part: self._batch(epoch, [chosen[i] for i in _own(part, share)]),
             parts,
-            n_workers=1,
+            n_workers=1 if self.ahead else 0,
             depth=3,
         )
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from base_models.errors import SlowFitWarning
+from base_models.compute import seed_generators
+from base_models.errors import DivergedError, SlowFitWarning
 from base_models.parallel import Processes
 from base_models.progress import progress_bar
 from base_models.recipe import TrainingRecipe
@@ -34,6 +35,7 @@ def train_network(
     keep=None,
     processes=None,
     progress=None,
+    name="the network",
 ):
     """Train a network on batches of samples; `TrainingRecipe` says how.
 
@@ -69,6 +71,8 @@ def train_network(
         validates and keeps. None is this one alone.
     progress : str or None, default=None
         What to write before a progress bar; None shows none.
+    name : str, default="the network"
+        What it is called in errors.
 
     Returns
     -------
@@ -78,8 +82,8 @@ def train_network(
 
     Raises
     ------
-    FloatingPointError
-        If the loss is no number any more.
+    DivergedError
+        If the loss, or a weight, is no finite number any more.
     """
     recipe = (TrainingRecipe() if recipe is None else recipe).check()
     processes = Processes() if processes is None else processes
@@ -98,7 +102,7 @@ def train_network(
                 break
             began, losses = time.perf_counter(), []
             # of its own for each epoch: a resumed training draws what it would have
-            torch.manual_seed(_epoch_seed(seed, epoch, processes.rank))
+            seed_generators(_epoch_seed(seed, epoch, processes.rank))
             _freeze(network, frozen=epoch < head_epochs)
             if epoch in (start, head_epochs):
                 model = processes.wrap(network)
@@ -122,12 +126,15 @@ def train_network(
                 run.count_batch(due)
                 bar.update()
             loss = float(processes.total(torch.stack(losses).mean()))
-            if not np.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss} in epoch {epoch + 1}; lower "
-                    f"learning_rate (now {learning_rate})"
-                )
             run.end_epoch(epoch, epochs)
+            trouble = _trouble(loss, network)
+            broken = torch.tensor(float(bool(trouble)), device=device)
+            if processes.total(broken) > 0:  # all stop, or none: they wait for each other
+                raise DivergedError(
+                    f"{name}: {trouble or 'another process diverged'} in epoch "
+                    f"{epoch + 1} of {epochs}; lower learning_rate (now "
+                    f"{learning_rate:g}), for example to {learning_rate / 10:g}"
+                )
             entry = {
                 "epoch": epoch + 1,
                 "loss": loss,
@@ -152,6 +159,18 @@ def train_network(
     if keep is not None and processes.main:
         keep.clear()
     return run.history
+
+
+def _trouble(loss, network):
+    """Say what of a training is no finite number any more; empty where all is."""
+    if not math.isfinite(loss):
+        return f"the loss became {loss}"
+    # The last step of an epoch shows in no loss of that epoch. Of the buffers only the
+    # statistics of normalisation learn; masks may well be infinite.
+    learned = dict(network.named_parameters())
+    learned |= {name: v for name, v in network.named_buffers() if "running_" in name}
+    broken = [name for name, v in learned.items() if not v.isfinite().all()]
+    return f"the weights {broken[0]} became infinite or NaN" if broken else ""
 
 
 def balanced_loss(logits, label, weight, smoothing=0.0, totals=None):

@@ -178,10 +178,11 @@ def fit_over_splits(
     -------
     OutOfFold
     """
-    from base_models.compute import n_cores
+    from base_models.compute import n_cores, resolve_device
     from base_models.progress import progress_bar
     from base_models.store import resolve_store
 
+    resolve_device(device)  # not there? before any work
     explicit = store is not None
     store = resolve_store(store)
     n_jobs = jobs_that_fit([d for _, d in named], n_jobs, n_cores())
@@ -375,17 +376,49 @@ def jobs_that_fit(detectors, n_jobs, n_cores):
     >>> jobs_that_fit([FrameDetector(n_threads=4)], n_jobs=8, n_cores=16)
     4
     """
-    from base_models.compute import resolve_device, resolve_threads
-    from base_models.detectors.frame import NetworkDetector
-
     asked = joblib.effective_n_jobs(n_jobs)
-    on_cpu = [
-        resolve_threads(detector.n_threads)
-        for detector in detectors
-        if isinstance(detector, NetworkDetector)
-        and resolve_device(detector.device).type == "cpu"
+    threads = max(map(cpu_threads, detectors), default=1)
+    return max(1, min(asked, n_cores // threads))
+
+
+def cpu_threads(detector):
+    """Return how many CPU threads one fit of a detector keeps busy.
+
+    Parameters
+    ----------
+    detector : detector
+        Any. Those with ``n_threads`` are asked, and detectors inside of it.
+
+    Returns
+    -------
+    int
+        1 for one that does not say, and for networks on a GPU.
+
+    Examples
+    --------
+    >>> from base_models import FlickerDetector, FrameDetector, LSTMDetector
+    >>> from ensemble.out_of_fold import cpu_threads
+    >>> frames = FrameDetector(n_threads=2, device="cpu")
+    >>> cpu_threads(LSTMDetector(features=frames, n_threads=3, device="cpu"))
+    3
+    >>> cpu_threads(FlickerDetector())
+    1
+    """
+    from base_models.compute import resolve_device, resolve_threads
+
+    while isinstance(detector, FrozenEstimator):
+        detector = detector.estimator
+    params = detector.get_params(deep=True) if hasattr(detector, "get_params") else {}
+    own = [name for name in params if re.search(r"(^|__)n_threads$", name)]
+    threads = [
+        resolve_threads(params[name])
+        for name in own
+        if resolve_device(params.get(name.removesuffix("n_threads") + "device")).type
+        == "cpu"
     ]
-    return max(1, min(asked, n_cores // max(on_cpu))) if on_cpu else asked
+    # a parameter in FrozenEstimator, or in a detector, hides what is inside of it
+    nested = [value for value in params.values() if isinstance(value, FrozenEstimator)]
+    return max([1, *threads, *map(cpu_threads, nested)])
 
 
 @dataclass
@@ -469,28 +502,24 @@ def _fit_and_score(
     detector, videos, is_fake, groups, weight, test, keep, store, member_key, scores_key
 ):
     """Fit one detector, score the test videos, keep what can be kept on disk."""
-    from base_models.errors import SlowFitWarning
     from base_models.scoring import score_videos
+    from base_models.warned import warned_by_caller
 
     detector = clone(detector)
     member = None
     if store is not None and not is_prefit(detector):
         member = store.get("member", member_key)
-    with warnings.catch_warnings():
-        # Both were said once, for all fits together.
-        warnings.filterwarnings("ignore", message="left out of training")
-        warnings.simplefilter("ignore", SlowFitWarning)
-        if is_prefit(detector):
-            pass  # as it is
-        elif member is not None:
-            detector.set_state(member[1], member[0])
-        else:
-            detector.fit(
-                videos, is_fake, **_accepted(detector, groups=groups, weight=weight)
-            )
-            if store is not None:
-                meta, arrays = detector.get_state(portable=False)
-                store.put("member", member_key, arrays, meta)
+    if is_prefit(detector):
+        pass  # as it is
+    elif member is not None:
+        detector.set_state(member[1], member[0])
+    else:
+        accepted = _accepted(detector, groups=groups, weight=weight)
+        with warned_by_caller():  # once, for all fits together
+            detector.fit(videos, is_fake, **accepted)
+        if store is not None:
+            meta, arrays = detector.get_state(portable=False)
+            store.put("member", member_key, arrays, meta)
     scores, reasons = np.zeros(0), np.zeros(0, object)
     if len(test):
         scores, reasons = (a[:, 0] for a in score_videos([detector], test, store))
@@ -589,23 +618,17 @@ def _warn_of_unscorable(unscorable, n_videos):
 
 def _warn_of_time(tasks, n_jobs):
     """On a CPU, say before a long fit how long all of it will take."""
-    from base_models.compute import resolve_device
-    from base_models.detectors.frame import NetworkDetector
-    from base_models.training import warn_if_slow
-
     per_video, seconds = {}, 0.0
     for task in tasks:
-        detector = task.detector
-        if (
-            not isinstance(detector, NetworkDetector)
-            or detector.train != "full"
-            or resolve_device(detector.device).type != "cpu"
-        ):
+        if not hasattr(task.detector, "estimate_fit_seconds"):
             continue
         if task.column not in per_video:
-            per_video[task.column] = detector.estimate_fit_seconds(100) / 100
+            per_video[task.column] = task.detector.estimate_fit_seconds(100) / 100
         seconds += per_video[task.column] * len(task.train)
-    warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
+    if seconds:
+        from base_models.training import warn_if_slow
+
+        warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
 
 
 def _collect(tasks, named, n_videos):

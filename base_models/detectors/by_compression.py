@@ -203,6 +203,27 @@ class CompressionRouter(VideoDetector):
                 frames[row] = one
         return frames
 
+    def estimate_fit_seconds(self, n_videos):
+        """Return about how many seconds a fit takes here.
+
+        Parameters
+        ----------
+        n_videos : int
+            Videos in the training set, taken to be spread evenly over the levels.
+
+        Returns
+        -------
+        float
+            See `NetworkDetector.estimate_fit_seconds`.
+        """
+        named = self._named()
+        each = [
+            self._lent(clone(detector)).estimate_fit_seconds(n_videos / len(named))
+            for _, detector in named
+            if hasattr(detector, "estimate_fit_seconds")
+        ]
+        return float(sum(each))
+
     def identity(self):
         """Return what decides the outcome of a fit, beside the videos.
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.compute import repeatable
 from base_models.detectors.base import (
     ViewDetector,
     check_fit_arguments,
@@ -19,6 +20,7 @@ from base_models.progress import progress_bar
 from base_models.store import resolve_store, store_key
 from base_models.video import video_digest, video_id
 from base_models.views import ViewRecipe, Views
+from base_models.warned import caller_has_warned
 
 
 class FeatureDetector(ViewDetector):
@@ -85,10 +87,13 @@ class FeatureDetector(ViewDetector):
             error = UnscorableVideoError(self.unscorable_)
             if len(np.unique(is_fake[rows])) < len(np.unique(is_fake[order])):
                 raise error
-            warnings.warn(f"left out of training: {error}", stacklevel=2)
+            if not caller_has_warned():
+                warnings.warn(f"left out of training: {error}", stacklevel=2)
         _, codes = np.unique(groups[rows], return_inverse=True)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        self._fit(views.take(good), is_fake[rows], weight[rows], codes, seed, store)
+        # One thread: sums over more of them round otherwise, and these are short.
+        with repeatable(seed, n_threads=1):
+            self._fit(views.take(good), is_fake[rows], weight[rows], codes, seed, store)
         return self
 
     def _fit(self, views, is_fake, weight, groups, seed, store):

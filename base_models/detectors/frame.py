@@ -37,6 +37,7 @@ from base_models.engines import check_engine, engine_key, run_frozen
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
 from base_models.inputs import group_codes
+from base_models.keys import is_own
 from base_models.named_file import NamedFile
 from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
@@ -56,6 +57,7 @@ from base_models.training import (
 from base_models.validation import Validation, held_out_groups
 from base_models.video import VideoReadError, video_digest, video_id
 from base_models.views import ViewRecipe, Views
+from base_models.warned import caller_has_warned
 
 
 class NetworkDetector(ViewDetector):
@@ -120,7 +122,8 @@ class NetworkDetector(ViewDetector):
             left = np.unique(is_fake[[order[i] for i in scorable]])
             if len(left) < len(np.unique(is_fake)):
                 raise error  # nothing is left of one class
-            warnings.warn(f"left out of training: {error}", stacklevel=2)
+            if not caller_has_warned():
+                warnings.warn(f"left out of training: {error}", stacklevel=2)
             views = views.take(scorable)
         rows = [order[i] for i in scorable]
         groups = pd.factorize(groups[rows])[0]  # numbered in an order of our own
@@ -246,8 +249,11 @@ class NetworkDetector(ViewDetector):
         Returns
         -------
         float
-            Measured on one training step.
+            Measured on one training step; 0 where not all of the network is trained,
+            or not on a CPU.
         """
+        if self.train != "full" or resolve_device(self.device).type != "cpu":
+            return 0.0
         with repeatable(0, resolve_threads(self.n_threads)):
             return self._estimate(self._build(trained=False), n_videos)
 
@@ -289,7 +295,7 @@ class NetworkDetector(ViewDetector):
         recipe, device = self._recipe(), resolve_device(self.device)
         fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
         sources, landmarks = views, None
-        if device.type == "cpu":
+        if device.type == "cpu" and not caller_has_warned():
             with repeatable(0, resolve_threads(self.n_threads)):
                 pairs = 2 if fakes else 1
                 warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
@@ -313,6 +319,7 @@ class NetworkDetector(ViewDetector):
             pseudo_fakes=fakes,
             landmarks=None if fakes is None else landmarks.take(learn),
             sources=sources.take(learn),
+            ahead=self._draws_alone(),
             seed=seed,
         )
         validate = None
@@ -328,6 +335,12 @@ class NetworkDetector(ViewDetector):
         keep = self._keep(store, views, is_fake, weight, groups, seed)
         self._run(network, samples, validate, seed, keep, staged)
         self.module_ = network
+
+    def _draws_alone(self):
+        """Whether all that changes images draws from generators of its own."""
+        changing = self.augment, self.pseudo_fakes, getattr(self, "transform", None)
+        foreign = [c for c in changing if callable(c) and not is_own(c)]
+        return is_own(self) and not foreign
 
     def _run(self, network, samples, validate, seed, keep, staged):
         """Train a network on samples, alone or with other processes."""
@@ -346,6 +359,7 @@ class NetworkDetector(ViewDetector):
             keep=keep,
             processes=joined_processes(device),
             progress=self._progress(f"{self} training"),
+            name=str(self),
         )
 
     def _scorer(self, preprocess):

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from base_models.augment import resolve_augment
+from base_models.compute import fixed_threads
 from base_models.detectors.features import FeatureDetector, class_balanced
 from base_models.pooling import pool_scores
 from base_models.progress import progress_bar
@@ -156,4 +157,5 @@ class StatisticsDetector(FeatureDetector):
 
     def _score_features(self, features):
         rows = (features - self.mean_) / self.scale_
-        return expit(rows @ self.coef_ + self.intercept_)
+        with fixed_threads(1):  # of many rows, more threads would round otherwise
+            return expit(rows @ self.coef_ + self.intercept_)

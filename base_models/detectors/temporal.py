@@ -174,6 +174,7 @@ class LSTMDetector(FeatureDetector):
         if self.rnn not in ("lstm", "gru"):
             raise ValueError(f"rnn must be 'lstm' or 'gru'; got {self.rnn!r}")
         self._recipe().check()
+        resolve_device(self.device)  # not there? before any work
         self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
         return super().fit(videos, y, groups, sample_weight)
 
@@ -254,6 +255,13 @@ class LSTMDetector(FeatureDetector):
             self.extractor_.module_.load_state_dict(kept)
         self.extractor_.weights_key_ = meta["weights_key"]
         return self
+
+    def estimate_fit_seconds(self, n_videos):
+        """Return about how many seconds a fit takes here: those of the extractor."""
+        if self.features is None or isinstance(self.features, FrozenEstimator):
+            return 0.0
+        extractor = self._with_ours(clone(self._image_detector()))
+        return extractor.estimate_fit_seconds(n_videos)
 
     def _recipe(self):
         return TrainingRecipe() if self.recipe is None else self.recipe
@@ -370,6 +378,7 @@ class LSTMDetector(FeatureDetector):
                 device=resolve_device(self.device),
                 seed=seed,
                 progress=f"{self} training" if self.verbose else None,
+                name=str(self),
             )
         self.module_ = network.cpu()
 
