@@ -6,8 +6,8 @@ import os
 import random
 import threading
 
-import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
 
 from base_models.look_ahead import n_cores
@@ -198,20 +198,20 @@ def seed_generators(seed):
         From 0 to 2**64 - 1.
     """
     torch.manual_seed(seed)
-    np.random.seed([seed % 2**32, seed // 2**32])
+    check_random_state(None).seed([seed % 2**32, seed // 2**32])  # the global one
     random.seed(seed)
 
 
 @contextlib.contextmanager
 def _kept_generators():
-    of_numpy, of_python = np.random.get_state(), random.getstate()
+    of_numpy, of_python = check_random_state(None).get_state(), random.getstate()
     of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            np.random.set_state(of_numpy)
+            check_random_state(None).set_state(of_numpy)
             random.setstate(of_python)
             if of_mps is not None:
                 torch.mps.set_rng_state(of_mps)

@@ -129,7 +129,9 @@ def train_network(
             run.end_epoch(epoch, epochs)
             trouble = _trouble(loss, network)
             broken = torch.tensor(float(bool(trouble)), device=device)
-            if processes.total(broken) > 0:  # all stop, or none: they wait for each other
+            if (
+                processes.total(broken) > 0
+            ):  # all stop, or none: they wait for each other
                 raise DivergedError(
                     f"{name}: {trouble or 'another process diverged'} in epoch "
                     f"{epoch + 1} of {epochs}; lower learning_rate (now "

@@ -162,6 +162,10 @@ def load(path, detectors=None, device=None, files=None):
     """
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
+    if device is not None:
+        from base_models.compute import resolve_device
+
+        resolve_device(device)  # not there? before any work
     reader = _Reader(Path(path), device, files)
     manifest = reader.manifest
     fitted = {}

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from base_models.errors import DivergedError
 from ensemble.streams import write_out, write_what_can_be_written
 
 DONE, SOME_UNSCORABLE, DRIFTED, FATAL, STOPPED = 0, 1, 1, 2, 130
@@ -111,7 +112,23 @@ ImageSize = Annotated[
 Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
 Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
 StorePath = Annotated[Path | None, typer.Option(help="Where computed things are kept.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...")]
+
+
+def _device_there(device):
+    """Refuse a device that is not there, before anything is opened."""
+    from base_models.compute import resolve_device
+
+    if device is not None:
+        try:
+            resolve_device(device)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return device
+
+
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, ...", callback=_device_there)
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -700,7 +717,7 @@ def main(arguments=None):
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was computed is kept and found again", err=True)
         code = STOPPED
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except (DivergedError, ImportError, OSError, TypeError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         code = FATAL
     except Exception:

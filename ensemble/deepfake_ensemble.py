@@ -771,6 +771,10 @@ default=None
                 f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
             )
         parse_threshold(self.threshold)
+        if self.device is not None:
+            from base_models.compute import resolve_device
+
+            resolve_device(self.device)  # not there? before any work
         value = self.false_alarm_rate
         if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
             raise ValueError(f"false_alarm_rate must lie in 0..1; got {value!r}")

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from base_models import FrameDetector, write_video
+from base_models import DivergedError, FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli import main
 
@@ -227,3 +227,33 @@ def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
     code, _, err = _run(capsys, "verify", tmp_path / "out")
     assert code == 1
     assert "differs by" in err
+
+
+@pytest.mark.parametrize("command", ["fit", "compare"])
+def test_a_device_that_is_not_there_is_a_usage_error_before_any_work(
+    command, clips, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    target = ["--out", out] if command == "fit" else ["--report", out]
+    code, _, err = _run(capsys, command, clips / "set.csv", *target, "--device", "gpu")
+    assert code == 2
+    assert "--device" in err
+    assert "say 'cuda'" in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_a_training_that_diverges_is_an_error_without_a_traceback(
+    clips, tmp_path, capsys, monkeypatch
+):
+    def diverged(*args):
+        raise DivergedError("resnet18_frame: the loss became nan in epoch 1 of 2")
+
+    monkeypatch.setattr(FrameDetector, "_fit", diverged)
+    code, _, err = _run(
+        capsys, "fit", clips / "set.csv", "--out", tmp_path / "m.dfe", *SMALL,
+        "--store", tmp_path / "store",
+    )  # fmt: skip
+    assert code == 2
+    assert "error: resnet18_frame: the loss became nan in epoch 1 of 2" in err
+    assert "Traceback" not in err

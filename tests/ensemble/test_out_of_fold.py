@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
     LeaveOneGroupOut,
@@ -9,7 +10,14 @@ from sklearn.model_selection import (
     cross_val_predict,
 )
 
-from base_models import CallableDetector, FrameDetector, backbones
+from base_models import (
+    CallableDetector,
+    CompressionRouter,
+    FrameDetector,
+    FrequencyDetector,
+    LSTMDetector,
+    backbones,
+)
 from base_models.backbones import build_network
 from base_models.detectors import frame
 from ensemble import LeakError, out_of_fold_scores
@@ -311,3 +319,64 @@ def test_seeds_are_filled_in_by_name_and_deep_down():
 def test_jobs_times_threads_stay_within_the_cores(n_jobs, n_cores, expected):
     two = clone(HEAD).set_params(n_threads=2, device="cpu")
     assert jobs_that_fit([HEAD, two], n_jobs, n_cores) == expected
+
+
+FOUR = clone(HEAD).set_params(n_threads=4, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        LSTMDetector("test_resnet", "frame", n_threads=4, device="cpu"),
+        LSTMDetector(features=FOUR, n_threads=1, device="cpu"),
+        LSTMDetector(features=FrozenEstimator(FOUR), n_threads=1, device="cpu"),
+        CompressionRouter({"c23": FOUR, "c40": HEAD}),
+        FrozenEstimator(FOUR),
+    ],
+    ids=["lstm", "its features", "its fitted features", "router", "frozen"],
+)
+def test_every_detector_that_uses_threads_is_asked_how_many(detector):
+    assert jobs_that_fit([HEAD, detector], 8, 16) == 4
+
+
+def test_detectors_without_threads_take_one_core_each():
+    assert jobs_that_fit([FrequencyDetector(), CallableDetector(len)], 8, 16) == 8
+
+
+def test_a_network_inside_an_ensemble_fit_takes_no_step_for_an_estimate_of_time(
+    toy_videos, tmp_path, monkeypatch
+):
+    asked = []
+
+    def seconds(*args):
+        asked.append(args)
+        return 1e-3
+
+    monkeypatch.setattr(frame, "seconds_per_step", seconds)
+    detector = FrameDetector(
+        "mesonet4", "frame", image_size=32, n_frames=1, epochs=1, frames_per_epoch=1,
+        n_threads=1, device="cpu", store=tmp_path,
+    )  # fmt: skip
+    videos, y, groups = toy_videos
+    out_of_fold_scores([detector], videos, y, groups, resampling=2, store=tmp_path)
+    assert len(asked) == 1  # for all fits together
+    detector.fit(videos, y)
+    assert len(asked) == 2  # by itself
+
+
+def test_the_time_of_a_fit_is_that_of_what_trains_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(frame, "seconds_per_step", lambda *args: 1.0)
+    whole = FrameDetector(
+        "mesonet4", "frame", image_size=32, epochs=3, frames_per_epoch=1,
+        batch_size=10, device="cpu",
+    )  # fmt: skip
+    assert whole.estimate_fit_seconds(40) == 12
+    assert LSTMDetector(features=whole).estimate_fit_seconds(40) == 12
+    levels = CompressionRouter({"c23": whole, "c40": whole})
+    assert levels.estimate_fit_seconds(40) == 12
+    for nothing in (
+        HEAD,
+        LSTMDetector("mesonet4"),
+        clone(whole).set_params(train="head"),
+    ):
+        assert nothing.estimate_fit_seconds(40) == 0

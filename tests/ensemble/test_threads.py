@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.utils import check_random_state
 from torch import nn
 
 from base_models import (
@@ -44,7 +45,11 @@ def detectors():
 
 def tinted(image, draw, landmarks):
     """Change an image by what the global generators draw."""
-    shift = np.random.randint(20) + random.randrange(20) + int(torch.randint(20, ()))
+    shift = (
+        check_random_state(None).randint(20)
+        + random.randrange(20)
+        + int(torch.randint(20, ()))
+    )
     return np.clip(image + shift, 0, 255).astype(np.uint8)
 
 
@@ -118,7 +123,7 @@ def process_settings():
         torch.backends.cudnn.deterministic,
         torch.backends.cudnn.benchmark,
         torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),
+        check_random_state(None).get_state()[1].tolist(),
         random.getstate(),
     )
 
@@ -162,7 +167,7 @@ def test_settings_of_the_process_belong_to_one_thread_at_a_time():
         numbers = []
         for _ in range(20):
             with repeatable(seed, 1):
-                numbers.append((float(torch.rand(())), np.random.rand()))
+                numbers.append((float(torch.rand(())), check_random_state(None).rand()))
         return set(numbers)
 
     before = torch.get_num_threads()
