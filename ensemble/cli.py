@@ -501,7 +501,12 @@ def compare(
     strategies: Annotated[
         str, typer.Option(help="all, or names by comma: soft, stacking, greedy ...")
     ] = "all",
-    folds: Annotated[int, typer.Option(help="Group folds.", min=2)] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Group folds; without it those of an out-of-fold table, else 5.", min=2
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="How often they are drawn.", min=1)] = 1,
     draws: Annotated[
         int, typer.Option(help="Bootstrap draws behind each interval.", min=10)

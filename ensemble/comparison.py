@@ -8,17 +8,17 @@ import html
 import importlib.metadata
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import joblib
 import numpy as np
 import pandas as pd
 
 from ensemble._version import __version__
-from ensemble.ablation import member_contributions
+from ensemble.ablation import panel_contributions
 from ensemble.judging import Panel, judge
 from ensemble.labels import encode_labels
-from ensemble.measuring import measure, paired_difference
+from ensemble.measuring import measure, paired_change
 from ensemble.metrics import auc
 from ensemble.nested_scores import nested_scores
 from ensemble.protocols import protocol_splits
@@ -26,7 +26,9 @@ from ensemble.resampling import clean_groups, group_codes
 from ensemble.scores import check_complete, companions
 from ensemble.strategies import chosen_strategies
 from ensemble.verdict import put_in_words
+from ensemble.within_folds import folds_of_table
 
+_DEFAULT_FOLDS = 5
 _SEEN_TOO = ("leave-method-out", "leave-source-out", "leave-dataset-out")
 _SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
           "over_mean_high", "p_mean", "over_best_member", "p_best_member", "log_loss",
@@ -49,8 +51,11 @@ class Comparison:
         all strategies, ``p_*``; difference in log loss to the mean; where there is
         `seen`, ``over_seen``: AUC less that on the same videos when what is held out
         was learned from; ``coverage``, the share of judged videos that it has scored.
-        All else is on the videos that everyone has scored. Intervals are of other
-        videos to judge, not of other videos to learn from.
+        All else is on the videos that everyone has scored. Rank metrics (AUC, average
+        precision, equal error rate, TPR) compare a fake with the reals of its own fold
+        alone, for members and strategies alike, see `ensemble.metrics.auc`; the others
+        take all folds together. Intervals are of other videos to judge, not of other
+        videos to learn from.
     verdict : str
         What may be said of it, in words.
     by_group_of : dict of str to DataFrame
@@ -69,8 +74,10 @@ class Comparison:
     members : DataFrame of shape (n_videos, n_members)
     how : dict
         Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
-        share of the judged videos that everyone has scored; "chosen anew", what
-        choosing the best strategy is worth on videos that the choice did not see;
+        share of the judged videos that everyone has scored; "ranked", the share of
+        those that have one of the other class in their fold; "folds of the table",
+        whether the table says in which folds its members were fitted; "chosen anew",
+        what choosing the best strategy is worth on videos that the choice did not see;
         "share of fakes learned from" and "judged"; "fitted beforehand", the members
         of which nothing here can tell what they were fitted on.
     groups : ndarray of shape (n_videos,)
@@ -102,8 +109,8 @@ class Comparison:
     def fold_aucs(self):
         """Return the AUC of every fold by itself.
 
-        Scores of different folds come from different fits; their mean over folds does
-        not mix them, and is 0.5 where there is nothing to know.
+        `table` has their mean, in which a fold counts by its pairs of a fake and a
+        real.
 
         Returns
         -------
@@ -186,7 +193,7 @@ def compare_strategies(
     metadata=None,
     protocol="group-kfold",
     nesting=None,
-    n_folds=5,
+    n_folds=None,
     repeats=1,
     n_boot=1000,
     level=0.95,
@@ -200,6 +207,13 @@ def compare_strategies(
     verbose=False,
 ):
     """Judge members and strategies side by side on videos that they never learned from.
+
+    Strategies are fitted again for each fold, and so are detectors. Rank metrics
+    therefore compare a fake with the reals of its own fold alone; members of a table
+    are measured alike, so that all are compared on the same pairs. Where the folds in
+    which members were fitted lie beside a table, only videos of one such fold are
+    compared. Log loss and all that needs a threshold take the folds together, since a
+    threshold must serve all of them.
 
     Parameters
     ----------
@@ -233,8 +247,10 @@ def compare_strategies(
         fits for each part that is held out. With a table it says what the scores are:
         "exact" for detectors that were fitted on none of these videos, "stored" for
         out-of-fold scores; None takes what the table's provenance says.
-    n_folds, repeats : int
-        Group folds, and how often they are drawn.
+    n_folds : int or None, default=None
+        Group folds. None takes the folds that lie beside an out-of-fold table, else 5.
+    repeats : int, default=1
+        How often folds are drawn.
     n_boot : int, default=1000
         Draws of groups behind each interval.
     level : float, default=0.95
@@ -262,10 +278,11 @@ def compare_strategies(
 
     References
     ----------
-    DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics
-    53, DeLong's test for groups; Holm (1979), Scandinavian Journal of Statistics 6;
-    Tsamardinos, Greasidou, Borboudakis (2018), Machine Learning 107, for what choosing
-    costs.
+    LeDell, Petersen, van der Laan (2015), Electronic Journal of Statistics 9, AUC
+    within folds; DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; Obuchowski
+    (1997), Biometrics 53, DeLong's test for groups; Holm (1979), Scandinavian Journal
+    of Statistics 6; Tsamardinos, Greasidou, Borboudakis (2018), Machine Learning 107,
+    for what choosing costs.
 
     Examples
     --------
@@ -298,10 +315,13 @@ def compare_strategies(
         raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
     groups = clean_groups(groups, n_videos)
     codes = group_codes(groups, n_videos)
+    own_fold = folds_of_table(members) if is_table and nesting != "exact" else None
+    if n_folds is None:
+        n_folds = _DEFAULT_FOLDS if own_fold is None else int(own_fold.max()) + 1
     metadata = _checked_metadata(metadata, n_videos)
     seed = 0 if random_state is None else int(random_state)
     splits, notes = protocol_splits(
-        protocol, is_fake, codes, metadata, n_folds, repeats, seed, hold_out
+        protocol, is_fake, codes, metadata, n_folds, repeats, seed, hold_out, own_fold
     )
     names = list(members.columns) if is_table else _detector_names(detectors_or_scores)
     chosen = chosen_strategies(strategies, names, seed)
@@ -325,6 +345,7 @@ def compare_strategies(
     panels = judge(
         splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store
     )
+    panels = _of_one_fit(panels, own_fold)
     found = measure(panels, names, codes, metadata, n_boot, level, seed)
     judged_rows = np.unique(np.concatenate([panel.rows for panel in panels]))
     how = {
@@ -344,6 +365,8 @@ def compare_strategies(
         "random_state": seed,
         "best member": found.best_member,
         "coverage": found.coverage,
+        "ranked": found.ranked,
+        "folds of the table": own_fold is not None,
         "share of fakes learned from": float(
             np.mean([is_fake[split.train].mean() for split in splits])
         ),
@@ -358,17 +381,23 @@ def compare_strategies(
     if protocol in _SEEN_TOO and (is_table or beforehand == names):
         table = members.to_numpy(float)
         splits, _ = protocol_splits(
-            "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed
-        )
+            "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed,
+            own_fold=own_fold,
+        )  # fmt: skip
         folds = judge(
             splits,
             [table[split.train] for split in splits],
             [table[split.test] for split in splits],
             names, is_fake, codes, chosen, n_jobs, store,
         )  # fmt: skip
-        at_home = _of_the_same_videos(folds, panels)
+        at_home = _of_the_same_videos(_of_one_fit(folds, own_fold), panels)
+        # what is unseen in the folds of what is seen: the same pairs for both
+        unseen = [
+            replace(panel, fold=home.fold)
+            for panel, home in zip(panels, at_home, strict=True)
+        ]
+        cost = paired_change(unseen, at_home, codes, n_boot, level, seed)
         at_home = measure(at_home, names, codes, metadata, n_boot, level, seed)
-        cost = paired_difference(found, at_home, level)
         for key, column in (("auc", ""), ("low", "_low"), ("high", "_high")):
             found.table[f"over_seen{column}"] = cost[key]
         seen = at_home.table
@@ -379,7 +408,7 @@ def compare_strategies(
             wide = lines.pivot(index="strategy", columns="value", values="auc")
             order = lines["value"].drop_duplicates()
             by_group_of[axis] = wide.loc[found.table.index, order]
-    ablation = member_contributions(members, is_fake, codes, level, seed)
+    ablation = panel_contributions(panels, names, codes, level, seed)
     return Comparison(
         table=found.table,
         verdict=put_in_words(found.table, how, by_value, seen, ablation),
@@ -395,6 +424,15 @@ def compare_strategies(
         metadata=metadata,
         strategies=chosen,
     )
+
+
+def _of_one_fit(panels, own_fold):
+    """Split the folds of panels by those in which the members were fitted."""
+    if own_fold is None:
+        return panels
+    both = [np.column_stack([panel.fold, own_fold[panel.rows]]) for panel in panels]
+    numbers = [np.unique(fold, axis=0, return_inverse=True)[1].ravel() for fold in both]
+    return [replace(p, fold=fold) for p, fold in zip(panels, numbers, strict=True)]
 
 
 def _of_the_same_videos(folds, panels):

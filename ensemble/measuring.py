@@ -7,10 +7,9 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
-from ensemble.delong import difference_variance
 from ensemble.drawn_metrics import METRICS, drawn_metrics, group_draws
 from ensemble.strategies import CHOSEN_MEMBER, MEAN
-from ensemble.within_folds import auc_difference
+from ensemble.within_folds import mean_auc_difference
 
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
 
@@ -20,20 +19,24 @@ class Measured:
     """The figures of a comparison; see `ensemble.comparison.Comparison`."""
 
     table: pd.DataFrame
-    drawn_auc: pd.DataFrame  # one row a draw, one column a member or strategy
     by_value: pd.DataFrame
     best_member: str
     coverage: float
+    ranked: float  # share of the common videos with one of the other class in the fold
     chosen_anew: dict
 
 
 def measure(panels, names, codes, metadata, n_boot, level, random_state):
     """Measure everyone on the videos that all have scored.
 
-    A figure is the mean over the panels: repeats, and what was held out in turn.
-    Intervals are percentiles over bootstrap draws of whole groups, the same draws for
-    all, so that differences are paired. They say how the figures would vary with other
-    videos to judge, not with other videos to learn from.
+    A figure is the mean over the panels: repeats, and what was held out in turn. Rank
+    metrics compare a fake with the reals of its own fold alone, since strategies, and
+    members where they are detectors, were fitted again for each fold
+    (`ensemble.within_folds`); members of a table are measured alike, though one fit may
+    have scored all of it. What needs a threshold or a probability takes a panel's folds
+    together. Intervals are percentiles over bootstrap draws of whole groups, the same
+    draws for all, so that differences are paired. They say how the figures would vary
+    with other videos to judge, not with other videos to learn from.
 
     Parameters
     ----------
@@ -92,33 +95,42 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
         table.insert(4, "worst_at", worst["value"])
     return Measured(
         table.sort_values(["auc", "log_loss"], ascending=[False, True]),
-        pd.DataFrame(draws["auc"], columns=columns),
         by_value,
         best,
         sum(len(panel.rows) for panel in common) / n_judged,
+        float(np.concatenate([ranked(panel) for panel in common]).mean()),
         _chosen_anew(common, columns, kinds, codes, times, draws["auc"], level),
     )
 
 
-def paired_difference(first, second, level):
-    """Set one measurement against another of the same strategies on the same draws.
+def paired_change(panels, others, codes, n_boot, level, random_state):
+    """Set the AUCs of strategies against those of the same strategies fitted otherwise.
 
     Parameters
     ----------
-    first, second : Measured
-        With the same groups, `n_boot` and seed.
+    panels, others : list of Panel
+        Of the same videos in the same folds.
+    codes : int ndarray of shape (n_videos,)
+    n_boot : int
     level : float
+    random_state : int
 
     Returns
     -------
     DataFrame
-        One row a strategy of both: "auc", that of the first less the second's, "low"
-        and "high".
+        One row a strategy: "auc", that of `panels` less that of `others`, "low" and
+        "high".
     """
-    names = [name for name in first.table.index if name in second.table.index]
-    low, high = _ends((first.drawn_auc[names] - second.drawn_auc[names]).values, level)
-    auc = first.table.loc[names, "auc"] - second.table.loc[names, "auc"]
-    return pd.DataFrame({"auc": auc, "low": low, "high": high})
+    columns = [name for name in panels[0].scores if name in others[0].scores]
+    times = group_draws(codes.max() + 1, n_boot, check_random_state(random_state))
+    (ours, drawn), (theirs, theirs_drawn) = (
+        _over_panels([p.common() for p in some], columns, codes, times, ["auc"])
+        for some in (panels, others)
+    )
+    low, high = _ends(drawn["auc"] - theirs_drawn["auc"], level)
+    return pd.DataFrame(
+        {"auc": ours["auc"] - theirs["auc"], "low": low, "high": high}, index=columns
+    )
 
 
 def holm(p):
@@ -153,31 +165,63 @@ def holm(p):
 
 def _check_common(common, panels):
     for panel, whole in zip(common, panels, strict=True):
-        if 0 < panel.y.sum() < len(panel.y):
-            continue
-        shares = whole.scores.notna().mean()
-        raise ValueError(
-            f"no {'real' if panel.y.all() and len(panel.y) else 'fake'} video"
-            f"{f' of {panel.name}' if panel.name else ''} has a score from everyone; "
-            f"the fewest have {shares.idxmin()!r}, {shares.min():.0%}: leave it out"
-        )
+        of = f" of {panel.name}" if panel.name else ""
+        if not 0 < panel.y.sum() < len(panel.y):
+            shares = whole.scores.notna().mean()
+            raise ValueError(
+                f"no {'real' if panel.y.all() and len(panel.y) else 'fake'} video{of} "
+                f"has a score from everyone; the fewest have {shares.idxmin()!r}, "
+                f"{shares.min():.0%}: leave it out"
+            )
+        if not ranked(panel).any():
+            raise ValueError(
+                f"none of the {len(np.unique(panel.fold))} folds has both a real and a "
+                f"fake video{of} that everyone has scored, and only those of one fold "
+                "can be compared; use fewer folds, or groups of both classes"
+            )
 
 
-def _over_panels(common, columns, codes, times):
+def ranked(panel):
+    """Say which videos of a panel have one of the other class in their fold.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    ranked : bool ndarray of shape (n_judged,)
+
+    Examples
+    --------
+    >>> from ensemble.judging import Panel
+    >>> y, fold = np.array([0, 1, 1]), np.array([0, 0, 1])
+    >>> ranked(Panel("", 0, np.arange(3), y, pd.DataFrame(), fold)).tolist()
+    [True, True, False]
+    """
+    fold = np.unique(panel.fold, return_inverse=True)[1]
+    fakes = np.bincount(fold, panel.y)
+    reals = np.bincount(fold) - fakes
+    return ((fakes > 0) & (reals > 0))[fold]
+
+
+def _over_panels(common, columns, codes, times, wanted=METRICS):
     """Return each metric of each column, as it is and on each draw."""
-    figures = {key: np.zeros(len(columns)) for key in METRICS}
-    draws = {key: [] for key in METRICS}
+    figures = {key: np.zeros(len(columns)) for key in wanted}
+    draws = {key: [] for key in wanted}
     for panel in common:
         weights = times[:, codes[panel.rows]]
         as_it_is = np.ones((1, len(panel.rows)))
-        drawn = {key: np.empty((len(times), len(columns))) for key in METRICS}
+        drawn = {key: np.empty((len(times), len(columns))) for key in wanted}
         for column, name in enumerate(columns):
             score = panel.scores[name].to_numpy()
-            for key, value in drawn_metrics(panel.y, score, as_it_is, METRICS).items():
+            found = drawn_metrics(panel.y, score, as_it_is, wanted, panel.fold)
+            for key, value in found.items():
                 figures[key][column] += value[0] / len(common)
-            for key, value in drawn_metrics(panel.y, score, weights, METRICS).items():
+            found = drawn_metrics(panel.y, score, weights, wanted, panel.fold)
+            for key, value in found.items():
                 drawn[key][:, column] = value
-        for key in METRICS:
+        for key in wanted:
             draws[key].append(drawn[key])
     return figures, {key: _mean_told(parts) for key, parts in draws.items()}
 
@@ -205,14 +249,13 @@ def _ends(draws, level):
 
 def _p_value(common, codes, first, second):
     """DeLong's test of two columns, by group, over all panels together."""
-    sets, differences = [], []
-    for panel in common:
-        one, other, away = auc_difference(
-            panel.y, panel.scores[first].to_numpy(), panel.scores[second].to_numpy()
-        )
-        differences.append(one - other)
-        sets.append((panel.y, away, codes[panel.rows]))
-    difference, error = np.mean(differences), np.sqrt(difference_variance(sets))
+    difference, error = mean_auc_difference(
+        [
+            (panel.y, *panel.scores[[first, second]].to_numpy().T, panel.fold,
+             codes[panel.rows])
+            for panel in common
+        ]
+    )  # fmt: skip
     if error == 0:
         return 1.0 if abs(difference) < 1e-12 else 0.0
     return float(2 * norm.sf(abs(difference) / error))
@@ -244,6 +287,7 @@ def _chosen_anew(common, columns, kinds, codes, times, aucs, level):
                         panel.scores[columns[place]].to_numpy(),
                         weights,
                         ["auc"],
+                        panel.fold,
                     )["auc"]
                     for place in [*ours, columns.index(MEAN)]
                 ]
@@ -315,11 +359,12 @@ def _lines(axis, value, some, columns, codes, times, level):
         of_name = []
         for panel, rows in some:
             score, y = panel.scores[name].to_numpy()[rows], panel.y[rows]
-            figure = drawn_metrics(y, score, np.ones((1, len(y))))
+            fold = panel.fold[rows]
+            figure = drawn_metrics(y, score, np.ones((1, len(y))), METRICS, fold)
             for key, one in figure.items():
                 figures[name][key] = figures[name].get(key, 0) + one[0] / len(some)
             weights = times[:, codes[panel.rows[rows]]]
-            of_name.append(drawn_metrics(y, score, weights, ["auc"])["auc"])
+            of_name.append(drawn_metrics(y, score, weights, ["auc"], fold)["auc"])
         draws.append(_mean_told(of_name))
     draws = np.column_stack(draws)
     low, high = _ends(draws, level)

@@ -52,7 +52,15 @@ class Split:
 
 
 def protocol_splits(
-    protocol, is_fake, codes, metadata, n_folds, repeats, random_state, hold_out=None
+    protocol,
+    is_fake,
+    codes,
+    metadata,
+    n_folds,
+    repeats,
+    random_state,
+    hold_out=None,
+    own_fold=None,
 ):
     """List the splits of a protocol.
 
@@ -68,6 +76,10 @@ def protocol_splits(
         What to hold out: names of methods, sources or data sets; the share of the
         videos, for "group-holdout"; the first moment that is judged, for
         "time-holdout". None holds out each in turn, or three tenths.
+    own_fold : int ndarray of shape (n_videos,) or None, default=None
+        Folds in which the scores of a table came about. Where they are as many as
+        `n_folds` and fit to be judged by turns, the first repeat takes them, so that
+        one fit of each member has scored all that is compared.
 
     Returns
     -------
@@ -102,7 +114,7 @@ def protocol_splits(
         )
     notes = {}
     if protocol == "group-kfold":
-        splits = _folds(is_fake, codes, n_folds, repeats, random_state)
+        splits = _folds(is_fake, codes, n_folds, repeats, random_state, own_fold)
     elif protocol == "group-holdout":
         splits = _holdouts(is_fake, codes, hold_out, repeats, random_state)
     elif protocol == "time-holdout":
@@ -111,7 +123,7 @@ def protocol_splits(
         value = metadata[column].to_numpy()
         names = _held_out(value, is_fake, column, hold_out)
         if column == "method":
-            folds = _folds(is_fake, codes, n_folds, repeats, random_state)
+            folds = _folds(is_fake, codes, n_folds, repeats, random_state, own_fold)
             splits = _without_method(folds, value, is_fake, names)
         else:
             splits = _without_value(value, codes, names)
@@ -158,14 +170,29 @@ def _fold_numbers(is_fake, codes, n_folds, random_state):
     return fold
 
 
-def _folds(is_fake, codes, n_folds, repeats, random_state):
+def _folds(is_fake, codes, n_folds, repeats, random_state, own_fold=None):
     splits = []
     for repeat in range(repeats):
-        fold = _fold_numbers(is_fake, codes, n_folds, random_state + repeat)
+        if repeat == 0 and _may_judge(own_fold, is_fake, codes, n_folds):
+            fold = own_fold
+        else:
+            fold = _fold_numbers(is_fake, codes, n_folds, random_state + repeat)
         for number in range(fold.max() + 1):
             train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             splits.append(Split("", repeat, number, train, test, fold[train]))
     return splits
+
+
+def _may_judge(own_fold, is_fake, codes, n_folds):
+    """Whether folds hold all videos, keep groups whole and leave both classes."""
+    if own_fold is None or own_fold.min() < 0 or own_fold.max() + 1 != n_folds:
+        return False
+    if len(np.unique(np.column_stack([own_fold, codes]), axis=0)) > codes.max() + 1:
+        return False
+    return all(
+        0 < is_fake[own_fold != one].sum() < (own_fold != one).sum()
+        for one in range(n_folds)
+    )
 
 
 def _holdouts(is_fake, codes, test_size, repeats, random_state):

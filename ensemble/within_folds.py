@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.delong import difference_variance
+from ensemble.scores import companions
 
 
 def outranked(is_fake, score, fold=None, weight=None):
@@ -177,6 +178,40 @@ def auc_difference(is_fake, first, second, fold=None):
         return *aucs, _shares(is_fake, away, is_fake @ rivals)
 
 
+def mean_auc_difference(sets):
+    """Average a difference of AUCs within folds over sets of videos.
+
+    Parameters
+    ----------
+    sets : list of (is_fake, first, second, fold, codes)
+        Labels, two scores, numbers of folds and of groups. Sets without a fold of both
+        classes count nothing.
+
+    Returns
+    -------
+    difference, error : float
+        Its standard error by DeLong's method for groups; both NaN where none counts.
+
+    Examples
+    --------
+    >>> y, fold = np.array([0, 0, 1, 1]), np.zeros(4, int)
+    >>> first, second = np.array([0.1, 0.6, 0.4, 0.9]), np.array([0.1, 0.2, 0.4, 0.9])
+    >>> sets = [(y, first, second, fold, np.arange(4))]
+    >>> difference, error = mean_auc_difference(sets)
+    >>> difference, round(error, 3)
+    (-0.25, 0.354)
+    """
+    parts, differences = [], []
+    for is_fake, first, second, fold, codes in sets:
+        one, other, away = auc_difference(is_fake, first, second, fold)
+        if not np.isnan(one):
+            differences.append(one - other)
+            parts.append((is_fake, away, codes))
+    if not parts:
+        return np.nan, np.nan
+    return float(np.mean(differences)), float(np.sqrt(difference_variance(parts)))
+
+
 def _shares(is_fake, pairs, n_pairs):
     """Turn numbers of pairs into shares whose mean over a class is what it adds."""
     n_fake = np.count_nonzero(is_fake == 1)
@@ -222,3 +257,37 @@ def numbered_folds(fold, n_videos, scored=None):
             f"the first at row {lacking[0]}: leave these out, or give none a fold"
         )
     return numbers
+
+
+def folds_of_table(table):
+    """Return the folds in which the members of a score table were fitted.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A score table; a fold lies beside each row of one that is out of fold.
+
+    Returns
+    -------
+    fold : int ndarray of shape (n_videos,) or None
+        None where one fit has scored all videos (prefit members, or a table stated not
+        to be out of fold) or where no fold is known, as of out-of-bag scores, which are
+        means over many fits. -1 for a video without a fold and without a score.
+
+    Examples
+    --------
+    >>> from ensemble.scores import score_table
+    >>> scores = [[0.1], [0.8], [0.3], [0.7]]
+    >>> folds_of_table(score_table(scores, "abcd", ["net"], fold=[1, 1, 2, 2])).tolist()
+    [0, 0, 1, 1]
+    """
+    provenance = getattr(table, "attrs", {}).get("provenance", {})
+    if provenance.get("out_of_fold") is False:
+        return None
+    if set(table.columns) <= set(provenance.get("prefit", [])):
+        return None
+    fold = companions(table)["fold"]
+    scored = table.notna().any(axis=1)
+    if fold[scored].isna().any() or fold[scored].nunique() < 2:
+        return None
+    return numbered_folds(fold, len(table), scored.to_numpy())

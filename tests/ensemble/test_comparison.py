@@ -2,11 +2,18 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble import compare_strategies, read_scores
 from ensemble.combiners import Stacking, Voting
-from ensemble.metrics import auc, delong_test, group_bootstrap_interval
+from ensemble.drawn_metrics import RANK_METRICS
+from ensemble.metrics import (
+    auc,
+    auc_interval,
+    delong_test,
+    group_bootstrap_interval,
+)
 from ensemble.resampling import StratifiedGroupFolds
 from ensemble.scores import score_table
 from ensemble.strategies import CHOSEN_MEMBER, named_strategies
@@ -51,11 +58,143 @@ def test_scores_are_those_of_a_loop_over_folds_written_out(found):
 
 def test_figures_are_means_over_repeats(found):
     for name in found.table.index:
-        expected = [auc(p.y, p.scores[name]) for p in found.panels]
+        expected = [auc(p.y, p.scores[name], fold=p.fold) for p in found.panels]
         assert np.isclose(found.table.loc[name, "auc"], np.mean(expected))
         losses = [log_loss(p.y, p.scores[name].clip(1e-6)) for p in found.panels]
         assert np.isclose(found.table.loc[name, "log_loss"], np.mean(losses))
     assert found.table["auc"].is_monotonic_decreasing
+
+
+class Bent(Voting):
+    """The mean, on a scale that each fit draws anew; its ranking is the mean's."""
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        self.power_ = 0.2 + 5 * (float(np.asarray(X).sum()) % 1)
+        return super().fit(X, y, groups, sample_weight)
+
+    def fake_score(self, X):
+        return super().fake_score(X) ** self.power_
+
+
+@pytest.mark.parametrize("protocol", ["group-kfold", "leave-method-out"])
+def test_a_rising_transform_of_each_fold_changes_no_rank_metric(protocol):
+    scores, y, groups, metadata = some_scores()
+    found = compare_strategies(
+        scores, y, groups, {"bent": Bent("soft")}, metadata, protocol, n_boot=50,
+        n_folds=3,
+    )  # fmt: skip
+    bent, mean = found.table.loc["bent"], found.table.loc["mean"]
+    for name in RANK_METRICS:
+        for end in ("", "_low", "_high"):
+            assert np.isclose(bent[name + end], mean[name + end]), name
+    assert bent["over_mean"] == bent["over_mean_low"] == bent["over_mean_high"] == 0
+    assert bent["p_mean_alone"] == 1
+    assert bent["log_loss"] != mean["log_loss"]
+    assert np.isclose(bent["worst"], mean["worst"])
+    pooled = [auc(p.y, p.scores[["bent"]].to_numpy()[:, 0]) for p in found.panels]
+    assert not np.isclose(np.mean(pooled), bent["auc"])  # what it was punished for
+
+
+class Share(Voting):
+    """Knows nothing but the share of fakes that it learned from."""
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        self.share_ = np.mean(y)
+        return super().fit(X, y, groups, sample_weight)
+
+    def fake_score(self, X):
+        return np.full(len(X), self.share_)
+
+
+def noise(seed, n=60):
+    draw = np.random.default_rng(seed)
+    scores = pd.DataFrame(draw.random((n, 3)), columns=["a", "b", "c"])
+    return scores, draw.integers(0, 2, n), np.arange(n) // 4
+
+
+def test_what_knows_nothing_reads_one_half_and_no_less():
+    """One ranking of all folds reads less: a fold of many fakes leaves few to learn."""
+    found = compare_strategies(*noise(0), {"share": Share()}, n_boot=20)
+    row, (panel,) = found.table.loc["share"], found.panels
+    assert row["auc"] == row["auc_low"] == row["auc_high"] == 0.5
+    assert auc(panel.y, panel.scores["share"]) < 0.45
+
+
+@pytest.mark.slow
+def test_noise_reads_one_half():
+    """Of 150 tables of 60 videos an AUC strays by .075, their mean by .006."""
+    strategies = {
+        "logistic": Stacking(LogisticRegression()),
+        "stacking": "logistic",
+        "greedy": "greedy",
+        "weighted": "weighted",
+    }
+    within, pooled = [], []
+    for seed in range(150):
+        found = compare_strategies(*noise(seed), strategies, n_boot=2)
+        within.append(found.table.loc[found.table["kind"] == "strategy", "auc"])
+        (panel,) = found.panels
+        pooled.append(auc(panel.y, panel.scores["logistic"]))
+    within = pd.concat(within, axis=1).mean(axis=1)
+    assert (within - 0.5).abs().max() < 0.02, within
+    assert np.mean(pooled) < 0.48
+
+
+def folded_table(n_folds=4, seed=0):
+    """Out-of-fold scores whose folds have each a scale of their own."""
+    scores, y, groups, _ = some_scores(seed=seed)
+    fold = groups % n_folds
+    bent = scores ** (np.array([0.4, 1, 1.5, 3])[fold])[:, None]
+    known = {"out_of_fold": True}
+    plain, table = (
+        score_table(
+            s.to_numpy(), range(180), list("abc"), y, groups, fold + 1, provenance=known
+        )
+        for s in (scores, bent)
+    )
+    return plain, table, fold, y
+
+
+def test_an_out_of_fold_table_is_judged_in_its_own_folds():
+    plain, table, fold, y = folded_table()
+    found = compare_strategies(table, strategies=["median"], n_boot=10)
+    assert found.how["n_folds"] == 4
+    assert found.how["folds of the table"]
+    np.testing.assert_array_equal(found.panels[0].fold, fold)
+    for name in "abc":
+        expected = auc(y, plain[name], fold=fold)
+        assert np.isclose(found.table.loc[name, "auc"], expected)
+        assert np.isclose(found.ablation.loc[name, "alone"], expected)
+
+
+def test_other_folds_never_compare_videos_of_different_fits():
+    plain, table, fold, _ = folded_table()
+    for kwargs in ({"n_folds": 3}, {"repeats": 2, "n_folds": 4}):
+        found = compare_strategies(table, strategies=["median"], n_boot=10, **kwargs)
+        same = compare_strategies(plain, strategies=["median"], n_boot=10, **kwargs)
+        for panel in found.panels:
+            both = pd.DataFrame({"judged": panel.fold, "fitted": fold})
+            assert (both.groupby("judged")["fitted"].nunique() == 1).all()
+        np.testing.assert_allclose(
+            found.table.loc[list("abc"), "auc"], same.table.loc[list("abc"), "auc"]
+        )
+
+
+def test_members_that_one_fit_has_scored_have_no_folds_of_their_own():
+    _, table, fold, _ = folded_table()
+    for kwargs in ({"nesting": "exact"}, {"n_folds": 3, "nesting": "exact"}):
+        found = compare_strategies(table, strategies=["median"], n_boot=10, **kwargs)
+        assert not found.how["folds of the table"]
+        assert not np.array_equal(found.panels[0].fold, fold)
+
+
+def test_folds_of_one_class_each_are_refused():
+    scores, y, groups, _ = some_scores(90)
+    table = score_table(
+        scores.to_numpy(), range(90), list("abc"), y, groups, 2 * y + groups % 2
+    )
+    with pytest.raises(ValueError, match="folds has both a real and a fake"):
+        compare_strategies(table, strategies=["median"], n_boot=10)
 
 
 def test_fold_aucs_are_those_of_each_fold(found):
@@ -71,18 +210,19 @@ def test_intervals_and_tests_of_one_panel_are_those_of_the_metrics():
     scores, y, groups, _ = some_scores()
     found = compare_strategies(scores, y, groups, QUICK, n_boot=100, n_folds=3)
     panel, row = found.panels[0], found.table.loc["stacking"]
-    expected = group_bootstrap_interval(
-        auc, y, panel.scores["stacking"], groups, n_boot=100, random_state=0
+    assert len(np.unique(panel.fold)) == 3
+    expected = auc_interval(
+        y, panel.scores["stacking"], groups, panel.fold, n_boot=100, random_state=0
     )
     np.testing.assert_allclose(row[["auc_low", "auc_high"]].tolist(), expected[1:])
     both = panel.scores[["stacking", "mean"]].to_numpy()
     expected = group_bootstrap_interval(
-        lambda y, s: auc(y, s[:, 0]) - auc(y, s[:, 1]),
-        y, both, groups, n_boot=100, random_state=0,
+        lambda y, s: auc(y, s[:, 0], fold=s[:, 2]) - auc(y, s[:, 1], fold=s[:, 2]),
+        y, np.column_stack([both, panel.fold]), groups, n_boot=100, random_state=0,
     )  # fmt: skip
     columns = ["over_mean", "over_mean_low", "over_mean_high"]
     np.testing.assert_allclose(row[columns].tolist(), expected)
-    test = delong_test(y, *both.T, groups)
+    test = delong_test(y, *both.T, groups, fold=panel.fold)
     assert np.isclose(row["p_mean_alone"], test.p_value)
     p = found.table["p_mean_alone"].dropna().sort_values()
     assert list(p.index.sort_values()) == sorted([CHOSEN_MEMBER, *QUICK])
@@ -132,12 +272,13 @@ def test_all_are_judged_on_the_same_videos_and_coverage_is_told():
     scores, y, groups, metadata = some_scores(missing=0.1)
     found = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=20, n_folds=3)
     whole = scores.notna().all(axis=1).to_numpy()
+    fold = found.panels[0].fold
     for name in ("a", "b", "c"):
-        expected = auc(y[whole], scores[name][whole])
+        expected = auc(y[whole], scores[name][whole], fold=fold[whole])
         assert np.isclose(found.table.loc[name, "auc"], expected)
         assert found.table.loc[name, "coverage"] == scores[name].notna().mean()
         of_swap = whole & (metadata["method"] != "lips").to_numpy()
-        expected = auc(y[of_swap], scores[name][of_swap])
+        expected = auc(y[of_swap], scores[name][of_swap], fold=fold[of_swap])
         assert np.isclose(found.by_group_of["method"].loc[name, "swap"], expected)
     assert found.how["coverage"] == whole.mean()
     assert f"on the {whole.mean():.1%} of the videos that everyone" in found.verdict
@@ -160,8 +301,12 @@ def test_figures_by_value_are_those_of_its_videos(found):
     assert list(wide.columns) == ["0", "1"]
     rows = (metadata["compression"] == 1).to_numpy()  # reals of the same kind
     for name in ("a", "mean"):
-        panels = [p.scores[name].to_numpy()[rows] for p in found.panels]
-        expected = np.mean([auc(y[rows], score) for score in panels])
+        expected = np.mean(
+            [
+                auc(y[rows], p.scores[name].to_numpy()[rows], fold=p.fold[rows])
+                for p in found.panels
+            ]
+        )
         assert np.isclose(wide.loc[name, "1"], expected)
     long = found.by_value.set_index(["axis", "value", "strategy"])
     line = long.loc[("method", "swap", "stacking")]
@@ -217,8 +362,10 @@ def test_the_cost_of_unseen_methods_has_the_interval_of_the_bootstrap():
             score = pd.Series(np.nan, range(180))
             score[panel.rows] = panel.scores["stacking"]
             own = rows[score[rows].notna()]
-            of_own = found.y[own]
-            parts.append(auc(of_own, score[own]) - auc(of_own, seen[own]))
+            of_own, fold = found.y[own], plain.panels[0].fold[own]
+            parts.append(
+                auc(of_own, score[own], fold=fold) - auc(of_own, seen[own], fold=fold)
+            )
         return np.mean(parts)
 
     expected = group_bootstrap_interval(
@@ -525,7 +672,9 @@ def test_public_scores_under_unseen_methods(public_scores):
     y, method = found.y, metadata["method"]
     for name in methods:
         rows = ((method == name) | (y == 0)).to_numpy()
-        expected = auc(y[rows], table.mean(axis=1)[rows])
+        panel = next(panel for panel in found.panels if panel.name == name)
+        fold = pd.Series(panel.fold, index=panel.rows)[np.flatnonzero(rows)]
+        expected = auc(y[rows], table.mean(axis=1)[rows], fold=fold)
         assert np.isclose(wide.loc["mean", name], expected)
     assert (wide.idxmin(axis=1)[["mean", *strategies]] == "neuraltextures").all()
     assert (found.table["worst_at"] == wide.idxmin(axis=1)[found.table.index]).all()

@@ -21,7 +21,7 @@ def some_panel(draw, lifts, n_groups=80, n_each=3, same=0.6):
     names = ["a", "b", "mean"][-len(lifts) :]
     table = pd.DataFrame(norm.cdf(scores, loc=0.5), columns=names)
     rows = np.arange(len(y))
-    return Panel("", 0, rows, y, table, rows), codes
+    return Panel("", 0, rows, y, table, 0 * rows), codes
 
 
 def figures(seed, lifts, n_boot=200, level=0.9):
@@ -57,7 +57,7 @@ def test_tests_over_several_sets_cry_as_often_as_they_say(monkeypatch):
         for number in range(3):  # the reals are in all three sets
             rows = np.flatnonzero((panel.y == 0) | (codes % 3 == number))
             scores = panel.scores.iloc[rows].set_axis(rows)
-            panels.append(Panel(f"{number}", 0, rows, panel.y[rows], scores, rows))
+            panels.append(Panel(f"{number}", 0, rows, panel.y[rows], scores, 0 * rows))
         nothing = pd.DataFrame(index=panel.rows)
         table = measure(panels, ["a"], codes, nothing, 2, 0.9, 0).table
         cried += table.loc["b", "p_mean_alone"] < 0.1
@@ -78,7 +78,7 @@ def many_guesses(seed, n_strategies=12):
     y, codes, rows = np.arange(120) // 2 % 2, np.arange(120) // 2, np.arange(120)
     names = ["member", "mean", *(f"s{i}" for i in range(n_strategies))]
     scores = pd.DataFrame(draw.random((120, len(names))), columns=names)
-    panel = Panel("", 0, rows, y, scores, rows)
+    panel = Panel("", 0, rows, y, scores, 0 * rows)
     found = measure([panel], ["member"], codes, pd.DataFrame(index=rows), 60, 0.9, 0)
     return found.table.loc[names[2:], "auc"].max(), found.chosen_anew
 
