@@ -12,6 +12,7 @@ from rich.text import Text
 from ensemble.metrics import evaluate
 from ensemble.scores import companions
 from ensemble.strategies import MEAN
+from ensemble.within_folds import folds_of_table
 
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -106,15 +107,16 @@ def show_fit(model, path):
     for heading in ("AUC", "log loss", "accuracy", "scored", "weight"):
         table.add_column(heading, justify="right")
     weights = model.weights_
+    fold = folds_of_table(scores)
     for name in scores:
-        figures = evaluate(y, scores[name].to_numpy())
+        figures = evaluate(y, scores[name].to_numpy(), fold=fold)
         weight = "" if weights is None else f"{weights[name]:.2f}"
         table.add_row(name, *_figures(figures), f"{scores[name].notna().sum()}", weight)
     mean = scores.mean(axis=1)
     table.add_section()
     table.add_row(
         "mean of them",
-        *_figures(evaluate(y, mean.to_numpy())),
+        *_figures(evaluate(y, mean.to_numpy(), fold=fold)),
         f"{mean.notna().sum()}",
         "",
     )

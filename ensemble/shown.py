@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from ensemble.comparison import compare_strategies
 from ensemble.metrics import evaluate
 from ensemble.strategies import chosen_strategies
+from ensemble.within_folds import folds_of_table
 
 OWN = "this ensemble"
 
@@ -67,8 +68,10 @@ def ensemble_html(model):
     is_fake, groups = model._oof_labels()
     rows = {}
     weights = model.weights_
+    fold = folds_of_table(scores)
     for name in scores:
-        figures = evaluate(is_fake, scores[name].to_numpy()) if is_fake.any() else {}
+        score = scores[name].to_numpy()
+        figures = evaluate(is_fake, score, fold=fold) if is_fake.any() else {}
         rows[name] = {
             "AUC": figures.get("auc"),
             "log loss": figures.get("log_loss"),

@@ -15,7 +15,7 @@ from ensemble.combiners.nested import (
     out_of_fold,
 )
 from ensemble.combiners.rows import inner_splits, sample_rows
-from ensemble.combiners.weights import weighted_auc
+from ensemble.within_folds import fold_auc
 
 # from the simplest on; those of one kind err alike
 _FAMILY = {
@@ -79,10 +79,11 @@ class AutoCombiner(Nested):
     reason_ : str
         Why, in a sentence.
     table_ : DataFrame
-        A row a candidate, on unseen groups: "log_loss", "auc", "behind" (its loss above
-        the least), "standard_error" of that, whether it is "good_enough", and whether
-        its scores are "in_use". It serves the choice; an estimate of how the choice
-        performs needs other videos.
+        A row a candidate, on unseen groups: "log_loss", "auc" (fakes compared with the
+        reals of their own fold, since each fold has a fit of its own), "behind" (its
+        loss above the least), "standard_error" of that, whether it is "good_enough",
+        and whether its scores are "in_use". It serves the choice; an estimate of how
+        the choice performs needs other videos.
     combiner_ : Combiner
         The choice, fitted on all rows.
     combiners_ : dict of str to Combiner
@@ -146,7 +147,7 @@ class AutoCombiner(Nested):
                 delayed(out_of_fold)(combiner, sample, splits)
                 for combiner in candidates.values()
             )
-            tried = self._compare(names, np.array(scores), sample)
+            tried = self._compare(names, np.array(scores), sample, splits)
             self.choice_ = names[int(np.argmax(tried["good_enough"]))]
             self.reason_ = _reason(tried, self.choice_, len(splits), self.slack)
         else:
@@ -195,7 +196,7 @@ class AutoCombiner(Nested):
             name: as_combiner(one, self.random_state) for name, one in given.items()
         }
 
-    def _compare(self, names, scores, rows):
+    def _compare(self, names, scores, rows, splits):
         right = np.where(rows.is_fake == 1, scores, 1 - scores)
         losses = -np.log(np.clip(np.nan_to_num(right, nan=0.5), 1e-15, 1))
         mean = losses @ rows.weight / rows.weight.sum()
@@ -205,10 +206,7 @@ class AutoCombiner(Nested):
         return {
             "combiner": names,
             "log_loss": mean.tolist(),
-            "auc": [
-                weighted_auc(rows.is_fake, np.nan_to_num(score, nan=0.5), rows.weight)
-                for score in scores
-            ],
+            "auc": _aucs(scores, rows, splits),
             "behind": behind.tolist(),
             "standard_error": error.tolist(),
             "good_enough": (behind <= self.slack * error + 1e-9).tolist(),
@@ -230,6 +228,18 @@ class AutoCombiner(Nested):
         if rows.groups is None:
             drawn = drawn / np.where(weight > 0, weight, 1)
         return (by_group @ drawn.T / (drawn @ weight)).std(axis=1)
+
+
+def _aucs(scores, rows, splits):
+    """AUC of each candidate within the folds, on the rows that all have scored."""
+    fold = np.full(len(rows), -1)
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    here = (fold >= 0) & ~np.isnan(scores).any(axis=0)
+    of_fold = rows.is_fake[here], fold[here], rows.weight[here]
+    return [
+        fold_auc(of_fold[0], score[here], of_fold[1], of_fold[2]) for score in scores
+    ]
 
 
 def _best_of_other_kinds(tried, choice):

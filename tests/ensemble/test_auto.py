@@ -41,6 +41,14 @@ def test_losses_are_those_of_cross_fitted_scores():
         assert abs(row["auc"] - roc_auc_score(y, score)) < 0.01
 
 
+def test_candidates_of_one_ranking_have_one_auc():
+    scores, y = make_scores()
+    groups = np.arange(300) // 3
+    table = AutoCombiner(["log_odds", "calibrated"]).fit(scores, y, groups).table_
+    assert table.loc["log_odds", "auc"] == table.loc["calibrated", "auc"]
+    assert table.loc["log_odds", "log_loss"] != table.loc["calibrated", "log_loss"]
+
+
 @pytest.mark.parametrize("slack", [0.0, 1.0, 2.0])
 def test_the_simplest_within_some_standard_errors_is_taken(slack):
     for seed in range(3):
@@ -180,5 +188,5 @@ def test_public_set_gets_the_calibrated_mean_and_its_rivals(shared):
     beside = companions(table)
     combiner = AutoCombiner().fit(table, beside.label, groups=beside.group)
     assert combiner.choice_ in ("calibrated", "logistic")
-    assert combiner.table_.loc[combiner.choice_, "auc"] > 0.991
+    assert combiner.table_.loc[combiner.choice_, "auc"] > 0.990  # within folds
     assert combiner.table_.loc[combiner.choice_, "log_loss"] < 0.0905
