@@ -24,6 +24,7 @@ from ensemble.resampling import group_codes
 from ensemble.ties import above, below
 
 _RULES = ("balanced_accuracy", "cost", "false_alarm_rate")
+_VERDICTS = ("FAKE", "REAL", "UNSURE", "")
 _TOLERANCE = 1e-9  # of sums of shares
 
 
@@ -484,7 +485,9 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
     y : array-like of shape (n_videos,)
         0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
     verdict : array-like of str of shape (n_videos,)
-        "FAKE" or "REAL"; anything else counts as unsure.
+        "FAKE", "REAL", "UNSURE", or "" or missing (None, NaN) where there is no
+        verdict, as of a video without a score. Anything else is refused: labels, scores
+        and words that differ by a letter are no verdicts.
     groups : array-like of shape (n_videos,) or None, default=None
         Videos that are not independent.
     level : float, default=0.95
@@ -496,8 +499,9 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
     -------
     rates : DataFrame
         Columns rate, low, high and n_videos, those that the rate is of. Rows: "false
-        alarm" (reals called fake), "miss" (fakes called real), "wrong" (of the videos
-        that are not unsure, either), "unsure".
+        alarm" (reals called fake, of all reals), "miss" (fakes called real, of all
+        fakes), "wrong" (either, of the videos called fake or real), "unsure", "no
+        verdict" (of all videos).
 
     Examples
     --------
@@ -508,6 +512,7 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
     miss         0.00  0.00  0.71         3
     wrong        0.25  0.01  0.81         4
     unsure       0.33  0.04  0.78         6
+    no verdict   0.00  0.00  0.46         6
     """
     _, is_fake = encode_labels(y, fake_label, allow_one_class=True)
     verdict = np.asarray(verdict, dtype=object)
@@ -516,6 +521,7 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
             f"verdict must have one entry per label, shape {is_fake.shape}; got "
             f"{verdict.shape}"
         )
+    verdict = _checked_verdicts(verdict)
     codes = group_codes(groups, len(is_fake))
     false_alarm = (verdict == "FAKE") & (is_fake == 0)
     miss = (verdict == "REAL") & (is_fake == 1)
@@ -525,7 +531,8 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
         "false alarm": (false_alarm, is_fake == 0),
         "miss": (miss, is_fake == 1),
         "wrong": (false_alarm | miss, sure),
-        "unsure": (~sure, everywhere),
+        "unsure": (verdict == "UNSURE", everywhere),
+        "no verdict": (verdict == "", everywhere),
     }
     table = {}
     for name, (happened, among) in rows.items():
@@ -540,6 +547,25 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
             "n_videos": int(among.sum()),
         }
     return pd.DataFrame.from_dict(table, orient="index").astype({"n_videos": int})
+
+
+def _checked_verdicts(verdict):
+    """Return verdicts as they are spelled, "" where there is none."""
+    checked = np.empty(len(verdict), object)
+    for row, entry in enumerate(verdict):
+        if isinstance(entry, str) and entry in _VERDICTS:
+            checked[row] = str(entry)
+        elif entry is None or entry is pd.NA or entry is pd.NaT or entry != entry:
+            checked[row] = ""
+        else:
+            hint = "labels and scores are no verdicts, `judge` or a decision makes them"
+            if isinstance(entry, str) and entry.strip().upper() in _VERDICTS:
+                hint = f"did you mean {entry.strip().upper()!r}?"
+            raise ValueError(
+                f"a verdict is 'FAKE', 'REAL', 'UNSURE' or '' (none); got {entry!r} at "
+                f"row {row}: {hint}"
+            )
+    return checked
 
 
 def adjust_prior(score, fitted_prior, prior):

@@ -372,7 +372,7 @@ def test_verdict_rates_count_what_they_say():
     wrong = counts.loc[0, "FAKE"] + counts.loc[1, "REAL"]
     assert rates.loc["wrong", "rate"] == wrong / sure
     assert rates.loc["unsure", "rate"] == (verdict == "UNSURE").mean()
-    expected = [(y == 0).sum(), (y == 1).sum(), sure, 200]
+    expected = [(y == 0).sum(), (y == 1).sum(), sure, 200, 200]
     assert rates["n_videos"].tolist() == expected
     grouped = verdict_rates(y, verdict, np.arange(200) // 4)
     assert grouped["rate"].equals(rates["rate"])
@@ -381,10 +381,37 @@ def test_verdict_rates_count_what_they_say():
 
 def test_verdict_rates_of_one_class_and_of_none_sure():
     rates = verdict_rates([0, 0], ["UNSURE", ""])
-    assert rates["rate"].isna().tolist() == [False, True, True, False]
-    assert rates.loc["unsure", "rate"] == 1
+    assert rates["rate"].isna().tolist() == [False, True, True, False, False]
+    assert rates.loc["unsure", "rate"] == rates.loc["no verdict", "rate"] == 0.5
     with pytest.raises(ValueError, match="one entry per label"):
         verdict_rates([0, 1], ["FAKE"])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "message"),
+    [
+        ([1, 1, 0], "got 1 at row 0: labels and scores are no verdicts"),
+        ([True, False, True], "got True at row 0: labels and scores are no verdicts"),
+        (["FAKE", 0.7, "REAL"], "got 0.7 at row 1"),
+        (["REAL", "REAL", "fake"], "got 'fake' at row 2: did you mean 'FAKE'"),
+        (["REAL", " REAL", "FAKE"], "got ' REAL' at row 1: did you mean 'REAL'"),
+        (["banana", "FAKE", "REAL"], "got 'banana' at row 0"),
+        ([b"FAKE", "FAKE", "REAL"], "got b'FAKE' at row 0"),
+        ([["FAKE"], ["REAL"], [""]], "one entry per label"),
+    ],
+)
+def test_what_is_no_verdict_is_not_counted_as_unsure(verdict, message):
+    with pytest.raises(ValueError, match=message):
+        verdict_rates([1, 1, 0], verdict)
+
+
+@pytest.mark.parametrize("nothing", ["", None, np.nan, pd.NA, pd.NaT])
+def test_a_missing_verdict_is_no_verdict_and_not_unsure(nothing):
+    rates = verdict_rates([0, 1, 1], np.array(["REAL", nothing, "FAKE"], object))
+    assert rates["rate"].tolist() == [0, 0, 0, 0, 1 / 3]
+    assert rates["n_videos"].tolist() == [1, 2, 2, 3, 3]
+    frame = pd.Series(["REAL", None, "FAKE"], dtype="string")
+    assert verdict_rates([0, 1, 1], frame).equals(rates)
 
 
 def test_an_adjusted_prior_is_that_of_bayes():
