@@ -83,8 +83,10 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
     table["log_loss_over_mean_low"], table["log_loss_over_mean_high"] = _ends(
         lower, level
     )
-    n_judged = sum(len(panel.rows) for panel in panels)
-    table["coverage"] = sum(p.scores.notna().sum() for p in panels) / n_judged
+    share = _share_of_video(panels)
+    table["coverage"] = sum(
+        one @ panel.scores.notna() for one, panel in zip(share, panels, strict=True)
+    ) / sum(map(np.sum, share))
     by_value = _by_value(common, columns, codes, metadata, times, level)
     if len(by_value):
         axis = by_value["axis"].iloc[0]
@@ -97,7 +99,7 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
         table.sort_values(["auc", "log_loss"], ascending=[False, True]),
         by_value,
         best,
-        sum(len(panel.rows) for panel in common) / n_judged,
+        _coverage(panels, share),
         float(np.concatenate([ranked(panel) for panel in common]).mean()),
         _chosen_anew(common, columns, kinds, codes, times, draws["auc"], level),
     )
@@ -224,6 +226,19 @@ def _over_panels(common, columns, codes, times, wanted=METRICS):
         for key in wanted:
             draws[key].append(drawn[key])
     return figures, {key: _mean_told(parts) for key, parts in draws.items()}
+
+
+def _share_of_video(panels):
+    """Share out each video over the panels that judge it: it counts once."""
+    times = np.bincount(np.concatenate([panel.rows for panel in panels]))
+    return [1 / times[panel.rows] for panel in panels]
+
+
+def _coverage(panels, share):
+    """Share of the judged videos that everyone has scored."""
+    whole = [panel.scores.notna().all(axis=1).to_numpy() for panel in panels]
+    return float(np.concatenate(share)[np.concatenate(whole)].sum()
+                 / sum(map(np.sum, share)))  # fmt: skip
 
 
 def _mean_told(parts):

@@ -12,11 +12,12 @@ _FEWEST = 5  # videos behind a point of a reliability diagram
 _EDGE = 1e-3  # beyond it, and beyond 1 less it, scores share the outermost bin
 
 
-def mean_curve(y, score, panel=None):
-    """Return the ROC curve, averaged over panels at each false-alarm rate.
+def mean_curve(y, score, panel=None, fold=None):
+    """Return the ROC curve, averaged over folds and panels at each false-alarm rate.
 
-    The area below it is the mean of the panels' areas, so that curve and figure agree
-    where scores of several fits must not be mixed.
+    The area below it is the AUC of the comparison's table: the mean over the panels, in
+    each of which a fold counts by its pairs of a fake and a real. Scores of different
+    fits are never mixed.
 
     Parameters
     ----------
@@ -25,7 +26,9 @@ def mean_curve(y, score, panel=None):
     score : array-like of shape (n_rows,)
         P(fake); rows with NaN are left out.
     panel : array-like of shape (n_rows,) or None, default=None
-        What each row is judged with: rows of several panels are never compared.
+        Repeat, or what was held out: panels count alike.
+    fold : array-like of shape (n_rows,) or None, default=None
+        Rows of one panel that one fit has scored.
 
     Returns
     -------
@@ -41,25 +44,38 @@ def mean_curve(y, score, panel=None):
     from sklearn.metrics import roc_curve
 
     y, score = np.asarray(y), np.asarray(score, float)
-    panel = np.zeros(len(y)) if panel is None else np.asarray(panel)
-    curves = []
-    for one in pd.unique(panel):
-        rows = (panel == one) & ~np.isnan(score)
-        if 0 < y[rows].sum() < rows.sum():
-            fpr, tpr, _ = roc_curve(y[rows], score[rows], drop_intermediate=False)
-            curves.append((fpr, tpr))
+    panel, fold = (
+        np.zeros(len(y), int) if one is None else pd.factorize(np.asarray(one))[0]
+        for one in (panel, fold)
+    )
+    known = ~np.isnan(score)
+    curves, weights = [], []
+    for one in np.unique(panel):
+        n_pairs = []
+        for part in np.unique(fold[panel == one]):
+            rows = (panel == one) & (fold == part) & known
+            if 0 < y[rows].sum() < rows.sum():
+                fpr, tpr, _ = roc_curve(y[rows], score[rows], drop_intermediate=False)
+                curves.append((fpr, tpr))
+                n_pairs.append(y[rows].sum() * (1 - y[rows]).sum())
+        weights += [one / sum(n_pairs) for one in n_pairs]
     if not curves:
-        raise ValueError("a curve needs scores of real and of fake videos; one is none")
+        raise ValueError(
+            "a curve needs scores of real and of fake videos in one fold; no fold has "
+            "both"
+        )
     if len(curves) == 1:
         return curves[0]
     grid = np.unique(np.concatenate([fpr for fpr, _ in curves]))
     # two points at each rate, before and after the step, keep the steps upright
-    before = np.mean([_at_step(*curve, grid, "left") for curve in curves], axis=0)
-    after = np.mean([_at_step(*curve, grid, "right") for curve in curves], axis=0)
+    before, after = (
+        np.average([_at_step(*curve, grid, side) for curve in curves], 0, weights)
+        for side in ("left", "right")
+    )
     return np.repeat(grid, 2), np.column_stack([before, after]).ravel()
 
 
-def plot_roc(y, scores, panel=None, aucs=None, ax=None):
+def plot_roc(y, scores, panel=None, aucs=None, ax=None, fold=None):
     """Draw ROC curves.
 
     Parameters
@@ -73,6 +89,8 @@ def plot_roc(y, scores, panel=None, aucs=None, ax=None):
     aucs : Series or None, default=None
         Areas to say in the legend; None measures them.
     ax : Axes or None, default=None
+    fold : array-like of shape (n_rows,) or None, default=None
+        See `mean_curve`.
 
     Returns
     -------
@@ -89,7 +107,7 @@ def plot_roc(y, scores, panel=None, aucs=None, ax=None):
 
     ax = _axes(ax)
     for place, name in enumerate(scores):
-        fpr, tpr = mean_curve(y, scores[name], panel)
+        fpr, tpr = mean_curve(y, scores[name], panel, fold)
         area = auc(fpr, tpr) if aucs is None else aucs[name]
         RocCurveDisplay(fpr=fpr, tpr=tpr).plot(
             ax=ax,
@@ -104,12 +122,12 @@ def plot_roc(y, scores, panel=None, aucs=None, ax=None):
     return _with_legend(ax)
 
 
-def plot_det(y, scores, panel=None, ax=None):
+def plot_det(y, scores, panel=None, ax=None, fold=None):
     """Draw detection error trade-offs: misses against false alarms, on normal scales.
 
     Parameters
     ----------
-    y, scores, panel, ax
+    y, scores, panel, ax, fold
         As for `plot_roc`.
 
     Returns
@@ -127,9 +145,11 @@ def plot_det(y, scores, panel=None, ax=None):
 
     ax = _axes(ax)
     y = np.asarray(y)
-    n_rarest = max(2, min(y.sum(), (1 - y).sum()))
+    panels = np.zeros(len(y)) if panel is None else np.asarray(panel)
+    own = [y[panels == one] for one in pd.unique(panels)]  # none counts a video twice
+    n_rarest = max(2, *(min(one.sum(), (1 - one).sum()) for one in own))
     for place, name in enumerate(scores):
-        fpr, tpr = mean_curve(y, scores[name], panel)
+        fpr, tpr = mean_curve(y, scores[name], panel, fold)
         inside = (fpr > 0) & (fpr < 1) & (tpr > 0) & (tpr < 1)
         DetCurveDisplay(fpr=fpr[inside], fnr=1 - tpr[inside]).plot(
             ax=ax, name=name, linestyle=_LINES[place % len(_LINES)]
@@ -153,7 +173,7 @@ def plot_det(y, scores, panel=None, ax=None):
     return _with_legend(ax, below=5.5)
 
 
-def plot_score_distribution(y, score, threshold=0.5, n_bins=24, ax=None):
+def plot_score_distribution(y, score, threshold=0.5, n_bins=24, ax=None, video=None):
     """Draw how P(fake) is spread over reals and over fakes, on a log-odds scale.
 
     Parameters
@@ -167,6 +187,9 @@ def plot_score_distribution(y, score, threshold=0.5, n_bins=24, ax=None):
         Where a line is drawn.
     n_bins : int, default=24
     ax : Axes or None, default=None
+    video : array-like of shape (n_rows,) or None, default=None
+        Which video each row is of, where some were judged several times: each counts
+        once, shared out over its rows. None is one row a video.
 
     Returns
     -------
@@ -177,20 +200,30 @@ def plot_score_distribution(y, score, threshold=0.5, n_bins=24, ax=None):
     >>> ax = plot_score_distribution([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.8])
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['2 real', '2 fake']
+    >>> ax = plot_score_distribution(
+    ...     [0, 0, 0, 1], [0.1, 0.2, 0.2, 0.8], video=["a", "a", "b", "c"]
+    ... )
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['2 real', '1 fake']
     """
     from scipy.special import expit, logit
 
     ax = _axes(ax)
     y, score = np.asarray(y), np.asarray(score, float)
+    known = ~np.isnan(score)
+    y, score = y[known], score[known]
+    video = None if video is None else np.asarray(video)[known]
+    number, share_of = rows_of_videos(video, len(y))
     edges = np.linspace(logit(_EDGE), logit(1 - _EDGE), n_bins + 1)
     for label, called, hatch in ((0, "real", ""), (1, "fake", "////")):
-        values = score[(y == label) & ~np.isnan(score)]
-        odds = logit(np.clip(values, _EDGE, 1 - _EDGE))
-        share = np.histogram(odds, edges)[0] / max(1, len(values))
+        own = y == label
+        n_videos = len(np.unique(number[own]))
+        odds = logit(np.clip(score[own], _EDGE, 1 - _EDGE))
+        share = np.histogram(odds, edges, weights=share_of[own])[0] / max(1, n_videos)
         colour = f"C{label}"
         ax.stairs(share, expit(edges), fill=True, color=colour, alpha=0.25, lw=0)
         ax.stairs(share, expit(edges), color=colour, lw=1.4, hatch=hatch or None,
-                  linestyle=_LINES[label], label=f"{len(values)} {called}")  # fmt: skip
+                  linestyle=_LINES[label], label=f"{n_videos} {called}")  # fmt: skip
     ax.set_xscale("logit")
     ticks = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
     ax.set_xticks(ticks, ["≤.001", ".01", ".1", ".5", ".9", ".99", "≥.999"])
@@ -202,7 +235,7 @@ def plot_score_distribution(y, score, threshold=0.5, n_bins=24, ax=None):
     return _with_legend(ax, columns=2)
 
 
-def plot_reliability(y, scores, n_bins=10, ax=None):
+def plot_reliability(y, scores, n_bins=10, ax=None, video=None):
     """Draw what share is fake against the P(fake) that was said.
 
     Parameters
@@ -212,8 +245,11 @@ def plot_reliability(y, scores, n_bins=10, ax=None):
     scores : DataFrame of shape (n_rows, n_strategies)
         P(fake); NaN is left out.
     n_bins : int, default=10
-        Bins of equal width; those of fewer than 5 rows are not drawn.
+        Bins of equal width; those of fewer than 5 videos are not drawn.
     ax : Axes or None, default=None
+    video : array-like of shape (n_rows,) or None, default=None
+        Which video each row is of, where some were judged several times; None is one
+        row a video.
 
     Returns
     -------
@@ -229,13 +265,15 @@ def plot_reliability(y, scores, n_bins=10, ax=None):
 
     ax = _axes(ax)
     y = np.asarray(y)
+    of_video, _ = rows_of_videos(video, len(y))
     for place, name in enumerate(scores):
         score = scores[name].to_numpy(float)
         known = ~np.isnan(score)
         label, said = y[known], score[known]
         at = np.minimum((said * n_bins).astype(int), n_bins - 1)
         number = np.bincount(at, minlength=n_bins)
-        shown = number >= _FEWEST
+        different = np.unique(np.column_stack([at, of_video[known]]), axis=0)[:, 0]
+        shown = np.bincount(different, minlength=n_bins) >= _FEWEST
         true = np.bincount(at, label, n_bins)[shown] / number[shown]
         mean = np.bincount(at, said, n_bins)[shown] / number[shown]
         CalibrationDisplay(true, mean, said).plot(
@@ -529,6 +567,30 @@ def plot_stress(table, path=None):
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
+
+
+def rows_of_videos(video, n_rows):
+    """Number the videos of rows, and share each out over its rows.
+
+    Parameters
+    ----------
+    video : array-like of shape (n_rows,) or None
+        None is one row a video.
+    n_rows : int
+
+    Returns
+    -------
+    number : int ndarray of shape (n_rows,)
+    share : ndarray of shape (n_rows,)
+        1 over the number of rows of the same video.
+
+    Examples
+    --------
+    >>> rows_of_videos(["a", "b", "a"], 3)[1].tolist()
+    [0.5, 1.0, 0.5]
+    """
+    number = np.arange(n_rows) if video is None else pd.factorize(np.asarray(video))[0]
+    return number, 1 / np.bincount(number)[number]
 
 
 def _at_step(fpr, tpr, grid, side):

@@ -173,6 +173,8 @@ def _figures(comparison, shown, weights):
     y = np.concatenate([panel.y for panel in common])
     scores = pd.concat([panel.scores for panel in common], ignore_index=True)
     panel = np.repeat(np.arange(len(common)), [len(one.y) for one in common])
+    fold = np.concatenate([one.fold for one in common])
+    video = np.concatenate([one.rows for one in common])
     members = comparison.members
     first = shown[0]
     auc = table.loc[shown, "auc"]
@@ -189,14 +191,14 @@ def _figures(comparison, shown, weights):
         ),
         "roc": inline_svg(
             "roc",
-            lambda ax: plots.plot_roc(y, scores[shown], panel, auc, ax),
+            lambda ax: plots.plot_roc(y, scores[shown], panel, auc, ax, fold),
             "ROC curves",
             f"Areas: {said}.",
             (4.7, 4.9),
         ),
         "det": inline_svg(
             "det",
-            lambda ax: plots.plot_det(y, scores[shown], panel, ax),
+            lambda ax: plots.plot_det(y, scores[shown], panel, ax, fold),
             "Detection error trade-off",
             "Equal error rates: "
             + "; ".join(
@@ -208,7 +210,7 @@ def _figures(comparison, shown, weights):
         ),
         "reliability": inline_svg(
             "reliability",
-            lambda ax: plots.plot_reliability(y, scores[shown], ax=ax),
+            lambda ax: plots.plot_reliability(y, scores[shown], ax=ax, video=video),
             "Reliability diagram",
             "Calibration errors: "
             + "; ".join(
@@ -250,9 +252,11 @@ def _figures(comparison, shown, weights):
     for place, name in enumerate(shown):
         drawn[f"spread-{place}"] = inline_svg(
             f"spread-{place}",
-            lambda ax, name=name: plots.plot_score_distribution(y, scores[name], ax=ax),
+            lambda ax, name=name: plots.plot_score_distribution(
+                y, scores[name], ax=ax, video=video
+            ),
             f"Scores of {name} by class",
-            _spread_in_words(y, scores[name].to_numpy()),
+            _spread_in_words(y, scores[name].to_numpy(), video),
             (4.7, 2.9),
         )
     for place, axis in enumerate(comparison.by_group_of):
@@ -272,14 +276,30 @@ def _figures(comparison, shown, weights):
     return drawn
 
 
-def _spread_in_words(y, score):
+def _spread_in_words(y, score, video):
+    """Quartiles of each class; a video judged several times counts once."""
+    share = plots.rows_of_videos(video, len(video))[1]
     parts = []
     for label, called in ((0, "reals"), (1, "fakes")):
-        low, middle, high = np.quantile(score[y == label], [0.25, 0.5, 0.75])
+        own = y == label
+        low, middle, high = _quartiles(score[own], share[own])
         parts.append(
             f"{called}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}"
         )
     return "; ".join(parts) + "."
+
+
+def _quartiles(values, weight):
+    """Where a quarter, a half and three quarters of the weight lie below."""
+    order = np.argsort(values, kind="stable")
+    values, weight = values[order], weight[order]
+    if np.ptp(weight) == 0:
+        return np.quantile(values, [0.25, 0.5, 0.75])
+    below = np.cumsum(weight) / weight.sum()
+    quarters = np.array([0.25, 0.5, 0.75])
+    # where a quarter ends on a value, half way to the next
+    ends = [np.searchsorted(below, quarters + slack) for slack in (-1e-9, 1e-9)]
+    return np.mean([values[np.minimum(end, len(values) - 1)] for end in ends], axis=0)
 
 
 def _weights(comparison):
@@ -363,6 +383,12 @@ def _computed(how):
         ("Protocol", _PROTOCOLS.get(how["protocol"], how["protocol"])),
         ("Nesting", _NESTINGS.get(how["nesting"], how["nesting"])),
         ("Folds", folds),
+        ("Rank metrics", "AUC, average precision, equal error rate, found at false "
+         "alarms: a fake is compared with the reals of its own fold alone"
+         + (", and of the fold in which the members were fitted"
+            if how.get("folds of the table") else "")
+         + f"; {how.get('ranked', 1):.1%}".replace("%", " %")
+         + " of the videos have such a rival. Other metrics take all folds together"),
         ("Compared from", "videos: detectors were fitted for it"
          if how["from"] == "detectors" else "a table of scores"),
     ]  # fmt: skip
