@@ -5,12 +5,8 @@ row id, where no combiner can take them for scores and where they survive slicin
 sorting, copying and parquet.
 """
 
-import csv
-import difflib
-import fnmatch
 import json
 import os
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,18 +15,18 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import clean_groups
-
-COMPANIONS = ("label", "group", "fold")
-_RESERVED = ("video", *COMPANIONS, "reason")
-_ID_COLUMNS = ("video", "video_id")
-_MISSING_SCORES = ["", "nan", "NaN", "NAN", "NA", "N/A", "null", "None"]
-# pandas reads every bit of a number by itself from release 3.1 on
-_EXACT = (
-    {"float_precision": "round_trip"}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
-    else {}
+from ensemble.score_columns import (
+    COMPANIONS,
+    RESERVED,
+    check_not_labels,
+    companion_columns,
+    pool_table,
+    score_columns,
+    score_values,
+    some_names,
+    typed,
 )
-_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
+from ensemble.tables import Table, read_table
 
 
 def score_table(
@@ -273,9 +269,9 @@ def write_scores(table, path):
             json.dumps(why[row], ensure_ascii=False) if row in why else None
             for row in table.index
         ]
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         flat.to_csv(path, index=False)
-    elif path.suffix == ".parquet":
+    elif path.suffix.lower() == ".parquet":
         flat.attrs = {"provenance": table.attrs.get("provenance", {})}
         flat.to_parquet(path, index=False)
     else:
@@ -290,16 +286,20 @@ def read_scores(
     index=None,
     out_of_fold=None,
     probabilities=True,
+    encoding=None,
+    pool=None,
 ):
     """Read a score table from a file or a frame, ours or anyone's.
 
     Parameters
     ----------
-    path_or_frame : str, Path or DataFrame
-        A .csv or .parquet file, or a frame with one row a video.
+    path_or_frame : str, Path, DataFrame or Table
+        A file that `ensemble.tables.read_table` reads (.csv, .tsv, .xlsx, .parquet), or
+        a frame with one row a video.
     scores : str, sequence of str or None, default=None
         The detectors' columns: a pattern such as ``"p_*"`` or their names. None takes
-        every column that is not an id, a companion or a reason.
+        every column that is not an id, a companion or a reason, nor by its name
+        something else (``method``, ``n_frames`` ...); a copy of the label is refused.
     label, group : str or None, default=None
         Columns with the label and the group; None takes "label" and "group" where
         there are such columns.
@@ -312,11 +312,21 @@ def read_scores(
     probabilities : bool, default=True
         Whether scores outside [0, 1] are refused. If False any finite number goes,
         for combiners with ``scale="rank"``, ``"standard"`` or None.
+    encoding : str or None, default=None
+        Of a text file; None finds it out where there is no doubt.
+    pool : str, callable or None, default=None
+        For a table of frames, several rows a video: how their scores are pooled, such
+        as ``"mean"`` (`ensemble.score_columns.pool_table`). None refuses such tables.
 
     Returns
     -------
     table : DataFrame of shape (n_videos, n_detectors)
         A score table, as `score_table` builds it.
+
+    Raises
+    ------
+    ValueError
+        Naming file, line or column, and what to do.
 
     Examples
     --------
@@ -327,26 +337,29 @@ def read_scores(
     >>> table.columns.tolist(), companions(table).label.tolist()
     (['p_one', 'p_two'], [1, 0])
     """
-    if isinstance(path_or_frame, pd.DataFrame):
-        frame, beside = _unpacked(path_or_frame)
-        columns = _chosen(list(frame.columns), scores, label, group, index)
-    else:
-        frame, columns = _read_file(Path(path_or_frame), scores, label, group, index)
-        beside = {"provenance": frame.attrs.get("provenance")}
-    ids, id_column = _ids_of(frame, index)
-    if id_column is None and not isinstance(path_or_frame, pd.DataFrame):
-        ids = [str(row) for row in range(len(frame))]
-    ids = _checked_ids(ids)
+    table, beside = path_or_frame, {}
+    if isinstance(table, pd.DataFrame):
+        beside = _unpacked(table)
+    elif not isinstance(table, Table):
+        table = read_table(table, encoding)
+    if pool is not None:
+        table = pool_table(table, scores, label, group, index, pool)
+    frame = table.frame if isinstance(table, Table) else table
+    if isinstance(table, Table):
+        beside["provenance"] = frame.attrs.get("provenance")
+    known = companion_columns(list(frame.columns), label, group, index)
+    columns = score_columns(list(frame.columns), scores, known)
+    ids = _checked_ids(_ids_of(table, known.get("index")))
     if not ids:
         raise ValueError("expected one row per video; got a table without rows")
-    values = _numbers(frame, columns, ids)
+    values = score_values(table, columns, ids)
     _warn_of_empty_columns(values, columns)
-    names = {"label": label or "label", "group": group or "group", "fold": "fold"}
-    for name, column in names.items():
-        if column in frame.columns and column not in columns:
-            beside[name] = _typed(frame[column])
-    if "reason" in frame.columns and "reason" not in columns:
-        beside["reasons"] = _parsed_reasons(frame["reason"], ids, columns)
+    for name in COMPANIONS:
+        if name in known and known[name] not in columns:
+            beside[name] = typed(frame[known[name]])
+    if "reason" in known and known["reason"] not in columns:
+        beside["reasons"] = _parsed_reasons(frame[known["reason"]], ids, columns)
+    check_not_labels(values, columns, beside.get("label"), by_default=scores is None)
     provenance = dict(beside.pop("provenance", None) or {})
     if out_of_fold is not None:
         provenance["out_of_fold"] = bool(out_of_fold)
@@ -358,6 +371,18 @@ def read_scores(
         provenance=provenance,
         probabilities=probabilities,
     )
+
+
+def _ids_of(table, column):
+    """Return the ids of a table's rows, or the numbers of the rows."""
+    if not isinstance(table, Table):
+        return table.index if column is None else table[column]
+    if column is not None:
+        return table.frame[column].astype(str)
+    unnamed = table.frame.get("")  # pandas writes an index without a name
+    if unnamed is not None and not unnamed.duplicated().any():
+        return unnamed.astype(str)
+    return [str(row) for row in range(len(table.frame))]
 
 
 class _Entries(dict):
@@ -393,8 +418,9 @@ def _checked_ids(index):
         counts = counts[counts > 1]
         raise ValueError(
             f"video ids must be unique; {counts.index[0]!r} occurs {counts.iloc[0]} "
-            f"times and {len(counts)} ids more than once: use full paths, or number "
-            "the repeated ones"
+            f"times and {len(counts)} ids more than once: use full paths; rows that "
+            "are frames of one video are pooled by read_scores(..., pool='mean') or "
+            "--pool mean"
         )
     return ids
 
@@ -406,7 +432,7 @@ def _checked_columns(columns):
             raise ValueError(
                 f"detectors are named by text, <backbone>_<view>; got {name!r}"
             )
-        if name in _RESERVED:
+        if name in RESERVED:
             raise ValueError(
                 f"a detector cannot be called {name!r}, which names what lies beside "
                 "the scores; rename it"
@@ -527,7 +553,7 @@ def _suffix_error(path):
 
 
 def _unpacked(table):
-    """Return a frame and what its attrs hold, if it is a score table already."""
+    """Return what the attrs of a frame hold, if it is a score table already."""
     beside = {
         name: companions(table)[name].tolist()
         for name in COMPANIONS
@@ -541,135 +567,30 @@ def _unpacked(table):
             if detector in table.columns
         }
     beside["provenance"] = table.attrs.get("provenance")
-    return table, beside
-
-
-def _read_file(path, scores, label, group, index):
-    if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
-        return frame, _chosen(list(frame.columns), scores, label, group, index)
-    if path.suffix != ".csv":
-        raise _suffix_error(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated or not header:
-        raise ValueError(
-            f"{path}: expected a first line that names every column once; got "
-            + (f"{repeated} repeatedly" if repeated else "an empty file")
-        )
-    columns = _chosen(header, scores, label, group, index)
-    texts = [name for name in header if name not in columns]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            frame = pd.read_csv(
-                path,
-                index_col=False,
-                encoding="utf-8-sig",
-                dtype=dict.fromkeys(texts, str),
-                keep_default_na=False,
-                na_values={
-                    name: _MISSING_SCORES if name in columns else [""]
-                    for name in header
-                },
-                **_EXACT,
-                low_memory=False,
-            )
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            raise ValueError(
-                f"{path}: expected {len(header)} fields in every line, as in the "
-                f"first; {error}"
-            ) from error
-    return frame, columns
-
-
-def _chosen(names, scores, label, group, index):
-    """Pick the detectors' columns."""
-    named = {"label": label, "group": group, "index": index}
-    for parameter, name in named.items():
-        if name is not None and name not in names:
-            raise ValueError(
-                f"{parameter}={name!r} is none of the columns {_some(names)}"
-                + _did_you_mean(name, names)
-            )
-    if scores is None:
-        aside = {*_RESERVED, *_ID_COLUMNS, *named.values()}
-        columns = [name for name in names if name not in aside]
-    elif isinstance(scores, str):
-        columns = [name for name in names if fnmatch.fnmatchcase(str(name), scores)]
-    else:
-        columns = list(scores)
-        for name in columns:
-            if name not in names:
-                raise ValueError(
-                    f"scores names {name!r}, which is none of the columns "
-                    f"{_some(names)}" + _did_you_mean(name, names)
-                )
-    if not columns:
-        raise ValueError(
-            f"no detector column found with scores={scores!r} among {_some(names)}"
-        )
-    return columns
-
-
-def _ids_of(frame, index):
-    for name in [index] if index is not None else _ID_COLUMNS:
-        if name in frame.columns:
-            return frame[name], name
-    return frame.index, None
-
-
-def _numbers(frame, columns, ids):
-    values = np.empty((len(frame), len(columns)))
-    for j, name in enumerate(columns):
-        column = frame[name]
-        if not pd.api.types.is_numeric_dtype(column) or column.dtype == bool:
-            numbers = pd.to_numeric(column, errors="coerce")
-            text = np.flatnonzero(numbers.isna() & column.notna())
-            row = text[0] if text.size else 0
-            raise ValueError(
-                f"column {name!r} is not numeric: {column.iloc[row]!r} for "
-                f"{ids[row]!r}; choose the detectors' columns with scores=, or set "
-                "the label and group columns with label= and group="
-            )
-        values[:, j] = column.to_numpy(float, na_value=np.nan)
-    return values
+    return beside
 
 
 def _warn_of_empty_columns(values, columns):
     empty = np.isnan(values).all(axis=0)
     if empty.all():
-        raise ValueError(f"no score at all in {_some(columns)}; every entry is missing")
+        raise ValueError(
+            f"no score at all in {some_names(columns)}; every entry is missing"
+        )
     if empty.any():
         names = [
             name for name, is_empty in zip(columns, empty, strict=True) if is_empty
         ]
         warnings.warn(
-            f"no video has a score in {_some(names)}; such a detector changes nothing",
+            f"no video has a score in {some_names(names)}; such a detector changes "
+            "nothing",
             stacklevel=3,
         )
-
-
-def _typed(column):
-    """Undo what CSV and parquet do to types: whole numbers and booleans."""
-    present = column.dropna()
-    if pd.api.types.is_float_dtype(column) and (present == np.round(present)).all():
-        return [None if pd.isna(entry) else int(entry) for entry in column]
-    if pd.api.types.is_numeric_dtype(column):
-        return column.tolist()
-    texts = present.tolist()
-    if texts and all(isinstance(t, str) and _WHOLE_NUMBER.fullmatch(t) for t in texts):
-        return [None if pd.isna(t) else int(t.split(".")[0]) for t in column]
-    if texts and all(text in ("True", "False") for text in texts):
-        return [None if pd.isna(text) else text == "True" for text in column]
-    return column.tolist()
 
 
 def _parsed_reasons(column, ids, columns):
     why = {}
     for row, text in zip(ids, column, strict=True):
-        if pd.isna(text):
+        if pd.isna(text) or text == "":
             continue
         try:
             by_detector = json.loads(text)
@@ -682,14 +603,3 @@ def _parsed_reasons(column, ids, columns):
             if detector in columns:
                 why.setdefault(detector, {})[row] = reason
     return why
-
-
-def _some(names, at_most=12):
-    names = [repr(name) for name in names]
-    more = f", ... ({len(names)} in all)" if len(names) > at_most else ""
-    return ", ".join(names[:at_most]) + more
-
-
-def _did_you_mean(name, names):
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
