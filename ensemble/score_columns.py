@@ -16,59 +16,16 @@ RESERVED = ("video", *COMPANIONS, "reason")
 ID_COLUMNS = ("video", "video_id")
 _NO_SCORE = ["nan", "NaN", "NAN", "NA", "N/A", "null", "None"]
 # By name, where nobody says which columns are scores.
-_NOT_SCORES = frozenset(
-    [
-        "id",
-        "index",
-        "row",
-        "path",
-        "file",
-        "filename",
-        "clip",
-        "method",
-        "source",
-        "compression",
-        "dataset",
-        "time",
-        "date",
-        "split",
-        "subset",
-        "seed",
-        "original",
-        "frame",
-        "frames",
-        "n_frames",
-        "num_frames",
-        "frame_count",
-        "frame_number",
-        "frame_index",
-        "fps",
-        "width",
-        "height",
-        "duration",
-        "size",
-    ]
-) | {""}
-_LABEL_NAMES = frozenset(
-    [
-        "y",
-        "y_true",
-        "true",
-        "truth",
-        "ground_truth",
-        "gt",
-        "target",
-        "targets",
-        "class",
-        "is_fake",
-        "fake",
-        "is_real",
-        "real",
-        "labels",
-        "true_label",
-        "verdict",
-    ]
-)
+_NOT_SCORES = {
+    "", "id", "index", "row", "path", "file", "filename", "clip", "method", "source",
+    "compression", "dataset", "time", "date", "split", "subset", "seed", "original",
+    "frame", "frames", "n_frames", "num_frames", "frame_count", "frame_number",
+    "frame_index", "fps", "width", "height", "duration", "size",
+}  # fmt: skip
+_LABEL_NAMES = {
+    "y", "y_true", "true", "truth", "ground_truth", "gt", "target", "targets", "class",
+    "is_fake", "fake", "is_real", "real", "labels", "true_label", "verdict",
+}  # fmt: skip
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 _ENOUGH, _ENOUGH_OF_EACH = 20, 5  # videos for an AUC of 1 to be no accident
 

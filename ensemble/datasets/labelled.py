@@ -1,9 +1,15 @@
 """Labelled videos from a folder or a CSV."""
 
-import csv
+import os
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
+
+from base_models.inputs import clean_groups
+from ensemble.tables import TABLE_SUFFIXES, column_named, read_table
 
 _LABEL_FOLDERS = {
     "real": 0,
@@ -14,6 +20,7 @@ _LABEL_FOLDERS = {
     "manipulated": 1,
 }
 _INDEX = "videos.csv"
+_COLUMNS = ("path", "label", "group", "method")
 
 
 class LabelledVideos(NamedTuple):
@@ -23,8 +30,8 @@ class LabelledVideos(NamedTuple):
     ----------
     videos : list of str
         Paths.
-    labels : list of int or str
-        0 real and 1 fake, or what the CSV says.
+    labels : list of int, bool or str
+        0 real and 1 fake, or what the table says.
     groups : list of str or None
         Who must not cross folds; None where nobody said.
     methods : list of str
@@ -37,15 +44,18 @@ class LabelledVideos(NamedTuple):
     methods: list
 
 
-def read_videos(path):
+def read_videos(path, encoding=None):
     """Read a labelled set of videos from a folder or a CSV.
 
     Parameters
     ----------
     path : str or Path
         A folder with ``real/`` and ``fake/`` in it (or with a ``videos.csv``), or a
-        CSV with the columns ``path`` and ``label``, and, where known, ``group`` and
-        ``method``. Paths in it are relative to its own folder.
+        table (.csv, .tsv, .xlsx, .parquet) with the columns ``path`` and ``label``,
+        and, where known, ``group`` and ``method``. Paths in it are relative to its own
+        folder.
+    encoding : str or None, default=None
+        Of a text file; None finds it out where there is no doubt.
 
     Returns
     -------
@@ -73,12 +83,12 @@ def read_videos(path):
     path = Path(path)
     if path.is_dir():
         index = path / _INDEX
-        return _from_csv(index) if index.is_file() else _from_folder(path)
+        return _from_table(index, encoding) if index.is_file() else _from_folder(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"nothing at {path}; give a folder with real/ and fake/, or a CSV"
         )
-    return _from_csv(path)
+    return _from_table(path, encoding)
 
 
 def is_labelled(path):
@@ -96,7 +106,7 @@ def is_labelled(path):
     """
     path = Path(path)
     if not path.is_dir():
-        return path.suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx")
+        return path.suffix.lower() in TABLE_SUFFIXES
     return (path / _INDEX).is_file() or set(_label_folders(path).values()) == {0, 1}
 
 
@@ -108,40 +118,72 @@ def _label_folders(folder):
     }
 
 
-def _from_csv(path):
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        missing = {"path", "label"} - set(columns)
-        if missing:
-            raise ValueError(
-                f"{path} must have the columns path and label; "
-                f"{' and '.join(sorted(missing))} missing, got {', '.join(columns)}"
-            )
-        rows = list(reader)
-    if not rows:
+def _from_table(path, encoding):
+    from ensemble.score_columns import typed
+
+    table = read_table(path, encoding)
+    names = list(table.frame.columns)
+    columns = {name: column_named(names, name) for name in _COLUMNS}
+    missing = [name for name in ("path", "label") if columns[name] is None]
+    if missing:
+        raise ValueError(
+            f"{path} must have the columns path and label; {' and '.join(missing)} "
+            f"missing, got {', '.join(map(str, names))}"
+        )
+    texts = {
+        name: ["" if pd.isna(entry) else str(entry) for entry in table.frame[column]]
+        for name, column in columns.items()
+        if column is not None
+    }
+    if not texts["path"]:
         raise ValueError(f"{path} has no rows; give one line per video")
-    for number, row in enumerate(rows, start=2):
-        if not row["path"] or not row["label"]:
-            raise ValueError(f"{path}, line {number}: path and label must be given")
-    labels = [row["label"].strip() for row in rows]
-    if set(labels) <= {"0", "1"}:
-        labels = [int(label) for label in labels]
-    groups = [row.get("group") or "" for row in rows]
-    if not all(groups):
-        without = groups.count("")
-        if without < len(groups):
+    for name in ("path", "label"):
+        empty = [i for i, text in enumerate(texts[name]) if not text.strip()]
+        if empty:
+            lines = ", ".join(str(table.lines[row]) for row in empty[:10])
+            more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
             raise ValueError(
-                f"{path}: {without} of {len(groups)} videos have no group; give each "
-                "one, or leave the column out"
+                f"{path}, line {lines}{more}: path and label must be given; fill in "
+                f"the {name}, or drop these videos"
             )
-        groups = None
     return LabelledVideos(
-        [str(path.parent / row["path"]) for row in rows],
-        labels,
-        groups,
-        [row.get("method") or "" for row in rows],
+        [_video_at(path.parent, text) for text in texts["path"]],
+        _labels(typed(table.frame[columns["label"]])),
+        _groups(texts.get("group"), table),
+        [text.strip() for text in texts.get("method", [""] * len(texts["path"]))],
     )
+
+
+def _labels(labels):
+    """Return labels as 0/1 or booleans where they are, else as text."""
+    if set(labels) <= {0, 1}:
+        return labels
+    return [str(label) for label in labels]
+
+
+def _groups(groups, table):
+    """Return the groups, None where there is none at all."""
+    if groups is None or not any(group.strip() for group in groups):
+        return None
+    without = [i for i, group in enumerate(groups) if not group.strip()]
+    if without:
+        lines = ", ".join(str(table.lines[row]) for row in without[:10])
+        raise ValueError(
+            f"{table.name}: {len(without)} of {len(groups)} videos have no group (line "
+            f"{lines}{' ...' if len(without) > 10 else ''}); give each one, drop these "
+            "videos, or leave the column out"
+        )
+    return clean_groups(groups, len(groups)).tolist()
+
+
+def _video_at(folder, text):
+    """Return the path that a table names; white space around it may be a mistake."""
+    path = folder / text
+    clean = text.strip().strip("\ufeff\u200b").strip()
+    if clean == text and text.isascii():
+        return str(path)
+    others = [folder / unicodedata.normalize(form, clean) for form in ("NFC", "NFD")]
+    return str(next((p for p in (path, *others) if os.path.exists(p)), folder / clean))
 
 
 def _from_folder(folder):
