@@ -224,6 +224,33 @@ def clean_labels(y):
     return y
 
 
+def label_as_given(text, labels):
+    """Return the label that is written like a text, for text from a command line.
+
+    Parameters
+    ----------
+    text : str or None
+        None is returned as it is.
+    labels : sequence
+        As given.
+
+    Returns
+    -------
+    label
+        The text itself where no label is written so: who needs it says what is wrong.
+
+    Examples
+    --------
+    >>> from base_models.inputs import label_as_given
+    >>> label_as_given("0", [0, 1]), label_as_given("swap", ["swap", "camera"])
+    (0, 'swap')
+    """
+    if text is None:
+        return None
+    spelled = {_clean_text(label): label for label in labels}
+    return spelled.get(_clean_text(text), text)
+
+
 def fake_column(classes, fake_label=None, strict=True):
     """Return which of two classes means fake.
 
@@ -299,7 +326,7 @@ def two_columns(fake_score, classes):
     return np.column_stack(columns if fake_column(classes) == 1 else columns[::-1])
 
 
-def clean_groups(groups, n_videos, allow_missing=False):
+def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
     """Return groups in one spelling each, so that equal ones are equal.
 
     Text loses white space around it and is brought to Unicode's form NFC; where numbers
@@ -313,6 +340,8 @@ def clean_groups(groups, n_videos, allow_missing=False):
     n_videos : int
     allow_missing : bool, default=False
         Whether some may have no group; they come back as None.
+    what : str, default="groups"
+        What they are, for warnings.
 
     Returns
     -------
@@ -350,12 +379,13 @@ def clean_groups(groups, n_videos, allow_missing=False):
             f"first at row {np.flatnonzero(missing)[0]}: fill them in, drop these "
             "rows, or give each of them a group of its own"
         )
-    _warn_of_words_for_nothing(texts, codes)
+    if what == "groups":
+        _warn_of_words_for_nothing(texts, codes)
     if all(isinstance(group, _NUMBERS) for group in found):
         return np.where(missing, None, groups) if missing.any() else groups
     if texts == found:
         return np.where(missing, None, groups) if missing.any() else groups
-    _warn_of_joined(found, texts)
+    _warn_of_joined(found, texts, what)
     clean = np.array([*texts, ""])[codes]
     return np.where(missing, None, clean) if missing.any() else clean
 
@@ -437,14 +467,14 @@ def _clean_text(value):
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _warn_of_joined(found, texts):
+def _warn_of_joined(found, texts, what):
     spellings = {}
     for group, text in zip(found, texts, strict=True):
         spellings.setdefault(text, []).append(group)
     joined = [" and ".join(map(repr, s)) for s in spellings.values() if len(s) > 1]
     if joined:
         warnings.warn(
-            "groups that differ only in white space, type or Unicode form are taken "
+            f"{what} that differ only in white space, type or Unicode form are taken "
             f"for one: {'; '.join(joined[:5])}"
             + (f"; and {len(joined) - 5} more" if len(joined) > 5 else ""),
             stacklevel=4,

@@ -129,6 +129,16 @@ def _device_there(device):
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, ...", callback=_device_there)
 ]
+FakeLabel = Annotated[
+    str | None,
+    typer.Option(help="Which label means fake, where it is not 0/1, REAL/FAKE ..."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the table: utf-8, cp949, cp1252 ...; found out if it can be."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -215,16 +225,19 @@ def fit(
     epochs: Epochs = 10,
     store: StorePath = None,
     device: Device = None,
+    fake_label: FakeLabel = None,
+    encoding: Encoding = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ):
     """Train an ensemble on labelled videos and save it."""
+    from base_models.inputs import label_as_given
     from ensemble import DeepfakeEnsemble
     from ensemble.console import show_fit
     from ensemble.datasets import read_videos
 
-    videos, labels, groups, _ = read_videos(data)
+    videos, labels, groups, _ = read_videos(data, encoding)
     out.parent.mkdir(parents=True, exist_ok=True)
     detectors = _detectors(
         backbones, views, train, weights, image_size, n_frames, epochs
@@ -234,6 +247,7 @@ def fit(
         strategy=strategy.value,
         combiner=combiner,
         resampling=folds,
+        fake_label=label_as_given(fake_label, labels),
         random_state=seed,
         n_jobs=jobs,
         store=store,
@@ -488,6 +502,17 @@ def compare(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Column of data sets.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(help="Of times that are not like 2019-10-08, such as %d/%m/%Y."),
+    ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            help="For a table of frames, several rows a video: mean, median, max, "
+            "logit_mean ..."
+        ),
+    ] = None,
     protocol: Annotated[
         ProtocolName, typer.Option(help="On what strategies are judged.")
     ] = ProtocolName.group_kfold,
@@ -529,6 +554,8 @@ def compare(
     epochs: Epochs = 10,
     store: StorePath = None,
     device: Device = None,
+    fake_label: FakeLabel = None,
+    encoding: Encoding = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     quiet: Quiet = False,
@@ -536,16 +563,19 @@ def compare(
     """Judge members and strategies on videos that they never learned from."""
     import pandas as pd
 
+    from base_models.inputs import label_as_given
     from ensemble import compare_strategies
     from ensemble.console import show_comparison
     from ensemble.datasets import read_videos
-    from ensemble.scores import read_scores
+    from ensemble.score_columns import pool_table
+    from ensemble.scores import companions, read_scores
 
     named = {"method": method, "source": source, "compression": compression,
              "dataset": dataset, "time": time}  # fmt: skip
-    metadata, given = None if data.is_dir() else _frame(data), {}
+    source_table = None if data.is_dir() else _table(data, encoding)
+    metadata, given = None if source_table is None else source_table.frame, {}
     if metadata is None or (scores is None and "path" in metadata):
-        videos, y, groups, methods = read_videos(data)
+        videos, y, groups, methods = read_videos(data, encoding)
         given = {"videos": videos, "y": y, "groups": groups, "device": device}
         if metadata is None and any(methods):
             metadata = pd.DataFrame({"method": methods})
@@ -554,8 +584,13 @@ def compare(
         )
     else:
         wanted = _names(scores) if scores and "," in scores else scores
-        what = read_scores(data, wanted, label, group, index)
-    table = _described(metadata, named, data)
+        if pool is not None:
+            chosen = wanted, label, group, index, pool
+            source_table = pool_table(_without(source_table, named), *chosen)
+            metadata = source_table.frame
+        what = read_scores(_without(source_table, named), wanted, label, group, index)
+        y = companions(what)["label"].dropna().tolist()
+    table = _described(metadata, named, data, time_format)
     found = compare_strategies(
         what,
         strategies="all" if strategies == "all" else _names(strategies),
@@ -568,6 +603,7 @@ def compare(
         random_state=seed,
         n_jobs=jobs,
         store=store,
+        fake_label=label_as_given(fake_label, y),
         verbose=not quiet,
         **given,
     )
@@ -750,33 +786,49 @@ def _detectors(backbones, views, train, weights, image_size, n_frames, epochs):
     ]
 
 
-def _frame(path):
+def _table(path, encoding):
     """A table as it is in its file."""
-    import pandas as pd
+    from ensemble.tables import TABLE_SUFFIXES, read_table
 
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        *most, last = TABLE_SUFFIXES
         raise typer.BadParameter(
-            f"{path} is neither a folder nor a .csv or .parquet file"
+            f"{path} is neither a folder nor a {', '.join(most)} or {last} file"
         )
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    return read_table(path, encoding)
 
 
-def _described(table, named, path):
+def _without(table, named):
+    """A table without the columns that the user named as something else than scores."""
+    aside = [column for column in named.values() if column in table.frame]
+    return table._replace(frame=table.frame.drop(columns=aside))
+
+
+def _described(table, named, path, time_format=None):
     """The columns that describe videos, under the names that protocols know."""
     import pandas as pd
 
+    from ensemble.tables import column_named
+    from ensemble.times import parse_times
+
     if table is None:
         table = pd.DataFrame()
-    missing = [column for column in named.values() if column and column not in table]
+    found = {
+        name: column_named(list(table), column or name)
+        for name, column in named.items()
+    }
+    missing = [c for name, c in named.items() if c and found[name] is None]
     if missing:
         raise typer.BadParameter(
             f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, table))}"
         )
     chosen = {
-        name: table[column or name]
-        for name, column in named.items()
-        if column or name in table
+        name: table[column].where(table[column] != "", None)
+        for name, column in found.items()
+        if column is not None
     }
+    if time_format is not None and "time" in chosen:
+        chosen["time"] = parse_times(chosen["time"], time_format)
     return pd.DataFrame(chosen) if chosen else None
 
 

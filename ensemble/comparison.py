@@ -501,7 +501,17 @@ def _checked_metadata(metadata, n_videos):
         raise ValueError(
             f"metadata must have one row per video, {n_videos}; got {len(metadata)}"
         )
-    return metadata.reset_index(drop=True)
+    metadata = metadata.reset_index(drop=True)
+    for column in metadata.columns.difference(["time", "date"], sort=False):
+        if metadata[column].dtype == object or isinstance(
+            metadata[column].dtype, pd.StringDtype
+        ):
+            entries = metadata[column].astype(object).to_numpy()
+            metadata[column] = pd.Series(
+                clean_groups(entries, n_videos, True, f"entries of {column}"),
+                dtype=object,
+            )
+    return metadata
 
 
 def _stated_nesting(table):

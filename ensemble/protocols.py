@@ -15,6 +15,7 @@ from ensemble.resampling import (
     StratifiedGroupFolds,
     split_rows,
 )
+from ensemble.times import parse_times
 
 _COLUMN = {  # of the metadata, that a protocol needs
     "leave-method-out": "method",
@@ -207,15 +208,9 @@ def _holdouts(is_fake, codes, test_size, repeats, random_state):
 
 def _after(times, codes, cut, notes):
     """One split: what came before a moment, and what came from it on."""
-    if times.isna().any():
-        row = np.flatnonzero(times.isna())[0]
-        raise ValueError(
-            f"a hold-out of time needs a time for every video; {times.isna().sum()} of "
-            f"{len(times)} have none, the first at row {row}"
-        )
-    if not pd.api.types.is_numeric_dtype(times):
-        times = pd.to_datetime(times)
-        cut = None if cut is None else pd.Timestamp(cut)
+    times = parse_times(times)
+    if cut is not None and not pd.api.types.is_numeric_dtype(times):
+        cut = parse_times(pd.Series([cut], dtype=object)).iloc[0]
     if cut is None:
         cut = times.sort_values().iloc[int(np.ceil(len(times) * (1 - _TEST_SIZE))) - 1]
         later = times[times > cut]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 _ENCODINGS = ("cp949", "cp932", "cp1252")  # where it is neither UTF-8 nor UTF-16
 _MARKS = {  # byte-order marks, the longer ones first
     b"\xff\xfe\x00\x00": "utf-32",
@@ -50,7 +50,7 @@ def read_table(path, encoding=None):
     Parameters
     ----------
     path : str or Path
-        .csv, .tsv, .txt (separated by commas, semicolons, tabs or bars), .xlsx (its
+        .csv, .tsv (separated by commas, semicolons, tabs or bars), .xlsx (its
         first sheet; needs openpyxl) or .parquet (needs pyarrow).
     encoding : str or None, default=None
         Of a text file. None reads UTF-8 and UTF-16, and else what can only be one of
@@ -190,7 +190,7 @@ def _from_excel(path):
                 f"{book.sheet_names[0]!r}, is read",
                 stacklevel=3,
             )
-        frame = book.parse(0, dtype=object, keep_default_na=False, na_values=[])
+        frame = pd.read_excel(book, dtype=object, keep_default_na=False, na_values=[])
     names = [str(name) for name in frame.columns]
     frame.columns = ["" if name.startswith("Unnamed: ") else name for name in names]
     return Table(frame, range(2, len(frame) + 2), str(path))

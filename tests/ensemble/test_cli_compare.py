@@ -109,7 +109,10 @@ def test_videos_are_compared_by_detectors_that_are_fitted_for_it(
     ("arguments", "said"),
     [
         (["nowhere.csv"], "nowhere.csv"),
-        (["notes.txt"], "neither a folder nor a .csv or .parquet file"),
+        (
+            ["notes.txt"],
+            "neither a folder nor a .csv, .tsv, .xlsx or .parquet file",
+        ),
         (["SCORES", *NAMED, "--method", "maker"], "no column 'maker'; it has clip"),
         (["SCORES", *NAMED, "--strategies", "magic"], "magic"),
         (["SCORES", *NAMED, "--protocol", "leave-method-out"], "method"),
@@ -120,3 +123,90 @@ def test_what_cannot_be_done_is_said(scores, capsys, arguments, said):
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert said in " ".join(err.split())
+
+
+def rewritten(scores, path, change):
+    """Write the table of scores again, all of it text, with a change."""
+    table = pd.read_csv(scores, dtype=str, keep_default_na=False)
+    change(table)
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_words_and_leading_zeros_of_a_table_stay_text(scores, tmp_path, capsys):
+    def change(table):
+        table["made_by"] = table["made_by"].replace({"a": "NA", "b": "None"})
+        table["camera"] = ["096" if row % 3 else "97" for row in range(len(table))]
+        table["truth"] = " " + table["truth"]
+
+    path = rewritten(scores, tmp_path / "text.csv", change)
+    code, out, err = run(
+        capsys, path, *NAMED, *FEW, "--method", "made_by", "--source", "camera",
+        "--protocol", "leave-method-out", "--json", "-",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)["by_value"]
+    assert {r["value"] for r in found if r["axis"] == "held out"} == {"NA", "None"}
+    assert {r["value"] for r in found if r["axis"] == "source"} == {"096", "97"}
+
+
+def test_one_row_without_a_group_stops_the_comparison(scores, tmp_path, capsys):
+    def change(table):
+        table.loc[7, "person"] = ""
+
+    path = rewritten(scores, tmp_path / "gap.csv", change)
+    code, _, err = run(capsys, path, *NAMED, *FEW)
+    assert code == 2
+    assert "1 of 48 videos have no group: 'clip_7'; fill them in" in err
+
+
+def test_other_labels_are_understood_when_the_fake_one_is_named(
+    scores, tmp_path, capsys
+):
+    def change(table):
+        table["truth"] = table["truth"].map({"FAKE": "manipulated", "REAL": "original"})
+
+    path = rewritten(scores, tmp_path / "words.csv", change)
+    code, _, err = run(capsys, path, *NAMED, *FEW)
+    assert code == 2
+    assert "--fake-label" in err
+    named = ["--fake-label", "manipulated", "--csv", "-"]
+    _, expected, _ = run(capsys, scores, *NAMED, *FEW, "--csv", "-")
+    code, out, _ = run(capsys, path, *NAMED, *FEW, *named)
+    assert code == 0
+    assert out == expected
+
+
+def test_a_time_that_may_be_two_days_is_refused_until_its_format_is_given(
+    scores, tmp_path, capsys
+):
+    def change(table):
+        table["day"] = [
+            f"{1 + row % 12:02}/{1 + row // 4:02}/2019" for row in range(48)
+        ]
+
+    path = rewritten(scores, tmp_path / "days.csv", change)
+    asked = [*NAMED, *FEW, "--protocol", "time-holdout", "--time", "day"]
+    code, _, err = run(capsys, path, *asked)
+    assert code == 2
+    assert "'02/01/2019' at row 1 may be 2 January or 1 February" in err
+    code, out, _ = run(capsys, path, *asked, "--time-format", "%d/%m/%Y", "--json", "-")
+    assert code == 0
+    assert (
+        json.loads(out)["how"]["first judged"] == "2019-09-11 00:00:00"
+    )  # the 35th of 48
+
+
+def test_a_table_of_frames_is_pooled_on_request(scores, tmp_path, capsys):
+    table = pd.read_csv(scores, dtype=str, keep_default_na=False)
+    frames = pd.concat([table, table])
+    frames.to_csv(tmp_path / "frames.csv", index=False)
+    code, _, err = run(capsys, tmp_path / "frames.csv", *NAMED, *FEW)
+    assert code == 2
+    assert "--pool mean" in err
+    _, expected, _ = run(capsys, scores, *NAMED, *FEW, "--csv", "-")
+    code, out, _ = run(
+        capsys, tmp_path / "frames.csv", *NAMED, *FEW, "--pool", "mean", "--csv", "-"
+    )
+    assert code == 0
+    assert out == expected
