@@ -567,7 +567,7 @@ def compare(
     from ensemble import compare_strategies
     from ensemble.console import show_comparison
     from ensemble.datasets import read_videos
-    from ensemble.score_columns import pool_table
+    from ensemble.score_columns import companion_columns, pool_table
     from ensemble.scores import companions, read_scores
 
     named = {"method": method, "source": source, "compression": compression,
@@ -584,11 +584,16 @@ def compare(
         )
     else:
         wanted = _names(scores) if scores and "," in scores else scores
+        columns = companion_columns(list(metadata), label, group, index)
+        aside = set(named.values()) - set(columns.values())
         if pool is not None:
-            chosen = wanted, label, group, index, pool
-            source_table = pool_table(_without(source_table, named), *chosen)
+            source_table = pool_table(
+                source_table, wanted, label, group, index, pool, aside
+            )
             metadata = source_table.frame
-        what = read_scores(_without(source_table, named), wanted, label, group, index)
+        scored = metadata.drop(columns=[name for name in metadata if name in aside])
+        scored = source_table._replace(frame=scored)
+        what = read_scores(scored, wanted, label, group, index)
         y = companions(what)["label"].dropna().tolist()
     table = _described(metadata, named, data, time_format)
     found = compare_strategies(
@@ -796,12 +801,6 @@ def _table(path, encoding):
             f"{path} is neither a folder nor a {', '.join(most)} or {last} file"
         )
     return read_table(path, encoding)
-
-
-def _without(table, named):
-    """A table without the columns that the user named as something else than scores."""
-    aside = [column for column in named.values() if column in table.frame]
-    return table._replace(frame=table.frame.drop(columns=aside))
 
 
 def _described(table, named, path, time_format=None):

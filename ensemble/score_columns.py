@@ -284,7 +284,9 @@ def typed(column):
     return entries
 
 
-def pool_table(table, scores=None, label=None, group=None, index=None, pool="mean"):
+def pool_table(
+    table, scores=None, label=None, group=None, index=None, pool="mean", aside=()
+):
     """Bring a table of frames, several rows a video, to one row a video.
 
     Parameters
@@ -294,6 +296,8 @@ def pool_table(table, scores=None, label=None, group=None, index=None, pool="mea
         As for `ensemble.scores.read_scores`; there must be a column of ids.
     pool : str or callable, default="mean"
         How the scores of a video are pooled: see `base_models.pooling.pool_scores`.
+    aside : collection of str, default=()
+        More columns that are no scores where `scores` is None.
 
     Returns
     -------
@@ -324,7 +328,8 @@ def pool_table(table, scores=None, label=None, group=None, index=None, pool="mea
             f"rows are pooled by video; name the column of ids with index= "
             f"(--index): one of {some_names(list(frame.columns))}"
         )
-    columns = score_columns(list(frame.columns), scores, companions)
+    names = [name for name in frame.columns if scores is not None or name not in aside]
+    columns = score_columns(names, scores, companions)
     ids = frame[companions["index"]]
     values = score_values(table, columns, ids.tolist())
     codes, names = pd.factorize(ids)

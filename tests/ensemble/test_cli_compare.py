@@ -210,3 +210,9 @@ def test_a_table_of_frames_is_pooled_on_request(scores, tmp_path, capsys):
     )
     assert code == 0
     assert out == expected
+    code, out, _ = run(
+        capsys, tmp_path / "frames.csv", *NAMED, *FEW, "--pool", "mean", "--method",
+        "made_by", "--source", "person", "--protocol", "leave-method-out", "--json", "-"
+    )  # fmt: skip
+    assert code == 0
+    assert {r["value"] for r in json.loads(out)["by_value"]} >= {"a", "b"}
