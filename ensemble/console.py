@@ -376,6 +376,11 @@ def _compared(table):
     best = table[table["kind"] == "detector"]["auc"].idxmax()
     ensembles = table[table["kind"] == "ensemble"]["auc"]
     first = ensembles.idxmax()
+    if not (table.loc[ensembles.index, "auc_low"] > 0.5).any():
+        return (
+            f"No strategy is shown to be better than guessing; the best here, {first}, "
+            f"reaches an AUC of {ensembles[first]:.3f}."
+        )
     ahead = ensembles[first] - table.loc[best, "auc"]
     verb = "beats" if ahead > 0 else "does not beat"
     apart = table.loc[first, "auc_low"] > table.loc[best, "auc"]

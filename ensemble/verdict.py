@@ -16,8 +16,10 @@ _UNSEEN = {
 def put_in_words(table, how, by_value, seen=None, ablation=None):
     """Return the verdict, one thought a line.
 
-    "Beats" is said only where the interval of the paired difference excludes 0 and the
-    p-value, corrected for all strategies that were tried, is below 1 less the level.
+    "Beats" is said only where the interval of the paired difference excludes 0, the
+    p-value, corrected for all strategies that were tried, is below 1 less the level,
+    and the strategy itself is better than guessing: the interval of its AUC is above
+    0.5. Being ahead of a mean that ranks the wrong way round is no merit.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ def put_in_words(table, how, by_value, seen=None, ablation=None):
     """
     ours = _ours(table)
     first = ours.index[0]
-    lines = [_headline(table, ours, first, how)]
+    lines = [*_guessing(table, how), _headline(table, ours, first, how)]
+    lines += _inverted(table, how)
     if first != MEAN:
         lines.append(_against(table, first, "mean", "the plain mean", how))
     lines.append(
@@ -50,7 +53,8 @@ def put_in_words(table, how, by_value, seen=None, ablation=None):
     lines += _probabilities(table, ours)
     if how["protocol"] in _UNSEEN:
         lines += _unseen(table, first, how, by_value, seen)
-    lines += _worst(table, first, by_value) + _added(ablation)
+    lines += _worst(table, first, by_value)
+    lines += _added(ablation, any_good=_beats_guessing(table).any())
     return "\n".join(lines + _caveats(how))
 
 
@@ -59,6 +63,60 @@ def _ours(table):
     plain = table.index.isin([MEAN, CHOSEN_MEMBER])
     ours = table[(table["kind"] == "strategy") & ~plain]
     return table.loc[[MEAN]] if ours.empty else ours
+
+
+def _beats_guessing(table):
+    """Whether the interval of each AUC is above that of a guess."""
+    return table["auc_low"] > 0.5
+
+
+def _guessing(table, how):
+    """Lead with it where no strategy is better than a guess."""
+    strategies = table[table["kind"] == "strategy"]
+    if _beats_guessing(strategies).any():
+        return []
+    if strategies["auc_low"].isna().all():
+        return [
+            "Whether any strategy is better than guessing cannot be told with so few "
+            "groups."
+        ]
+    members = table[table["kind"] == "member"]
+    good = list(members.index[_beats_guessing(members)])
+    but = (
+        f" Of the members {', '.join(good)} {_is_are(good)}, each by itself."
+        if good
+        else " Nor is any member."
+    )
+    return [
+        "No strategy is shown to be better than guessing: every interval of an AUC "
+        f"reaches down to 0.5 ({how['level']:.0%}).{but}"
+    ]
+
+
+def _inverted(table, how):
+    """Name members that rank reals above fakes, and how to say that they do."""
+    members = table[(table["kind"] == "member") & (table["auc_high"] < 0.5)]
+    if members.empty:
+        return []
+    named = ", ".join(
+        f"{name} (AUC {row['auc']:.4f}, {row['auc_low']:.4f} to {row['auc_high']:.4f})"
+        for name, row in members.iterrows()
+    )
+    way_out = (
+        "--invert on the command line, or 1 less the score"
+        if how["from"] == "scores"
+        else "let the detector return 1 less the score"
+    )
+    return [
+        f"{named} {'looks' if len(members) == 1 else 'look'} inverted: real videos "
+        "score above fake ones. Check the labels; if a high score means real there, "
+        f"say so ({way_out}): nothing is turned round in silence, and means, votes and "
+        "non-negative weights take a high score for fake."
+    ]
+
+
+def _is_are(names):
+    return "is" if len(names) == 1 else "are"
 
 
 def _headline(table, ours, first, how):
@@ -103,6 +161,11 @@ def _against(table, first, rival, called, how):
     state = _state(row, rival, how)
     if state == "beats":
         return f"It beats {called} by {ahead:.4f} AUC {span}."
+    if state == "is a guess above":
+        return (
+            f"It is ahead of {called} by {ahead:.4f} AUC {span}, which is no merit: it "
+            "is itself not shown to be better than guessing."
+        )
     if state == "is worse than":
         return f"It is worse than {called} by {-ahead:.4f} AUC {span}."
     but = ""
@@ -115,7 +178,7 @@ def _state(row, rival, how):
     p = row[f"p_{rival}"]
     sure = math.isnan(p) or p < 1 - how["level"]
     if sure and row[f"over_{rival}_low"] > 0:
-        return "beats"
+        return "beats" if row["auc_low"] > 0.5 else "is a guess above"
     if sure and row[f"over_{rival}_high"] < 0:
         return "is worse than"
     return "is not shown to differ from"
@@ -146,9 +209,12 @@ def _automatic(table, how):
         for rival, called in rivals.items()
         if f"over_{rival}" in row
     )
+    guess = (
+        "" if row["auc_low"] > 0.5 else "; it is not shown to be better than guessing"
+    )
     return (
         f"{AUTO} chooses in training, so that its figures need no correction for "
-        f"having been picked here: {row['auc']:.4f}, {said}."
+        f"having been picked here: {row['auc']:.4f}, {said}{guess}."
     )
 
 
@@ -177,6 +243,13 @@ def _probabilities(table, ours):
         return [
             "As a probability none is shown to do better than the mean: the log loss "
             f"of {surest} differs by {row['log_loss_over_mean']:+.4f} ({span})."
+        ]
+    if not row["auc_low"] > 0.5:
+        return [
+            f"The log loss of {surest} is below the mean's "
+            f"({row['log_loss_over_mean']:+.4f}, {span}), which scores near the share "
+            "of fakes reach that know nothing: it is not shown to be better than "
+            "guessing."
         ]
     return [
         f"As a probability {surest} does best; its log loss differs from the mean's by "
@@ -268,8 +341,11 @@ def _worst(table, first, by_value):
     ]
 
 
-def _added(ablation):
-    """Say which members the log-odds mean is shown to be better for."""
+def _added(ablation, any_good=True):
+    """Say which members the log-odds mean is shown to be better for.
+
+    Where nothing is better than guessing, what takes less from it is not praised.
+    """
     if ablation is None or len(ablation) < 2:
         return []
     adds = [f"{n} {_added_by(r)}" for n, r in _sorted(ablation[ablation.adds_low > 0])]
@@ -278,6 +354,8 @@ def _added(ablation):
     ]
     rest = ablation.index[~((ablation.adds_low > 0) | (ablation.adds_high < 0))]
     said = "Left out one by one of the log-odds mean, each interval by itself: "
+    if not any_good:
+        return [f"{said}shown to take AUC from it {', '.join(harms)}."] if harms else []
     parts = [f"shown to add AUC {', '.join(adds) or 'none'}"]
     parts += [f"shown to take from it {', '.join(harms)}"] if harms else []
     parts += [f"not shown to add any {', '.join(map(str, rest))}"] if len(rest) else []
@@ -321,6 +399,12 @@ def _caveats(how):
             f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
             "is judged: log loss, Brier score, calibration and balanced accuracy of "
             "what learns suffer from that; AUC does not."
+        )
+    if how.get("ranked", 1) < 1:
+        said.append(
+            f"{1 - how['ranked']:.1%} of the videos are in folds without a video of "
+            "the other class, and count for no AUC: only videos of one fold are "
+            "compared."
         )
     if how["coverage"] < 1:
         said.append(

@@ -197,6 +197,22 @@ def test_folds_of_one_class_each_are_refused():
         compare_strategies(table, strategies=["median"], n_boot=10)
 
 
+def test_inverted_members_are_named_and_nothing_at_chance_is_praised():
+    scores, y, groups, _ = some_scores()
+    found = compare_strategies(
+        1 - scores[["a", "b"]], y, groups, ["stacking", "weighted"], n_boot=200
+    )
+    first, *_ = found.verdict.split("\n")
+    assert first.startswith("No strategy is shown to be better than guessing")
+    assert "look inverted: real videos score above fake ones" in found.verdict
+    assert " beats " not in found.verdict
+    good = compare_strategies(
+        scores[["a", "b"]], y, groups, ["stacking", "weighted"], n_boot=200
+    )
+    assert "guessing" not in good.verdict
+    assert "inverted" not in good.verdict
+
+
 def test_fold_aucs_are_those_of_each_fold(found):
     table = found.fold_aucs()
     assert table.shape == (7, 6)

@@ -121,6 +121,87 @@ def test_automatic_choice_and_the_price_of_choosing_are_told():
     assert "it reaches 0.9510, +0.0012 over the mean; stacking is picked in 40%" in said
 
 
+def guess(auc, **kwargs):
+    """A line whose interval holds .5."""
+    loss = {f"log_loss_over_mean{end}": -0.4 for end in ("", "_low", "_high")}
+    return row(auc, **kwargs) | {"auc_low": auc - 0.08, "auc_high": auc + 0.08} | loss
+
+
+def chance_table(**members):
+    lines = {
+        "stacking": guess(0.5, over_mean=0.41, over_best=0.2, p=0.001),
+        AUTO: guess(0.49, over_mean=0.4, over_best=0.19, p=0.001),
+        **members,
+        MEAN: row(0.09),
+        "xception": row(0.3, kind="member"),
+        CHOSEN_MEMBER: row(0.2),
+    }
+    table = pd.DataFrame(lines).T.infer_objects()
+    return table.sort_values("auc", ascending=False)
+
+
+def test_a_strategy_at_chance_is_never_praised():
+    ablation = pd.DataFrame(
+        {"adds": [0.2, -0.2], "adds_low": [0.1, -0.3], "adds_high": [0.3, -0.1]},
+        index=["kept", "harmful"],
+    )
+    said = words(chance_table(), ablation=ablation)
+    first, *_ = said.split("\n")
+    assert first.startswith("No strategy is shown to be better than guessing")
+    assert "Nor is any member." in first
+    assert " beats " not in said
+    assert "does best" not in said
+    assert "shown to add" not in said
+    assert "shown to take AUC from it harmful" in said
+    assert "It is ahead of the plain mean by 0.4100 AUC" in said
+    assert "is itself not shown to be better than guessing" in said
+    (automatic,) = [line for line in said.split("\n") if "chooses in train" in line]
+    assert automatic.endswith("it is not shown to be better than guessing.")
+    (loss,) = [line for line in said.split("\n") if "log loss" in line]
+    assert "scores near the share of fakes reach that know nothing" in loss
+
+
+def test_a_guess_under_unseen_methods_beats_nothing():
+    table = with_change(chance_table(), stacking=-0.1)
+    methods = by_method(0.4, 0.4)
+    seen = chance_table()
+    said = words(table, methods, seen, protocol="leave-method-out")
+    assert "stacking is not shown to beat the mean" in said
+    assert "under unseen methods neither" in said
+
+
+def test_a_member_better_than_guessing_is_named_where_no_strategy_is():
+    said = words(
+        chance_table(good=row(0.8, kind="member"), fine=row(0.7, kind="member"))
+    )
+    assert "Of the members good, fine are, each by itself." in said.split("\n")[0]
+
+
+def test_whether_it_is_a_guess_cannot_be_told_without_intervals():
+    table = chance_table()
+    table["auc_low"] = np.nan
+    first, *_ = words(table).split("\n")
+    assert first.startswith("Whether any strategy is better than guessing cannot be")
+
+
+@pytest.mark.parametrize(
+    ("source", "way_out"),
+    [("scores", "--invert"), ("detectors", "let the detector return 1 less the score")],
+)
+def test_members_that_look_inverted_are_named_with_the_way_out(source, way_out):
+    ours = table_of(stacking=row(0.954, 0.004, 0.014, p=0.01))
+    assert "inverted" not in words(ours)
+    both = {"worst": row(0.1, kind="member"), "bad": row(0.4, kind="member")}
+    maybe = {"maybe": guess(0.45, kind="member")}
+    table = pd.concat([ours, pd.DataFrame(both | maybe).T.infer_objects()])
+    said = words(table, **{"from": source})
+    assert "worst (AUC 0.1000, 0.0900 to 0.1100), bad (AUC 0.4000" in said
+    assert "look inverted: real videos score above fake ones" in said
+    assert way_out in said
+    assert "maybe (" not in said
+    assert "It beats the plain mean" in said  # stacking is no guess
+
+
 def by_method(*leads):
     lines = [
         {
@@ -251,6 +332,7 @@ def test_probabilities_are_not_flattered_either(auc, expected):
         ({"nesting": "stored"}, "Approximate"),
         ({"nesting": "stored"}, "On groups that no strategy was fitted on"),
         ({"nesting": "unstated"}, "Where the scores come from is not stated"),
+        ({"ranked": 0.9}, "10.0% of the videos are in folds without a video of the"),
         ({"coverage": 0.913}, "on the 91.3% of the videos that everyone has scored"),
         ({"not judged": {"lab": "no real to judge"}}, "Not judged: lab."),
         ({"left aside": 7}, "7 earlier videos were left aside"),
