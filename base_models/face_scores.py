@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
+from base_models.one_face import SAME_FACE, box_overlap
 from base_models.rare_faces import FaceSearch
 from base_models.scoring import name_detectors
 from base_models.store import resolve_store, store_key
@@ -24,7 +25,6 @@ from base_models.video import (
 from base_models.views import View, draw_images, make_views
 
 WHOLE_FRAME = -1  # in place of a face's number, in timelines
-_SAME_FACE = 0.3  # overlap from which two boxes of one moment show one face
 _MAX_LOOKS = 240  # frames of a video in which faces are looked for, at most
 _FPS_WITHOUT_CLOCK = 25.0
 
@@ -350,14 +350,14 @@ class _FaceSamples:
         overlaps = [
             np.mean(
                 [
-                    _overlap(box, box_at(face, index, reach=10**6))
+                    box_overlap(box, box_at(face, index, reach=10**6))
                     for index, box in places
                 ]
             )
             for face in self.faces
         ]
         best = int(np.argmax(overlaps)) if overlaps else 0
-        return best if overlaps and overlaps[best] >= _SAME_FACE else None
+        return best if overlaps and overlaps[best] >= SAME_FACE else None
 
 
 class _Remembering:
@@ -405,15 +405,3 @@ def asked_of(detector, video):
     while hasattr(detector, "member_for"):
         detector = detector.member_for(video)
     return detector
-
-
-def _overlap(box, other):
-    """Shared part of two boxes."""
-    if other is None:
-        return 0.0
-    (left, top, right, bottom), (left2, top2, right2, bottom2) = box, other
-    width = min(right, right2) - max(left, left2) + 1
-    height = min(bottom, bottom2) - max(top, top2) + 1
-    shared = max(width, 0) * max(height, 0)
-    areas = [(b[2] - b[0] + 1) * (b[3] - b[1] + 1) for b in (box, other)]
-    return shared / (sum(areas) - shared)

@@ -6,6 +6,7 @@ from sklearn.exceptions import NotFittedError
 from base_models.detectors.base import VideoDetector
 from base_models.failures import Failures
 from base_models.inputs import as_videos, fake_column
+from base_models.one_face import whole_video
 from base_models.progress import progress_bar
 from base_models.store import resolve_store
 from base_models.views import iter_views
@@ -272,6 +273,7 @@ def _ask_each(name, detector, videos, failures):
 def _answer(name, detector, videos):
     if getattr(detector, "gives_reasons", False):
         return detector._score(videos)
+    videos = [whole_video(video) for video in videos]  # of faces only views know
     return _checked(name, detector, videos), np.full(len(videos), "", dtype=object)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.one_face import OneFace
 
 VIDEO_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"]
@@ -61,6 +62,8 @@ def video_id(video):
     >>> video_id(np.zeros((2, 8, 8, 3), np.uint8))
     'array-429b9fbd4df7'
     """
+    if isinstance(video, OneFace):
+        return f"{video_id(video.video)}, face {video.number}"
     if isinstance(video, np.ndarray):
         return f"array-{video_digest(video)[:12]}"
     return printable(os.path.realpath(_as_path(video)))
@@ -100,6 +103,10 @@ def video_digest(video):
     >>> video_digest(a.copy()) == video_digest(a)
     True
     """
+    if isinstance(video, OneFace):
+        digest = hashlib.sha256(f"face of {video_digest(video.video)}".encode())
+        digest.update(repr((video.frames, video.boxes)).encode())
+        return digest.hexdigest()
     if isinstance(video, np.ndarray):
         frames = check_array(video)
         digest = hashlib.sha256(f"array {frames.shape}".encode())

@@ -14,6 +14,7 @@ from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
 from base_models.failures import Failures, is_foreseen, reason_of
 from base_models.frame_indices import clip_indices
 from base_models.look_ahead import look_ahead
+from base_models.one_face import OneFace, whole_video
 from base_models.progress import progress_bar
 from base_models.rare_faces import NO_FACE, FaceSearch
 from base_models.store import fingerprint, store_key
@@ -306,8 +307,8 @@ def make_views(video, recipes, store):
 
     Parameters
     ----------
-    video : str, Path or ndarray of shape (T, H, W, 3)
-        A video.
+    video : str, Path, ndarray of shape (T, H, W, 3) or OneFace
+        A video, or one of its faces, which is then the only one.
     recipes : iterable of ViewRecipe
         What is wanted.
     store : Store
@@ -337,15 +338,18 @@ def make_views(video, recipes, store):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
         length = max(recipe.clip_length for recipe in alike.values())
         try:
-            sample = sample_clips(video, n_frames, length)
+            sample = sample_clips(whole_video(video), n_frames, length)
         except Exception as error:
             _refuse_wrong_kind(video, error)
             views |= _all_missing(alike, error)
             continue
-        search = FaceSearch(video, sample, length)
+        search = FaceSearch(whole_video(video), sample, length)
         for key, recipe in alike.items():
             try:
-                images, at, faces, meta = _render(sample, recipe, search)
+                face = video if isinstance(video, OneFace) else None
+                images, at, faces, meta = _render(sample, recipe, search, face)
+                if recipe.view == "face":
+                    _keep_boxes(whole_video(video), recipe, search, store)
             except Exception as error:
                 views |= _all_missing({key: recipe}, error)
                 continue
@@ -409,11 +413,14 @@ def _stored_views(video, recipes, store):
     """
     wanted = {recipe.key: recipe for recipe in recipes}
     try:
-        digest = video_digest(video)
+        digest, whole = video_digest(video), video_digest(whole_video(video))
     except Exception as error:
         _refuse_wrong_kind(video, error)
         return _all_missing(wanted, error), {}, {}
-    places = {key: store_key(video=digest, recipe=key) for key in wanted}
+    places = {  # whole frames are those of the video, whichever face is asked for
+        key: store_key(video=digest if recipe.view == "face" else whole, recipe=key)
+        for key, recipe in wanted.items()
+    }
     views = {}
     for key, place in places.items():
         entry = store.get("view", place, mapped=True)
@@ -428,7 +435,7 @@ def _stored_views(video, recipes, store):
 
 def _refuse_wrong_kind(video, error):
     """Raise the error if it is the caller's: no path, and no array of RGB frames."""
-    is_path = isinstance(video, (str, os.PathLike))
+    is_path = isinstance(whole_video(video), (str, os.PathLike))
     if isinstance(error, (TypeError, ValueError)) and not is_path:
         raise error
 
@@ -442,15 +449,78 @@ def _all_missing(recipes, error):
     }
 
 
-def _render(sample, recipe, search):
+def followed_boxes(video, recipe, store):
+    """Return where the faces of a video are, in the frames that a recipe samples.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    recipe : ViewRecipe
+        Of the view "face".
+    store : Store
+        Where boxes are looked up and kept; with a view they are kept too.
+
+    Returns
+    -------
+    list of (frames, boxes)
+        Of each followed face the frames of the video that show it, (n,), and its boxes
+        there, (n, 4); empty of a video in which none can be looked for.
+    """
+    try:
+        entry = store.get("faces", _boxes_key(video, recipe))
+        if entry is None:
+            sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
+            search = FaceSearch(video, sample, recipe.clip_length)
+            _keep_boxes(video, recipe, search, store)
+            entry = store.get("faces", _boxes_key(video, recipe))
+    except Exception as error:  # whoever scores the video gives this as the reason
+        _refuse_wrong_kind(video, error)
+        return []
+    arrays, _ = entry
+    which = arrays["face"]
+    return [
+        (arrays["frames"][which == face], arrays["boxes"][which == face])
+        for face in range(which.max(initial=-1) + 1)
+    ]
+
+
+def _boxes_key(video, recipe):
+    return store_key(
+        video=video_digest(video), finder=recipe._finder_key, n_frames=recipe.n_frames
+    )
+
+
+def _keep_boxes(video, recipe, search, store):
+    key = _boxes_key(video, recipe)
+    if store.get("faces", key) is not None:
+        return
+    found = search.faces(recipe.finder, recipe._finder_key)
+    boxes = [face.box for track in found.tracks for face in track.faces]
+    numbers = [found.sample.indices[track.frames] for track in found.tracks]
+    lengths = [len(track) for track in found.tracks]
+    arrays = {
+        "frames": np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64),
+        "boxes": np.array(boxes, np.float64).reshape(-1, 4),
+        "face": np.repeat(np.arange(len(lengths)), np.array(lengths, np.int64)),
+    }
+    store.put("faces", key, arrays)
+
+
+def _render(sample, recipe, search, face=None):
     """Return the images, the frames and faces they show, and what is said of them."""
     if recipe.view != "face":
         images, at, reason = draw_images(sample, recipe, range(len(sample.indices)))
         meta = {"reason": reason, "note": "", "face_side": None}
         return images, at, np.zeros(len(at), np.int64), meta
-    found = search.faces(recipe.finder, recipe._finder_key, recipe.faces == "first")
-    followed = found.tracks
-    meta = {"reason": found.reason, "note": "", "face_side": _face_side(followed)}
+    surest = recipe.faces == "first" and face is None
+    found = search.faces(recipe.finder, recipe._finder_key, surest)
+    followed, reason = found.tracks, found.reason
+    if face is not None:
+        track = face.track_of(followed, found.sample.indices)
+        followed = [] if track is None else [track]
+        reason = reason or f"the face is in none of its {len(sample.indices)} frames"
+    meta = {"reason": reason * (not followed), "note": "",
+            "face_side": _face_side(followed)}  # fmt: skip
     if not followed:
         nothing = View.missing(recipe.image_size, "")
         return nothing.images, nothing.frames, nothing.faces, meta

@@ -66,6 +66,14 @@ class NestingName(str, Enum):
     exact = "exact"
 
 
+class FacesPoolingName(str, Enum):
+    """Which face decides about a video with several."""
+
+    largest = "largest"
+    worst = "worst"
+    mean = "mean"
+
+
 class ScopeName(str, Enum):
     """What a checkpoint's network looks at."""
 
@@ -223,6 +231,13 @@ def fit(
     image_size: ImageSize = None,
     n_frames: Frames = 16,
     epochs: Epochs = 10,
+    faces_pooling: Annotated[
+        FacesPoolingName,
+        typer.Option(
+            help="What decides about a video of several people: the largest face, the "
+            "one that looks most like a forgery, or the mean of all."
+        ),
+    ] = FacesPoolingName.largest,
     store: StorePath = None,
     device: Device = None,
     fake_label: FakeLabel = None,
@@ -253,6 +268,7 @@ def fit(
         store=store,
         device=device,
         verbose=not quiet,
+        faces_pooling=faces_pooling.value,
     )
     model.fit(videos, labels, groups=groups)
     model.save(out)

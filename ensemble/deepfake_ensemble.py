@@ -16,7 +16,14 @@ from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
 from ensemble.combiners import resolve_combiner
 from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
-from ensemble.out_of_fold import fit_over_splits, out_of_fold_table
+from ensemble.face_pooling import (
+    check_faces_pooling,
+    disagreements,
+    face_scores,
+    fit_with_faces,
+    fitted_pooling,
+)
+from ensemble.out_of_fold import out_of_fold_table
 from ensemble.real_only import (
     check_combiner,
     check_detectors,
@@ -153,6 +160,15 @@ default=None
         For detectors that have none of their own; None is a GPU where there is one.
     verbose : bool, default=True
         Show progress bars, on a terminal.
+    faces_pooling : {"largest", "worst", "mean"}, default="largest"
+        What decides about a video with several faces of like size (the four largest
+        count). ``"largest"``: the face that each detector looks at. ``"worst"``: the
+        face that looks most like a forgery, by the mean of the detectors' log-odds.
+        ``"mean"``: the mean of each detector's log-odds over the faces. Out-of-fold
+        scores are pooled alike, so that what is set on them (combiner, calibration,
+        thresholds) allows for the worst of many looking worse than one; the default
+        threshold of 0.5 does not. Detectors learn from the largest face whatever this
+        is. Where faces get different verdicts, `judge` says so in any case.
 
     Attributes
     ----------
@@ -222,6 +238,7 @@ default=None
         store=None,
         device=None,
         verbose=True,
+        faces_pooling="largest",
     ):
         self.detectors = detectors
         self.strategy = strategy
@@ -240,6 +257,7 @@ default=None
         self.store = store
         self.device = device
         self.verbose = verbose
+        self.faces_pooling = faces_pooling
 
     def fit(self, videos, y, groups=None, sample_weight=None):
         """Train the detectors, score the videos out of fold, fit the combiner.
@@ -474,10 +492,16 @@ default=None
 
         members = self._members()
         videos = as_videos(videos)
+        fitted_pooling(self)  # another one was set? before any work
         scores, reasons = score_videos(
             members, videos, self.store, "scoring videos" if self.verbose else None
         )
-        return self._score_table(row_ids(videos), scores, reasons)
+        faces = {}
+        for row, name in enumerate(row_ids(videos)):
+            scores[row], reasons[row], faces[name] = face_scores(
+                self, members, videos[row], scores[row], reasons[row]
+            )
+        return self._score_table(list(faces), scores, reasons, faces)
 
     def each_detector_scores(self, videos):
         """Yield the rows of `detector_scores` one by one, each when it is there.
@@ -495,11 +519,16 @@ default=None
 
         members = self._members()
         videos = as_videos(videos)
+        fitted_pooling(self)  # another one was set? before any work
         scored = iter_scores(
             members, videos, self.store, "scoring videos" if self.verbose else None
         )
-        for name, (scores, reasons) in zip(row_ids(videos), scored, strict=True):
-            yield self._score_table([name], scores[None], reasons[None])
+        for video, name, (scores, reasons) in zip(
+            videos, row_ids(videos), scored, strict=True
+        ):
+            scores, reasons, faces = face_scores(self, members, video, scores, reasons)
+            found = {name: faces}
+            yield self._score_table([name], scores[None], reasons[None], found)
 
     def _members(self):
         """Name every fitted detector, one by one where several are averaged."""
@@ -510,8 +539,11 @@ default=None
             for i, member in enumerate(found if isinstance(found, list) else [found])
         ]
 
-    def _score_table(self, ids, scores, reasons):
-        """Average what the members of one name say; lay it as a score table."""
+    def _score_table(self, ids, scores, reasons, faces):
+        """Average what the members of one name say; lay it as a score table.
+
+        Of videos with several faces ``attrs["faces"]`` has the scores of each.
+        """
         n_members = [
             len(found) if isinstance(found, list) else 1
             for found in self.detectors_.values()
@@ -524,7 +556,13 @@ default=None
         why = np.column_stack(
             [_first_said(scores[:, at], reasons[:, at]) for at in named]
         )
-        return score_table(means, ids, list(self.detectors_), reasons=why)
+        table = score_table(means, ids, list(self.detectors_), reasons=why)
+        table.attrs["faces"] = {
+            name: np.column_stack([_row_means(found[:, at]) for at in named]).tolist()
+            for name, found in faces.items()
+            if found is not None
+        }
+        return table
 
     def combine(self, table):
         """Return P(fake) from the detectors' scores.
@@ -567,7 +605,10 @@ default=None
 
     def _reasons(self, table, combined):
         trained = self.oof_scores_.columns[self.oof_scores_.notna().any()]
-        return missing_reasons(table, combined, list(trained))
+        reasons = missing_reasons(table, combined, list(trained))
+        for row, disagreement in disagreements(self, table).items():
+            reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
+        return reasons
 
     def _unscorable(self, table, combined):
         """Return row id -> reason of the videos that end without a score."""
@@ -623,6 +664,12 @@ default=None
         name_detectors(
             [*((known, detector) for known in self.detectors_), (name, detector)]
         )
+        if fitted_pooling(self) != "largest":
+            raise ValueError(
+                f"faces_pooling={self.faces_pooling!r} chooses a face by all detectors "
+                "together; call fit with all of them, which finds those that are "
+                "fitted in the store"
+            )
         training = self._training
         if not training.is_fake.any():
             check_detectors([(name, detector)])
@@ -775,6 +822,7 @@ default=None
             from base_models.compute import resolve_device
 
             resolve_device(self.device)  # not there? before any work
+        check_faces_pooling(self.faces_pooling)
         value = self.false_alarm_rate
         if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
             raise ValueError(f"false_alarm_rate must lie in 0..1; got {value!r}")
@@ -834,10 +882,11 @@ default=None
 
     def _fit_detectors(self, named, training, splits):
         replicas = STRATEGIES[self.strategy].replicas or not self.refit
-        return fit_over_splits(
+        return fit_with_faces(
             named,
             training,
             splits,
+            self.faces_pooling,
             keep="splits" if replicas else "refit",
             n_jobs=self.n_jobs,
             random_state=self._seed(),

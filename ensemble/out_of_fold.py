@@ -157,6 +157,7 @@ def fit_over_splits(
     store=None,
     device=None,
     verbose=False,
+    n_trained=None,
 ):
     """Fit each detector on each split's training rows and score its test rows.
 
@@ -173,6 +174,9 @@ def fit_over_splits(
         rows, or those of the splits.
     n_jobs, random_state, store, device, verbose
         As for `out_of_fold_scores`.
+    n_trained : int or None, default=None
+        Rows that a fit on all rows learns from, the first ones; those after them are
+        only scored. None is all.
 
     Returns
     -------
@@ -194,7 +198,7 @@ def fit_over_splits(
     everything = np.arange(len(training))
     runs = [(train, test, keep == "splits") for train, test in splits]
     if keep == "refit":
-        runs.append((everything, everything[:0], True))
+        runs.append((everything[:n_trained], everything[:0], True))
     tasks = [
         _Task(column, detector, train, test, kept)
         for column, (_, detector) in enumerate(named)

@@ -11,6 +11,7 @@ from base_models.detectors.base import (
     check_fit_arguments,
 )
 from base_models.inputs import clean_labels
+from base_models.one_face import whole_video
 from base_models.video import VideoReadError
 
 
@@ -167,7 +168,8 @@ class CompressionRouter(VideoDetector):
         videos = as_videos(videos)
         if self.compression != "auto":
             return np.full(len(videos), self.compression, dtype=object)
-        return np.array([nearest_level(_qp(v), levels) for v in videos], dtype=object)
+        found = [nearest_level(_qp(whole_video(v)), levels) for v in videos]
+        return np.array(found, dtype=object)
 
     def member_for(self, video):
         """Return the detector that a video goes to.

@@ -1,0 +1,220 @@
+"""Pools scores over the faces of a video, and says where these disagree.
+
+Members look at one face of a video, as a rule the largest. Where several faces of like
+size are there, each is scored by itself: all members' scores of a face are set side by
+side, and only then are faces pooled, so that the row that a combiner gets is about the
+same face in every column.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expit, logit
+
+from ensemble.out_of_fold import fit_over_splits
+from ensemble.scores import score_table
+
+POOLINGS = ("largest", "worst", "mean")
+_HELD = 1e-6  # from 0 and 1, so that log-odds are finite
+
+
+def check_faces_pooling(how):
+    """Refuse what is no way to pool over faces.
+
+    Parameters
+    ----------
+    how : str
+    """
+    if how not in POOLINGS:
+        raise ValueError(f"faces_pooling must be one of {POOLINGS}; got {how!r}")
+
+
+def pool_faces(scores, how):
+    """Make one row of the scores of several faces.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_faces, n_detectors)
+        P(fake), NaN where there is none.
+    how : {"worst", "mean"}
+        ``"worst"``: the row of the face whose mean of log-odds is highest.
+        ``"mean"``: of each detector the mean of its log-odds.
+
+    Returns
+    -------
+    row : ndarray of shape (n_detectors,)
+    face : int
+        Which face the row is of; 0 for the mean.
+
+    Examples
+    --------
+    >>> scores = np.array([[0.2, 0.3], [0.9, 0.4]])
+    >>> pool_faces(scores, "worst")
+    (array([0.9, 0.4]), 1)
+    >>> pool_faces(scores, "mean")[0].round(3)
+    array([0.6  , 0.348])
+    """
+    known = ~np.isnan(scores)
+    odds = np.where(known, logit(np.clip(scores, _HELD, 1 - _HELD)), 0)
+    axis = 1 if how == "worst" else 0
+    n_known = known.sum(axis=axis)
+    means = np.where(n_known, odds.sum(axis=axis) / np.maximum(n_known, 1), np.nan)
+    if how == "mean":
+        return expit(means), 0
+    face = 0 if np.isnan(means).all() else int(np.nanargmax(means))
+    return scores[face], face
+
+
+def fit_with_faces(named, training, splits, how, **settings):
+    """Fit detectors over splits; score every face, and pool over the faces of a video.
+
+    Detectors learn from the face that they choose themselves: of a fake video with two
+    people nobody knows that both are fake. Every face of a test video is scored, as it
+    will be in new videos, so that what is set on these scores holds for them.
+
+    Parameters
+    ----------
+    named, training, splits, **settings
+        As for `ensemble.out_of_fold.fit_over_splits`.
+    how : {"largest", "worst", "mean"}
+        As for `DeepfakeEnsemble`.
+
+    Returns
+    -------
+    OutOfFold
+    """
+    if how == "largest":
+        return fit_over_splits(named, training, splits, **settings)
+    from base_models.several_faces import faces_of
+
+    detectors = [detector for _, detector in named]
+    faces, owner = [], []
+    for row, video in enumerate(training.videos):
+        found = faces_of(video, detectors, settings.get("store"))
+        faces += found
+        owner += [row] * len(found)
+    owner, n_videos = np.array(owner, int), len(training)
+    outcome = fit_over_splits(
+        named,
+        _extended(training, faces, owner),
+        [
+            (train, np.r_[test, n_videos + np.flatnonzero(np.isin(owner, test))])
+            for train, test in splits
+        ],
+        n_trained=n_videos,
+        **settings,
+    )
+    scores, reasons = outcome.scores[:n_videos], outcome.reasons[:n_videos]
+    for row in np.unique(owner):
+        own = n_videos + np.flatnonzero(owner == row)
+        scores[row], face = pool_faces(outcome.scores[own], how)
+        reasons[row] = outcome.reasons[own[face]]
+    provenance = {
+        **outcome.provenance,
+        "faces_pooling": how,
+        "several_faces": len(np.unique(owner)),
+    }
+    return replace(outcome, scores=scores, reasons=reasons, provenance=provenance)
+
+
+def _extended(training, faces, owner):
+    """Add faces as rows of their own, each like the video that it is of."""
+    from base_models.video import video_digest, video_id
+
+    rows = np.r_[np.arange(len(training)), owner]
+    return replace(
+        training,
+        videos=[*training.videos, *faces],
+        digests=[*training.digests, *map(video_digest, faces)],
+        ids=[*training.ids, *map(video_id, faces)],
+        is_fake=training.is_fake[rows],
+        groups=None if training.groups is None else training.groups[rows],
+        weight=None if training.weight is None else training.weight[rows],
+    )
+
+
+def fitted_pooling(model):
+    """Return how an ensemble pools over faces: as its combiner was fitted.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If another way was set after the fit.
+    """
+    fitted = model.oof_scores_.attrs["provenance"].get("faces_pooling", "largest")
+    if model.faces_pooling != fitted:
+        raise ValueError(
+            f"faces_pooling={model.faces_pooling!r} was set after a fit with "
+            f"{fitted!r}: combiner and thresholds were set on scores pooled so; fit "
+            "again, which finds fitted detectors in the store, or set it back"
+        )
+    return fitted
+
+
+def face_scores(model, members, video, scores, reasons):
+    """Score the faces of a video where there are several; pool as the model does.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    members : list of (name, detector)
+    video : str, Path or ndarray
+    scores, reasons : ndarray of shape (n_members,)
+        What the members say of the video.
+
+    Returns
+    -------
+    scores, reasons : ndarray of shape (n_members,)
+    faces : ndarray of shape (n_faces, n_members) or None
+        None where there are no several faces.
+    """
+    from base_models.several_faces import faces_of, score_faces
+
+    how = fitted_pooling(model)
+    found = faces_of(video, [member for _, member in members], model.store)
+    if not found:
+        return scores, reasons, None
+    faces, why = score_faces(members, found, model.store, (scores, reasons))
+    if how != "largest":
+        scores, face = pool_faces(faces, how)
+        reasons = why[face]
+    return scores, reasons, faces
+
+
+def disagreements(model, table):
+    """Say of which videos the faces get different verdicts.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it.
+
+    Returns
+    -------
+    dict of str to str
+        By video.
+    """
+    found = {}
+    for video, faces in table.attrs.get("faces", {}).items():
+        if video not in table.index:
+            continue
+        ids = [f"face {number}" for number in range(1, len(faces) + 1)]
+        p_fake = model._combined(score_table(faces, ids, list(table.columns)))
+        verdicts = model.thresholds_.verdicts(p_fake)
+        if len({v for v in verdicts if v}) > 1:
+            said = [f"{p:.3f}" for p in p_fake if not np.isnan(p)]
+            said[0] += " (the largest)" if not np.isnan(p_fake[0]) else ""
+            found[video] = f"its faces disagree, P(fake) {', '.join(said)}"
+    return found
