@@ -252,6 +252,7 @@ def test_the_command_line_hands_the_pooling_on(tmp_path, capsys):
     from base_models import write_video
 
     for label, shades in (("real", (60, 80)), ("fake", (200, 220))):
+        (tmp_path / "videos" / label).mkdir(parents=True)
         for shade in shades:
             clip = video((shade, shade))
             write_video(tmp_path / "videos" / label / f"{shade}.mp4", clip)
