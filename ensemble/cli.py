@@ -2,7 +2,6 @@
 
 import json
 import sys
-import traceback
 import warnings
 from enum import Enum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from base_models.errors import DivergedError
+from ensemble.cli_errors import explain, in_options, options_of, taking_debug
 from ensemble.streams import write_out, write_what_can_be_written
 
 DONE, SOME_UNSCORABLE, DRIFTED, FATAL, STOPPED = 0, 1, 1, 2, 130
@@ -154,6 +153,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 def _version(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.")
+    ] = False,
+    debug: Annotated[  # taken by `main`, after any command as well
+        bool, typer.Option("--debug", help="Show where an error came from.")
     ] = False,
 ):
     if version:
@@ -504,6 +506,9 @@ def compare(
         str | None,
         typer.Option(help="Columns of P(fake): a pattern, or names by comma."),
     ] = None,
+    as_videos: Annotated[
+        bool, typer.Option("--videos", help="The table lists videos: train on them.")
+    ] = False,
     label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
     index: Annotated[
@@ -585,12 +590,20 @@ def compare(
     from ensemble.datasets import read_videos
     from ensemble.score_columns import companion_columns, pool_table
     from ensemble.scores import companions, read_scores
+    from ensemble.table_kinds import lists_videos, score_columns
 
+    if as_videos and scores is not None:
+        raise typer.BadParameter("--videos and --scores are two kinds; choose one")
     named = {"method": method, "source": source, "compression": compression,
              "dataset": dataset, "time": time}  # fmt: skip
     source_table = None if data.is_dir() else _table(data, encoding)
     metadata, given = None if source_table is None else source_table.frame, {}
-    if metadata is None or (scores is None and "path" in metadata):
+    columns = [name for name in (*named.values(), label, group, index) if name]
+    if scores is not None:
+        as_videos = False
+    elif metadata is None or as_videos or lists_videos(metadata, data, columns):
+        as_videos = True
+    if as_videos:
         videos, y, groups, methods = read_videos(data, encoding)
         given = {"videos": videos, "y": y, "groups": groups, "device": device}
         if metadata is None and any(methods):
@@ -600,6 +613,10 @@ def compare(
         )
     else:
         wanted = _names(scores) if scores and "," in scores else scores
+        if wanted is None and "path" in metadata:
+            wanted, _ = score_columns(metadata, columns)
+            if not {"video", "video_id"} & set(metadata):
+                index = index or "path"
         columns = companion_columns(list(metadata), label, group, index)
         aside = set(named.values()) - set(columns.values())
         if pool is not None:
@@ -767,7 +784,11 @@ def main(arguments=None):
     arguments : list of str or None, default=None
         None takes those of the process.
     """
-    warnings.showwarning = _warn_once()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments, debug = taking_debug(arguments)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    options = options_of(typer.main.get_command(app), command)
+    warnings.showwarning = _warn_once(options)
     write_what_can_be_written(sys.stdout, sys.stderr)
     try:
         code = app(args=arguments, standalone_mode=False)
@@ -779,11 +800,8 @@ def main(arguments=None):
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was computed is kept and found again", err=True)
         code = STOPPED
-    except (DivergedError, ImportError, OSError, TypeError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        code = FATAL
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        typer.echo(explain(error, options, debug), err=True)
         code = FATAL
     sys.exit(code or DONE)
 
@@ -906,13 +924,13 @@ def _is_folder(path):
         return False
 
 
-def _warn_once():
+def _warn_once(options):
     """Return what shows a warning: as a note, the same one only once."""
     seen = set()
 
     def show(message, category, filename, lineno, file=None, line=None):
         if str(message) not in seen:
             seen.add(str(message))
-            typer.echo(f"note: {message}", err=True)
+            typer.echo(f"note: {in_options(str(message), options)}", err=True)
 
     return show

@@ -192,7 +192,7 @@ def scan_video(model, video, looks_per_second=4.0):
 
     table = model.detector_scores([video])
     (verdict,) = model.judge_scores(table).to_dict("records")
-    reasons = table.attrs["reason"]
+    reasons = table.attrs.get("reason", {})
     name = table.index[0]
     members = pd.DataFrame(
         {

@@ -214,7 +214,7 @@ def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
     arguments = [tmp_path / "mine.pth", tmp_path / "out", "--backbone", "test_resnet"]
     code, _, err = _run(capsys, "convert", *arguments)
     assert code == 2
-    assert "scope=" in err
+    assert "give --scope frame or --scope face" in err
     code, out, _ = _run(capsys, "convert", *arguments, "--scope", "face")
     assert code == 0
     assert "test_resnet on faces" in out
