@@ -401,7 +401,8 @@ default=None
         Parameters
         ----------
         table : DataFrame of shape (n_videos, n_detectors)
-            As `detector_scores` gives it.
+            As `detector_scores` gives it, or any table of P(fake) with a column for
+            each detector; what is missing in that has no reason.
 
         Returns
         -------

@@ -40,7 +40,8 @@ def missing_reasons(table, score, trained):
     Parameters
     ----------
     table : DataFrame of shape (n_videos, n_detectors)
-        With the members' reasons, as `DeepfakeEnsemble.detector_scores` gives it.
+        With the reasons that `DeepfakeEnsemble.detector_scores` gives; a plain table
+        has none.
     score : ndarray of shape (n_videos,)
         The ensemble's P(fake), NaN where it ends without one.
     trained : sequence of str
@@ -51,7 +52,7 @@ def missing_reasons(table, score, trained):
     dict of str to str
         By video; empty where nothing is missing.
     """
-    reasons = table.attrs["reason"]
+    reasons = table.attrs.get("reason", {})  # a plain table has none
     found = {}
     for row, p_fake, has_score in zip(
         table.index, score, table.notna().to_numpy(), strict=True

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 import ensemble
@@ -152,3 +153,16 @@ def test_scan_goes_on_after_a_video_that_fails(model, folder, capsys, monkeypatc
         rows = {row["video"].rpartition("/")[-1]: row for row in csv.DictReader(file)}
     assert rows["Title [x].mp4"]["reason"] == "MemoryError"
     assert rows["caf\\udce9.mp4"]["p_fake"]
+
+
+def test_a_plain_table_of_scores_is_judged_like_one_with_reasons(model, folder):
+    loaded = ensemble.load(model)
+    table = loaded.detector_scores([folder / NAMES[0], folder / "loop.mp4"])
+    plain = pd.DataFrame(table.to_numpy(), list(table.index), list(table.columns))
+    judged, expected = loaded.judge_scores(plain), loaded.judge_scores(table)
+    assert judged["reason"].tolist() == ["", ""]
+    assert expected["reason"].iloc[1] != ""
+    columns = ["p_fake", "verdict", "status"]
+    pd.testing.assert_frame_equal(
+        judged[columns], expected[columns], check_names=False, check_index_type=False
+    )
