@@ -3,6 +3,8 @@
 import hashlib
 import os
 import re
+import warnings
+from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +14,19 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.one_face import OneFace
 
-VIDEO_SUFFIXES = frozenset(
-    [".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"]
-)
+VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.containers`
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
+    ".mkv", ".mk3d", ".webm", ".ogv", ".ogg", ".nut",
+    ".avi", ".divx", ".dv", ".wmv", ".asf", ".flv", ".amv", ".rm", ".rmvb", ".wtv",
+    ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".mxf",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".obu", ".y4m", ".mjpeg",
+    ".mjpg", ".gif", ".apng",
+)  # fmt: skip
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
+_BESIDE_VIDEOS = {  # what may lie there and shows nothing
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".srt",
+    ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",
+}  # fmt: skip
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 
 
@@ -24,7 +35,9 @@ def list_videos(folder):
 
     A folder that holds frame images and no video, itself or further down, is one video.
     Hidden files and folders are passed over. A folder below it that cannot be opened
-    is listed itself, so that it is missed where it is read and not silently.
+    is listed itself, so that it is missed where it is read and not silently. Other
+    files, and images that lie beside videos, are left out with a warning that counts
+    them by ending (text and tables without one); any of them can be given by its path.
 
     Parameters
     ----------
@@ -51,11 +64,25 @@ def list_videos(folder):
             f"{folder} is not a folder; give one that holds videos, or pass the "
             "videos themselves"
         )
-    return sorted(_videos_below(folder, above=()))
+    left_out = Counter()
+    videos = sorted(_videos_below(folder, (), left_out))
+    if left_out:
+        endings = ", ".join(
+            f"{count} {suffix or 'without ending'}"
+            for suffix, count in sorted(left_out.items(), key=lambda item: -item[1])
+        )
+        warnings.warn(
+            f"{folder}: {left_out.total()} files are left out, by their endings no "
+            f"videos: {endings}. If some are, give them by their paths",
+            stacklevel=2,
+        )
+    return videos
 
 
 def video_id(video):
     """Name a video: its full path, or for an array a name made of its content.
+
+    A link keeps its own name, wherever it leads.
 
     Examples
     --------
@@ -66,7 +93,7 @@ def video_id(video):
         return f"{video_id(video.video)}, face {video.number}"
     if isinstance(video, np.ndarray):
         return f"array-{video_digest(video)[:12]}"
-    return printable(os.path.realpath(_as_path(video)))
+    return printable(os.path.abspath(_as_path(video)))
 
 
 def printable(name):
@@ -217,11 +244,11 @@ def _digest_of_bytes(path, size, mtime_ns):
     return digest.hexdigest()
 
 
-def _videos_below(folder, above):
+def _videos_below(folder, above, left_out):
     here = os.path.realpath(folder)
     if here in above:  # a link that leads back up
         return []
-    videos, has_images = [], False
+    videos, images = [], Counter()
     try:
         entries = list(folder.iterdir())
     except OSError:  # who reads it as a video is told why that cannot be done
@@ -230,12 +257,31 @@ def _videos_below(folder, above):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            videos += _videos_below(entry, (*above, here))
-        elif entry.suffix.lower() in VIDEO_SUFFIXES:
+            videos += _videos_below(entry, (*above, here), left_out)
+            continue
+        suffix = entry.suffix.lower()
+        if suffix in VIDEO_SUFFIXES and not _is_type_script(entry, suffix):
             videos.append(entry)
-        elif entry.suffix.lower() in IMAGE_SUFFIXES:
-            has_images = True
-    return videos or [folder] * has_images
+        elif suffix in IMAGE_SUFFIXES:
+            images[suffix] += 1
+        elif suffix not in _BESIDE_VIDEOS:
+            left_out[suffix] += 1
+    if not videos and images:
+        return [folder]
+    left_out.update(images)
+    return videos
+
+
+def _is_type_script(path, suffix):
+    """Whether a .ts file is source code: a transport stream has 0x47 every packet."""
+    if suffix != ".ts":
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(5)
+    except OSError:  # who reads it as a video is told why that cannot be done
+        return False
+    return bool(start) and b"G" not in (start[:1], start[4:5])
 
 
 def frame_images(folder):

@@ -18,6 +18,19 @@ from sklearn.model_selection import (
 from sklearn.utils import check_random_state
 
 from base_models.inputs import clean_groups, group_codes
+from ensemble.identities import identity_groups
+
+__all__ = [
+    "GroupBootstrap",
+    "GroupHoldout",
+    "LeakError",
+    "StratifiedGroupFolds",
+    "clean_groups",
+    "group_codes",
+    "identity_groups",
+    "resolve_resampling",
+    "split_rows",
+]
 
 _MAX_DRAWS = 1000
 

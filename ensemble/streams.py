@@ -66,7 +66,7 @@ class VerdictStream:
         if form == "lines":
             from ensemble.console import VerdictLines
 
-            self._lines = VerdictLines([os.path.realpath(name) for name in names])
+            self._lines = VerdictLines([os.path.abspath(name) for name in names])
 
     def __enter__(self):
         if self._form == "json":
