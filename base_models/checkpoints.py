@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from base_models import module_pickle
 from base_models.errors import CheckpointError
+from base_models.file_writing import replacing, write_text
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 
@@ -161,8 +162,9 @@ def save_checkpoint(folder, state, card):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in state.items()}
-    save_file(state, folder / WEIGHTS)
-    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    with replacing(folder / WEIGHTS) as unfinished:
+        save_file(state, unfinished)
+    write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
 def file_sha256(path):

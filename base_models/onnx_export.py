@@ -15,6 +15,7 @@ from base_models.backbones import Recipe, state_digest
 from base_models.compute import fixed_threads
 from base_models.detectors.checkpoint import fixture_images
 from base_models.detectors.frame import NetworkDetector
+from base_models.file_writing import write_bytes, write_text
 from base_models.onnx_graph import Prepared, traced_graph
 from base_models.onnx_int8 import quantize
 from base_models.pooling import pool_scores
@@ -110,7 +111,6 @@ def export_onnx(detector, path, int8=False, calibrate=None, name=None):
             f"{difference:.2g}, more than {TOLERANCE:g}; nothing was written"
         )
     card = _card(detector, name or str(detector), model, difference)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if int8:
         shown = None if views is None or dynamic else views.calibrating()
         small = quantize(model, shown)
@@ -123,7 +123,7 @@ def export_onnx(detector, path, int8=False, calibrate=None, name=None):
         _write(small, path.with_suffix(".int8.onnx"), card)
     _write(model, path, card)
     text = json.dumps({"file": path.name, **card}, indent=1) + "\n"
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    write_text(path.with_suffix(".json"), text)
     return {"file": path.name, **card}
 
 
@@ -386,4 +386,4 @@ def _write(model, path, card):
         prop = model.metadata_props.add()
         prop.key = key
         prop.value = value if isinstance(value, str) else json.dumps(value)
-    path.write_bytes(model.SerializeToString())
+    write_bytes(path, model.SerializeToString())

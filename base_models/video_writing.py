@@ -1,13 +1,13 @@
 """Writes H.264 files."""
 
-import os
-import uuid
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
+
+from base_models.file_writing import replacing
 
 _PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast"]
 _PRESETS += ["medium", "slow", "slower", "veryslow", "placebo"]
@@ -74,52 +74,50 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None, times=
     except StopIteration:
         raise ValueError(f"no frames to write to {path}") from None
 
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with av.open(
+    with (
+        replacing(path) as unfinished,
+        av.open(
             str(unfinished),
             "w",
             format="mp4",
             options={"movflags": "+faststart+use_metadata_tags"},
-        ) as container:
-            container.metadata.update(
-                {str(key): str(value) for key, value in (tags or {}).items()}
+        ) as container,
+    ):
+        container.metadata.update(
+            {str(key): str(value) for key, value in (tags or {}).items()}
+        )
+        stream = container.add_stream(
+            "libx264",
+            rate=Fraction(fps).limit_denominator(1001),
+            options={
+                "crf": str(crf),
+                "preset": preset,
+                "threads": "1",
+                # With it, x264 was seen to give other bytes from run to run.
+                "x264-params": "mbtree=0",
+            },
+        )
+        height, width = first.shape[:2]
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        if times is not None:
+            stream.codec_context.time_base = _TICK
+        for name, value in _BT601.items():
+            setattr(stream.codec_context, name, value)
+        reformatter = VideoReformatter()
+        for index, frame in enumerate(_even_frames(first, frames)):
+            frame = reformatter.reformat(
+                av.VideoFrame.from_ndarray(frame, format="rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU601,
+                threads=1,
             )
-            stream = container.add_stream(
-                "libx264",
-                rate=Fraction(fps).limit_denominator(1001),
-                options={
-                    "crf": str(crf),
-                    "preset": preset,
-                    "threads": "1",
-                    # With it, x264 was seen to give other bytes from run to run.
-                    "x264-params": "mbtree=0",
-                },
-            )
-            height, width = first.shape[:2]
-            stream.height, stream.width = height + height % 2, width + width % 2
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.thread_count = 1
             if times is not None:
-                stream.codec_context.time_base = _TICK
-            for name, value in _BT601.items():
-                setattr(stream.codec_context, name, value)
-            reformatter = VideoReformatter()
-            for index, frame in enumerate(_even_frames(first, frames)):
-                frame = reformatter.reformat(
-                    av.VideoFrame.from_ndarray(frame, format="rgb24"),
-                    format="yuv420p",
-                    dst_colorspace=Colorspace.ITU601,
-                    threads=1,
-                )
-                if times is not None:
-                    frame.time_base = _TICK
-                    frame.pts, frame.duration = _shown(times, index, fps)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+                frame.time_base = _TICK
+                frame.pts, frame.duration = _shown(times, index, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 

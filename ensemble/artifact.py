@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import platform
-import tempfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors.numpy import save as encode_arrays
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 
+from base_models.file_writing import replacing
 from base_models.named_file import NamedFile, without_files
 from ensemble._version import __version__
 from ensemble.errors import CheckpointError
@@ -143,8 +143,7 @@ def load(path, detectors=None, device=None, files=None):
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
+    >>>     >>> import numpy as np
     >>> import ensemble
     >>> from base_models import CallableDetector
     >>> def bright(videos):
@@ -319,18 +318,14 @@ class _Writer:
             name: hashlib.sha256(content).hexdigest()
             for name, content in self.parts.items()
         }
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w") as archive:
-                text = json.dumps(manifest, indent=1)
-                archive.writestr(zipfile.ZipInfo("manifest.json"), text)
-                for name, content in self.parts.items():
-                    archive.writestr(zipfile.ZipInfo(name), content)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with (
+            replacing(path) as unfinished,
+            zipfile.ZipFile(unfinished, "w") as archive,
+        ):
+            text = json.dumps(manifest, indent=1)
+            archive.writestr(zipfile.ZipInfo("manifest.json"), text)
+            for name, content in self.parts.items():
+                archive.writestr(zipfile.ZipInfo(name), content)
 
 
 class _Reader:
@@ -502,9 +497,3 @@ def _unpairs(value):
     if not isinstance(value, dict):
         return value
     return {key: _unpairs(entry) for key, entry in value["dict"]}
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -146,6 +146,13 @@ Encoding = Annotated[
         help="Of the table: utf-8, cp949, cp1252 ...; found out if it can be."
     ),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files that this command did not write; never what it reads.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -178,12 +185,15 @@ def demo(
     ] = 100,
     seed: Seed = 0,
     jobs: Jobs = -1,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
     """Forge clips, fit all four strategies, judge them on people nobody has seen."""
     from ensemble.console import show_demo
     from ensemble.demo import run_demo
+    from ensemble.outputs import check_demo
 
+    check_demo(out, overwrite)
     result = run_demo(
         out,
         n_identities=identities,
@@ -246,6 +256,7 @@ def fit(
     encoding: Encoding = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
     """Train an ensemble on labelled videos and save it."""
@@ -253,9 +264,12 @@ def fit(
     from ensemble import DeepfakeEnsemble
     from ensemble.console import show_fit
     from ensemble.datasets import read_videos
+    from ensemble.outputs import Output, check_folder, check_outputs, table_of
 
     videos, labels, groups, _ = read_videos(data, encoding)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_folder("--store", store)
+    read = [*table_of(data), *videos, weights]
+    check_outputs([Output("--out", out, "model")], read, overwrite)
     detectors = _detectors(
         backbones, views, train, weights, image_size, n_frames, epochs
     )
@@ -357,18 +371,21 @@ def scan(
     threshold: Threshold = None,
     prior: Prior = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
     """Look closely at videos: verdict, faces, frames, and what they stand on."""
     from base_models.failures import Failures
     from ensemble.console import show_scan
+    from ensemble.outputs import tables_of
     from ensemble.scan import failed_scan, scan_video, scans_table
     from ensemble.scan_files import planned_outputs
     from ensemble.thresholds import grounds
 
     paths = _videos_at(videos)
     asked = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
-    outputs = planned_outputs(asked, paths)
+    tables = tables_of("scan", csv_file, json_file)
+    outputs = planned_outputs(asked, paths, [model], tables, overwrite)
     loaded = _opened(model, device, quiet, threshold, prior)
     results, failures = [], Failures()
     try:
@@ -446,6 +463,7 @@ def stress(
     ] = 10.0,
     seed: Seed = 0,
     device: Device = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
     """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
@@ -453,12 +471,20 @@ def stress(
     from ensemble.console import show_stress
     from ensemble.datasets import read_videos
     from ensemble.datasets.labelled import is_labelled
+    from ensemble.outputs import SCORES, Output, check_outputs, table_of, tables_of
 
     labels = groups = None
     if len(videos) == 1 and is_labelled(videos[0]):
         paths, labels, groups, _ = read_videos(videos[0])
     else:
         paths = _videos_at(videos)
+    asked = tables_of("stress", csv_file, json_file)
+    if plot is not None:
+        asked.append(Output("--plot", plot, "plot"))
+    if scores_file is not None:
+        asked.append(Output("--scores", scores_file, "csv", SCORES))
+    read = [model, *paths, *(part for path in videos for part in table_of(path))]
+    check_outputs(asked, read, overwrite)
     found = stress_test(
         _opened(model, device, True),
         paths,
@@ -471,7 +497,6 @@ def stress(
         verbose=not quiet,
     )
     if plot is not None:
-        plot.parent.mkdir(parents=True, exist_ok=True)
         found.plot(plot)
     show_stress(found, plot, err="-" in map(str, (csv_file, json_file)))
     if csv_file is not None:
@@ -579,6 +604,7 @@ def compare(
     encoding: Encoding = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
     """Judge members and strategies on videos that they never learned from."""
@@ -588,6 +614,13 @@ def compare(
     from ensemble import compare_strategies
     from ensemble.console import show_comparison
     from ensemble.datasets import read_videos
+    from ensemble.outputs import (
+        Output,
+        check_folder,
+        check_outputs,
+        table_of,
+        tables_of,
+    )
     from ensemble.score_columns import companion_columns, pool_table
     from ensemble.scores import companions, read_scores
     from ensemble.table_kinds import lists_videos, score_columns
@@ -629,6 +662,12 @@ def compare(
         what = read_scores(scored, wanted, label, group, index)
         y = companions(what)["label"].dropna().tolist()
     table = _described(metadata, named, data, time_format)
+    asked = tables_of("compare", csv_file, json_file)
+    if report is not None:
+        asked.append(Output("--report", report, "html"))
+    read = [*table_of(data), *given.get("videos", ()), weights]
+    check_folder("--store", store)
+    check_outputs(asked, read, overwrite)
     found = compare_strategies(
         what,
         strategies="all" if strategies == "all" else _names(strategies),
@@ -680,10 +719,13 @@ def convert(
     fake_first: Annotated[
         bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
     ] = False,
+    overwrite: Overwrite = False,
 ):
     """Turn a checkpoint into safetensors and a JSON card; nothing in it is run."""
     from base_models import load_checkpoint
+    from ensemble.outputs import check_converted
 
+    check_converted(out_dir, checkpoint, overwrite)
     detector = load_checkpoint(
         checkpoint,
         scope=None if scope is None else scope.value,
@@ -733,16 +775,19 @@ def export(
             "the rest measure the drift. May be given several times."
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ):
     """Write each member's network to ONNX, preprocessing inside; checked by torch."""
     from base_models import export_onnx
     from ensemble.console import show_exported
-    from ensemble.onnx_members import export_members
+    from ensemble.onnx_members import check_exported, export_members
 
     if calibrate and not int8:
         raise typer.BadParameter("--calibrate serves --int8, which was not given")
     videos = _videos_at(calibrate or [])
+    check_exported(onnx, None, int8, [model, *videos], overwrite)
     loaded = _model_at(model)
+    check_exported(onnx, loaded, int8, [model, *videos], overwrite)
     if onnx.suffix != ".onnx":
         cards, skipped = export_members(loaded, onnx, int8, videos)
         show_exported(cards, skipped, onnx)
@@ -868,13 +913,15 @@ def _described(table, named, path, time_format=None):
 def _opened(model, device, quiet, threshold=None, prior=None):
     """Load an ensemble; set what was asked for, and refuse what it cannot do."""
     import ensemble
-    from ensemble.thresholds import check_prior
+    from ensemble.thresholds import check_prior, parse_threshold
 
+    check_prior(prior)
+    if threshold is not None:
+        parse_threshold(threshold)
     loaded = ensemble.load(model, device=device)
     asked = {"threshold": threshold, "prior": prior}
     asked = {name: value for name, value in asked.items() if value is not None}
     loaded.set_params(verbose=not quiet, **asked)
-    check_prior(prior)
     _ = loaded.thresholds_  # what it cannot do is told before any video is opened
     return loaded
 
@@ -894,12 +941,12 @@ def _model_at(path):
 
 
 def _write_text(path, text):
+    from base_models.file_writing import write_text
+
     if str(path) == "-":
         write_out(text)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
-        f.write(text)
+    write_text(path, text)
 
 
 def _names(text):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit
 
+from base_models.file_writing import write_text
 from base_models.video import video_id
 from ensemble.artifact import load
 from ensemble.datasets import make_forgeries
@@ -200,8 +201,11 @@ def run_demo(
         }
     )
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.to_csv(out_dir / "strategies.csv", index_label="name")
-    predictions.to_csv(out_dir / "predictions.csv", index=False)
+    for name, content, index in (
+        ("strategies.csv", table.rename_axis("name"), True),
+        ("predictions.csv", predictions, False),
+    ):
+        write_text(out_dir / name, content.to_csv(index=index, lineterminator="\n"))
     seconds["judging"] = clock()
 
     say(f"Comparing strategies on the {len(train)} training clips, out of fold ...")

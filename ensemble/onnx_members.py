@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ensemble.outputs import Output, check_folder, check_outputs
+
 
 def export_members(model, folder, int8=False, calibrate=None):
     """Write the network of each member of an ensemble to an ONNX file.
@@ -65,6 +67,38 @@ def export_members(model, folder, int8=False, calibrate=None):
             + "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         )
     return cards, skipped
+
+
+def check_exported(onnx, model, int8, inputs, overwrite=False):
+    """Refuse files of an export that cannot be written or would destroy something.
+
+    Parameters
+    ----------
+    onnx : Path
+        The folder to write, or the ``.onnx`` file.
+    model : DeepfakeEnsemble, detector or None
+        None, before it is opened, checks what does not depend on its members.
+    int8 : bool
+        Whether a version of 8 bits is written beside each file.
+    inputs : iterable of Path
+        The model, and the videos to calibrate with.
+    overwrite : bool, default=False
+        See `ensemble.outputs.check_outputs`.
+    """
+    files = [onnx]
+    if onnx.suffix != ".onnx":
+        check_folder("--onnx", onnx)
+        names = [] if model is None else [name for name, _ in _networks(model)]
+        files = [Path(onnx, f"{name}.onnx") for name in names]
+    outputs = []
+    for file in files:
+        outputs += [
+            Output("--onnx", file, "onnx"),
+            Output("--onnx", file.with_suffix(".json"), "card", ("weights_sha256",)),
+        ]
+        if int8:
+            outputs.append(Output("--onnx", file.with_suffix(".int8.onnx"), "onnx"))
+    check_outputs(outputs, inputs, overwrite)
 
 
 def _networks(model):

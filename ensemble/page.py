@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.file_writing import write_text
 from ensemble.plain_text import printable
 
 _THUMBNAIL = (192, 144)  # at most, in pixels
@@ -50,10 +51,8 @@ def write_page(template, content, path):
     )
     templates.filters |= {"figure": _figure, "ahead": _ahead, "p": _p}
     text = templates.get_template(template).render(content)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    write_text(path, text)
+    return Path(path)
 
 
 def image_url(image, largest=_THUMBNAIL, quality=80):

@@ -7,6 +7,8 @@ matplotlib is set to. scikit-learn's displays draw what they know.
 import numpy as np
 import pandas as pd
 
+from base_models.file_writing import replacing
+
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FEWEST = 5  # videos behind a point of a reliability diagram
 _EDGE = 1e-3  # beyond it, and beyond 1 less it, scores share the outermost bin
@@ -565,7 +567,8 @@ def plot_stress(table, path=None):
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     if path is not None:
-        figure.savefig(path, dpi=150)
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, dpi=150)
     return figure
 
 

@@ -4,11 +4,14 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-# What can be asked for: endings, what it takes beyond the library, who writes it.
+from ensemble.outputs import Output, check_outputs
+
+# What can be asked for: its kind, endings, what it takes beyond the library, who
+# writes it.
 KINDS = {
-    "timeline": ((".png", ".svg", ".pdf"), ("matplotlib",), "plot_timeline"),
-    "annotate": ((".mp4",), (), "annotate"),
-    "evidence": ((".html",), ("jinja2", "matplotlib", "captum"), "to_html"),
+    "timeline": ("plot", (".png", ".svg", ".pdf"), ("matplotlib",), "plot_timeline"),
+    "annotate": ("video", (".mp4",), (), "annotate"),
+    "evidence": ("html", (".html",), ("jinja2", "matplotlib", "captum"), "to_html"),
 }
 
 
@@ -39,9 +42,8 @@ class PlannedOutputs:
         """
         written, left = [], []
         for kind, path in self.paths.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                getattr(result, KINDS[kind][2])(path)
+                getattr(result, KINDS[kind][3])(path)
             except (ValueError, OSError, MemoryError) as error:
                 left.append(f"no {kind}: {error or type(error).__name__}")
             else:
@@ -49,7 +51,7 @@ class PlannedOutputs:
         return written, left
 
 
-def planned_outputs(asked, videos):
+def planned_outputs(asked, videos, inputs=(), tables=(), overwrite=False):
     """Say where each output on each video goes; refuse what cannot be, before any work.
 
     Parameters
@@ -57,6 +59,12 @@ def planned_outputs(asked, videos):
     asked : dict of str to (str, Path or None)
         By kind of output, what was asked for: see `output_paths`.
     videos : sequence of str
+    inputs : iterable of Path
+        What else is read, such as the model.
+    tables : iterable of Output
+        What is written on all videos together.
+    overwrite : bool, default=False
+        See `ensemble.outputs.check_outputs`.
 
     Returns
     -------
@@ -67,7 +75,7 @@ def planned_outputs(asked, videos):
     for kind, target in asked.items():
         if target is None:
             continue
-        suffixes, needed, _ = KINDS[kind]
+        _, suffixes, needed, _ = KINDS[kind]
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing:
             raise ImportError(
@@ -78,12 +86,12 @@ def planned_outputs(asked, videos):
             planned, output_paths(target, videos, suffixes), strict=True
         ):
             paths[kind] = path
-    for video, paths in zip(videos, planned, strict=True):
-        for kind, path in paths.items():
-            if path.exists() and path.samefile(video):
-                raise ValueError(
-                    f"--{kind} {path} is the video itself; give another name"
-                )
+    outputs = [
+        Output(f"--{kind}", path, KINDS[kind][0])
+        for paths in planned
+        for kind, path in paths.items()
+    ]
+    check_outputs([*outputs, *tables], [*videos, *inputs], overwrite)
     return [PlannedOutputs(paths) for paths in planned]
 
 
@@ -126,10 +134,14 @@ def output_paths(target, videos, suffixes):
         if len(videos) == 1:
             return [path]
         text = str(path.with_name(f"{path.stem}-{{stem}}{path.suffix}"))
-    paths, seen = [], {}
-    for video in videos:
-        stem = Path(video).stem
-        seen[stem] = seen.get(stem, 0) + 1
-        numbered = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
-        paths.append(Path(text.replace("{stem}", numbered)))
+    stems = [Path(video).stem for video in videos]
+    taken = {stem.casefold() for stem in stems}  # some file systems ignore case
+    paths, seen = [], set()
+    for stem in stems:
+        name, number = stem, 1
+        while name.casefold() in seen or (number > 1 and name.casefold() in taken):
+            number += 1
+            name = f"{stem}-{number}"
+        seen.add(name.casefold())
+        paths.append(Path(text.replace("{stem}", name)))
     return paths

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from base_models.file_writing import replacing
 from base_models.inputs import clean_groups
 from ensemble.score_columns import (
     COMPANIONS,
@@ -270,10 +271,12 @@ def write_scores(table, path):
             for row in table.index
         ]
     if path.suffix.lower() == ".csv":
-        flat.to_csv(path, index=False)
+        with replacing(path) as unfinished:
+            flat.to_csv(unfinished, index=False)
     elif path.suffix.lower() == ".parquet":
         flat.attrs = {"provenance": table.attrs.get("provenance", {})}
-        flat.to_parquet(path, index=False)
+        with replacing(path) as unfinished:
+            flat.to_parquet(unfinished, index=False)
     else:
         raise _suffix_error(path)
 

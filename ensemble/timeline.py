@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.file_writing import replacing
 from ensemble.plain_text import in_plot
 
 # Okabe and Ito's colours, which the colour-blind can tell; shapes say it again.
@@ -77,7 +78,8 @@ def plot_timeline(result, path=None):
         fontsize=11,
     )
     if path is not None:
-        figure.savefig(path, dpi=150)
+        with replacing(path) as unfinished:
+            figure.savefig(unfinished, dpi=150)
     return figure
 
 

@@ -2,13 +2,14 @@
 
 import csv
 import json
-import os
+import re
 import warnings
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from base_models.file_writing import replacing, write_text
 from ensemble.datasets.footage import (
     Portrait,
     Recording,
@@ -27,6 +28,7 @@ _PRESET = "superfast"
 _N_BUNDLED, _BUNDLED_SIZE = 100, 192
 _FOLDERS = ("real", "fake")  # by label
 _RECIPE, _INDEX = "forge.json", "videos.csv"
+_CLIP = re.compile(r"pair\d{3,}_[ab]\d*_(raw|c23|c40)\.mp4")  # as `_deliver` names it
 _COLUMNS = ("path", "label", "group", "method")
 _FORMAT = 1  # raised when the same recipe comes to give other clips
 _CASTING, _PERSON, _PAIR = range(3)  # what random numbers are drawn for
@@ -303,17 +305,19 @@ def _start(out_dir, recipe):
     for folder in _FOLDERS:
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
         for clip in (out_dir / folder).glob("pair*.mp4"):
-            clip.unlink()
+            if _CLIP.fullmatch(clip.name):
+                clip.unlink()
     (out_dir / _INDEX).unlink(missing_ok=True)
-    (out_dir / _RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", "utf-8")
+    write_text(out_dir / _RECIPE, json.dumps(recipe, indent=1) + "\n")
 
 
 def _write_index(out_dir, rows):
     """Written last: a folder without it is not complete."""
-    unfinished = out_dir / f"{_INDEX}.tmp"
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(out_dir / _INDEX) as unfinished,
+        open(unfinished, "w", newline="", encoding="utf-8") as file,
+    ):
         csv.writer(file).writerows([_COLUMNS, *rows])
-    os.replace(unfinished, out_dir / _INDEX)
 
 
 # Small parts

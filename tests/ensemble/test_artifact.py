@@ -69,6 +69,20 @@ def test_a_loaded_ensemble_scores_as_the_saved_one(options, toy_videos, tmp_path
         assert getattr(again, name) == getattr(model, name)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links and modes of POSIX")
+def test_a_model_that_is_saved_again_keeps_its_link_and_its_mode(toy_videos, tmp_path):
+    model = _fit(toy_videos, {"bright": CallableDetector(_bright)})
+    (tmp_path / "far").mkdir()
+    (tmp_path / "model.dfe").symlink_to(tmp_path / "far" / "real.dfe")
+    for _ in range(2):
+        model.save(tmp_path / "model.dfe")
+        assert (tmp_path / "model.dfe").is_symlink()
+        assert zipfile.is_zipfile(tmp_path / "far" / "real.dfe")
+        (tmp_path / "far" / "real.dfe").chmod(0o600)
+    model.save(tmp_path / "model.dfe")
+    assert (tmp_path / "far" / "real.dfe").stat().st_mode & 0o777 == 0o600
+
+
 def test_labels_keep_their_kind(toy_videos, tmp_path):
     videos, y, _ = toy_videos
     for labels in (np.where(y == 1, "FAKE", "REAL"), y == 1, y):
