@@ -430,7 +430,7 @@ def rate_interval(happened, groups=None, level=0.95, n_boot=1000, random_state=0
 
     Parameters
     ----------
-    happened : array-like of bool of shape (n_videos,)
+    happened : array-like of bool (or 0 and 1) of shape (n_videos,)
     groups : array-like of shape (n_videos,) or None, default=None
         None takes videos for independent: the interval is Clopper and Pearson's.
         Otherwise it is that of a bootstrap of the groups; where it happened never or
@@ -453,7 +453,7 @@ def rate_interval(happened, groups=None, level=0.95, n_boot=1000, random_state=0
     >>> round(interval.estimate, 3), round(interval.low, 3), round(interval.high, 3)
     (0.017, 0.0, 0.089)
     """
-    happened = np.asarray(happened, dtype=bool)
+    happened = _checked_happened(happened)
     codes = group_codes(groups, len(happened)) if len(happened) else np.arange(0)
     _check_share("level", level)
     if not len(happened):
@@ -475,6 +475,23 @@ def rate_interval(happened, groups=None, level=0.95, n_boot=1000, random_state=0
     low = 0.0 if rate == 0 else beta.ppf(tail, times, n - times + 1)
     high = 1.0 if rate == 1 else beta.ppf(1 - tail, times + 1, n - times)
     return Interval(float(rate), float(low), float(high))
+
+
+def _checked_happened(happened):
+    given = np.asarray(happened)
+    if given.ndim != 1:
+        raise ValueError(
+            f"happened must have one entry per video, shape (n_videos,); got "
+            f"{given.shape}"
+        )
+    # what is neither, such as NaN or a word, would count as having happened
+    wrong = [row for row, entry in enumerate(given.tolist()) if entry not in (0, 1)]
+    if wrong:
+        raise ValueError(
+            f"what happened is True or False; got {given.tolist()[wrong[0]]!r} at row "
+            f"{wrong[0]}: leave out videos of which it is not known"
+        )
+    return given.astype(bool)
 
 
 def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_label=None):

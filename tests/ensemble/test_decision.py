@@ -361,6 +361,27 @@ def test_rate_intervals_know_groups():
     assert rate_interval([True, False], [7, 7]) == (0.5, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("happened", "message"),
+    [
+        ([True, np.nan], "got nan at row 1"),
+        ([True, None], "got None at row 1"),
+        (["FAKE", "REAL"], "got 'FAKE' at row 0"),
+        ([0.4, 1], "got 0.4 at row 0"),
+        ([[True], [False]], "one entry per video"),
+    ],
+)
+def test_what_is_not_known_has_not_happened(happened, message):
+    with pytest.raises(ValueError, match=message):
+        rate_interval(happened)
+
+
+def test_what_happened_may_be_written_as_numbers():
+    expected = rate_interval([True, False, False])
+    assert rate_interval([1, 0, 0]) == rate_interval([1.0, 0.0, 0.0]) == expected
+    assert rate_interval(np.array([True, False, False], object)) == expected
+
+
 def test_verdict_rates_count_what_they_say():
     y, score = some_scores()
     verdict = ThreeWayDecision(0.1, 0.1, None).fit(score, y).predict(score)

@@ -169,3 +169,34 @@ def test_nothing_that_can_be_judged_is_an_error():
     metadata["source"] = np.where(y == 1, "fakes", "reals")
     with pytest.raises(ValueError, match="nothing can be judged"):
         protocol_splits("leave-source-out", y, np.arange(240), metadata, 4, 1, 0)
+
+
+@pytest.mark.parametrize("protocol", ["group-kfold", "leave-method-out"])
+def test_folds_of_a_table_are_judged_by_turns_and_others_drawn_after(protocol):
+    _, groups, _ = some_videos()
+    own = groups % 4
+    splits, _ = splits_of(protocol, own_fold=own, repeats=2)
+    for split in splits:
+        assert (len(set(own[split.test])) == 1) == (split.repeat == 0)
+        if split.repeat == 0:
+            assert set(own[split.test]) == {split.fold}
+            assert split.fold not in own[split.train]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda groups, y: groups % 3,  # not as many as were asked for
+        lambda groups, y: np.arange(240) % 4,  # groups in several
+        lambda groups, y: np.where(groups == 5, -1, groups % 4),  # a video in none
+        lambda groups, y: np.where(
+            y == 1, 0, 1 + groups % 3
+        ),  # one class to learn from
+    ],
+)
+def test_folds_that_cannot_be_judged_by_turns_are_drawn_anew(spoilt):
+    y, groups, _ = some_videos()
+    drawn, _ = splits_of("group-kfold")
+    splits, _ = splits_of("group-kfold", own_fold=spoilt(groups, y))
+    for one, other in zip(splits, drawn, strict=True):
+        np.testing.assert_array_equal(one.test, other.test)

@@ -6,7 +6,14 @@ from scipy.stats import kstest
 
 from ensemble import metrics
 from ensemble.drawn_metrics import METRICS, RANK_METRICS, drawn_metrics, group_draws
-from ensemble.within_folds import auc_error, fold_auc, numbered_folds, outranked
+from ensemble.scores import score_table
+from ensemble.within_folds import (
+    auc_error,
+    fold_auc,
+    folds_of_table,
+    numbered_folds,
+    outranked,
+)
 
 RANKED = {
     "auc": metrics.auc,
@@ -178,6 +185,38 @@ def test_an_unscored_video_needs_no_fold_and_a_fold_may_be_any_name():
         metrics.auc([0, 1, 1], [0.1, 0.9, np.nan], fold=[("a", 0), ("a", 0), None]) == 1
     )
     assert numbered_folds([("a", 1), ("a", 0), ("a", 1)], 3).tolist() == [0, 1, 0]
+
+
+def a_table(fold=(1, 1, 2, 2), **provenance):
+    scores = [[0.1, 0.2], [0.8, np.nan], [0.3, 0.4], [0.7, 0.6]]
+    return score_table(scores, "abcd", ["m", "n"], fold=fold, provenance=provenance)
+
+
+def test_a_table_has_the_folds_that_lie_beside_it():
+    assert folds_of_table(a_table()).tolist() == [0, 0, 1, 1]
+    assert folds_of_table(a_table(out_of_fold=True)).tolist() == [0, 0, 1, 1]
+    mixed = a_table(out_of_fold=True, prefit=["m"])  # the other has folds
+    assert folds_of_table(mixed).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        a_table(fold=None),  # means over replicas, or none known
+        a_table(fold=[1, 1, 1, 1]),  # one hold-out
+        a_table(fold=[1, 1, None, 2]),
+        a_table(out_of_fold=False),
+        a_table(out_of_fold=True, prefit=["m", "n"]),
+    ],
+)
+def test_what_one_fit_has_scored_has_no_folds(table):
+    assert folds_of_table(table) is None
+
+
+def test_a_video_without_a_score_may_lack_a_fold():
+    table = a_table(fold=[1, 1, 2, None])
+    table.iloc[3] = np.nan
+    assert folds_of_table(table).tolist() == [0, 0, 1, -1]
 
 
 @pytest.mark.parametrize("weight", [[1, 1], [1, 1, -1], [1, 1, np.nan]])
