@@ -35,9 +35,9 @@ from ensemble.combiners import (
 from ensemble.combiners.selection import Library, select_greedily
 
 # AUC and log loss that others reached: 5 folds by group, 10 repeats, combiner fitted on
-# the other folds, test folds pooled within a repeat. Ours are measured the same way here,
-# to be compared with theirs; `compare_strategies` ranks within folds instead, which does
-# not punish combiners for being fitted again for each fold.
+# the other folds, test folds pooled within a repeat. Ours are measured alike here
+# to be compared with theirs; `compare_strategies` ranks within folds, which does not
+# punish combiners for being fitted again for each fold.
 KNOWN = {
     "best single, picked on the training folds": (0.9801, 0.149),
     "majority vote": (0.9790, 0.159),
