@@ -6,9 +6,13 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import BaseEstimator, clone
 from sklearn.isotonic import IsotonicRegression
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
+from ensemble.combiners.base import fold_codes
+from ensemble.combiners.evidence import doubt, measure_evidence
+from ensemble.combiners.nested import as_combiner
 from ensemble.combiners.nonnegative_logistic import fit_nonnegative_logistic
+from ensemble.combiners.reach import fit_reach, within_reach
 from ensemble.combiners.rows import Rows, canonical_columns, row_keys
 from ensemble.labels import encode_labels
 from ensemble.resampling import StratifiedGroupFolds, group_codes
@@ -23,7 +27,11 @@ class Calibrator(BaseEstimator):
     Fit it on scores of videos that the scoring model has not seen, see
     `cross_fitted_scores`. To stay finite where the classes are separable, all methods
     but the last take labels for slightly uncertain, as Platt does: (n + 1) / (n + 2)
-    for the n fakes and 1 / (n + 2) for the n reals.
+    for the n fakes and 1 / (n + 2) for the n reals. The first three go no farther than
+    the data: where the AUC of the scores is less than three standard errors above
+    chance their slopes are pulled to 0, which is the share of fakes for "platt" and
+    "beta" (see `ensemble.combiners.evidence`), and scores beyond those of `fit` count
+    as little more than the outermost.
 
     Parameters
     ----------
@@ -70,7 +78,7 @@ class Calibrator(BaseEstimator):
     def __init__(self, method="platt"):
         self.method = method
 
-    def fit(self, score, is_fake, sample_weight=None):
+    def fit(self, score, is_fake, sample_weight=None, groups=None):
         """Learn the map.
 
         Parameters
@@ -80,6 +88,8 @@ class Calibrator(BaseEstimator):
         is_fake : array-like of shape (n_videos,)
             1 fake, 0 real; "REAL"/"FAKE" are understood.
         sample_weight : array-like of shape (n_videos,) or None, default=None
+        groups : array-like of shape (n_videos,) or None, default=None
+            Videos that err together; None makes each its own group.
 
         Returns
         -------
@@ -97,6 +107,7 @@ class Calibrator(BaseEstimator):
                     f"{score.shape}"
                 )
         used = ~np.isnan(score) & (weight > 0)
+        codes = None if groups is None else group_codes(groups, len(score))[used]
         score, is_fake, weight = score[used], is_fake[used], weight[used]
         n_fake = weight[is_fake == 1].sum()
         n_real = weight[is_fake == 0].sum()
@@ -107,15 +118,21 @@ class Calibrator(BaseEstimator):
             )
         low, high = 1 / (n_real + 2), (n_fake + 1) / (n_fake + 2)
         target = np.where(is_fake == 1, high, low)
-        fit = {
-            "platt": _fit_platt,
-            "temperature": _fit_temperature,
-            "beta": _fit_beta,
-            "isotonic": _fit_isotonic,
-            "venn_abers": _fit_venn_abers,
-        }[self.method]
-        certain = self.method == "venn_abers"
-        self.parameters_ = fit(score, is_fake if certain else target, weight)
+        if self.method == "isotonic":
+            self.parameters_ = _fit_isotonic(score, target, weight)
+        elif self.method == "venn_abers":
+            self.parameters_ = _fit_venn_abers(score, is_fake, weight)
+        else:
+            features = self._features(score)
+            self.reach_ = fit_reach(features, weight)
+            evidence = measure_evidence(score[:, None], is_fake, weight, codes)
+            fit = {
+                "platt": _fit_platt,
+                "temperature": _fit_temperature,
+                "beta": _fit_beta,
+            }[self.method]
+            pull = doubt(evidence.above_chance()[0]) * weight.sum() / 4
+            self.parameters_ = fit(features, target, weight, pull)
         return self
 
     def __call__(self, score):
@@ -140,12 +157,18 @@ class Calibrator(BaseEstimator):
         if self.method == "venn_abers":
             if_real, if_fake = self.interval(score).T
             return if_fake / (1 - if_real + if_fake)
+        features = self._features(score)
+        if hasattr(self, "reach_"):  # not in files of older versions
+            features = within_reach(self.reach_, features)
         if self.method == "platt":
-            return expit(known["slope"] * _log_odds(score) + known["intercept"])
+            return expit(known["slope"] * features[:, 0] + known["intercept"])
         if self.method == "temperature":
-            return expit(_log_odds(score) / known["temperature"])
-        log_p, minus_log_rest = _beta_features(score).T
+            return expit(features[:, 0] / known["temperature"])
+        log_p, minus_log_rest = features.T
         return expit(known["a"] * log_p + known["b"] * minus_log_rest + known["c"])
+
+    def _features(self, score):
+        return _beta_features(score) if self.method == "beta" else _log_odds(score)
 
     def interval(self, score):
         """Return the two probabilities of "venn_abers", whose distance is its doubt.
@@ -199,7 +222,7 @@ def cross_fitted_scores(
 
     Parameters
     ----------
-    combiner : classifier
+    combiner : Combiner, name or classifier
         Cloned for each fold, not fitted itself.
     scores : array-like or DataFrame of shape (n_videos, n_detectors)
         Out-of-fold scores.
@@ -226,13 +249,14 @@ def cross_fitted_scores(
     """
     values = np.asarray(scores, dtype=float)
     fake_label = getattr(combiner, "fake_label", None)
-    classes, is_fake = encode_labels(y, fake_label, strict=False)
+    _, is_fake = encode_labels(y, fake_label, strict=False)
     y = np.asarray(y).ravel()
+    combiner = as_combiner(combiner, random_state)
     given = {"groups": groups, "sample_weight": sample_weight}
     given = {
         name: np.asarray(entries)
         for name, entries in given.items()
-        if entries is not None and has_fit_parameter(combiner, name)
+        if entries is not None
     }
     rows = Rows(values, is_fake, None, np.ones(len(values)))
     rows.scores = values[:, canonical_columns(rows)]
@@ -244,20 +268,19 @@ def cross_fitted_scores(
             "is in one: add videos of other groups, or go without calibration"
         )
     folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
+    known = fold_codes(scores)
     score = np.full(len(values), np.nan)
     for train, test in folds.split(values, is_fake, codes):
         if len(test) == 0:
             continue
-        fitted = clone(combiner).fit(
+        fitted = clone(combiner)
+        fitted._inside = {"folds": None if known is None else known[train]}
+        fitted.fit(
             _take(scores, train),
             y[train],
             **{name: entries[train] for name, entries in given.items()},
         )
-        if hasattr(fitted, "fake_score"):
-            score[test] = fitted.fake_score(_take(scores, test))
-        else:
-            fake = list(classes).index(y[np.argmax(is_fake)])
-            score[test] = fitted.predict_proba(_take(scores, test))[:, fake]
+        score[test] = fitted.fake_score(_take(scores, test))
     return score
 
 
@@ -291,7 +314,7 @@ def _probabilities(score):
 
 def _log_odds(score):
     score = np.clip(score, _CLIP, 1 - _CLIP)
-    return np.log(score / (1 - score))
+    return np.log(score / (1 - score))[:, None]
 
 
 def _beta_features(score):
@@ -299,25 +322,30 @@ def _beta_features(score):
     return np.column_stack([np.log(score), -np.log1p(-score)])
 
 
-def _fit_platt(score, target, weight):
-    features = _log_odds(score)[:, None]
-    intercept, slope = fit_nonnegative_logistic(features, target, weight, 0.0, 0.0)
+def _fit_platt(features, target, weight, pull):
+    intercept, slope = _fit_slopes(features, target, weight, pull)
     return {"slope": float(slope[0]), "intercept": intercept}
 
 
-def _fit_temperature(score, target, weight):
+def _fit_temperature(features, target, weight, pull):
     # A row and its mirror image, real for fake, cancel in the intercept.
-    features = _log_odds(score)[:, None]
     mirrored = np.concatenate([features, -features])
     targets = np.concatenate([target, 1 - target])
-    _, slope = fit_nonnegative_logistic(mirrored, targets, np.tile(weight, 2), 0.0, 0.0)
+    _, slope = _fit_slopes(mirrored, targets, np.tile(weight, 2), 2 * pull)
     return {"temperature": float(1 / max(slope[0], 1e-6))}
 
 
-def _fit_beta(score, target, weight):
-    features = _beta_features(score)
-    intercept, slopes = fit_nonnegative_logistic(features, target, weight, 0.0, 0.0)
+def _fit_beta(features, target, weight, pull):
+    intercept, slopes = _fit_slopes(features, target, weight, pull)
     return {"a": float(slopes[0]), "b": float(slopes[1]), "c": intercept}
+
+
+def _fit_slopes(features, target, weight, pull):
+    """Fit slopes >= 0, pulled to 0 as if that many videos spoke for it."""
+    variance = fit_reach(features, weight)["spread"] ** 2
+    return fit_nonnegative_logistic(
+        features, target, weight, 0.0, 0.0, to_zero=pull * variance
+    )
 
 
 def _fit_isotonic(score, target, weight):

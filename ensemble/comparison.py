@@ -16,6 +16,8 @@ import pandas as pd
 
 from ensemble._version import __version__
 from ensemble.ablation import panel_contributions
+from ensemble.combiners.base import fold_codes
+from ensemble.combiners.evidence import looks_inverted, warn_of_inverted
 from ensemble.judging import Panel, judge
 from ensemble.labels import encode_labels
 from ensemble.measuring import measure, paired_change
@@ -342,6 +344,13 @@ def compare_strategies(
         if all(split.inner is None for split in splits) or beforehand == names:
             nesting = "exact"
         store = _resolved(store)
+    inverted = looks_inverted(
+        members.to_numpy(float), is_fake, None, codes, fold_codes(members)
+    )
+    warn_of_inverted(
+        [str(name) for name in members.columns[inverted]],
+        "votes and non-negative weights take",
+    )
     panels = judge(
         splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store
     )

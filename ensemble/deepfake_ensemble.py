@@ -1,7 +1,6 @@
 """DeepfakeEnsemble: base detectors, resampling and a combiner, as one classifier."""
 
 import copy
-import difflib
 import numbers
 import warnings
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
-from ensemble.combiners import resolve_combiner
+from ensemble.combiners.nested import as_combiner
 from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
 from ensemble.face_pooling import (
@@ -23,6 +22,7 @@ from ensemble.face_pooling import (
     fit_with_faces,
     fitted_pooling,
 )
+from ensemble.naming import check_member_names, find_name, squeezed
 from ensemble.out_of_fold import out_of_fold_table
 from ensemble.real_only import (
     check_combiner,
@@ -32,7 +32,7 @@ from ensemble.real_only import (
     reals_threshold,
     warn_of_few_reals,
 )
-from ensemble.resampling import GroupBootstrap
+from ensemble.resampling import averages_replicas, scores_are
 from ensemble.scores import concat_scores, score_table
 from ensemble.thresholds import (
     check_prior,
@@ -293,6 +293,8 @@ default=None
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
         splits = training.split(strategy.resampling, self._seed())
+        if scores_are(splits, len(training)) == "out-of-bag":
+            self._check_not_calibrated()
         outcome = self._fit_detectors(named, training, splits)
         fitted.detectors_ = {
             name: members[0] if len(members) == 1 else members
@@ -303,7 +305,8 @@ default=None
         names = [name for name, _ in named]
         table = out_of_fold_table(outcome, training, splits, names, y)
         fitted.oof_scores_ = table
-        _warn_of_missing_rows(len(training) - len(table), strategy)
+        if scores_are(splits, len(training)) != "hold-out":
+            _warn_of_missing_rows(len(training) - len(table))
         return self._become(fitted._fit_combiner(strategy.combiner))
 
     def predict_proba(self, videos):
@@ -637,9 +640,10 @@ default=None
         """
         check_is_fitted(self)
         combiner = strategy_or_combiner
-        if isinstance(combiner, str) and combiner in STRATEGIES:
+        if isinstance(combiner, str) and squeezed(combiner) in STRATEGIES:
             reals_alone = not self._training.is_fake.any()
-            combiner = "log_odds" if reals_alone else STRATEGIES[combiner].combiner
+            preset = STRATEGIES[squeezed(combiner)]
+            combiner = "log_odds" if reals_alone else preset.combiner
         return self._become(copy.copy(self)._fit_combiner(combiner))
 
     def add_detector(self, name, detector, videos=None):
@@ -665,6 +669,7 @@ default=None
         name_detectors(
             [*((known, detector) for known in self.detectors_), (name, detector)]
         )
+        self._check_names([(name, detector)])
         if fitted_pooling(self) != "largest":
             raise ValueError(
                 f"faces_pooling={self.faces_pooling!r} chooses a face by all detectors "
@@ -758,7 +763,7 @@ default=None
         params = super().get_params(deep=deep)
         if deep:
             for name, detector in self._given_detectors():
-                params[name] = detector
+                params.setdefault(name, detector)
                 if hasattr(detector, "get_params"):
                     nested = detector.get_params(deep=True)
                     params |= {f"{name}__{key}": value for key, value in nested.items()}
@@ -780,9 +785,13 @@ default=None
         if "detectors" in params:
             changed.detectors = params.pop("detectors")
         named = changed._given_detectors()
-        replaced = {name for name, _ in named} & params.keys()
+        own = self._get_param_names()  # which a detector's name never takes over
+        replaced = ({name for name, _ in named} & params.keys()).difference(own)
         if replaced:
-            named = [(name, params.pop(name, detector)) for name, detector in named]
+            named = [
+                (name, params.pop(name) if name in replaced else detector)
+                for name, detector in named
+            ]
             kind = dict if isinstance(changed.detectors, dict) else list
             changed.detectors = kind(named)
         known = changed.get_params()
@@ -805,15 +814,12 @@ default=None
         tags.classifier_tags.multi_class = False
         return tags
 
+    def _preset(self):
+        return STRATEGIES[find_name(self.strategy, STRATEGIES, "strategy")]
+
     def _check_parameters(self):
         """Return the strategy with what overrides it; refuse what cannot work."""
-        if self.strategy not in list(STRATEGIES):
-            near = difflib.get_close_matches(str(self.strategy), STRATEGIES, n=1)
-            raise ValueError(
-                f"strategy must be one of {', '.join(STRATEGIES)}; got "
-                f"{self.strategy!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-        strategy = STRATEGIES[self.strategy]
+        strategy = self._preset()
         if self.unscorable not in ("nan", "prior"):
             raise ValueError(
                 f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
@@ -832,19 +838,21 @@ default=None
             strategy = replace(strategy, resampling=self.resampling)
         if self.combiner is not None:
             strategy = replace(strategy, combiner=self.combiner)
-        averages_more = strategy.resampling == "bootstrap" or isinstance(
-            strategy.resampling, GroupBootstrap
-        )
-        if self.calibration is not None and averages_more:
+        if averages_replicas(strategy.resampling):
+            self._check_not_calibrated()
+        as_combiner(strategy.combiner)  # misspelt? before any work
+        if self.calibration is not None:
+            check_method(self.calibration)
+        return strategy
+
+    def _check_not_calibrated(self):
+        """Refuse to calibrate on scores that average fewer replicas than `predict`."""
+        if self.calibration is not None:
             raise ValueError(
                 f"calibration={self.calibration!r} cannot be fitted on bootstrap "
                 "scores, each of which averages about B/e of the B replicas that "
                 "predict averages; take another strategy, or calibration=None"
             )
-        resolve_combiner(strategy.combiner)  # misspelt? before any work
-        if self.calibration is not None:
-            check_method(self.calibration)
-        return strategy
 
     def _for_reals_alone(self, strategy):
         """Return what to do where all videos are real; refuse what needs fakes."""
@@ -869,6 +877,7 @@ default=None
             named = self._given_detectors()
             if not named:
                 raise ValueError("detectors is empty; give at least one, or None")
+            self._check_names(named)
             return named
         from base_models.detectors.frame import FrameDetector
         from base_models.scoring import name_detectors
@@ -881,8 +890,11 @@ default=None
             ]
         )
 
+    def _check_names(self, named):
+        check_member_names([name for name, _ in named], self._get_param_names())
+
     def _fit_detectors(self, named, training, splits):
-        replicas = STRATEGIES[self.strategy].replicas or not self.refit
+        replicas = self._preset().replicas or not self.refit
         return fit_with_faces(
             named,
             training,
@@ -905,7 +917,7 @@ default=None
             check_combiner(combiner)
         table, is_fake, given = self._scored_rows()
         self._warn_of_what_was_seen(combiner, reals_alone)
-        fitted = clone(resolve_combiner(combiner, random_state=self._seed()))
+        fitted = clone(as_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
         self._unseen = None
@@ -928,7 +940,7 @@ default=None
         if self.calibration is not None:
             self._unseen = cross_fitted_scores(fitted, table, is_fake, **given)
             self.calibrator_ = Calibrator(self.calibration).fit(
-                self._unseen, is_fake, sample_weight=given["sample_weight"]
+                self._unseen, is_fake, given["sample_weight"], given["groups"]
             )
         if parse_threshold(self.threshold).kind not in ("default", "value"):
             _ = self.thresholds_  # what cannot be promised is told now
@@ -1070,8 +1082,8 @@ def _beside(table, column):
     return joined
 
 
-def _warn_of_missing_rows(n_missing, strategy):
-    if n_missing and strategy.resampling != "holdout":
+def _warn_of_missing_rows(n_missing):
+    if n_missing:
         warnings.warn(
             f"{n_missing} training videos were in no test part and have no "
             "out-of-fold score; the combiner learns without them (more bootstrap "

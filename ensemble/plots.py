@@ -351,7 +351,9 @@ def plot_weights(weights, ax=None):
 
     Parameters
     ----------
-    weights : DataFrame of shape (n_members, n_strategies)
+    weights : DataFrame of shape (n_members, n_strategies), Series or array
+        One strategy's weights may also be a Series, or an array such as the `weights_`
+        of a combiner, whose members are then numbered.
     ax : Axes or None, default=None
 
     Returns
@@ -364,6 +366,7 @@ def plot_weights(weights, ax=None):
     >>> len(plot_weights(weights).patches)
     2
     """
+    weights = _weights_table(weights)
     ax = _axes(ax)
     n = weights.shape[1]
     height = 0.8 / n
@@ -376,6 +379,23 @@ def plot_weights(weights, ax=None):
     ax.axvline(0, lw=1, color=_ink("text.color"))
     ax.set_xlabel("Weight")
     return _with_legend(ax, columns=min(n, 3)) if n > 1 else ax
+
+
+def _weights_table(weights):
+    """Return weights as a table of members and strategies, or say what is wrong."""
+    if isinstance(weights, pd.DataFrame):
+        return weights
+    if isinstance(weights, pd.Series):
+        return weights.to_frame("weights")
+    values = np.asarray(weights, dtype=float)
+    if values.ndim not in (1, 2) or not values.size:
+        raise ValueError(
+            "weights must have shape (n_members,) or (n_members, n_strategies); got "
+            f"{values.shape}"
+        )
+    return pd.DataFrame(values.reshape(len(values), -1)).rename(
+        index=lambda member: f"member {member}"
+    )
 
 
 def plot_contributions(ablation, ax=None):

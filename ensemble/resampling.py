@@ -4,7 +4,6 @@ All follow scikit-learn's splitter protocol. Where groups are given, the folds d
 the labels, the group names and the seed, and not on the order of the rows.
 """
 
-import difflib
 import numbers
 from collections.abc import Iterable
 
@@ -19,16 +18,19 @@ from sklearn.utils import check_random_state
 
 from base_models.inputs import clean_groups, group_codes
 from ensemble.identities import identity_groups
+from ensemble.naming import find_name
 
 __all__ = [
     "GroupBootstrap",
     "GroupHoldout",
     "LeakError",
     "StratifiedGroupFolds",
+    "averages_replicas",
     "clean_groups",
     "group_codes",
     "identity_groups",
     "resolve_resampling",
+    "scores_are",
     "split_rows",
 ]
 
@@ -40,7 +42,19 @@ class LeakError(ValueError):
 
 
 class _GroupSplitter(BaseEstimator, BaseCrossValidator):
-    """What the three splitters share: groups are asked for and checked once."""
+    """What the three splitters share: groups are asked for and checked once.
+
+    Attributes
+    ----------
+    averages_replicas : bool
+        Whether a video is in the test part of several splits, so that its score is a
+        mean over fewer detectors than those that score a new video.
+    sets_aside : bool
+        Whether some videos are in no test part on purpose.
+    """
+
+    averages_replicas = False
+    sets_aside = False
 
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
@@ -159,6 +173,8 @@ class GroupHoldout(_GroupSplitter):
     [(6, 4)]
     """
 
+    sets_aside = True
+
     def __init__(self, test_size=0.3, random_state=None):
         self.test_size = test_size
         self.random_state = random_state
@@ -211,6 +227,8 @@ class GroupBootstrap(_GroupSplitter):
     [2 2 3 3] [0 1]
     """
 
+    averages_replicas = True
+
     def __init__(self, n_replicas=25, random_state=None):
         self.n_replicas = n_replicas
         self.random_state = random_state
@@ -244,13 +262,13 @@ class GroupBootstrap(_GroupSplitter):
 
 _NAMES = {
     "k-fold": StratifiedGroupFolds,
-    "kfold": StratifiedGroupFolds,
     "cv": StratifiedGroupFolds,
     "folds": StratifiedGroupFolds,
-    "holdout": GroupHoldout,
+    "out-of-fold": StratifiedGroupFolds,
     "hold-out": GroupHoldout,
     "bootstrap": GroupBootstrap,
     "out-of-bag": GroupBootstrap,
+    "oob": GroupBootstrap,
 }
 
 
@@ -260,7 +278,8 @@ def resolve_resampling(resampling, default="k-fold", random_state=None):
     Parameters
     ----------
     resampling : str, int, splitter, iterable of (train, test) or None
-        "k-fold", "holdout" or "bootstrap"; a number of folds; anything with
+        "k-fold", "holdout" or "bootstrap" (or "out-of-bag"), in any case and with
+        hyphens, underscores, spaces or none; a number of folds; anything with
         scikit-learn's ``split``; row numbers of each split. None takes `default`.
     default : as `resampling`, default="k-fold"
     random_state : int, RandomState or None, default=None
@@ -278,14 +297,13 @@ def resolve_resampling(resampling, default="k-fold", random_state=None):
     if resampling is None:
         resampling = default
     if isinstance(resampling, str):
-        name = resampling.lower().replace("_", "-").replace(" ", "-")
-        if name not in _NAMES:
-            close = difflib.get_close_matches(name, _NAMES, n=1)
-            raise ValueError(
-                f"unknown resampling {resampling!r}; expected 'k-fold', 'holdout' or "
-                "'bootstrap', a number of folds, a splitter or (train, test) pairs"
-                + (f"; did you mean {close[0]!r}?" if close else "")
-            )
+        name = find_name(
+            resampling,
+            _NAMES,
+            "resampling",
+            "'k-fold', 'holdout' or 'bootstrap', a number of folds, a splitter or "
+            "(train, test) pairs",
+        )
         return _NAMES[name](random_state=random_state)
     if isinstance(resampling, numbers.Integral) and not isinstance(resampling, bool):
         return StratifiedGroupFolds(int(resampling), random_state=random_state)
@@ -297,6 +315,59 @@ def resolve_resampling(resampling, default="k-fold", random_state=None):
         "resampling must be a name, a number of folds, a splitter or (train, test) "
         f"pairs; got {resampling!r}"
     )
+
+
+def averages_replicas(resampling):
+    """Say whether out-of-fold scores will be means over some of many replicas.
+
+    Parameters
+    ----------
+    resampling : as for `resolve_resampling`
+        Pairs of rows are not looked at: see `scores_are`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> averages_replicas("out of bag"), averages_replicas("k-fold")
+    (True, False)
+    """
+    if isinstance(resampling, str):
+        resampling = resolve_resampling(resampling)
+    return bool(getattr(resampling, "averages_replicas", False))
+
+
+def scores_are(splits, n_videos):
+    """Say what the scores of the test parts of some splits are.
+
+    The splits themselves are asked, not the name they came by.
+
+    Parameters
+    ----------
+    splits : list of (train, test), int ndarrays
+    n_videos : int
+
+    Returns
+    -------
+    kind : {"out-of-fold", "out-of-bag", "hold-out"}
+        Out of bag where a training part repeats a video; of a hold-out where one split
+        leaves videos that are never tested.
+
+    Examples
+    --------
+    >>> first, rest = np.array([0, 1]), np.array([2, 3])
+    >>> scores_are([(first, rest), (rest, first)], 4), scores_are([(first, rest)], 4)
+    ('out-of-fold', 'hold-out')
+    >>> scores_are([(np.array([0, 0]), rest)], 4)
+    'out-of-bag'
+    """
+    if any(len(np.unique(train)) < len(train) for train, _ in splits):
+        return "out-of-bag"
+    if len(splits) == 1 and len(splits[0][1]) < n_videos:
+        return "hold-out"
+    return "out-of-fold"
 
 
 def split_rows(splitter, y, groups=None):

@@ -18,6 +18,7 @@ from ensemble.decision import (
     threshold_by_cost,
 )
 from ensemble.real_only import learns, reals_threshold
+from ensemble.resampling import scores_are
 from ensemble.ties import above, below
 
 _ALLOWED = {
@@ -389,7 +390,7 @@ def _for_reals_alone(model, rule):
 def _described(model, is_fake, groups):
     n_fake = int(is_fake.sum())
     of = "" if groups is None else f" of {len(np.unique(groups))} groups"
-    kind = "out-of-bag" if model.strategy == "bagging" else "out-of-fold"
+    kind = scores_are(model._splits, len(model._training))
     return (
         f"the {kind} scores of {len(is_fake) - n_fake} real and {n_fake} fake "
         f"videos{of}, combined by a combiner that had not seen their group"

@@ -1,5 +1,7 @@
 """Bagging: one combiner, fitted on many draws of the groups, averaged."""
 
+import warnings
+
 import numpy as np
 
 from ensemble.combiners.nested import Nested, as_combiner, common_scale, fit_copy
@@ -103,6 +105,12 @@ class Bagging(Nested):
         can_be_left_out = (counts.sum(axis=0) > counts).all(axis=1)
         bootstrap = GroupBootstrap(self.n_replicas, self.random_state)
         if not can_be_left_out.any():
+            warnings.warn(
+                "no group can be left out without losing a class: bagging is one "
+                "replica, of all rows, and no score is out of bag; add videos of other "
+                "groups",
+                stacklevel=4,
+            )
             yield np.ones(len(rows), int), np.array([], int)
             return
         for train, left_out in bootstrap.split(rows.scores, rows.is_fake, groups):

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble.combiners.evidence import looks_inverted, warn_of_inverted
 from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.labels import encode_labels, fake_column
@@ -67,7 +68,14 @@ class Combiner(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self : Combiner
+
+        Warns
+        -----
+        UserWarning
+            Naming detectors that look inverted: see `ensemble.scores.invert_scores`.
         """
+        inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
+        folds = fold_codes(X) if inside is None else inside["folds"]
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(
@@ -82,7 +90,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         scale = self._scale_name()
         features = self._feature_columns()
         X = _in_range(X, scale, features)
-        rows = Rows(X, is_fake, codes, weight)
+        rows = Rows(X, is_fake, codes, weight, folds=folds)
         scores = np.delete(X, features, axis=1) if len(features) else X
         used = ~np.isnan(scores).all(axis=1) & (weight > 0)
         _check_both_classes(is_fake, used)
@@ -91,6 +99,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
             if groups is not None:  # those left are numbered anew
                 rows.groups = group_codes(rows.groups, len(rows))
         columns = canonical_columns(rows)
+        if inside is None and self._trusts_direction():
+            self._warn_of_inverted(rows, np.setdiff1d(columns, features))
         is_feature = np.isin(columns, features)
         self.detector_order_ = detectors = columns[~is_feature]
         self.feature_order_ = features = columns[is_feature]
@@ -212,6 +222,22 @@ class Combiner(ClassifierMixin, BaseEstimator):
     def _scale_name(self):
         return self.scale
 
+    def _trusts_direction(self):
+        """Say whether a higher score can only mean fake to this combiner."""
+        return True
+
+    def _warn_of_inverted(self, rows, detectors):
+        inverted = looks_inverted(
+            rows.scores[:, detectors],
+            rows.is_fake,
+            rows.weight,
+            rows.groups,
+            rows.folds,
+        )
+        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        wrong = [str(names[column]) for column in detectors[inverted]]
+        warn_of_inverted(wrong, f"{type(self).__name__} takes", stacklevel=4)
+
     def _feature_columns(self):
         return np.array([], int)
 
@@ -277,6 +303,27 @@ class Combiner(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def fold_codes(X):
+    """Return the codes of the folds that lie beside a score table.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_videos, n_detectors) or anything
+
+    Returns
+    -------
+    codes : int ndarray of shape (n_videos,) or None
+        None where the fold of a row is not known.
+    """
+    folds = getattr(X, "attrs", {}).get("fold")
+    if not isinstance(folds, dict) or not folds:
+        return None
+    known = [folds.get(row) for row in X.index]
+    if any(fold is None for fold in known):
+        return None
+    return np.unique(np.array(known, dtype=str), return_inverse=True)[1]
 
 
 def _in_range(X, scale, features):

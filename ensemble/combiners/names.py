@@ -1,7 +1,5 @@
 """Combiners by name."""
 
-import difflib
-
 import numpy as np
 
 from ensemble.combiners.auto import AutoCombiner
@@ -11,6 +9,7 @@ from ensemble.combiners.selection import GreedySelection
 from ensemble.combiners.stacking import Stacking
 from ensemble.combiners.voting import Voting
 from ensemble.combiners.weights import OptimizedWeights
+from ensemble.naming import find_name
 
 _NAMES = {
     "log_odds": lambda seed: Voting("log_odds"),
@@ -61,13 +60,7 @@ def resolve_combiner(combiner, random_state=None):
     Voting(kind='median')
     """
     if isinstance(combiner, str):
-        name = combiner.lower().replace("-", "_").replace(" ", "_")
-        if name not in _NAMES:
-            close = difflib.get_close_matches(name, _NAMES, n=1)
-            raise ValueError(
-                f"unknown combiner {combiner!r}; expected one of {', '.join(_NAMES)}"
-                + (f"; did you mean {close[0]!r}?" if close else "")
-            )
+        name = find_name(combiner, _NAMES, "combiner")
         return _NAMES[name](random_state)
     is_object = not isinstance(combiner, type)
     if is_object and hasattr(combiner, "fit") and hasattr(combiner, "predict_proba"):

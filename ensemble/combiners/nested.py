@@ -21,27 +21,34 @@ class Nested(Combiner):
 
 
 def as_combiner(given, random_state=None):
-    """Turn a name into a combiner, and refuse what is none.
+    """Turn a name, or any classifier, into a combiner.
 
     Parameters
     ----------
-    given : str or Combiner
+    given : str, Combiner or classifier
+        A classifier that is no `Combiner` becomes the meta-model of a `Stacking` on
+        plain scores: it gets groups and weights where it takes them, missing scores
+        are filled with the mean of the others.
     random_state : int, RandomState or None, default=None
-        Seed for a combiner made from a name.
+        Seed for a combiner made here.
 
     Returns
     -------
     combiner : Combiner
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> as_combiner(LogisticRegression(), random_state=0)
+    Stacking(meta_model=LogisticRegression(), scale=None)
     """
     from ensemble.combiners.names import resolve_combiner
+    from ensemble.combiners.stacking import Stacking
 
     combiner = resolve_combiner(given, random_state)
-    if not isinstance(combiner, Combiner):
-        raise TypeError(
-            f"expected a combiner or its name; got {given!r}: wrap a scikit-learn "
-            "classifier in Stacking(...)"
-        )
-    return combiner
+    if isinstance(combiner, Combiner):
+        return combiner
+    return Stacking(combiner, scale=None, random_state=random_state)
 
 
 def common_scale(combiners):
@@ -73,6 +80,7 @@ def fit_copy(combiner, rows):
     fitted : Combiner
     """
     copy = clone(combiner).set_params(fake_label=None)
+    copy._inside = {"folds": rows.folds}  # and no advice: it was given outside
     return copy.fit(
         rows.scores, rows.is_fake, groups=rows.groups, sample_weight=rows.weight
     )

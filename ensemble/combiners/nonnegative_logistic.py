@@ -10,7 +10,14 @@ _MAX_STEPS = 100
 
 
 def fit_nonnegative_logistic(
-    scores, is_fake, weight, shrinkage, spread=1.0, start=None, tolerance=1e-10
+    scores,
+    is_fake,
+    weight,
+    shrinkage,
+    spread=1.0,
+    start=None,
+    tolerance=1e-10,
+    to_zero=0.0,
 ):
     """Fit log-odds = intercept + sum of weights times the weighted mean of the scores.
 
@@ -21,7 +28,10 @@ def fit_nonnegative_logistic(
     `shrinkage` videos, the squared distance of the weights from their mean, and, for
     one more, that of their sum from 1, which keeps the fit finite where the classes are
     separable. (A quarter of its squared score is the most that one video can curve the
-    loss.) Each Newton step solves its bounded least-squares problem exactly.
+    loss.) With a spread for each detector, each distance counts by the detector's own,
+    and mean and sum are weighted by it, so that a detector of narrow scores may weigh
+    much and one of wide scores is held as before. Each Newton step solves its bounded
+    least-squares problem exactly.
 
     Parameters
     ----------
@@ -31,12 +41,15 @@ def fit_nonnegative_logistic(
         `is_fake` may be anything from 0 to 1.
     shrinkage : float
         From 0 to inf; inf keeps all weights equal.
-    spread : float, default=1.0
-        Variance of a typical detector's scores.
+    spread : float or ndarray of shape (n_detectors,), default=1.0
+        Variance of the detectors' scores.
     start : tuple of (intercept, weights) or None, default=None
         Where to start; None is the plain mean.
     tolerance : float, default=1e-10
         The step that promises to lower the mean loss by less is the last.
+    to_zero : float or ndarray of shape (n_detectors,), default=0.0
+        Half of it times the squared weight is added to the loss for each detector; with
+        infinite shrinkage half of it, one number, times the squared sum of the weights.
 
     Returns
     -------
@@ -56,10 +69,11 @@ def fit_nonnegative_logistic(
         if start is not None:
             start = start[0], start[1].sum(keepdims=True)
         intercept, total = fit_nonnegative_logistic(
-            mean, is_fake, weight, 0.0, spread, start, tolerance
+            mean, is_fake, weight, 0.0, np.mean(spread), start, tolerance, to_zero
         )
         return intercept, np.full(n_detectors, total[0] / n_detectors)
-    penalty = spread / 4 * _penalty(n_detectors, shrinkage, 1.0)
+    penalty = _penalty(np.broadcast_to(spread, n_detectors), shrinkage, 1.0)
+    to_zero = np.broadcast_to(to_zero, n_detectors)
     equal = np.full(n_detectors, 1 / n_detectors)
     intercept, weights = (0.0, equal) if start is None else start
 
@@ -68,9 +82,10 @@ def fit_nonnegative_logistic(
         loss, slope, curvature = _derivatives(
             scores, is_fake, weight, has_missing, intercept, weights
         )
-        slope[1:] += penalty @ away
-        curvature[1:, 1:] += penalty
-        return loss + away @ penalty @ away / 2, slope, curvature
+        slope[1:] += penalty @ away + to_zero * weights
+        curvature[1:, 1:] += penalty + np.diag(to_zero)
+        loss += (away @ penalty @ away + to_zero @ weights**2) / 2
+        return loss, slope, curvature
 
     has_missing = np.isnan(scores).any()
     loss, slope, curvature = at(intercept, weights)
@@ -98,9 +113,12 @@ def log_odds_of(scores, intercept, weights):
     return intercept + scores @ weights
 
 
-def _penalty(n_detectors, of_difference, of_sum):
-    mean = np.full((n_detectors, n_detectors), 1 / n_detectors)
-    return of_difference * (np.eye(n_detectors) - mean) + of_sum * n_detectors * mean
+def _penalty(spread, of_difference, of_sum):
+    if not spread.any():
+        return np.zeros((len(spread), len(spread)))
+    mean = np.outer(spread, spread) / spread.sum()
+    difference = of_difference * (np.diag(spread) - mean)
+    return (difference + of_sum * len(spread) * mean) / 4
 
 
 def _derivatives(scores, is_fake, weight, has_missing, intercept, weights):
@@ -151,14 +169,18 @@ def _mean_of_present(scores, weights):
 
 
 def _bounded_newton_step(slope, curvature, weights):
-    """Minimise the quadratic model with weights >= 0, the intercept being free."""
+    """Minimise the quadratic model with weights >= 0, the intercept being free.
+
+    It is solved for weights times the root of their curvature: those of narrow scores
+    are large, and would drown in the rounding of the others.
+    """
+    unit = np.sqrt(np.maximum(curvature.diagonal()[1:], 1e-300))
     free = curvature[0, 0] + 1e-12
-    across = curvature[0, 1:]
-    reduced = curvature[1:, 1:] - np.outer(across, across) / free
-    rounding = 1e-14 * curvature.diagonal().max() + 1e-10 * reduced.diagonal().max()
-    reduced[np.diag_indices_from(reduced)] += max(rounding, 1e-16)
+    across = curvature[0, 1:] / unit
+    reduced = curvature[1:, 1:] / np.outer(unit, unit) - np.outer(across, across) / free
+    reduced[np.diag_indices_from(reduced)] += 1e-14 + 1e-10 * reduced.diagonal().max()
     lower = cholesky(reduced, lower=True)
-    target = reduced @ weights - (slope[1:] - across * slope[0] / free)
+    target = reduced @ (weights * unit) - (slope[1:] / unit - across * slope[0] / free)
     found, _ = nnls(lower.T, solve_triangular(lower, target, lower=True))
-    change = found - weights
-    return np.concatenate([[-(slope[0] + across @ change) / free], change])
+    change = found / unit - weights
+    return np.concatenate([[-(slope[0] + across @ (change * unit)) / free], change])

@@ -29,13 +29,23 @@ class Rows:
     groups: np.ndarray | None  # codes, or None where each row is its own group
     weight: np.ndarray  # (n_rows,)
     place: np.ndarray | None = None  # (n_videos,): row of each video of fit, or -1
+    folds: np.ndarray | None = None  # codes of the folds that the scores come from
 
     def __len__(self):
         return len(self.scores)
 
     def __getitem__(self, which):
-        groups = None if self.groups is None else self.groups[which]
-        return Rows(self.scores[which], self.is_fake[which], groups, self.weight[which])
+        groups, folds = (
+            None if codes is None else codes[which]
+            for codes in (self.groups, self.folds)
+        )
+        return Rows(
+            self.scores[which],
+            self.is_fake[which],
+            groups,
+            self.weight[which],
+            folds=folds,
+        )
 
 
 def canonical_columns(rows):
@@ -68,7 +78,7 @@ def canonical_columns(rows):
 
 
 def merge_rows(rows):
-    """Merge rows that are equal in scores, label and group, and order them by content.
+    """Merge rows equal in scores, label, group and fold, and order them by content.
 
     Parameters
     ----------
@@ -154,7 +164,7 @@ def inner_splits(rows, n_folds, random_state):
 
 
 def row_keys(rows):
-    """Return a hash of the scores, the label and, if any, the group of each row."""
+    """Return a hash of scores, label and, if any, group and fold of each row."""
     n_columns = rows.scores.shape[1]
     salt = _mixed(np.arange(1, n_columns + 1, dtype=np.uint64))
     keys = np.empty(len(rows), np.uint64)
@@ -162,6 +172,8 @@ def row_keys(rows):
         key = _mixed(_content(rows, part) + salt).sum(axis=1)
         if rows.groups is not None:
             key += _mixed(rows.groups[part].astype(np.uint64) + _MIX)
+        if rows.folds is not None:
+            key += _mixed(rows.folds[part].astype(np.uint64) + _MIX + _MIX)
         keys[part] = _mixed(key)
     return keys
 

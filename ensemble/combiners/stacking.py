@@ -1,10 +1,12 @@
 """Stacking: a meta-model that learns from out-of-fold scores how to combine them."""
 
 import difflib
+import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils import check_random_state
@@ -20,18 +22,20 @@ from ensemble.combiners.nested import (
     fit_copy,
     out_of_fold,
 )
-from ensemble.combiners.nonnegative_logistic import (
-    fit_nonnegative_logistic,
-    log_odds_of,
-)
-from ensemble.combiners.rows import Rows, inner_splits, sample_rows
+from ensemble.combiners.nonnegative_logistic import log_odds_of
+from ensemble.combiners.reach import fit_reach, within_reach
+from ensemble.combiners.rows import inner_splits, sample_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.combiners.shrunk_logistic import (
+    choose_shrinkage,
+    fit_shrunk_logistic,
+    measure_pull,
+)
+from ensemble.naming import squeezed
 from ensemble.resampling import GroupHoldout
 
 _ALL = slice(None)
 _META_MODELS = ("logistic", "lightgbm", "mlp")
-_SHRINKAGES = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
-_SLACK = 1.0  # standard errors that stronger shrinkage may cost
 _MAX_INNER = 5000  # different rows of each class that inner folds need
 
 
@@ -74,7 +78,8 @@ class Stacking(Nested):
         Combiners between the table and the meta-model: each layer is a sequence of
         combiners or names, whose P(fake) are the columns for the next. What a layer
         hands on in `fit` is out of fold, by group; its combiners are then refitted on
-        all rows.
+        all rows. Where a class is in one group, nothing is out of fold: that layer and
+        those after it are left out, with a warning.
     resampling : {"k-fold", "holdout"}, default="k-fold"
         For `layers`: "holdout" is blending. Each layer is fitted on 70 % of the rows,
         and only its scores of the others are handed on.
@@ -121,7 +126,7 @@ class Stacking(Nested):
     >>> scores = np.column_stack([good, rng.random(60)])  # the second knows nothing
     >>> combiner = Stacking().fit(scores, y)
     >>> combiner.weights_.round(1)
-    array([2.1, 0. ])
+    array([1.8, 0. ])
     """
 
     def __init__(
@@ -155,6 +160,11 @@ class Stacking(Nested):
             return self.scale
         return common_scale(self._resolved_layers()[0])
 
+    def _trusts_direction(self):
+        """A network and other classifiers learn which way a score points."""
+        known = self.meta_model in ("logistic", "lightgbm")
+        return (isinstance(self.meta_model, str) and known) or bool(self.layers)
+
     def _feature_columns(self):
         if self.passthrough is None:
             return np.array([], int)
@@ -178,6 +188,8 @@ class Stacking(Nested):
         if self.layers:
             self._fit_layers(rows)
             return
+        n_scores = len(self.detector_order_)
+        self.reach_ = fit_reach(rows.scores[:, :n_scores], rows.weight)
         rows.scores = self._centred(rows.scores)
         if not isinstance(self.meta_model, str):
             self._fit_classifier(self.meta_model, rows, self._inputs(rows.scores))
@@ -194,6 +206,11 @@ class Stacking(Nested):
         elif self.meta_model == "mlp":
             inputs = self._inputs(rows.scores)
             self.features_ = fit_scale("standard", inputs, _ALL, rows.weight)
+            # a detector that may say nothing is heard less; features are as they are
+            sample = self._scores_of(sample_rows(rows, _MAX_INNER))
+            pull = measure_pull(sample, len(rows))
+            heard = 1 / (1 + 4 * pull.to_zero / (pull.spread * sample.weight.sum()))
+            self.features_["spread"][: len(heard)] /= heard
             inputs = to_scale(self.features_, inputs, _ALL)
             mlp = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=2000)
             self._fit_classifier(mlp, rows, inputs)
@@ -207,11 +224,11 @@ class Stacking(Nested):
 
     def _fake_score(self, scores):
         if self.layers:
+            scores, beside = self._split(scores)
             for layer in self.layers_:
-                scores, beside = self._split(scores)
                 scores = np.column_stack([one.fake_score(scores) for one in layer])
             return self.top_.fake_score(np.hstack([scores, beside]))
-        scores = self._centred(scores)
+        scores = self._centred(self._within_reach(scores))
         if not isinstance(self.meta_model, str) or self.meta_model == "mlp":
             inputs = self._inputs(scores)
             if self.meta_model == "mlp":
@@ -223,6 +240,14 @@ class Stacking(Nested):
         if self.meta_model == "lightgbm":
             log_odds = log_odds + trees_log_odds(self.trees_, self._inputs(scores))
         return expit(log_odds)
+
+    def _within_reach(self, scores):
+        reach = getattr(self, "reach_", None)  # none in files of older versions
+        if reach is None:
+            return scores
+        own, features = np.split(scores, [len(self.detector_order_)], axis=1)
+        own = within_reach(reach, own)
+        return np.hstack([own, features]) if features.shape[1] else own
 
     def _split(self, scores):
         """Return the scores, and what the meta-model may see beside them."""
@@ -246,7 +271,7 @@ class Stacking(Nested):
         return scores - neutral * is_score
 
     def _inner(self):
-        return self.layers_[0][0]
+        return self.layers_[0][0] if self.layers_ else self.top_
 
     def _neutral(self):
         return super()._neutral() if self.layers else Combiner._neutral(self)
@@ -262,15 +287,17 @@ class Stacking(Nested):
         ]
 
     def _fit_layers(self, rows):
-        if self.resampling not in ("k-fold", "holdout"):
-            raise ValueError(
-                f"resampling must be 'k-fold' or 'holdout'; got {self.resampling!r}"
-            )
+        sets_aside = self._sets_aside()
         scores, beside = self._split(rows.scores)
-        rows = Rows(scores, rows.is_fake, rows.groups, rows.weight)
+        rows = replace(rows, scores=scores)
         self.layers_ = []
         for layer in self._resolved_layers():
-            fitted, rows, kept = self._fit_layer(layer, rows)
+            splits = self._layer_splits(rows, sets_aside)
+            if not splits:
+                self._warn_of_left_out_layers()
+                break
+            self.n_inner_folds_ = len(splits)
+            fitted, rows, kept = self._fit_layer(layer, rows, splits, sets_aside)
             self.layers_.append(fitted)
             beside = beside[kept]
         n_scores = rows.scores.shape[1]
@@ -279,45 +306,58 @@ class Stacking(Nested):
             missing_indicator=False,
             passthrough=[n_scores + j for j in range(beside.shape[1])] or None,
         )
+        if not self.layers_ and self.scale_["name"] is None:
+            top.scale = "standard"  # scores of the table, which may be any numbers
         rows.scores = np.hstack([rows.scores, beside])
         self.top_ = fit_copy(top, rows)
 
-    def _fit_layer(self, layer, rows):
-        """Return the fitted combiners, the rows for the next layer and which they are.
-
-        Too few groups for a split leave only in-sample scores to hand on.
-        """
-        splits = self._layer_splits(rows)
-        self.n_inner_folds_ = len(splits)
-        fitted_on, scored = rows, splits or [(slice(None), slice(None))]
-        if self.resampling == "holdout" and splits:
-            fitted_on = rows[splits[0][0]]
-        handed_on = np.column_stack([out_of_fold(one, rows, scored) for one in layer])
+    def _fit_layer(self, layer, rows, splits, sets_aside):
+        """Return fitted combiners, the rows for the next layer and which they are."""
+        fitted_on = rows[splits[0][0]] if sets_aside else rows
+        handed_on = np.column_stack([out_of_fold(one, rows, splits) for one in layer])
         kept = ~np.isnan(handed_on).all(axis=1)
         fitted = [fit_copy(one, fitted_on) for one in layer]
         rows = rows[kept]
         rows.scores = handed_on[kept]
         return fitted, rows, kept
 
-    def _layer_splits(self, rows):
+    def _layer_splits(self, rows, sets_aside):
         splits = inner_splits(rows, self.inner_folds, self.random_state)
-        if self.resampling == "k-fold" or not splits:
+        if not sets_aside or not splits:
             return splits
         groups = np.arange(len(rows)) if rows.groups is None else rows.groups
         holdout = GroupHoldout(random_state=self.random_state)
         return list(holdout.split(rows.scores, rows.is_fake, groups))
 
+    def _sets_aside(self):
+        known = {"kfold": False, "holdout": True}
+        name = squeezed(str(self.resampling))
+        if name not in known:
+            raise ValueError(
+                f"resampling must be 'k-fold' or 'holdout'; got {self.resampling!r}"
+            )
+        return known[name]
+
+    def _warn_of_left_out_layers(self):
+        n_kept, n_layers = len(self.layers_), len(self.layers)
+        warnings.warn(
+            f"layer {n_kept + 1} of {n_layers} needs two groups or more with each "
+            "class, to hand on scores of videos that it has not seen, and a class is "
+            "in one: the meta-model is fitted "
+            + (f"on the scores of layer {n_kept}" if n_kept else "on the table itself")
+            + ", without the layers after; add videos of other groups",
+            stacklevel=5,
+        )
+
     def _fit_logistic(self, rows):
         sample = sample_rows(rows, _MAX_INNER)
-        spread = _spread(sample, len(self.detector_order_))
         if isinstance(self.shrinkage, str):
             if self.shrinkage != "auto":
                 raise ValueError(
                     f"shrinkage must be a number >= 0, inf or 'auto'; got "
                     f"{self.shrinkage!r}"
                 )
-            splits = self._inner_splits(sample)
-            self.shrinkage_ = _choose_shrinkage(sample, splits, spread)
+            self.shrinkage_ = choose_shrinkage(sample, self._inner_splits(sample))
         else:
             if not self.shrinkage >= 0:
                 raise ValueError(
@@ -325,34 +365,37 @@ class Stacking(Nested):
                     f"{self.shrinkage!r}"
                 )
             self.shrinkage_ = float(self.shrinkage)
-        start = None
+        pull, start = measure_pull(sample, len(rows)), None
         if len(sample) < len(rows):
-            start = _logistic(sample, self.shrinkage_, spread)
-        self._keep(*_logistic(rows, self.shrinkage_, spread, start))
+            start = fit_shrunk_logistic(sample, self.shrinkage_, pull)
+        self._keep(*fit_shrunk_logistic(rows, self.shrinkage_, pull, start))
 
     def _fit_trees(self, rows):
         sample = sample_rows(rows, _MAX_INNER)
-        spread = _spread(sample, len(self.detector_order_))
         losses = 0.0
         for train, test in self._inner_splits(sample):
-            mean = self._calibrated_mean(sample[train], spread)
+            mean = self._calibrated_mean(sample[train])
             seen, unseen = (
                 self._tree_input(sample[part], mean) for part in (train, test)
             )
             _, by_round = grow_trees(*seen, judge=unseen, n_free=self._n_beside(rows))
             losses = losses + by_round * sample.weight[test].sum()
         self.n_rounds_ = int(np.argmin(losses))
-        mean = self._calibrated_mean(rows, spread)
+        mean = self._calibrated_mean(rows, sample)
         self.trees_, _ = grow_trees(
             *self._tree_input(rows, mean), self.n_rounds_, n_free=self._n_beside(rows)
         )
         self._keep(*mean)
 
-    def _calibrated_mean(self, rows, spread):
-        scores, _ = self._split(rows.scores)
-        return fit_nonnegative_logistic(
-            scores, rows.is_fake, rows.weight, np.inf, spread
+    def _calibrated_mean(self, rows, sample=None):
+        pull = measure_pull(
+            self._scores_of(rows if sample is None else sample), len(rows)
         )
+        return fit_shrunk_logistic(self._scores_of(rows), np.inf, pull)
+
+    def _scores_of(self, rows):
+        """Return rows without what the meta-model sees beside the scores."""
+        return replace(rows, scores=self._split(rows.scores)[0])
 
     def _tree_input(self, rows, mean):
         offset = log_odds_of(self._split(rows.scores)[0], *mean)
@@ -362,7 +405,7 @@ class Stacking(Nested):
         return self._split(rows.scores[:1])[1].shape[1]
 
     def _fit_classifier(self, meta_model, rows, features):
-        if not (hasattr(meta_model, "fit") and is_classifier(meta_model)):
+        if not hasattr(meta_model, "fit") or is_regressor(meta_model):
             raise TypeError(
                 "meta_model must be 'logistic', 'lightgbm', 'mlp' or a scikit-learn "
                 f"classifier; got {meta_model!r}"
@@ -401,41 +444,6 @@ def filled(scores):
     if not missing.any():
         return scores
     return np.where(missing, np.nanmean(scores, axis=1, keepdims=True), scores)
-
-
-def _spread(rows, n_detectors):
-    """Return the detectors' median variance: makes shrinkage a number of videos."""
-    spread = fit_scale("standard", rows.scores, _ALL, rows.weight)["spread"]
-    return float(np.median(spread[:n_detectors] ** 2))
-
-
-def _logistic(rows, shrinkage, spread, start=None):
-    return fit_nonnegative_logistic(
-        rows.scores, rows.is_fake, rows.weight, shrinkage, spread, start
-    )
-
-
-def _choose_shrinkage(rows, splits, spread):
-    """Take the strongest shrinkage that is about as good as the best on unseen groups.
-
-    The standard error is that of the difference to the best, over groups.
-    """
-    if not splits:
-        return np.inf
-    losses = np.zeros((len(_SHRINKAGES), len(rows)))
-    for train, test in splits:
-        seen, unseen, model = rows[train], rows[test], None
-        sign = 1 - 2 * unseen.is_fake
-        for loss, shrinkage in zip(losses, _SHRINKAGES, strict=True):
-            model = _logistic(seen, shrinkage, spread, model)
-            log_odds = log_odds_of(unseen.scores, *model)
-            loss[test] = unseen.weight * np.logaddexp(0, sign * log_odds)
-    best = losses.sum(axis=1).argmin()
-    for loss, shrinkage in zip(losses, _SHRINKAGES, strict=True):
-        worse = loss - losses[best]
-        by_group = worse if rows.groups is None else np.bincount(rows.groups, worse)
-        if worse.sum() <= _SLACK * np.sqrt((by_group**2).sum()):
-            return shrinkage
 
 
 def _as_repetition(weight, meta_model):

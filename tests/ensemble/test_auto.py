@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -102,7 +102,8 @@ def test_the_choice_is_averaged_with_the_best_of_each_other_kind():
     assert list(combiner.combiners_) == expected
     assert table.index[table["in_use"]].isin(expected).all()
     assert combiner.reason_.endswith("averaged with " + ", ".join(expected[1:]))
-    mine = [one.fake_score(scores) for one in combiner.combiners_.values()]
+    inside = scores[:, combiner.detector_order_]
+    mine = [one.fake_score(inside) for one in combiner.combiners_.values()]
     np.testing.assert_allclose(combiner.fake_score(scores), np.mean(mine, axis=0))
     assert list(AutoCombiner(candidates, average=False).fit(scores, y).combiners_) == [
         combiner.choice_
@@ -177,8 +178,8 @@ def test_bad_candidates_are_refused():
         AutoCombiner([]).fit(scores, y)
     with pytest.raises(ValueError, match="did you mean 'logistic'"):
         AutoCombiner(["logistc"]).fit(scores, y)
-    with pytest.raises(TypeError, match="wrap a scikit-learn classifier in Stacking"):
-        AutoCombiner({"a": LogisticRegression()}).fit(scores, y)
+    with pytest.raises(TypeError, match="an object with fit and predict_proba; got"):
+        AutoCombiner({"a": LinearRegression()}).fit(scores, y)
     with pytest.raises(NotFittedError):
         _ = AutoCombiner().table_
 

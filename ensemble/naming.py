@@ -1,0 +1,104 @@
+"""Names that a user writes: found whatever their case, hyphens or spaces."""
+
+import difflib
+
+
+def squeezed(name):
+    """Return a name in lower case, without hyphens, underscores and spaces.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> squeezed("Out-of-bag"), squeezed("out_of bag")
+    ('outofbag', 'outofbag')
+    """
+    return "".join(letter for letter in name.lower() if letter not in "-_ ")
+
+
+def find_name(given, known, what, expected=None):
+    """Return which of some names is meant.
+
+    Parameters
+    ----------
+    given : str
+    known : iterable of str
+    what : str
+        What they are the names of, for the error.
+    expected : str or None, default=None
+        What else could be written, for the error; None lists the names.
+
+    Returns
+    -------
+    name : str
+        One of `known`.
+
+    Raises
+    ------
+    ValueError
+        Naming the one that is near, if any.
+
+    Examples
+    --------
+    >>> find_name("K Fold", ["k-fold", "holdout"], "resampling")
+    'k-fold'
+    """
+    known = list(known)
+    by_squeezed = {squeezed(name): name for name in known}
+    if isinstance(given, str) and squeezed(given) in by_squeezed:
+        return by_squeezed[squeezed(given)]
+    near = difflib.get_close_matches(squeezed(str(given)), by_squeezed, n=1)
+    raise ValueError(
+        f"unknown {what} {given!r}; expected "
+        + (f"one of {', '.join(known)}" if expected is None else expected)
+        + (f"; did you mean {by_squeezed[near[0]]!r}?" if near else "")
+    )
+
+
+def check_member_names(names, parameters):
+    """Refuse names of detectors that `set_params` could not tell from parameters.
+
+    Parameters
+    ----------
+    names : iterable of str
+    parameters : iterable of str
+        Those of the ensemble.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no string or empty, is there twice, is that of a parameter,
+        or holds ``__``: what scikit-learn refuses in its ensembles.
+
+    Examples
+    --------
+    >>> check_member_names(["xception_face"], ["threshold"])
+    >>> check_member_names(["threshold"], ["threshold"])
+    Traceback (most recent call last):
+    ValueError: a detector cannot be called 'threshold', as a parameter of the \
+ensemble is; give it another name
+    """
+    names, parameters = list(names), set(parameters)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a detector's name must be a text; got {name!r}")
+        if name in parameters:
+            raise ValueError(
+                f"a detector cannot be called {name!r}, as a parameter of the ensemble "
+                "is; give it another name"
+            )
+        if "__" in name:
+            raise ValueError(
+                f"a detector's name must not hold '__', which stands between it and "
+                f"its parameters; got {name!r}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(
+                f"detectors must have different names; {name!r} is there twice"
+            )
