@@ -461,6 +461,7 @@ def stress(
     seconds: Annotated[
         float, typer.Option(help="Of each video, from its beginning.", min=0.1)
     ] = 10.0,
+    encoding: Encoding = None,
     seed: Seed = 0,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -475,7 +476,7 @@ def stress(
 
     labels = groups = None
     if len(videos) == 1 and is_labelled(videos[0]):
-        paths, labels, groups, _ = read_videos(videos[0])
+        paths, labels, groups, _ = read_videos(videos[0], encoding)
     else:
         paths = _videos_at(videos)
     asked = tables_of("stress", csv_file, json_file)

@@ -25,6 +25,7 @@ from ensemble.metrics import auc
 from ensemble.nested_scores import nested_scores
 from ensemble.protocols import protocol_splits
 from ensemble.resampling import clean_groups, group_codes
+from ensemble.score_columns import check_not_labels
 from ensemble.scores import check_complete, companions
 from ensemble.strategies import chosen_strategies
 from ensemble.verdict import put_in_words
@@ -499,6 +500,7 @@ def _checked_table(table, y, groups):
         groups = beside["group"].to_numpy()
     if len(y) != len(table):
         raise ValueError(f"y must have {len(table)} labels; got {len(y)}")
+    check_not_labels(values, list(map(str, table.columns)), y, by_default=False)
     return table.astype(float), y, groups
 
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_random_state
 
-from base_models.inputs import clean_groups, group_codes
+from base_models.inputs import clean_groups, clean_labels, group_codes
 from ensemble.identities import identity_groups
 from ensemble.naming import find_name
 
@@ -76,7 +76,7 @@ class _GroupSplitter(BaseEstimator, BaseCrossValidator):
         """
         if y is None:
             raise ValueError("folds are stratified by class; expected y, got None")
-        y = np.unique(np.asarray(y), return_inverse=True)[1]
+        y = np.unique(clean_labels(y), return_inverse=True)[1]
         groups = group_codes(groups, len(y))
         if X is not None and len(y) != _length(X):
             raise ValueError(
@@ -398,7 +398,7 @@ def split_rows(splitter, y, groups=None):
     [0 1] [2 3]
     [2 3] [0 1]
     """
-    y = np.asarray(y)
+    y = clean_labels(y)
     groups = clean_groups(groups, len(y))
     codes = group_codes(groups, len(y))
     names = np.arange(len(y)) if groups is None else groups

@@ -15,7 +15,7 @@ from base_models.failures import Failures
 from base_models.look_ahead import look_ahead
 from base_models.progress import progress_bar
 from base_models.video import iter_frames, probe_video, video_digest, video_id
-from ensemble.labels import encode_labels
+from ensemble.labels import clean_labels, encode_labels
 from ensemble.metrics import auc, group_bootstrap_interval
 from ensemble.plots import plot_stress
 from ensemble.resampling import group_codes
@@ -149,7 +149,9 @@ def stress_test(
                 f"labels must have one entry per video; got {len(labels)} for "
                 f"{len(videos)} videos"
             )
-        _, is_fake = encode_labels(labels)
+        labels = clean_labels(labels)
+        known = set(labels.tolist()) <= set(model.classes_.tolist())
+        _, is_fake = encode_labels(labels, model.fake_class_ if known else None)
     ids = [video_id(video) for video in videos]
     settings = {"seconds": float(seconds), "seed": random_state}
     settings["model"] = "" if scores_file is None else model_digest(model)

@@ -10,7 +10,7 @@ from base_models.detectors.base import (
     as_videos,
     check_fit_arguments,
 )
-from base_models.inputs import clean_labels
+from base_models.inputs import clean_groups, clean_labels
 from base_models.one_face import whole_video
 from base_models.video import VideoReadError
 
@@ -143,7 +143,10 @@ class CompressionRouter(VideoDetector):
                 )
             if missing:  # nothing goes there
                 continue
-            given = {"groups": groups, "sample_weight": sample_weight}
+            given = {
+                "groups": clean_groups(groups, len(videos)),
+                "sample_weight": sample_weight,
+            }
             members[level] = self._lent(clone(detector)).fit(
                 [videos[row] for row in rows],
                 y[rows],
