@@ -24,11 +24,13 @@ from sklearn.frozen import FrozenEstimator
 from base_models.file_writing import replacing
 from base_models.named_file import NamedFile, without_files
 from ensemble._version import __version__
+from ensemble.combiners.base import Combiner
 from ensemble.errors import CheckpointError
 from ensemble.metrics import Interval
 from ensemble.out_of_fold import is_prefit
 from ensemble.scores import score_table
 from ensemble.training_set import TrainingSet
+from ensemble.wrong_files import what_it_is
 
 _FORMAT = 1
 _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
@@ -64,6 +66,8 @@ def save(model, path):
     user (`TorchDetector`, `CallableDetector`, classes that are not ours or
     scikit-learn's) leaves its weights and its name: it is given again to `load`,
     unfitted, or as it is where it was fitted before (`ensemble.out_of_fold.is_prefit`).
+    So is a combiner of a class of the user's, of which the file keeps the parameters
+    and what it learned.
 
     Parameters
     ----------
@@ -110,7 +114,7 @@ def save(model, path):
     writer.write(manifest, Path(path))
 
 
-def load(path, detectors=None, device=None, files=None):
+def load(path, detectors=None, device=None, files=None, combiners=None):
     """Read an ensemble that `DeepfakeEnsemble.save` wrote.
 
     No code comes from the file: classes are ours, or those scikit-learn types that
@@ -130,6 +134,10 @@ def load(path, detectors=None, device=None, files=None):
     files : dict of str to (str or Path), default=None
         Your files, by the paths that the model names: a face finder's network, which
         scoring needs, or the weights that a refit is to start from.
+    combiners : dict of str to combiner, default=None
+        By the name of its class, an unfitted combiner of a class of your own, whose
+        code the file does not hold: a subclass of ``ensemble.combiners.Combiner``. Its
+        parameters and what it learned come from the file.
 
     Returns
     -------
@@ -165,7 +173,7 @@ def load(path, detectors=None, device=None, files=None):
         from base_models.compute import resolve_device
 
         resolve_device(device)  # not there? before any work
-    reader = _Reader(Path(path), device, files)
+    reader = _Reader(Path(path), device, files, combiners)
     manifest = reader.manifest
     fitted = {}
     for entry in manifest["detectors"]:
@@ -263,6 +271,8 @@ class _Writer:
                 "params": self.encode(_params_of(thing)),
                 "state": self.encode(state),
             }
+        if isinstance(thing, Combiner):  # of a class of the user's
+            return self.given(thing)
         if isinstance(thing, BaseEstimator):
             return {"skops": self.skops(thing)}
         raise CheckpointError(
@@ -270,6 +280,23 @@ class _Writer:
             "only our own and scikit-learn's objects are kept, so that loading runs no "
             "foreign code"
         )
+
+    def given(self, combiner):
+        """Describe a combiner whose code the user gives again to `load`."""
+        params = _params_of(combiner)
+        state = {k: v for k, v in vars(combiner).items() if k not in params}
+        try:
+            return {
+                "given": type(combiner).__qualname__,
+                "params": self.encode(params),
+                "state": self.encode(state),
+            }
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"combiner {type(combiner).__qualname__} cannot be saved: {error}; let "
+                "it keep what it learned in numbers, texts, arrays, lists and dicts of "
+                "them, and in scikit-learn's models"
+            ) from error
 
     def skops(self, estimator):
         import skops.io
@@ -331,9 +358,10 @@ class _Writer:
 class _Reader:
     """Turns the JSON and the parts of a file back into objects."""
 
-    def __init__(self, path, device=None, files=None):
+    def __init__(self, path, device=None, files=None, combiners=None):
         self.path, self.device = path, device
         self.files, self.named = dict(files or {}), set()
+        self.combiners = dict(combiners or {})
         try:
             with zipfile.ZipFile(path) as archive:
                 self.parts = {name: archive.read(name) for name in archive.namelist()}
@@ -341,10 +369,10 @@ class _Reader:
         except FileNotFoundError as error:
             raise CheckpointError(f"no saved ensemble at {path}") from error
         except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is not a saved ensemble, or damaged ({error}); "
-                "give a file that DeepfakeEnsemble.save wrote"
-            ) from error
+            what = what_it_is(path) or (
+                f"or damaged ({error}); give a file that DeepfakeEnsemble.save wrote"
+            )
+            raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
         if self.manifest.get("format") != _FORMAT:
             raise CheckpointError(
                 f"{path} has format {self.manifest.get('format')}, this release reads "
@@ -373,7 +401,11 @@ class _Reader:
             return {self.decode(k): self.decode(v) for k, v in thing["dict"]}
         if "skops" in thing:
             return self.skops(thing["skops"])
-        made = self.own(thing["own"], thing["params"], (*_OWN_MODULES, *_OWN_DETECTORS))
+        if "given" in thing:
+            made = self.given(thing)
+        else:
+            modules = (*_OWN_MODULES, *_OWN_DETECTORS)
+            made = self.own(thing["own"], thing["params"], modules)
         state = self.decode(thing["state"])
         for name in state:
             if name in _params_of(made) or hasattr(type(made), name):
@@ -383,6 +415,29 @@ class _Reader:
                 )
         vars(made).update(state)
         return made
+
+    def given(self, thing):
+        """Return a combiner of the user's class with the parameters of the file."""
+        name = thing["given"]
+        found = self.combiners.get(name)
+        if found is None:
+            raise CheckpointError(
+                f"{self.path} cannot hold the code of its combiner, a {name}; give an "
+                f"unfitted one: load(path, combiners={{{name!r}: {name}(...)}})"
+            )
+        if type(found).__qualname__ != name:
+            raise CheckpointError(
+                f"the combiner was a {name}; got a {type(found).__qualname__}"
+            )
+        params = without_files(self.decode(thing["params"]), self.files)
+        made = clone(found)
+        unknown = params.keys() - _params_of(made)
+        if unknown:
+            raise CheckpointError(
+                f"the {name} that was saved had {', '.join(sorted(unknown))}, which "
+                "the one that was given does not take"
+            )
+        return made.set_params(**params)
 
     def own(self, name, params, modules):
         """Make an object of ours that uses no path, store or device of the file."""

@@ -443,7 +443,9 @@ class _Task:
         """Name this fit by all that decides it, and look whether it was done before."""
         from base_models.store import fingerprint, store_key
 
-        portable = hasattr(self.detector, "identity")
+        portable = hasattr(self.detector, "identity") and (
+            is_prefit(self.detector) or hasattr(self.detector, "get_state")
+        )
         if not portable and not explicit:
             return  # a foreign detector is remembered only where that was asked for
         try:

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -14,7 +15,7 @@ from torch import nn
 import ensemble
 from base_models import CallableDetector, CheckpointError, FrameDetector, TorchDetector
 from ensemble import DeepfakeEnsemble
-from ensemble.combiners import Stacking
+from ensemble.combiners import Combiner, Stacking
 from ensemble.scores import companions, reasons
 
 SMALL = {"image_size": 32, "n_frames": 2, "n_threads": 1}
@@ -159,6 +160,90 @@ def test_a_foreign_meta_model_is_refused_with_its_name(toy_videos, tmp_path):
     with pytest.raises(CheckpointError, match="_Foreign"):
         model.save(tmp_path / "model.dfe")
     assert not list(tmp_path.iterdir())
+
+
+class Trimmed(Combiner):
+    """A combiner of somebody's own: the mean, moved so that reals score `low`."""
+
+    def __init__(self, low=0.1, scale="probability", clip=False, fake_label=None):
+        self.low, self.scale = low, scale
+        self.clip, self.fake_label = clip, fake_label
+
+    def _fit(self, rows):
+        self.offset_ = self.low - rows.scores[rows.is_fake == 0].mean(axis=0)
+        self.model_ = LogisticRegression().fit(rows.scores, rows.is_fake)
+        self.notes_ = {"n": len(rows.scores)}
+
+    def _fake_score(self, scores):
+        return np.clip((scores + self.offset_).mean(axis=1), 0, 1)
+
+
+def test_a_combiner_of_ones_own_is_given_again_and_knows_what_it_learned(
+    toy_videos, tmp_path
+):
+    path = tmp_path / "model.dfe"
+    model = _fit(toy_videos, {"head": HEAD}, combiner=Trimmed(low=0.2))
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        assert all("pickle" not in name for name in archive.namelist())
+    with pytest.raises(CheckpointError, match=r"combiners=\{'Trimmed': Trimmed\(...\)"):
+        ensemble.load(path)
+    again = ensemble.load(path, combiners={"Trimmed": Trimmed()})
+    assert again.combiner_.low == 0.2
+    assert again.combiner_.notes_ == model.combiner_.notes_
+    videos = toy_videos[0]
+    np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
+    np.testing.assert_allclose(
+        again.refit_combiner(again.combiner).fake_score(videos),
+        model.fake_score(videos),
+    )
+    with pytest.raises(CheckpointError, match="was a Trimmed; got a Stacking"):
+        ensemble.load(path, combiners={"Trimmed": Stacking()})
+
+    def forge(manifest, parts):
+        state = manifest["fitted"]["combiner_"]["state"]["dict"]
+        state.append(["_fake_score", "harm"])
+
+    _rewrite(path, forge)
+    with pytest.raises(CheckpointError, match="would set '_fake_score'"):
+        ensemble.load(path, combiners={"Trimmed": Trimmed()})
+
+
+def test_a_combiner_that_learned_what_no_file_holds_is_refused(toy_videos, tmp_path):
+    model = _fit(toy_videos, {"head": HEAD}, combiner=Trimmed())
+    model.combiner_.function_ = lambda scores: scores
+    with pytest.raises(
+        CheckpointError, match=r"combiner Trimmed cannot be saved.*keep"
+    ):
+        model.save(tmp_path / "model.dfe")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("mine/card.json", b"{}", r"a folder that convert wrote.*load_checkpoint"),
+        ("full_c23.p", b"\x80", "a checkpoint of a network.*load_checkpoint"),
+        ("net.onnx", b"x", "a network that export wrote"),
+        ("weights", b"\x89HDF\r\n", "a checkpoint of a network"),
+        ("clip.MP4", b"x", "a video; the model comes first"),
+        ("scores.csv", b"x", "a table; the model comes first"),
+        ("empty/notes.txt", b"x", "a folder; give the .dfe file"),
+        ("noise.dfe", b"x", "or damaged"),
+    ],
+)
+def test_what_is_no_ensemble_is_named_with_a_way_out(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"not a saved ensemble, .*{said}"):
+        ensemble.load(path if path.parent == tmp_path else path.parent)
+
+
+def test_a_pytorch_archive_is_known_by_its_content(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "weights.dfe")
+    with pytest.raises(CheckpointError, match="a checkpoint of a network"):
+        ensemble.load(tmp_path / "weights.dfe")
 
 
 def _rewrite(path, change):
