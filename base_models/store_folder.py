@@ -61,6 +61,8 @@ class StoreFolder:
             return False
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._holds_nothing_else():
+            if self.is_own():  # another process was first, and is at work
+                return True
             _mixed.add(self.path)
             return False
         content = {
@@ -157,7 +159,7 @@ class StoreFolder:
 
     def _holds_nothing_else(self):
         for top in _scan(self.path):
-            if top.name in _OF_THE_SYSTEM or _is_database(top):
+            if top.name in _OF_THE_SYSTEM or top.name == MARKER or _is_database(top):
                 continue
             if top.name not in KINDS or not top.is_dir(follow_symlinks=False):
                 return False

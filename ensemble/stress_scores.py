@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from base_models.detectors.base import with_fingerprints
+from base_models.file_writing import write_text
 from base_models.store import fingerprint
 from ensemble.video_changes import CHANGES_VERSION
 
@@ -139,9 +140,7 @@ class StressScores:
 
     def _write_again(self, whole, n_damaged):
         """Write the file without its damaged rows, whole or not at all."""
-        temporary = self.path.with_name(self.path.name + ".part")
-        temporary.write_bytes(_csv([self.columns, *whole]).encode("utf-8"))
-        os.replace(temporary, self.path)
+        write_text(self.path, _csv([self.columns, *whole]))
         if n_damaged:
             warnings.warn(
                 f"{self.path} was cut short or damaged: {n_damaged} of its rows are "

@@ -18,6 +18,7 @@ from base_models.samples import ImageSamples, SizedFakes
 from base_models.store import resolve_store
 
 _BATCH = 32  # images that are made at a time
+_LEARNED = ("coef_", "mean_", "scale_")
 
 
 class StatisticsDetector(FeatureDetector):
@@ -85,15 +86,15 @@ class StatisticsDetector(FeatureDetector):
 
     def get_state(self, portable=True):
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
-        arrays = {name: getattr(self, name) for name in ("coef_", "mean_", "scale_")}
+        arrays = {name: getattr(self, name) for name in _LEARNED}
         return self._state(intercept=self.intercept_), arrays
 
     def set_state(self, meta, arrays):
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
         self.intercept_ = meta["intercept"]
-        for name, value in arrays.items():
-            setattr(self, name, value)
+        for name in _LEARNED:  # and no other: a file may hold any
+            setattr(self, name, arrays[name])
         return self
 
     def _view_recipe(self):

@@ -11,7 +11,7 @@ import pytest
 
 from base_models.small_entries import SmallEntries
 from base_models.store import Store, store_key
-from base_models.store_folder import MARKER
+from base_models.store_folder import MARKER, StoreFolder
 
 KEYS = [store_key(number=number) for number in range(12)]
 SAVED = Path(__file__).parents[1] / "saved_models" / "version_0" / "store"
@@ -166,6 +166,19 @@ def test_an_unfinished_file_is_known_by_its_name_and_makes_room(tmp_path):
     left.write_bytes(b"x" * 290_000)
     _fill(store)
     assert not left.exists()
+
+
+def test_a_marker_that_another_process_writes_meanwhile_is_no_file_of_others(
+    tmp_path, monkeypatch
+):
+    looked = StoreFolder._holds_nothing_else
+
+    def late(folder):
+        Store(tmp_path)._folder.path.joinpath(MARKER).write_text("{}")
+        return looked(folder)
+
+    monkeypatch.setattr(StoreFolder, "_holds_nothing_else", late)
+    assert StoreFolder(tmp_path).claim()
 
 
 def test_nothing_behind_a_link_is_deleted(tmp_path):

@@ -19,8 +19,8 @@ def _run(capsys, *arguments):
 @pytest.fixture
 def place(tmp_path):
     """Videos, tables and models by name; none of the models could be opened."""
-    for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, np.zeros((3, 16, 16, 3), np.uint8))
+    for name, shade in (("a.mp4", 0), ("b.mp4", 200)):
+        write_video(tmp_path / name, np.full((3, 16, 16, 3), shade, np.uint8))
     (tmp_path / "set.csv").write_text("path,label,group\na.mp4,REAL,1\nb.mp4,FAKE,2\n")
     (tmp_path / "scores.csv").write_text(
         "label,p_one,p_two\n" + "".join(f"{n % 2},0.{n},0.2\n" for n in range(8))
@@ -156,6 +156,27 @@ def test_settings_are_checked_before_the_model_is_opened(
     assert code == 2
     assert "not a saved ensemble" not in err
     assert "threshold" in err or "prior" in err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--combiner", "nope"], ["--folds", "50"], ["--backbones", "nope"],
+        ["--views", "nope"], ["--weights", "missing.pth"], ["--store", "notes.json"],
+    ],
+    ids=lambda option: option[0],
+)  # fmt: skip
+def test_a_fit_that_cannot_succeed_opens_no_video(option, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    opened = []
+    monkeypatch.setattr("av.open", lambda *_, **__: opened.append(1))
+    code, _, err = _run(
+        capsys, "fit", "set.csv", "--out", "new.dfe", "--weights", "none", *option, "-q"
+    )
+    assert code == 2
+    assert option[0] in err or option[1] in err
+    assert opened == []
+    assert not (place / "new.dfe").exists()
 
 
 def test_a_folder_of_videos_may_hold_what_was_made_of_them(place, monkeypatch, capsys):

@@ -17,7 +17,12 @@ from sklearn.pipeline import make_pipeline
 
 import base_models.detectors
 import ensemble
-from base_models import CheckpointError, FrameDetector, LSTMDetector
+from base_models import (
+    CheckpointError,
+    FrameDetector,
+    FrequencyDetector,
+    LSTMDetector,
+)
 from base_models.detectors.by_compression import CompressionRouter
 from base_models.faces import DlibFaceFinder, HaarFaceFinder, YuNetFaceFinder
 from base_models.named_file import FILE_PARAMETERS, NamedFile
@@ -219,6 +224,15 @@ def test_no_state_of_a_file_hides_a_parameter_or_a_method(name, saved, tmp_path)
 
     with pytest.raises(CheckpointError, match=f"would set '{name}'"):
         ensemble.load(_forged(saved, change, tmp_path))
+
+
+def test_no_array_of_a_file_sets_more_than_a_detector_learns():
+    arrays = {"coef_": np.zeros(3), "mean_": np.zeros(3), "scale_": np.ones(3)}
+    meta = {"classes": [0, 1], "unscorable": {}, "intercept": 0.0}
+    forged = {"store": np.zeros(1), "predict": np.zeros(1)}
+    detector = FrequencyDetector("frame").set_state(meta, arrays | forged)
+    assert detector.store is None
+    assert callable(detector.predict)
 
 
 def test_a_pipeline_of_a_loaded_model_has_no_folder(toy_videos, tmp_path):
