@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "deepfake_ensemble": ["DeepfakeEnsemble"],
         "errors": ["CheckpointError", "LeakError", "UnscorableVideoError"],
         "onnx_members": ["export_members"],
+        "orientation": ["invert_scores"],
         "out_of_fold": ["out_of_fold_scores"],
         "scan": ["scan_video"],
         "scores": ["read_scores", "write_scores"],

@@ -560,6 +560,10 @@ def compare(
             "logit_mean ..."
         ),
     ] = None,
+    invert: Annotated[
+        str | None,
+        typer.Option(help="Columns that are high for real videos, by comma."),
+    ] = None,
     protocol: Annotated[
         ProtocolName, typer.Option(help="On what strategies are judged.")
     ] = ProtocolName.group_kfold,
@@ -638,6 +642,8 @@ def compare(
     elif metadata is None or as_videos or lists_videos(metadata, data, columns):
         as_videos = True
     if as_videos:
+        if invert is not None:
+            raise typer.BadParameter("--invert is for a table of scores, not videos")
         videos, y, groups, methods = read_videos(data, encoding)
         given = {"videos": videos, "y": y, "groups": groups, "device": device}
         if metadata is None and any(methods):
@@ -660,7 +666,8 @@ def compare(
             metadata = source_table.frame
         scored = metadata.drop(columns=[name for name in metadata if name in aside])
         scored = source_table._replace(frame=scored)
-        what = read_scores(scored, wanted, label, group, index)
+        turned = None if invert is None else _names(invert)
+        what = read_scores(scored, wanted, label, group, index, invert=turned)
         y = companions(what)["label"].dropna().tolist()
     table = _described(metadata, named, data, time_format)
     asked = tables_of("compare", csv_file, json_file)

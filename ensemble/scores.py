@@ -16,6 +16,7 @@ import pandas as pd
 
 from base_models.file_writing import replacing
 from base_models.inputs import clean_groups
+from ensemble.orientation import invert_scores
 from ensemble.score_columns import (
     COMPANIONS,
     RESERVED,
@@ -291,6 +292,7 @@ def read_scores(
     probabilities=True,
     encoding=None,
     pool=None,
+    invert=None,
 ):
     """Read a score table from a file or a frame, ours or anyone's.
 
@@ -320,6 +322,9 @@ def read_scores(
     pool : str, callable or None, default=None
         For a table of frames, several rows a video: how their scores are pooled, such
         as ``"mean"`` (`ensemble.score_columns.pool_table`). None refuses such tables.
+    invert : str, sequence of str or None, default=None
+        Columns that are high for real videos, turned round by
+        `ensemble.invert_scores`. None turns none.
 
     Returns
     -------
@@ -366,7 +371,7 @@ def read_scores(
     provenance = dict(beside.pop("provenance", None) or {})
     if out_of_fold is not None:
         provenance["out_of_fold"] = bool(out_of_fold)
-    return score_table(
+    table = score_table(
         values,
         ids,
         columns,
@@ -374,6 +379,7 @@ def read_scores(
         provenance=provenance,
         probabilities=probabilities,
     )
+    return table if invert is None else invert_scores(table, invert, probabilities)
 
 
 def _ids_of(table, column):

@@ -72,7 +72,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            Naming detectors that look inverted: see `ensemble.scores.invert_scores`.
+            Naming detectors that look inverted: see `ensemble.invert_scores`.
         """
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
         folds = fold_codes(X) if inside is None else inside["folds"]
