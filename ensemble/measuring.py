@@ -368,18 +368,18 @@ def _by_value(common, columns, codes, metadata, times, level):
 
 def _lines(axis, value, some, columns, codes, times, level):
     """One line a column: figures of one value, over the panels that have it."""
-    figures = {name: {} for name in columns}
-    draws = []
+    figures, draws = {}, []
     for name in columns:
-        of_name = []
+        found, of_name = [], []
         for panel, rows in some:
             score, y = panel.scores[name].to_numpy()[rows], panel.y[rows]
             fold = panel.fold[rows]
-            figure = drawn_metrics(y, score, np.ones((1, len(y))), METRICS, fold)
-            for key, one in figure.items():
-                figures[name][key] = figures[name].get(key, 0) + one[0] / len(some)
+            found.append(drawn_metrics(y, score, np.ones((1, len(y))), METRICS, fold))
             weights = times[:, codes[panel.rows[rows]]]
             of_name.append(drawn_metrics(y, score, weights, ["auc"], fold)["auc"])
+        figures[name] = {
+            key: float(_mean_told([one[key] for one in found])[0]) for key in METRICS
+        }
         draws.append(_mean_told(of_name))
     draws = np.column_stack(draws)
     low, high = _ends(draws, level)
