@@ -79,8 +79,10 @@ class Comparison:
         Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
         share of the judged videos that everyone has scored; "ranked", the share of
         those that have one of the other class in their fold; "folds of the table",
-        whether the table says in which folds its members were fitted; "chosen anew",
-        what choosing the best strategy is worth on videos that the choice did not see;
+        whether the table says in which folds its members were fitted; "look inverted",
+        members that rank reals above fakes more surely than chance explains; "chosen
+        anew", what choosing the best strategy is worth on videos that the choice did
+        not see;
         "share of fakes learned from" and "judged"; "fitted beforehand", the members
         of which nothing here can tell what they were fitted on.
     groups : ndarray of shape (n_videos,)
@@ -348,10 +350,8 @@ def compare_strategies(
     inverted = looks_inverted(
         members.to_numpy(float), is_fake, None, codes, fold_codes(members)
     )
-    warn_of_inverted(
-        [str(name) for name in members.columns[inverted]],
-        "votes and non-negative weights take",
-    )
+    inverted = [str(name) for name in members.columns[inverted]]
+    warn_of_inverted(inverted, "votes and non-negative weights take")
     panels = judge(
         splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store
     )
@@ -374,6 +374,7 @@ def compare_strategies(
         "level": level,
         "random_state": seed,
         "best member": found.best_member,
+        "look inverted": inverted,
         "coverage": found.coverage,
         "ranked": found.ranked,
         "folds of the table": own_fold is not None,

@@ -95,7 +95,9 @@ def _guessing(table, how):
 
 def _inverted(table, how):
     """Name members that rank reals above fakes, and how to say that they do."""
-    members = table[(table["kind"] == "member") & (table["auc_high"] < 0.5)]
+    members = table[table["kind"] == "member"]
+    named = how.get("look inverted", members.index[members["auc_high"] < 0.5])
+    members = members[members.index.astype(str).isin(list(map(str, named)))]
     if members.empty:
         return []
     named = ", ".join(
