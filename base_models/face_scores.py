@@ -49,9 +49,10 @@ class CloseLook:
     reasons : DataFrame of shape (n_faces, n_detectors)
         Why there is no score, else empty.
     timeline : DataFrame
-        Columns detector, frame, seconds, face (-1 for whole frames), score, and
-        decided: whether the frame decided what the detector says of the video. Of a
-        detector that offers no timeline there are no rows.
+        Columns detector, frame, seconds, face (-1 for whole frames), score, decided
+        (whether the frame decided what the detector says of the video) and pooled
+        (whether that is made of the frame's score at all). Of a detector that offers
+        no timeline there are no rows.
     views : dict of (str, int) to View
         What each detector saw, by detector and face (-1 for whole frames).
     """
@@ -67,7 +68,7 @@ class CloseLook:
     views: dict = field(repr=False, default_factory=dict)
 
 
-def look_closely(detectors, video, store=None, looks_per_second=4.0):
+def look_closely(detectors, video, store=None, looks_per_second=4.0, about=None):
     """Score each face of a video by itself, and each frame.
 
     The faces that a detector scores are those it follows through the frames that it
@@ -83,6 +84,8 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
         Where views and features are kept.
     looks_per_second : float, default=4.0
         How often faces are looked for; less often in videos over a minute.
+    about : list of OneFace or None, default=None
+        The faces that decide about the video; None leaves that to each detector.
 
     Returns
     -------
@@ -133,6 +136,7 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
     names = [name for name, _ in named]
     scores = np.full((len(faces), len(names)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
+    chosen = None if about is None else {samples.face_of(face) for face in about}
     timeline, shared, seen = [], {}, {}
     for column, (name, detector) in enumerate(named):
         if not hasattr(detector, "score_views"):
@@ -141,11 +145,9 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
         if not any(recipe.view == "face" for recipe in detector.view_recipes()):
             scores[:, column], reasons[:, column] = own
             seen[name, WHOLE_FRAME] = views
+            rows = rows.assign(pooled=True)
         else:
-            decided = set(zip(rows["face"], rows["frame"], strict=True))
-            decided &= set(
-                zip(*(rows[rows["decided"]][c] for c in ("face", "frame")), strict=True)
-            )
+            pooled, decided = _places(rows), _places(rows[rows["decided"]])
             parts = []
             for face in range(len(faces)):
                 score, why, part, views = samples.score(detector, face, store, shared)
@@ -153,11 +155,18 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0):
                 if len(part):
                     seen[name, face] = views
                     part = part.assign(face=face)
-                    part["decided"] = [(face, f) in decided for f in part["frame"]]
+                    if chosen is None:
+                        part["decided"] = [(face, f) in decided for f in part["frame"]]
+                        part["pooled"] = [(face, f) in pooled for f in part["frame"]]
+                    else:
+                        part["pooled"] = face in chosen
+                        part["decided"] = part["pooled"] & detector.deciding_frames(
+                            part
+                        )
                     parts.append(part)
             rows = pd.concat(parts, ignore_index=True) if parts else rows.iloc[:0]
         timeline.append(rows.assign(detector=name))
-    columns = ["detector", "frame", "seconds", "face", "score", "decided"]
+    columns = ["detector", "frame", "seconds", "face", "score", "decided", "pooled"]
     table = pd.DataFrame(columns=columns)
     if timeline and any(map(len, timeline)):
         table = pd.concat([t for t in timeline if len(t)], ignore_index=True)
@@ -318,6 +327,10 @@ class _FaceSamples:
             for place, face in zip(track.frames, track.faces, strict=True)
         }
 
+    def face_of(self, face):
+        """Return which face a `OneFace` is."""
+        return self._best(zip(face.frames, face.boxes, strict=True))
+
     def score(self, detector, face, store, shared):
         """Score one face by itself: score, reason, frames, and what was seen."""
         views = {}
@@ -347,6 +360,7 @@ class _FaceSamples:
         return self._best([(index, found.box) for index, found in places])
 
     def _best(self, places):
+        places = list(places)
         overlaps = [
             np.mean(
                 [
@@ -398,6 +412,10 @@ def _own_timeline(detector, video, store, shared, samples):
     numbers = np.array([*samples.in_order(recipe), WHOLE_FRAME])
     face = numbers[rows["face"].to_numpy(int)]
     return (score, reason), rows.assign(face=face), views
+
+
+def _places(rows):
+    return set(zip(rows["face"], rows["frame"], strict=True))
 
 
 def asked_of(detector, video):

@@ -200,6 +200,7 @@ def load(path, detectors=None, device=None, files=None, combiners=None):
         ]
     model = DeepfakeEnsemble(**params, device=device)
     model.detectors_ = fitted
+    model._file = str(Path(path).resolve())
     model._unseen = None  # files of before do not have it; it is computed when needed
     for name, value in manifest["fitted"].items():
         if name in _FITTED:

@@ -230,7 +230,8 @@ def show_scan(result, written=(), left=(), err=False):
     p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
     console.print(visible(result.video), soft_wrap=True)
     line = Text("  ").append(verdict, style=f"bold {colour}")
-    console.print(line.append(f"{p_fake}  ({result.status})"), soft_wrap=True)
+    apart = "; its faces have different verdicts" if result.faces_disagree else ""
+    console.print(line.append(f"{p_fake}  ({result.status}{apart})"), soft_wrap=True)
     lines = [("reason", result.reason)] if result.reason else []
     scores = result.members["p_fake"].dropna()
     if len(scores) > 1:

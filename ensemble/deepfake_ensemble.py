@@ -2,6 +2,7 @@
 
 import copy
 import numbers
+import os
 import warnings
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from ensemble.face_pooling import (
     face_scores,
     fit_with_faces,
     fitted_pooling,
+    members_table,
 )
 from ensemble.naming import check_member_names, find_name, squeezed
 from ensemble.out_of_fold import out_of_fold_table
@@ -33,7 +35,7 @@ from ensemble.real_only import (
     warn_of_few_reals,
 )
 from ensemble.resampling import averages_replicas, scores_are
-from ensemble.scores import concat_scores, score_table
+from ensemble.scores import concat_scores
 from ensemble.thresholds import (
     check_prior,
     parse_threshold,
@@ -500,12 +502,11 @@ default=None
         scores, reasons = score_videos(
             members, videos, self.store, "scoring videos" if self.verbose else None
         )
-        faces = {}
-        for row, name in enumerate(row_ids(videos)):
-            scores[row], reasons[row], faces[name] = face_scores(
-                self, members, videos[row], scores[row], reasons[row]
-            )
-        return self._score_table(list(faces), scores, reasons, faces)
+        faces = [
+            face_scores(self, members, *row)
+            for row in zip(videos, scores, reasons, strict=True)
+        ]
+        return members_table(self, row_ids(videos), scores, reasons, faces)
 
     def each_detector_scores(self, videos):
         """Yield the rows of `detector_scores` one by one, each when it is there.
@@ -530,9 +531,8 @@ default=None
         for video, name, (scores, reasons) in zip(
             videos, row_ids(videos), scored, strict=True
         ):
-            scores, reasons, faces = face_scores(self, members, video, scores, reasons)
-            found = {name: faces}
-            yield self._score_table([name], scores[None], reasons[None], found)
+            faces = [face_scores(self, members, video, scores, reasons)]
+            yield members_table(self, [name], scores[None], reasons[None], faces)
 
     def _members(self):
         """Name every fitted detector, one by one where several are averaged."""
@@ -542,31 +542,6 @@ default=None
             for name, found in self.detectors_.items()
             for i, member in enumerate(found if isinstance(found, list) else [found])
         ]
-
-    def _score_table(self, ids, scores, reasons, faces):
-        """Average what the members of one name say; lay it as a score table.
-
-        Of videos with several faces ``attrs["faces"]`` has the scores of each.
-        """
-        n_members = [
-            len(found) if isinstance(found, list) else 1
-            for found in self.detectors_.values()
-        ]
-        ends = np.cumsum(n_members)
-        named = [
-            np.arange(end - n, end) for n, end in zip(n_members, ends, strict=True)
-        ]
-        means = np.column_stack([_row_means(scores[:, at]) for at in named])
-        why = np.column_stack(
-            [_first_said(scores[:, at], reasons[:, at]) for at in named]
-        )
-        table = score_table(means, ids, list(self.detectors_), reasons=why)
-        table.attrs["faces"] = {
-            name: np.column_stack([_row_means(found[:, at]) for at in named]).tolist()
-            for name, found in faces.items()
-            if found is not None
-        }
-        return table
 
     def combine(self, table):
         """Return P(fake) from the detectors' scores.
@@ -714,6 +689,7 @@ default=None
         from ensemble.artifact import save
 
         save(self, path)
+        self._file = os.path.realpath(path)
 
     def report(self, path, strategies="all", metadata=None, title=None, **options):
         """Compare strategies on the out-of-fold scores; write what comes out as a page.
@@ -920,7 +896,7 @@ default=None
         fitted = clone(as_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
-        self._unseen = None
+        self._unseen = self._file = None
         if reals_alone:
             self.combiner_ = fit_vote(fitted, table)
             score = self.combiner_.fake_score(table)
@@ -1055,19 +1031,6 @@ default=None
                 "{'trained_on': []}",
                 stacklevel=4,
             )
-
-
-def _first_said(scores, reasons):
-    """Of each row what is to know of its first score, else the first reason."""
-    first = np.argmax(~np.isnan(scores), axis=1)
-    return reasons[np.arange(len(reasons)), first]
-
-
-def _row_means(scores):
-    """Mean of each row's scores, NaN where a row has none."""
-    known = ~np.isnan(scores)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, scores, 0).sum(axis=1) / known.sum(axis=1)
 
 
 def _beside(table, column):

@@ -1,6 +1,7 @@
 """What speaks for the verdict on one video, as a page with pictures."""
 
 import numpy as np
+import pandas as pd
 
 from ensemble import __version__
 from ensemble.inline_svg import inline_svg
@@ -40,7 +41,8 @@ def write_evidence(result, path):
         "result": result,
         "name": printable(str(result.video).replace("\\", "/").rpartition("/")[2]),
         "spread": result.spread,
-        "members": result.members,
+        "members": _members(result),
+        "steps": [] if result.how is None else result.how.steps,
         "notes": {name: _note(d) for name, d in result.detectors.items()},
         "faces": result.faces,
         "face_scores": result.face_scores,
@@ -48,6 +50,38 @@ def write_evidence(result, path):
         "version": __version__,
     }
     return write_page("evidence.html", content, path)
+
+
+def decisive_frames(timeline, is_fake, n_frames=_MOST_FRAMES):
+    """Return the frames that decided what the members say, the clearest first.
+
+    Parameters
+    ----------
+    timeline : DataFrame
+        Rows of one face, or of whole frames, of ``ScanResult.timeline``.
+    is_fake : bool
+        Towards which side: whether the highest scores come first or the lowest.
+    n_frames : int, default=4
+
+    Returns
+    -------
+    list of int
+        Those that decided for most members, then by the mean of the members' scores.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> timeline = pd.DataFrame({
+    ...     "frame": [0, 5, 9], "score": [0.1, 0.9, 0.5], "decided": [True, False, True]
+    ... })
+    >>> decisive_frames(timeline, is_fake=False)
+    [0, 9]
+    """
+    by_frame = timeline.groupby("frame").agg({"decided": "sum", "score": "mean"})
+    by_frame = by_frame[by_frame["decided"] > 0]
+    by_frame["score"] *= 1 if is_fake else -1
+    order = by_frame.sort_values(["decided", "score"], ascending=False, kind="stable")
+    return order.index[:n_frames].tolist()
 
 
 def suspicious_frames(timeline, n_frames=_MOST_FRAMES):
@@ -103,7 +137,7 @@ def _section(result, face):
     }
     pictures = [
         picture
-        for frame in suspicious_frames(rows)
+        for frame in _shown_frames(result, rows)
         if (picture := _picture(result, rows, frame, seen, maps, face))
     ]
     title = f"Face {face}" if face else "Whole frames"
@@ -113,15 +147,46 @@ def _section(result, face):
     )
     plot = inline_svg(
         f"timeline-{face}",
-        lambda ax: _plot(rows, result.threshold, ax),
-        f"{title}: P(fake) of frames over time",
+        lambda ax: _plot(rows, ax),
+        f"{title}: each member's score of frames over time",
         f"{said}.",
         (7.2, 2.6),
     )
     row = None
     if face:
         (row,) = result.faces[result.faces["face"] == face].to_dict("records")
-    return {"title": title, "face": row, "plot": plot, "pictures": pictures}
+    lead = "The frames that decided what the members say of the video:"
+    if not rows["decided"].astype(bool).any():
+        lead = ("The verdict is not about this face. The frames that look most like a "
+                "forgery to the members together:")  # fmt: skip
+    elif result.verdict != "FAKE":
+        lead = ("The frames that decided what the members say of the video, and those "
+                "that look most like a forgery to them:")  # fmt: skip
+    return {"title": title, "face": row, "plot": plot, "pictures": pictures,
+            "lead": lead}  # fmt: skip
+
+
+def _shown_frames(result, rows):
+    """The frames that decided; of a face beside the verdict the most suspicious."""
+    if not rows["decided"].astype(bool).any():
+        return suspicious_frames(rows)
+    frames = decisive_frames(rows, result.verdict == "FAKE" or result.p_fake > 0.5)
+    # Others fill up, or say what speaks against a verdict that is not FAKE.
+    n_more = max(_MOST_FRAMES - len(frames), 0 if result.verdict == "FAKE" else 2)
+    more = [f for f in suspicious_frames(rows, len(rows)) if f not in frames]
+    return [*frames, *more[:n_more]]
+
+
+def _members(result):
+    """What each member says, by name, and of what that is made."""
+    members = result.members.join(
+        result.how.members.drop(columns="p_fake")
+        if result.how is not None
+        else pd.DataFrame(index=result.members.index)
+    )
+    empty = {"frames": 0, "low": np.nan, "high": np.nan, "pooling": "",
+             "weight": np.nan, "moved": np.nan}  # fmt: skip
+    return members.assign(**{k: v for k, v in empty.items() if k not in members})
 
 
 def _maps(detector, view):
@@ -153,7 +218,6 @@ def _picture(result, rows, frame, seen, maps, face):
     return {
         "frame": int(frame),
         "seconds": float(here["seconds"].iloc[0]),
-        "score": float(here["score"].mean()),
         "plain": _url(plain, result, face),
         "heated": shown,
         "others": [
@@ -161,6 +225,7 @@ def _picture(result, rows, frame, seen, maps, face):
             for row in here.itertuples()
             if row.detector not in maps
         ],
+        "highest": int(frame) == suspicious_frames(rows, 1)[0],
         "decided": sorted(here.loc[here["decided"].astype(bool), "detector"]),
     }
 
@@ -176,7 +241,7 @@ def _url(image, result, face):
     return image_url(image, _PICTURE, quality=85)
 
 
-def _plot(rows, threshold, ax):
+def _plot(rows, ax):
     for place, (name, own) in enumerate(rows.groupby("detector", sort=False)):
         own = own.sort_values("seconds")
         colour, mark = f"C{place % 7}", _MARKS[place % len(_MARKS)]
@@ -186,9 +251,7 @@ def _plot(rows, threshold, ax):
             label = in_plot(name) if decided or not own["decided"].any() else None
             ax.plot(part["seconds"], part["score"], mark, ms=5, color=colour,
                     markerfacecolor=filled, label=label)  # fmt: skip
-    for edge in {threshold.low, threshold.high}:
-        ax.axhline(edge, lw=1, linestyle=":", color="C6")
-    ax.set(ylim=(-0.03, 1.03), xlabel="Seconds", ylabel="P(fake)")
+    ax.set(ylim=(-0.03, 1.03), xlabel="Seconds", ylabel="Member's score of a frame")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2,
               ncols=3, frameon=False)  # fmt: skip
 

@@ -161,7 +161,7 @@ def fitted_pooling(model):
 
 
 def face_scores(model, members, video, scores, reasons):
-    """Score the faces of a video where there are several; pool as the model does.
+    """Score the faces of a video by themselves, where there are several.
 
     Parameters
     ----------
@@ -174,21 +174,96 @@ def face_scores(model, members, video, scores, reasons):
 
     Returns
     -------
-    scores, reasons : ndarray of shape (n_members,)
-    faces : ndarray of shape (n_faces, n_members) or None
-        None where there are no several faces.
+    (scores, reasons) or None
+        Both of shape (n_faces, n_members); None where there are no several faces.
     """
     from base_models.several_faces import faces_of, score_faces
 
-    how = fitted_pooling(model)
     found = faces_of(video, [member for _, member in members], model.store)
     if not found:
-        return scores, reasons, None
-    faces, why = score_faces(members, found, model.store, (scores, reasons))
-    if how != "largest":
-        scores, face = pool_faces(faces, how)
-        reasons = why[face]
-    return scores, reasons, faces
+        return None
+    return score_faces(members, found, model.store, (scores, reasons))
+
+
+def members_table(model, ids, scores, reasons, faces):
+    """Lay what the members say as a score table; average those of one name.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    ids : list of str
+        Of the videos.
+    scores, reasons : ndarray of shape (n_videos, n_members)
+    faces : sequence of ((scores, reasons) or None)
+        One a video, from `face_scores`: where there are several, the row of the video
+        is pooled over them as the model was fitted.
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+        ``attrs["faces"]`` has, by video with several faces, the detectors' ``scores``
+        of each and the place of the one that is ``decisive``: None where the detectors
+        choose themselves, or all faces count.
+    """
+    how = fitted_pooling(model)
+    lengths = [
+        len(found) if isinstance(found, list) else 1
+        for found in model.detectors_.values()
+    ]
+    named = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+    means, why = _averaged(scores, reasons, named)
+    several = {}
+    for row, found in enumerate(faces):
+        if found is None:
+            continue
+        of_faces, why_of_faces = _averaged(*found, named)
+        decisive = None
+        if how != "largest":
+            means[row], place = pool_faces(of_faces, how)
+            why[row] = why_of_faces[place]
+            decisive = place if how == "worst" else None
+        several[ids[row]] = {"scores": of_faces.tolist(), "decisive": decisive}
+    table = score_table(means, ids, list(model.detectors_), reasons=why)
+    table.attrs["faces"] = several
+    return table
+
+
+def _averaged(scores, reasons, named):
+    """Mean of the scores of each name's members; what is said of the first that has."""
+    rows, means, why = np.arange(len(scores)), [], []
+    for at in named:
+        own = scores[:, at]
+        known = ~np.isnan(own)
+        with np.errstate(invalid="ignore"):
+            means.append(np.where(known, own, 0).sum(axis=1) / known.sum(axis=1))
+        why.append(reasons[rows, at[np.argmax(known, axis=1)]])
+    return np.column_stack(means), np.column_stack(why)
+
+
+def deciding_faces(model, table, video):
+    """Return the faces that decide about a video with several.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (1, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it.
+    video : str, Path or ndarray
+
+    Returns
+    -------
+    list of OneFace or None
+        None where each detector chooses the face that it looks at.
+    """
+    from base_models.several_faces import faces_of
+
+    how, several = fitted_pooling(model), table.attrs["faces"].get(table.index[0])
+    if how == "largest" or several is None:
+        return None
+    faces = faces_of(video, [member for _, member in model._members()], model.store)
+    return faces if how == "mean" else [faces[several["decisive"]]]
 
 
 def disagreements(model, table):
@@ -207,14 +282,18 @@ def disagreements(model, table):
         By video.
     """
     found = {}
-    for video, faces in table.attrs.get("faces", {}).items():
+    for video, several in table.attrs.get("faces", {}).items():
         if video not in table.index:
             continue
-        ids = [f"face {number}" for number in range(1, len(faces) + 1)]
-        p_fake = model._combined(score_table(faces, ids, list(table.columns)))
+        ids = [f"face {number}" for number in range(1, len(several["scores"]) + 1)]
+        of_faces = score_table(several["scores"], ids, list(table.columns))
+        p_fake = model._combined(of_faces)
         verdicts = model.thresholds_.verdicts(p_fake)
-        if len({v for v in verdicts if v}) > 1:
-            said = [f"{p:.3f}" for p in p_fake if not np.isnan(p)]
-            said[0] += " (the largest)" if not np.isnan(p_fake[0]) else ""
+        if len({verdict for verdict in verdicts if verdict}) > 1:
+            said = [
+                f"{p:.3f}" + " (the largest)" * (not place)
+                for place, p in enumerate(p_fake)
+                if not np.isnan(p)
+            ]
             found[video] = f"its faces disagree, P(fake) {', '.join(said)}"
     return found

@@ -1,12 +1,17 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
+import os
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from ensemble.face_pooling import deciding_faces
+from ensemble.score_steps import ScoreSteps, score_steps
 from ensemble.scores import score_table
 from ensemble.thresholds import grounds
+
+_NO_FILE = {"name": None, "sha256": None}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class ScanResult:
         the same of all.
     timeline : DataFrame
         ``detector``, ``frame``, ``seconds``, ``face`` (from 1; 0 for whole frames),
-        ``score`` and ``decided``: whether the frame decided what the detector says.
+        ``score``, ``decided`` (whether the frame decided what the detector says of the
+        video) and ``pooled`` (whether that is made of the frame's score at all).
     grounds : list of str
         Where fake is said, what that was set on, and what P(fake) means.
     threshold : Thresholds
@@ -44,6 +50,11 @@ class ScanResult:
         The video.
     detectors : dict of str to detector
         By name; the first, where several are averaged.
+    how : ScoreSteps or None
+        How `p_fake` comes about; None for a video that cannot be looked at.
+    model_file : dict
+        ``name`` and ``sha256`` of the file that the ensemble was loaded from or saved
+        to; both None where there is none.
 
     Examples
     --------
@@ -77,6 +88,14 @@ class ScanResult:
     look: object = field(repr=False)
     source: object = field(repr=False)
     detectors: dict = field(repr=False, default_factory=dict)
+    how: ScoreSteps | None = field(repr=False, default=None)
+    model_file: dict = field(repr=False, default_factory=lambda: dict(_NO_FILE))
+
+    @property
+    def faces_disagree(self):
+        """Whether faces of the video have different verdicts."""
+        verdicts = self.faces["verdict"]
+        return verdicts[verdicts != ""].nunique() > 1
 
     @property
     def spread(self):
@@ -105,6 +124,9 @@ class ScanResult:
             "spread": self.spread,
             "threshold": {"low": self.threshold.low, "high": self.threshold.high},
             "grounds": self.grounds,
+            "how": None if self.how is None else self.how.to_dict(),
+            "model": self.model_file,
+            "faces_disagree": self.faces_disagree,
             "members": self.members.reset_index().to_dict("records"),
             "faces": [
                 face | {"members": scores}
@@ -202,9 +224,16 @@ def scan_video(model, video, looks_per_second=4.0):
         index=pd.Index(table.columns, name="detector"),
     )
     try:
-        look = look_closely(_every_member(model), video, model.store, looks_per_second)
+        look = look_closely(
+            _every_member(model),
+            video,
+            model.store,
+            looks_per_second,
+            deciding_faces(model, table, video),
+        )
     except VideoReadError:  # the verdict says why
         look = None
+    timeline = _timeline(model, look)
     faces, face_scores = _faces(model, look, members)
     return ScanResult(
         video=name,
@@ -215,7 +244,7 @@ def scan_video(model, video, looks_per_second=4.0):
         members=members,
         faces=faces,
         face_scores=face_scores,
-        timeline=_timeline(model, look),
+        timeline=timeline,
         grounds=grounds(model),
         threshold=model.thresholds_,
         look=look,
@@ -224,7 +253,33 @@ def scan_video(model, video, looks_per_second=4.0):
             name: asked_of(found[0] if isinstance(found, list) else found, video)
             for name, found in model.detectors_.items()
         },
+        how=score_steps(model, table, timeline),
+        model_file=model_file(model),
     )
+
+
+def model_file(model):
+    """Return which file an ensemble was loaded from, to tell it from others.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+
+    Returns
+    -------
+    dict
+        ``name`` and ``sha256``, both None where it was fitted in this process and not
+        saved since, or changed after it was loaded.
+    """
+    from base_models.video import VideoReadError, video_digest
+
+    path = getattr(model, "_file", None)
+    if path is None:
+        return dict(_NO_FILE)
+    try:
+        return {"name": os.path.basename(path), "sha256": video_digest(path)}
+    except VideoReadError:  # it was moved or deleted since
+        return {"name": os.path.basename(path), "sha256": None}
 
 
 def failed_scan(model, video, reason):
@@ -356,7 +411,7 @@ def _faces(model, look, members):
 
 
 def _timeline(model, look):
-    columns = ["detector", "frame", "seconds", "face", "score", "decided"]
+    columns = ["detector", "frame", "seconds", "face", "score", "decided", "pooled"]
     if look is None or look.timeline.empty:
         return pd.DataFrame(columns=columns)
     frames = look.timeline.assign(
@@ -364,7 +419,7 @@ def _timeline(model, look):
     )
     by = ["detector", "face", "frame", "seconds"]
     frames = frames.groupby(by, sort=True, as_index=False).agg(
-        score=("score", "mean"), decided=("decided", "any")
+        score=("score", "mean"), decided=("decided", "any"), pooled=("pooled", "any")
     )
     order = {name: place for place, name in enumerate(model.detectors_)}
     frames["place"] = frames["detector"].map(order)

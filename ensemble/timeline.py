@@ -74,7 +74,8 @@ def plot_timeline(result, path=None):
     figure.suptitle(
         f"{in_plot(Path(result.video).name)}: "
         f"{result.verdict or 'no verdict'}, {p_fake}\n"
-        "each detector's score by frame; filled: the frames that decided it",
+        "each detector's own score by frame, before they are combined; filled: the "
+        "frames that decided it",
         fontsize=11,
     )
     if path is not None:

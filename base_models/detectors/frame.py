@@ -230,7 +230,7 @@ class NetworkDetector(ViewDetector):
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
         state = {name: torch.from_numpy(value) for name, value in arrays.items()}
-        if all(name.startswith("head.") for name in state):
+        if state and all(name.startswith("head.") for name in state):
             head = {name.removeprefix("head."): value for name, value in state.items()}
             network.head.load_state_dict(head)
         else:

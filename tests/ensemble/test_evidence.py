@@ -1,5 +1,6 @@
 """Heat maps, and the page of what speaks for a verdict."""
 
+import hashlib
 import html
 import re
 from dataclasses import replace
@@ -10,11 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+import ensemble
 from base_models import CallableDetector, Face, FrameDetector, TorchDetector
 from base_models.heat_maps import heat_maps, overlay
+from base_models.pooling import pool_scores
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli import main
-from ensemble.evidence import suspicious_frames
+from ensemble.decision import adjust_prior
+from ensemble.evidence import decisive_frames, suspicious_frames
 
 pytest.importorskip("captum")
 
@@ -160,6 +164,85 @@ def test_the_latest_frames_are_the_most_suspicious_here(page):
     assert frames[:2] == [11, 9]  # those before are all alike to it
 
 
+@pytest.mark.parametrize("pooling", ["mean", "median", "max", "logit_mean"])
+@pytest.mark.parametrize("calibration", [None, "platt"])
+def test_what_the_page_shows_adds_up_to_the_verdict(pooling, calibration):
+    """Frames, pooled, are the members' scores; these, combined, the verdict's."""
+    videos = [video(20 + 12 * n) for n in range(16)]
+    members = [("face", member()), ("frame", member(Pixels(), view="frame"))]
+    for _, detector in members:
+        detector.set_params(pooling=pooling)
+    model = DeepfakeEnsemble(
+        members, strategy="stacking", resampling=2, calibration=calibration, prior=0.3
+    )
+    model.fit(videos, np.arange(16) > 7, groups=np.arange(16) % 4)
+    found = scan_video(model, video(150))
+    shown = found.to_dict()
+    for row in shown["how"]["members"]:
+        frames = [
+            frame for frame in shown["timeline"]
+            if frame["detector"] == row["detector"] and frame["pooled"]
+        ]  # fmt: skip
+        scores = [frame["score"] for frame in frames]
+        assert (row["frames"], row["pooling"]) == (6, pooling)
+        assert (row["low"], row["high"]) == (min(scores), max(scores))
+        assert row["p_fake"] == pytest.approx(pool_scores(scores, pooling), abs=1e-9)
+    table = pd.DataFrame(
+        [{r["detector"]: r["p_fake"] for r in shown["how"]["members"]}]
+    )
+    combined = model.combiner_.fake_score(table)
+    expected = [combined[0]]
+    if calibration:
+        combined = model.calibrator_(combined)
+        expected.append(combined[0])
+    expected.append(adjust_prior(combined, 0.5, 0.3)[0])
+    steps = [step["p_fake"] for step in shown["how"]["steps"]]
+    np.testing.assert_allclose(steps, expected, rtol=1e-9)
+    assert steps[-1] == pytest.approx(shown["p_fake"], abs=1e-12)
+    assert found.faces["p_fake"][0] == pytest.approx(shown["p_fake"], abs=1e-9)
+
+
+def test_the_page_says_which_score_is_which_and_which_model_decided(
+    toy_videos, tmp_path
+):
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        "test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1
+    )
+    model = DeepfakeEnsemble([("one", detector)], resampling=2, verbose=False)
+    model.fit(videos, y, groups)
+    text = scan_video(model, videos[0]).to_html(tmp_path / "a.html").read_text()
+    assert "an ensemble that is in no file" in text
+    model.save(tmp_path / "model.dfe")
+    digest = hashlib.sha256((tmp_path / "model.dfe").read_bytes()).hexdigest()
+    for one in (model, ensemble.load(tmp_path / "model.dfe")):
+        found = scan_video(one, videos[0])
+        assert found.model_file == {"name": "model.dfe", "sha256": digest}
+        text = found.to_html(tmp_path / "b.html").read_text(encoding="utf-8")
+        assert f"Judged by model.dfe, sha256 {digest[:12]}, of one." in text
+        (combined,) = [p for _, p in found.how.steps]
+        assert f"<td>{combined:.3f}</td>" in text
+        assert "members combined (logistic)" in text
+        assert "P(fake) of the verdict" in text
+        # a frame's score is a member's, never called P(fake) of the ensemble
+        assert not re.search(r"<h3>[^<]*P\(fake\)", text)
+        assert "threshold is not on this scale" in text
+    one.refit_combiner("log_odds")
+    assert scan_video(one, videos[0]).model_file == {"name": None, "sha256": None}
+
+
+def test_the_frames_that_decided_come_first_whichever_side_they_are_on():
+    timeline = pd.DataFrame(
+        {
+            "frame": [0, 3, 6, 0, 3, 6],
+            "score": [0.1, 0.6, 0.2, 0.1, 0.7, 0.05],
+            "decided": [True, False, True, False, False, True],
+        }
+    )
+    assert decisive_frames(timeline, is_fake=False) == [6, 0]
+    assert decisive_frames(timeline, is_fake=True, n_frames=1) == [6]
+
+
 def test_a_reader_sees_it_without_complaint(page, open_page):
     for width, dark in ((360, False), (1280, True)):
         opened = open_page(page, width, dark)
@@ -185,6 +268,7 @@ def test_whatever_a_name_holds_the_page_shows_it_letter_by_letter(
         video=HOSTILE,
         members=found.members.rename(index=names),
         face_scores=found.face_scores.rename(columns=names),
+        how=replace(found.how, members=found.how.members.rename(index=names)),
         timeline=found.timeline.replace({"detector": names}),
         detectors={names[name]: d for name, d in found.detectors.items()},
         look=replace(

@@ -1,5 +1,7 @@
 """Several people in one video: each scored by itself, pooled, and differences said."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from base_models.one_face import MOST_FACES, OneFace
 from base_models.several_faces import faces_of
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli import main
+from ensemble.console import show_scan
 from ensemble.face_pooling import pool_faces
 
 SIDE = 24  # of a "face": a square on a black ground, told by its blue
@@ -146,6 +149,34 @@ def test_the_worst_face_is_chosen_by_all_members_together(worst):
     assert worst.judge([clip])["verdict"].iloc[0] == "FAKE"
 
 
+def test_a_scan_is_about_the_face_that_decided(worst, largest, capsys):
+    clip = video(REAL, (250, 150), FAKE)
+    for model, face in ((worst, 3), (largest, 1)):
+        found = scan_video(model, clip)
+        assert found.faces["main"].tolist() == [n == face for n in (1, 2, 3)]
+        assert found.faces["p_fake"][face - 1] == pytest.approx(found.p_fake, rel=1e-6)
+        pooled = found.timeline[found.timeline["pooled"]]
+        assert set(pooled["face"]) == {face}
+        assert set(found.timeline[found.timeline["decided"]]["face"]) == {face}
+        for row in found.how.to_dict()["members"]:
+            scores = pooled[pooled["detector"] == row["detector"]]["score"]
+            assert scores.mean() == pytest.approx(row["p_fake"], rel=1e-6)
+        assert found.faces_disagree
+        show_scan(found)
+        assert "its faces have different verdicts)" in capsys.readouterr().out
+        assert "its faces disagree" in found.reason + getattr(found, "doubts", "")
+
+
+def test_replicas_choose_the_worst_face_by_their_averages():
+    members, bag = two_members(), {"strategy": "bagging", "resampling": "bootstrap"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few videos
+        model, _ = fitted(members, faces_pooling="worst", **bag)
+    found = scan_video(model, video(REAL, FAKE))
+    assert found.faces["main"].tolist() == [False, True]
+    np.testing.assert_allclose(found.members["p_fake"], score_of(230, 230), atol=0.01)
+
+
 def test_the_mean_is_that_of_log_odds():
     mean, _ = fitted(two_members(), faces_pooling="mean")
     table = mean.detector_scores([video(REAL, FAKE)])
@@ -200,7 +231,7 @@ def test_members_that_look_at_other_frames_or_boxes_are_about_the_same_face():
     for how in ("largest", "worst"):
         model, _ = fitted(members, faces_pooling=how)
         table = model.detector_scores([clip])
-        faces = np.array(table.attrs["faces"][table.index[0]])
+        faces = np.array(table.attrs["faces"][table.index[0]]["scores"])
         assert faces.shape == (2, 2)
         assert faces[0, 0] == pytest.approx(score_of(60), abs=0.01)
         assert faces[1, 0] == pytest.approx(score_of(240), abs=0.01)

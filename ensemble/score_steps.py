@@ -1,0 +1,104 @@
+"""How P(fake) of one video comes about: frames, members, combination, calibration."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class ScoreSteps:
+    """What was made of what, up to the P(fake) that the verdict stands on.
+
+    Attributes
+    ----------
+    members : DataFrame
+        By detector: ``frames``, how many of them its score pools; ``low`` and ``high``,
+        its lowest and highest score of these; ``pooling``; ``p_fake``, its score of
+        the video; ``weight`` in the combiner, NaN where that has none; ``moved``, by
+        how many log-odds it moved the combined score (`Combiner.contributions`).
+    steps : list of (str, float)
+        What each step on the way is, and P(fake) after it; the last is the verdict's.
+    """
+
+    members: pd.DataFrame
+    steps: list
+
+    def to_dict(self):
+        """Return both, ready for JSON but for NaN.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "members": self.members.reset_index().to_dict("records"),
+            "steps": [{"step": step, "p_fake": p_fake} for step, p_fake in self.steps],
+        }
+
+
+def score_steps(model, table, timeline):
+    """Follow the score of a video from its frames to the verdict.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (1, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it.
+    timeline : DataFrame
+        Of `ScanResult`.
+
+    Returns
+    -------
+    ScoreSteps
+    """
+    weights = model.weights_
+    moved = np.full(table.shape[1], np.nan)
+    steps = []
+    if table.notna().to_numpy().any():
+        moved = model.combiner_.contributions(table).iloc[0].to_numpy()
+        steps = _steps(model, table)
+    rows = []
+    for name, found in model.detectors_.items():
+        pooled = timeline[(timeline["detector"] == name) & timeline["pooled"]]
+        rows.append(
+            {
+                "frames": len(pooled),
+                "low": pooled["score"].min() if len(pooled) else np.nan,
+                "high": pooled["score"].max() if len(pooled) else np.nan,
+                "pooling": _pooling(found, pooled) if len(pooled) else "",
+                "p_fake": float(table[name].iloc[0]),
+                "weight": np.nan if weights is None else float(weights[name]),
+            }
+        )
+    members = pd.DataFrame(rows, pd.Index(table.columns, name="detector"))
+    members["moved"] = np.where(table.iloc[0].notna(), moved, np.nan)
+    return ScoreSteps(members, steps)
+
+
+def _steps(model, table):
+    named = model._fitted_combiner
+    name = named if isinstance(named, str) else type(model.combiner_).__name__
+    score = model.combiner_.fake_score(table)
+    steps = [(f"members combined ({name})", float(score[0]))]
+    if model.calibrator_ is not None:
+        steps.append((f"calibrated ({model.calibration})", float(
+            model.calibrator_(score)[0])))  # fmt: skip
+    if model.prior is not None:
+        share = f"{100 * model.prior:.3g}"
+        steps.append((f"for a share of fakes of {share} %",
+                      float(model._on_scale(score)[0])))  # fmt: skip
+    return steps
+
+
+def _pooling(found, frames):
+    """How a detector makes one score of those of its frames."""
+    members = found if isinstance(found, list) else [found]
+    pooling = getattr(members[0], "pooling", "all frames as a whole")
+    if not isinstance(pooling, str):
+        pooling = getattr(pooling, "__name__", type(pooling).__name__)
+    n_faces = frames["face"].nunique()
+    if n_faces > 1 and getattr(members[0], "faces", "largest") != "all":
+        pooling += f"; log-odds of {n_faces} faces averaged"
+    return pooling + f"; {len(members)} fits averaged" * (len(members) > 1)
