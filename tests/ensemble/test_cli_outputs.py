@@ -168,6 +168,11 @@ def test_settings_are_checked_before_the_model_is_opened(
 )  # fmt: skip
 def test_a_fit_that_cannot_succeed_opens_no_video(option, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
+    lines = ["path,label,group"]
+    for n in range(12):
+        write_video(f"{n}.mp4", np.full((2, 16, 16, 3), 20 * n, np.uint8))
+        lines.append(f"{n}.mp4,{('REAL', 'FAKE')[n % 2]},{n}")
+    (place / "set.csv").write_text("\n".join(lines))
     opened = []
     monkeypatch.setattr("av.open", lambda *_, **__: opened.append(1))
     code, _, err = _run(
