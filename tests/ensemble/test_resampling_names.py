@@ -59,7 +59,7 @@ def test_a_resampling_is_known_however_it_is_written(names, kind):
         [([0, 0, 1, 2, 3, 3], [4, 5, 6, 7])],
         iter([([0, 0, 1, 2, 3, 3], [4, 5, 6, 7])]),
     ],
-    ids=str,
+    ids=[*BOOTSTRAPS, "splitter", "list", "iterator"],
 )
 def test_no_name_slips_past_the_guard_against_calibrating_bootstrap_scores(
     resampling, toy
