@@ -217,13 +217,13 @@ def _from_text(path, encoding):
             f"{path}: expected a first line that names every column once; got "
             + (f"{repeated} repeatedly" if repeated else "an empty file")
         )
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            raise ValueError(
-                f"{path}, line {line}: expected {len(header)} fields in every line, "
-                f"separated by a {_DELIMITERS.get(delimiter, repr(delimiter))}, as in "
-                f"the first; got {len(row)}"
-            )
+    if set(map(len, rows)) != {len(header)}:
+        row = next(i for i, fields in enumerate(rows) if len(fields) != len(header))
+        raise ValueError(
+            f"{path}, line {lines[row]}: expected {len(header)} fields in every line, "
+            f"separated by a {_DELIMITERS.get(delimiter, repr(delimiter))}, as in the "
+            f"first; got {len(rows[row])}"
+        )
     columns = zip(*rows[1:], strict=True) if len(rows) > 1 else [()] * len(header)
     frame = pd.DataFrame(
         {name: np.array(column, object) for name, column in
@@ -235,21 +235,23 @@ def _from_text(path, encoding):
 
 def _rows_of(text, delimiter, path, skipped):
     """Split text into fields; blank lines are passed over."""
-    rows, lines = [], []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    before = skipped
     try:
-        for row in reader:
-            if row:
-                rows.append(row)
-                lines.append(before + 1)
-            before = skipped + reader.line_num
+        rows = list(reader)
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {skipped + reader.line_num}: {error}; is a quotation mark "
             "missing?"
         ) from error
-    return rows, lines
+    if reader.line_num == len(rows) and all(rows):
+        return rows, range(skipped + 1, skipped + len(rows) + 1)
+    lines, before = [], skipped  # blank lines, or fields of several lines
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    for row in reader:
+        if row:
+            lines.append(before + 1)
+        before = skipped + reader.line_num
+    return [row for row in rows if row], lines
 
 
 def _delimiter_of(text, path):
