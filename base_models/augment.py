@@ -69,6 +69,9 @@ class Augmentation(BaseEstimator):
     ((64, 64, 3), True, False)
     """
 
+    code_version = 1
+    key_libraries = ("cv2",)
+
     def __init__(
         self,
         flip=0.5,

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import os
@@ -18,6 +19,7 @@ from torch import nn
 from base_models.backbones import Recipe, state_digest
 from base_models.compute import fixed_threads, resolve_device, resolve_threads
 from base_models.gpu import run_on_gpu
+from base_models.keys import library_version
 from base_models.onnx_graph import (
     Prepared,
     traced_graph,
@@ -101,8 +103,8 @@ def engine_key(engine, device=None):
     if kind != "cpu" or engine == "torch":
         return {}
     if engine != "auto":
-        return {"engine": engine}
-    installed = [name for name in _EXTRAS if _installed(name)]
+        return {"engine": [engine, _version(engine)]}
+    installed = [[name, _version(name)] for name in _EXTRAS if _installed(name)]
     return {"engine": ["auto", *installed]} if installed else {}
 
 
@@ -411,6 +413,16 @@ def _chosen(engine, work):
         return "torch"
     order = _EXTRAS if work < _LARGE else reversed(_EXTRAS)
     return next((name for name in order if _installed(name)), "torch")
+
+
+@functools.lru_cache
+def _version(engine):
+    """Major and minor; without importing it, where that can be."""
+    try:
+        version = importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:  # such as onnxruntime-gpu
+        return library_version(engine)
+    return ".".join(version.split(".")[:2])
 
 
 @functools.lru_cache

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from sklearn.base import BaseEstimator
 
+from base_models.keys import file_key
+
 
 class NoFaceError(ValueError):
     """No face was found in a video.
@@ -132,6 +134,7 @@ class _ScaledFinder(BaseEstimator):
       of `Face` in pixels of the RGB image; right and bottom are exclusive.
     """
 
+    code_version = 1  # raise it as `base_models.keys.own_versions` says
     thread_safe = True
 
     def find(self, frame):
@@ -157,6 +160,19 @@ class _ScaledFinder(BaseEstimator):
                 faces.sort(key=lambda face: -face.score)
                 return [self._finished(frame, face) for face in faces]
         return []
+
+    def key_params(self):
+        """Return the parameters as keys of a store have them: files by their content.
+
+        Returns
+        -------
+        dict
+        """
+        params = self.get_params(deep=False)
+        for name in {"model", "landmarks"} & params.keys():
+            if params[name] not in (None, "5", "68"):
+                params[name] = file_key(params[name])
+        return params
 
     def _scales(self, longest_side):
         for name, least in {"min_face": 1, "max_side": 1, "upsample": 0}.items():
@@ -219,6 +235,9 @@ class DlibFaceFinder(_ScaledFinder):
     >>> finder.find(np.zeros((120, 160, 3), np.uint8))
     []
     """
+
+    code_version = 1
+    key_libraries = ("dlib",)
 
     def __init__(
         self,
@@ -365,6 +384,8 @@ class HaarFaceFinder(_ScaledFinder):
     []
     """
 
+    code_version = 1
+    key_libraries = ("cv2",)
     _smallest = 24  # the cascade's window
 
     def __init__(
@@ -415,6 +436,8 @@ class YuNetFaceFinder(_ScaledFinder):
         How often the copy is doubled while it shows no face.
     """
 
+    code_version = 1
+    key_libraries = ("cv2",)
     _smallest = 16  # its finest grid has cells of 8 pixels
 
     def __init__(self, model, min_score=0.7, min_face=36, max_side=640, upsample=2):

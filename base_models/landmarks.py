@@ -68,7 +68,12 @@ class Landmarks:
         """
         if row not in self._known:
             view = self._views[row]
-            key = store_key(landmarks=68, view=view.key, margin=self._margin)
+            key = store_key(
+                landmarks=68,
+                by=class_key(type(_FINDER)),
+                view=view.key,
+                margin=self._margin,
+            )
             entry = self._store.get("landmarks", key)
             if entry is None:
                 images = view.images.reshape(-1, *view.images.shape[-3:])

@@ -79,6 +79,9 @@ class PseudoFakes(BaseEstimator):
     ((96, 96, 3), (96, 96, 3), True)
     """
 
+    code_version = 1
+    key_libraries = ("cv2",)
+
     def __init__(self, kinds=None):
         self.kinds = kinds
 

@@ -76,6 +76,8 @@ class TrainingRecipe(BaseEstimator):
     0.999
     """
 
+    code_version = 1
+
     def __init__(
         self,
         head_epochs=1,

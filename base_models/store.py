@@ -5,21 +5,20 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 import logging
 import mmap
 import os
-import pickle
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
-import joblib
 import numpy as np
 from platformdirs import user_cache_path
 from safetensors.numpy import save as encode_arrays
 
+from base_models.code import code_digest
+from base_models.keys import class_key
 from base_models.small_entries import SmallEntries
 from base_models.store_folder import DATABASES, KINDS, StoreFolder
 
@@ -392,7 +391,7 @@ def fingerprint(thing):
     Parameters
     ----------
     thing : object
-        Anything that can be pickled.
+        See `base_models.code.code_digest`.
 
     Returns
     -------
@@ -401,7 +400,7 @@ def fingerprint(thing):
     Raises
     ------
     TypeError
-        If it cannot be pickled, as a lambda cannot.
+        If not all of its code and state can be told, as those of a lambda cannot.
 
     Examples
     --------
@@ -409,18 +408,7 @@ def fingerprint(thing):
     >>> fingerprint(max) == fingerprint(min)
     False
     """
-    coded = thing if inspect.isroutine(thing) else type(thing)
-    try:
-        source = inspect.getsource(coded)
-    except (OSError, TypeError):  # compiled, or typed into a prompt
-        source = ""
-    try:
-        state = joblib.hash(thing, hash_name="sha1")
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(f"{coded!r} has no stable description: {error}") from error
-    return hashlib.sha256(
-        f"{coded.__module__}.{coded.__qualname__}\n{source}\n{state}".encode()
-    ).hexdigest()
+    return code_digest(thing)
 
 
 def _describe(part):
@@ -439,13 +427,14 @@ def _describe(part):
         return [_describe(value) for value in part]
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         fields = dataclasses.fields(part)
-        return [_name(part), {f.name: _describe(getattr(part, f.name)) for f in fields}]
+        return [
+            class_key(type(part)),
+            {f.name: _describe(getattr(part, f.name)) for f in fields},
+        ]
     if hasattr(part, "get_params"):
-        return [_name(part), _describe(part.get_params(deep=False))]
+        # parameters that are files count by what is in them
+        params = getattr(part, "key_params", functools.partial(part.get_params, False))
+        return [class_key(type(part)), _describe(params())]
     raise TypeError(
         f"{type(part).__module__}.{type(part).__qualname__} has no stable description"
     )
-
-
-def _name(thing):
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"

@@ -13,6 +13,7 @@ from base_models.face_tracks import largest_track
 from base_models.faces import DlibFaceFinder, FaceFinder, crop_face
 from base_models.failures import Failures, is_foreseen, reason_of
 from base_models.frame_indices import clip_indices
+from base_models.keys import library_version, session_key
 from base_models.look_ahead import look_ahead
 from base_models.one_face import OneFace, whole_video
 from base_models.progress import progress_bar
@@ -20,6 +21,9 @@ from base_models.rare_faces import NO_FACE, FaceSearch
 from base_models.store import fingerprint, store_key
 from base_models.video import sample_clips, video_digest
 
+# Raised when the same video and recipe come to give other images: see
+# `base_models.keys.own_versions`.
+_CODE_VERSION = 1
 VIEWS = ("frame", "face", "crop")
 _STILL = "nothing moves in it: each frame repeats one before"
 _MOST_MAPPED = 128  # files that one `Views` holds open
@@ -97,7 +101,13 @@ class ViewRecipe:
     @cached_property
     def key(self):
         """What stands for this recipe in the store; whole frames know no finder."""
-        common = {"n_frames": self.n_frames, "image_size": self.image_size}
+        common = {
+            "code": _CODE_VERSION,
+            # they decode, find and draw
+            "libraries": [library_version(name) for name in ("av", "cv2", "PIL")],
+            "n_frames": self.n_frames,
+            "image_size": self.image_size,
+        }
         if self.clip_length > 1:
             common["clip_length"] = self.clip_length
         if self.view != "face":
@@ -112,11 +122,33 @@ class ViewRecipe:
         )
 
     @cached_property
+    def stable_key(self):
+        """The `key`, if other processes will find it again.
+
+        Raises
+        ------
+        TypeError
+            If not all of the finder's code can be told: see `base_models.code`.
+        """
+        if self.view == "face":
+            _finder_key(self.finder)
+        return self.key
+
+    @cached_property
     def _finder_key(self):
         try:
-            return store_key(finder=self.finder)
-        except TypeError:  # a finder that is no scikit-learn estimator
-            return fingerprint(self.finder)
+            return _finder_key(self.finder)
+        except TypeError:
+            return session_key(self.finder)
+
+
+def _finder_key(finder):
+    # only scikit-learn's estimators say what their parameters are
+    return (
+        store_key(finder=finder)
+        if hasattr(finder, "get_params")
+        else fingerprint(finder)
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from base_models.detectors.base import (
     check_fit_arguments,
 )
 from base_models.inputs import clean_groups, clean_labels
+from base_models.keys import class_key
 from base_models.one_face import whole_video
 from base_models.video import VideoReadError
 
@@ -56,6 +57,8 @@ class CompressionRouter(VideoDetector):
     array([1., 0.])
     """
 
+    code_version = 1
+    key_libraries = ("av",)
     classes_ = np.array([0, 1])
     gives_reasons = True
 
@@ -241,7 +244,7 @@ class CompressionRouter(VideoDetector):
             if not hasattr(detector, "get_state"):
                 raise TypeError(f"{detector}, for {level}, has no stable description")
         return {
-            "class": type(self).__qualname__,
+            "class": class_key(type(self)),
             "compression": self.compression,
             "levels": LEVELS,
             "members": {level: d.identity() for level, d in self._named()},

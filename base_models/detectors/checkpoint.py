@@ -31,6 +31,7 @@ from base_models.detectors.frame import (
 from base_models.engines import engine_key
 from base_models.errors import CheckpointError
 from base_models.faces import DlibFaceFinder
+from base_models.keys import class_key
 from base_models.training import forward
 from base_models.views import ViewRecipe
 
@@ -71,6 +72,7 @@ class PrefitDetector(NetworkDetector):
     array([0.5])
     """
 
+    code_version = 1
     prefit = True
     train = "none"
     allowed_drift = 1e-4  # of P(fake); kernels differ by less between machines
@@ -147,11 +149,11 @@ class PrefitDetector(NetworkDetector):
     def identity(self):
         """Return what decides the scores; see `NetworkDetector.identity`."""
         return {
-            "class": type(self).__qualname__,
+            "class": class_key(type(self)),
             "weights": state_digest(self.module_),
             "transform": self.card["transform"],
             "pooling": self.pooling,
-            "view": self._view_recipe().key,
+            "view": self._view_recipe().stable_key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
             **engine_key(self.engine, self.device),

@@ -16,6 +16,7 @@ from base_models.detectors.base import (
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
 from base_models.inputs import group_codes
+from base_models.keys import class_key, class_key_here
 from base_models.progress import progress_bar
 from base_models.store import resolve_store, store_key
 from base_models.video import video_digest, video_id
@@ -31,7 +32,7 @@ class FeatureDetector(ViewDetector):
     measured and leaving out what cannot be scored is the same for all.
     """
 
-    _version = 1  # raised when the same pixels come to give other features
+    code_version = 1  # raise it as `base_models.keys.own_versions` says
 
     @abstractmethod
     def _measure(self, view):
@@ -117,10 +118,9 @@ class FeatureDetector(ViewDetector):
         ignored = {"store", "verbose", "finder"}
         params = with_fingerprints(self.get_params(deep=False))
         return {
-            "class": type(self).__qualname__,
-            "version": self._version,
+            "class": class_key(type(self)),
             "params": {k: v for k, v in params.items() if k not in ignored},
-            "view": self._view_recipe().key,
+            "view": self._view_recipe().stable_key,
         }
 
     def _features(self, view, store):
@@ -135,7 +135,7 @@ class FeatureDetector(ViewDetector):
 
     def _measured(self):
         """What decides the features, beside the view."""
-        return {"measure": type(self).__qualname__, "version": self._version}
+        return {"measure": class_key_here(type(self))}
 
     def _state(self, **more):
         check_is_fitted(self)

@@ -90,6 +90,7 @@ class FlickerDetector(StatisticsDetector):
     array([0, 1])
     """
 
+    code_version = 1
     _smallest = 48  # the coarsest scale has pixels in each zone
     _clip_length = 3
 

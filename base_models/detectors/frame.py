@@ -37,7 +37,7 @@ from base_models.engines import check_engine, engine_key, run_frozen
 from base_models.errors import UnscorableVideoError
 from base_models.faces import DlibFaceFinder
 from base_models.inputs import group_codes
-from base_models.keys import is_own
+from base_models.keys import class_key, class_key_here, is_own, library_version
 from base_models.named_file import NamedFile
 from base_models.parallel import joined_processes, n_processes
 from base_models.pooling import pool_scores
@@ -67,6 +67,8 @@ class NetworkDetector(ViewDetector):
     training, scoring and pooling are the same for all.
     """
 
+    code_version = 1  # raise it as `base_models.keys.own_versions` says
+    key_libraries = ("timm", "torch")
     _clip_length = 1  # frames in a row that the network sees at once
 
     def fit(self, videos, y, groups=None, sample_weight=None):
@@ -165,9 +167,9 @@ class NetworkDetector(ViewDetector):
         ignored = {"store", "verbose", "device", "engine", "n_threads", "finder"}
         params = with_fingerprints(self.get_params(deep=False))
         identity = {
-            "class": type(self).__qualname__,
+            "class": class_key(type(self)),
             "params": {k: v for k, v in params.items() if k not in ignored},
-            "view": self._view_recipe().key,
+            "view": self._view_recipe().stable_key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
         }
@@ -543,6 +545,8 @@ class FrameDetector(NetworkDetector):
     array([False,  True])
     """
 
+    code_version = 1
+
     def __init__(
         self,
         backbone="xception",
@@ -633,6 +637,8 @@ class FrameDetector(NetworkDetector):
         identity["params"]["weights"] = weights_digest(self.backbone, self.weights)
         if self.train != "full":  # it learns from what the frozen part puts out
             identity |= engine_key(self.engine, self.device)
+        if self.train == "head":
+            identity["sklearn"] = library_version("sklearn")
         return identity
 
     def _fit(self, views, is_fake, weight, groups, seed, store):
@@ -738,6 +744,7 @@ class FrameDetector(NetworkDetector):
 
     def _feature_key(self, view):
         return store_key(
+            by=class_key_here(type(self)),
             view=view.key,
             backbone=self.backbone,
             weights=self.weights_key_,

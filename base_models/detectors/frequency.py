@@ -80,6 +80,7 @@ class FrequencyDetector(StatisticsDetector):
     array([0, 1])
     """
 
+    code_version = 1
     _smallest = 16  # there are blocks within the middle, and around it
 
     def __str__(self):

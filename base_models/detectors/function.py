@@ -31,6 +31,8 @@ class CallableDetector(VideoDetector):
     array(['REAL', 'FAKE'], dtype='<U4')
     """
 
+    code_version = 1
+
     def __init__(self, function):
         self.function = function
 

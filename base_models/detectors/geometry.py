@@ -112,7 +112,8 @@ class GeometryDetector(FeatureDetector):
     """
 
     view = "face"
-    _version = 3
+    code_version = 3
+    key_libraries = ("cv2", "dlib", "lightgbm")
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ class StatisticsDetector(FeatureDetector):
     A subclass says what it measures (`_measure_image`), and how small an image may be.
     """
 
+    code_version = 1
+    key_libraries = ("cv2", "numpy", "scipy", "sklearn")
     _smallest: int  # side of an image, pixels
     _clip_length = 1
 

@@ -106,6 +106,8 @@ class LSTMDetector(FeatureDetector):
     array([False,  True])
     """
 
+    code_version = 1
+
     def __init__(
         self,
         backbone="xception",

@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import nn
 
-from base_models.backbones import state_digest
 from base_models.detectors.frame import NetworkDetector
 from base_models.store import fingerprint
 
@@ -60,6 +59,8 @@ random_state, store, device, engine, verbose
     >>> detector.fit(videos, shades > 100).predict(videos[::4])
     array([False,  True])
     """
+
+    code_version = 1
 
     def __init__(
         self,
@@ -132,8 +133,8 @@ random_state, store, device, engine, verbose
     def identity(self):
         identity = super().identity()
         identity["params"] |= {
-            "module": _described(self.module),
-            "transform": self.transform and _described(self.transform),
+            "module": fingerprint(self.module),
+            "transform": self.transform and fingerprint(self.transform),
         }
         return identity
 
@@ -161,16 +162,6 @@ random_state, store, device, engine, verbose
         if self.transform is None:
             return images.to(torch.float32).div_(127.5).sub_(1)
         return self.transform(images)
-
-
-def _described(thing):
-    """Stand for a module, or another callable, in the store."""
-    if not isinstance(thing, nn.Module):
-        return fingerprint(thing)
-    # A pickled tensor differs from process to process: what the module is made of
-    # and the values of its weights are told apart.
-    shell = copy.deepcopy(thing).to("meta")
-    return [fingerprint(shell), str(thing), state_digest(thing)]
 
 
 class _TwoLogits(nn.Module):
