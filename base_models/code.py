@@ -27,12 +27,13 @@ _OF_EVERY_CLASS = {  # and nothing that it does
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__",
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__",
     "__firstlineno__", "__static_attributes__", "__parameters__", "__orig_bases__",
-    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "_abc_impl",
+    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__slotnames__",
+    "_abc_impl",
 }  # fmt: skip
 _MAKING = ("__init__", "__new__")
 
 
-def code_digest(thing):
+def code_digest(thing, in_process=False):
     """Return a digest of a function, a class or an object: its code and its state.
 
     It sees the bytecode of what a user wrote, defaults, closures, the values of global
@@ -43,6 +44,9 @@ def code_digest(thing):
     Parameters
     ----------
     thing : object
+    in_process : bool, default=False
+        For what no other process will find: lists, dicts and sets that a class shares
+        are left out, since objects may note in them what they did.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def code_digest(thing):
     False
     """
     try:
-        return _Walk().digest(thing)
+        return _Walk(in_process).digest(thing)
     except RecursionError as error:
         raise TypeError(f"{_named(thing)} is nested too deeply to be told") from error
 
@@ -70,7 +74,8 @@ def code_digest(thing):
 class _Walk:
     """One way through all that an object is made of, written to a hash."""
 
-    def __init__(self):
+    def __init__(self, in_process):
+        self._in_process = in_process
         self._hash = hashlib.sha256()
         self._seen = {}  # id -> number
         self._alive = []  # so that no id is given twice
@@ -122,7 +127,7 @@ class _Walk:
             self._write(type(thing).__name__, str(len(thing)))
             self._all(thing)
         elif type(thing) in (set, frozenset):
-            self._write(type(thing).__name__, *sorted(map(code_digest, thing)))
+            self._write(type(thing).__name__, *sorted(self._each(thing)))
         elif type(thing) in (dict, types.MappingProxyType):
             self._write("dict", str(len(thing)))
             self._all(part for item in thing.items() for part in item)
@@ -144,6 +149,9 @@ class _Walk:
     def _all(self, things):
         for thing in things:
             self._walk(thing)
+
+    def _each(self, things):
+        return [code_digest(thing, self._in_process) for thing in things]
 
     def _of_library(self, module, name):
         """Write what stands for a library's code; say whether it is such."""
@@ -204,7 +212,8 @@ class _Walk:
                 continue
             self._write(name)
             slot = types.MemberDescriptorType, types.GetSetDescriptorType
-            if not isinstance(value, slot):
+            noted = self._in_process and type(value) in (list, dict, set)
+            if not (noted or isinstance(value, slot)):
                 self._walk(value)
 
     def _tensor(self, tensor):

@@ -421,7 +421,7 @@ def _version(engine):
     try:
         version = importlib.metadata.version(engine)
     except importlib.metadata.PackageNotFoundError:  # such as onnxruntime-gpu
-        return library_version(engine)
+        return library_version(engine) if importlib.util.find_spec(engine) else ""
     return ".".join(version.split(".")[:2])
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from base_models.faces import DlibFaceFinder, Face
+from base_models.keys import class_key
 from base_models.store import store_key
 
 _FINDER = DlibFaceFinder(landmarks="68", min_face=24, max_side=320, upsample=1)

@@ -441,7 +441,8 @@ class _Task:
 
     def find(self, training, store, explicit):
         """Name this fit by all that decides it, and look whether it was done before."""
-        from base_models.store import fingerprint, store_key
+        from base_models.code import code_digest
+        from base_models.store import store_key
 
         portable = hasattr(self.detector, "identity") and (
             is_prefit(self.detector) or hasattr(self.detector, "get_state")
@@ -450,7 +451,9 @@ class _Task:
             return  # a foreign detector is remembered only where that was asked for
         try:
             identity = (
-                self.detector.identity() if portable else fingerprint(self.detector)
+                self.detector.identity()
+                if portable
+                else code_digest(self.detector, in_process=True)
             )
         except TypeError:
             return

@@ -281,6 +281,14 @@ def test_the_code_of_a_module_counts_and_how_it_was_made_does_not():
     assert made(1) != made(2)
 
 
+def test_describing_an_object_does_not_change_its_description():
+    class Plain:
+        pass
+
+    first = code_digest(Plain())
+    assert code_digest(Plain()) == first
+
+
 def test_closures_and_methods_of_objects_count():
     def scaled(factor):
         def scale(image, draw, landmarks):
