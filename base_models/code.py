@@ -9,6 +9,7 @@ import copyreg
 import dis
 import functools
 import hashlib
+import inspect
 import sys
 import types
 
@@ -45,8 +46,8 @@ def code_digest(thing, in_process=False):
     ----------
     thing : object
     in_process : bool, default=False
-        For what no other process will find: lists, dicts and sets that a class shares
-        are left out, since objects may note in them what they did.
+        For what no other process will find: what a class shares, and is no code, counts
+        as its source says it begins, since objects may note there what they did.
 
     Returns
     -------
@@ -204,6 +205,8 @@ class _Walk:
         if is_own_module(cls.__module__) and own_versions(cls):
             self._write(repr(own_versions(cls)))
             return
+        source = _source(cls) if self._in_process else ""
+        self._write(source)
         for base in (type(cls), *cls.__bases__):
             if not self._met(base, (id(base), made)):
                 self._class(base, made)
@@ -212,7 +215,7 @@ class _Walk:
                 continue
             self._write(name)
             slot = types.MemberDescriptorType, types.GetSetDescriptorType
-            noted = self._in_process and type(value) in (list, dict, set)
+            noted = source and not (callable(value) or hasattr(value, "__get__"))
             if not (noted or isinstance(value, slot)):
                 self._walk(value)
 
@@ -306,6 +309,13 @@ class _Walk:
     def _import(self, module, level, code):
         if level != 0 or not self._of_library(module, ""):
             raise TypeError(f"what {code.co_name} imports of {module} cannot be told")
+
+
+def _source(cls):
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):  # typed into a prompt
+        return ""
 
 
 def _place(module):
