@@ -55,12 +55,19 @@ def annotate_video(result, path, crf=20):
         _drawn(result),
         fps=look.fps,
         crf=crf,
-        tags={"comment": f"{result.verdict} P(fake) {result.p_fake:.3f}"},
+        tags={"comment": _comment(result)},
         times=None if steady else look.times,
     )
 
 
-def draw_frame(frame, boxes, banner):
+def _comment(result):
+    """What the file says of itself: the verdict, its doubts and the model's card."""
+    said = [f"{result.verdict} P(fake) {result.p_fake:.3f}", result.doubts]
+    said += [] if result.card is None else [result.card.summary()]
+    return "; ".join(filter(None, said))
+
+
+def draw_frame(frame, boxes, banner, note=""):
     """Draw labelled boxes and a banner on a frame.
 
     Parameters
@@ -71,6 +78,9 @@ def draw_frame(frame, boxes, banner):
         box is left, top, right, bottom; verdict chooses the colour.
     banner : (text, verdict)
         Goes to the top left.
+    note : str, default=""
+        Goes to the bottom left, such as what the verdict stands on; not on tiny
+        frames, which it would hide.
 
     Returns
     -------
@@ -96,6 +106,10 @@ def draw_frame(frame, boxes, banner):
         left, top, right, bottom = (round(edge) for edge in box)
         cv2.rectangle(frame, (left, top), (right, bottom), COLOURS[verdict], stroke)
     taken = [_paste(frame, _label(*banner, height, width), 0, 0)]
+    if note:
+        label = _label(note, "", height, width)
+        if 6 * label.shape[0] <= height:  # a tiny frame has no room for it
+            taken.append(_paste(frame, label, 0, height - label.shape[0]))
     for box, text, verdict in boxes:
         label = _label(text, verdict, height, width)
         left, top, _, bottom = (round(edge) for edge in box)
@@ -117,6 +131,7 @@ def _drawn(result):
                                    or [1])))  # fmt: skip
     p_fake = "no score" if np.isnan(result.p_fake) else f"P(fake) {result.p_fake:.2f}"
     banner = (f"{result.verdict or 'NO VERDICT'}  {p_fake}", result.verdict)
+    note = "" if result.card is None else result.card.short
     rows = list(result.faces.itertuples())
     for index, frame in enumerate(iter_frames(result.source)):
         boxes = []
@@ -127,7 +142,7 @@ def _drawn(result):
                 which = f"{row.face}: " if len(rows) > 1 else ""
                 said = f"{which}{row.verdict} {score}".strip()
                 boxes.append((box, said, row.verdict))
-        yield draw_frame(frame, boxes, banner)
+        yield draw_frame(frame, boxes, banner, note)
 
 
 _labels = {}

@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from base_models.file_writing import replacing
 from base_models.named_file import NamedFile, without_files
 from ensemble._version import __version__
+from ensemble.card import CardFacts, saved_card
 from ensemble.combiners.base import Combiner
 from ensemble.errors import CheckpointError
 from ensemble.metrics import Interval
@@ -110,6 +111,7 @@ def save(model, path):
             for name in ("digests", "ids", "is_fake", "groups", "weight", "given")
         },
         "splits": writer.encode([list(split) for split in model._splits]),
+        "card": saved_card(model),
     }
     writer.write(manifest, Path(path))
 
@@ -207,6 +209,8 @@ def load(path, detectors=None, device=None, files=None, combiners=None):
             setattr(model, name, reader.decode(value))
     if model.false_alarms_ is not None:
         model.false_alarms_ = Interval(*model.false_alarms_)
+    model._oof = None
+    model._card_facts = CardFacts.from_dict(manifest.get("card"))
     chosen = reader.decode(manifest["chosen_combiner"])
     model._fitted_combiner = clone(model.combiner_) if chosen is None else chosen
     table = manifest["table"]

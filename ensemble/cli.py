@@ -153,6 +153,14 @@ Overwrite = Annotated[
         help="Replace files that this command did not write; never what it reads.",
     ),
 ]
+NoDoubts = Annotated[
+    bool,
+    typer.Option(
+        "--no-doubts",
+        help="FAKE or REAL by the threshold alone, also where doubts would make it "
+        "UNSURE; they are listed either way.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -254,6 +262,10 @@ def fit(
     device: Device = None,
     fake_label: FakeLabel = None,
     encoding: Encoding = None,
+    describe: Annotated[
+        str,
+        typer.Option(help="What the videos are, in a word; shown beside each verdict."),
+    ] = "",
     seed: Seed = 0,
     jobs: Jobs = 1,
     overwrite: Overwrite = False,
@@ -286,7 +298,7 @@ def fit(
         verbose=not quiet,
         faces_pooling=faces_pooling.value,
     )
-    model.fit(videos, labels, groups=groups)
+    model.fit(videos, labels, groups=groups).describe(describe)
     model.save(out)
     show_fit(model, out)
 
@@ -308,12 +320,12 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threshold: Threshold = None,
     prior: Prior = None,
+    no_doubts: NoDoubts = False,
     device: Device = None,
     quiet: Quiet = False,
 ):
     """Say of each video how likely it is fake: one line a video."""
     from ensemble.streams import VerdictStream
-    from ensemble.thresholds import grounds
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
@@ -323,11 +335,9 @@ def predict(
     loaded = _opened(model, device, no_bar, threshold, prior)
     form = "csv" if as_csv else "json" if as_json else "lines"
     with VerdictStream(form, paths) as stream:
-        for table in loaded.judge_each(paths):
+        for table in loaded.judge_each(paths, doubts=not no_doubts):
             stream.add(table)
-    if not quiet:
-        for sentence in grounds(loaded):
-            typer.echo(sentence, err=True)
+    _say_grounds(loaded, quiet)
     if "unscorable" in stream.statuses:
         raise typer.Exit(SOME_UNSCORABLE)
 
@@ -370,6 +380,7 @@ def scan(
     ] = None,
     threshold: Threshold = None,
     prior: Prior = None,
+    no_doubts: NoDoubts = False,
     device: Device = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -380,7 +391,6 @@ def scan(
     from ensemble.outputs import tables_of
     from ensemble.scan import failed_scan, scan_video, scans_table
     from ensemble.scan_files import planned_outputs
-    from ensemble.thresholds import grounds
 
     paths = _videos_at(videos)
     asked = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
@@ -392,7 +402,7 @@ def scan(
         for path, planned in zip(paths, outputs, strict=True):
             written = left = ()
             try:
-                result = scan_video(loaded, path)
+                result = scan_video(loaded, path, doubts=not no_doubts)
             except Exception as error:
                 result = failed_scan(loaded, path, failures.reason(error))
             else:
@@ -409,9 +419,7 @@ def scan(
                 csv_file, scans_table(results).to_csv(index=False, lineterminator="\n")
             )
     failures.check()
-    if not quiet:
-        for sentence in grounds(loaded):
-            typer.echo(sentence, err=True)
+    _say_grounds(loaded, quiet)
     if any(result.status == "unscorable" for result in results):
         raise typer.Exit(SOME_UNSCORABLE)
 
@@ -486,8 +494,9 @@ def stress(
         asked.append(Output("--scores", scores_file, "csv", SCORES))
     read = [model, *paths, *(part for path in videos for part in table_of(path))]
     check_outputs(asked, read, overwrite)
+    loaded = _opened(model, device, True)
     found = stress_test(
-        _opened(model, device, True),
+        loaded,
         paths,
         labels,
         groups,
@@ -504,6 +513,7 @@ def stress(
         _write_text(csv_file, found.table.to_csv(index=False, lineterminator="\n"))
     if json_file is not None:
         _write_text(json_file, found.table.to_json(orient="records", indent=1) + "\n")
+    _say_grounds(loaded, quiet=True)
     if found.reasons:
         raise typer.Exit(SOME_UNSCORABLE)
 
@@ -932,6 +942,14 @@ def _opened(model, device, quiet, threshold=None, prior=None):
     loaded.set_params(verbose=not quiet, **asked)
     _ = loaded.thresholds_  # what it cannot do is told before any video is opened
     return loaded
+
+
+def _say_grounds(loaded, quiet):
+    """Say what verdicts stand on; of that, whoever is quiet sees the card alone."""
+    from ensemble.thresholds import grounds
+
+    for sentence in [loaded.card_.summary()] if quiet else grounds(loaded):
+        typer.echo(sentence, err=True)
 
 
 def _model_at(path):

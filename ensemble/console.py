@@ -16,6 +16,7 @@ from ensemble.within_folds import folds_of_table
 
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_SAVED = "the saved ensemble"
 _VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
 
 
@@ -56,16 +57,17 @@ def show_demo(result):
         )
     console.print(_pairs(result.pairs))
     right = result.predictions["right"]
+    unsure = result.predictions["verdict"].eq("UNSURE").sum()
     console.print(
-        f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right; "
-        "the first of them:",
+        f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right, "
+        f"{unsure} unsure; the first of them:",
     )
     clips = Table("clip", "made by", "P(fake)", "verdict", "")
     for row in result.predictions.head(8).itertuples():
         made_by = "camera" if row.method == "none" else row.method
         name = "/".join(Path(row.path).parts[-2:])
-        right = "" if row.right else "wrong"
-        clips.add_row(name, made_by, f"{row.p_fake:.3f}", row.verdict, right)
+        wrong = "wrong" if row.verdict in ("FAKE", "REAL") and not row.right else ""
+        clips.add_row(name, made_by, f"{row.p_fake:.3f}", row.verdict, wrong)
     console.print(clips)
     total = sum(result.seconds.values())
     steps = ", ".join(f"{name} {s:.0f} s" for name, s in result.seconds.items())
@@ -92,12 +94,11 @@ def show_fit(model, path):
         Where it was saved.
     """
     console = _console()
-    scores = model.oof_scores_
     if model.false_alarms_ is not None:
         _show_reals(console, model, path)
         return
-    y = (companions(scores)["label"] == model.fake_class_).to_numpy()
-    n_groups = companions(scores)["group"].nunique()
+    scores, beside = model.oof_scores_, companions(model.oof_scores_)
+    n_groups = beside["group"].nunique()
     table = Table(
         title=f"Out of fold on {len(scores)} videos"
         + (f" of {n_groups} groups" if n_groups else ", no groups given"),
@@ -106,21 +107,28 @@ def show_fit(model, path):
     table.add_column("")
     for heading in ("AUC", "log loss", "accuracy", "scored", "weight"):
         table.add_column(heading, justify="right")
-    weights = model.weights_
+
+    y = (beside["label"] == model.fake_class_).to_numpy()
     fold = folds_of_table(scores)
+
+    def add(name, score, weight=""):
+        at = model.thresholds_.high if name == _SAVED else 0.5
+        figures = evaluate(y, score.to_numpy(), at, fold=fold)
+        shown = [f"{figures[key]:.3f}" for key in ("auc", "log_loss", "accuracy")]
+        table.add_row(Text(visible(name)), *shown, f"{score.notna().sum()}", weight)
+
+    if model._evidence() is not None:
+        known = model.oof_fake_score_
+        on_scale = pd.Series(model._on_scale(known.to_numpy()), known.index)
+        add(_SAVED, on_scale)
+        table.add_section()
+    weights = model.weights_
     for name in scores:
-        figures = evaluate(y, scores[name].to_numpy(), fold=fold)
-        weight = "" if weights is None else f"{weights[name]:.2f}"
-        table.add_row(name, *_figures(figures), f"{scores[name].notna().sum()}", weight)
-    mean = scores.mean(axis=1)
+        add(name, scores[name], "" if weights is None else f"{weights[name]:.2f}")
     table.add_section()
-    table.add_row(
-        "mean of them",
-        *_figures(evaluate(y, mean.to_numpy(), fold=fold)),
-        f"{mean.notna().sum()}",
-        "",
-    )
+    add("for comparison: their plain mean", scores.mean(axis=1))
     console.print(table)
+    console.print(model.card_.summary(), soft_wrap=True)
     console.print(f"Saved to {visible(path)}", soft_wrap=True)
 
 
@@ -170,7 +178,7 @@ class VerdictLines:
                 "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
                 Text(row["verdict"], style=colour),
                 row["status"],
-                visible(row["reason"]),
+                visible("; ".join(filter(None, (row["reason"], row["doubts"])))),
             )
 
     def _print(self, video, p_fake, verdict, status, reason):
@@ -232,7 +240,8 @@ def show_scan(result, written=(), left=(), err=False):
     line = Text("  ").append(verdict, style=f"bold {colour}")
     apart = "; its faces have different verdicts" if result.faces_disagree else ""
     console.print(line.append(f"{p_fake}  ({result.status}{apart})"), soft_wrap=True)
-    lines = [("reason", result.reason)] if result.reason else []
+    said = (("reason", result.reason), ("doubts", result.doubts))
+    lines = [(name, text) for name, text in said if text]
     scores = result.members["p_fake"].dropna()
     if len(scores) > 1:
         spread = result.spread
@@ -390,10 +399,6 @@ def _compared(table):
         f"The best strategy here, {first}, {verb} the best detector, {best}: AUC "
         f"{ensembles[first]:.3f} against {table.loc[best, 'auc']:.3f}{certain}."
     )
-
-
-def _figures(figures):
-    return [f"{figures[name]:.3f}" for name in ("auc", "log_loss", "accuracy")]
 
 
 def _console(stderr=False):

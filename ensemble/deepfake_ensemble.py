@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
+from ensemble.card import card_of, facts_of_fit
 from ensemble.combiners.nested import as_combiner
 from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
@@ -25,6 +26,7 @@ from ensemble.face_pooling import (
     members_table,
 )
 from ensemble.naming import check_member_names, find_name, squeezed
+from ensemble.oof_evidence import out_of_fold_of
 from ensemble.out_of_fold import out_of_fold_table
 from ensemble.real_only import (
     check_combiner,
@@ -49,7 +51,7 @@ from ensemble.training_set import (
     row_ids,
     training_labels,
 )
-from ensemble.video_verdicts import listed, missing_reasons, statuses
+from ensemble.video_verdicts import listed, missing_reasons, verdict_table
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ default=None
         Fitted on the combiner's cross-fitted scores.
     prior_ : float
         Share of fakes among the training videos; 0 where all were real.
+    card_ : ModelCard
+        What it learned from and how often it errs out of fold; see `describe`.
 
     Examples
     --------
@@ -303,6 +307,8 @@ default=None
             for name, members in outcome.detectors.items()
         }
         fitted._training, fitted._splits = training, splits
+        members = [member for _, member in fitted._members()]
+        fitted._card_facts = facts_of_fit(training.videos, members, self.store)
         fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         names = [name for name, _ in named]
         table = out_of_fold_table(outcome, training, splits, names, y)
@@ -344,7 +350,9 @@ default=None
         return self.combine(self.detector_scores(videos))
 
     def predict(self, videos):
-        """Return the label of each video.
+        """Return the label of each video, with no word on how sure it is.
+
+        Labels are real or fake even where `judge` says UNSURE and why.
 
         Parameters
         ----------
@@ -361,6 +369,8 @@ default=None
             ``unscorable="prior"``.
         """
         _ = self.threshold_  # a three-way threshold is refused before any work
+        if self.card_.doubt:
+            warnings.warn(f"{self.card_.doubt}; labels say little", stacklevel=2)
         table = self.detector_scores(videos)
         if self.unscorable == "nan":
             unscorable = self._unscorable(table, self._combined(table))
@@ -368,39 +378,53 @@ default=None
                 raise UnscorableVideoError(unscorable)
         return self.verdicts(self.combine(table))
 
-    def judge(self, videos):
+    def judge(self, videos, doubts=True):
         """Return a verdict on each video, with what is behind it.
 
         Parameters
         ----------
         videos : sequence of length n_videos
+        doubts : bool, default=True
+            Whether a video in doubt is UNSURE; False leaves REAL or FAKE as the
+            threshold says. The doubts are listed either way.
 
         Returns
         -------
-        DataFrame of shape (n_videos, 4 + n_detectors)
-            By video: ``p_fake``; ``verdict``, REAL, FAKE or, with a three-way
-            threshold, UNSURE; ``status``, which is
+        DataFrame of shape (n_videos, 5 + n_detectors)
+            By video: ``p_fake``; ``verdict``, REAL, FAKE or UNSURE, empty without a
+            score; ``status``, which is
             ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
-            ``reason``, why a score is missing or
-            what to know about one; and each detector's score.
+            ``reason``, why a score is missing or what to know about one;
+            ``doubts``, why the score is no ground for a verdict (`ensemble.doubts`):
+            the ensemble is not shown to beat chance, members that decided out of fold
+            are missing, members disagree more than they did there, or the video or
+            its scores are unlike those of training; and each detector's score.
         """
-        return self.judge_scores(self.detector_scores(videos))
+        from base_models.detectors.base import as_videos
 
-    def judge_each(self, videos):
+        videos = as_videos(videos)
+        return self.judge_scores(self.detector_scores(videos), videos, doubts)
+
+    def judge_each(self, videos, doubts=True):
         """Yield the rows of `judge` one by one, each as soon as its video is scored.
 
         Parameters
         ----------
         videos : sequence of length n_videos
+        doubts : bool, default=True
+            As for `judge`.
 
         Yields
         ------
-        DataFrame of shape (1, 4 + n_detectors)
+        DataFrame of shape (1, 5 + n_detectors)
         """
-        for table in self.each_detector_scores(videos):
-            yield self.judge_scores(table)
+        from base_models.detectors.base import as_videos
 
-    def judge_scores(self, table):
+        videos = as_videos(videos)
+        for number, table in enumerate(self.each_detector_scores(videos)):
+            yield self.judge_scores(table, [videos[number]], doubts)
+
+    def judge_scores(self, table, videos=None, doubts=True):
         """Return what `judge` does, from the detectors' scores.
 
         Parameters
@@ -408,24 +432,17 @@ default=None
         table : DataFrame of shape (n_videos, n_detectors)
             As `detector_scores` gives it, or any table of P(fake) with a column for
             each detector; what is missing in that has no reason.
+        videos : sequence of length n_videos or None, default=None
+            The videos; without them only their scores are compared with those of
+            training, and not their size, codec and quantiser.
+        doubts : bool, default=True
+            As for `judge`.
 
         Returns
         -------
-        DataFrame of shape (n_videos, 4 + n_detectors)
+        DataFrame of shape (n_videos, 5 + n_detectors)
         """
-        thresholds = self.thresholds_
-        combined = self._combined(table)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the table says it all
-            score = self.combine(table)
-        beside = {
-            "p_fake": score,
-            "verdict": thresholds.verdicts(score),
-            "status": statuses(table, combined),
-            "reason": list(self._reasons(table, combined).values()),
-        }
-        plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
-        return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
+        return verdict_table(self, table, videos, doubts)
 
     def verdicts(self, fake_score):
         """Return the label that `threshold_` gives each score.
@@ -668,6 +685,41 @@ default=None
         more.detectors_ = {**self.detectors_, name: member}
         return self._become(more._fit_combiner(self._fitted_combiner))
 
+    def describe(self, data, toy=False):
+        """Say what the ensemble learned from; it stands beside every verdict.
+
+        Parameters
+        ----------
+        data : str
+            In a word: "FaceForensics++ c23, deepfakes only".
+        toy : bool, default=False
+            Whether the ensemble shows how things work, and is meant for no real video.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        self._card_facts = replace(self._card_facts, data=data, toy=toy, cards={})
+        return self
+
+    @property
+    def card_(self):
+        """What the ensemble learned from and how often it errs: `ModelCard`."""
+        check_is_fitted(self)
+        return card_of(self)
+
+    def _evidence(self):
+        """Return `OutOfFold`, or None where it cannot be had, which the card says."""
+        if self._oof is None and not self._card_facts.problem:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the fit on all rows gave them
+                    self._oof = out_of_fold_of(self)
+            except Exception as error:  # a foreign combiner may raise anything
+                self._card_facts.problem = f"{type(error).__name__}: {error}"
+        return self._oof
+
     @property
     def weights_(self):
         """Weight of each detector in the combiner, a Series by name.
@@ -896,7 +948,8 @@ default=None
         fitted = clone(as_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
-        self._unseen = self._file = None
+        self._unseen = self._oof = self._file = None
+        self._card_facts = replace(self._card_facts, auc=None, problem="", cards={})
         if reals_alone:
             self.combiner_ = fit_vote(fitted, table)
             score = self.combiner_.fake_score(table)
@@ -920,7 +973,17 @@ default=None
             )
         if parse_threshold(self.threshold).kind not in ("default", "value"):
             _ = self.thresholds_  # what cannot be promised is told now
+        self._warn_of_chance()
         return self
+
+    def _warn_of_chance(self):
+        if self.card_.doubt:
+            warnings.warn(
+                f"{self.card_.doubt}. `judge` and the command line call every video "
+                "UNSURE, and the saved file says so. More videos and groups may show "
+                "that it does; otherwise these detectors cannot tell these fakes",
+                stacklevel=4,
+            )
 
     def _scored_rows(self):
         """Return the out-of-fold rows with a score, by content, and what is beside."""

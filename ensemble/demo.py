@@ -19,6 +19,7 @@ from ensemble.resampling import GroupBootstrap
 _HELD_OUT = 0.3  # of the pairs of people
 _COMPARED = ["log-odds mean", "weighted vote", "greedy selection", "stacking",
              "stacking, LightGBM"]  # fmt: skip
+_LEARNED_FROM = "toy swaps of tiny portraits, not deepfakes"
 _REPLICAS = 10  # bootstrap replicas, where 25 are the default: a demo is short
 
 
@@ -34,7 +35,7 @@ class DemoResult:
     oof_scores : DataFrame
         The out-of-fold scores of the training clips.
     predictions : DataFrame
-        Held-out clips: path, method, P(fake), verdict, right.
+        Held-out clips: path, method, P(fake), verdict, doubts, right.
     weights : Series
         Weight of each detector in the stacking ensemble.
     pairs : DataFrame
@@ -174,6 +175,7 @@ def run_demo(
             store=out_dir / "store",
             verbose=verbose,
         ).fit(videos[train], y[train], groups=groups[train])
+        models[strategy].describe(_LEARNED_FROM, toy=True)
         seconds[f"fitting {strategy}"] = clock()
 
     say(f"Judging on {len(test)} clips of people that nothing was fitted on ...")
@@ -197,6 +199,7 @@ def run_demo(
             "method": [clips.methods[row] for row in test],
             "p_fake": judged["p_fake"].to_numpy().round(4),
             "verdict": verdicts,
+            "doubts": judged["doubts"].to_numpy(),
             "right": verdicts == np.where(y[test] == 1, "FAKE", "REAL"),
         }
     )

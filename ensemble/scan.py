@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from ensemble.card import ModelCard
 from ensemble.face_pooling import deciding_faces
 from ensemble.score_steps import ScoreSteps, score_steps
 from ensemble.scores import score_table
@@ -32,8 +33,8 @@ class ScanResult:
         By detector: ``p_fake``, and the ``reason`` where it is NaN.
     faces : DataFrame
         One row a followed face: ``face`` (from 1), ``first`` and ``last`` (seconds),
-        ``p_fake``, ``verdict``, ``reason`` and ``main`` (whether the verdict on the
-        video is about it).
+        ``p_fake``, ``verdict``, ``reason``, ``doubts`` and ``main`` (whether the
+        verdict on the video is about it).
     face_scores : DataFrame of shape (n_faces, n_detectors)
         Each detector's P(fake) of each face. Detectors that look at whole frames say
         the same of all.
@@ -42,7 +43,8 @@ class ScanResult:
         ``score``, ``decided`` (whether the frame decided what the detector says of the
         video) and ``pooled`` (whether that is made of the frame's score at all).
     grounds : list of str
-        Where fake is said, what that was set on, and what P(fake) means.
+        What the ensemble learned from and how often it errs, where fake is said, what
+        that was set on, and what P(fake) means.
     threshold : Thresholds
     look : base_models.face_scores.CloseLook or None
         Times, size, and boxes of the faces; None for a video that cannot be read.
@@ -55,6 +57,10 @@ class ScanResult:
     model_file : dict
         ``name`` and ``sha256`` of the file that the ensemble was loaded from or saved
         to; both None where there is none.
+    doubts : str
+        Why the score is no ground for a verdict, as in `DeepfakeEnsemble.judge`.
+    card : ModelCard or None
+        What the ensemble learned from and how often it errs.
 
     Examples
     --------
@@ -90,6 +96,8 @@ class ScanResult:
     detectors: dict = field(repr=False, default_factory=dict)
     how: ScoreSteps | None = field(repr=False, default=None)
     model_file: dict = field(repr=False, default_factory=lambda: dict(_NO_FILE))
+    doubts: str = ""
+    card: ModelCard | None = field(repr=False, default=None)
 
     @property
     def faces_disagree(self):
@@ -121,6 +129,8 @@ class ScanResult:
             "verdict": self.verdict,
             "status": self.status,
             "reason": self.reason,
+            "doubts": self.doubts,
+            "card": None if self.card is None else self.card.to_dict(),
             "spread": self.spread,
             "threshold": {"low": self.threshold.low, "high": self.threshold.high},
             "grounds": self.grounds,
@@ -192,7 +202,7 @@ class ScanResult:
         return replace(self, look=None, source=None, detectors={})
 
 
-def scan_video(model, video, looks_per_second=4.0):
+def scan_video(model, video, looks_per_second=4.0, doubts=True):
     """Judge one video, and look at each of its faces and frames.
 
     The verdict is that of ``model.judge``, to the last digit.
@@ -204,6 +214,8 @@ def scan_video(model, video, looks_per_second=4.0):
     video : str, Path or ndarray of shape (T, H, W, 3)
     looks_per_second : float, default=4.0
         How often faces are looked for, to follow them through the video.
+    doubts : bool, default=True
+        As for ``model.judge``.
 
     Returns
     -------
@@ -213,7 +225,7 @@ def scan_video(model, video, looks_per_second=4.0):
     from base_models.video import VideoReadError
 
     table = model.detector_scores([video])
-    (verdict,) = model.judge_scores(table).to_dict("records")
+    (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     reasons = table.attrs.get("reason", {})
     name = table.index[0]
     members = pd.DataFrame(
@@ -234,7 +246,7 @@ def scan_video(model, video, looks_per_second=4.0):
     except VideoReadError:  # the verdict says why
         look = None
     timeline = _timeline(model, look)
-    faces, face_scores = _faces(model, look, members)
+    faces, face_scores = _faces(model, look, members, video, doubts)
     return ScanResult(
         video=name,
         p_fake=verdict["p_fake"],
@@ -255,6 +267,8 @@ def scan_video(model, video, looks_per_second=4.0):
         },
         how=score_steps(model, table, timeline),
         model_file=model_file(model),
+        doubts=verdict["doubts"],
+        card=model.card_,
     )
 
 
@@ -319,6 +333,7 @@ def failed_scan(model, video, reason):
         threshold=model.thresholds_,
         look=None,
         source=video,
+        card=model.card_,
     )
 
 
@@ -332,7 +347,8 @@ def scans_table(results):
     Returns
     -------
     DataFrame
-        ``video``, ``p_fake``, ``verdict``, ``status`` and ``reason`` of the video;
+        ``video``, ``p_fake``, ``verdict``, ``status``, ``reason`` and ``doubts`` of the
+        video;
         ``face``, ``first``, ``last`` (seconds), ``face_p_fake``, ``face_verdict`` of
         each face; then as ``p_<name>`` each detector's score, of the face where there
         is one.
@@ -345,6 +361,7 @@ def scans_table(results):
             "verdict": result.verdict,
             "status": result.status,
             "reason": result.reason,
+            "doubts": result.doubts,
         }
         scores = [result.members["p_fake"].to_dict()]
         faces = [dict.fromkeys(("face", "first", "last", "p_fake", "verdict"))]
@@ -375,10 +392,10 @@ def _averaged(columns):
     return [column.rpartition(" ")[0] for column in columns]
 
 
-def _faces(model, look, members):
+def _faces(model, look, members, video=None, doubts=True):
     """When each face is there and what the ensemble says of it; what members say."""
     names = list(model.detectors_)
-    columns = ["face", "first", "last", "p_fake", "verdict", "reason", "main"]
+    columns = ["face", "first", "last", "p_fake", "verdict", "reason", "doubts", "main"]
     if look is None or not look.faces:
         return pd.DataFrame(columns=columns), pd.DataFrame(columns=names)
     scores = look.scores.T.groupby(_averaged(look.scores)).mean().T
@@ -396,7 +413,8 @@ def _faces(model, look, members):
         names,
         reasons=why[names].to_numpy(dtype=object),
     )
-    judged = model.judge_scores(table)[["p_fake", "verdict", "reason"]]
+    judged = model.judge_scores(table, [video] * len(table), doubts)
+    judged = judged[["p_fake", "verdict", "reason", "doubts"]]
     decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
     beside = pd.DataFrame(
         {

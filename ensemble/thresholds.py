@@ -17,6 +17,7 @@ from ensemble.decision import (
     threshold_at_false_alarm_rate,
     threshold_by_cost,
 )
+from ensemble.oof_evidence import out_of_fold_of
 from ensemble.real_only import learns, reals_threshold
 from ensemble.resampling import scores_are
 from ensemble.ties import above, below
@@ -71,6 +72,8 @@ class Thresholds:
     three_way : bool
     set_on : str
         What the threshold was set on, as a sentence.
+    on_training : bool, default=False
+        Whether it was set on the out-of-fold scores of the training videos.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Thresholds:
     high: float
     three_way: bool
     set_on: str
+    on_training: bool = False
 
     def verdicts(self, score):
         """Return FAKE, REAL or UNSURE for each P(fake); "" where there is none.
@@ -210,14 +214,10 @@ def resolve_thresholds(model):
         return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
     if reals_alone:
         return _for_reals_alone(model, rule)
-    known = model.oof_fake_score_.dropna()
-    here = model.oof_fake_score_.notna().to_numpy()
-    is_fake, groups = model._oof_labels()
-    is_fake = is_fake[here]
-    groups = None if groups is None else groups[here]
-    score = known.to_numpy()
+    known = out_of_fold_of(model)
+    is_fake, groups = known.is_fake, known.groups
     try:
-        low, high, promise = _set(rule, model.prior, score, is_fake, groups)
+        low, high, promise = _set(rule, model.prior, known.score, is_fake, groups)
     except ValueError as error:
         raise ValueError(f"threshold={model.threshold!r}: {error}") from error
     # Calibration and prior keep the order of scores: thresholds go the same way.
@@ -227,6 +227,7 @@ def resolve_thresholds(model):
         float(high),
         rule.kind == "three-way",
         f"{promise} It was set on {_described(model, is_fake, groups)}.",
+        on_training=True,
     )
 
 
@@ -312,10 +313,15 @@ def grounds(model):
     Returns
     -------
     list of str
-        Where fake is said, what that was set on, and what P(fake) means.
+        What the ensemble learned from and how often it errs; where fake is said, what
+        that was set on, and what P(fake) means.
     """
     thresholds = model.thresholds_
-    return [f"{thresholds.where} {thresholds.set_on}", meaning_of_scores(model)]
+    return [
+        model.card_.summary(),
+        f"{thresholds.where} {thresholds.set_on}",
+        meaning_of_scores(model),
+    ]
 
 
 def check_prior(prior):
@@ -384,6 +390,7 @@ def _for_reals_alone(model, rule):
         False,
         f"At most {100 * rate:.3g} % of {len(model.oof_scores_)} out-of-fold real "
         "videos are above it. How many fakes are is not known.",
+        on_training=True,
     )
 
 

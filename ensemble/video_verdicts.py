@@ -1,6 +1,67 @@
-"""What becomes of each video: its status, and why a score is missing."""
+"""Verdicts: what an ensemble says of each video, and why it says no more."""
+
+import warnings
 
 import numpy as np
+import pandas as pd
+
+from ensemble.doubts import doubts
+
+UNSURE = "UNSURE"
+
+
+def verdict_table(model, table, videos=None, unsure=True):
+    """Lay out what an ensemble says of videos: see `DeepfakeEnsemble.judge_scores`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it.
+    videos : sequence of length n_videos or None, default=None
+        The videos, to compare them with those of training.
+    unsure : bool, default=True
+        Whether a video in doubt is UNSURE; False leaves the threshold's verdict.
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, 5 + n_detectors)
+    """
+    thresholds = model.thresholds_
+    combined = model._combined(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the table says it all
+        score = model.combine(table)
+    verdicts = thresholds.verdicts(score)
+    found = doubts(model, table, combined, _profiles(model, videos))
+    found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
+    if unsure:
+        in_doubt = np.array([reasons != "" for reasons in found], bool)
+        verdicts[in_doubt & (verdicts != "")] = UNSURE
+    beside = {
+        "p_fake": score,
+        "verdict": verdicts,
+        "status": statuses(table, combined),
+        "reason": list(model._reasons(table, combined).values()),
+        "doubts": found,
+    }
+    plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
+    return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
+
+
+def _profiles(model, videos):
+    """Say what each video is like, where it is known for those of training."""
+    from ensemble.video_profile import profile_video
+
+    if videos is None or model.card_.profile is None:
+        return None
+    members = [member for _, member in model._members()]
+    known = {}  # a video may stand there once for each of its faces
+    for video in videos:
+        if id(video) not in known:
+            known[id(video)] = profile_video(video, members, model.store)
+    return [known[id(video)] for video in videos]
 
 
 def statuses(table, score):

@@ -57,7 +57,7 @@ def main(data, n_identities):
         again = ensemble.load(folder / "model.dfe")
         verdicts = again.judge(videos[:6])
         verdicts.index = [Path(video).name for video in verdicts.index]
-        print(verdicts.drop(columns="reason").round(3).to_string())
+        print(verdicts.drop(columns=["reason", "doubts"]).round(3).to_string())
         print("\nThese clips were trained on; judge by oof_scores_, or by new videos.")
 
 

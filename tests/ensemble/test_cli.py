@@ -83,7 +83,12 @@ def test_fit_says_what_it_measured(clips, tmp_path, capsys):
     assert out.is_file()
     assert "Out of fold on 12 videos of 6 groups" in shown
     assert "resnet18_frame" in shown
-    assert "mean of them" in shown
+    lines = [line.strip(" │┃") for line in shown.splitlines()]
+    named = [line for line in lines if "saved ensemble" in line or "resnet18_" in line]
+    assert "the saved ensemble" in named[0]
+    assert "resnet18_frame" in named[1]
+    assert "for comparison: their plain mean" in shown
+    assert "Learned on" in shown
 
 
 def test_predict_prints_one_line_a_video(model, clips, capsys):
@@ -106,7 +111,7 @@ def test_predict_gives_csv_and_json(model, clips, capsys):
     for row, other in zip(found, rows, strict=True):
         assert row["p_fake"] == pytest.approx(float(other["p_fake"]))
         assert set(row) == {
-            "video", "p_fake", "verdict", "status", "reason", "resnet18_frame"
+            "video", "p_fake", "verdict", "status", "reason", "doubts", "resnet18_frame"
         }  # fmt: skip
 
 
