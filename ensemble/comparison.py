@@ -23,7 +23,7 @@ from ensemble.labels import encode_labels
 from ensemble.measuring import measure, paired_change
 from ensemble.metrics import auc
 from ensemble.nested_scores import nested_scores
-from ensemble.protocols import protocol_splits
+from ensemble.protocols import inner_folds, protocol_splits
 from ensemble.resampling import clean_groups, group_codes
 from ensemble.score_columns import check_not_labels
 from ensemble.scores import check_complete, companions
@@ -352,8 +352,13 @@ def compare_strategies(
     )
     inverted = [str(name) for name in members.columns[inverted]]
     warn_of_inverted(inverted, "votes and non-negative weights take")
+    if is_table:
+        folds = _rows_of(own_fold, splits)
+    else:  # in which each split's training rows were scored
+        folds = [inner_folds(one, is_fake, codes, n_folds, seed) for one in splits]
+    folds = None if beforehand == names else folds
     panels = judge(
-        splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store
+        splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store, folds
     )
     panels = _of_one_fit(panels, own_fold)
     found = measure(panels, names, codes, metadata, n_boot, level, seed)
@@ -395,13 +400,13 @@ def compare_strategies(
             "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed,
             own_fold=own_fold,
         )  # fmt: skip
-        folds = judge(
+        at_home = judge(
             splits,
             [table[split.train] for split in splits],
             [table[split.test] for split in splits],
-            names, is_fake, codes, chosen, n_jobs, store,
+            names, is_fake, codes, chosen, n_jobs, store, _rows_of(own_fold, splits),
         )  # fmt: skip
-        at_home = _of_the_same_videos(_of_one_fit(folds, own_fold), panels)
+        at_home = _of_the_same_videos(_of_one_fit(at_home, own_fold), panels)
         # what is unseen in the folds of what is seen: the same pairs for both
         unseen = [
             replace(panel, fold=home.fold)
@@ -435,6 +440,11 @@ def compare_strategies(
         metadata=metadata,
         strategies=chosen,
     )
+
+
+def _rows_of(own_fold, splits):
+    """Folds of each split's training rows, where a table has any."""
+    return None if own_fold is None else [own_fold[split.train] for split in splits]
 
 
 def _of_one_fit(panels, own_fold):

@@ -57,7 +57,18 @@ class Panel:
         )  # fmt: skip
 
 
-def judge(splits, learned, judged, names, is_fake, codes, chosen, n_jobs=1, store=None):
+def judge(
+    splits,
+    learned,
+    judged,
+    names,
+    is_fake,
+    codes,
+    chosen,
+    n_jobs=1,
+    store=None,
+    folds=None,
+):
     """Return the panels: scores of everyone on what nobody learned from.
 
     Parameters
@@ -75,6 +86,9 @@ def judge(splits, learned, judged, names, is_fake, codes, chosen, n_jobs=1, stor
         Fits side by side.
     store : Store or None, default=None
         Where finished fits' scores are kept, to go on from.
+    folds : list of (int ndarray or None) or None, default=None
+        For each split the fold of each training row, where its members' scores came
+        about; strategies learn of it what they learn beside any out-of-fold table.
 
     Returns
     -------
@@ -94,6 +108,7 @@ def judge(splits, learned, judged, names, is_fake, codes, chosen, n_jobs=1, stor
             judged[number],
             names,
             store,
+            None if folds is None else folds[number],
         )
         for number, name in tasks
     )
@@ -117,13 +132,16 @@ def _panel(name, repeat, parts, is_fake):
     return Panel(name, repeat, rows, is_fake[rows], scores, fold.to_numpy())
 
 
-def _fitted_scores(name, combiner, learned, y, codes, judged, names, store):
+def _fitted_scores(name, combiner, learned, y, codes, judged, names, store, fold=None):
     """Fit one strategy and score what is judged, unless that was done before."""
-    key = None if store is None else _key(combiner, learned, y, codes, judged, names)
+    data = (learned, y, codes, judged, names, *([] if fold is None else [fold]))
+    key = None if store is None else _key(combiner, *data)
     known = None if key is None else store.get("judged", key)
     if known is not None:
         return known[0]["score"]
     learned = pd.DataFrame(learned, columns=names)
+    if fold is not None:
+        learned.attrs["fold"] = dict(enumerate(fold.tolist()))
     judged = pd.DataFrame(judged, columns=names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of 20 strategies and their inner folds

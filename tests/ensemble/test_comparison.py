@@ -180,6 +180,29 @@ def test_other_folds_never_compare_videos_of_different_fits():
         )
 
 
+class Folds(Voting):
+    """Keeps the folds that lie beside what it learns from."""
+
+    seen = []  # noqa: RUF012
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        self.seen.append(X.attrs.get("fold"))
+        return super().fit(X, y, groups, sample_weight)
+
+
+def test_strategies_learn_with_the_folds_that_an_ensemble_has():
+    plain, table, fold, _ = folded_table()
+    Folds.seen = []
+    compare_strategies(table, strategies={"spy": Folds()}, n_boot=10)
+    for number, known in enumerate(Folds.seen):
+        assert list(known.values()) == fold[fold != number].tolist()
+    Folds.seen = []
+    compare_strategies(
+        plain, strategies={"spy": Folds()}, n_boot=10, nesting="exact", n_folds=3
+    )
+    assert Folds.seen == [None] * 3
+
+
 def test_members_that_one_fit_has_scored_have_no_folds_of_their_own():
     _, table, fold, _ = folded_table()
     for kwargs in ({"nesting": "exact"}, {"n_folds": 3, "nesting": "exact"}):
