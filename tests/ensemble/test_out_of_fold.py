@@ -1,7 +1,9 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
@@ -20,7 +22,7 @@ from base_models import (
 )
 from base_models.backbones import build_network
 from base_models.detectors import frame
-from ensemble import LeakError, out_of_fold_scores
+from ensemble import DeepfakeEnsemble, LeakError, out_of_fold_scores
 from ensemble.out_of_fold import jobs_that_fit, prepare
 from ensemble.scores import companions, reasons
 
@@ -227,6 +229,27 @@ def test_a_foreign_detector_is_remembered_where_a_store_is_named(
     assert len(memoriser.fits) == 12
     out_of_fold_scores([memoriser(channel=1)], videos, y, store=tmp_path, **given)
     assert len(memoriser.fits) == 16
+
+
+class Uncopied(ClassifierMixin, BaseEstimator):
+    """Somebody else's, and once it is fitted it holds what has no copy."""
+
+    def fit(self, videos, y):
+        self.classes_, self.handle_ = np.unique(y), threading.Lock()
+        return self
+
+    def predict_proba(self, videos):
+        fake = np.array([video.mean() / 255 for video in videos])
+        return np.c_[1 - fake, fake]
+
+
+def test_a_foreign_detector_that_cannot_be_copied_costs_no_fit(noise, tmp_path):
+    videos, y, groups = noise(0)
+    for _ in range(2):
+        model = DeepfakeEnsemble(
+            [Uncopied()], resampling=2, store=tmp_path, verbose=False
+        ).fit(videos, y, groups=groups)
+        assert model.oof_scores_.notna().all(axis=None)
 
 
 def test_unscorable_videos_have_nan_and_a_reason(toy_videos, tmp_path):
