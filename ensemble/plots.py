@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.file_writing import replacing
+from ensemble.plain_text import in_plot
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FEWEST = 5  # videos behind a point of a reliability diagram
@@ -113,9 +114,9 @@ def plot_roc(y, scores, panel=None, aucs=None, ax=None, fold=None):
         area = auc(fpr, tpr) if aucs is None else aucs[name]
         RocCurveDisplay(fpr=fpr, tpr=tpr).plot(
             ax=ax,
-            name=name,
+            name=in_plot(name),
             curve_kwargs={
-                "label": f"{name}, AUC {area:.3f}",
+                "label": f"{in_plot(name)}, AUC {area:.3f}",
                 "linestyle": _LINES[place % len(_LINES)],
             },
         )
@@ -154,7 +155,7 @@ def plot_det(y, scores, panel=None, ax=None, fold=None):
         fpr, tpr = mean_curve(y, scores[name], panel, fold)
         inside = (fpr > 0) & (fpr < 1) & (tpr > 0) & (tpr < 1)
         DetCurveDisplay(fpr=fpr[inside], fnr=1 - tpr[inside]).plot(
-            ax=ax, name=name, linestyle=_LINES[place % len(_LINES)]
+            ax=ax, name=in_plot(name), linestyle=_LINES[place % len(_LINES)]
         )
     low = norm.ppf(min(0.02, 0.5 / n_rarest))
     ends = (low, norm.ppf(0.8))
@@ -280,7 +281,7 @@ def plot_reliability(y, scores, n_bins=10, ax=None, video=None):
         mean = np.bincount(at, said, n_bins)[shown] / number[shown]
         CalibrationDisplay(true, mean, said).plot(
             ax=ax,
-            name=name,
+            name=in_plot(name),
             ref_line=False,
             marker="os^Dv"[place % 5],
             markersize=4,
@@ -338,8 +339,9 @@ def plot_correlation(scores, y=None, ax=None):
         )
         if len(names) <= 12:
             ax.text(column, row, f"{value:.2f}", ha="center", va="center", size=8)
-    ax.set_xticks(range(len(names)), names, rotation=40, ha="right")
-    ax.set_yticks(range(len(names)), names)
+    ticks = list(map(in_plot, names))
+    ax.set_xticks(range(len(names)), ticks, rotation=40, ha="right")
+    ax.set_yticks(range(len(names)), ticks)
     ax.tick_params(length=0)
     ax.set_aspect("equal")
     ax.set_xlabel(f"Correlation of {what}")
@@ -372,9 +374,10 @@ def plot_weights(weights, ax=None):
     height = 0.8 / n
     for place, name in enumerate(weights):
         at = np.arange(len(weights)) + (place - (n - 1) / 2) * height
-        ax.barh(at, weights[name], 0.88 * height, color=f"C{place}", label=name,
-                hatch=("", "///", "...", "xx")[place % 4], alpha=0.75)  # fmt: skip
-    ax.set_yticks(range(len(weights)), weights.index)
+        ax.barh(at, weights[name], 0.88 * height, color=f"C{place}",
+                label=in_plot(name), alpha=0.75,
+                hatch=("", "///", "...", "xx")[place % 4])  # fmt: skip
+    ax.set_yticks(range(len(weights)), list(map(in_plot, weights.index)))
     ax.invert_yaxis()
     ax.axvline(0, lw=1, color=_ink("text.color"))
     ax.set_xlabel("Weight")
@@ -424,7 +427,8 @@ def plot_contributions(ablation, ax=None):
     at = np.arange(len(ablation))
     ax.errorbar(ablation["adds"], at, xerr=np.nan_to_num(np.stack([low, high])),
                 fmt="o", ms=5, capsize=3, lw=1.5)  # fmt: skip
-    ax.set_yticks(at, [f"{n}\nShapley {v:.3f}" for n, v in ablation["shapley"].items()])
+    ticks = [f"{in_plot(n)}\nShapley {v:.3f}" for n, v in ablation["shapley"].items()]
+    ax.set_yticks(at, ticks)
     ax.set_ylim(len(at) - 0.5, -0.5)
     ax.axvline(0, lw=1, color=_ink("text.color"))
     ax.set_xlabel("AUC that the member adds to all others")
@@ -470,9 +474,10 @@ def plot_strategies(table, metric="auc", reference="mean", ax=None):
             ax.errorbar(rows[metric], at[here], xerr=error, fmt=marker, ms=4.5,
                         color=f"C{place}", capsize=2, lw=1.3, label=called)  # fmt: skip
     if reference in table.index:
+        label = f"the {in_plot(reference)}"
         ax.axvline(table.loc[reference, metric], lw=1, linestyle=":",
-                   color=_ink("text.color"), label=f"the {reference}")  # fmt: skip
-    ax.set_yticks(at, table.index)
+                   color=_ink("text.color"), label=label)  # fmt: skip
+    ax.set_yticks(at, list(map(in_plot, table.index)))
     ax.set_ylim(len(at) - 0.5, -0.5)
     ax.grid(True, axis="x")
     ax.set_xlabel(metric.upper() if metric == "auc" else metric.replace("_", " "))
@@ -516,8 +521,8 @@ def plot_by_value(by_value, axis, strategies, ax=None):
         error = np.stack([own["auc"] - own["auc_low"], own["auc_high"] - own["auc"]])
         ax.errorbar(own["auc"], at, xerr=np.clip(np.nan_to_num(error), 0, None),
                     fmt="os^Dv"[place % 5], ms=4.5, capsize=2, lw=1.3,
-                    label=name)  # fmt: skip
-    ax.set_yticks(range(len(values)), values)
+                    label=in_plot(name))  # fmt: skip
+    ax.set_yticks(range(len(values)), list(map(in_plot, values)))
     ax.set_ylim(len(values) - 0.5, -0.5)
     ax.grid(True, axis="x")
     ax.set_xlabel("AUC")
@@ -574,13 +579,13 @@ def plot_stress(table, path=None):
                 where = np.r_[0, at]
             ensemble = scorer == "ensemble"
             ax.plot(where, values, marker="os^DvPX"[place % 7], ms=4,
-                    lw=2.4 if ensemble else 1.2, label=scorer,
+                    lw=2.4 if ensemble else 1.2, label=in_plot(scorer),
                     color=_ink("text.color") if ensemble else f"C{place}")  # fmt: skip
         named = [f"{strength:g}" for strength in strengths]
         if measure == "auc":
             named, at = ["as is", *named], np.r_[0, at]
         ax.set_xticks(at, named)
-        ax.set_title(change, size=10)
+        ax.set_title(in_plot(change), size=10)
         ax.grid(True, axis="y", lw=0.5)
     label = {"auc": "AUC", "size": "Mean size of the drift of P(fake)"}[measure]
     figure.supylabel(label, size=10)
