@@ -172,7 +172,8 @@ default=None
         scores are pooled alike, so that what is set on them (combiner, calibration,
         thresholds) allows for the worst of many looking worse than one; the default
         threshold of 0.5 does not. Detectors learn from the largest face whatever this
-        is. Where faces get different verdicts, `judge` says so in any case.
+        is. Where faces get different verdicts, `judge` says so:
+        as a doubt, save with ``"worst"``, where the worst face decides.
 
     Attributes
     ----------
@@ -602,8 +603,9 @@ default=None
     def _reasons(self, table, combined):
         trained = self.oof_scores_.columns[self.oof_scores_.notna().any()]
         reasons = missing_reasons(table, combined, list(trained))
-        for row, disagreement in disagreements(self, table).items():
-            reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
+        if fitted_pooling(self) == "worst":  # else it is a doubt, see `ensemble.doubts`
+            for row, disagreement in disagreements(self, table).items():
+                reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
         return reasons
 
     def _unscorable(self, table, combined):

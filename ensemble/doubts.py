@@ -2,12 +2,14 @@
 
 A verdict stands on the out-of-fold videos that its threshold and its rates come from.
 A video is in doubt where the model did no better than chance on these, where members
-that decided them are missing, where members disagree more than they did there, and
-where the video is unlike those that the model learned from.
+that decided them are missing, where members disagree more than they did there, where
+faces of the video would get different verdicts, and where the video is unlike those
+that the model learned from.
 """
 
 import numpy as np
 
+from ensemble.face_pooling import disagreements, fitted_pooling
 from ensemble.oof_evidence import USUAL, is_above_chance, log_odds
 
 _FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
@@ -37,6 +39,7 @@ def doubts(model, table, combined, profiles=None):
     """
     evidence, card = model._evidence(), model.card_
     of_model = _of_the_model(model, evidence, card)
+    apart = {} if fitted_pooling(model) == "worst" else disagreements(model, table)
     known_patterns = {}
     found = []
     for row in range(len(table)):
@@ -54,6 +57,7 @@ def doubts(model, table, combined, profiles=None):
             reasons += _of_unusual_scores(evidence, scores)
         if profiles is not None and profiles[row] is not None:
             reasons += card.profile.unlike(profiles[row])
+        reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
         found.append("; ".join(reasons))
     return found
 

@@ -101,9 +101,9 @@ class ScanResult:
 
     @property
     def faces_disagree(self):
-        """Whether faces of the video have different verdicts."""
-        verdicts = self.faces["verdict"]
-        return verdicts[verdicts != ""].nunique() > 1
+        """Whether the threshold says of one face what it does not say of another."""
+        p_fake = self.faces["p_fake"].to_numpy(float)
+        return len({said for said in self.threshold.verdicts(p_fake) if said}) > 1
 
     @property
     def spread(self):
