@@ -286,13 +286,18 @@ def _is_type_script(path, suffix):
 
 def frame_images(folder):
     with naming(folder):
+        entries = list(folder.iterdir())
         images = [
             entry
-            for entry in folder.iterdir()
+            for entry in entries
             if entry.suffix.lower() in IMAGE_SUFFIXES
             and not entry.name.startswith(".")
             and entry.is_file()
         ]
+    if not entries:
+        raise VideoReadError(
+            folder, "the folder is empty", "give a folder of videos or of frame images"
+        )
     if not images:
         raise VideoReadError(
             folder,

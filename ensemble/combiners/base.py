@@ -61,7 +61,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Any two labels; the fake one is FAKE of REAL/FAKE, 1 of 0/1, the one that
             `fake_label` names, or else the second in sorted order.
         groups : array-like of shape (n_videos,) or None, default=None
-            Videos that inner folds keep together; None makes each its own group.
+            Videos that inner folds keep together; None, or nothing but missing entries
+            (a table without groups), makes each its own group.
         sample_weight : array-like of shape (n_videos,) or None, default=None
             Weight 2 means the same as the row given twice, 0 as the row left out.
 
@@ -86,6 +87,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
         _check_length("y", is_fake, X)
         self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
         weight = _checked_weight(sample_weight, X)
+        if groups is not None and len(groups) == len(X) and np.all(pd.isna(groups)):
+            groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(X))
         scale = self._scale_name()
         features = self._feature_columns()
