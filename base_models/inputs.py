@@ -201,14 +201,16 @@ def clean_labels(y):
     y = column_or_1d(_untouched(y), warn=True)
     if len(y) == 0:
         raise ValueError("labels are required, one per video; got an empty y")
+    missing = False
     if y.dtype.kind in "OSUT":
-        clean = np.array(
-            [_clean_text(v) if isinstance(v, str | bytes) else v for v in y], object
-        )
-        if y.dtype.kind == "S" or any(clean != y.astype(object)):
-            same_kind = len({type(label) for label in clean}) == 1
-            y = clean.astype(str) if same_kind else clean
-    missing = np.flatnonzero(pd.isna(y) | (y == "" if y.dtype.kind in "OUT" else False))
+        clean = [_clean_text(v) if isinstance(v, str | bytes) else v for v in y]
+        changed = [isinstance(v, bytes | str) and v != c
+                   for v, c in zip(y, clean, strict=True)]  # fmt: skip
+        if any(changed):
+            all_text = all(isinstance(label, str) for label in clean)
+            y = np.array(clean, str if all_text else object)
+        missing = [isinstance(label, str) and label == "" for label in clean]
+    missing = np.flatnonzero(pd.isna(y) | missing)
     if missing.size:
         raise ValueError(
             f"Input y contains NaN: {missing.size} of {len(y)} labels are missing, "
@@ -420,6 +422,8 @@ def _untouched(values):
         return values
     kinds = {type(value) for value in values}
     if all(issubclass(kind, _NUMBERS) for kind in kinds):
+        return values
+    if all(issubclass(kind, str) for kind in kinds):
         return values
     nested = any(issubclass(kind, list | tuple | set | dict) for kind in kinds)
     if len(kinds) == 1 and not nested:

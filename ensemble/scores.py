@@ -365,6 +365,9 @@ def read_scores(
     for name in COMPANIONS:
         if name in known and known[name] not in columns:
             beside[name] = typed(frame[known[name]])
+    for name, asked in (("label", label), ("group", group)):
+        if asked is not None and not any(e is not None for e in beside.get(name, [])):
+            raise ValueError(f"column {asked!r} is empty: no video has a {name}")
     if "reason" in known and known["reason"] not in columns:
         beside["reasons"] = _parsed_reasons(frame[known["reason"]], ids, columns)
     check_not_labels(values, columns, beside.get("label"), by_default=scores is None)

@@ -120,6 +120,9 @@ def test_missing_labels_stay_missing_beside_text():
         clean_labels(["REAL", float("nan")])
     with pytest.raises(ValueError, match="row 0"):
         clean_labels(["  ", "REAL"])
+    for y in (["REAL", pd.NA], pd.Series(["REAL", pd.NA], dtype="string")):
+        with pytest.raises(ValueError, match="1 of 2 labels are missing.* row 1"):
+            clean_labels(y)
 
 
 @pytest.mark.parametrize(

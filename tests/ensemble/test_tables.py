@@ -229,6 +229,13 @@ def test_columns_that_are_no_scores_by_name_are_left_out_and_listed(tmp_path):
         assert read_scores(written(tmp_path, text)).columns.tolist() == ["a"]
 
 
+@pytest.mark.parametrize("name", ["label", "group"])
+def test_a_column_that_was_asked_for_is_not_empty(name, tmp_path):
+    path = written(tmp_path, "video,a,mine\nx,0.5,\ny,0.25, \n")
+    with pytest.raises(ValueError, match=f"'mine' is empty: no video has a {name}"):
+        read_scores(path, scores=["a"], **{name: "mine"})
+
+
 def test_an_index_that_pandas_wrote_names_the_rows(tmp_path):
     frame = pd.DataFrame({"a": [0.5, 0.25]}, index=["x", "y"])
     frame.to_csv(tmp_path / "t.csv")
