@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.combiners.base import fold_codes
+from ensemble.combiners.base import fold_codes, stated_offsets
 from ensemble.combiners.evidence import doubt, measure_evidence
 from ensemble.combiners.nested import as_combiner
 from ensemble.combiners.nonnegative_logistic import fit_nonnegative_logistic
@@ -268,13 +268,16 @@ def cross_fitted_scores(
             "is in one: add videos of other groups, or go without calibration"
         )
     folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
-    known = fold_codes(scores)
+    known, offsets = fold_codes(scores), stated_offsets(scores)
     score = np.full(len(values), np.nan)
     for train, test in folds.split(values, is_fake, codes):
         if len(test) == 0:
             continue
         fitted = clone(combiner)
-        fitted._inside = {"folds": None if known is None else known[train]}
+        fitted._inside = {
+            "folds": None if known is None else known[train],
+            "offsets": offsets,
+        }
         fitted.fit(
             _take(scores, train),
             y[train],

@@ -36,6 +36,7 @@ from ensemble.real_only import (
     reals_threshold,
     warn_of_few_reals,
 )
+from ensemble.refit_offsets import with_refit_offsets
 from ensemble.resampling import averages_replicas, scores_are
 from ensemble.scores import concat_scores
 from ensemble.thresholds import (
@@ -313,7 +314,7 @@ default=None
         fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         names = [name for name, _ in named]
         table = out_of_fold_table(outcome, training, splits, names, y)
-        fitted.oof_scores_ = table
+        fitted.oof_scores_ = with_refit_offsets(fitted, table)
         if scores_are(splits, len(training)) != "hold-out":
             _warn_of_missing_rows(len(training) - len(table))
         return self._become(fitted._fit_combiner(strategy.combiner))
@@ -682,9 +683,10 @@ default=None
         labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
         column = out_of_fold_table(outcome, training, self._splits, [name], labels)
         more = copy.copy(self)  # where the combiner refuses, nothing was added
-        more.oof_scores_ = _beside(self.oof_scores_, column)
         member = members[0] if len(members) == 1 else members
-        more.detectors_ = {**self.detectors_, name: member}
+        more.detectors_, more._training = {**self.detectors_, name: member}, training
+        more.oof_scores_ = _beside(self.oof_scores_, with_refit_offsets(more, column))
+        more._training = self._training
         return self._become(more._fit_combiner(self._fitted_combiner))
 
     def describe(self, data, toy=False):
@@ -1104,7 +1106,10 @@ def _beside(table, column):
     first, second = (part.attrs["provenance"] for part in (table, column))
     known = {
         "prefit": [*first.get("prefit", []), *second.get("prefit", [])],
-        "trained_on": first.get("trained_on", {}) | second.get("trained_on", {}),
+        **{
+            key: first.get(key, {}) | second.get(key, {})
+            for key in ("trained_on", "refit_offsets")
+        },
     }
     joined.attrs["provenance"] = first | {k: v for k, v in known.items() if v}
     return joined

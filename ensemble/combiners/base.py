@@ -76,7 +76,10 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Naming detectors that look inverted: see `ensemble.invert_scores`.
         """
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
-        folds = fold_codes(X) if inside is None else inside["folds"]
+        if inside is None:
+            folds, offsets = fold_codes(X), stated_offsets(X)
+        else:
+            folds, offsets = inside["folds"], inside["offsets"]
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(
@@ -115,6 +118,10 @@ class Combiner(ClassifierMixin, BaseEstimator):
             detectors, features = np.split(columns, [len(detectors)])
         clip = getattr(self, "clip", None)
         self.scale_ = fit_scale(scale, rows.scores, detectors, rows.weight, clip)
+        if offsets is not None:
+            rows.offsets = self._offsets_on_scale(
+                rows.scores[:, detectors], offsets[self.detector_order_]
+            )
         if len(features):
             self.feature_scale_ = fit_scale(
                 "standard", rows.scores, features, rows.weight
@@ -230,8 +237,11 @@ class Combiner(ClassifierMixin, BaseEstimator):
         return True
 
     def _warn_of_inverted(self, rows, detectors):
+        scores = rows.scores
+        if len(detectors) < scores.shape[1]:
+            scores = scores[:, detectors]
         inverted = looks_inverted(
-            rows.scores[:, detectors],
+            scores,
             rows.is_fake,
             rows.weight,
             rows.groups,
@@ -240,6 +250,15 @@ class Combiner(ClassifierMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
         wrong = [str(names[column]) for column in detectors[inverted]]
         warn_of_inverted(wrong, f"{type(self).__name__} takes", stacklevel=4)
+
+    def _offsets_on_scale(self, scores, offsets):
+        """Return how far offsets of the table's scores move a middling one."""
+        middle = np.nanmean(scores, axis=0)
+        moved = np.stack([middle, middle + offsets])
+        if self.scale_["name"] == "log_odds":
+            moved = np.clip(moved, 0, 1)
+        before, after = to_scale(self.scale_, moved, slice(None))
+        return after - before
 
     def _feature_columns(self):
         return np.array([], int)
@@ -327,6 +346,25 @@ def fold_codes(X):
     if any(fold is None for fold in known):
         return None
     return np.unique(np.array(known, dtype=str), return_inverse=True)[1]
+
+
+def stated_offsets(X):
+    """Return the offsets of refitted detectors that a score table's provenance states.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_videos, n_detectors) or anything
+
+    Returns
+    -------
+    offsets : ndarray of shape (n_detectors,) or None
+        0 for a detector of which none is stated. See `ensemble.refit_offsets`.
+    """
+    provenance = getattr(X, "attrs", {}).get("provenance")
+    stated = provenance.get("refit_offsets") if isinstance(provenance, dict) else None
+    if not stated:
+        return None
+    return np.array([float(stated.get(str(name), 0.0)) for name in X.columns])
 
 
 def _in_range(X, scale, features):

@@ -15,7 +15,7 @@ from ensemble.within_folds import outranked
 _SURE = 3.0  # standard errors above chance from which a detector is followed fully
 _LEVEL = 0.95
 _GROUPS_PER_SLOPE = 5  # fewer do not tell how surely slopes are known
-_MAX_ROWS = 20_000  # rows drawn where a combiner only asks which way detectors point
+_MAX_ROWS = 5000  # rows drawn where a combiner only asks which way detectors point
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ def looks_inverted(scores, is_fake, weight=None, groups=None, folds=None):
     array([False,  True])
     """
     if len(scores) > _MAX_ROWS:
-        drawn = np.random.default_rng(0).choice(len(scores), _MAX_ROWS, replace=False)
+        drawn = np.random.default_rng(0).integers(0, len(scores), _MAX_ROWS)
+        drawn = np.unique(drawn)
         scores, is_fake, weight, groups, folds = (
             None if part is None else part[drawn]
             for part in (scores, is_fake, weight, groups, folds)

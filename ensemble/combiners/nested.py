@@ -80,7 +80,8 @@ def fit_copy(combiner, rows):
     fitted : Combiner
     """
     copy = clone(combiner).set_params(fake_label=None)
-    copy._inside = {"folds": rows.folds}  # and no advice: it was given outside
+    # no advice inside: it was given outside
+    copy._inside = {"folds": rows.folds, "offsets": rows.offsets}
     return copy.fit(
         rows.scores, rows.is_fake, groups=rows.groups, sample_weight=rows.weight
     )

@@ -8,6 +8,8 @@ than the outermost of them. They keep their order.
 
 import numpy as np
 
+_CHUNK = 4096  # rows summed up at once, to stay in the processor's cache
+
 
 def fit_reach(scores, weight):
     """Learn the range of each detector's training scores.
@@ -30,16 +32,27 @@ def fit_reach(scores, weight):
     >>> within_reach(reach, np.array([[1.5], [3.0], [50.0]])).round(2).ravel()
     array([1.5 , 2.5 , 2.98])
     """
-    here = np.where(np.isnan(scores), 0.0, weight[:, None])
-    known = np.nan_to_num(scores)
-    total = here.sum(axis=0)
-    mean = (here * known).sum(axis=0) / total
-    variance = (here * (known - mean) ** 2).sum(axis=0) / total
-    return {
-        "low": np.nanmin(scores, axis=0),
-        "high": np.nanmax(scores, axis=0),
-        "spread": np.sqrt(variance),
-    }
+    n_detectors = scores.shape[1]
+    total, summed, squares = np.zeros((3, n_detectors))
+    low, high = np.full(n_detectors, np.inf), np.full(n_detectors, -np.inf)
+    # sums of squares of numbers near 0 round less
+    origin = np.nan_to_num(np.fmin.reduce(scores[:_CHUNK]))
+    for start in range(0, len(scores), _CHUNK):
+        part, share = scores[start : start + _CHUNK], weight[start : start + _CHUNK]
+        low = np.fmin(low, np.fmin.reduce(part))
+        high = np.fmax(high, np.fmax.reduce(part))
+        away = part - origin
+        missing = np.isnan(away)
+        if missing.any():
+            away[missing] = 0.0
+            total += share @ ~missing
+        else:
+            total += share.sum()
+        summed += share @ away
+        squares += share @ (away * away)
+    variance = squares / total - (summed / total) ** 2
+    spread = np.where(high > low, np.sqrt(np.maximum(variance, 0.0)), 0.0)
+    return {"low": low, "high": high, "spread": spread}
 
 
 def within_reach(reach, scores):

@@ -30,6 +30,7 @@ class Rows:
     weight: np.ndarray  # (n_rows,)
     place: np.ndarray | None = None  # (n_videos,): row of each video of fit, or -1
     folds: np.ndarray | None = None  # codes of the folds that the scores come from
+    offsets: np.ndarray | None = None  # (n_detectors,): of new scores, where measured
 
     def __len__(self):
         return len(self.scores)
@@ -45,6 +46,7 @@ class Rows:
             groups,
             self.weight[which],
             folds=folds,
+            offsets=self.offsets,
         )
 
 

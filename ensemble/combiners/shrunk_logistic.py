@@ -1,6 +1,6 @@
 """The logistic meta-model: how strongly its weights are pulled, and where to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,10 +9,13 @@ from ensemble.combiners.nonnegative_logistic import (
     fit_nonnegative_logistic,
     log_odds_of,
 )
+from ensemble.combiners.rows import sample_rows
 from ensemble.combiners.scales import fit_scale
 
 SHRINKAGES = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
 _SLACK = 1.0  # standard errors that stronger shrinkage may cost
+_FEW = 750  # different rows of each class that show what is far from chance
+_CLEAR = 4.0  # standard errors that are far
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def measure_pull(rows, n_rows=None):
     A detector that is less than three standard errors away from chance, by itself and
     beside the others, is pulled to 0 by the doubt about it
     (`ensemble.combiners.evidence.doubt`); the sum of equal weights by the doubt about
-    the mean.
+    the mean. Where it is known how far off the refitted detector scores, that counts as
+    noise of that size.
 
     Parameters
     ----------
@@ -57,13 +61,37 @@ def measure_pull(rows, n_rows=None):
     mean = np.nanmean(rows.scores, axis=1, keepdims=True)
     scores = np.hstack([rows.scores, mean])
     spread = fit_scale("standard", scores, slice(None), rows.weight)["spread"] ** 2
-    evidence = measure_evidence(scores, rows.is_fake, weight, rows.groups, rows.folds)
-    surely = np.abs(evidence.above_chance())
+    surely = _above_chance(replace(rows, scores=scores), weight)
     filled = np.where(np.isnan(rows.scores), mean, rows.scores)
     beside = skill_beside_others(filled, rows.is_fake, weight, rows.groups)
     surely[:-1] = np.maximum(surely[:-1], beside)
-    pull = doubt(surely) * rows.weight.sum() * spread / 4
+    doubts = doubt(surely)
+    if rows.offsets is not None:
+        offsets = np.append(rows.offsets, rows.offsets.mean())
+        doubts += offsets**2 / spread
+    pull = doubts * rows.weight.sum() * spread / 4
     return Pull(spread[:-1], pull[:-1], float(pull[-1]))
+
+
+def _above_chance(rows, weight):
+    """Return by how many standard errors each column differs from chance.
+
+    Of many rows a part shows what is far from it; the others are measured on all.
+    """
+    surely, unsure = np.zeros(rows.scores.shape[1]), slice(None)
+    part = sample_rows(rows, _FEW)
+    if len(part) < len(rows) / 2:
+        share = weight.sum() / rows.weight.sum() * len(part) / len(rows)
+        evidence = measure_evidence(
+            part.scores, part.is_fake, part.weight * share, part.groups, part.folds
+        )
+        surely = np.abs(evidence.above_chance())
+        unsure = np.flatnonzero(surely < _CLEAR)
+    evidence = measure_evidence(
+        rows.scores[:, unsure], rows.is_fake, weight, rows.groups, rows.folds
+    )
+    surely[unsure] = np.abs(evidence.above_chance())
+    return surely
 
 
 def fit_shrunk_logistic(rows, shrinkage, pull=None, start=None):

@@ -317,8 +317,7 @@ class Stacking(Nested):
         handed_on = np.column_stack([out_of_fold(one, rows, splits) for one in layer])
         kept = ~np.isnan(handed_on).all(axis=1)
         fitted = [fit_copy(one, fitted_on) for one in layer]
-        rows = rows[kept]
-        rows.scores = handed_on[kept]
+        rows = replace(rows[kept], scores=handed_on[kept], offsets=None)
         return fitted, rows, kept
 
     def _layer_splits(self, rows, sets_aside):
