@@ -88,6 +88,7 @@ def fit_with_faces(named, training, splits, how, **settings):
     from base_models.several_faces import faces_of
 
     detectors = [detector for _, detector in named]
+    _look_at_all(detectors, training.videos, settings)
     faces, owner = [], []
     for row, video in enumerate(training.videos):
         found = faces_of(video, detectors, settings.get("store"))
@@ -115,6 +116,26 @@ def fit_with_faces(named, training, splits, how, **settings):
         "several_faces": len(np.unique(owner)),
     }
     return replace(outcome, scores=scores, reasons=reasons, provenance=provenance)
+
+
+def _look_at_all(detectors, videos, settings):
+    """Make all views once, ahead of their use; boxes of faces are kept with them."""
+    from base_models.progress import progress_bar
+    from base_models.store import resolve_store
+    from base_models.views import iter_views
+
+    recipes = {
+        recipe.key: recipe
+        for detector in detectors
+        if hasattr(detector, "view_recipes")
+        for recipe in detector.view_recipes()
+    }
+    if not any(recipe.view == "face" for recipe in recipes.values()):
+        return
+    made = iter_views(videos, recipes.values(), resolve_store(settings.get("store")))
+    text = "looking at videos" if settings.get("verbose") else None
+    for _ in progress_bar(made, text, len(videos)):
+        pass  # they lie in the store
 
 
 def _extended(training, faces, owner):

@@ -582,6 +582,7 @@ def make_views_ready(tasks, training, store, verbose):
     dict of str to str
         Row id -> why some detector cannot look at it.
     """
+    from base_models.one_face import OneFace
     from base_models.progress import progress_bar
     from base_models.views import iter_views
 
@@ -609,7 +610,7 @@ def make_views_ready(tasks, training, store, verbose):
     reasons = {}
     for row, views in zip(rows, bar, strict=True):
         why = sorted({view.reason for view in views.values() if view.reason})
-        if why:
+        if why and not isinstance(training.videos[row], OneFace):
             reasons[training.ids[row]] = "; ".join(why)
     return reasons
 

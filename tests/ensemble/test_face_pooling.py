@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import ensemble
-from base_models import CallableDetector, Face, TorchDetector, score_videos
+from base_models import CallableDetector, Face, TorchDetector, rare_faces, score_videos
 from base_models.one_face import MOST_FACES, OneFace
 from base_models.several_faces import faces_of
 from ensemble import DeepfakeEnsemble, scan_video
@@ -214,6 +214,21 @@ def test_no_detector_learns_from_a_second_face(monkeypatch, tmp_path):
     assert len(trained) == 2 * 3  # two folds and all videos, for each of two members
     assert max(map(len, trained)) == len(videos)
     assert not any(isinstance(v, OneFace) for videos in trained for v in videos)
+
+
+def test_faces_of_training_videos_are_looked_for_once_a_person(tmp_path, monkeypatch):
+    """Once a video for its views, and once more for each face of those with several."""
+    followed = []
+    original = rare_faces.follow_faces
+
+    def counting(frames, finder):
+        followed.append(len(frames))
+        return original(frames, finder)
+
+    monkeypatch.setattr(rare_faces, "follow_faces", counting)
+    extra = [(video((63, 60), FAKE), 1), (video((64, 60)), 0)]
+    _, videos = fitted(two_members(), extra, faces_pooling="worst", store=tmp_path)
+    assert len(followed) == len(videos) + 2
 
 
 def test_members_that_know_no_faces_say_the_same_of_each():
