@@ -4,7 +4,7 @@ import copy
 import numbers
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,19 @@ from ensemble.face_pooling import (
     fitted_pooling,
     members_table,
 )
+from ensemble.fit_warnings import (
+    warn_of_chance,
+    warn_of_missing_rows,
+    warn_of_what_was_seen,
+)
 from ensemble.naming import check_member_names, find_name, squeezed
 from ensemble.oof_evidence import out_of_fold_of
 from ensemble.out_of_fold import out_of_fold_table
+from ensemble.presets import STRATEGIES
 from ensemble.real_only import (
     check_combiner,
     check_detectors,
     fit_vote,
-    learns,
     reals_threshold,
     warn_of_few_reals,
 )
@@ -53,34 +58,6 @@ from ensemble.training_set import (
     training_labels,
 )
 from ensemble.video_verdicts import listed, missing_reasons, verdict_table
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """A preset: how the training videos are used, and what combines the scores.
-
-    Attributes
-    ----------
-    resampling : str
-        Where the combiner's scores come from: see `ensemble.resampling`.
-    combiner : str
-        See `ensemble.combiners.resolve_combiner`.
-    replicas : bool
-        Whether the detectors of the splits are kept and averaged, with none fitted
-        on all videos.
-    """
-
-    resampling: str
-    combiner: str
-    replicas: bool = False
-
-
-STRATEGIES = {
-    "voting": Strategy("k-fold", "log_odds"),
-    "bagging": Strategy("bootstrap", "soft", replicas=True),
-    "blending": Strategy("holdout", "logistic"),
-    "stacking": Strategy("k-fold", "logistic"),
-}
 
 
 class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
@@ -316,7 +293,7 @@ default=None
         table = out_of_fold_table(outcome, training, splits, names, y)
         fitted.oof_scores_ = with_refit_offsets(fitted, table)
         if scores_are(splits, len(training)) != "hold-out":
-            _warn_of_missing_rows(len(training) - len(table))
+            warn_of_missing_rows(len(training) - len(table))
         return self._become(fitted._fit_combiner(strategy.combiner))
 
     def predict_proba(self, videos):
@@ -948,7 +925,7 @@ default=None
             self._check_reals_alone()
             check_combiner(combiner)
         table, is_fake, given = self._scored_rows()
-        self._warn_of_what_was_seen(combiner, reals_alone)
+        warn_of_what_was_seen(self, combiner, reals_alone)
         fitted = clone(as_combiner(combiner, random_state=self._seed()))
         self._fitted_combiner = combiner
         self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
@@ -977,17 +954,8 @@ default=None
             )
         if parse_threshold(self.threshold).kind not in ("default", "value"):
             _ = self.thresholds_  # what cannot be promised is told now
-        self._warn_of_chance()
+        warn_of_chance(self)
         return self
-
-    def _warn_of_chance(self):
-        if self.card_.doubt:
-            warnings.warn(
-                f"{self.card_.doubt}. `judge` and the command line call every video "
-                "UNSURE, and the saved file says so. More videos and groups may show "
-                "that it does; otherwise these detectors cannot tell these fakes",
-                stacklevel=4,
-            )
 
     def _scored_rows(self):
         """Return the out-of-fold rows with a score, by content, and what is beside."""
@@ -1072,33 +1040,6 @@ default=None
                 "videos alone do not tell; take unscorable='nan'"
             )
 
-    def _warn_of_what_was_seen(self, combiner, reals_alone):
-        """Say when something is learned from scores that may be in sample."""
-        if learns(combiner):
-            learner = "the combiner"
-        elif self.calibration is not None:
-            learner = "the calibration"
-        elif reals_alone and self.threshold is None:
-            learner = "the threshold"
-        else:
-            return
-        known = self.oof_scores_.attrs["provenance"].get("trained_on", {})
-        said = [
-            f"{name} was trained on "
-            + ("unknown data" if seen is None else ", ".join(seen))
-            for name, seen in known.items()
-            if seen != []
-        ]
-        if said:
-            warnings.warn(
-                f"{'; '.join(said)}: scores of training videos that were among these "
-                f"are in sample, and {learner} takes them for out of fold. Fit the "
-                "ensemble on videos that were not; where that is so, say it in the "
-                "card: load_checkpoint(..., trained_on=[]), or detector.card_ = "
-                "{'trained_on': []}",
-                stacklevel=4,
-            )
-
 
 def _beside(table, column):
     """Return a score table with one more column, and what is known of it."""
@@ -1113,13 +1054,3 @@ def _beside(table, column):
     }
     joined.attrs["provenance"] = first | {k: v for k, v in known.items() if v}
     return joined
-
-
-def _warn_of_missing_rows(n_missing):
-    if n_missing:
-        warnings.warn(
-            f"{n_missing} training videos were in no test part and have no "
-            "out-of-fold score; the combiner learns without them (more bootstrap "
-            "replicas leave none)",
-            stacklevel=3,
-        )
