@@ -313,14 +313,14 @@ def grounds(model):
     Returns
     -------
     list of str
-        What the ensemble learned from and how often it errs; where fake is said, what
-        that was set on, and what P(fake) means.
+        Where fake is said, what that was set on, what P(fake) means, and what the
+        ensemble learned from and how often it errs.
     """
     thresholds = model.thresholds_
     return [
-        model.card_.summary(),
         f"{thresholds.where} {thresholds.set_on}",
         meaning_of_scores(model),
+        model.card_.summary(),
     ]
 
 
