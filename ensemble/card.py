@@ -110,11 +110,7 @@ class ModelCard:
     @property
     def doubt(self):
         """Why no verdict of this model is to be trusted; empty where there is none."""
-        if self.above_chance is not False:
-            return ""
-        if self.problem:
-            return f"whether the model beats chance is not known: {self.problem}"
-        return f"the model is not shown to beat chance out of fold (AUC {_auc(self)})"
+        return _doubt(self.auc, self.above_chance, self.problem)
 
     def summary(self):
         """Return what to know beside a verdict, in two or three sentences.
@@ -133,7 +129,7 @@ class ModelCard:
             words += f" that learned from {self.data}"
         if self.above_chance is None or self.rates is None:
             return f"{words}, AUC unknown"
-        return f"{words}, AUC {_auc(self)}"
+        return f"{words}, AUC {_auc(self.auc)}"
 
     def _learned_from(self):
         kinds = f"{self.n_real} real videos and no fakes"
@@ -165,7 +161,7 @@ class ModelCard:
                 "known."
             )
         found = (
-            f"Out of fold: AUC {_auc(self)}, {alarms}, misses "
+            f"Out of fold: AUC {_auc(self.auc)}, {alarms}, misses "
             f"{_percent(self.rates.misses)} {at}{same}."
         )
         if not self.above_chance:
@@ -309,24 +305,55 @@ def card_of(model):
     return facts.cards[key]
 
 
+def doubt_of(model):
+    """Return why no verdict of a fitted ensemble is to be trusted; the card's `doubt`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    str
+        Empty where there is none. Costs less than the whole card.
+    """
+    auc, above = _chance(model)
+    return _doubt(auc, above, model._card_facts.problem)
+
+
+def _chance(model):
+    """Return the AUC and whether it is above chance; None where all were real."""
+    facts, evidence = model._card_facts, model._evidence()
+    if not model._training.is_fake.any():
+        return _UNKNOWN, None
+    if evidence is None:
+        return _UNKNOWN, False
+    if facts.auc is None:
+        facts.auc = evidence.auc()
+    return facts.auc, is_above_chance(facts.auc, evidence.is_fake, evidence.groups)
+
+
+def _doubt(auc, above_chance, problem):
+    if above_chance is not False:
+        return ""
+    if problem:
+        return f"whether the model beats chance is not known: {problem}"
+    return f"the model is not shown to beat chance out of fold (AUC {_auc(auc)})"
+
+
 def _made(model, facts, thresholds):
     is_fake, groups = model._training.is_fake, model._training.groups
     n_fake = int(is_fake.sum())
     evidence = model._evidence()
-    above, auc = None, _UNKNOWN
+    auc, above = _chance(model)
     rates, by_status = None, {}
     if evidence is not None:
-        if n_fake:
-            facts.auc = evidence.auc() if facts.auc is None else facts.auc
-            auc = facts.auc
-            above = is_above_chance(auc, evidence.is_fake, evidence.groups)
         verdicts = thresholds.verdicts(model._on_scale(evidence.score))
         rates = _rates(evidence, verdicts, np.ones(len(verdicts), bool))
         partial = evidence.table.isna().any(axis=1).to_numpy()
         for status, rows in (("scored", ~partial), ("partial", partial)):
             by_status[status] = _rates(evidence, verdicts, rows)
-    elif n_fake:
-        above = False
     return ModelCard(
         data=facts.data,
         toy=facts.toy,
@@ -362,10 +389,10 @@ def _rates(evidence, verdicts, rows):
     )
 
 
-def _auc(card):
-    if np.isnan(card.auc.low):
-        return f"{card.auc.estimate:.2f}, of too few groups for an interval"
-    return f"{card.auc.estimate:.2f} ({card.auc.low:.2f} to {card.auc.high:.2f})"
+def _auc(auc):
+    if np.isnan(auc.low):
+        return f"{auc.estimate:.2f}, of too few groups for an interval"
+    return f"{auc.estimate:.2f} ({auc.low:.2f} to {auc.high:.2f})"
 
 
 def _percent(rate):

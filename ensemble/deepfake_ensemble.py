@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
-from ensemble.card import card_of, facts_of_fit
+from ensemble.card import card_of, doubt_of, facts_of_fit
 from ensemble.combiners.nested import as_combiner
 from ensemble.decision import rate_interval
 from ensemble.errors import UnscorableVideoError
@@ -348,8 +348,9 @@ default=None
             ``unscorable="prior"``.
         """
         _ = self.threshold_  # a three-way threshold is refused before any work
-        if self.card_.doubt:
-            warnings.warn(f"{self.card_.doubt}; labels say little", stacklevel=2)
+        doubt = doubt_of(self)
+        if doubt:
+            warnings.warn(f"{doubt}; labels say little", stacklevel=2)
         table = self.detector_scores(videos)
         if self.unscorable == "nan":
             unscorable = self._unscorable(table, self._combined(table))

@@ -2,6 +2,7 @@
 
 import warnings
 
+from ensemble.card import doubt_of
 from ensemble.real_only import learns
 
 
@@ -35,9 +36,10 @@ def warn_of_what_was_seen(model, combiner, reals_alone):
 
 def warn_of_chance(model):
     """Say when the ensemble is not shown to be better than guessing."""
-    if model.card_.doubt:
+    doubt = doubt_of(model)
+    if doubt:
         warnings.warn(
-            f"{model.card_.doubt}. `judge` and the command line call every video "
+            f"{doubt}. `judge` and the command line call every video "
             "UNSURE, and the saved file says so. More videos and groups may show "
             "that it does; otherwise these detectors cannot tell these fakes",
             stacklevel=4,
