@@ -168,6 +168,9 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Both NaN where no detector has a score.
         """
         score = self.fake_score(X)
+        # a tie by all but rounding is one: the larger column is what `predict` says
+        tied = ~above(score, 0.5) & (score > 0.5)
+        score = np.where(tied, 0.5, score)
         columns = [1 - score, score]
         return np.column_stack(columns if self.fake_index_ == 1 else columns[::-1])
 
