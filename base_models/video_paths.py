@@ -159,9 +159,20 @@ def _as_path(video):
     return Path(video)
 
 
+def is_address(path):
+    """Whether a path is written like an address of the web, such as http://...
+
+    Examples
+    --------
+    >>> is_address("https://example.org/a.mp4"), is_address("C:/a.mp4")
+    (True, False)
+    """
+    return _ADDRESS.match(str(path)) is not None
+
+
 def existing(video):
     path = _as_path(video)
-    if _ADDRESS.match(str(video)) and not path.exists():
+    if is_address(video) and not path.exists():
         raise VideoReadError(
             video,
             "it is an address, and only files on this machine are read",

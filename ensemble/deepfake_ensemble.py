@@ -54,6 +54,7 @@ from ensemble.ties import ROUNDING, above
 from ensemble.training_set import (
     NO_GROUPS,
     TrainingSet,
+    needs_labels,
     row_ids,
     training_labels,
 )
@@ -244,7 +245,7 @@ default=None
         self.verbose = verbose
         self.faces_pooling = faces_pooling
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def fit(self, videos, y=None, groups=None, sample_weight=None):
         """Train the detectors, score the videos out of fold, fit the combiner.
 
         Parameters
@@ -268,6 +269,8 @@ default=None
         strategy = self._check_parameters()
         videos = as_videos(videos)
         named = self._named_detectors()
+        if y is None:
+            raise ValueError(needs_labels(named))
         fitted = copy.copy(self)  # a fit that fails leaves this ensemble as it was
         classes, fake_class, is_fake = training_labels(y, self.fake_label)
         fitted.classes_, fitted.fake_class_ = classes, fake_class

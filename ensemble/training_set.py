@@ -211,6 +211,30 @@ def content_digest(video):
     return joblib.hash(video)
 
 
+def needs_labels(named):
+    """Say why an ensemble cannot be fitted without labels, and what can be done.
+
+    Parameters
+    ----------
+    named : list of (str, detector)
+
+    Returns
+    -------
+    str
+    """
+    from ensemble.out_of_fold import is_prefit
+
+    said = "DeepfakeEnsemble requires y to be passed, but the target y is None: "
+    if not all(is_prefit(detector) for _, detector in named):
+        return said + "give the label of each video, 0 real and 1 fake"
+    return said + (
+        "its detectors are fitted already, but the combiner and the threshold are set "
+        "on labelled videos. Give some of each class, or score without them: "
+        "base_models.score_videos(detectors, videos) gives P(fake) by each, of which "
+        "the mean is a score, though no verdict of known errors"
+    )
+
+
 def row_ids(videos):
     """Return a unique name for each video: its path, or one made of its content.
 

@@ -80,10 +80,17 @@ def read_videos(path, encoding=None):
     >>> read_videos(folder / "set.csv").groups
     ['ann']
     """
+    from base_models.video_paths import is_address
+
     path = Path(path)
     if path.is_dir():
         index = path / _INDEX
         return _from_table(index, encoding) if index.is_file() else _from_folder(path)
+    if is_address(path) and not path.exists():
+        raise FileNotFoundError(
+            f"{path} is an address, and only files on this machine are read; download "
+            "the videos and give their folder, or a CSV"
+        )
     if not path.is_file():
         raise FileNotFoundError(
             f"nothing at {path}; give a folder with real/ and fake/, or a CSV"

@@ -1,5 +1,7 @@
 """One odd video must not take the others with it, and a bug must not hide."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,7 @@ from base_models import (
 from base_models.faces import Face
 from base_models.scoring import iter_scores
 from base_models.video import iter_frames, probe_video, video_id
+from ensemble.datasets import read_videos
 
 HEAD = FrameDetector(
     "test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1, random_state=0
@@ -224,3 +227,14 @@ class _Nothing:
 
     def put(self, *arguments, **options):
         return None
+
+
+def test_an_empty_folder_and_an_address_are_named_as_what_they_are(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VideoReadError, match="the folder is empty"):
+        sample_frames(tmp_path / "empty")
+    for address in ("https://example.org/a.mp4", Path("http://example.org/a.mp4")):
+        with pytest.raises(VideoReadError, match="it is an address"):
+            sample_frames(address)
+        with pytest.raises(FileNotFoundError, match="is an address"):
+            read_videos(address)

@@ -355,3 +355,12 @@ class Fitted(BaseEstimator):
     def predict_proba(self, videos):
         score = np.array([video.mean() / (self.mean_ + 255) for video in videos])
         return np.column_stack([1 - score, score])
+
+
+def test_an_ensemble_of_fitted_members_says_why_it_needs_labels(noise, memoriser):
+    videos, y, _ = noise(0)
+    with pytest.raises(ValueError, match="the target y is None: give the label"):
+        DeepfakeEnsemble([memoriser()]).fit(videos)
+    frozen = FrozenEstimator(memoriser().fit(videos, y))
+    with pytest.raises(ValueError, match="score without them: base_models.score_vid"):
+        DeepfakeEnsemble([("one", frozen)]).fit(videos)
