@@ -12,15 +12,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from base_models import module_pickle
+from base_models.checkpoint_names import (
+    efficientnet_of,
+    timm_names,
+    without_prefixes,
+)
 from base_models.errors import CheckpointError
 from base_models.file_writing import replacing, write_text
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 
-_WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
-_PREFIXES = ("module.", "model.", "backbone.")
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "net", "network")
+_WRAPPERS += ("model", "weights")
 _HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
-_HEADS += ("head.fc", "head")
+_HEADS += ("head.fc", "head", "last_layer", "logits")
 
 
 def read_state_dict(path):
@@ -185,7 +190,8 @@ def load_backbone_weights(backbone, state, source):
         A timm network without classifier.
     state : dict of str to Tensor
         Its weights, with or without a classifier of any size, bare or prefixed
-        with ``model.`` or ``backbone.``.
+        by wrappers (``module.``, ``model.``, ``encoder.``, ...), under timm's names or
+        those of efficientnet_pytorch.
     source : str or Path
         Where the weights came from, for error messages.
 
@@ -204,7 +210,7 @@ def load_backbone_weights(backbone, state, source):
     >>> backbone.weight.data
     tensor([[1., 1.]])
     """
-    state = bare_names(state)
+    state = bare_names(state, source)
     wanted = backbone.state_dict()
     # Files older than torch 0.4.1 have no counter of batches; it changes nothing.
     missing = [
@@ -235,6 +241,9 @@ def load_backbone_weights(backbone, state, source):
 def head_weights(state, n_features, source):
     """Find the classifier of two classes in a state dict.
 
+    One of a single output is the log-odds of the second class: it becomes two, of which
+    the first is 0.
+
     Parameters
     ----------
     state : dict of str to Tensor
@@ -252,7 +261,7 @@ def head_weights(state, n_features, source):
     Raises
     ------
     CheckpointError
-        If there is none, or one of other classes.
+        If there is none, one of other classes, or more than one.
 
     Examples
     --------
@@ -264,17 +273,28 @@ def head_weights(state, n_features, source):
     >>> weight.shape
     torch.Size([2, 3])
     """
-    state = {**bare_names(state), **state}
+    levels = without_prefixes(state)
+    state = timm_names(levels[-1], source)
+    for level in reversed(levels):
+        state = {**state, **level}
     for name in _HEADS:
         weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
-        if weight is None or bias is None or weight.ndim != 2:
+        if weight is None or bias is None:
             continue
-        if tuple(weight.shape) != (2, n_features):
+        if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
+            weight = weight[:, :, 0, 0]
+        if weight.ndim != 2:
+            continue
+        if tuple(weight.shape) not in ((2, n_features), (1, n_features)):
             raise CheckpointError(
                 f"{source}: its classifier {name!r} has shape {tuple(weight.shape)}; "
-                f"(2, {n_features}), real and fake, is needed. As a start for "
-                "training: FrameDetector(weights=...)"
+                f"(2, {n_features}), real and fake, or (1, {n_features}), the log-odds "
+                "of fake, is needed. As a start for training: "
+                "FrameDetector(weights=...)"
             )
+        if len(weight) == 1:
+            weight = torch.cat([torch.zeros_like(weight), weight])
+            bias = torch.cat([torch.zeros_like(bias), bias])
         return weight, bias
     raise CheckpointError(
         f"{source} has no classifier (none of {', '.join(_HEADS)}): it cannot score. "
@@ -298,17 +318,21 @@ def guess_backbone(state, source):
         return "mesonet4"
     if "blocks.0.0.ways.0.0.weight" in names:
         return "mesoinception4"
+    known = efficientnet_of(without_prefixes(state)[-1], source)
+    if known is not None:
+        return known
     raise CheckpointError(
         f"{source}: which network it is of cannot be told from names such as "
         f"{next(iter(names))!r}; give backbone="
     )
 
 
-def bare_names(state):
-    """Take off the prefixes of wrappers, and what lies outside of them."""
-    for prefix in _PREFIXES:
-        state = _strip(state, prefix)
-    return state
+def bare_names(state, source="the state"):
+    """Take off the prefixes of wrappers, and what lies outside of them.
+
+    Names of efficientnet_pytorch become timm's.
+    """
+    return timm_names(without_prefixes(state)[-1], source)
 
 
 def published_facts(path):

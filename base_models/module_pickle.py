@@ -29,6 +29,22 @@ _DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+# What training scripts leave beside the tensors, of which nothing is needed.
+_BESIDE = {
+    "argparse": {"Namespace"},
+    "types": {"SimpleNamespace"},
+    "collections": {"defaultdict", "Counter"},
+    "pathlib": {"Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"},
+    "pathlib._local": {"PosixPath", "WindowsPath"},
+    "numpy": {"dtype", "ndarray", "float64", "float32", "int64"},
+    "numpy.core.multiarray": {"scalar", "_reconstruct"},
+    "numpy._core.multiarray": {"scalar", "_reconstruct"},
+    "_codecs": {"encode"},
+    "torch": {
+        "device", "Size", "float32", "float16", "bfloat16", "float64", "int64", "int32",
+    },
+}  # fmt: skip
+_TRAINING = ("torch.optim.", "torch.cuda.amp.grad_scaler.", "torch.amp.grad_scaler.")
 _MODULES = ("network.", "pretrainedmodels.models.", "torch.nn.modules.")
 _PARALLEL = "torch.nn.parallel."
 _CONTAINERS = {"set": set, "dict": dict, "list": list, "tuple": tuple}
@@ -47,6 +63,31 @@ class ModuleStandIn:
                 f"the state of a module must be a dict; got {type(state).__name__}"
             )
         vars(self).update(state)
+
+
+class Ignored:
+    """What stands in for what training scripts leave beside the tensors.
+
+    Whatever a pickle does to it has no effect.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+    def __setitem__(self, key, value):
+        pass
+
+    def append(self, value):
+        """Take a value, as a list does, and forget it."""
+
+    def extend(self, values):
+        """Take values, as a list does, and forget them."""
 
 
 def read_pickled(path):
@@ -134,6 +175,9 @@ class _Unpickler(pickle.Unpickler):
             return _nothing
         if f"{module}.".startswith((*_MODULES, _PARALLEL)):
             return type(name, (ModuleStandIn,), {"__module__": module})
+        beside = f"{module}.".startswith(_TRAINING) and not name.startswith("_")
+        if beside or name in _BESIDE.get(module, ()):
+            return Ignored
         raise RefusedGlobalError(f"{module}.{name}")
 
     def persistent_load(self, saved):

@@ -233,7 +233,8 @@ def name_detectors(detectors):
 
 def _note(detector, views):
     """What to know about the views that a detector looked at."""
-    notes = (views[recipe.key].note for recipe in detector.view_recipes())
+    recipes = getattr(detector, "recipes_in_use", detector.view_recipes)()
+    notes = (views[recipe.key].note for recipe in recipes)
     return "; ".join(dict.fromkeys(note for note in notes if note))
 
 

@@ -128,6 +128,23 @@ class ViewDetector(VideoDetector):
     def view_recipes(self):
         """Return the `ViewRecipe` list that this fitted detector looks at."""
 
+    def recipes_in_use(self):
+        """Return the `ViewRecipe` list that `view_recipes` gave last.
+
+        Their keys stay as they were then, whatever the code that they stand for does
+        to what it is made of, such as counters and caches of its module.
+        """
+        in_use = vars(self).get("_recipes_in_use")
+        return self.view_recipes() if in_use is None else in_use
+
+    def _in_use(self, recipes):
+        self._recipes_in_use = recipes
+        return recipes
+
+    def _recipe_in_use(self):
+        (recipe,) = self.recipes_in_use()
+        return recipe
+
     @abstractmethod
     def score_views(self, views, shared):
         """Score one video.

@@ -159,10 +159,10 @@ class PrefitDetector(NetworkDetector):
             **engine_key(self.engine, self.device),
         }
 
-    def score_views(self, views, shared):
-        """Score one video from its views; see `ViewDetector.score_views`."""
-        self.recipe_ = self._view_recipe()  # parameters may have been set meanwhile
-        return super().score_views(views, shared)
+    def view_recipes(self):
+        """Return the one `ViewRecipe` that the network looks at, in a list."""
+        (self.recipe_,) = super().view_recipes()  # parameters may have been set
+        return [self.recipe_]
 
     def drift(self):
         """Score the images that lie with the card again.

@@ -105,7 +105,7 @@ class FeatureDetector(ViewDetector):
 
     def view_recipes(self):
         """Return the one `ViewRecipe` that is measured, in a list."""
-        return [self._view_recipe()]
+        return self._in_use([self._view_recipe()])
 
     def identity(self):
         """Return what decides the outcome of a fit, beside the videos.

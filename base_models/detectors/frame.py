@@ -137,11 +137,11 @@ class NetworkDetector(ViewDetector):
 
     def view_recipes(self):
         """Return the one `ViewRecipe` that the network looks at, in a list."""
-        return [self._view_recipe()]
+        return self._in_use([self._view_recipe()])
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self.recipe_.key]
+        view = views[self._recipe_in_use().key]
         score = np.zeros(0)
         if not view.reason:
             with fixed_threads(resolve_threads(self.n_threads)):

@@ -158,7 +158,7 @@ class GeometryDetector(FeatureDetector):
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._view_recipe().key]
+        view = views[self._recipe_in_use().key]
         score, scores = np.nan, np.zeros(0)
         if not view.reason:
             features = self._features(view, resolve_store(self.store))

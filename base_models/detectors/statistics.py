@@ -78,7 +78,7 @@ class StatisticsDetector(FeatureDetector):
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._view_recipe().key]
+        view = views[self._recipe_in_use().key]
         score = np.zeros(0)
         if not view.reason:
             features = self._features(view, resolve_store(self.store))

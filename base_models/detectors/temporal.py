@@ -184,7 +184,7 @@ class LSTMDetector(FeatureDetector):
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._view_recipe().key]
+        view = views[self._recipe_in_use().key]
         frames = {"frame": view.frames, "face": view.faces, "score": np.zeros(0)}
         if view.reason:
             return np.nan, view.reason, pd.DataFrame(frames)

@@ -227,6 +227,19 @@ def test_views_of_a_finder_that_cannot_be_told_are_found_in_this_process_alone(
     assert Views(videos, recipes[0], Store(tmp_path / "store")).reasons == [""]
 
 
+def test_a_finder_that_counts_in_its_module_is_asked_all_the_same(write, tmp_path):
+    mine = MINE.replace("side = int", "SEEN.append(1)\n            side = int")
+    finder = write(mine=mine + "\n    SEEN = []\n").Finder()
+    detector = FrameDetector(
+        "test_resnet", "face", "head", None, 32, n_frames=2, n_threads=1, finder=finder,
+        store=tmp_path / "store", device="cpu",
+    )  # fmt: skip
+    draw = np.random.default_rng(0)
+    videos = [draw.integers(0, 256, (4, 64, 64, 3), np.uint8) for _ in range(4)]
+    detector.fit(videos, [0, 1, 0, 1])
+    assert np.isfinite(detector.fake_score(videos)).all()
+
+
 class Doubled(BaseEstimator):
     """An augmentation that is an estimator: its code counts beside its parameters."""
 
