@@ -326,7 +326,10 @@ def load_checkpoint(
     of whole modules), re-trainings of them (``ffpp_c23.pth``), MesoNet's Keras files
     (``Meso4_DF.h5``), folders that ``deepfake-ensemble convert`` or
     `PrefitDetector.save` wrote, and any state dict of a network that timm knows with a
-    classifier of two classes. Nothing that is inside a file is run.
+    classifier of two classes or of one logit. Prefixes of wrappers (``module.``,
+    ``encoder.``, ``net.``, ``backbone.``) are taken off, names of efficientnet_pytorch
+    become timm's, and what a training script left beside the weights is ignored.
+    Nothing that is inside a file is run.
 
     Parameters
     ----------
@@ -342,10 +345,12 @@ def load_checkpoint(
         network was trained on: the face of which dlib is surest in each full frame,
         doubled once; frames without a face are skipped.
     backbone : str or None, default=None
-        Which network it is; None tells Xception and MesoNet by their weights.
+        Which network it is; None tells Xception, MesoNet and EfficientNets of
+        efficientnet_pytorch by their weights.
     classes : sequence of str or None, default=None
         Order of the classifier's outputs. None is the card's, or ("real", "fake"), the
-        order of FaceForensics++; ("fake", "real") turns them round.
+        order of FaceForensics++; ("fake", "real") turns them round. One logit is the
+        log-odds of the second.
     image_size : int or None, default=None
         Side of the input, pixels; None is the network's own.
     compression : {"raw", "c23", "c40", "auto"} or None, default=None
