@@ -315,7 +315,7 @@ def cover_art_only(path):
         (cover_art_only, "no video stream.* only audio and a cover picture"),
         (cut_before_the_first_frame, "empty|no frame"),
         (cut_off_the_index, "cannot be opened"),
-        (lambda path: path.mkdir(), "no frame images"),
+        (lambda path: path.mkdir(), "the folder is empty.* frame images"),
     ],
     ids=["missing", "empty", "garbage", "audio", "cover", "headless", "cut", "folder"],
 )
