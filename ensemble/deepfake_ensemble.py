@@ -97,10 +97,11 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     combiner : str, combiner or None, default=None
         Overrides the strategy's: ``"log_odds"`` (voting's), ``"soft"`` (bagging's),
         ``"hard"``, ``"weighted"``, ``"logistic"`` (stacking's and blending's),
-        ``"lightgbm"``, or any object from `ensemble.combiners`.
+        ``"lightgbm"``, any object from `ensemble.combiners`, or any classifier.
     refit : bool, default=True
-        Fit each detector once more on all videos. False keeps the detectors of the
-        splits and averages them: one fit fewer.
+        Fit each detector once more on all videos; how far off these score, measured on
+        up to 16 videos of each class, counts as noise for the combiner. False keeps
+        the detectors of the splits and averages them: one fit fewer.
     n_frames : int, default=16
         Frames sampled per video, for the default detectors only.
     n_jobs : int or None, default=None
