@@ -17,7 +17,7 @@ from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
 from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.labels import encode_labels, fake_column
 from ensemble.resampling import group_codes
-from ensemble.ties import above
+from ensemble.ties import ROUNDING, above
 
 _CHUNK = 65536  # rows scored at once, which bounds the memory of predict
 _MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
@@ -153,6 +153,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             scored = self._has_score(scores)
             if scored.any():
                 score[part][scored] = self._fake_score(scores[scored])
+        score[np.abs(score - 0.5) <= ROUNDING] = 0.5  # a tie, to everyone who compares
         return np.clip(score, 0, 1)  # a mean of ones may come to 1 + 2e-16
 
     def predict_proba(self, X):

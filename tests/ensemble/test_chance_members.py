@@ -226,6 +226,14 @@ def test_what_learns_the_direction_itself_gives_no_advice(recwarn):
     assert not [w for w in recwarn if "ranks real" in str(w.message)]
 
 
+def test_a_score_that_says_nothing_is_a_tie_and_not_above_it_by_rounding():
+    y = np.arange(200) % 2
+    scores = np.column_stack([1 - y, 1 - y]) * 0.2 + 0.4
+    combiner = Stacking().fit(scores, y)  # both inverted, so both weigh nothing
+    assert combiner.weights_.max() == 0
+    assert (combiner.fake_score(scores) == 0.5).all()
+
+
 def test_chance_detectors_seldom_look_inverted():
     found = []
     for seed in range(200):
