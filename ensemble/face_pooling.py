@@ -6,6 +6,7 @@ side, and only then are faces pooled, so that the row that a combiner gets is ab
 same face in every column.
 """
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -200,6 +201,8 @@ def face_scores(model, members, video, scores, reasons):
     """
     from base_models.several_faces import faces_of, score_faces
 
+    # Copies: the members may be in the midst of other videos, whose views they note.
+    members = [(name, copy.copy(member)) for name, member in members]
     found = faces_of(video, [member for _, member in members], model.store)
     if not found:
         return None

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from base_models.several_faces import faces_of
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli import main
 from ensemble.console import show_scan
-from ensemble.face_pooling import pool_faces
+from ensemble.face_pooling import face_scores, pool_faces
 
 SIDE = 24  # of a "face": a square on a black ground, told by its blue
 
@@ -124,6 +125,21 @@ def test_a_real_verdict_on_one_of_two_faces_says_that_the_other_looks_fake(large
     assert other == pytest.approx(score_of(230), abs=0.01)
     assert f", {other:.3f}" in said
     assert next(largest.judge_each([clip])).iloc[0].equals(judged)
+
+
+def test_scoring_faces_leaves_the_members_as_they_are(largest):
+    """They may be in the midst of scoring other videos."""
+    clips = [video(REAL, FAKE), video(FAKE), video((70, 70), FAKE)]
+    streamed = pd.concat(list(largest.judge_each(clips)))
+    assert streamed["doubts"].str.contains("its faces disagree").tolist() == [
+        True, False, True
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(streamed, largest.judge(clips))
+    members = largest._members()
+    scores, reasons = score_videos(members, clips[:1])
+    before = [dict(vars(member)) for _, member in members]
+    face_scores(largest, members, clips[0], scores[0], reasons[0])
+    assert [vars(member) for _, member in members] == before
 
 
 def test_faces_that_agree_are_no_news(largest):
