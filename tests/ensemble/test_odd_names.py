@@ -107,8 +107,8 @@ def test_verdicts_are_printed_as_they_come(model, folder, capsys, monkeypatch):
     original = DeepfakeEnsemble.judge_each
     printed = []
 
-    def stopped(self, paths):
-        for row, table in enumerate(original(self, paths)):
+    def stopped(self, paths, **options):
+        for row, table in enumerate(original(self, paths, **options)):
             printed.append(capsys.readouterr().out)
             if row == 2:
                 raise KeyboardInterrupt
