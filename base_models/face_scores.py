@@ -142,7 +142,7 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0, about=None)
         if not hasattr(detector, "score_views"):
             continue
         own, rows, views = _own_timeline(detector, video, store, shared, samples)
-        if not any(recipe.view == "face" for recipe in detector.view_recipes()):
+        if not any(recipe.view == "face" for recipe in _in_use(detector)):
             scores[:, column], reasons[:, column] = own
             seen[name, WHOLE_FRAME] = views
             rows = rows.assign(pooled=True)
@@ -334,7 +334,7 @@ class _FaceSamples:
     def score(self, detector, face, store, shared):
         """Score one face by itself: score, reason, frames, and what was seen."""
         views = {}
-        for recipe in detector.view_recipes():
+        for recipe in _in_use(detector):
             if recipe.view != "face":
                 views |= make_views(self.video, [recipe], store)
                 continue
@@ -389,7 +389,7 @@ class _Remembering:
 
 def _own_timeline(detector, video, store, shared, samples):
     """Return what a detector says of the video, its frames with their faces, views."""
-    recipes = detector.view_recipes()
+    recipes = _in_use(detector)
     views = make_views(video, recipes, store)
     score, reason, frames = detector.score_views(views, shared)
     rows = frames.assign(decided=detector.deciding_frames(frames))
@@ -412,6 +412,11 @@ def _own_timeline(detector, video, store, shared, samples):
     numbers = np.array([*samples.in_order(recipe), WHOLE_FRAME])
     face = numbers[rows["face"].to_numpy(int)]
     return (score, reason), rows.assign(face=face), views
+
+
+def _in_use(detector):
+    """The recipes as they were at the beginning, with the keys that they had then."""
+    return getattr(detector, "recipes_in_use", detector.view_recipes)()
 
 
 def _places(rows):
