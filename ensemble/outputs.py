@@ -16,6 +16,7 @@ _WEIGHTS = (".p", ".pt", ".pth", ".h5", ".hdf5", ".safetensors", ".onnx")
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".bmp", ".webp", ".tif", ".tiff")
 _CHECKPOINT = ("model.safetensors", "card.json")
 _BEGINNING = 2**16  # bytes of a file that tell what it is
+PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,13 @@ def check_outputs(
     --annotate FOLDER/clip.mp4 is one of the inputs; give another name
     """
     outputs = [output for output in outputs if str(output.path) != "-"]
-    taken = {}
+    taken, of_frames = {}, {}
     for path in inputs:
         if isinstance(path, (str, os.PathLike)):
             for part in _input_files(Path(path)):
                 taken.setdefault(_identity(part), None)
+                if part.suffix.lower() in _PICTURES and part != Path(path):
+                    of_frames[_identity(path)] = path
     for output in outputs:
         _check_name(output)
         _check_place(output)
@@ -143,6 +146,12 @@ def check_outputs(
                     if other is None
                     else f"also what {other} writes; give each its own name"
                 )
+            )
+        frames = of_frames.get(_identity(Path(os.path.realpath(output.path)).parent))
+        if frames is not None and output.kind in ("plot", "video"):
+            raise OutputError(
+                f"{output.option} {output.path} would lie among the frames of {frames} "
+                "and be taken for one of them; write it elsewhere"
             )
         taken[own] = output.option
         if not (overwrite or output.kind == "folder" or _may_replace(output)):
@@ -387,9 +396,9 @@ def _is_html(path, marks):
 
 def _is_plot(path, marks):
     content = path.read_bytes() if path.stat().st_size < 2**25 else _begins(path)
-    return b"matplotlib" in content[:4096].lower() or (
-        content.startswith(b"%PDF") and b"Matplotlib" in content
-    )
+    if content.startswith(b"%PDF"):
+        return PLOT_MARK.encode() in content
+    return PLOT_MARK.encode() in content[:4096]
 
 
 def _is_video(path, marks):

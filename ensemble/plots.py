@@ -4,10 +4,13 @@ Each draws on the axes it is given, or on new ones, in the colours and type that
 matplotlib is set to. scikit-learn's displays draw what they know.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from base_models.file_writing import replacing
+from ensemble.outputs import PLOT_MARK
 from ensemble.plain_text import in_plot
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
@@ -592,9 +595,30 @@ def plot_stress(table, path=None):
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     if path is not None:
-        with replacing(path) as unfinished:
-            figure.savefig(unfinished, dpi=150)
+        save_figure(figure, path)
     return figure
+
+
+def save_figure(figure, path):
+    """Write a figure, with this library's name in the file's metadata.
+
+    By that name a command knows its own plots, which it may replace, from those of
+    others.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    path : str or Path
+        .png, .svg, .pdf or .jpg.
+    """
+    named = {"metadata": {"Creator": PLOT_MARK}}
+    suffix = Path(path).suffix.lower()
+    if suffix == ".png":
+        named = {"metadata": {"Software": PLOT_MARK}}
+    elif suffix in (".jpg", ".jpeg"):
+        named = {"pil_kwargs": {"comment": PLOT_MARK.encode()}}
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=150, **named)
 
 
 def rows_of_videos(video, n_rows):

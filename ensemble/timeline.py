@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from base_models.file_writing import replacing
 from ensemble.plain_text import in_plot
+from ensemble.plots import save_figure
 
 # Okabe and Ito's colours, which the colour-blind can tell; shapes say it again.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -79,8 +79,7 @@ def plot_timeline(result, path=None):
         fontsize=11,
     )
     if path is not None:
-        with replacing(path) as unfinished:
-            figure.savefig(unfinished, dpi=150)
+        save_figure(figure, path)
     return figure
 
 

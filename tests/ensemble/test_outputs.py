@@ -4,6 +4,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from ensemble.outputs import (
     check_folder,
     check_outputs,
 )
+from ensemble.plots import save_figure
 from ensemble.scan_files import output_paths
 
 NAMES = {
@@ -55,7 +57,7 @@ def test_the_frames_and_the_weights_in_a_folder_are_inputs_too(tmp_path):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(OutputError, match="one of the inputs"):
             _check(tmp_path / name, kind, [tmp_path])
-    _check(tmp_path / "new.png", "plot", [tmp_path])
+    _check(tmp_path / "new.csv", "csv", [tmp_path])
 
 
 def test_arrays_are_no_files():
@@ -163,17 +165,29 @@ def test_a_file_of_somebody_else_is_replaced_only_where_that_is_asked_for(
     _check(path, kind)  # nothing is lost
 
 
-def _figure(path):
-    plt = pytest.importorskip("matplotlib.pyplot")
-    figure = plt.figure()
-    figure.savefig(path)
-    plt.close(figure)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_a_plot_that_was_written_before_is_replaced(suffix, tmp_path):
-    _figure(tmp_path / f"a{suffix}")
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".jpg"])
+def test_a_plot_of_ours_is_replaced_and_one_of_the_users_is_not(suffix, tmp_path):
+    figures = pytest.importorskip("matplotlib.figure")
+    save_figure(figures.Figure(), tmp_path / f"a{suffix}")
     _check(tmp_path / f"a{suffix}", "plot")
+    figures.Figure().savefig(tmp_path / f"b{suffix}")
+    with pytest.raises(OutputError, match="not a plot that this command wrote"):
+        _check(tmp_path / f"b{suffix}", "plot")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("plot", "t.png"), ("video", "a.mp4")])
+def test_nothing_that_would_pass_for_a_frame_is_written_among_frames(
+    kind, name, tmp_path
+):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    cv2.imwrite(str(frames / "000.png"), np.zeros((16, 16, 3), np.uint8))
+    (tmp_path / "link").symlink_to(frames)
+    for folder in (frames, tmp_path / "link"):
+        output = Output("--out", folder / name, kind)
+        with pytest.raises(OutputError, match="among the frames of .*elsewhere"):
+            check_outputs([output], [frames], overwrite=True)
+    check_outputs([Output("--out", frames / "t.json", "json")], [frames])
 
 
 def test_what_the_command_wrote_before_is_replaced(tmp_path):
