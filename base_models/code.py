@@ -9,9 +9,11 @@ import copyreg
 import dis
 import functools
 import hashlib
+import importlib.util
 import inspect
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 
@@ -68,8 +70,12 @@ def code_digest(thing, in_process=False):
     """
     try:
         return _Walk(in_process).digest(thing)
+    except TypeError:
+        raise
     except RecursionError as error:
         raise TypeError(f"{_named(thing)} is nested too deeply to be told") from error
+    except Exception as error:  # whatever an object of others raises on the way
+        raise TypeError(f"what {_named(thing)} is made of cannot be told") from error
 
 
 class _Walk:
@@ -116,6 +122,9 @@ class _Walk:
             self._method(thing)
         elif isinstance(thing, types.ModuleType):
             self._module(thing)
+        elif type(thing).__name__ == "cython_function_or_method":
+            if not self._of_library(thing.__module__, thing.__qualname__):
+                raise TypeError(f"{thing!r} is compiled and of no known version")
         elif isinstance(thing, functools.partial):
             self._write("partial")
             self._all([thing.func, thing.args, thing.keywords])
@@ -307,8 +316,20 @@ class _Walk:
         self._walk(value)
 
     def _import(self, module, level, code):
-        if level != 0 or not self._of_library(module, ""):
+        if level == 0 and is_own_module(module):  # what is used of it is not told
+            self._write("own", _sources(module.partition(".")[0]))
+        elif level != 0 or not self._of_library(module, ""):
             raise TypeError(f"what {code.co_name} imports of {module} cannot be told")
+
+
+@functools.lru_cache
+def _sources(package):
+    """Return a digest of all source files of one of our packages."""
+    found = hashlib.sha256()
+    (folder,) = importlib.util.find_spec(package).submodule_search_locations
+    for file in sorted(Path(folder).rglob("*.py")):
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _source(cls):

@@ -27,6 +27,7 @@ _PHRASES = [
     (r"\bthe labels holds\b", "the labels hold"),
     (r"\bneeds metadata with\b", "needs a table with"),
     (r"; got one, \[.*\] is meant", ""),
+    (r", or pass probabilities=False\b", ""),
 ]
 
 

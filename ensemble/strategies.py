@@ -11,7 +11,9 @@ from ensemble.combiners import (
     Voting,
     resolve_combiner,
 )
+from ensemble.combiners.names import COMBINER_NAMES
 from ensemble.combiners.nested import as_combiner
+from ensemble.naming import find_name
 
 MEAN = "mean"
 CHOSEN_MEMBER = "best member, chosen in training"
@@ -102,9 +104,12 @@ def chosen_strategies(strategies, members, random_state=0):
         one = isinstance(strategies, str) or hasattr(strategies, "fit")
         given = {str(one): one for one in ([strategies] if one else strategies)}
     chosen = {name: every[name] for name in (CHOSEN_MEMBER, MEAN)}
+    names = list(dict.fromkeys([*every, *COMBINER_NAMES]))
     for name, one in given.items():
-        known = every.get(one) if isinstance(one, str) else None
-        chosen[name] = as_combiner(one, random_state) if known is None else known
+        if isinstance(one, str):
+            one = find_name(one, names, "strategy", f"one of {'; '.join(names)}")
+        is_named = isinstance(one, str) and one in every
+        chosen[name] = every[one] if is_named else as_combiner(one, random_state)
     taken = sorted(set(chosen) & set(members))
     if taken:
         raise ValueError(

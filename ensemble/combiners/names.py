@@ -35,6 +35,8 @@ _NAMES = {
     "auto": lambda seed: AutoCombiner(random_state=seed),
 }
 
+COMBINER_NAMES = tuple(_NAMES)
+
 
 def resolve_combiner(combiner, random_state=None):
     """Turn what a user writes for `combiner` into a combiner.

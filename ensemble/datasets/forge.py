@@ -225,8 +225,11 @@ def _record(source, n_frames, size, rng):
 
     try:
         return Recording(source, n_frames, size, rng)
-    except NoFaceError as error:
-        return str(error)
+    except NoFaceError:
+        return (
+            f"in fewer than half of {n_frames} frames of {source} a face was found at "
+            f"a shorter side of {size} pixels; take another source or a larger size="
+        )
 
 
 # Clips

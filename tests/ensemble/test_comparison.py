@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
+from base_models.store import fingerprint
 from ensemble import compare_strategies, read_scores
 from ensemble.combiners import Stacking, Voting
 from ensemble.drawn_metrics import RANK_METRICS
@@ -605,6 +606,12 @@ def test_other_scores_or_another_strategy_are_not_taken_for_what_is_kept(tmp_pat
     assert areas(scores, Voting("max")) == first
 
 
+def test_every_strategy_is_known_again_so_that_a_stopped_comparison_goes_on():
+    keys = [fingerprint(strategy) for strategy in named_strategies().values()]
+    assert keys == [fingerprint(strategy) for strategy in named_strategies().values()]
+    assert len(set(keys)) == len(keys)
+
+
 class Broken(Voting):
     def fit(self, X, y, groups=None, sample_weight=None):
         raise ZeroDivisionError("no such luck")
@@ -626,7 +633,11 @@ def test_a_strategy_that_fails_is_named():
         ({"nesting": "both"}, ValueError, "'stored' or 'exact'; got 'both'"),
         ({"protocol": "k"}, ValueError, "protocol must be one of"),
         ({"metadata": pd.DataFrame({"m": [1]})}, ValueError, "one row per video, 90"),
-        ({"strategies": ["stakking"]}, ValueError, "unknown combiner 'stakking'"),
+        (
+            {"strategies": ["stakking"]},
+            ValueError,
+            "unknown strategy 'stakking'.* mean 'stacking'",
+        ),
         ({"strategies": {"a": Voting()}}, ValueError, "both called 'a'"),
         ({"videos": ["a.mp4"]}, TypeError, "a table of scores, or detectors"),
         ({"table": [1, 2]}, TypeError, "got list without videos"),
