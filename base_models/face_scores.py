@@ -125,7 +125,9 @@ def look_closely(detectors, video, store=None, looks_per_second=4.0, about=None)
         longest = max(recipe.clip_length, lengths.get(recipe.n_frames, 1))
         lengths[recipe.n_frames] = longest
     finders = {recipe._finder_key: _Remembering(recipe.finder) for recipe in recipes}
-    samples = _FaceSamples(video, lengths, finders)
+    samples = _FaceSamples(
+        video, lengths, {key: _AsSampled(finder) for key, finder in finders.items()}
+    )
     walk = _Walk(video, samples.looked(recipes), looks_per_second)
     faces = []
     if recipes:
@@ -385,6 +387,21 @@ class _Remembering:
         if key not in self._found:
             self._found[key] = self._finder.find(frame)
         return self._found[key]
+
+
+class _AsSampled:
+    """The same finder, following faces through samples as views are made: by `every`.
+
+    Boxes found near where a face was differ a little from those of whole looks, and a
+    face's score is to be that of the verdict.
+    """
+
+    def __init__(self, finder):
+        self._finder, self.find = finder._finder, finder.find
+        self.every = getattr(self._finder, "every", 1)
+
+    def find_near(self, frame, faces):
+        return self._finder.find_near(frame, faces)
 
 
 def _own_timeline(detector, video, store, shared, samples):

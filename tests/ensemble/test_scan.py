@@ -34,6 +34,19 @@ class SquareFinder:
         return found
 
 
+class NearFinder(SquareFinder):
+    """Looks at whole frames now and then; near a known face its boxes are larger."""
+
+    every = 4
+
+    def find_near(self, frame, faces):
+        larger = []
+        for face in self.find(frame):
+            left, top, right, bottom = face.box
+            larger.append(Face((left - 4, top - 4, right + 4, bottom + 4), 1.0))
+        return larger
+
+
 class Redness(nn.Module):
     """P(fake) rises with the red of the image."""
 
@@ -61,10 +74,11 @@ def _video(first=220, second=None, n_frames=40, enters=10, size=(60, 96)):
     return frames
 
 
-def _member(view="face", pooling="mean", faces="largest"):
+def _member(view="face", pooling="mean", faces="largest", finder=None):
+    finder = SquareFinder() if finder is None else finder
     return TorchDetector(
         Redness(), view=view, train="none", image_size=16, n_frames=8,
-        pooling=pooling, faces=faces, finder=SquareFinder(), margin=1.0, n_threads=1,
+        pooling=pooling, faces=faces, finder=finder, margin=1.0, n_threads=1,
     )  # fmt: skip
 
 
@@ -99,6 +113,13 @@ def test_the_verdict_is_that_of_judge(model, scanned):
     assert scanned.members["p_fake"].to_dict() == {
         name: judged[name] for name in ("face", "frame")
     }
+
+
+def test_the_only_face_has_the_score_of_the_verdict_by_whatever_finder():
+    model = _fitted([("face", _member(finder=NearFinder()))], resampling=2)
+    scan = scan_video(model, _video(first=120))
+    assert scan.face_scores.loc[1, "face"] == scan.members.loc["face", "p_fake"]
+    assert scan.faces["p_fake"].tolist() == [scan.p_fake]
 
 
 def test_each_face_has_its_own_score(model, scanned):
