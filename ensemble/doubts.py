@@ -39,7 +39,7 @@ def doubts(model, table, combined, profiles=None):
     """
     evidence, card = model._evidence(), model.card_
     of_model = _of_the_model(model, evidence, card)
-    apart = {} if fitted_pooling(model) == "worst" else disagreements(model, table)
+    apart = _hidden_faces(model, table, combined)
     known_patterns = {}
     found = []
     for row in range(len(table)):
@@ -60,6 +60,19 @@ def doubts(model, table, combined, profiles=None):
         reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
         found.append("; ".join(reasons))
     return found
+
+
+def _hidden_faces(model, table, combined):
+    """Say of which videos faces disagree, unless the worst of them decided.
+
+    The worst face is chosen by the plain mean of the members' log-odds. Where the
+    combiner trusts them differently another one may be fake to it.
+    """
+    apart = disagreements(model, table)
+    if fitted_pooling(model) != "worst":
+        return apart
+    verdicts = dict(zip(table.index, model.thresholds_.verdicts(combined), strict=True))
+    return {video: said for video, said in apart.items() if verdicts[video] != "FAKE"}
 
 
 def _of_the_model(model, evidence, card):

@@ -1,13 +1,15 @@
 """What a table that was given to `compare` holds: scores, or videos to train on."""
 
 import numpy as np
-import pandas as pd
+
+from ensemble.tables import to_numbers
 
 # Columns that describe a video, whatever numbers they hold.
 _NEVER_SCORES = (
     "path", "video", "video_id", "label", "group", "fold", "reason", "method", "source",
     "compression", "dataset", "time",
 )  # fmt: skip
+_NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
 def lists_videos(frame, path, beside=()):
@@ -42,8 +44,8 @@ def lists_videos(frame, path, beside=()):
     scores, others = score_columns(frame, beside)
     if scores and not others:
         return False
-    flags = [name for name in others if _is_flag(frame[name])]
-    if not scores and not flags and "label" in frame:
+    doubtful = [name for name in others if _is_share(_values(frame[name])[0])]
+    if not scores and not doubtful and "label" in frame:
         return True
     may_be = ", ".join(map(str, [*scores, *others])) or "no other numbers"
     raise ValueError(
@@ -67,24 +69,37 @@ def score_columns(frame, beside=()):
     scores : list of str
         All within 0 to 1, and not just 0 and 1.
     others : list of str
-        Numbers beyond that, or only 0 and 1, which may be anything.
+        Numbers beyond that, or only 0 and 1, which may be anything; and columns of
+        which some entries, and not most, are no numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"a": ["0,73", "0,1"], "b": ["0.7x", "0.1"]})
+    >>> score_columns(frame.assign(n_frames=300))
+    (['a'], ['b', 'n_frames'])
     """
     scores, others = [], []
     for name in frame:
         if name in beside or str(name).strip().lower() in _NEVER_SCORES:
             continue
-        column = frame[name]
-        text = column.astype(str).str.strip().str.lower()
-        empty = column.isna() | text.isin(("", "nan", "na", "n/a", "null", "none"))
-        values = pd.to_numeric(column[~empty], errors="coerce").to_numpy(float)
-        if not len(values) or np.isnan(values).any():
+        values, n_wrong = _values(frame[name])
+        if not len(values) or n_wrong > len(values):
             continue
-        is_share = ((values >= 0) & (values <= 1)).all()
-        is_score = is_share and not _is_flag(column[~empty])
+        is_score = (
+            not n_wrong and _is_share(values) and not np.isin(values, (0, 1)).all()
+        )
         (scores if is_score else others).append(name)
     return scores, others
 
 
-def _is_flag(column):
-    values = pd.to_numeric(column, errors="coerce").dropna()
-    return bool(len(values)) and values.isin((0, 1)).all()
+def _values(column):
+    """Return the numbers in a column, and how many entries are none."""
+    text = column.astype(str).str.strip()
+    known = text[~(column.isna() | text.str.lower().isin(_NOTHING))]
+    numbers, wrong = to_numbers(known)
+    return numbers[~np.isnan(numbers)], len(wrong)
+
+
+def _is_share(values):
+    return bool(len(values)) and bool(((values >= 0) & (values <= 1)).all())

@@ -172,3 +172,13 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli, "_detectors", lambda *settings: 1 / 0)
     code, _, err = run(capsys, "compare", path, "--videos", *few)
     assert "ZeroDivisionError" in err
+
+
+def test_decimal_commas_are_scores_and_a_slip_among_them_is_asked_about():
+    frame = pd.DataFrame(
+        {"path": ["a.mp4", "b.mp4", "c.mp4"], "label": ["0", "1", "1"]}
+    )
+    assert not lists_videos(frame.assign(mine=["0,73", "0,2", "0,9"]), "t.csv")
+    with pytest.raises(ValueError, match="beside it mine.*--scores"):
+        lists_videos(frame.assign(mine=["0.73", "0.2x", "0.9"]), "t.csv")
+    assert lists_videos(frame.assign(camera=["one", "two", "3"]), "t.csv")

@@ -169,6 +169,21 @@ def test_the_worst_face_is_chosen_by_all_members_together(worst):
     assert "its faces disagree" not in judged["doubts"]  # the worst is what counts
 
 
+def test_a_fake_that_the_worst_face_hides_from_the_combiner_is_a_doubt():
+    draw = np.random.default_rng(0)
+    shades = np.r_[draw.integers(60, 110, 20), draw.integers(160, 210, 20)]
+    chance = draw.integers(60, 210, 40)
+    videos = [video((red, green)) for red, green in zip(shades, chance, strict=True)]
+    model = DeepfakeEnsemble(
+        two_members(), faces_pooling="worst", resampling=2, verbose=False
+    ).fit(videos, np.arange(40) // 20, groups=np.arange(40) % 20)
+    assert model.weights_["green"] < 0.1 * model.weights_["red"]
+    hidden = video((200, 10), (60, 240))  # the second is the worst to their plain mean
+    judged = model.judge([hidden]).iloc[0]
+    assert judged["verdict"] == "UNSURE"
+    assert "its faces disagree" in judged["doubts"]
+
+
 def test_a_scan_is_about_the_face_that_decided(worst, largest, capsys):
     clip = video(REAL, (250, 150), FAKE)
     for model, face in ((worst, 3), (largest, 1)):
