@@ -26,6 +26,8 @@ from base_models.checkpoints import (
 from base_models.errors import CheckpointError
 from base_models.residual import motion_residual, noise_residual
 
+_FILES = (".p", ".pth", ".pt", ".ckpt", ".h5", ".hdf5", ".safetensors", ".onnx")
+
 # The field's names for what timm calls otherwise.
 _TIMM_NAMES = {
     "xception": "legacy_xception",
@@ -110,6 +112,11 @@ def timm_name(backbone):
         n=1,
     )
     hint = f"; did you mean {near[0]!r}?" if near else "; see timm.list_models()"
+    if str(backbone).lower().endswith(_FILES):
+        hint = (
+            "; that is the name of a file: name its network here and give the file as "
+            "weights=, or open it whole with load_checkpoint"
+        )
     raise ValueError(f"unknown backbone {backbone!r}{hint}")
 
 

@@ -63,7 +63,8 @@ def read_state_dict(path):
     path = weights_file(path)
     if not path.is_file():
         raise CheckpointError(
-            f"no weights at {path}; give the path of a .safetensors or .pth file"
+            f"no weights at {path}; give the path of a file: .safetensors, .pth, "
+            ".p or .h5"
         )
     if path.suffix in (".h5", ".hdf5"):
         from base_models.mesonet import read_keras_weights

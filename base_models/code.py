@@ -24,7 +24,8 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _DYNAMIC = {"eval", "exec", "compile", "globals", "__import__", "open", "input"}
 _READING = {
     "open", "imread", "load", "loadtxt", "genfromtxt", "fromfile", "memmap",
-    "read_text", "read_bytes", "read_csv", "import_module", "environ", "getenv",
+    "read_text", "read_bytes", "read_csv", "read_parquet", "read_image", "load_file",
+    "from_pretrained", "import_module", "modules", "environ", "getenv",
 }  # fmt: skip
 _OF_EVERY_CLASS = {  # and nothing that it does
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__",

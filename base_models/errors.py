@@ -19,7 +19,8 @@ class UnscorableVideoError(ValueError):
     >>> from base_models import UnscorableVideoError
     >>> print(UnscorableVideoError({"clip_017.mp4": "no face found"}))
     no score for 1 video: clip_017.mp4 (no face found); drop it, or ask for
-    predict_proba, which gives it NaN
+    predict_proba, which gives it NaN; an ensemble with unscorable='prior' gives it
+    the share of fakes in training
     """
 
     def __init__(self, videos):
@@ -36,7 +37,8 @@ class UnscorableVideoError(ValueError):
         super().__init__(
             f"no score for {what}: {'; '.join(shown[:5])}"
             f"{'; ...' if len(shown) > 5 else ''}; drop {them}, or ask for "
-            f"predict_proba, which gives {them} NaN"
+            f"predict_proba, which gives {them} NaN; an ensemble with "
+            f"unscorable='prior' gives {them} the share of fakes in training"
         )
 
     def __reduce__(self):

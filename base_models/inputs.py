@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import unicodedata
 import warnings
 
@@ -16,6 +17,7 @@ _READINGS = [  # spellings that go together, and what each means
     {"false": 0, "true": 1},
 ]
 _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _INVISIBLE = "\ufeff\u200b"  # byte-order mark, zero-width space
 _WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
 _DETECTOR_LABELS = (
@@ -395,6 +397,9 @@ def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
 def group_codes(groups, n_videos):
     """Number the groups 0, 1, ... in sorted order; None makes each row its own.
 
+    Groups that are all whole numbers are sorted by value, also where they are text, so
+    that a table read from a file gives what the same numbers give in Python.
+
     Parameters
     ----------
     groups : array-like of shape (n_videos,) or None
@@ -413,7 +418,12 @@ def group_codes(groups, n_videos):
     """
     if groups is None:
         return np.arange(n_videos)
-    return np.unique(clean_groups(groups, n_videos), return_inverse=True)[1]
+    names, codes = np.unique(clean_groups(groups, n_videos), return_inverse=True)
+    if all(isinstance(name, str) and _WHOLE.fullmatch(name) for name in names):
+        place = np.empty(len(names), int)
+        place[np.argsort([int(name) for name in names])] = np.arange(len(names))
+        codes = place[codes]
+    return codes
 
 
 def _untouched(values):

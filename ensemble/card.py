@@ -339,7 +339,8 @@ def _doubt(auc, above_chance, problem):
         return ""
     if problem:
         return f"whether the model beats chance is not known: {problem}"
-    return f"the model is not shown to beat chance out of fold (AUC {_auc(auc)})"
+    few = "; fewer than three groups of a class show nothing" if auc.low > 0.5 else ""
+    return f"the model is not shown to beat chance out of fold (AUC {_auc(auc)}{few})"
 
 
 def _made(model, facts, thresholds):

@@ -825,9 +825,14 @@ def verify(
     ],
 ):
     """Score a converted checkpoint's fixtures again; leave with 1 if they drifted."""
-    from base_models import load_checkpoint
+    import ensemble
 
-    detector = load_checkpoint(model)
+    detector = _model_at(model)
+    if isinstance(detector, ensemble.DeepfakeEnsemble):
+        raise typer.BadParameter(
+            f"{model} is a saved ensemble, and whole: every part of it was compared "
+            "with its checksum. verify is for the folders that convert wrote"
+        )
     drift = detector.drift()
     if drift > detector.allowed_drift:
         typer.echo(

@@ -579,6 +579,13 @@ default=None
         check_is_fitted(self)
         score = np.full(len(table), np.nan)
         scored = table.notna().any(axis=1).to_numpy()
+        outside = table.lt(0) | table.gt(1)
+        if outside.to_numpy().any():
+            name = outside.columns[outside.any()][0]
+            raise ValueError(
+                f"detectors' scores must be P(fake), 0 to 1, or NaN; {name} has "
+                f"{table[name][outside[name]].iloc[0]}"
+            )
         if scored.any():
             score[scored] = self._on_scale(self.combiner_.fake_score(table[scored]))
         return score

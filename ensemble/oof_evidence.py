@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.special import logit
 
 USUAL = 0.975  # share of the videos whose members disagree no more than usual
+_NOTICED = 0.02  # share of all members' pull on the score, below which one decides none
 _MOST_SURE = 1e-4  # scores are kept this far from 0 and 1 before taking log-odds
 
 
@@ -159,16 +160,32 @@ def out_of_fold_of(model):
     here = known.notna().to_numpy()
     is_fake, groups = model._oof_labels()
     table = model.oof_scores_[here]
-    weights = model.weights_
+    deciding = _deciding(table, model.weights_)
     return OutOfFold(
         table=table,
         score=known[here].to_numpy(),
         is_fake=is_fake[here],
         groups=None if groups is None else groups[here],
         fold=folds_of_table(table),
-        deciding=[
-            name
-            for name in table
-            if table[name].notna().any() and (weights is None or weights[name] != 0)
-        ],
+        deciding=deciding,
     )
+
+
+def _deciding(table, weights):
+    """Return the members that move the combined score noticeably.
+
+    Shrunk weights are seldom 0: a weight counts by how far its member's log-odds vary.
+    """
+    scored = [name for name in table if table[name].notna().any()]
+    if weights is None:
+        return scored
+    pull = np.array(
+        [abs(weights[name]) * np.nanstd(log_odds(table[name])) for name in scored]
+    )
+    if not pull.any():
+        return [name for name in scored if weights[name] != 0]
+    return [
+        name
+        for name, one in zip(scored, pull, strict=True)
+        if one > _NOTICED * pull.sum()
+    ]

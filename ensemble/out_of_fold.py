@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from base_models.inputs import as_videos, clean_labels
+from base_models.inputs import as_videos, clean_labels, group_codes
 from ensemble.scores import score_table
 from ensemble.training_set import NO_GROUPS, TrainingSet, training_labels
 
@@ -664,6 +664,4 @@ def _collect(tasks, named, n_videos):
 
 def _codes(groups, rows):
     """Number groups in sorted order: names do not matter, who is together does."""
-    if groups is None:
-        return None
-    return np.unique(groups[rows].astype(str), return_inverse=True)[1]
+    return None if groups is None else group_codes(groups[rows], len(rows))

@@ -15,12 +15,19 @@ COMPANIONS = ("label", "group", "fold")
 RESERVED = ("video", *COMPANIONS, "reason")
 ID_COLUMNS = ("video", "video_id")
 _NO_SCORE = ["nan", "NaN", "NAN", "NA", "N/A", "null", "None"]
+# What columns are called that say who is seen, or what a video was made of.
+GROUP_NAMES = (
+    "groups", "group_id", "person", "person_id", "people", "identity", "identities",
+    "id_person", "subject", "subject_id", "actor", "actor_id", "speaker", "speaker_id",
+    "source_id", "source_ids", "original_id", "target_id",
+)  # fmt: skip
 # By name, where nobody says which columns are scores.
 _NOT_SCORES = {
     "", "id", "index", "row", "path", "file", "filename", "clip", "method", "source",
     "compression", "dataset", "time", "date", "split", "subset", "seed", "original",
     "frame", "frames", "n_frames", "num_frames", "frame_count", "frame_number",
-    "frame_index", "fps", "width", "height", "duration", "size",
+    "frame_index", "fps", "width", "height", "duration", "size", "threshold",
+    "prediction", "pred", *GROUP_NAMES,
 }  # fmt: skip
 _LABEL_NAMES = {
     "y", "y_true", "true", "truth", "ground_truth", "gt", "target", "targets", "class",

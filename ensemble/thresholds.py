@@ -27,7 +27,6 @@ _ALLOWED = {
     "cost": {"cost"},
     "three-way": {"three-way", "fpr", "miss", "confidence"},
 }
-_STAIRCASES = ("isotonic", "venn_abers")
 _FORMS = (
     "a number in 0..1, fpr=RATE[,confidence=C], cost=FALSE_ALARM[:MISS], or "
     "three-way[=RATE][,fpr=RATE][,miss=RATE][,confidence=C]"
@@ -217,16 +216,13 @@ def resolve_thresholds(model):
         return _for_reals_alone(model, rule)
     known = out_of_fold_of(model)
     is_fake, groups = known.is_fake, known.groups
-    # Calibration and prior keep the order of scores: thresholds go the same way. Only
-    # where calibration makes scores equal it moves them, and is done first.
-    in_steps = getattr(model.calibrator_, "method", None) in _STAIRCASES
-    score = model._on_scale(known.score) if in_steps else known.score
     try:
-        low, high, promise = _set(rule, model.prior, score, is_fake, groups)
+        low, high, promise = _set(rule, model.prior, known.score, is_fake, groups)
     except ValueError as error:
         raise ValueError(f"threshold={model.threshold!r}: {error}") from error
-    if not in_steps:
-        low, high = model._on_scale(np.clip([low, high], 0, 1))
+    # Calibration and prior keep the order of scores: thresholds go the same way. Of
+    # scores that calibration in steps makes equal none is above it: rates hold.
+    low, high = model._on_scale(np.clip([low, high], 0, 1))
     return Thresholds(
         float(low),
         float(high),

@@ -123,7 +123,11 @@ def _is_are(names):
 
 def _headline(table, ours, first, how):
     row = table.loc[first]
-    among = f", the highest of {len(ours)} strategies" if len(ours) > 1 else ""
+    among = ""
+    if len(ours) > 1:
+        among = f", the highest of {len(ours)} strategies beside the plain mean"
+    if first != MEAN:
+        among += f", which reaches {table.loc[MEAN, 'auc']:.4f}" if among else ""
     said = (
         f"{_where(how)} ({how['n_videos_judged']} videos, {how['n_groups_judged']} "
         f"groups) {first} reaches an AUC of {row['auc']:.4f} ({how['level']:.0%} "

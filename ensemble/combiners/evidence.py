@@ -215,9 +215,10 @@ def warn_of_inverted(names, who, stacklevel=2):
         warnings.warn(
             f"{', '.join(names)} {'ranks' if len(names) == 1 else 'rank'} real videos "
             f"above fake ones, more surely than chance explains, and {who} a high "
-            "score for fake. If high means real there, say so: fit on "
-            f"invert_scores(scores, {names}), read the table by "
-            f"read_scores(..., invert={names}), or compare with --invert",
+            "score for fake. Are the labels right? If high means real in a table of "
+            f"scores, say so: read_scores(..., invert={names}), "
+            f"invert_scores(scores, {names}), or compare with --invert; of videos, "
+            "leave out a detector that is wrong more often than not",
             stacklevel=stacklevel + 1,
         )
 

@@ -126,11 +126,18 @@ def _label_folders(folder):
 
 
 def _from_table(path, encoding):
-    from ensemble.score_columns import typed
+    from ensemble.score_columns import GROUP_NAMES, typed
 
     table = read_table(path, encoding)
     names = list(table.frame.columns)
     columns = {name: column_named(names, name) for name in _COLUMNS}
+    people = [name for name in names if str(name).strip().lower() in GROUP_NAMES]
+    if people and columns["group"] is None:
+        raise ValueError(
+            f"{path} has no column group, and one called {people[0]!r}: if it says "
+            "which videos belong together, call it group, so that nobody is in two "
+            "folds; else give it another name, or each video a group of its own"
+        )
     missing = [name for name in ("path", "label") if columns[name] is None]
     if missing:
         raise ValueError(

@@ -208,3 +208,13 @@ def test_a_million_groups_are_numbered_in_seconds():
     start = time.process_time()
     assert len(np.unique(clean_groups(names, 10**6)[:9])) == 3
     assert time.process_time() - start < 5
+
+
+def test_groups_of_numbers_have_one_order_whether_they_are_text_or_not():
+    groups = np.array([10, 2, 2, 33, 0, 10])
+    codes = group_codes(groups, 6)
+    assert codes.tolist() == [2, 1, 1, 3, 0, 2]
+    np.testing.assert_array_equal(group_codes(groups.astype(str), 6), codes)
+    np.testing.assert_array_equal(group_codes([str(g) for g in groups], 6), codes)
+    np.testing.assert_array_equal(group_codes(groups.astype(float), 6), codes)
+    assert group_codes(["10", "2", "b"], 3).tolist() == [0, 1, 2]  # text among them

@@ -61,3 +61,16 @@ def test_a_folder_of_something_else_is_explained(folder, tmp_path):
         read_videos(folder)
     with pytest.raises(FileNotFoundError, match="nothing at"):
         read_videos(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["groups", "Person", "identity", "subject_id"])
+def test_a_column_that_may_say_who_is_seen_is_not_passed_over(name, tmp_path):
+    rows = "a.mp4,0,ann\nb.mp4,1,bob\n"
+    (tmp_path / "set.csv").write_text(f"path,label,{name}\n{rows}")
+    with pytest.raises(ValueError, match=f"no column group, and one called '{name}'"):
+        read_videos(tmp_path / "set.csv")
+    (tmp_path / "set.csv").write_text(
+        f"path,label,{name},group\n"
+        + rows.replace("ann", "ann,1").replace("bob", "bob,2")
+    )
+    assert read_videos(tmp_path / "set.csv").groups == ["1", "2"]

@@ -165,6 +165,19 @@ def test_a_file_of_somebody_else_is_replaced_only_where_that_is_asked_for(
     _check(path, kind)  # nothing is lost
 
 
+def test_what_looks_like_ours_and_holds_more_is_somebodys_own(tmp_path):
+    marks = ("video", "p_fake", "verdict")
+    (tmp_path / "a.csv").write_text("video,p_fake,verdict,p_mine\n")
+    _check(tmp_path / "a.csv", "csv", marks=marks)
+    (tmp_path / "a.csv").write_text("video,p_fake,verdict,my notes\n")
+    with pytest.raises(OutputError, match="--overwrite"):
+        _check(tmp_path / "a.csv", "csv", marks=marks)
+    with zipfile.ZipFile(tmp_path / "extension.zip", "w") as archive:
+        archive.writestr("manifest.json", '{"manifest_version": 3}')
+    with pytest.raises(OutputError, match="--overwrite"):
+        _check(tmp_path / "extension.zip", "model")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".jpg"])
 def test_a_plot_of_ours_is_replaced_and_one_of_the_users_is_not(suffix, tmp_path):
     figures = pytest.importorskip("matplotlib.figure")
@@ -192,7 +205,7 @@ def test_nothing_that_would_pass_for_a_frame_is_written_among_frames(
 
 def test_what_the_command_wrote_before_is_replaced(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.dfe", "w") as archive:
-        archive.writestr("manifest.json", "{}")
+        archive.writestr("manifest.json", '{"versions": {"deepfake-ensemble": "1"}}')
     _check(tmp_path / "a.dfe", "model")
     pd.DataFrame({"video": ["a"], "change": [1], "strength": [2.0]}).to_csv(
         tmp_path / "a.csv", index=False
