@@ -244,6 +244,8 @@ class _Walk:
     def _object(self, thing):
         """Write an object as pickle takes it apart."""
         cls = type(thing)
+        if self._is_the_librarys(thing, cls):
+            return
         if not self._met(cls, (id(cls), True)):
             self._class(cls, made=True)
         try:
@@ -264,6 +266,17 @@ class _Walk:
             self._walk(maker)
         state, items, pairs = (*rest[:3], None, None, None)[:3]
         self._all([tuple(arguments), state, list(items or ()), list(pairs or ())])
+
+    def _is_the_librarys(self, thing, cls):
+        """Whether a library's module holds it, such as NumPy's global generator.
+
+        Its state is not the user's, and may be another in each process.
+        """
+        module = sys.modules.get(cls.__module__)
+        for name, value in vars(module).items() if module is not None else ():
+            if value is thing:
+                return self._of_library(cls.__module__, name)
+        return False
 
     def _code(self, code, names):
         """Write code, and what the global names in it mean."""

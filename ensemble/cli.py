@@ -642,6 +642,11 @@ def compare(
 
     if as_videos and scores is not None:
         raise typer.BadParameter("--videos and --scores are two kinds; choose one")
+    if scores is not None and data.is_dir():
+        raise typer.BadParameter(
+            f"--scores names columns of a table, and {data} is a folder; give the "
+            "table, or leave --scores out to train on the folder's videos"
+        )
     named = {"method": method, "source": source, "compression": compression,
              "dataset": dataset, "time": time}  # fmt: skip
     source_table = None if data.is_dir() else _table(data, encoding)

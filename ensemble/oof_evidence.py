@@ -13,7 +13,7 @@ _MOST_SURE = 1e-4  # scores are kept this far from 0 and 1 before taking log-odd
 
 
 @dataclass(frozen=True)
-class OutOfFold:
+class OutOfFoldEvidence:
     """The out-of-fold rows of a fitted ensemble that have a score.
 
     Attributes
@@ -147,7 +147,7 @@ def out_of_fold_of(model):
 
     Returns
     -------
-    OutOfFold
+    OutOfFoldEvidence
 
     Raises
     ------
@@ -161,7 +161,7 @@ def out_of_fold_of(model):
     is_fake, groups = model._oof_labels()
     table = model.oof_scores_[here]
     deciding = _deciding(table, model.weights_)
-    return OutOfFold(
+    return OutOfFoldEvidence(
         table=table,
         score=known[here].to_numpy(),
         is_fake=is_fake[here],

@@ -372,9 +372,8 @@ def _is_model(path, marks):
     if not zipfile.is_zipfile(path):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            with archive.open("manifest.json") as manifest:
-                return b'"deepfake-ensemble"' in manifest.read(_BEGINNING)
+        with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
+            return b'"deepfake-ensemble"' in text.read(_BEGINNING)
     except (zipfile.BadZipFile, KeyError):
         return False
 

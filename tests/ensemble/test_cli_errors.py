@@ -182,3 +182,10 @@ def test_decimal_commas_are_scores_and_a_slip_among_them_is_asked_about():
     with pytest.raises(ValueError, match="beside it mine.*--scores"):
         lists_videos(frame.assign(mine=["0.73", "0.2x", "0.9"]), "t.csv")
     assert lists_videos(frame.assign(camera=["one", "two", "3"]), "t.csv")
+
+
+def test_a_folder_has_no_columns_of_scores(tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["compare", str(tmp_path), "--scores", "p_*"])
+    assert left.value.code == 2
+    assert "is a folder; give the table" in " ".join(capsys.readouterr().err.split())

@@ -271,3 +271,17 @@ def test_reals_alone_say_what_is_known_and_what_is_not():
     assert "How many fakes it finds is not known" in card.summary()
     assert "false alarms" in card.summary()
     assert model.judge([videos[0]])["verdict"].iloc[0] in ("REAL", "FAKE")
+
+
+def test_a_missing_member_that_hardly_moves_the_score_is_no_doubt():
+    combiner = Voting("log_odds", weights=[1000, 1])
+    model = fitted(combiner=combiner)
+    judged = model.judge([video(190, 0), video(60, 0)])
+    assert judged["status"].tolist() == ["partial"] * 2
+    assert judged["verdict"].tolist() == ["FAKE", "REAL"]
+
+
+def test_scores_that_are_no_probabilities_are_refused(model):
+    table = model.detector_scores([video(190, 180)]) * 2
+    with pytest.raises(ValueError, match="must be P\\(fake\\), 0 to 1, or NaN; bright"):
+        model.judge_scores(table)
