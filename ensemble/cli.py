@@ -92,7 +92,9 @@ class CompressionName(str, Enum):
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)
+]
 Threshold = Annotated[
     str | None,
     typer.Option(
@@ -189,7 +191,7 @@ def demo(
         Path, typer.Option(help="Folder for clips, model and tables.")
     ] = Path("demo"),
     identities: Annotated[
-        int, typer.Option(help="People to forge from, an even number.", min=12, max=100)
+        int, typer.Option(help="People to forge from, an even number.", min=16, max=100)
     ] = 100,
     seed: Seed = 0,
     jobs: Jobs = -1,
@@ -279,6 +281,7 @@ def fit(
     from ensemble.outputs import Output, check_folder, check_outputs, table_of
 
     videos, labels, groups, _ = read_videos(data, encoding)
+    _check_there(videos, data)
     check_folder("--store", store)
     read = [*table_of(data), *videos, weights]
     check_outputs([Output("--out", out, "model")], read, overwrite)
@@ -660,6 +663,7 @@ def compare(
         if invert is not None:
             raise typer.BadParameter("--invert is for a table of scores, not videos")
         videos, y, groups, methods = read_videos(data, encoding)
+        _check_there(videos, data)
         given = {"videos": videos, "y": y, "groups": groups, "device": device}
         if metadata is None and any(methods):
             metadata = pd.DataFrame({"method": methods})
@@ -960,6 +964,17 @@ def _say_grounds(loaded, quiet):
 
     for sentence in [loaded.card_.summary()] if quiet else grounds(loaded):
         typer.echo(sentence, err=True)
+
+
+def _check_there(videos, data):
+    """Refuse a list that names files which are not there, before any work."""
+    lost = [video for video in videos if not Path(video).exists()]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise ValueError(
+            f"{data} names {len(lost)} of {len(videos)} videos that are not there: "
+            f"{', '.join(lost[:3])}{more}; mend the paths, or take these lines out"
+        )
 
 
 def _model_at(path):

@@ -56,8 +56,12 @@ def main(data, n_identities):
 
         again = ensemble.load(folder / "model.dfe")
         verdicts = again.judge(videos[:6])
-        verdicts.index = [Path(video).name for video in verdicts.index]
+        verdicts.index = ["/".join(Path(v).parts[-2:]) for v in verdicts.index]
+        verdicts.insert(0, "label", labels[:6])
         print(verdicts.drop(columns=["reason", "doubts"]).round(3).to_string())
+        for video, doubts in verdicts["doubts"].items():
+            if doubts:
+                print(f"{video} is in doubt: {doubts}")
         print("\nThese clips were trained on; judge by oof_scores_, or by new videos.")
 
 

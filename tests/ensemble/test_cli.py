@@ -164,7 +164,8 @@ def test_predict_says_what_its_threshold_stands_on(model, clips, capsys):
         (["predict", "m.dfe", "a.mp4", "--csv", "--json"], "choose one"),
         (["frobnicate"], "No such command"),
         (["predict", "m.dfe"], "Missing argument"),
-        (["demo", "--identities", "3"], "--identities"),
+        (["demo", "--identities", "12"], "--identities"),
+        (["fit", "videos", "--out", "m.dfe", "--seed", "-1"], "--seed"),
     ],
 )
 def test_mistakes_end_with_two_and_a_reason(
@@ -175,6 +176,18 @@ def test_mistakes_end_with_two_and_a_reason(
     assert code == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_a_list_that_names_absent_videos_is_refused_before_any_work(tmp_path, capsys):
+    (tmp_path / "here.mp4").write_bytes(b"")
+    rows = "here.mp4,0,a\nabsent.mp4,1,b\n"
+    (tmp_path / "list.csv").write_text("path,label,group\n" + rows)
+    code, _, err = _run(
+        capsys, "fit", tmp_path / "list.csv", "--out", tmp_path / "m.dfe"
+    )
+    assert code == 2
+    assert "names 1 of 2 videos that are not there" in " ".join(err.split())
+    assert "absent.mp4" in err
 
 
 def test_the_saved_model_is_the_fitted_one(model, clips):
