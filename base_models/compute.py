@@ -136,7 +136,8 @@ def fixed_threads(n_threads):
     """Run torch, BLAS and OpenMP on so many threads, then restore what was.
 
     The setting holds for the whole process: other threads that want one of their own
-    wait here until this one is done.
+    wait here until this one is done. So nothing inside may wait for another thread that
+    fits or scores.
 
     Parameters
     ----------

@@ -13,7 +13,6 @@ from torch import nn
 from base_models import FrameDetector, TorchDetector
 from base_models import engines as engines_module
 from base_models.backbones import Recipe, backbone_recipe, build_network
-from base_models.compute import fixed_threads
 from base_models.engines import ENGINES, check_engine, engine_key, run_frozen
 from base_models.gpu import run_on_gpu
 from base_models.store import Store
@@ -25,8 +24,10 @@ SIZES = {"mesonet4": 32, "resnet18": 32, "efficientnet_lite0": 32, "xception": 7
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    with fixed_threads(1):
-        yield
+    before = torch.get_num_threads()  # fixed_threads would keep other threads waiting
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=FASTER)

@@ -16,7 +16,6 @@ from base_models import (
     onnx_export,
 )
 from base_models.backbones import build_network
-from base_models.compute import fixed_threads
 from base_models.detectors.checkpoint import PrefitDetector, make_card
 
 onnx = pytest.importorskip("onnx")
@@ -25,8 +24,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    with fixed_threads(1):
-        yield
+    before = torch.get_num_threads()  # fixed_threads would keep other threads waiting
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def prefit(backbone="test_resnet", size=32, scope="frame", seed=0, **params):
