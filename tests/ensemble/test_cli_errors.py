@@ -169,6 +169,8 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     code, _, err = run(capsys, "compare", path, "--videos", "--scores", "mine", *few)
     assert code == 2
     assert "two kinds" in err
+    for number in range(24):
+        (tmp_path / f"{number}.mp4").write_bytes(b"")
     monkeypatch.setattr(cli, "_detectors", lambda *settings: 1 / 0)
     code, _, err = run(capsys, "compare", path, "--videos", *few)
     assert "ZeroDivisionError" in err

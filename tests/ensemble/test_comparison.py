@@ -1,3 +1,5 @@
+import logging
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -554,39 +556,49 @@ def test_one_strategy_or_a_dict_of_them_will_do():
         assert set(found.table.index) == base | names
 
 
-class Interrupted(Voting):
-    """Stops the comparison at its third fit, as a user would."""
-
-    fits = 0
-    stop_at = 3
+class Noted(Voting):
+    """Says when it is fitted; what a class counts itself would be part of its key."""
 
     def fit(self, X, y, groups=None, sample_weight=None):
-        type(self).fits += 1
-        if type(self).fits == self.stop_at:
-            raise KeyboardInterrupt
+        logging.getLogger("noted").warning("fit")
         return super().fit(X, y, groups, sample_weight)
+
+
+class Counter(logging.Handler):
+    """Counts fits, and stops the comparison at one of them, as a user would."""
+
+    def __init__(self, stop_at=None):
+        super().__init__()
+        self.fits, self.stop_at = 0, stop_at
+
+    def emit(self, record):
+        self.fits += 1
+        if self.fits == self.stop_at:
+            raise KeyboardInterrupt
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     scores, y, groups, _ = some_scores(90)
+    logger = logging.getLogger("noted")
 
-    def run():
-        return compare_strategies(
-            scores, y, groups, {"mine": Interrupted()}, n_boot=10, n_folds=5,
-            store=tmp_path,
-        )  # fmt: skip
+    def run(stop_at=None, **options):
+        counter = Counter(stop_at)
+        logger.addHandler(counter)
+        try:
+            found = compare_strategies(
+                scores, y, groups, {"mine": Noted()}, n_boot=10, n_folds=5, **options
+            )
+        finally:
+            logger.removeHandler(counter)
+        return found, counter.fits
 
-    Interrupted.fits, Interrupted.stop_at = 0, 3
     with pytest.raises(KeyboardInterrupt):
-        run()
-    Interrupted.fits, Interrupted.stop_at = 0, None
-    resumed = run()
-    assert Interrupted.fits == 3  # two of five were done
-    again = run()
-    assert Interrupted.fits == 3
-    fresh = compare_strategies(
-        scores, y, groups, {"mine": Interrupted()}, n_boot=10, n_folds=5
-    )
+        run(stop_at=3, store=tmp_path)
+    resumed, n_fits = run(store=tmp_path)
+    assert n_fits == 3  # two of five were done
+    again, n_fits = run(store=tmp_path)
+    assert n_fits == 0
+    fresh, _ = run()
     pd.testing.assert_frame_equal(resumed.table, fresh.table)
     pd.testing.assert_frame_equal(again.table, fresh.table)
 
