@@ -153,7 +153,8 @@ def load(path, detectors=None, device=None, files=None, combiners=None):
 
     Examples
     --------
-    >>>     >>> import numpy as np
+    >>> import tempfile
+    >>> import numpy as np
     >>> import ensemble
     >>> from base_models import CallableDetector
     >>> def bright(videos):

@@ -465,7 +465,7 @@ def _check_values(values, ids, columns, probabilities):
         row, column = np.argwhere(bad)[0]
         expected = "P(fake) between 0 and 1" if probabilities else "finite numbers"
         raise ValueError(
-            f"scores must be {expected}, or NaN; got {values[row, column]} for video "
+            f"scores must be {expected}, or NaN; got {values[row, column]} for "
             f"{ids[row]!r} in column {columns[column]!r} ({int(bad.sum())} such "
             "scores); rescale them, or leave the column out"
             + (", or pass probabilities=False" if probabilities else "")

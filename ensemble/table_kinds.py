@@ -35,6 +35,7 @@ def lists_videos(frame, path, beside=()):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"path": ["a.mp4"], "label": [1], "mine": [0.9]})
     >>> lists_videos(frame, "scores.csv"), lists_videos(frame[["path", "label"]], "")
     (False, True)

@@ -163,6 +163,7 @@ def test_noise_is_chance_inside_a_pipeline(strategy, noise, memoriser):
     assert abs(np.mean(aucs) - 0.5) < 0.035
 
 
+@pytest.mark.slow
 def test_noise_is_chance_on_fresh_videos_after_every_kind_of_refit(noise, memoriser):
     aucs = {"stacking": [], "lightgbm": [], "added": [], "kept folds": []}
     for seed in range(50):
