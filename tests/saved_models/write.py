@@ -2,7 +2,8 @@
 
 They stand for files that users have: later versions must read them and give the same
 scores. They were written by the version that `expected.json` names and are not written
-again; a later version adds a folder of its own beside them.
+again; a later version adds a folder of its own beside them, of which models that are
+no different in kind may be left out.
 
     python tests/saved_models/write.py tests/saved_models/<name of the version>
 """
