@@ -106,6 +106,7 @@ def test_files_of_others_do_not_count(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.put("view", KEYS[0], {"x": np.zeros(100_000)})
+    assert store.keys("view") == [KEYS[0]]
 
 
 def test_a_file_in_the_place_of_an_entry_outlives_being_read(tmp_path):
