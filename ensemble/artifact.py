@@ -7,7 +7,6 @@ models are skops, read with its built-in list of trusted types and nothing else.
 
 import contextlib
 import hashlib
-import importlib
 import json
 import os
 import platform
@@ -29,6 +28,7 @@ from ensemble.combiners.base import Combiner
 from ensemble.errors import CheckpointError
 from ensemble.metrics import Interval
 from ensemble.out_of_fold import is_prefit
+from ensemble.saved_classes import COMBINERS, DETECTORS, saved_class, saved_name
 from ensemble.scores import score_table
 from ensemble.training_set import TrainingSet
 from ensemble.wrong_files import what_it_is
@@ -47,16 +47,6 @@ _FITTED = (  # what `fit` leaves at the ensemble
     "false_alarms_",
 )
 _NOT_FROM_FILES = ("detectors", "store", "device")  # nor paths: see `without_files`
-
-# Classes that a file may name: ours, by module. Nothing else is ever imported.
-_OWN_MODULES = ("ensemble.combiners", "ensemble.calibration", "ensemble.resampling")
-_OWN_DETECTORS = (
-    "base_models.detectors",
-    "base_models.faces",
-    "base_models.recipe",
-    "base_models.augment",
-    "base_models.pseudo_fakes",
-)
 
 
 def save(model, path):
@@ -268,12 +258,12 @@ class _Writer:
         if isinstance(thing, dict):
             pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]
             return {"dict": pairs}
-        if _is_own(type(thing), (*_OWN_MODULES, *_OWN_DETECTORS)):
+        if name := saved_name(type(thing), COMBINERS | DETECTORS):
             state = {k: v for k, v in vars(thing).items() if k not in _params_of(thing)}
             if hasattr(thing, "get_state"):  # kept by whoever holds it
                 state = {}
             return {
-                "own": f"{type(thing).__module__}:{type(thing).__qualname__}",
+                "own": name,
                 "params": self.encode(_params_of(thing)),
                 "state": self.encode(state),
             }
@@ -333,14 +323,11 @@ class _Writer:
                 "arrays": self.part("safetensors", encode_arrays(arrays)),
             }
         with contextlib.suppress(CheckpointError):  # `load` will ask for it by name
-            if _is_own(type(detector), _OWN_DETECTORS) and hasattr(
-                detector, "get_state"
-            ):
+            name = saved_name(type(detector), DETECTORS)
+            if name and hasattr(detector, "get_state"):
                 params = {**detector.get_params(deep=False), "store": None}
                 record["params"] = self.encode(params)
-                record["own"] = (
-                    f"{type(detector).__module__}:{type(detector).__qualname__}"
-                )
+                record["own"] = name
             elif isinstance(detector, BaseEstimator):
                 record["skops"] = self.skops(detector)
         return record
@@ -410,8 +397,7 @@ class _Reader:
         if "given" in thing:
             made = self.given(thing)
         else:
-            modules = (*_OWN_MODULES, *_OWN_DETECTORS)
-            made = self.own(thing["own"], thing["params"], modules)
+            made = self.own(thing["own"], thing["params"], COMBINERS | DETECTORS)
         state = self.decode(thing["state"])
         for name in state:
             if name in _params_of(made) or hasattr(type(made), name):
@@ -445,7 +431,7 @@ class _Reader:
             )
         return made.set_params(**params)
 
-    def own(self, name, params, modules):
+    def own(self, name, params, classes):
         """Make an object of ours that uses no path, store or device of the file."""
         params = self.decode(params)
         self.named |= {value for value in params.values() if isinstance(value, str)}
@@ -454,7 +440,7 @@ class _Reader:
             params["store"] = None
         if "device" in params:
             params["device"] = self.device
-        return _own_class(name, modules, self.path)(**params)
+        return saved_class(name, classes, self.path)(**params)
 
     def check_files(self):
         """Refuse files that were given for names that are not in the model."""
@@ -485,7 +471,7 @@ class _Reader:
         if "skops" in record:
             return self.skops(record["skops"])
         if "own" in record:
-            detector = self.own(record["own"], record["params"], _OWN_DETECTORS)
+            detector = self.own(record["own"], record["params"], DETECTORS)
         elif given is None:
             raise CheckpointError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
@@ -522,21 +508,6 @@ def _plain_params(model):
 
 def _params_of(estimator, deep=False):
     return estimator.get_params(deep=deep) if hasattr(estimator, "get_params") else {}
-
-
-def _is_own(kind, modules):
-    return any(
-        kind.__module__ == m or kind.__module__.startswith(m + ".") for m in modules
-    )
-
-
-def _own_class(name, modules, path):
-    module, _, qualname = name.partition(":")
-    if any(module == m or module.startswith(m + ".") for m in modules):
-        found = getattr(importlib.import_module(module), qualname, None)
-        if isinstance(found, type) and found.__module__ == module:
-            return found
-    raise CheckpointError(f"{path} names {name}, which this release does not have")
 
 
 def _name_or_none(combiner):
