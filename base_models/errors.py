@@ -104,3 +104,35 @@ class DivergedError(FloatingPointError):
 
 class SlowFitWarning(UserWarning):
     """A fit that starts now will take long; the message says how long."""
+
+
+class NoFaceError(ValueError):
+    """No face was found in a video.
+
+    Parameters
+    ----------
+    video : str or Path
+        The video's name.
+    n_frames : int
+        Frames in which one was looked for.
+
+    Attributes
+    ----------
+    video : str
+    n_frames : int
+
+    Examples
+    --------
+    >>> print(NoFaceError("clip_017.mp4", 64))
+    no face found in clip_017.mp4 (64 frames tried); lower min_face or drop the video
+    """
+
+    def __init__(self, video, n_frames):
+        self.video, self.n_frames = str(video), n_frames
+        super().__init__(
+            f"no face found in {video} ({n_frames} frames tried); lower min_face or "
+            "drop the video"
+        )
+
+    def __reduce__(self):
+        return type(self), (self.video, self.n_frames)

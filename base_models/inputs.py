@@ -4,7 +4,6 @@ import difflib
 import os
 import re
 import unicodedata
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,9 @@ _READINGS = [  # spellings that go together, and what each means
     {"0.0": 0, "1.0": 1},
     {"false": 0, "true": 1},
 ]
-_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _INVISIBLE = "\ufeff\u200b"  # byte-order mark, zero-width space
-_WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
 _DETECTOR_LABELS = (
     "rename them, or train it in a DeepfakeEnsemble, whose fake_label= names the fake "
     "one"
@@ -131,7 +129,7 @@ def encode_labels(y, fake_label=None, strict=True, allow_one_class=False):
         second of the two sorted labels is taken for fake.
     allow_one_class : bool, default=False
         Whether `y` may hold one class only: for scoring, and for training on real
-        videos alone, see `ensemble.training_set.training_labels`.
+        videos alone, see `ensemble.out_of_fold.training_set.training_labels`.
 
     Returns
     -------
@@ -200,12 +198,12 @@ def clean_labels(y):
     """
     if y is None:
         raise ValueError("labels are required, one per video; got y=None")
-    y = column_or_1d(_untouched(y), warn=True)
+    y = column_or_1d(untouched(y), warn=True)
     if len(y) == 0:
         raise ValueError("labels are required, one per video; got an empty y")
     missing = False
     if y.dtype.kind in "OSUT":
-        clean = [_clean_text(v) if isinstance(v, str | bytes) else v for v in y]
+        clean = [clean_text(v) if isinstance(v, str | bytes) else v for v in y]
         changed = [isinstance(v, bytes | str) and v != c
                    for v, c in zip(y, clean, strict=True)]  # fmt: skip
         if any(changed):
@@ -251,8 +249,8 @@ def label_as_given(text, labels):
     """
     if text is None:
         return None
-    spelled = {_clean_text(label): label for label in labels}
-    return spelled.get(_clean_text(text), text)
+    spelled = {clean_text(label): label for label in labels}
+    return spelled.get(clean_text(text), text)
 
 
 def fake_column(classes, fake_label=None, strict=True):
@@ -319,7 +317,7 @@ def classes_of_reals(classes):
                 style = next((s for s in styles if s(real) == only), str.title)
                 return np.sort(np.array([style(fake), str(only)]))
         return classes
-    if isinstance(only, _NUMBERS) and only == 0:
+    if isinstance(only, NUMBERS) and only == 0:
         return np.array([type(only)(0), type(only)(1)])
     return classes
 
@@ -330,108 +328,12 @@ def two_columns(fake_score, classes):
     return np.column_stack(columns if fake_column(classes) == 1 else columns[::-1])
 
 
-def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
-    """Return groups in one spelling each, so that equal ones are equal.
-
-    Text loses white space around it and is brought to Unicode's form NFC; where numbers
-    and text are mixed all become text, 7, 7.0 and ``"7"`` alike (``"007"`` is another).
-    What this joins is said in a warning. Groups that are clean come back as they are.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_videos,) or None
-        Who must stay together; None stays None.
-    n_videos : int
-    allow_missing : bool, default=False
-        Whether some may have no group; they come back as None.
-    what : str, default="groups"
-        What they are, for warnings.
-
-    Returns
-    -------
-    ndarray of shape (n_videos,) or None
-
-    Raises
-    ------
-    ValueError
-        If there are more or fewer than videos, or some are missing.
-
-    Examples
-    --------
-    >>> import warnings
-    >>> from base_models.inputs import clean_groups
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")
-    ...     clean_groups(["ann", " ann", "bob"], 3).tolist()
-    ['ann', 'ann', 'bob']
-    """
-    if groups is None:
-        return None
-    groups = np.asarray(_untouched(groups))
-    _check_shape(groups, n_videos)
-    if groups.dtype.kind in "iub":
-        return groups
-    if groups.dtype.kind in "mM":
-        groups = np.where(np.isnat(groups), "", groups.astype(str))
-    codes, found = pd.factorize(groups)
-    found = [g.item() if isinstance(g, np.generic) else g for g in found]
-    texts = [_clean_text(group) for group in found]
-    missing = np.array([text == "" for text in texts] + [True])[codes]  # -1: the last
-    if missing.any() and not allow_missing:
-        raise ValueError(
-            f"every video needs a group; {missing.sum()} of {n_videos} have none, the "
-            f"first at row {np.flatnonzero(missing)[0]}: fill them in, drop these "
-            "rows, or give each of them a group of its own"
-        )
-    if what == "groups":
-        _warn_of_words_for_nothing(texts, codes)
-    if all(isinstance(group, _NUMBERS) for group in found):
-        return np.where(missing, None, groups) if missing.any() else groups
-    if texts == found:
-        return np.where(missing, None, groups) if missing.any() else groups
-    _warn_of_joined(found, texts, what)
-    clean = np.array([*texts, ""])[codes]
-    return np.where(missing, None, clean) if missing.any() else clean
-
-
-def group_codes(groups, n_videos):
-    """Number the groups 0, 1, ... in sorted order; None makes each row its own.
-
-    Groups that are all whole numbers are sorted by value, also where they are text, so
-    that a table read from a file gives what the same numbers give in Python.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_videos,) or None
-        Cleaned by `clean_groups`.
-    n_videos : int
-
-    Returns
-    -------
-    codes : int ndarray of shape (n_videos,)
-
-    Examples
-    --------
-    >>> from base_models.inputs import group_codes
-    >>> group_codes(["bob", "ann", "bob"], 3)
-    array([1, 0, 1])
-    """
-    if groups is None:
-        return np.arange(n_videos)
-    names, codes = np.unique(clean_groups(groups, n_videos), return_inverse=True)
-    if all(isinstance(name, str) and _WHOLE.fullmatch(name) for name in names):
-        place = np.empty(len(names), int)
-        place[np.argsort([int(name) for name in names])] = np.arange(len(names))
-        codes = place[codes]
-    return codes
-
-
-def _untouched(values):
+def untouched(values):
     """Keep NumPy from making text of a list's numbers and missing entries."""
     if not isinstance(values, list | tuple):
         return values
     kinds = {type(value) for value in values}
-    if all(issubclass(kind, _NUMBERS) for kind in kinds):
+    if all(issubclass(kind, NUMBERS) for kind in kinds):
         return values
     if all(issubclass(kind, str) for kind in kinds):
         return values
@@ -446,26 +348,7 @@ def _untouched(values):
     return column
 
 
-def _check_shape(groups, n_videos):
-    pairs = groups.ndim == 2 and len(groups) == n_videos and groups.shape[1] > 1
-    if groups.ndim == 1 and groups.dtype == object:
-        pairs = any(isinstance(g, list | tuple | set | frozenset) for g in groups)
-    if pairs:
-        raise ValueError(
-            "groups must have one entry per video; got several for one, as where a "
-            "fake is made of two people: ensemble.resampling.identity_groups joins "
-            "them into groups"
-        )
-    if groups.ndim != 1:
-        raise ValueError(f"groups must have shape ({n_videos},); got {groups.shape}")
-    if len(groups) != n_videos:
-        raise ValueError(
-            f"groups must have one entry per video; got {len(groups)} groups for "
-            f"{n_videos} videos"
-        )
-
-
-def _clean_text(value):
+def clean_text(value):
     """Return how a label or group is written, or "" for one that is missing."""
     if isinstance(value, str):
         text = value
@@ -479,31 +362,6 @@ def _clean_text(value):
         text = str(value)
     text = text.strip().strip(_INVISIBLE).strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _warn_of_joined(found, texts, what):
-    spellings = {}
-    for group, text in zip(found, texts, strict=True):
-        spellings.setdefault(text, []).append(group)
-    joined = [" and ".join(map(repr, s)) for s in spellings.values() if len(s) > 1]
-    if joined:
-        warnings.warn(
-            f"{what} that differ only in white space, type or Unicode form are taken "
-            f"for one: {'; '.join(joined[:5])}"
-            + (f"; and {len(joined) - 5} more" if len(joined) > 5 else ""),
-            stacklevel=4,
-        )
-
-
-def _warn_of_words_for_nothing(texts, codes):
-    for code, text in enumerate(texts):
-        if text in _WORDS_FOR_NOTHING and (codes == code).sum() > 1:
-            warnings.warn(
-                f"{(codes == code).sum()} of {len(codes)} videos are in one group "
-                f"called {text!r}; if that was made of missing groups, fill them in or "
-                "give each of these videos a group of its own",
-                stacklevel=4,
-            )
 
 
 def _sorted_classes(y):
@@ -531,7 +389,7 @@ def _which_is_fake(classes, fake_label, strict, allow_one_class, advice):
     """Return the fake one of the classes, or None where it does not occur."""
     if fake_label is not None:
         if isinstance(fake_label, str | bytes):
-            fake_label = _clean_text(fake_label)
+            fake_label = clean_text(fake_label)
         matches = [label for label in classes if label == fake_label]
         if matches:
             return matches[0]
@@ -556,7 +414,7 @@ def _meanings(classes):
     """Return 0 (real) or 1 (fake) for each class, None where they do not say."""
     labels = [label.item() if isinstance(label, np.generic) else label
               for label in classes]  # fmt: skip
-    if all(isinstance(label, _NUMBERS) and label in (0, 1) for label in labels):
+    if all(isinstance(label, NUMBERS) and label in (0, 1) for label in labels):
         return [int(label) for label in labels]
     if not all(isinstance(label, str) for label in labels):
         return None

@@ -12,12 +12,41 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.calibration import Calibrator, check_method, cross_fitted_scores
-from ensemble.card import card_of, doubt_of, facts_of_fit
-from ensemble.combiners.nested import as_combiner
-from ensemble.decision import rate_interval
-from ensemble.errors import UnscorableVideoError
-from ensemble.face_pooling import (
+from base_models.errors import UnscorableVideoError
+from ensemble.calibration.calibrator import Calibrator, check_method
+from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.combiners.composite import as_combiner
+from ensemble.decision.named_thresholds import (
+    check_prior,
+    parse_threshold,
+    resolve_thresholds,
+    to_prior,
+)
+from ensemble.decision.rates import rate_interval
+from ensemble.metrics.ties import ROUNDING, above
+from ensemble.naming import check_member_names, find_name, squeezed
+from ensemble.out_of_fold.evidence import out_of_fold_of
+from ensemble.out_of_fold.reals_only import (
+    check_combiner,
+    check_detectors,
+    fit_vote,
+    reals_threshold,
+    warn_of_few_reals,
+)
+from ensemble.out_of_fold.refit_offsets import with_refit_offsets
+from ensemble.out_of_fold.table import out_of_fold_table
+from ensemble.out_of_fold.training_set import (
+    NO_GROUPS,
+    TrainingSet,
+    needs_labels,
+    row_ids,
+    training_labels,
+)
+from ensemble.presets import STRATEGIES
+from ensemble.resampling.names import averages_replicas, scores_are
+from ensemble.scores.table import concat_scores
+from ensemble.verdicts.card import card_of, doubt_of, facts_of_fit
+from ensemble.verdicts.face_pooling import (
     check_faces_pooling,
     disagreements,
     face_scores,
@@ -25,40 +54,12 @@ from ensemble.face_pooling import (
     fitted_pooling,
     members_table,
 )
-from ensemble.fit_warnings import (
+from ensemble.verdicts.fit_warnings import (
     warn_of_chance,
     warn_of_missing_rows,
     warn_of_what_was_seen,
 )
-from ensemble.naming import check_member_names, find_name, squeezed
-from ensemble.oof_evidence import out_of_fold_of
-from ensemble.out_of_fold import out_of_fold_table
-from ensemble.presets import STRATEGIES
-from ensemble.real_only import (
-    check_combiner,
-    check_detectors,
-    fit_vote,
-    reals_threshold,
-    warn_of_few_reals,
-)
-from ensemble.refit_offsets import with_refit_offsets
-from ensemble.resampling import averages_replicas, scores_are
-from ensemble.scores import concat_scores
-from ensemble.thresholds import (
-    check_prior,
-    parse_threshold,
-    resolve_thresholds,
-    to_prior,
-)
-from ensemble.ties import ROUNDING, above
-from ensemble.training_set import (
-    NO_GROUPS,
-    TrainingSet,
-    needs_labels,
-    row_ids,
-    training_labels,
-)
-from ensemble.video_verdicts import listed, missing_reasons, verdict_table
+from ensemble.verdicts.video_verdicts import listed, missing_reasons, verdict_table
 
 
 class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
@@ -115,9 +116,9 @@ default=None
     threshold : float, str or None, default=None
         P(fake) above which it is fake, or how to set it on the out-of-fold scores:
         ``"fpr=0.05"``, ``"cost=10"`` or ``"three-way"``, which leaves some videos
-        unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a fit on
-        real videos alone it is what `false_alarm_rate` makes it. It can be set anew
-        at any time, also of a loaded ensemble.
+        unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a
+        fit on real videos alone it is what `false_alarm_rate` makes it. It can be set
+        anew at any time, also of a loaded ensemble.
     prior : float or None, default=None
         Share of fakes among the videos to be judged, where it is known to be another
         than in training: P(fake) is corrected for it by Bayes' rule, after calibration
@@ -265,7 +266,7 @@ default=None
         -------
         self
         """
-        from base_models.detectors.base import as_videos
+        from base_models.inputs import as_videos
 
         strategy = self._check_parameters()
         videos = as_videos(videos)
@@ -379,12 +380,13 @@ default=None
             score; ``status``, which is
             ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
             ``reason``, why a score is missing or what to know about one;
-            ``doubts``, why the score is no ground for a verdict (`ensemble.doubts`):
-            the ensemble is not shown to beat chance, members that decided out of fold
-            are missing, members disagree more than they did there, or the video or
-            its scores are unlike those of training; and each detector's score.
+            ``doubts``, why the score is no ground for a verdict
+            (`ensemble.verdicts.doubts`): the ensemble is not shown to beat chance,
+            members that decided out of fold are missing, members disagree more than
+            they did there, or the video or its scores are unlike those of training; and
+            each detector's score.
         """
-        from base_models.detectors.base import as_videos
+        from base_models.inputs import as_videos
 
         videos = as_videos(videos)
         return self.judge_scores(self.detector_scores(videos), videos, doubts)
@@ -402,7 +404,7 @@ default=None
         ------
         DataFrame of shape (1, 5 + n_detectors)
         """
-        from base_models.detectors.base import as_videos
+        from base_models.inputs import as_videos
 
         videos = as_videos(videos)
         for number, table in enumerate(self.each_detector_scores(videos)):
@@ -494,8 +496,8 @@ default=None
             P(fake), NaN with a reason (`ensemble.scores.reasons`) where a detector
             has none.
         """
-        from base_models.detectors.base import as_videos
-        from base_models.scoring import score_videos
+        from base_models.inputs import as_videos
+        from base_models.scoring.together import score_videos
 
         members = self._members()
         videos = as_videos(videos)
@@ -520,8 +522,8 @@ default=None
         ------
         DataFrame of shape (1, n_detectors)
         """
-        from base_models.detectors.base import as_videos
-        from base_models.scoring import iter_scores
+        from base_models.inputs import as_videos
+        from base_models.scoring.together import iter_scores
 
         members = self._members()
         videos = as_videos(videos)
@@ -593,7 +595,9 @@ default=None
     def _reasons(self, table, combined):
         trained = self.oof_scores_.columns[self.oof_scores_.notna().any()]
         reasons = missing_reasons(table, combined, list(trained))
-        if fitted_pooling(self) == "worst":  # else it is a doubt, see `ensemble.doubts`
+        if (
+            fitted_pooling(self) == "worst"
+        ):  # else it is a doubt, see `ensemble.verdicts.doubts`
             for row, disagreement in disagreements(self, table).items():
                 reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
         return reasons
@@ -647,7 +651,7 @@ default=None
         -------
         self
         """
-        from base_models.scoring import name_detectors
+        from base_models.scoring.naming import name_detectors
 
         check_is_fitted(self)
         name_detectors(
@@ -731,7 +735,7 @@ default=None
         path : str or Path
             Where to; `ensemble.load` reads it.
         """
-        from ensemble.artifact import save
+        from ensemble.persistence.artifact import save
 
         save(self, path)
         self._file = os.path.realpath(path)
@@ -761,12 +765,12 @@ default=None
         -------
         Comparison
         """
-        from ensemble.shown import write_ensemble_report
+        from ensemble.comparison.ensemble_report import write_ensemble_report
 
         return write_ensemble_report(self, path, strategies, metadata, title, options)
 
     def _html_repr(self):
-        from ensemble.shown import ensemble_html
+        from ensemble.comparison.ensemble_report import ensemble_html
 
         return super()._html_repr() + ensemble_html(self)
 
@@ -847,7 +851,7 @@ default=None
             )
         parse_threshold(self.threshold)
         if self.device is not None:
-            from base_models.compute import resolve_device
+            from base_models.runtime.devices import resolve_device
 
             resolve_device(self.device)  # not there? before any work
         check_faces_pooling(self.faces_pooling)
@@ -889,7 +893,7 @@ default=None
     def _given_detectors(self):
         if self.detectors is None:
             return []
-        from base_models.scoring import name_detectors
+        from base_models.scoring.naming import name_detectors
 
         return name_detectors(self.detectors)
 
@@ -901,7 +905,7 @@ default=None
             self._check_names(named)
             return named
         from base_models.detectors.frame import FrameDetector
-        from base_models.scoring import name_detectors
+        from base_models.scoring.naming import name_detectors
 
         return name_detectors(
             [

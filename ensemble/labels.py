@@ -1,5 +1,3 @@
-"""Labels: from whatever names the two classes carry to 0 (real) and 1 (fake)."""
+"""Another name of `ensemble.scores.labels`."""
 
-from base_models.inputs import clean_labels, encode_labels, fake_column
-
-__all__ = ["clean_labels", "encode_labels", "fake_column"]
+from ensemble.scores.labels import *  # noqa: F403

@@ -26,7 +26,7 @@ from base_models import (
     write_video,
 )
 from ensemble import DeepfakeEnsemble
-from ensemble.cli import app, main
+from ensemble.cli.app import app, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "base_models/README.md",

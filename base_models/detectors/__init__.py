@@ -1,1 +1,1 @@
-"""The base detectors, one idea a file."""
+"""The base detectors, one a file."""

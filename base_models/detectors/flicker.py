@@ -5,7 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-from base_models.detectors.statistics import StatisticsDetector
+from base_models.detectors.bases.statistics import StatisticsDetector
 
 _N_SCALES = 3
 _ZONES = (0.156, 0.268, 0.379)  # outer radii of the inner three, in image sides
@@ -51,7 +51,7 @@ class FlickerDetector(StatisticsDetector):
         With pseudo-fakes: clips drawn of each video, on average.
     augment : bool or callable, default=True
         With pseudo-fakes: change both clips of a pair alike, by chance. True is
-        ``base_models.augment.Augmentation.of_clips()``.
+        ``base_models.augmentation.augment.Augmentation.of_clips()``.
     random_state : int, RandomState or None, default=None
         Seeds the pseudo-fakes; nothing else here is random.
     store : Store, str, Path or None, default=None

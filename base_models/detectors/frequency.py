@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from scipy.fft import dctn
 
-from base_models.detectors.statistics import StatisticsDetector
-from base_models.residual import KER_BOEHME
+from base_models.detectors.bases.statistics import StatisticsDetector
+from base_models.networks.residuals import KER_BOEHME
 
 _N_RINGS = 32
 
@@ -43,7 +43,7 @@ class FrequencyDetector(StatisticsDetector):
         With pseudo-fakes: frames drawn of each video, on average.
     augment : bool or callable, default=True
         With pseudo-fakes: change both images of a pair alike, by chance. True is
-        ``base_models.augment.Augmentation()``.
+        ``base_models.augmentation.augment.Augmentation()``.
     random_state : int, RandomState or None, default=None
         Seeds the pseudo-fakes; nothing else here is random.
     store : Store, str, Path or None, default=None

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from lightgbm import Booster, LGBMClassifier
 
-from base_models.detectors.features import FeatureDetector, class_balanced
-from base_models.faces import _dlib_file
-from base_models.landmarks import image_landmarks
-from base_models.store import resolve_store
+from base_models.detectors.bases.measured import FeatureDetector, class_balanced
+from base_models.faces.dlib_finder import dlib_file
+from base_models.faces.landmarks import image_landmarks
+from base_models.store.store import resolve_store
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 _ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -146,7 +146,7 @@ class GeometryDetector(FeatureDetector):
                 f"n_encodings must be a whole number >= 0; got {self.n_encodings!r}"
             )
         for name in (_LANDMARKS, _ENCODER)[: 2 if self.n_encodings else 1]:
-            _dlib_file(None, name, "model")  # missing? before any work
+            dlib_file(None, name, "model")  # missing? before any work
         return super().fit(videos, y, groups, sample_weight)
 
     fit.__doc__ = FeatureDetector.fit.__doc__
@@ -236,7 +236,7 @@ def encode_faces(images, landmarks):
     """
     import dlib
 
-    network = _load_encoder(_dlib_file(None, _ENCODER, "model"))
+    network = _load_encoder(dlib_file(None, _ENCODER, "model"))
     codes = []
     for image, points in zip(images, landmarks, strict=True):
         left, top = points.min(0)

@@ -4,12 +4,12 @@ from ensemble.combiners.auto import AutoCombiner
 from ensemble.combiners.bagging import Bagging
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.blending import Blending
-from ensemble.combiners.dynamic import DynamicSelection
-from ensemble.combiners.names import resolve_combiner
-from ensemble.combiners.selection import GreedySelection
+from ensemble.combiners.dynamic_selection import DynamicSelection
+from ensemble.combiners.greedy_selection import GreedySelection
+from ensemble.combiners.optimized_weights import OptimizedWeights
+from ensemble.combiners.registry import resolve_combiner
 from ensemble.combiners.stacking import Stacking
 from ensemble.combiners.voting import Voting
-from ensemble.combiners.weights import OptimizedWeights
 
 __all__ = [
     "AutoCombiner",

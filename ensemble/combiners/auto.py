@@ -7,15 +7,15 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.combiners.nested import (
+from ensemble.combiners.composite import (
     Nested,
     as_combiner,
     common_scale,
     fit_copy,
     out_of_fold,
 )
-from ensemble.combiners.rows import inner_splits, sample_rows
-from ensemble.within_folds import fold_auc
+from ensemble.combiners.parts.rows import inner_splits, sample_rows
+from ensemble.metrics.within_folds import fold_auc
 
 # from the simplest on; those of one kind err alike
 _FAMILY = {

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from ensemble.combiners.nested import Nested, as_combiner, common_scale, fit_copy
-from ensemble.resampling import GroupBootstrap
-from ensemble.ties import above
+from ensemble.combiners.composite import Nested, as_combiner, common_scale, fit_copy
+from ensemble.metrics.ties import above
+from ensemble.resampling.splitters import GroupBootstrap
 
 
 class Bagging(Nested):

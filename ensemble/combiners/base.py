@@ -12,12 +12,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ensemble.combiners.evidence import looks_inverted, warn_of_inverted
-from ensemble.combiners.rows import Rows, canonical_columns, merge_rows
-from ensemble.combiners.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
-from ensemble.labels import encode_labels, fake_column
-from ensemble.resampling import group_codes
-from ensemble.ties import ROUNDING, above
+from base_models.groups import group_codes
+from base_models.inputs import encode_labels, fake_column
+from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
+from ensemble.combiners.parts.rows import Rows, canonical_columns, merge_rows
+from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
+from ensemble.metrics.ties import ROUNDING, above
 
 _CHUNK = 65536  # rows scored at once, which bounds the memory of predict
 _MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
@@ -362,7 +362,8 @@ def stated_offsets(X):
     Returns
     -------
     offsets : ndarray of shape (n_detectors,) or None
-        0 for a detector of which none is stated. See `ensemble.refit_offsets`.
+        0 for a detector of which none is stated. See
+        `ensemble.out_of_fold.refit_offsets`.
     """
     provenance = getattr(X, "attrs", {}).get("provenance")
     stated = provenance.get("refit_offsets") if isinstance(provenance, dict) else None

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ensemble.combiners.nested import Nested, as_combiner, common_scale, fit_copy
-from ensemble.resampling import GroupHoldout
+from ensemble.combiners.composite import Nested, as_combiner, common_scale, fit_copy
+from ensemble.resampling.splitters import GroupHoldout
 
 
 class Blending(Nested):

@@ -14,25 +14,25 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from ensemble.combiners.base import Combiner
-from ensemble.combiners.monotone_trees import grow_trees, trees_log_odds
-from ensemble.combiners.nested import (
+from ensemble.combiners.composite import (
     Nested,
     as_combiner,
     common_scale,
     fit_copy,
     out_of_fold,
 )
-from ensemble.combiners.nonnegative_logistic import log_odds_of
-from ensemble.combiners.reach import fit_reach, within_reach
-from ensemble.combiners.rows import inner_splits, sample_rows
-from ensemble.combiners.scales import NEUTRAL, fit_scale, to_scale
-from ensemble.combiners.shrunk_logistic import (
+from ensemble.combiners.parts.monotone_trees import grow_trees, trees_log_odds
+from ensemble.combiners.parts.nonnegative_logistic import log_odds_of
+from ensemble.combiners.parts.reach import fit_reach, within_reach
+from ensemble.combiners.parts.rows import inner_splits, sample_rows
+from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.combiners.parts.shrunk_logistic import (
     choose_shrinkage,
     fit_shrunk_logistic,
     measure_pull,
 )
 from ensemble.naming import squeezed
-from ensemble.resampling import GroupHoldout
+from ensemble.resampling.splitters import GroupHoldout
 
 _ALL = slice(None)
 _META_MODELS = ("logistic", "lightgbm", "mlp")

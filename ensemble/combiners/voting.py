@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
-from ensemble.combiners.weights import convex, learn_weights, weighted_mean
+from ensemble.combiners.optimized_weights import convex, learn_weights, weighted_mean
 
 _SCALES = {
     "soft": "probability",

@@ -1,6 +1,5 @@
 """Data sets of videos and labels: read from disk, or forged on the spot."""
 
-from ensemble.datasets.forge import make_forgeries
-from ensemble.datasets.labelled import LabelledVideos, read_videos
+import lazy_loader
 
-__all__ = ["LabelledVideos", "make_forgeries", "read_videos"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -32,7 +32,7 @@ from ensemble.combiners import (
     Voting,
     resolve_combiner,
 )
-from ensemble.combiners.selection import Library, select_greedily
+from ensemble.combiners.greedy_selection import Library, select_greedily
 
 # AUC and log loss that others reached: 5 folds by group, 10 repeats, combiner fitted on
 # the other folds, test folds pooled within a repeat. Ours are measured alike here

@@ -29,7 +29,7 @@ from base_models import (
 )
 from base_models.face_tracks import follow_faces
 from base_models.scoring import walk_videos
-from base_models.video import sample_clips
+from base_models.video.reading import sample_clips
 from ensemble.datasets import make_forgeries
 
 NETWORKS = {

@@ -19,12 +19,12 @@ import torch
 from goals import Goal, machine, write
 from torch import nn
 
-from base_models import engines
 from base_models.backbones import backbone_recipe, build_network
 from base_models.compute import fixed_threads
-from base_models.onnx_export import FakeProbability
-from base_models.onnx_graph import Prepared, traced_graph
-from base_models.onnx_int8 import quantize
+from base_models.export.onnx import FakeProbability
+from base_models.export.quantize import quantize
+from base_models.inference import engines
+from base_models.inference.onnx_graph import Prepared, traced_graph
 
 NETWORKS = {  # name: (pixels, of the default detectors?)
     "xception": (299, True),

@@ -31,8 +31,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from base_models import FrameDetector, backbones, list_videos, score_videos
+from base_models import FrameDetector, list_videos, score_videos
 from base_models.backbones import backbone_recipe, build_network
+from base_models.networks import backbones
 from ensemble import DeepfakeEnsemble
 from ensemble.datasets import make_forgeries
 

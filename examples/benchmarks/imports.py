@@ -26,7 +26,7 @@ PROGRAMS = {
     "sklearn.linear_model, sklearn.model_selection, sklearn.metrics, typer, "
     "rich.console, rich.table",
     "deepfake-ensemble --help": "import sys; sys.argv = ['deepfake-ensemble', '--help']"
-    "\nfrom ensemble.cli import main\nmain()",
+    "\nfrom ensemble.cli.app import main\nmain()",
 }
 
 

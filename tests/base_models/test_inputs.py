@@ -18,13 +18,12 @@ from base_models import (
     TorchDetector,
     score_videos,
 )
+from base_models.groups import clean_groups, group_codes
 from base_models.inputs import (
     classes_of_reals,
-    clean_groups,
     clean_labels,
     encode_labels,
     fake_column,
-    group_codes,
 )
 from ensemble import DeepfakeEnsemble
 

@@ -27,7 +27,11 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ensemble.combiners import Stacking, Voting
-from ensemble.resampling import GroupBootstrap, resolve_resampling, split_rows
+from ensemble.resampling import (
+    GroupBootstrap,
+    resolve_resampling,
+    split_rows,
+)
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,0 +1,1 @@
+"""Changes of images while a network trains, and fakes made of real faces."""

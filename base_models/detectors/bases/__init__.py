@@ -1,0 +1,1 @@
+"""What base detectors share."""

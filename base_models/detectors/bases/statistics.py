@@ -1,0 +1,164 @@
+"""Detectors of a few numbers an image: a logistic regression weighs them."""
+
+from abc import abstractmethod
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from base_models.augmentation.augment import resolve_augment
+from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
+from base_models.detectors.bases.measured import FeatureDetector, class_balanced
+from base_models.runtime.devices import fixed_threads
+from base_models.runtime.progress import progress_bar
+from base_models.scoring.pooling import pool_scores
+from base_models.store.store import resolve_store
+from base_models.training.image_batches import ImageSamples, SizedFakes
+
+_BATCH = 32  # images that are made at a time
+_LEARNED = ("coef_", "mean_", "scale_")
+
+
+class StatisticsDetector(FeatureDetector):
+    """Base class of detectors that measure each image, or clip, by itself.
+
+    A subclass says what it measures (`_measure_image`), and how small an image may be.
+    """
+
+    code_version = 1
+    key_libraries = ("cv2", "numpy", "scipy", "sklearn")
+    _smallest: int  # side of an image, pixels
+    _clip_length = 1
+
+    def __init__(
+        self,
+        view="face",
+        image_size=224,
+        n_frames=16,
+        margin=1.3,
+        finder=None,
+        C=0.1,
+        pooling="mean",
+        pseudo_fakes="auto",
+        n_drawn=150,
+        augment=True,
+        random_state=None,
+        store=None,
+        verbose=False,
+    ):
+        self.view = view
+        self.image_size = image_size
+        self.n_frames = n_frames
+        self.margin = margin
+        self.finder = finder
+        self.C = C
+        self.pooling = pooling
+        self.pseudo_fakes = pseudo_fakes
+        self.n_drawn = n_drawn
+        self.augment = augment
+        self.random_state = random_state
+        self.store = store
+        self.verbose = verbose
+
+    def fit(self, videos, y, groups=None, sample_weight=None):
+        size = self.image_size
+        if not (isinstance(size, int) and size >= self._smallest):
+            raise ValueError(
+                f"image_size must be a whole number >= {self._smallest}; got {size!r}"
+            )
+        if not (isinstance(self.n_drawn, int) and self.n_drawn >= 1):
+            raise ValueError(f"n_drawn must be a whole number >= 1; got {self.n_drawn}")
+        resolve_augment(self.augment)
+        resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
+        return super().fit(videos, y, groups, sample_weight)
+
+    fit.__doc__ = FeatureDetector.fit.__doc__
+
+    def score_views(self, views, shared):
+        """Score one video from its views; see `ViewDetector.score_views`."""
+        view = views[self._recipe_in_use().key]
+        score = np.zeros(0)
+        if not view.reason:
+            features = self._features(view, resolve_store(self.store))
+            score = self._score_features(features)
+        timeline = {"frame": view.frames, "face": view.faces, "score": score}
+        return pool_scores(score, self.pooling), view.reason, pd.DataFrame(timeline)
+
+    def get_state(self, portable=True):
+        """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
+        arrays = {name: getattr(self, name) for name in _LEARNED}
+        return self._state(intercept=self.intercept_), arrays
+
+    def set_state(self, meta, arrays):
+        """Become the fitted detector that `get_state` described."""
+        self._take_state(meta)
+        self.intercept_ = meta["intercept"]
+        for name in _LEARNED:  # and no other: a file may hold any
+            setattr(self, name, arrays[name])
+        return self
+
+    def _view_recipe(self):
+        return self._face_recipe(self.view, self.margin, self._clip_length)
+
+    @abstractmethod
+    def _measure_image(self, image):
+        """Return the numbers of one image (H, W, 3), or clip (T, H, W, 3)."""
+
+    def _measure(self, view):
+        return np.stack([self._measure_image(image) for image in view.images])
+
+    @property
+    def fits_on_reals(self):
+        """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
+        return self.pseudo_fakes is not None and self.pseudo_fakes is not False
+
+    def _fit(self, views, is_fake, weight, groups, seed, store):
+        fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
+        if fakes is None:
+            super()._fit(views, is_fake, weight, groups, seed, store)
+            return
+        fakes = SizedFakes(fakes, self.image_size)
+        sources, landmarks = fakes.sources(views, store)
+        samples = ImageSamples(
+            views,
+            is_fake,
+            groups,
+            weight,
+            lambda images: images.numpy(),
+            frames_per_epoch=self.n_drawn,
+            batch_size=_BATCH,
+            augment=resolve_augment(self.augment, self._clip_length),
+            pseudo_fakes=fakes,
+            landmarks=landmarks,
+            sources=sources,
+            seed=seed,
+        )
+        text = f"{self} pseudo-fakes" if self.verbose else None
+        features, labels, weights = [], [], []
+        for batch in progress_bar(samples.batches(0), text, samples.steps):
+            features += [self._measure_image(image) for image in batch.inputs]
+            labels.append(batch.label.numpy())
+            weights.append(batch.weight.numpy())
+        labels = np.concatenate(labels) > 0.5
+        balanced = class_balanced(labels, np.concatenate(weights).astype(float))
+        self._weigh(np.stack(features), labels, balanced)
+
+    def _learn(self, features, is_fake, weight, groups, seed):
+        counts = np.array([len(rows) for rows in features])
+        balanced = np.repeat(class_balanced(is_fake, weight) / counts, counts)
+        balanced *= counts.sum() / balanced.sum()
+        self._weigh(np.concatenate(features), np.repeat(is_fake, counts), balanced)
+
+    def _weigh(self, rows, is_fake, weight):
+        scaler = StandardScaler().fit(rows, sample_weight=weight)
+        model = LogisticRegression(C=self.C, max_iter=2000)
+        model.fit(scaler.transform(rows), is_fake, sample_weight=weight)
+        self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
+
+    def _score_features(self, features):
+        rows = (features - self.mean_) / self.scale_
+        with fixed_threads(1):  # of many rows, more threads would round otherwise
+            return expit(rows @ self.coef_ + self.intercept_)

@@ -1,0 +1,1 @@
+"""Fitted networks as ONNX files, heat maps and training curves."""

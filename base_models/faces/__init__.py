@@ -1,0 +1,5 @@
+"""Finds faces in frames, follows them through a video and crops them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""Frozen networks on the fastest engine that is installed."""

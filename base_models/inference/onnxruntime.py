@@ -1,0 +1,21 @@
+"""Frozen networks on ONNX Runtime."""
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime on the CPU."""
+
+    def __init__(self, model, n_threads):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        # Threads that wait do not spin: decoding and faces need the cores meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        self.input = self.session.get_inputs()[0].name
+
+    def __call__(self, batch):
+        return self.session.run(None, {self.input: batch})[0]

@@ -1,0 +1,1 @@
+"""Networks, their weights, and checkpoints read without running anything in them."""

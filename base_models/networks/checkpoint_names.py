@@ -1,0 +1,179 @@
+"""Names of weights in checkpoints of the field, as timm has them."""
+
+import re
+
+from base_models.errors import CheckpointError
+
+# Of wrappers. What lies beside them in a state is no part of the network's body.
+_PREFIXES = ("module.", "model.", "backbone.")
+# Words that a network may use for a part of itself too: taken off where most have them.
+_LIKELY = ("encoder.", "net.", "network.", "efficientnet.", "_orig_mod.")
+
+# efficientnet_pytorch (Melas-Kyriazi, 2019) -> timm, of its blocks that expand and of
+# those that do not.
+_OUTER = {
+    "_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2",
+    "_fc": "classifier",
+}  # fmt: skip
+_EXPANDING = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2", "_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand",
+    "_project_conv": "conv_pwl", "_bn2": "bn3",
+}  # fmt: skip
+_PLAIN = {
+    "_depthwise_conv": "conv_dw", "_bn1": "bn1", "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand", "_project_conv": "conv_pw", "_bn2": "bn2",
+}  # fmt: skip
+# Width of the last convolution -> variant, and the blocks of its seven stages.
+_EFFICIENTNETS = {
+    (1280, 16): (0, (1, 2, 2, 3, 3, 4, 1)),
+    (1280, 23): (1, (2, 3, 3, 4, 4, 5, 2)),
+    (1408, 23): (2, (2, 3, 3, 4, 4, 5, 2)),
+    (1536, 26): (3, (2, 3, 3, 5, 5, 6, 2)),
+    (1792, 32): (4, (2, 4, 4, 6, 6, 8, 2)),
+    (2048, 39): (5, (3, 5, 5, 7, 7, 9, 3)),
+    (2304, 45): (6, (3, 6, 6, 8, 8, 11, 3)),
+    (2560, 55): (7, (4, 7, 7, 10, 10, 13, 4)),
+}
+
+
+def without_prefixes(state):
+    """Return a state dict as it was given, and with each prefix less that all can miss.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+
+    Returns
+    -------
+    list of dict
+        The first is the whole; the last has no prefix of a wrapper any more, and
+        nothing of what lay outside of it.
+
+    Examples
+    --------
+    >>> from base_models.networks.checkpoint_names import without_prefixes
+    >>> without_prefixes({"module.net.conv.weight": 0, "module.fc.weight": 0})[-1]
+    {'net.conv.weight': 0, 'fc.weight': 0}
+    >>> state = {"encoder.conv.weight": 0, "encoder.conv.bias": 0, "fc.weight": 0}
+    >>> without_prefixes(state)[-1]
+    {'conv.weight': 0, 'conv.bias': 0}
+    """
+    levels = [state]
+    while True:
+        names = levels[-1]
+        for prefix in (*_PREFIXES, *_LIKELY):
+            inside = [name for name in names if name.startswith(prefix)]
+            enough = len(names) / 2 if prefix in _LIKELY else 0
+            if len(inside) > enough:
+                levels.append({name[len(prefix) :]: names[name] for name in inside})
+                break
+        else:
+            return levels
+
+
+def timm_names(state, source="the state"):
+    """Return a state dict of efficientnet_pytorch under timm's names; others as is.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        Without prefixes.
+    source : str or Path
+        For error messages.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    CheckpointError
+        If it is of an EfficientNet that was changed.
+    """
+    if "_conv_stem.weight" not in state:
+        return state
+    width, n_blocks = _size(state, "_conv_head.weight", r"_blocks\.(\d+)\.")
+    if (width, n_blocks) not in _EFFICIENTNETS:
+        raise CheckpointError(
+            f"{source} has the names of efficientnet_pytorch, but {n_blocks} blocks "
+            f"and {width} features are of none from b0 to b7; convert it to a network "
+            "of timm's, or score with your own code in a CallableDetector"
+        )
+    _, stages = _EFFICIENTNETS[width, n_blocks]
+    places = [(stage, at) for stage, n in enumerate(stages) for at in range(n)]
+    renamed = {}
+    for name, value in state.items():
+        new = _renamed(name, places, state)
+        if new is None:
+            raise CheckpointError(
+                f"{source} has the names of efficientnet_pytorch and {name!r} beside, "
+                "which no EfficientNet has; without it the scores would be others. "
+                "Score with your own code in a CallableDetector"
+            )
+        renamed[new] = value
+    return renamed
+
+
+def efficientnet_of(state, source):
+    """Tell which EfficientNet a state dict is of, by its size; None if of none.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        Without prefixes, as `without_prefixes` gives it last.
+    source : str or Path
+        The file, whose name may say more.
+
+    Returns
+    -------
+    str or None
+
+    Raises
+    ------
+    CheckpointError
+        If it has timm's names, by which TensorFlow's padding cannot be told from
+        PyTorch's.
+    """
+    if "_conv_stem.weight" in state:
+        size = _size(state, "_conv_head.weight", r"_blocks\.(\d+)\.")
+        return (
+            f"efficientnet_b{_EFFICIENTNETS[size][0]}"
+            if size in _EFFICIENTNETS
+            else None
+        )
+    if not {"conv_stem.weight", "conv_head.weight"} <= state.keys():
+        return None
+    size = _size(state, "conv_head.weight", r"blocks\.(\d+\.\d+)\.")
+    if size not in _EFFICIENTNETS or "blocks.0.0.se.conv_reduce.weight" not in state:
+        return None
+    variant = f"efficientnet_b{_EFFICIENTNETS[size][0]}"
+    if f"tf_{variant}" in str(source):
+        return f"tf_{variant}"
+    raise CheckpointError(
+        f"{source} is of an EfficientNet-B{variant[-1]}; whether it pads images as "
+        "TensorFlow does cannot be told from its weights. Give "
+        f"backbone='tf_{variant}' if it was made so in timm (as most were), or "
+        f"backbone='{variant}.ra_in1k' or its like for timm's own"
+    )
+
+
+def _size(state, last, block):
+    """Width of the last convolution and the number of blocks."""
+    blocks = {found[1] for name in state if (found := re.match(block, name))}
+    width = state[last].shape[0] if last in state else 0
+    return int(width), len(blocks)
+
+
+def _renamed(name, places, state):
+    part, _, kind = name.rpartition(".")
+    found = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", part)
+    if found is None:
+        return f"{_OUTER[part]}.{kind}" if part in _OUTER else None
+    number = int(found[1])
+    expands = f"_blocks.{number}._expand_conv.weight" in state
+    names = _EXPANDING if expands else _PLAIN
+    if found[2] not in names or number >= len(places):
+        return None
+    stage, at = places[number]
+    return f"blocks.{stage}.{at}.{names[found[2]]}.{kind}"

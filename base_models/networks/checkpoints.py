@@ -1,0 +1,380 @@
+"""Weights from files, read without running anything that is inside them."""
+
+import hashlib
+import json
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from base_models.errors import CheckpointError
+from base_models.networks import safe_unpickler as module_pickle
+from base_models.networks.checkpoint_names import (
+    efficientnet_of,
+    timm_names,
+    without_prefixes,
+)
+from base_models.runtime.file_writing import replacing, write_text
+
+CARD, WEIGHTS = "card.json", "model.safetensors"
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "net", "network")
+_WRAPPERS += ("model", "weights")
+_HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
+_HEADS += ("head.fc", "head", "last_layer", "logits")
+
+
+def read_state_dict(path):
+    """Read a state dict from a checkpoint.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.safetensors``; what ``torch.save`` wrote of a state dict, bare or under a
+        key such as ``state_dict``, or of a whole module (of which the tensors are
+        taken and nothing is run); MesoNet's ``.h5``; a folder that
+        `save_checkpoint` wrote.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, wrappers of training scripts (``module.``) taken off.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated, or wants other things run than tensors
+        and known modules need; the message names the first of them.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from base_models.checkpoints import read_state_dict
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/head.pth"
+    ...     torch.save({"state_dict": {"module.weight": torch.ones(1)}}, path)
+    ...     read_state_dict(path)
+    {'weight': tensor([1.])}
+    """
+    path = weights_file(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"no weights at {path}; give the path of a file: .safetensors, .pth, "
+            ".p or .h5"
+        )
+    if path.suffix in (".h5", ".hdf5"):
+        from base_models.networks.mesonet import read_keras_weights
+
+        return read_keras_weights(path)[1]
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = module_pickle.read_pickled(path)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {error}"
+        ) from error
+    except module_pickle.RefusedGlobalError as error:
+        raise CheckpointError(
+            f"{path} wants {error} run, which is neither a tensor nor a known module; "
+            "nothing of it was. Save the state_dict() of its network as safetensors"
+        ) from error
+    except _DAMAGED as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a PyTorch checkpoint "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): "
+            "it is truncated or of another kind; get it again, or save its "
+            "state_dict() as safetensors"
+        ) from error
+    for wrapper in _WRAPPERS:
+        inside = state.get(wrapper) if isinstance(state, dict) else None
+        if isinstance(inside, (dict, module_pickle.ModuleStandIn)):
+            state = inside
+    if isinstance(state, module_pickle.ModuleStandIn):
+        state = module_pickle.flatten(state)
+    if not (
+        isinstance(state, dict)
+        and state
+        and all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
+        raise CheckpointError(
+            f"{path} must hold a state dict, names and tensors, or a module; got "
+            f"{_kind(state)}"
+        )
+    return _strip(state, "module.")
+
+
+# What a damaged or foreign pickle may raise while it is read.
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ImportError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+)
+
+
+def weights_file(path):
+    """Return the file of weights that a path means: itself, or that of a folder."""
+    path = Path(path)
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def read_card(path):
+    """Return the card that lies in a checkpoint's folder, or None.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    dict or None
+    """
+    file = Path(path) / CARD
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+
+
+def save_checkpoint(folder, state, card):
+    """Write a state dict and its card to a folder, as safetensors and JSON.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if need be.
+    state : dict of str to Tensor
+        Of a `FrameNetwork`: ``backbone.*`` and ``head.*``.
+    card : dict
+        See `base_models.load_checkpoint`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.contiguous() for name, value in state.items()}
+    with replacing(folder / WEIGHTS) as unfinished:
+        save_file(state, unfinished)
+    write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+def file_sha256(path):
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_backbone_weights(backbone, state, source):
+    """Load a state dict into a headless network, every key of it accounted for.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        A timm network without classifier.
+    state : dict of str to Tensor
+        Its weights, with or without a classifier of any size, bare or prefixed
+        by wrappers (``module.``, ``model.``, ``encoder.``, ...), under timm's names or
+        those of efficientnet_pytorch.
+    source : str or Path
+        Where the weights came from, for error messages.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight of the network is missing or has another shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.checkpoints import load_backbone_weights
+    >>> backbone = torch.nn.Linear(2, 1)
+    >>> state = {"model.weight": torch.ones(1, 2), "model.bias": torch.zeros(1)}
+    >>> load_backbone_weights(backbone, state, "ones.pth")
+    >>> backbone.weight.data
+    tensor([[1., 1.]])
+    """
+    state = bare_names(state, source)
+    wanted = backbone.state_dict()
+    # Files older than torch 0.4.1 have no counter of batches; it changes nothing.
+    missing = [
+        name
+        for name in wanted
+        if name not in state and not name.endswith("num_batches_tracked")
+    ]
+    if missing:
+        raise CheckpointError(
+            f"{source} does not fit {type(backbone).__name__}: {len(missing)} of "
+            f"{len(wanted)} weights are missing, the first {missing[0]!r}; its own "
+            f"keys look like {next(iter(state))!r}. Is it of another backbone?"
+        )
+    fitting = {}
+    for name, value in wanted.items():
+        given = state.get(name, torch.zeros_like(value))
+        if given.ndim == 2 and value.ndim == 4:  # 1x1 convolutions of old files
+            given = given[:, :, None, None]
+        if given.shape != value.shape:
+            raise CheckpointError(
+                f"{source}: {name} has shape {tuple(given.shape)}, "
+                f"{type(backbone).__name__} needs {tuple(value.shape)}"
+            )
+        fitting[name] = given
+    backbone.load_state_dict(fitting)
+
+
+def head_weights(state, n_features, source):
+    """Find the classifier of two classes in a state dict.
+
+    One of a single output is the log-odds of the second class: it becomes two, of which
+    the first is 0.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        As `read_state_dict` gives it.
+    n_features : int
+        What it must take in.
+    source : str or Path
+        For error messages.
+
+    Returns
+    -------
+    weight : Tensor of shape (2, n_features)
+    bias : Tensor of shape (2,)
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, one of other classes, or more than one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.checkpoints import head_weights
+    >>> state = {"model.last_linear.1.weight": torch.ones(2, 3)}
+    >>> state["model.last_linear.1.bias"] = torch.zeros(2)
+    >>> weight, bias = head_weights(state, 3, "xception.p")
+    >>> weight.shape
+    torch.Size([2, 3])
+    """
+    levels = without_prefixes(state)
+    state = timm_names(levels[-1], source)
+    for level in reversed(levels):
+        state = {**state, **level}
+    for name in _HEADS:
+        weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+        if weight is None or bias is None:
+            continue
+        if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
+            weight = weight[:, :, 0, 0]
+        if weight.ndim != 2:
+            continue
+        if tuple(weight.shape) not in ((2, n_features), (1, n_features)):
+            raise CheckpointError(
+                f"{source}: its classifier {name!r} has shape {tuple(weight.shape)}; "
+                f"(2, {n_features}), real and fake, or (1, {n_features}), the log-odds "
+                "of fake, is needed. As a start for training: "
+                "FrameDetector(weights=...)"
+            )
+        if len(weight) == 1:
+            weight = torch.cat([torch.zeros_like(weight), weight])
+            bias = torch.cat([torch.zeros_like(bias), bias])
+        return weight, bias
+    raise CheckpointError(
+        f"{source} has no classifier (none of {', '.join(_HEADS)}): it cannot score. "
+        "As a start for training: FrameDetector(weights=...)"
+    )
+
+
+def guess_backbone(state, source):
+    """Tell which network a state dict is of, by its names.
+
+    Examples
+    --------
+    >>> from base_models.checkpoints import guess_backbone
+    >>> guess_backbone({"model.block12.rep.1.conv1.weight": 0}, "full_c23.p")
+    'xception'
+    """
+    names = bare_names(state)
+    if any(name.startswith("block12.rep.") for name in names):
+        return "xception"
+    if "blocks.0.0.0.weight" in names:
+        return "mesonet4"
+    if "blocks.0.0.ways.0.0.weight" in names:
+        return "mesoinception4"
+    known = efficientnet_of(without_prefixes(state)[-1], source)
+    if known is not None:
+        return known
+    raise CheckpointError(
+        f"{source}: which network it is of cannot be told from names such as "
+        f"{next(iter(names))!r}; give backbone="
+    )
+
+
+def bare_names(state, source="the state"):
+    """Take off the prefixes of wrappers, and what lies outside of them.
+
+    Names of efficientnet_pytorch become timm's.
+    """
+    return timm_names(without_prefixes(state)[-1], source)
+
+
+def published_facts(path):
+    """What the name of a published file says: scope, compression, training data.
+
+    FaceForensics++ calls its Xceptions ``full_c23.p`` (whole frames) and
+    ``all_c23.p`` (face crops); a popular re-training is ``ffpp_c23.pth``; MesoNet's
+    files end in ``_DF.h5`` and ``_F2F.h5``.
+
+    Examples
+    --------
+    >>> from base_models.checkpoints import published_facts
+    >>> published_facts("models/full_c23.p")
+    {'scope': 'frame', 'compression': 'c23', 'trained_on': ['FaceForensics++ train']}
+    >>> published_facts("mine.pth")
+    {'scope': None, 'compression': None, 'trained_on': None}
+    """
+    name = Path(path).name
+    found = re.fullmatch(r"(full|all|ffpp)_(raw|c23|c40)\.(?:p|pth|pt)", name)
+    if found:
+        scope = {"full": "frame", "all": "face", "ffpp": "face"}[found[1]]
+        seen = ["FaceForensics++ train"]
+        return {"scope": scope, "compression": found[2], "trained_on": seen}
+    found = re.fullmatch(r"Meso(?:4|Inception)_(DF|F2F)\.h5", name)
+    if found:
+        seen = {"DF": "MesoNet's deepfakes", "F2F": "FaceForensics Face2Face"}[found[1]]
+        return {"scope": "face", "compression": None, "trained_on": [seen]}
+    return {"scope": None, "compression": None, "trained_on": None}
+
+
+def _strip(state, prefix):
+    inside = {
+        name[len(prefix) :]: value
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+    return inside or state
+
+
+def _kind(thing):
+    if not isinstance(thing, dict):
+        return type(thing).__name__
+    kinds = sorted({type(value).__name__ for value in thing.values()})
+    return f"a dict of {', '.join(kinds) or 'nothing'}"

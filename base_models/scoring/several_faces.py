@@ -1,0 +1,103 @@
+"""Tells which videos show several faces of like size, and scores each by itself."""
+
+import numpy as np
+
+from base_models.detectors.compression_router import CompressionRouter
+from base_models.scoring.together import score_videos
+from base_models.store.store import resolve_store
+from base_models.video.one_face import MOST_FACES, SMALLEST_SHARE, OneFace
+from base_models.views.making import followed_boxes
+
+
+def faces_of(video, detectors, store=None):
+    """List the faces of a video that are scored by themselves, where there are several.
+
+    Faces are told apart in the frames of the detector that samples most of them.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    detectors : sequence of detectors
+    store : Store, str, Path or None, default=None
+        Where the boxes of faces are kept.
+
+    Returns
+    -------
+    list of OneFace
+        The largest first, at most `MOST_FACES`, none of them much smaller than the
+        first; empty where there are no two, or no detector looks at faces.
+    """
+    recipe = _reference(detectors)
+    if recipe is None:
+        return []
+    tracks = followed_boxes(video, recipe, resolve_store(store))
+    areas = [_area(boxes) for _, boxes in tracks]
+    order = sorted(range(len(tracks)), key=lambda i: (-areas[i], i))[:MOST_FACES]
+    kept = [i for i in order if areas[i] >= SMALLEST_SHARE * areas[order[0]]]
+    if len(kept) < 2:
+        return []
+    return [
+        OneFace(
+            video,
+            number,
+            tuple(tracks[i][0].tolist()),
+            tuple(map(tuple, tracks[i][1].tolist())),
+        )
+        for number, i in enumerate(kept, start=1)
+    ]
+
+
+def score_faces(named, faces, store=None, largest=None):
+    """Score faces of one video with several fitted detectors.
+
+    Parameters
+    ----------
+    named : sequence of (name, detector) pairs
+        Fitted.
+    faces : list of OneFace
+        From `faces_of`, of the same detectors.
+    store : Store, str, Path or None, default=None
+    largest : (scores, reasons) or None, default=None
+        Both ndarray of shape (n_detectors,): what the detectors say of the video.
+        Where that is about the first of the faces, it is not scored again.
+
+    Returns
+    -------
+    scores, reasons : ndarray of shape (n_faces, n_detectors)
+        As for `base_models.score_videos`.
+    """
+    if largest is None or not _score_the_largest(named):
+        return score_videos(named, faces, store)
+    scores, reasons = score_videos(named, faces[1:], store)
+    return np.vstack([largest[0], scores]), np.vstack([largest[1], reasons])
+
+
+def _reference(detectors):
+    """The recipe in whose frames faces are told apart."""
+    recipes = _face_recipes(detectors)
+    return max(recipes, key=lambda recipe: recipe.n_frames, default=None)
+
+
+def _face_recipes(detectors):
+    recipes = []
+    for detector in detectors:
+        if hasattr(detector, "view_recipes"):
+            recipes += [r for r in detector.view_recipes() if r.view == "face"]
+        elif isinstance(detector, CompressionRouter):
+            recipes += _face_recipes(dict(detector.detectors).values())
+    return recipes
+
+
+def _score_the_largest(named):
+    """Whether all detectors look at the one face that is the largest for all."""
+    detectors = [detector for _, detector in named]
+    if not all(hasattr(detector, "view_recipes") for detector in detectors):
+        return False
+    recipes = _face_recipes(detectors)
+    alike = {(recipe.n_frames, recipe._finder_key) for recipe in recipes}
+    return len(alike) == 1 and all(recipe.faces == "largest" for recipe in recipes)
+
+
+def _area(boxes):
+    sides = boxes[:, 2:] - boxes[:, :2] + 1
+    return float(sides.prod(axis=1).sum())

@@ -1,0 +1,201 @@
+"""Which files of a folder are the store's own: only these are read or deleted."""
+
+import contextlib
+import json
+import os
+import re
+import stat
+import tempfile
+import uuid
+import warnings
+
+MARKER = ".deepfake-ensemble-store"
+DATABASES = ("small.sqlite", *(f"small.{number}.sqlite" for number in range(1, 10)))
+_FORMAT = 1
+KINDS = {  # of the entries; stores without a marker hold no others
+    "view", "features", "member", "scores", "training", "graph", "landmarks", "judged",
+    "faces",
+}  # fmt: skip
+_KEY = re.compile(r"[0-9a-f]{64}")
+_TWO = re.compile(r"[0-9a-f]{2}")
+_ENTRY = re.compile(r"(?P<key>[0-9a-f]{64})\.safetensors")
+_TEMPORARY = re.compile(  # the first form was written before the marker existed
+    r"tmp[a-z0-9_]{8}\.part|(?P<key>[0-9a-f]{64})\.[a-z0-9_]{8}\.part"
+)
+_DATABASE = re.compile(r"small(\.[1-9])?\.sqlite(-wal|-shm|-journal)?")
+_OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+_mixed = set()  # folders that this process found to hold files of others
+_warned = set()  # (folder, what about)
+
+
+class StoreFolder:
+    """The files of a store within a folder that others may use too.
+
+    A folder that is new, empty, or holds nothing but a store's files belongs to the
+    store: a marker file at its root says so from then on, and the store may delete its
+    old entries there. In any other folder entries are kept beside the files that are
+    there, and nothing is deleted to make room. What does not bear a name that only a
+    store gives is never read, replaced or deleted, and deletion follows no links.
+
+    Parameters
+    ----------
+    path : Path
+        The root of the store; it need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def entry(self, kind, key):
+        """Return ``<kind>/<2 digits>/<64 digits>.safetensors``; None of other keys."""
+        if kind not in KINDS or not _KEY.fullmatch(key):
+            return None
+        return self.path / kind / key[:2] / f"{key}.safetensors"
+
+    def claim(self):
+        """Make the folder, and mark it where it is the store's alone; say whether."""
+        if self.is_own():
+            return True
+        if self.path in _mixed:
+            return False
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self._holds_nothing_else():
+            if self.is_own():  # another process was first, and is at work
+                return True
+            _mixed.add(self.path)
+            return False
+        content = {
+            "note": "This folder belongs to deepfake-ensemble. Old entries are deleted "
+            "as it fills up. Keep nothing of your own here.",
+            "format": _FORMAT,
+            "id": uuid.uuid4().hex,
+        }
+        with (
+            contextlib.suppress(FileExistsError),  # another process was first
+            open(self.path / MARKER, "x", encoding="utf-8") as file,
+        ):
+            file.write(json.dumps(content, indent=1) + "\n")
+        return True
+
+    def is_own(self):
+        """Say whether the folder is marked as a store's."""
+        try:
+            return stat.S_ISREG(os.lstat(self.path / MARKER).st_mode)
+        except OSError:
+            return False
+
+    def files(self):
+        """Yield (path, stat) of the entries' files, unfinished ones included."""
+        for kind in _scan(self.path):
+            if not (kind.name in KINDS and kind.is_dir(follow_symlinks=False)):
+                continue
+            for two in _scan(kind.path):
+                if not (_TWO.fullmatch(two.name) and two.is_dir(follow_symlinks=False)):
+                    continue
+                for file in _scan(two.path):
+                    if _is_entry(file, two.name):
+                        with contextlib.suppress(FileNotFoundError):  # just deleted
+                            yield file.path, file.stat(follow_symlinks=False)
+
+    def keys(self, kind):
+        """Return the keys of the kind's entries that have files."""
+        matches = (
+            _ENTRY.fullmatch(file.name)
+            for two in _scan(self.path / kind)
+            if _TWO.fullmatch(two.name)
+            for file in _scan(two.path)
+            if file.name.startswith(two.name)
+        )
+        return {match["key"] for match in matches if match}
+
+    def write(self, file, content):
+        """Write an entry as a whole or not at all; say whether it is there."""
+        temporary = None
+        try:
+            self.claim()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(
+                dir=file.parent, prefix=f"{file.stem}.", suffix=".part"
+            )
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+            os.replace(temporary, file)
+        except OSError:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+            return False
+        return True
+
+    def remove(self, file):
+        """Delete an entry's file if it is not behind a link; say whether it is gone."""
+        try:
+            if file.parent.is_symlink() or file.parent.parent.is_symlink():
+                return False
+            if not stat.S_ISREG(os.lstat(file).st_mode):
+                return False
+            os.unlink(file)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def warn_of_size(self, size, limit):
+        """Say once that a folder of others has outgrown the limit of the store."""
+        self.warn_once(
+            "size",
+            f"the store in {self.path} holds {size / 2**30:.2f} GiB, more than its "
+            f"limit of {limit / 2**30:.2f} GiB. That folder holds files of others too, "
+            "so nothing in it is deleted. Give the store a folder of its own.",
+        )
+
+    def warn_once(self, about, message):
+        """Warn once in a process and folder."""
+        if (self.path, about) not in _warned:
+            _warned.add((self.path, about))
+            warnings.warn(message, stacklevel=2)
+
+    def _holds_nothing_else(self):
+        for top in _scan(self.path):
+            if top.name in _OF_THE_SYSTEM or top.name == MARKER or _is_database(top):
+                continue
+            if top.name not in KINDS or not top.is_dir(follow_symlinks=False):
+                return False
+            for two in _scan(top.path):
+                if two.name in _OF_THE_SYSTEM:
+                    continue
+                if not (_TWO.fullmatch(two.name) and two.is_dir(follow_symlinks=False)):
+                    return False
+                for file in _scan(two.path):
+                    if file.name not in _OF_THE_SYSTEM and not _is_entry(
+                        file, two.name
+                    ):
+                        return False
+        return True
+
+
+def _is_entry(file, two):
+    match = _ENTRY.fullmatch(file.name) or _TEMPORARY.fullmatch(file.name)
+    if match is None or not (match["key"] or two).startswith(two):
+        return False
+    return file.is_file(follow_symlinks=False)
+
+
+def _is_database(file):
+    from base_models.store.sqlite_blobs import is_ours
+
+    match = _DATABASE.fullmatch(file.name)
+    if match is None or not file.is_file(follow_symlinks=False):
+        return False
+    return bool(match[2]) or is_ours(file.path)
+
+
+def _scan(folder):
+    """Return what is in a folder; one that went away or cannot be read is empty."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []

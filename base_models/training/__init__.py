@@ -1,0 +1,5 @@
+"""How a network is trained: recipe, batches, loop, validation."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,56 @@
+"""How long a fit will take, and the warning where that is long."""
+
+import time
+import warnings
+
+import torch
+
+from base_models.errors import SlowFitWarning
+
+_SLOW = 600  # seconds from which a fit on a CPU is announced
+
+
+def steps_per_epoch(n_videos, frames_per_epoch, batch_size):
+    """Return how many steps one pass over the videos takes."""
+    return -(-n_videos * frames_per_epoch // batch_size)
+
+
+def seconds_per_step(network, image_size, batch_size, device):
+    """Estimate a training step from one on few images; the network stays as it was."""
+    few = min(4, batch_size)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    network.to(device, memory_format=torch.channels_last).train()
+    images = torch.rand(few, 3, image_size, image_size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    times = []
+    for _ in range(2):  # the first also warms up
+        start = time.perf_counter()
+        network(images).sum().backward()
+        times.append(time.perf_counter() - start)
+    network.zero_grad(set_to_none=True)
+    network.load_state_dict(state)
+    return min(times) * batch_size / few
+
+
+def warn_if_slow(seconds, what):
+    """Say how long a fit on a CPU will take, and what would be quicker.
+
+    Parameters
+    ----------
+    seconds : float
+        The estimate.
+    what : str
+        What is being fitted.
+    """
+    if seconds < _SLOW:
+        return
+    hours = seconds / 3600
+    span = f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
+    warnings.warn(
+        f"fitting {what} will take about {span} on this CPU. Quicker: a GPU; a smaller "
+        "network (backbone='efficientnet_lite0'), image_size, epochs or "
+        "frames_per_epoch; or train='head', which computes features once (fast, but "
+        "near chance on forgeries whose traces the frozen network does not see)",
+        SlowFitWarning,
+        stacklevel=3,
+    )

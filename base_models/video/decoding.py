@@ -1,0 +1,98 @@
+"""Decodes video files the plain way: every frame, one after the other."""
+
+import itertools
+import math
+from contextlib import suppress
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import Colorspace, VideoReformatter
+
+from base_models.errors import VideoReadError
+from base_models.video.packets import opened, packets
+
+
+def decode(path):
+    with opened(path) as (container, stream):
+        stream.codec_context.thread_count = 1
+        for packet in itertools.chain(packets(container, stream), [None]):
+            # A damaged packet gives no frame; the decoder goes on after it.
+            with suppress(av.FFmpegError):
+                yield from stream.decode(packet)
+
+
+def decode_rgb(path):
+    """Yield each frame as RGB, and when it is shown."""
+    convert = tick = None
+    for frame in decode(path):
+        convert = convert or RgbConverter(path, frame)
+        tick = frame.time_base or tick  # the last frames do not bring theirs
+        timed = frame.pts is not None and tick is not None
+        yield convert(frame), float(frame.pts * tick) if timed else None
+
+
+def frames_by_reading(path, indices):
+    frames, convert, n_kept, n_decoded = None, None, 0, 0
+    for n_decoded, frame in enumerate(decode(path), start=1):
+        convert = convert or RgbConverter(path, frame)
+        if n_kept < len(indices) and indices[n_kept] == n_decoded - 1:
+            rgb = convert(frame)
+            if frames is None:
+                frames = np.empty((len(indices), *rgb.shape), np.uint8)
+            frames[n_kept] = rgb
+            n_kept += 1
+    if not n_decoded:
+        raise VideoReadError(path, "no frame of it can be decoded")
+    return frames, n_decoded
+
+
+class RgbConverter:
+    """Turns decoded frames into upright RGB of the first decoded frame's size."""
+
+    def __init__(self, path, first):
+        self.path = path
+        self.shape = {"width": first.width, "height": first.height, "format": "rgb24"}
+        self.turns, self.mirrored = orientation(first)
+        self.reformatter = VideoReformatter()
+
+    def __call__(self, frame):
+        frame = self._rgb(frame).to_ndarray()
+        if self.mirrored:
+            frame = frame[:, ::-1]
+        return np.ascontiguousarray(np.rot90(frame, self.turns))
+
+    def _rgb(self, frame):
+        # FFmpeg knows no way back from some colour matrices (YCgCo, ICtCp, BT.2020 with
+        # constant luminance): those are read as BT.709, near enough.
+        bt709 = {
+            "src_colorspace": Colorspace.ITU709,
+            "dst_colorspace": Colorspace.ITU709,
+        }
+        for colours in ({}, bt709):
+            with suppress(av.FFmpegError):
+                return self.reformatter.reformat(
+                    frame, threads=1, **self.shape, **colours
+                )
+        raise VideoReadError(
+            self.path, f"its pixels ({frame.format.name}) cannot be turned into RGB"
+        )
+
+
+def orientation(frame):
+    """Read how to show a frame: quarter turns counter-clockwise, after mirroring.
+
+    FFmpeg's display matrix maps stored (x, y), y downward, to shown
+    (a x + c y, b x + d y) and is laid out a b u, c d v, x y w.
+    """
+    try:
+        matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    except ValueError:  # PyAV < 19 stumbles over EXIF and other newer kinds beside it
+        return round(frame.rotation / 90) % 4, False
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(-math.atan2(b, a) / (math.pi / 2)) % 4, mirrored

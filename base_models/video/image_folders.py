@@ -1,0 +1,54 @@
+"""Reads videos that are folders of frame images."""
+
+import numpy as np
+
+from base_models.errors import VideoReadError
+from base_models.video.paths import frame_images, naming
+
+
+def sample_images(folder, choose):
+    """Read images of a folder; `choose` and what is returned: see `sample_file`."""
+    # A broken image is left out and the frames are chosen again from the others.
+    images = frame_images(folder)
+    while images:
+        indices = choose(len(images))
+        chosen = [images[index] for index in indices]
+        frames, readable = None, set()
+        for image, frame in read_images(chosen):
+            if frames is None:
+                frames = np.empty((len(chosen), *frame.shape), np.uint8)
+            frames[len(readable)] = frame
+            readable.add(image)
+        if len(readable) == len(chosen):
+            return frames, len(images)
+        broken = set(chosen) - readable
+        images = [image for image in images if image not in broken]
+    raise VideoReadError(folder, "none of its images can be decoded")
+
+
+def read_images(images):
+    """Read those images that can be decoded, scaled to the first one's size."""
+    import cv2
+
+    size = None
+    for image in images:
+        with naming(image):
+            encoded = np.frombuffer(image.read_bytes(), np.uint8)
+        if (frame := _decoded(encoded)) is None:
+            continue
+        size = size or frame.shape[1::-1]
+        if frame.shape[1::-1] != size:
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        yield image, np.ascontiguousarray(frame[:, :, ::-1])
+
+
+def _decoded(encoded):
+    """Decode one image; None where it is broken, or larger than OpenCV takes."""
+    import cv2
+
+    if not encoded.size:
+        return None
+    try:
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None

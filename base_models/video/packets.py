@@ -1,0 +1,124 @@
+"""Opens video files and lists their packets, which is quick: nothing is decoded."""
+
+from array import array
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from base_models.errors import VideoReadError
+from base_models.video.containers import open_container
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """The packets of a video stream, in the order of decoding, one a row.
+
+    Attributes
+    ----------
+    pts : ndarray of shape (n_packets,) or None
+        When each is shown, in ticks of the stream; None where one has no time.
+    is_key, is_shown : ndarray of shape (n_packets,)
+        Whether decoding may start there; whether it is shown or, cut out by an edit
+        list, only decoded.
+    is_damaged : bool
+        Whether the container itself says that a packet is incomplete.
+    n_bytes : int
+        All packets together.
+    seconds : float or None
+        From the first frame shown to the end of the last one.
+    header_fps : float or None
+        What the header claims.
+    codec : str
+        FFmpeg's name.
+    tags : dict
+        The container's metadata.
+    """
+
+    pts: np.ndarray | None
+    is_key: np.ndarray
+    is_shown: np.ndarray
+    is_damaged: bool
+    n_bytes: int
+    seconds: float | None
+    header_fps: float | None
+    codec: str
+    tags: dict
+
+    @property
+    def n_frames(self):
+        """Packets that are shown; as a rule each is one frame."""
+        return int(np.count_nonzero(self.is_shown))
+
+
+@contextmanager
+def opened(path):
+    with open_container(path) as container:
+        yield container, _video_stream(container, path)
+
+
+def _video_stream(container, path):
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    for stream in container.streams.video:
+        if not stream.disposition & pictures:
+            if stream.codec_context is None:
+                raise VideoReadError(path, "FFmpeg has no decoder for its codec")
+            return stream
+    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    if container.streams.video:
+        kinds[kinds.index("video")] = "a cover picture"
+    raise VideoReadError(
+        path, f"there is no video stream in it, only {' and '.join(kinds)}"
+    )
+
+
+def packets(container, stream):
+    # Where the file is cut off or unreadable it ends; what came before counts.
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+def list_packets(path):
+    """Read a file's packets into a `PacketTable`."""
+    pts, is_key, is_shown = array("q"), bytearray(), bytearray()
+    clock, n_bytes, is_timed, is_damaged = [], 0, True, False
+    with opened(path) as (container, stream):
+        for packet in packets(container, stream):
+            shown_at = packet.pts
+            if shown_at is None:
+                is_timed, shown_at = False, packet.dts
+            n_bytes += packet.size
+            is_damaged |= packet.is_corrupt
+            pts.append(shown_at or 0)
+            is_key.append(packet.is_keyframe)
+            is_shown.append(not packet.is_discard)
+            if is_shown[-1]:
+                clock.append((shown_at, packet.duration or 0))
+        if not clock:
+            raise VideoReadError(path, "its video stream is empty")
+        seconds = None
+        if stream.time_base and all(shown_at is not None for shown_at, _ in clock):
+            seconds = float(_span(clock) * stream.time_base) or None
+        return PacketTable(
+            pts=np.array(pts) if is_timed else None,
+            is_key=np.frombuffer(is_key, bool),
+            is_shown=np.frombuffer(is_shown, bool),
+            is_damaged=is_damaged,
+            n_bytes=n_bytes,
+            seconds=seconds,
+            header_fps=float(stream.average_rate) if stream.average_rate else None,
+            codec=stream.codec_context.name,
+            tags=dict(container.metadata),
+        )
+
+
+def _span(clock):
+    first, (last, last_duration) = min(clock)[0], max(clock)
+    if not last_duration and len(clock) > 1:
+        last_duration = Fraction(last - first, len(clock) - 1)
+    return last - first + last_duration

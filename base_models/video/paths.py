@@ -1,0 +1,325 @@
+"""What a video is called and where it lies: paths, folders, ids and digests."""
+
+import hashlib
+import os
+import re
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from base_models.errors import VideoReadError
+from base_models.video.one_face import OneFace
+
+VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.containers`
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
+    ".mkv", ".mk3d", ".webm", ".ogv", ".ogg", ".nut",
+    ".avi", ".divx", ".dv", ".wmv", ".asf", ".flv", ".amv", ".rm", ".rmvb", ".wtv",
+    ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".mxf",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".obu", ".y4m", ".mjpeg",
+    ".mjpg", ".gif", ".apng",
+)  # fmt: skip
+IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
+_BESIDE_VIDEOS = {  # what may lie there and shows nothing
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".srt",
+    ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",
+}  # fmt: skip
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
+
+
+def list_videos(folder):
+    """Find the videos below a folder.
+
+    A folder that holds frame images and no video, itself or further down, is one video.
+    Hidden files and folders are passed over. A folder below it that cannot be opened
+    is listed itself, so that it is missed where it is read and not silently. Other
+    files, and images that lie beside videos, are left out with a warning that counts
+    them by ending (text and tables without one); any of them can be given by its path.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    list of Path
+        Sorted.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> for name in ["b.mp4", "a.MOV", "notes.txt", "frames/1.png", "frames/2.png"]:
+    ...     (folder / name).parent.mkdir(exist_ok=True)
+    ...     (folder / name).touch()
+    >>> [video.relative_to(folder).as_posix() for video in list_videos(folder)]
+    ['a.MOV', 'b.mp4', 'frames']
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is not a folder; give one that holds videos, or pass the "
+            "videos themselves"
+        )
+    left_out = Counter()
+    videos = sorted(_videos_below(folder, (), left_out))
+    if left_out:
+        endings = ", ".join(
+            f"{count} {suffix or 'without ending'}"
+            for suffix, count in sorted(left_out.items(), key=lambda item: -item[1])
+        )
+        warnings.warn(
+            f"{folder}: {left_out.total()} files are left out, by their endings no "
+            f"videos: {endings}. If some are, give them by their paths",
+            stacklevel=2,
+        )
+    return videos
+
+
+def video_id(video):
+    """Name a video: its full path, or for an array a name made of its content.
+
+    A link keeps its own name, wherever it leads.
+
+    Examples
+    --------
+    >>> video_id(np.zeros((2, 8, 8, 3), np.uint8))
+    'array-429b9fbd4df7'
+    """
+    if isinstance(video, OneFace):
+        return f"{video_id(video.video)}, face {video.number}"
+    if isinstance(video, np.ndarray):
+        return f"array-{video_digest(video)[:12]}"
+    return printable(os.path.abspath(_as_path(video)))
+
+
+def printable(name):
+    """Return a file name as text that any program can write and read.
+
+    Parameters
+    ----------
+    name : str
+        Bytes of it that are no UTF-8 are surrogates, as Python gives them.
+
+    Returns
+    -------
+    str
+        The same, with a surrogate as the six characters of its escape.
+
+    Examples
+    --------
+    >>> print(printable(b"caf\\xe9.mp4".decode("utf-8", "surrogateescape")))
+    caf\\udce9.mp4
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def video_digest(video):
+    """Hash a video's content (SHA-256, hexadecimal).
+
+    Of a file its bytes count, of a folder the images' names and bytes, of an array its
+    shape and values. Copies have the same digest. A file is read again only when its
+    size or time of change is another.
+
+    Examples
+    --------
+    >>> a = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> video_digest(a.copy()) == video_digest(a)
+    True
+    """
+    if isinstance(video, OneFace):
+        digest = hashlib.sha256(f"face of {video_digest(video.video)}".encode())
+        digest.update(repr((video.frames, video.boxes)).encode())
+        return digest.hexdigest()
+    if isinstance(video, np.ndarray):
+        frames = check_array(video)
+        digest = hashlib.sha256(f"array {frames.shape}".encode())
+        for frame in frames:
+            digest.update(np.ascontiguousarray(frame))
+        return digest.hexdigest()
+    path = existing(video)
+    if not path.is_dir():
+        return _file_digest(path)
+    digest = hashlib.sha256(b"folder")
+    for image in frame_images(path):
+        line = f"\n{image.name} {_file_digest(image)}"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _as_path(video):
+    if not isinstance(video, (str, os.PathLike)):
+        raise TypeError(
+            "a video is a path, a folder of frame images or an RGB uint8 array "
+            f"(T, H, W, 3); got {type(video).__name__}"
+        )
+    return Path(video)
+
+
+def is_address(path):
+    """Whether a path is written like an address of the web, such as http://...
+
+    Examples
+    --------
+    >>> is_address("https://example.org/a.mp4"), is_address("C:/a.mp4")
+    (True, False)
+    """
+    return _ADDRESS.match(str(path)) is not None
+
+
+def existing(video):
+    path = _as_path(video)
+    if is_address(video) and not path.exists():
+        raise VideoReadError(
+            video,
+            "it is an address, and only files on this machine are read",
+            "download it and give the file",
+        )
+    with naming(path):
+        status = path.stat()
+        is_folder = path.is_dir()
+    if not is_folder and status.st_size == 0:
+        raise VideoReadError(path, "the file is empty (0 bytes)", "fetch it again")
+    return path
+
+
+@contextmanager
+def naming(path):
+    """Turn what the file system refuses into a `VideoReadError` of this video."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoReadError(path, reason, "check path and permissions") from error
+
+
+@contextmanager
+def reading(path):
+    """Turn what reading a file may raise into a `VideoReadError` of this video.
+
+    What only a mistake in code raises (TypeError, AttributeError ...) stays as it is.
+    """
+    try:
+        yield
+    except VideoReadError:
+        raise
+    except (OSError, ValueError, MemoryError, RuntimeError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("av", "cv2"):
+            raise
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error):
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    kind = type(error).__name__
+    return VideoReadError(path, f"{kind}: {said}" if said else kind)
+
+
+def check_array(video):
+    if video.dtype != np.uint8:
+        advice = "convert it with astype(np.uint8)"
+        if np.issubdtype(video.dtype, np.floating):
+            advice = "for values 0 to 1 use (255 * video).round().astype(np.uint8)"
+        raise TypeError(
+            f"a video array must be RGB uint8, 0 to 255; got {video.dtype}; {advice}"
+        )
+    if video.ndim != 4 or video.shape[3] != 3 or 0 in video.shape:
+        advice = "put time first and RGB last"
+        if video.ndim == 3:
+            advice = "for a single frame use frame[None]"
+        raise ValueError(
+            f"a video array must have shape (T, H, W, 3), none of them 0; got "
+            f"{video.shape}; {advice}"
+        )
+    return video
+
+
+def _file_digest(path):
+    with naming(path):
+        status = path.stat()
+        known_by = str(path.resolve()), status.st_size, status.st_mtime_ns
+        return _digest_of_bytes(*known_by)
+
+
+@lru_cache(maxsize=65536)
+def _digest_of_bytes(path, size, mtime_ns):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _videos_below(folder, above, left_out):
+    here = os.path.realpath(folder)
+    if here in above:  # a link that leads back up
+        return []
+    videos, images = [], Counter()
+    try:
+        entries = list(folder.iterdir())
+    except OSError:  # who reads it as a video is told why that cannot be done
+        return [folder]
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            videos += _videos_below(entry, (*above, here), left_out)
+            continue
+        suffix = entry.suffix.lower()
+        if suffix in VIDEO_SUFFIXES and not _is_type_script(entry, suffix):
+            videos.append(entry)
+        elif suffix in IMAGE_SUFFIXES:
+            images[suffix] += 1
+        elif suffix not in _BESIDE_VIDEOS:
+            left_out[suffix] += 1
+    if not videos and images:
+        return [folder]
+    left_out.update(images)
+    return videos
+
+
+def _is_type_script(path, suffix):
+    """Whether a .ts file is source code: a transport stream has 0x47 every packet."""
+    if suffix != ".ts":
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(5)
+    except OSError:  # who reads it as a video is told why that cannot be done
+        return False
+    return bool(start) and b"G" not in (start[:1], start[4:5])
+
+
+def frame_images(folder):
+    with naming(folder):
+        entries = list(folder.iterdir())
+        images = [
+            entry
+            for entry in entries
+            if entry.suffix.lower() in IMAGE_SUFFIXES
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        ]
+    if not entries:
+        raise VideoReadError(
+            folder, "the folder is empty", "give a folder of videos or of frame images"
+        )
+    if not images:
+        raise VideoReadError(
+            folder,
+            "the folder has no frame images "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}) directly in it",
+            "give a video file or a folder of frames; list_videos finds them",
+        )
+    return sorted(images, key=lambda image: (_natural(image.name), image.name))
+
+
+def _natural(name):
+    parts = re.split(r"(\d+)", name.lower())
+    parts[1::2] = map(int, parts[1::2])
+    return parts

@@ -1,0 +1,326 @@
+"""Opens, probes and samples videos; writes H.264 files.
+
+A video is a path to a file, a folder of frame images, or an RGB uint8 array of shape
+(T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
+"""
+
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from base_models.errors import VideoReadError
+from base_models.video.decoding import decode, decode_rgb, orientation
+from base_models.video.image_folders import read_images, sample_images
+from base_models.video.packets import list_packets
+from base_models.video.paths import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    check_array,
+    existing,
+    frame_images,
+    list_videos,
+    reading,
+    video_digest,
+    video_id,
+)
+from base_models.video.sampling import check_n_frames, clip_indices, sample_indices
+from base_models.video.seeking import sample_file
+from base_models.video.writing import write_video
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "VideoInfo",
+    "VideoReadError",
+    "iter_frames",
+    "list_videos",
+    "probe_video",
+    "sample_frames",
+    "sample_indices",
+    "video_digest",
+    "video_id",
+    "write_video",
+]
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What `probe_video` found.
+
+    Attributes
+    ----------
+    path : str
+        The video's id: its full path, or ``array-...``.
+    n_frames : int
+        Frames counted in the stream itself, whatever the header claims.
+    width, height : int
+        Pixels, as shown, after the rotation metadata.
+    fps : float or None
+        Mean frames a second; None where the video has no clock (arrays, folders).
+    seconds : float or None
+        Length of the video stream.
+    codec : str or None
+        FFmpeg's name of the codec, such as ``"h264"``.
+    bit_rate : int or None
+        Bits a second of the video stream alone.
+    file_size : int or None
+        Bytes of the file, or of the images in the folder together.
+    rotation : int
+        Degrees counter-clockwise by which the stored frames are turned to be upright:
+        0, 90, 180 or 270. A mirrored video has the rotation left after mirroring.
+    tags : dict
+        The container's metadata, str to str.
+    """
+
+    path: str
+    n_frames: int
+    width: int
+    height: int
+    fps: float | None
+    seconds: float | None
+    codec: str | None
+    bit_rate: int | None
+    file_size: int | None
+    rotation: int
+    tags: dict
+
+
+def sample_frames(video, n_frames=16, return_indices=False, seek=True):
+    """Read frames spread evenly over the whole of a video.
+
+    Only the frames asked for are kept and turned into RGB, so memory is that of the
+    result. Of a file only the passages that they need are decoded, on one thread, so
+    that the result is the same on every machine and a long video costs little more
+    than a short one. Where its packets do not say for sure which frames those are, or
+    a passage is damaged, the file is decoded from its beginning to its end.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+        A file, a folder of frame images (in natural order of their names: 2 before 10),
+        or RGB uint8 frames.
+    n_frames : int or None, default=16
+        Frames wanted; None for all. A shorter video gives all it has.
+    return_indices : bool, default=False
+        Whether to say which frames these are.
+    seek : bool, default=True
+        False always decodes a file from its beginning to its end: slower, the same
+        frames, save that damage where nobody looks is counted as well.
+
+    Returns
+    -------
+    frames : ndarray of shape (n, H, W, 3)
+        RGB uint8, upright. A frame of another size is scaled to the first one's.
+    indices : ndarray of shape (n,)
+        Positions among the frames that can be decoded, 0-based; in a folder, a broken
+        image is counted until a sample touches it. Only with `return_indices`.
+
+    Raises
+    ------
+    VideoReadError
+        The file is missing, broken, empty or has no video in it.
+    TypeError, ValueError
+        The array is not of RGB uint8 frames.
+
+    Examples
+    --------
+    >>> video = np.arange(100, dtype=np.uint8)[:, None, None, None]
+    >>> video = np.broadcast_to(video, (100, 8, 8, 3))
+    >>> frames, indices = sample_frames(video, 4, return_indices=True)
+    >>> frames.shape, indices
+    ((4, 8, 8, 3), array([ 0, 33, 66, 99]))
+    """
+    sample = sample_clips(video, n_frames, seek=seek)
+    return (sample.frames, sample.indices) if return_indices else sample.frames
+
+
+@dataclass(frozen=True)
+class SampledFrames:
+    """Frames of a video, each kept once, and which of them are asked for.
+
+    Attributes
+    ----------
+    frames : ndarray of shape (n, H, W, 3)
+        RGB uint8.
+    numbers : ndarray of shape (n,)
+        Their positions in the video, rising.
+    indices : ndarray of shape (n_sampled,)
+        Those spread evenly over the video; the others are around them.
+    total : int
+        Frames in the video.
+    """
+
+    frames: np.ndarray
+    numbers: np.ndarray
+    indices: np.ndarray
+    total: int
+
+    @property
+    def sampled(self):
+        """The frames at `indices`, in a list."""
+        return [self.frames[row] for row in self.rows(self.indices)]
+
+    def rows(self, numbers):
+        """Return where in `frames` are those of some positions in the video."""
+        return np.searchsorted(self.numbers, numbers)
+
+
+def sample_clips(video, n_frames=16, clip_length=1, seek=True, at=None):
+    """Read frames spread evenly over a video, and those around each of them.
+
+    Parameters
+    ----------
+    video, n_frames, seek
+        As for `sample_frames`.
+    at : ndarray of int or None, default=None
+        Frames to take in place of those spread evenly: positions in the video, rising.
+        Those beyond its end are left out.
+    clip_length : int, default=1
+        Frames in a row, of which each sampled one is the middle; a video that has no
+        more gives all it has.
+
+    Returns
+    -------
+    SampledFrames
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.video.reading import sample_clips
+    >>> sample = sample_clips(np.zeros((100, 8, 8, 3), np.uint8), 3, clip_length=3)
+    >>> sample.indices.tolist(), sample.numbers.tolist()
+    ([0, 50, 99], [0, 1, 2, 49, 50, 51, 97, 98, 99])
+    """
+    n_frames = check_n_frames(n_frames)
+
+    def wanted(total):
+        if at is None:
+            return sample_indices(total, n_frames)
+        return at[at < total] if at[0] < total else np.array([total - 1])
+
+    def choose(total):
+        length = min(clip_length, total)
+        return np.unique(clip_indices(wanted(total), total, length))
+
+    if isinstance(video, np.ndarray):
+        video = check_array(video)
+        frames, total = video[choose(len(video))], len(video)
+    else:
+        path = existing(video)
+        with reading(path):
+            if path.is_dir():
+                frames, total = sample_images(path, choose)
+            else:
+                frames, total = sample_file(path, choose, seek)
+    return SampledFrames(frames, choose(total), wanted(total), total)
+
+
+def iter_frames(video, return_times=False):
+    """Read every frame of a video, one after the other.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+        As for `sample_frames`.
+    return_times : bool, default=False
+        Whether to say when each frame is shown.
+
+    Yields
+    ------
+    frame : ndarray of shape (H, W, 3)
+        RGB uint8, upright, all of one size.
+    seconds : float or None
+        When it is shown, as the file says; None where there is no clock (arrays,
+        folders). Only with `return_times`.
+
+    Examples
+    --------
+    >>> video = np.zeros((5, 8, 8, 3), np.uint8)
+    >>> sum(frame.shape == (8, 8, 3) for frame in iter_frames(video))
+    5
+    """
+    if isinstance(video, np.ndarray):
+        path, timed = video, ((frame, None) for frame in check_array(video))
+    else:
+        path = existing(video)
+        if path.is_dir():
+            images = read_images(frame_images(path))
+            timed = ((frame, None) for _, frame in images)
+        else:
+            timed = decode_rgb(path)
+    is_empty = True
+    with nullcontext() if isinstance(video, np.ndarray) else reading(path):
+        for frame, seconds in timed:
+            is_empty = False
+            yield (frame, seconds) if return_times else frame
+    if is_empty:
+        raise VideoReadError(path, "no frame of it can be decoded")
+
+
+def probe_video(video):
+    """Measure a video without decoding it all.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+        As for `sample_frames`.
+
+    Returns
+    -------
+    VideoInfo
+
+    Examples
+    --------
+    >>> info = probe_video(np.zeros((5, 48, 64, 3), np.uint8))
+    >>> info.n_frames, info.width, info.height
+    (5, 64, 48)
+    """
+    if isinstance(video, np.ndarray):
+        return _info_without_clock(video_id(video), *check_array(video).shape[:3])
+    path = existing(video)
+    if path.is_dir():
+        images = frame_images(path)
+        frame = next(iter_frames(path))
+        size = sum(image.stat().st_size for image in images)
+        return _info_without_clock(video_id(path), len(images), *frame.shape[:2], size)
+
+    with reading(path), closing(decode(path)) as frames:
+        packets = list_packets(path)
+        decoded = next(frames, None)
+    if decoded is None:
+        raise VideoReadError(path, "no frame of it can be decoded")
+    turns, _ = orientation(decoded)
+    height, width = decoded.height, decoded.width
+    seconds = packets.seconds
+    if seconds is None and packets.header_fps:
+        seconds = packets.n_frames / packets.header_fps
+    return VideoInfo(
+        path=video_id(path),
+        n_frames=packets.n_frames,
+        width=height if turns % 2 else width,
+        height=width if turns % 2 else height,
+        fps=packets.n_frames / seconds if seconds else packets.header_fps,
+        seconds=seconds,
+        codec=packets.codec,
+        bit_rate=round(8 * packets.n_bytes / seconds) if seconds else None,
+        file_size=path.stat().st_size,
+        rotation=90 * turns,
+        tags=packets.tags,
+    )
+
+
+def _info_without_clock(name, n_frames, height, width, file_size=None):
+    return VideoInfo(
+        path=name,
+        n_frames=n_frames,
+        width=width,
+        height=height,
+        fps=None,
+        seconds=None,
+        codec=None,
+        bit_rate=None,
+        file_size=file_size,
+        rotation=0,
+        tags={},
+    )

@@ -1,0 +1,257 @@
+"""What a detector looks at: the whole frame, or a crop around a face."""
+
+import os
+
+import numpy as np
+
+from base_models.faces.rare_faces import NO_FACE, FaceSearch
+from base_models.runtime.failures import is_foreseen, reason_of
+from base_models.runtime.prefetch import look_ahead
+from base_models.store.store import store_key
+from base_models.video.one_face import OneFace, whole_video
+from base_models.video.paths import video_digest
+from base_models.video.reading import sample_clips
+from base_models.views.drawing import render
+from base_models.views.view import View, view_of
+
+
+def iter_views(videos, recipes, store):
+    """Yield the views of one video after another, made ahead while others are used.
+
+    Parameters
+    ----------
+    videos : list
+        Paths or arrays.
+    recipes, store
+        As for `make_views`.
+
+    Yields
+    ------
+    dict of str to View
+        As `make_views` gives it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from base_models import Store
+    >>> from base_models.views import ViewRecipe
+    >>> videos = [np.full((8, 48, 64, 3), shade, np.uint8) for shade in (0, 9)]
+    >>> recipe = ViewRecipe("frame", image_size=32, n_frames=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     views = list(iter_views(videos, [recipe], Store(folder)))
+    >>> [view[recipe.key].images.max() for view in views]
+    [np.uint8(0), np.uint8(9)]
+    """
+    recipes = list(recipes)
+    n_stored = 0
+    for video in videos:
+        stored, missing, _ = _stored_views(video, recipes, store)
+        if missing:
+            break
+        n_stored += 1
+        yield stored  # a memory map: no thread is faster
+    videos = videos[n_stored:]
+    finders = [recipe.finder for recipe in recipes if recipe.view == "face"]
+    n_workers = None
+    if not all(getattr(finder, "thread_safe", False) for finder in finders):
+        n_workers = 1
+    if len(videos) < 2:
+        n_workers = 0  # nothing to make ahead
+    yield from look_ahead(
+        lambda video: make_views(video, recipes, store),
+        videos,
+        n_workers,
+        size=lambda views: sum(view.images.nbytes for view in views.values()),
+    )
+
+
+def make_views(video, recipes, store):
+    """Make the views of one video: opened once, each face looked for once.
+
+    Parameters
+    ----------
+    video : str, Path, ndarray of shape (T, H, W, 3) or OneFace
+        A video, or one of its faces, which is then the only one.
+    recipes : iterable of ViewRecipe
+        What is wanted.
+    store : Store
+        Where views are looked up and kept.
+
+    Returns
+    -------
+    dict of str to View
+        By the recipe's key. A video that cannot be read, or without a face where
+        one is needed, has views without images that say why.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from base_models import Store
+    >>> from base_models.views import ViewRecipe, make_views
+    >>> video = np.zeros((30, 48, 64, 3), np.uint8)
+    >>> recipe = ViewRecipe("frame", image_size=32, n_frames=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     view = make_views(video, [recipe], Store(folder))[recipe.key]
+    >>> view.images.shape, view.frames
+    ((4, 32, 32, 3), array([ 0, 10, 19, 29]))
+    """
+    views, todo, places = _stored_views(video, recipes, store)
+    for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
+        alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
+        length = max(recipe.clip_length for recipe in alike.values())
+        try:
+            sample = sample_clips(whole_video(video), n_frames, length)
+        except Exception as error:
+            _refuse_wrong_kind(video, error)
+            views |= _all_missing(alike, error)
+            continue
+        search = FaceSearch(whole_video(video), sample, length)
+        for key, recipe in alike.items():
+            try:
+                face = video if isinstance(video, OneFace) else None
+                images, at, faces, meta = render(sample, recipe, search, face)
+                if recipe.view == "face":
+                    _keep_boxes(whole_video(video), recipe, search, store)
+            except Exception as error:
+                views |= _all_missing({key: recipe}, error)
+                continue
+            arrays = {"images": images, "frames": at, "faces": faces}
+            store.put("view", places[key], arrays, meta)
+            views[key] = view_of(arrays, meta, places[key])
+    return views
+
+
+def stored_face_side(video, recipes, store):
+    """Return the side of a video's face, where its view is in the store.
+
+    Parameters
+    ----------
+    video, recipes, store
+        As for `make_views`; only recipes of faces are looked up, none is made.
+
+    Returns
+    -------
+    float
+        Median side in pixels of the box of the largest followed face; NaN where no
+        such view is stored, or one without a face.
+    """
+    wanted = [recipe for recipe in recipes if recipe.view == "face"]
+    if not wanted:
+        return np.nan
+    digest = video_digest(video)
+    for recipe in wanted:
+        key = store_key(video=digest, recipe=recipe.key)
+        entry = store.get("view", key, mapped=True)
+        side = None if entry is None else entry[1].get("face_side")
+        if side is not None:
+            return float(side)
+    return np.nan
+
+
+def _stored_views(video, recipes, store):
+    """Look a video's views up.
+
+    Returns
+    -------
+    views : dict of str to View
+        What the store has, and what nobody can make: of a video that cannot be read.
+    missing : dict of str to ViewRecipe
+        What is to be made.
+    places : dict of str to str
+        Where the store keeps each.
+    """
+    wanted = {recipe.key: recipe for recipe in recipes}
+    try:
+        digest, whole = video_digest(video), video_digest(whole_video(video))
+    except Exception as error:
+        _refuse_wrong_kind(video, error)
+        return _all_missing(wanted, error), {}, {}
+    places = {  # whole frames are those of the video, whichever face is asked for
+        key: store_key(video=digest if recipe.view == "face" else whole, recipe=key)
+        for key, recipe in wanted.items()
+    }
+    views = {}
+    for key, place in places.items():
+        entry = store.get("view", place, mapped=True)
+        if entry is not None:
+            arrays, meta = entry
+            if "note" not in meta and meta["reason"].startswith(NO_FACE):
+                continue  # of a version that looked at the sampled frames alone
+            views[key] = view_of(arrays, meta, place)
+    missing = {key: recipe for key, recipe in wanted.items() if key not in views}
+    return views, missing, places
+
+
+def _refuse_wrong_kind(video, error):
+    """Raise the error if it is the caller's: no path, and no array of RGB frames."""
+    is_path = isinstance(whole_video(video), (str, os.PathLike))
+    if isinstance(error, (TypeError, ValueError)) and not is_path:
+        raise error
+
+
+def _all_missing(recipes, error):
+    reason = reason_of(error)
+    unforeseen = None if is_foreseen(error) else error
+    return {
+        key: View.missing(recipe.image_size, reason, error=unforeseen)
+        for key, recipe in recipes.items()
+    }
+
+
+def followed_boxes(video, recipe, store):
+    """Return where the faces of a video are, in the frames that a recipe samples.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    recipe : ViewRecipe
+        Of the view "face".
+    store : Store
+        Where boxes are looked up and kept; with a view they are kept too.
+
+    Returns
+    -------
+    list of (frames, boxes)
+        Of each followed face the frames of the video that show it, (n,), and its boxes
+        there, (n, 4); empty of a video in which none can be looked for.
+    """
+    try:
+        entry = store.get("faces", _boxes_key(video, recipe))
+        if entry is None:
+            sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
+            search = FaceSearch(video, sample, recipe.clip_length)
+            _keep_boxes(video, recipe, search, store)
+            entry = store.get("faces", _boxes_key(video, recipe))
+    except Exception as error:  # whoever scores the video gives this as the reason
+        _refuse_wrong_kind(video, error)
+        return []
+    arrays, _ = entry
+    which = arrays["face"]
+    return [
+        (arrays["frames"][which == face], arrays["boxes"][which == face])
+        for face in range(which.max(initial=-1) + 1)
+    ]
+
+
+def _boxes_key(video, recipe):
+    return store_key(
+        video=video_digest(video), finder=recipe._finder_key, n_frames=recipe.n_frames
+    )
+
+
+def _keep_boxes(video, recipe, search, store):
+    key = _boxes_key(video, recipe)
+    if store.get("faces", key) is not None:
+        return
+    found = search.faces(recipe.finder, recipe._finder_key)
+    boxes = [face.box for track in found.tracks for face in track.faces]
+    numbers = [found.sample.indices[track.frames] for track in found.tracks]
+    lengths = [len(track) for track in found.tracks]
+    arrays = {
+        "frames": np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64),
+        "boxes": np.array(boxes, np.float64).reshape(-1, 4),
+        "face": np.repeat(np.arange(len(lengths)), np.array(lengths, np.int64)),
+    }
+    store.put("faces", key, arrays)

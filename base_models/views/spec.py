@@ -1,0 +1,136 @@
+"""What a detector wants to look at: `ViewRecipe`."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from base_models.faces.dlib_finder import DlibFaceFinder
+from base_models.faces.face import FaceFinder
+from base_models.store.keys import library_version, session_key
+from base_models.store.store import fingerprint, store_key
+
+# Raised when the same video and recipe come to give other images: see
+# `base_models.store.keys.own_versions`.
+_CODE_VERSION = 1
+VIEWS = ("frame", "face", "crop")
+
+
+@dataclass(frozen=True)
+class ViewRecipe:
+    """Everything that decides which pixels a detector gets to see.
+
+    Parameters
+    ----------
+    view : {"frame", "face", "crop"}
+        The whole frame; a square around a face that `finder` finds; or videos
+        that are face crops already, taken as they are.
+    image_size : int
+        Side of the square images, pixels.
+    n_frames : int, default=16
+        Frames sampled evenly over the video. Where none of them has a face and one is
+        needed, up to four times as many further ones are looked at, and those around
+        the first with a face are taken (`base_models.faces.rare_faces`).
+    faces : {"largest", "all", "first"}, default="largest"
+        Which followed face to take, or all of them. ``"first"`` follows none: of each
+        frame it takes the face of which the finder is surest, as the FaceForensics++
+        code does.
+    margin : float, default=1.3
+        Side of the crop, in sides of the face box.
+    align : bool, default=False
+        Turn the crop so that the eyes are level; `finder` must give landmarks.
+    finder : FaceFinder, default=DlibFaceFinder()
+        Finds the faces of a frame.
+    clip_length : int, default=1
+        With more, not a frame alone is seen, but so many in a row about each sampled
+        one: a clip, cut out of all its frames by the one square, so that the face
+        moves in it as it does in the video.
+
+    Examples
+    --------
+    >>> from base_models.views import ViewRecipe
+    >>> ViewRecipe("frame", image_size=224).n_frames
+    16
+    """
+
+    view: str
+    image_size: int
+    n_frames: int = 16
+    faces: str = "largest"
+    margin: float = 1.3
+    align: bool = False
+    finder: FaceFinder = field(default_factory=DlibFaceFinder)
+    clip_length: int = 1
+
+    def __post_init__(self):
+        if self.view not in VIEWS:
+            raise ValueError(f"view must be one of {VIEWS}; got {self.view!r}")
+        if self.faces not in ("largest", "all", "first"):
+            raise ValueError(
+                f"faces must be 'largest', 'all' or 'first'; got {self.faces!r}"
+            )
+        for name in ("n_frames", "clip_length"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+        if isinstance(self.finder, str) or not isinstance(self.finder, FaceFinder):
+            raise TypeError(
+                "finder must have find(frame) -> list of Face; "
+                f"got {type(self.finder).__name__}"
+            )
+
+    @property
+    def image_shape(self):
+        """Shape of what is seen of each sampled frame."""
+        image = self.image_size, self.image_size, 3
+        return image if self.clip_length == 1 else (self.clip_length, *image)
+
+    @cached_property
+    def key(self):
+        """What stands for this recipe in the store; whole frames know no finder."""
+        common = {
+            "code": _CODE_VERSION,
+            # they decode, find and draw
+            "libraries": [library_version(name) for name in ("av", "cv2", "PIL")],
+            "n_frames": self.n_frames,
+            "image_size": self.image_size,
+        }
+        if self.clip_length > 1:
+            common["clip_length"] = self.clip_length
+        if self.view != "face":
+            return store_key(view="frame", **common)
+        return store_key(
+            view="face",
+            faces=self.faces,
+            margin=self.margin,
+            align=self.align,
+            finder=self._finder_key,
+            **common,
+        )
+
+    @cached_property
+    def stable_key(self):
+        """The `key`, if other processes will find it again.
+
+        Raises
+        ------
+        TypeError
+            If not all of the finder's code can be told: see `base_models.store.code`.
+        """
+        if self.view == "face":
+            _finder_key(self.finder)
+        return self.key
+
+    @cached_property
+    def _finder_key(self):
+        try:
+            return _finder_key(self.finder)
+        except TypeError:
+            return session_key(self.finder)
+
+
+def _finder_key(finder):
+    # only scikit-learn's estimators say what their parameters are
+    return (
+        store_key(finder=finder)
+        if hasattr(finder, "get_params")
+        else fingerprint(finder)
+    )

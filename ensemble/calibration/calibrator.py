@@ -1,0 +1,231 @@
+"""Calibration: bring P(fake) to mean what it says, fitted on scores not seen in fit."""
+
+import difflib
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from base_models.groups import group_codes
+from base_models.inputs import encode_labels
+from ensemble.calibration.methods import (
+    as_probabilities,
+    beta_features,
+    fit_beta,
+    fit_isotonic,
+    fit_platt,
+    fit_temperature,
+    log_odds,
+)
+from ensemble.calibration.venn_abers import fit_venn_abers
+from ensemble.combiners.parts.evidence import doubt, measure_evidence
+from ensemble.combiners.parts.reach import fit_reach, within_reach
+
+_METHODS = ("platt", "temperature", "beta", "isotonic", "venn_abers")
+
+
+class Calibrator(BaseEstimator):
+    """A rising map from P(fake) to calibrated P(fake).
+
+    Fit it on scores of videos that the scoring model has not seen, see
+    `cross_fitted_scores`. To stay finite where the classes are separable, all methods
+    but the last take labels for slightly uncertain, as Platt does: (n + 1) / (n + 2)
+    for the n fakes and 1 / (n + 2) for the n reals. The first three go no farther than
+    the data: where the AUC of the scores is less than three standard errors above
+    chance their slopes are pulled to 0, which is the share of fakes for "platt" and
+    "beta" (see `ensemble.combiners.parts.evidence`), and scores beyond those of `fit`
+    count as little more than the outermost.
+
+    Parameters
+    ----------
+    method : str, default="platt"
+        With x the log-odds of the score p, the calibrated log-odds are
+
+        - "platt": slope x + intercept;
+        - "temperature": x / temperature, which keeps the score 0.5 where it is;
+        - "beta": a log(p) - b log(1 - p) + c, with a and b not negative;
+
+        and two are rising staircases, for a thousand videos or more. They make ties;
+        the others keep the ranking.
+
+        - "isotonic": isotonic regression;
+        - "venn_abers": isotonic regression on the training scores and the new one, once
+          taken for real (p0) and once for fake (p1); the result is p1 / (1 - p0 + p1),
+          see also `interval`. Whatever the scores, one of p0 and p1 is calibrated where
+          new videos are drawn like those of `fit`.
+
+    Attributes
+    ----------
+    parameters_ : dict
+        The parameters named above; for "isotonic" the "scores" and "values" to
+        interpolate between; for "venn_abers" the "scores" of `fit`, sorted, with p0
+        from each of them up to the next, and p1 beyond the one before up to it.
+
+    References
+    ----------
+    Platt (1999), Probabilistic outputs for support vector machines; Guo et al. (2017),
+    On calibration of modern neural networks; Kull et al. (2017), Beta calibration;
+    Zadrozny, Elkan (2002), Transforming classifier scores, for isotonic; Vovk, Petej
+    (2014), Venn-Abers predictors, and Vovk, Petej, Fedorova (2015), Large-scale
+    probabilistic predictors, for the inductive form and its algorithm.
+
+    Examples
+    --------
+    >>> score = np.array([0.6, 0.7, 0.8, 0.9] * 50)  # too sure of fakes
+    >>> is_fake = np.array([0, 0, 0, 1, 0, 1, 1, 1] * 25)
+    >>> calibrator = Calibrator("platt").fit(score, is_fake)
+    >>> calibrator([0.6, 0.9]).round(2)
+    array([0.1 , 0.95])
+    """
+
+    def __init__(self, method="platt"):
+        self.method = method
+
+    def fit(self, score, is_fake, sample_weight=None, groups=None):
+        """Learn the map.
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake); videos without one (NaN) are left out.
+        is_fake : array-like of shape (n_videos,)
+            1 fake, 0 real; "REAL"/"FAKE" are understood.
+        sample_weight : array-like of shape (n_videos,) or None, default=None
+        groups : array-like of shape (n_videos,) or None, default=None
+            Videos that err together; None makes each its own group.
+
+        Returns
+        -------
+        self : Calibrator
+        """
+        check_method(self.method)
+        score = as_probabilities(score)
+        _, is_fake = encode_labels(is_fake, allow_one_class=True)
+        weight = np.ones(len(score)) if sample_weight is None else sample_weight
+        weight = np.asarray(weight, dtype=float)
+        for name, values in (("is_fake", is_fake), ("sample_weight", weight)):
+            if values.shape != score.shape:
+                raise ValueError(
+                    f"{name} must have one entry per score; got {values.shape} for "
+                    f"{score.shape}"
+                )
+        used = ~np.isnan(score) & (weight > 0)
+        codes = None if groups is None else group_codes(groups, len(score))[used]
+        score, is_fake, weight = score[used], is_fake[used], weight[used]
+        n_fake = weight[is_fake == 1].sum()
+        n_real = weight[is_fake == 0].sum()
+        if not (n_fake > 0 and n_real > 0):
+            raise ValueError(
+                "calibration needs scores of both classes; got "
+                f"{(is_fake == 0).sum()} real and {(is_fake == 1).sum()} fake"
+            )
+        low, high = 1 / (n_real + 2), (n_fake + 1) / (n_fake + 2)
+        target = np.where(is_fake == 1, high, low)
+        if self.method == "isotonic":
+            self.parameters_ = fit_isotonic(score, target, weight)
+        elif self.method == "venn_abers":
+            self.parameters_ = fit_venn_abers(score, is_fake, weight)
+        else:
+            features = self._features(score)
+            self.reach_ = fit_reach(features, weight)
+            evidence = measure_evidence(score[:, None], is_fake, weight, codes)
+            fit = {
+                "platt": fit_platt,
+                "temperature": fit_temperature,
+                "beta": fit_beta,
+            }[self.method]
+            pull = doubt(evidence.above_chance()[0]) * weight.sum() / 4
+            self.parameters_ = fit(features, target, weight, pull)
+        return self
+
+    def __call__(self, score):
+        """Return calibrated P(fake).
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake).
+
+        Returns
+        -------
+        calibrated : ndarray of shape (n_videos,)
+            NaN where `score` is.
+        """
+        check_is_fitted(self)
+        score = as_probabilities(score)
+        known = self.parameters_
+        if self.method == "isotonic":
+            calibrated = np.interp(score, known["scores"], known["values"])
+            return np.where(np.isnan(score), np.nan, calibrated)
+        if self.method == "venn_abers":
+            if_real, if_fake = self.interval(score).T
+            return if_fake / (1 - if_real + if_fake)
+        features = self._features(score)
+        if hasattr(self, "reach_"):  # not in files of older versions
+            features = within_reach(self.reach_, features)
+        if self.method == "platt":
+            return expit(known["slope"] * features[:, 0] + known["intercept"])
+        if self.method == "temperature":
+            return expit(features[:, 0] / known["temperature"])
+        log_p, minus_log_rest = features.T
+        return expit(known["a"] * log_p + known["b"] * minus_log_rest + known["c"])
+
+    def _features(self, score):
+        return beta_features(score) if self.method == "beta" else log_odds(score)
+
+    def interval(self, score):
+        """Return the two probabilities of "venn_abers", whose distance is its doubt.
+
+        Parameters
+        ----------
+        score : array-like of shape (n_videos,)
+            P(fake).
+
+        Returns
+        -------
+        interval : ndarray of shape (n_videos, 2)
+            P(fake) had the video been added to those of `fit` as a real one, and as a
+            fake one, which is higher; NaN where `score` is.
+
+        Examples
+        --------
+        >>> score, is_fake = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1]
+        >>> Calibrator("venn_abers").fit(score, is_fake).interval([0.1, 0.5, 0.9])
+        array([[0.  , 0.25],
+               [0.  , 1.  ],
+               [0.75, 1.  ]])
+        """
+        check_is_fitted(self)
+        if self.method != "venn_abers":
+            raise ValueError(
+                'only method="venn_abers" gives an interval; this calibrator has '
+                f"method={self.method!r}"
+            )
+        score = as_probabilities(score)
+        known = self.parameters_
+        p0 = np.append(0.0, known["p0"])
+        p1 = np.append(known["p1"], 1.0)
+        interval = np.column_stack(
+            [
+                p0[np.searchsorted(known["scores"], score, side="right")],
+                p1[np.searchsorted(known["scores"], score, side="left")],
+            ]
+        )
+        interval[np.isnan(score)] = np.nan
+        return interval
+
+
+def check_method(method):
+    """Refuse what is no method of calibration.
+
+    Parameters
+    ----------
+    method : str
+    """
+    if method not in _METHODS:
+        close = difflib.get_close_matches(str(method), _METHODS, n=1)
+        raise ValueError(
+            f"unknown calibration {method!r}; expected one of {', '.join(_METHODS)}"
+            + (f"; did you mean {close[0]!r}?" if close else "")
+        )

@@ -1,0 +1,90 @@
+"""Scores of a combiner on rows that it has not seen, to calibrate on."""
+
+import numpy as np
+from sklearn.base import clone
+
+from base_models.groups import group_codes
+from base_models.inputs import encode_labels
+from ensemble.combiners.base import fold_codes, stated_offsets
+from ensemble.combiners.composite import as_combiner
+from ensemble.combiners.parts.rows import Rows, canonical_columns, row_keys
+from ensemble.resampling.splitters import StratifiedGroupFolds
+
+
+def cross_fitted_scores(
+    combiner, scores, y, groups=None, sample_weight=None, n_folds=5, random_state=0
+):
+    """Score every training video by a combiner fitted on the other groups.
+
+    These are the scores to fit a `Calibrator` on: a combiner is too sure of the rows it
+    was fitted on.
+
+    Parameters
+    ----------
+    combiner : Combiner, name or classifier
+        Cloned for each fold, not fitted itself.
+    scores : array-like or DataFrame of shape (n_videos, n_detectors)
+        Out-of-fold scores.
+    y : array-like of shape (n_videos,)
+    groups : array-like of shape (n_videos,) or None, default=None
+        None keeps only rows together that are equal in scores and label.
+    sample_weight : array-like of shape (n_videos,) or None, default=None
+    n_folds : int, default=5
+        Fewer are used where a class has fewer groups.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds.
+
+    Returns
+    -------
+    score : ndarray of shape (n_videos,)
+        P(fake); NaN where no detector has a score.
+
+    Examples
+    --------
+    >>> from ensemble.combiners import Voting
+    >>> scores, y = [[0.9, 0.5], [0.1, 0.3], [0.8, 0.6], [0.2, 0.4]], [1, 0, 1, 0]
+    >>> cross_fitted_scores(Voting("soft"), scores, y)
+    array([0.7, 0.2, 0.7, 0.3])
+    """
+    values = np.asarray(scores, dtype=float)
+    fake_label = getattr(combiner, "fake_label", None)
+    _, is_fake = encode_labels(y, fake_label, strict=False)
+    y = np.asarray(y).ravel()
+    combiner = as_combiner(combiner, random_state)
+    given = {"groups": groups, "sample_weight": sample_weight}
+    given = {
+        name: np.asarray(entries)
+        for name, entries in given.items()
+        if entries is not None
+    }
+    rows = Rows(values, is_fake, None, np.ones(len(values)))
+    rows.scores = values[:, canonical_columns(rows)]
+    codes = group_codes(row_keys(rows) if groups is None else groups, len(values))
+    possible = min(len(np.unique(codes[is_fake == label])) for label in (0, 1))
+    if possible < 2:
+        raise ValueError(
+            "cross-fitting needs two groups or more with each class; the rarer class "
+            "is in one: add videos of other groups, or go without calibration"
+        )
+    folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
+    known, offsets = fold_codes(scores), stated_offsets(scores)
+    score = np.full(len(values), np.nan)
+    for train, test in folds.split(values, is_fake, codes):
+        if len(test) == 0:
+            continue
+        fitted = clone(combiner)
+        fitted._inside = {
+            "folds": None if known is None else known[train],
+            "offsets": offsets,
+        }
+        fitted.fit(
+            _take(scores, train),
+            y[train],
+            **{name: entries[train] for name, entries in given.items()},
+        )
+        score[test] = fitted.fake_score(_take(scores, test))
+    return score
+
+
+def _take(scores, rows):
+    return scores.iloc[rows] if hasattr(scores, "iloc") else np.asarray(scores)[rows]

@@ -1,0 +1,178 @@
+"""What the command line says of errors: its options, and no Python unless asked."""
+
+import logging
+import re
+import sys
+import traceback
+
+# Parameters of the library that an option of another name sets.
+_ALIASES = {
+    "n_splits": "folds",
+    "n_folds": "folds",
+    "resampling": "folds",
+    "n_boot": "draws",
+    "n_jobs": "jobs",
+    "random_state": "seed",
+    "backbone": "backbones",
+    "view": "views",
+    "n_identities": "identities",
+    "scores_file": "scores_file",
+    "classes": "fake_first",
+}
+# What the library calls things that have another name, or none, at a terminal.
+_PHRASES = [
+    (r", or name some in hold_out=", ""),
+    (r"(?:; |: |, or )give y\b", "; name their column with --label"),
+    (r"\by (must|holds)\b", r"the labels \1"),
+    (r"\bthe labels holds\b", "the labels hold"),
+    (r"\bneeds metadata with\b", "needs a table with"),
+    (r"; got one, \[.*\] is meant", ""),
+    (r", or pass probabilities=False\b", ""),
+]
+
+
+def in_options(text, options):
+    """Say with the options of a command what was said with the library's parameters.
+
+    Parameters
+    ----------
+    text : str
+        Of an error or a warning.
+    options : dict of str to str
+        Parameter of the command -> its option, such as ``{"folds": "--folds"}``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ensemble.cli.errors import in_options
+    >>> in_options("use n_splits=3 or fewer", {"folds": "--folds"})
+    'use --folds 3 or fewer'
+    >>> in_options("give scope='frame' or scope='face'", {"scope": "--scope"})
+    'give --scope frame or --scope face'
+    """
+    known = {name: option for name, option in options.items() if option}
+    known |= {
+        name: known[option] for name, option in _ALIASES.items() if option in known
+    }
+    if not known:
+        return text
+
+    def translated(match):
+        name, value = match["name"], match["value"]
+        if value is None:
+            return known[name]
+        value = {"None": "none"}.get(value, value.strip("'\""))
+        if name == "classes":
+            return known[name]
+        return f"{known[name]} {value}"
+
+    names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    value = r"'[^']*'|\"[^\"]*\"|\((?:'\w+', )*'\w+'\)|[\w./+-]*\w"
+    text = re.sub(
+        rf"(?<![\w.-])(?P<name>{names})=(?P<value>{value})?", translated, text
+    )
+    text = re.sub(rf"^(?P<name>{names})(?= must\b| names\b| '| \")",
+                  lambda match: known[match["name"]], text)  # fmt: skip
+    for pattern, words in _PHRASES:
+        text = re.sub(pattern, words, text)
+    # A text that named both already says the option twice now.
+    return re.sub(r"(--[\w-]+)(?:, \1\b| \(\1\))", r"\1", text)
+
+
+def options_of(command, name):
+    """Return the options of one command: parameter -> the longest spelling.
+
+    Parameters
+    ----------
+    command : click Group
+    name : str or None
+        Of the command; an unknown one has no options.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    chosen = command.commands.get(name)
+    if chosen is None:
+        return {}
+    return {
+        param.name: max(param.opts, key=len)
+        for param in chosen.params
+        if param.opts and param.opts[0].startswith("-")
+    }
+
+
+def is_users(error):
+    """Whether an error speaks to the user: of a value, a file, what is not installed.
+
+    Anything else (a TypeError, a KeyError ...) is a fault of the program.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    bool
+    """
+    from base_models.errors import DivergedError
+
+    kinds = (ValueError, OSError, ImportError, MemoryError, DivergedError)
+    return isinstance(error, kinds)
+
+
+def explain(error, options, debug):
+    """Return what to print of an error that ended a command.
+
+    Parameters
+    ----------
+    error : Exception
+    options : dict of str to str
+        See `in_options`.
+    debug : bool
+        Whether to print the traceback to standard error, too.
+
+    Returns
+    -------
+    str
+    """
+    if debug:
+        traceback.print_exception(error)
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text}); give fewer or smaller videos at once"
+    if is_users(error):
+        return f"error: {in_options(text, options)}"
+    kind = type(error).__name__
+    said = "" if text == kind else f": {' '.join(text.split())}"
+    more = "" if debug else "; run again with --debug to see where, and report it"
+    return f"internal error ({kind}{said}){more}"
+
+
+def taking_debug(arguments):
+    """Take ``--debug`` out of the arguments, wherever it stands.
+
+    Parameters
+    ----------
+    arguments : list of str
+
+    Returns
+    -------
+    arguments : list of str
+        Without it.
+    debug : bool
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [a for a in arguments[:end] if a != "--debug"]
+    debug = len(kept) < end
+    if debug:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        for name in ("base_models", "ensemble"):
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.DEBUG)
+            logger.handlers = [handler]
+    return kept + arguments[end:], debug

@@ -1,0 +1,409 @@
+"""What the command line shows: tables on a terminal, plain text elsewhere."""
+
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ensemble.combiners.strategies import MEAN
+from ensemble.metrics.scalar import evaluate
+from ensemble.metrics.within_folds import folds_of_table
+from ensemble.scores.table import companions
+
+# Marks that turn the direction of text round: a name with them looks like another.
+_TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_SAVED = "the saved ensemble"
+_VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
+
+
+def show_demo(result):
+    """Print what a demo found.
+
+    Parameters
+    ----------
+    result : ensemble.cli.demo.DemoResult
+    """
+    console = _console()
+    table = Table(
+        title=f"{result.n_test} clips of people that nothing was fitted on "
+        f"({result.n_train} for training)",
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("AUC", "95 % interval", "log loss", "accuracy"):
+        table.add_column(heading, justify="right")
+    kind = None
+    for name, row in result.table.iterrows():
+        if kind is not None and row["kind"] != kind:
+            table.add_section()
+        kind = row["kind"]
+        table.add_row(
+            name,
+            f"{row['auc']:.3f}",
+            f"{row['auc_low']:.3f} to {row['auc_high']:.3f}",
+            f"{row['log_loss']:.3f}",
+            f"{row['accuracy']:.3f}",
+        )
+    console.print(table)
+    console.print(_compared(result.table), soft_wrap=True)
+    if result.weights is not None:
+        shown = ", ".join(f"{name} {w:.2f}" for name, w in result.weights.items())
+        console.print(
+            f"Weights of the log-odds in the stacking ensemble: {shown}", soft_wrap=True
+        )
+    console.print(_pairs(result.pairs))
+    right = result.predictions["right"]
+    unsure = result.predictions["verdict"].eq("UNSURE").sum()
+    console.print(
+        f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right, "
+        f"{unsure} unsure; the first of them:",
+    )
+    clips = Table("clip", "made by", "P(fake)", "verdict", "")
+    for row in result.predictions.head(8).itertuples():
+        made_by = "camera" if row.method == "none" else row.method
+        name = "/".join(Path(row.path).parts[-2:])
+        wrong = "wrong" if row.verdict in ("FAKE", "REAL") and not row.right else ""
+        clips.add_row(name, made_by, f"{row.p_fake:.3f}", row.verdict, wrong)
+    console.print(clips)
+    total = sum(result.seconds.values())
+    steps = ", ".join(f"{name} {s:.0f} s" for name, s in result.seconds.items())
+    folder = result.model_path.parent
+    console.print(
+        f"\nTook {total:.0f} s: {steps}.\n"
+        f"In {folder}/: report.html (open it), clips/ (open some), model.dfe, "
+        "strategies.csv and predictions.csv.\n"
+        f"Try: deepfake-ensemble predict {result.model_path} {result.clips_path}\n"
+        "These small members and home-made swaps show how the library works; their "
+        "figures say nothing about deepfakes in the wild.",
+        soft_wrap=True,
+    )
+
+
+def show_fit(model, path):
+    """Print the out-of-fold figures of a fitted ensemble and where it was saved.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    path : str or Path
+        Where it was saved.
+    """
+    console = _console()
+    if model.false_alarms_ is not None:
+        _show_reals(console, model, path)
+        return
+    scores, beside = model.oof_scores_, companions(model.oof_scores_)
+    n_groups = beside["group"].nunique()
+    table = Table(
+        title=f"Out of fold on {len(scores)} videos"
+        + (f" of {n_groups} groups" if n_groups else ", no groups given"),
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("AUC", "log loss", "accuracy", "scored", "weight"):
+        table.add_column(heading, justify="right")
+
+    y = (beside["label"] == model.fake_class_).to_numpy()
+    fold = folds_of_table(scores)
+
+    def add(name, score, weight=""):
+        at = model.thresholds_.high if name == _SAVED else 0.5
+        figures = evaluate(y, score.to_numpy(), at, fold=fold)
+        shown = [f"{figures[key]:.3f}" for key in ("auc", "log_loss", "accuracy")]
+        table.add_row(Text(visible(name)), *shown, f"{score.notna().sum()}", weight)
+
+    if model._evidence() is not None:
+        known = model.oof_fake_score_
+        on_scale = pd.Series(model._on_scale(known.to_numpy()), known.index)
+        add(_SAVED, on_scale)
+        table.add_section()
+    weights = model.weights_
+    for name in scores:
+        add(name, scores[name], "" if weights is None else f"{weights[name]:.2f}")
+    table.add_section()
+    add("for comparison: their plain mean", scores.mean(axis=1))
+    console.print(table)
+    console.print(model.card_.summary(), soft_wrap=True)
+    console.print(f"Saved to {visible(path)}", soft_wrap=True)
+
+
+def _show_reals(console, model, path):
+    """What can be said after a fit on real videos alone: false alarms, nothing more."""
+    rate, low, high = model.false_alarms_
+    console.print(
+        f"Fitted on {len(model.oof_scores_)} real videos and no fakes; detectors: "
+        f"{', '.join(model.oof_scores_)}.\nFake is said above {model.threshold_:.3f}: "
+        f"{100 * rate:.1f} % of these videos, out of fold ({100 * low:.1f} to "
+        f"{100 * high:.1f} %).\nHow many fakes are found only fakes that others made "
+        f"can tell.\nSaved to {visible(path)}",
+        soft_wrap=True,
+    )
+
+
+class VerdictLines:
+    """Prints a line a video, each when it is there.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all videos that will come: the columns are as wide as they need.
+    """
+
+    def __init__(self, names):
+        self._console = _console()
+        widest = max((cell_len(visible(name)) for name in names), default=0)
+        self._widths = [max(widest, len("video")), 7, 7, 10]
+        self._begun = False
+
+    def add(self, table):
+        """Print the verdict on one video.
+
+        Parameters
+        ----------
+        table : DataFrame of one row
+            From `DeepfakeEnsemble.judge_each`.
+        """
+        if not self._begun:
+            self._print("video", "P(fake)", Text("verdict"), "status", "reason")
+            self._begun = True
+        for video, row in table.iterrows():
+            colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
+            self._print(
+                visible(video),
+                "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}",
+                Text(row["verdict"], style=colour),
+                row["status"],
+                visible("; ".join(filter(None, (row["reason"], row["doubts"])))),
+            )
+
+    def _print(self, video, p_fake, verdict, status, reason):
+        widths = self._widths
+        verdict.pad_right(max(0, widths[2] - verdict.cell_len))
+        line = Text(set_cell_size(video, max(widths[0], cell_len(video))))
+        line.append(f"  {p_fake:>{widths[1]}}  ")
+        line.append_text(verdict)
+        line.append(f"  {status:<{widths[3]}}  {reason}")
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+        self._console.file.flush()
+
+
+def visible(text):
+    """Return a name as it can stand on a terminal: what controls one is escaped.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ensemble.cli.tables import visible
+    >>> print(visible("Title [x].mp4" + chr(27) + "[2J"))
+    Title [x].mp4\\x1b[2J
+    """
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _TURNS_TEXT
+        else char
+        for char in str(text)
+    )
+
+
+def show_scan(result, written=(), left=(), err=False):
+    """Print the verdict on one video and how sure it is.
+
+    Parameters
+    ----------
+    result : ScanResult
+        From `ensemble.scan_video`.
+    written : sequence of Path
+        Files that tell more.
+    left : sequence of str
+        Why others could not be written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
+    verdict = result.verdict or "no verdict"
+    p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
+    console.print(visible(result.video), soft_wrap=True)
+    line = Text("  ").append(verdict, style=f"bold {colour}")
+    apart = "; its faces have different verdicts" if result.faces_disagree else ""
+    console.print(line.append(f"{p_fake}  ({result.status}{apart})"), soft_wrap=True)
+    said = (("reason", result.reason), ("doubts", result.doubts))
+    lines = [(name, text) for name, text in said if text]
+    scores = result.members["p_fake"].dropna()
+    if len(scores) > 1:
+        spread = result.spread
+        said = f"{spread['low']:.3f} to {spread['high']:.3f}, standard deviation "
+        lines.append(("members", said + f"{spread['std']:.3f}"))
+    for number, (name, row) in enumerate(result.members.iterrows()):
+        said = "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
+        said = "; ".join(part for part in (said, row["reason"]) if part)
+        alone = "member" if not number and len(scores) < 2 else ""
+        lines.append((alone, f"{name} {said}"))
+    for row in result.faces.itertuples():
+        said = row.reason or "no score"
+        if not pd.isna(row.p_fake):
+            said = f"{row.verdict} P(fake) {row.p_fake:.3f}"
+        main = ", the verdict is about this one" if row.main else ""
+        said += f", seen from {row.first:.1f} to {row.last:.1f} s"
+        lines.append((f"face {row.face}", said + main * (len(result.faces) > 1)))
+    lines += [("written", str(path)) for path in written]
+    lines += [("not written", reason) for reason in left]
+    for name, text in lines:
+        console.print(f"  {name:<11}  {visible(text)}", soft_wrap=True)
+
+
+def show_stress(result, plot=None, err=False):
+    """Print how an ensemble and its members stand changed videos.
+
+    Parameters
+    ----------
+    result : StressResult
+    plot : Path or None, default=None
+        Where its plot was written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    with_auc = "auc" in result.table
+    shown = Table("change", box=None, pad_edge=False)
+    headings = ["strength", "scorer", "drift", "size", "flipped", "lost"]
+    for heading in headings + ["AUC", "before"] * with_auc:
+        shown.add_column(heading, justify="left" if heading == "scorer" else "right")
+    for row in result.table.to_dict("records"):
+        cells = [f"{row['drift']:+.3f}", f"{row['size']:.3f}"]
+        cells += [f"{100 * row[name]:.0f} %" for name in ("flipped", "lost")]
+        if with_auc:
+            cells += [f"{row[name]:.3f}" for name in ("auc", "auc_before")]
+        cells = ["" if "nan" in cell else cell for cell in cells]
+        shown.add_row(
+            row["change"], f"{row['strength']:g}", visible(row["scorer"]), *cells
+        )
+    console.print(shown)
+    for video, reason in result.reasons.items():
+        console.print(f"no score: {visible(video)}: {visible(reason)}", soft_wrap=True)
+    if plot is not None:
+        console.print(f"Plot: {visible(plot)}", soft_wrap=True)
+
+
+def show_comparison(comparison, report=None, err=False):
+    """Print the table and the verdict of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    report : Path or None, default=None
+        Where its report was written.
+    err : bool, default=False
+        Print to standard error, where standard output is for data.
+    """
+    console = _console(stderr=err)
+    table = Table("strategy or member", box=None, pad_edge=False)
+    for heading in ("AUC", "interval", "less the mean's", "interval", "p", "log loss"):
+        table.add_column(heading, justify="right")
+    for name, row in comparison.table.iterrows():
+        ahead = pd.notna(row["over_mean"]) and name != MEAN
+        table.add_row(
+            Text(visible(name), style="dim" if row["kind"] == "member" else ""),
+            f"{row['auc']:.4f}",
+            f"{row['auc_low']:.4f} to {row['auc_high']:.4f}",
+            f"{row['over_mean']:+.4f}" if ahead else "",
+            f"{row['over_mean_low']:+.4f} to {row['over_mean_high']:+.4f}"
+            if ahead
+            else "",
+            "" if pd.isna(row["p_mean"]) else f"{row['p_mean']:.3f}",
+            f"{row['log_loss']:.4f}",
+        )
+    console.print(table)
+    console.print(f"\n{comparison.verdict}", soft_wrap=True)
+    if report is not None:
+        console.print(f"\nReport: {visible(report)}", soft_wrap=True)
+
+
+def show_exported(cards, skipped, folder):
+    """Print what was written of which network, and what was not.
+
+    Parameters
+    ----------
+    cards, skipped : dict
+        From `ensemble.export_members`.
+    folder : Path
+    """
+    console = _console()
+    for card in cards.values():
+        console.print(
+            f"{visible(folder / card['file'])}: P(fake) differs from torch's by at "
+            f"most {card['largest_difference']:.1g}",
+            soft_wrap=True,
+        )
+        if "int8" in card:
+            small = card["int8"]
+            drift = small.get("largest_of_videos", small["largest_of_images"])
+            moved = small.get("other_side_of_half")
+            console.print(
+                f"{visible(folder / small['file'])}: 8 bits ({small['kind']}); "
+                f"P(fake) differs by up to {drift:.2g} on {small['measured_on']}"
+                + ("" if moved is None else f"; {moved} on the other side of 0.5"),
+                soft_wrap=True,
+            )
+    for name, reason in skipped.items():
+        console.print(visible(f"{name}: skipped, {reason}"), soft_wrap=True)
+
+
+def _pairs(pairs):
+    """A table of pairs of members, those that differ most first."""
+    table = Table(
+        title="\nWhich members really differ, on the held-out clips",
+        title_justify="left",
+    )
+    table.add_column("pair")
+    for heading in ("scores' correlation", "disagree", "both wrong"):
+        table.add_column(heading, justify="right")
+    for row in pairs.sort_values("score_correlation").itertuples():
+        table.add_row(
+            f"{row.first}, {row.second}",
+            f"{row.score_correlation:.2f}",
+            f"{row.disagreement:.2f}",
+            f"{row.double_fault:.2f}",
+        )
+    return table
+
+
+def _compared(table):
+    """Say in words whether an ensemble beat the best member, and by how much."""
+    best = table[table["kind"] == "detector"]["auc"].idxmax()
+    ensembles = table[table["kind"] == "ensemble"]["auc"]
+    first = ensembles.idxmax()
+    if not (table.loc[ensembles.index, "auc_low"] > 0.5).any():
+        return (
+            f"No strategy is shown to be better than guessing; the best here, {first}, "
+            f"reaches an AUC of {ensembles[first]:.3f}."
+        )
+    ahead = ensembles[first] - table.loc[best, "auc"]
+    verb = "beats" if ahead > 0 else "does not beat"
+    apart = table.loc[first, "auc_low"] > table.loc[best, "auc"]
+    certain = "" if apart else "; on so few clips that is within what chance does"
+    return (
+        f"The best strategy here, {first}, {verb} the best detector, {best}: AUC "
+        f"{ensembles[first]:.3f} against {table.loc[best, 'auc']:.3f}{certain}."
+    )
+
+
+def _console(stderr=False):
+    # Names are shown as they are: no markup, no emoji codes.
+    console = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    if not console.is_terminal:
+        console.width = 160  # a file or pipe has no edge to fold at
+    return console

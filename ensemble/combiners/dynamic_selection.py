@@ -1,0 +1,227 @@
+"""Dynamic selection: each video is judged by the detectors that do well on its like."""
+
+import difflib
+
+import numpy as np
+from scipy.special import expit
+
+from ensemble.combiners.base import Combiner
+from ensemble.combiners.parts.rows import sample_rows
+from ensemble.metrics.ties import above
+
+_COMPETENCES = ("log_loss", "union", "eliminate")
+_NEIGHBOURS = (7, 15, 30, 60, 120)
+_MAX_KNOWN = 2000  # different rows of each class kept to look for neighbours in
+_CHUNK = 256  # videos whose neighbours are looked for at once
+
+
+class DynamicSelection(Combiner):
+    """Weight the detectors, video by video, by how well they do on similar videos.
+
+    Similar are the training videos nearest in score space, by the mean squared
+    difference of the scores that both have. What is known of them is out of fold, as
+    the table is.
+
+    Parameters
+    ----------
+    competence : {"log_loss", "union", "eliminate"}, default="log_loss"
+        How the neighbours' labels become weights:
+
+        - "log_loss": a detector weighs what it makes of the neighbours' labels, its
+          likelihood per video to the power of `sharpness`.
+        - "union" (KNORA-U): as many votes as neighbours it gets right.
+        - "eliminate" (KNORA-E): only detectors that get all neighbours right vote; as
+          long as there are none, the farthest neighbour is left out.
+    n_neighbors : int or "auto", default="auto"
+        Weight of the neighbours, in videos. "auto" takes the most, of 7 to 120 or all
+        videos, whose log loss is within one standard error of the least when each
+        training video's neighbours are looked for in other groups.
+    sharpness : float, default=4.0
+        For "log_loss": 0 weighs all alike.
+    scale : str or None, default="log_odds"
+        Scale of the distances and of the mean: "probability", "log_odds", "rank",
+        "standard" or None. The last three take any numbers, not only P(fake).
+    clip : float, default=1e-3
+        Log-odds are those of scores clipped to [clip, 1 - clip].
+    fake_label : label or None, default=None
+        The label that means fake, where it is neither FAKE nor 1 nor the second one.
+
+    Attributes
+    ----------
+    n_neighbors_ : float
+        The number in use; inf for all.
+    known_scores_, known_losses_, known_right_, known_weight_ : ndarray
+        Scores on their scale, log losses and right answers of each detector for the
+        training videos, up to 2,000 different ones of each class, and their weights.
+    classes_ : ndarray of shape (2,)
+        The labels, sorted.
+
+    References
+    ----------
+    Ko, Sabourin, Britto (2008), From dynamic classifier selection to dynamic ensemble
+    selection, Pattern Recognition 41; Cruz et al. (2020), DESlib, JMLR 21.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> good = np.clip(0.5 + 0.3 * (y - 0.5) + 0.2 * rng.normal(size=200), 0, 1)
+    >>> scores = np.column_stack([good, rng.random(200)])  # the second knows nothing
+    >>> combiner = DynamicSelection(n_neighbors=30).fit(scores, y)
+    >>> combiner.local_weights([[0.8, 0.3]]).round(1)
+    array([[0.9, 0.1]])
+    """
+
+    def __init__(
+        self,
+        competence="log_loss",
+        n_neighbors="auto",
+        sharpness=4.0,
+        scale="log_odds",
+        clip=1e-3,
+        fake_label=None,
+    ):
+        self.competence = competence
+        self.n_neighbors = n_neighbors
+        self.sharpness = sharpness
+        self.scale = scale
+        self.clip = clip
+        self.fake_label = fake_label
+
+    def local_weights(self, X):
+        """Return what each detector weighs for each video.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+
+        Returns
+        -------
+        weights : ndarray of shape (n_videos, n_detectors)
+            Rows sum to 1; 0 where the score is missing, and all 0 where all are.
+        """
+        X = self._checked(X)
+        scores = self._on_scale(X)
+        weights = np.zeros(X.shape)
+        scored = self._has_score(scores)
+        local = self._weights(scores[scored], None, [self.n_neighbors_])[0]
+        weights[np.ix_(scored, self.detector_order_)] = local
+        return weights
+
+    def _fit(self, rows):
+        self._check_parameters()
+        rows = sample_rows(rows, _MAX_KNOWN)
+        here = ~np.isnan(rows.scores)
+        is_fake = rows.is_fake[:, None] == 1
+        single = self._to_probability(rows.scores)
+        right = np.clip(np.where(is_fake, single, 1 - single), 1e-6, 1)
+        self.known_scores_, self.known_weight_ = rows.scores, rows.weight
+        self.known_losses_ = np.where(here, -np.log(right), 0.0)
+        self.known_right_ = np.where(here & (above(single, 0.5) == is_fake), 1.0, 0.0)
+        self.n_neighbors_ = self.n_neighbors
+        if isinstance(self.n_neighbors, str):
+            self.n_neighbors_ = self._best_number(rows)
+
+    def _fake_score(self, scores):
+        (weights,) = self._weights(scores, None, [self.n_neighbors_])
+        return self._mean(scores, weights)
+
+    def _best_number(self, rows):
+        """Choose the number of neighbours, none of them of the video's own group."""
+        groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+        numbers = [k for k in _NEIGHBOURS if k < rows.weight.sum() / 2] + [np.inf]
+        losses = []
+        for weights in self._weights(rows.scores, groups, numbers):
+            score = self._mean(rows.scores, weights)
+            right = np.where(rows.is_fake == 1, score, 1 - score)
+            losses.append(rows.weight * -np.log(np.clip(right, 1e-15, 1)))
+        best = losses[np.argmin(np.sum(losses, axis=1))]
+        for number, loss in zip(numbers[::-1], losses[::-1], strict=True):
+            worse = np.bincount(groups, loss - best)
+            if worse.sum() <= np.sqrt((worse**2).sum()) + 1e-9:
+                return float(number)
+
+    def _weights(self, scores, groups, numbers):
+        """Return an array of weights for each number of neighbours.
+
+        With `groups`, the rows are those of `fit`, and a neighbour of the same group is
+        none.
+        """
+        found = np.empty((len(numbers), *scores.shape))
+        for start in range(0, len(scores), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            distance = _distances(scores[part], self.known_scores_)
+            if groups is not None:
+                distance[groups[part, None] == groups[None, :]] = np.inf
+            order = np.argsort(distance, axis=1, kind="stable")
+            ahead = np.take_along_axis(distance, order, axis=1)
+            weight = np.where(np.isfinite(ahead), self.known_weight_[order], 0.0)
+            before = np.cumsum(weight, axis=1) - weight
+            for local, number in zip(found, numbers, strict=True):
+                share = np.clip(number - before, 0, weight)
+                n_used = max(int((share > 0).sum(axis=1).max(initial=0)), 1)
+                local[part] = self._competence(order[:, :n_used], share[:, :n_used])
+        found *= ~np.isnan(scores)
+        total = found.sum(axis=2, keepdims=True)
+        alike = ~np.isnan(scores) / (~np.isnan(scores)).sum(axis=1, keepdims=True)
+        return np.where(total > 0, found / np.where(total > 0, total, 1), alike)
+
+    def _competence(self, neighbours, share):
+        """Return each detector's weight, shape (n_videos, n_detectors)."""
+        has_score = ~np.isnan(self.known_scores_[neighbours])
+        if self.competence == "log_loss":
+            total = np.einsum("vk,vkd->vd", share, has_score)
+            loss = np.einsum("vk,vkd->vd", share, self.known_losses_[neighbours])
+            known = total > 0
+            mean = np.divide(loss, total, out=np.zeros(loss.shape), where=known)
+            least = mean.min(axis=1, keepdims=True, where=known, initial=np.inf)
+            ahead = np.where(known, mean - least, 0.0)
+            return np.where(known, np.exp(-self.sharpness * ahead), 0.0)
+        right = self.known_right_[neighbours]
+        if self.competence == "union":
+            return np.einsum("vk,vkd->vd", share, right)
+        wrong = has_score & (right == 0) & (share > 0)[:, :, None]
+        in_a_row = np.where(
+            wrong.any(axis=1), wrong.argmax(axis=1), (share > 0).sum(axis=1)[:, None]
+        )
+        most = in_a_row.max(axis=1, keepdims=True)
+        return ((in_a_row == most) & (most > 0)).astype(float)
+
+    def _mean(self, scores, weights):
+        combined = (np.nan_to_num(scores) * weights).sum(axis=1)
+        return combined if self._as_is() else expit(combined)
+
+    def _to_probability(self, scores):
+        return scores if self._as_is() else expit(scores)
+
+    def _as_is(self):
+        return self.scale_["name"] in ("probability", "rank")
+
+    def _check_parameters(self):
+        if self.competence not in _COMPETENCES:
+            close = difflib.get_close_matches(str(self.competence), _COMPETENCES, n=1)
+            raise ValueError(
+                f"unknown competence {self.competence!r}; expected 'log_loss', 'union' "
+                "or 'eliminate'" + (f"; did you mean {close[0]!r}?" if close else "")
+            )
+        number = self.n_neighbors
+        if number != "auto" and (isinstance(number, str) or not number > 0):
+            raise ValueError(
+                f"n_neighbors must be a number above 0 or 'auto'; got {number!r}"
+            )
+        if not 0 <= self.sharpness < np.inf:
+            raise ValueError(
+                f"sharpness must be >= 0 and finite; got {self.sharpness!r}"
+            )
+
+
+def _distances(scores, known):
+    """Return mean squared differences, inf where no detector scored both."""
+    total = np.zeros((len(scores), len(known)))
+    n_both = np.zeros(total.shape)
+    for one, other in zip(scores.T, known.T, strict=True):
+        squared = (one[:, None] - other[None, :]) ** 2
+        both = ~np.isnan(squared)
+        total += np.where(both, squared, 0.0)
+        n_both += both
+    return np.divide(total, n_both, out=np.full(total.shape, np.inf), where=n_both > 0)

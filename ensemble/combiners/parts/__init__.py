@@ -1,0 +1,1 @@
+"""What combiners share: rows, scales, meta-models."""

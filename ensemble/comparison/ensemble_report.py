@@ -1,0 +1,84 @@
+"""What a fitted ensemble shows of itself: a report, and a summary in notebooks."""
+
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from ensemble.combiners.strategies import chosen_strategies
+from ensemble.comparison.compare import compare_strategies
+from ensemble.metrics.scalar import evaluate
+from ensemble.metrics.within_folds import folds_of_table
+
+OWN = "this ensemble"
+
+
+def write_ensemble_report(model, path, strategies, metadata, title, options):
+    """Compare strategies on what an ensemble learned from; see its ``report``.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted on real and fake videos.
+    path, strategies, metadata, title
+        As for ``DeepfakeEnsemble.report``.
+    options : dict
+        For `compare_strategies`.
+
+    Returns
+    -------
+    Comparison
+    """
+    check_is_fitted(model)
+    is_fake, groups = model._oof_labels()
+    if not is_fake.any():
+        raise ValueError(
+            "this ensemble was fitted on real videos alone, and strategies can only be "
+            "compared where there are fakes; use compare_strategies on labelled videos"
+        )
+    seed = options.pop("random_state", model._seed())
+    options = {"n_jobs": model.n_jobs or 1, **options}
+    chosen = chosen_strategies(strategies, list(model.detectors_), seed)
+    found = compare_strategies(
+        model.oof_scores_,
+        is_fake,
+        groups=groups,
+        strategies={OWN: clone(model.combiner_), **chosen},
+        metadata=metadata,
+        random_state=seed,
+        **options,
+    )
+    found.to_html(path, title or "Report on an ensemble of deepfake detectors")
+    return found
+
+
+def ensemble_html(model):
+    """Return a table of the members of a fitted ensemble; nothing before it is fitted.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+
+    Returns
+    -------
+    str
+    """
+    if not hasattr(model, "oof_scores_"):
+        return ""
+    scores = model.oof_scores_
+    is_fake, groups = model._oof_labels()
+    rows = {}
+    weights = model.weights_
+    fold = folds_of_table(scores)
+    for name in scores:
+        score = scores[name].to_numpy()
+        figures = evaluate(is_fake, score, fold=fold) if is_fake.any() else {}
+        rows[name] = {
+            "AUC": figures.get("auc"),
+            "log loss": figures.get("log_loss"),
+            "scored": f"{scores[name].notna().sum()} of {len(scores)}",
+            "weight": None if weights is None else weights[name],
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index").dropna(axis=1, how="all")
+    of = "" if groups is None else f" of {len(set(groups))} groups"
+    said = f"Out of fold on {len(scores)} videos{of}, {int(is_fake.sum())} fake."
+    return f"<p>{said}</p>" + table.to_html(float_format="{:.3f}".format, border=0)

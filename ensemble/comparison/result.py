@@ -1,0 +1,166 @@
+"""What a comparison found: `Comparison`."""
+
+import html
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ensemble.metrics.ranking import auc
+
+_SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
+          "over_mean_high", "p_mean", "over_best_member", "p_best_member", "log_loss",
+          "coverage"]  # fmt: skip
+
+
+@dataclass
+class Comparison:
+    """What `compare_strategies` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a member or strategy, best AUC first. ``kind``; ten metrics, each with
+        ``*_low`` and ``*_high``; ``worst``, the lowest AUC over what was held out or
+        over the first column of the metadata, and ``worst_at``, where; difference in
+        AUC to the best member, picked on the judged videos, to the mean and to the
+        member chosen in training (``over_*``, with ``*_low``, ``*_high``), with
+        p-values by DeLong's test for groups, ``p_*_alone`` and, corrected by Holm for
+        all strategies, ``p_*``; difference in log loss to the mean; where there is
+        `seen`, ``over_seen``: AUC less that on the same videos when what is held out
+        was learned from; ``coverage``, the share of judged videos that it has scored.
+        All else is on the videos that everyone has scored. Rank metrics (AUC, average
+        precision, equal error rate, TPR) compare a fake with the reals of its own fold
+        alone, for members and strategies alike, see `ensemble.metrics.auc`; the others
+        take all folds together. Intervals are of other videos to judge, not of other
+        videos to learn from.
+    verdict : str
+        What may be said of it, in words.
+    by_group_of : dict of str to DataFrame
+        AUC by what was held out ("held out") and by each column of the metadata: one
+        row a strategy, one column a value.
+    by_value : DataFrame
+        The same in full, one row an axis, value and strategy: every metric, intervals
+        of the AUC and of its difference to the mean. Reals are those of the same value
+        where it has any, else all.
+    ablation : DataFrame
+        One row a member, see `ensemble.comparison.ablation.member_contributions`.
+    panels : list of Panel
+        The scores that were judged.
+    y : ndarray of shape (n_videos,)
+        1 for fake.
+    members : DataFrame of shape (n_videos, n_members)
+    how : dict
+        Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
+        share of the judged videos that everyone has scored; "ranked", the share of
+        those that have one of the other class in their fold; "folds of the table",
+        whether the table says in which folds its members were fitted; "look inverted",
+        members that rank reals above fakes more surely than chance explains; "chosen
+        anew", what choosing the best strategy is worth on videos that the choice did
+        not see;
+        "share of fakes learned from" and "judged"; "fitted beforehand", the members
+        of which nothing here can tell what they were fitted on.
+    groups : ndarray of shape (n_videos,)
+        Numbers of the groups.
+    seen : DataFrame or None
+        With unseen methods, sources or data sets and members that are fitted already
+        (a table of scores, prefit detectors): the table of the same strategies on the
+        same videos and unseen groups, where all else was learned from.
+    metadata : DataFrame or None
+        What was known of each video.
+    strategies : dict of str to Combiner
+        Unfitted.
+    """
+
+    table: pd.DataFrame
+    verdict: str
+    by_group_of: dict
+    by_value: pd.DataFrame = field(repr=False)
+    ablation: pd.DataFrame
+    panels: list = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    members: pd.DataFrame = field(repr=False)
+    how: dict = field(repr=False)
+    groups: np.ndarray = field(repr=False)
+    seen: pd.DataFrame | None = field(repr=False, default=None)
+    metadata: pd.DataFrame | None = field(repr=False, default=None)
+    strategies: dict = field(repr=False, default_factory=dict)
+
+    def fold_aucs(self):
+        """Return the AUC of every fold by itself.
+
+        `table` has their mean, in which a fold counts by its pairs of a fake and a
+        real.
+
+        Returns
+        -------
+        DataFrame
+            One row a member or strategy, one column a (name, repeat, fold) that has
+            both classes.
+        """
+        found = {}
+        for panel in self.panels:
+            panel = panel.common()
+            for number in np.unique(panel.fold):
+                here = panel.fold == number
+                if 0 < panel.y[here].sum() < here.sum():
+                    part = panel.scores.to_numpy()[here].T
+                    found[panel.name, panel.repeat, int(number)] = [
+                        auc(panel.y[here], score) for score in part
+                    ]
+        columns = pd.MultiIndex.from_tuples(found, names=["held out", "repeat", "fold"])
+        return pd.DataFrame(
+            np.array(list(found.values())).T, self.panels[0].scores.columns, columns
+        )
+
+    def to_html(self, path, title="Comparison of deepfake detectors", videos=None):
+        """Write a report that is one file and opens offline.
+
+        Parameters
+        ----------
+        path : str or Path
+        title : str
+        videos : sequence of length n_videos or None, default=None
+            For thumbnails of the worst; None tries the ids of the rows as paths.
+        """
+        from ensemble.reporting.comparison_report import write_report
+
+        write_report(self, path, title, videos)
+
+    def to_dict(self):
+        """Return table, verdict and how it was computed, ready for JSON.
+
+        Returns
+        -------
+        dict
+            ``verdict``; ``table``, ``ablation`` and ``by_value``, a dict a row, None
+            where there is no figure; ``how``.
+        """
+        tables = {
+            "table": self.table.rename_axis("strategy").reset_index(),
+            "ablation": self.ablation.rename_axis("member").reset_index(),
+            "by_value": self.by_value,
+        }
+        return {
+            "verdict": self.verdict,
+            **{name: json.loads(t.to_json(orient="records", double_precision=15))
+               for name, t in tables.items()},
+            "how": json.loads(json.dumps(self.how, default=str)),
+        }  # fmt: skip
+
+    @property
+    def style(self):
+        """The table for a notebook: a pandas Styler, best figures marked."""
+        return (
+            self.table[_SHOWN]
+            .style.format(precision=4, na_rep="")
+            .highlight_max(
+                ["auc", "over_mean", "over_best_member"], props="font-weight: bold"
+            )
+            .highlight_min(["log_loss"], props="font-weight: bold")
+        )
+
+    def _repr_html_(self):
+        said = html.escape(self.verdict).replace("\n", "<br>")
+        return f"<p>{said}</p>" + self.style.to_html()

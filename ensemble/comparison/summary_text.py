@@ -1,0 +1,450 @@
+"""Says in words what a comparison's figures allow to say, and no more."""
+
+import math
+
+from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+
+_FEW_GROUPS = 30
+_OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
+_UNSEEN = {
+    "leave-method-out": "method",
+    "leave-source-out": "source",
+    "leave-dataset-out": "data set",
+}
+
+
+def put_in_words(table, how, by_value, seen=None, ablation=None):
+    """Return the verdict, one thought a line.
+
+    "Beats" is said only where the interval of the paired difference excludes 0, the
+    p-value, corrected for all strategies that were tried, is below 1 less the level,
+    and the strategy itself is better than guessing: the interval of its AUC is above
+    0.5. Being ahead of a mean that ranks the wrong way round is no merit.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a member or strategy, as in `ensemble.comparison.Comparison`.
+    how : dict
+    by_value : DataFrame
+    seen : DataFrame or None, default=None
+        The table of the same strategies where methods, sources or data sets were
+        learned from that this one has held out.
+    ablation : DataFrame or None, default=None
+        What each member adds, as in `ensemble.comparison.Comparison`.
+
+    Returns
+    -------
+    str
+    """
+    ours = _ours(table)
+    first = ours.index[0]
+    lines = [*_guessing(table, how), _headline(table, ours, first, how)]
+    lines += _inverted(table, how)
+    if first != MEAN:
+        lines.append(_against(table, first, "mean", "the plain mean", how))
+    lines.append(
+        _against(table, first, "best_member", "the best member", how)
+        + _who_the_best_is(table, how)
+    )
+    if AUTO in ours.index and first != AUTO:
+        lines.append(_automatic(table, how))
+    lines += _after_choosing(how, len(ours))
+    lines += _probabilities(table, ours)
+    if how["protocol"] in _UNSEEN:
+        lines += _unseen(table, first, how, by_value, seen)
+    lines += _worst(table, first, by_value)
+    lines += _added(ablation, any_good=_beats_guessing(table).any())
+    return "\n".join(lines + _caveats(how))
+
+
+def _ours(table):
+    """Ensembles that are more than what they are measured against, best first."""
+    plain = table.index.isin([MEAN, CHOSEN_MEMBER])
+    ours = table[(table["kind"] == "strategy") & ~plain]
+    return table.loc[[MEAN]] if ours.empty else ours
+
+
+def _beats_guessing(table):
+    """Whether the interval of each AUC is above that of a guess."""
+    return table["auc_low"] > 0.5
+
+
+def _guessing(table, how):
+    """Lead with it where no strategy is better than a guess."""
+    strategies = table[table["kind"] == "strategy"]
+    if _beats_guessing(strategies).any():
+        return []
+    if strategies["auc_low"].isna().all():
+        return [
+            "Whether any strategy is better than guessing cannot be told with so few "
+            "groups."
+        ]
+    members = table[table["kind"] == "member"]
+    good = list(members.index[_beats_guessing(members)])
+    but = (
+        f" Of the members {', '.join(good)} {_is_are(good)}, each by itself."
+        if good
+        else " Nor is any member."
+    )
+    return [
+        "No strategy is shown to be better than guessing: every interval of an AUC "
+        f"reaches down to 0.5 ({how['level']:.0%}).{but}"
+    ]
+
+
+def _inverted(table, how):
+    """Name members that rank reals above fakes, and how to say that they do."""
+    members = table[table["kind"] == "member"]
+    named = how.get("look inverted", members.index[members["auc_high"] < 0.5])
+    members = members[members.index.astype(str).isin(list(map(str, named)))]
+    if members.empty:
+        return []
+    named = ", ".join(
+        f"{name} (AUC {row['auc']:.4f}, {row['auc_low']:.4f} to {row['auc_high']:.4f})"
+        for name, row in members.iterrows()
+    )
+    way_out = (
+        "--invert on the command line, or 1 less the score"
+        if how["from"] == "scores"
+        else "let the detector return 1 less the score"
+    )
+    return [
+        f"{named} {'looks' if len(members) == 1 else 'look'} inverted: real videos "
+        "score above fake ones. Check the labels; if a high score means real there, "
+        f"say so ({way_out}): nothing is turned round in silence, and means, votes and "
+        "non-negative weights take a high score for fake."
+    ]
+
+
+def _is_are(names):
+    return "is" if len(names) == 1 else "are"
+
+
+def _headline(table, ours, first, how):
+    row = table.loc[first]
+    among = ""
+    if len(ours) > 1:
+        among = f", the highest of {len(ours)} strategies beside the plain mean"
+    if first != MEAN:
+        among += f", which reaches {table.loc[MEAN, 'auc']:.4f}" if among else ""
+    said = (
+        f"{_where(how)} ({how['n_videos_judged']} videos, {how['n_groups_judged']} "
+        f"groups) {first} reaches an AUC of {row['auc']:.4f} ({how['level']:.0%} "
+        f"interval {row['auc_low']:.4f} to {row['auc_high']:.4f}){among}."
+    )
+    best = how["best member"]
+    if row["auc"] <= table.loc[best, "auc"]:
+        said += f" No ensemble is above the best member, {best}."
+    return said
+
+
+def _where(how):
+    exact = how["nesting"] == "exact" and not how.get("fitted beforehand")
+    who = "nothing was" if exact else "no strategy was"
+    kind = _UNSEEN.get(how["protocol"])
+    if kind is None and how["protocol"] == "time-holdout":
+        return (
+            f"On videos from {how['first judged']} on, of groups that {who} fitted on,"
+        )
+    if kind is None:
+        return f"On groups that {who} fitted on"
+    # members of a table may have been fitted on what is held out, wherever they were
+    own = how["from"] == "detectors" and not how.get("fitted beforehand")
+    who = "nothing was" if own else "no strategy was"
+    return f"On {kind}s and groups that {who} fitted on"
+
+
+def _against(table, first, rival, called, how):
+    row = table.loc[first]
+    n_tested = int(table[f"p_{rival}"].notna().sum())
+    ahead, p = row[f"over_{rival}"], row[f"p_{rival}"]
+    if not math.isfinite(row[f"over_{rival}_low"]):
+        return f"Whether {first} beats {called} cannot be told with so few groups."
+    corrected = f", corrected for {n_tested} tests" if n_tested > 1 else ""
+    shown = "" if math.isnan(p) else f"; p {_p(p)}{corrected}"
+    span = f"({_ends(row, rival)}{shown})"
+    state = _state(row, rival, how)
+    if state == "beats":
+        return f"It beats {called} by {ahead:.4f} AUC {span}."
+    if state == "is a guess above":
+        return (
+            f"It is ahead of {called} by {ahead:.4f} AUC {span}, which is no merit: it "
+            "is itself not shown to be better than guessing."
+        )
+    if state == "is worse than":
+        return f"It is worse than {called} by {-ahead:.4f} AUC {span}."
+    but = ""
+    if not row[f"over_{rival}_low"] <= 0 <= row[f"over_{rival}_high"]:
+        but = ", the interval being that of one comparison and not of the pick of many"
+    return f"It is not shown to differ from {called}: {ahead:+.4f} AUC {span}{but}."
+
+
+def _state(row, rival, how):
+    p = row[f"p_{rival}"]
+    sure = math.isnan(p) or p < 1 - how["level"]
+    if sure and row[f"over_{rival}_low"] > 0:
+        return "beats" if row["auc_low"] > 0.5 else "is a guess above"
+    if sure and row[f"over_{rival}_high"] < 0:
+        return "is worse than"
+    return "is not shown to differ from"
+
+
+def _who_the_best_is(table, how):
+    best = how["best member"]
+    said = (
+        f" That is {best}, {table.loc[best, 'auc']:.4f}, picked on these very videos, "
+        "which makes it a hard opponent"
+    )
+    if CHOSEN_MEMBER not in table.index:
+        return said + "."
+    chosen = table.loc[CHOSEN_MEMBER, "auc"]
+    return f"{said}; picked in training, as one would, a member reaches {chosen:.4f}."
+
+
+def _automatic(table, how):
+    row = table.loc[AUTO]
+    rivals = {
+        "mean": "the mean",
+        "chosen_member": "the member chosen in training",
+        "best_member": "the best member",
+    }
+    said = ", ".join(
+        f"{row[f'over_{rival}']:+.4f} over {called} ({_ends(row, rival)}; "
+        f"p {_p(row[f'p_{rival}_alone'])})"
+        for rival, called in rivals.items()
+        if f"over_{rival}" in row
+    )
+    guess = (
+        "" if row["auc_low"] > 0.5 else "; it is not shown to be better than guessing"
+    )
+    return (
+        f"{AUTO} chooses in training, so that its figures need no correction for "
+        f"having been picked here: {row['auc']:.4f}, {said}{guess}."
+    )
+
+
+def _after_choosing(how, n_ours):
+    anew = how.get("chosen anew")
+    if not anew:
+        return []
+    return [
+        f"Picking the best of {n_ours} by this table flatters the pick: chosen on "
+        "groups drawn at random and judged on the others it reaches "
+        f"{anew['auc']:.4f}, {anew['over_mean']:+.4f} over the mean; "
+        f"{anew['most often']} is picked in {anew['share']:.0%} of the draws."
+    ]
+
+
+def _probabilities(table, ours):
+    surest = ours["log_loss"].idxmin()
+    if surest == MEAN:
+        return []
+    row = table.loc[surest]
+    span = (
+        f"{_ends(row, 'mean', 'log_loss_over')}, uncorrected for the pick: "
+        f"{row['log_loss']:.4f} against {table.loc[MEAN, 'log_loss']:.4f}"
+    )
+    if not row["log_loss_over_mean_high"] < 0:
+        return [
+            "As a probability none is shown to do better than the mean: the log loss "
+            f"of {surest} differs by {row['log_loss_over_mean']:+.4f} ({span})."
+        ]
+    if not row["auc_low"] > 0.5:
+        return [
+            f"The log loss of {surest} is below the mean's "
+            f"({row['log_loss_over_mean']:+.4f}, {span}), which scores near the share "
+            "of fakes reach that know nothing: it is not shown to be better than "
+            "guessing."
+        ]
+    return [
+        f"As a probability {surest} does best; its log loss differs from the mean's by "
+        f"{row['log_loss_over_mean']:+.4f} ({span})."
+    ]
+
+
+def _unseen(table, first, how, by_value, seen):
+    kind = _UNSEEN[how["protocol"]]
+    said = [] if seen is None else _whether_it_holds(table, first, kind, how, seen)
+    lines = by_value[(by_value["axis"] == "held out") & (by_value["strategy"] == first)]
+    if first != MEAN:
+        shown = "; ".join(
+            f"{line['value']} {line['auc']:.4f}, {line['over_mean']:+.4f} "
+            f"({_ends(line, 'mean')})"
+            for _, line in lines.iterrows()
+        )
+        above = int((lines["over_mean_low"] > 0).sum())
+        below = int((lines["over_mean_high"] < 0).sum())
+        said.append(
+            f"By {kind} held out, AUC of {first} and what it has over the mean: "
+            f"{shown}. Of {len(lines)} intervals, each by itself, {above} lie above 0 "
+            f"and {below} below."
+        )
+    if how["from"] == "scores":
+        said.append(
+            f"The members may have been fitted on the {kind}s held out; that only "
+            "strategies were not is all that scores can show. Compare detectors and "
+            "videos for more."
+        )
+    return said
+
+
+def _whether_it_holds(table, first, kind, how, seen):
+    """Set strategies on what is unseen against themselves where it was seen."""
+    ours = _ours(table)
+    change = ours[["over_seen", "over_seen_low", "over_seen_high"]]
+    moved = (change.abs() > 1e-9).any(axis=1)
+    said = []
+    if first != MEAN and not moved[first]:
+        said.append(
+            f"{_capital(first)} ranks videos without having learned anything, so that "
+            f"unseen {kind}s are to it what seen ones are."
+        )
+    learners = list(ours.index[moved])
+    best_seen = [name for name in _ours(seen).index if name in learners]
+    told = [AUTO] if AUTO in learners else learners[:1]
+    return said + [
+        _seen_and_unseen(name, kind, table, how, seen)
+        for name in dict.fromkeys(best_seen[:1] + told)
+    ]
+
+
+def _seen_and_unseen(name, kind, table, how, seen):
+    here, there = seen.loc[name], table.loc[name]
+    states = [_state(row, "mean", how) for row in (here, there)]
+    if states[0] == "beats":
+        then = "it does so too" if states[1] == "beats" else "it does not"
+    else:
+        then = "it does" if states[1] == "beats" else "neither"
+    if states[1] == "is worse than":
+        then += ", and is worse"
+    first = "beats" if states[0] == "beats" else "is not shown to beat"
+    return (
+        f"On {kind}s seen in training {name} {first} the mean, "
+        f"{here['over_mean']:+.4f} AUC ({_ends(here, 'mean')}); under unseen "
+        f"{kind}s {then}, "
+        f"{there['over_mean']:+.4f} ({_ends(there, 'mean')}). On the same videos the "
+        f"change is {there['over_seen']:+.4f} ({_ends(there, 'seen')})."
+    )
+
+
+def _worst(table, first, by_value):
+    """Name where the first does worst, over what was held out or by first column."""
+    if "worst_at" not in table or not isinstance(table.loc[first, "worst_at"], str):
+        return []
+    row = table.loc[first]
+    axis = by_value["axis"].iloc[0]
+    (line,) = by_value[
+        (by_value["axis"] == axis)
+        & (by_value["value"] == row["worst_at"])
+        & (by_value["strategy"] == first)
+    ].to_dict("records")
+    what = "" if axis == "held out" else f"{axis} "
+    few = f", of {line['n_fakes']} fakes" if line["n_fakes"] < _FEW_GROUPS else ""
+    return [
+        f"Hardest is {what}{row['worst_at']}, where {first} reaches {line['auc']:.4f} "
+        f"({line['auc_low']:.4f} to {line['auc_high']:.4f}{few})."
+    ]
+
+
+def _added(ablation, any_good=True):
+    """Say which members the log-odds mean is shown to be better for.
+
+    Where nothing is better than guessing, what takes less from it is not praised.
+    """
+    if ablation is None or len(ablation) < 2:
+        return []
+    adds = [f"{n} {_added_by(r)}" for n, r in _sorted(ablation[ablation.adds_low > 0])]
+    harms = [
+        f"{n} {_added_by(r)}" for n, r in _sorted(ablation[ablation.adds_high < 0])
+    ]
+    rest = ablation.index[~((ablation.adds_low > 0) | (ablation.adds_high < 0))]
+    said = "Left out one by one of the log-odds mean, each interval by itself: "
+    if not any_good:
+        return [f"{said}shown to take AUC from it {', '.join(harms)}."] if harms else []
+    parts = [f"shown to add AUC {', '.join(adds) or 'none'}"]
+    parts += [f"shown to take from it {', '.join(harms)}"] if harms else []
+    parts += [f"not shown to add any {', '.join(map(str, rest))}"] if len(rest) else []
+    return [said + "; ".join(parts) + "."]
+
+
+def _sorted(ablation):
+    return ablation.sort_values("adds", ascending=False).iterrows()
+
+
+def _added_by(row):
+    return f"{row['adds']:+.4f} ({row['adds_low']:+.4f} to {row['adds_high']:+.4f})"
+
+
+def _caveats(how):
+    said = []
+    if how["nesting"] == "stored":
+        said.append(
+            "Approximate: the scores learned from are out of fold, of detectors that "
+            "saw the judged labels, which reads slightly too well; detectors and "
+            "videos with nesting='exact' do not."
+        )
+    elif how["nesting"] == "unstated":
+        said.append(
+            "Where the scores come from is not stated: if no detector was fitted on "
+            "these videos this is exact (nesting='exact'); if they are out of fold it "
+            "is approximate and reads slightly too well (nesting='stored')."
+        )
+    beforehand = how.get("fitted beforehand")
+    if beforehand:
+        said.append(
+            f"Fitted beforehand, on videos that are not known here: "
+            f"{', '.join(beforehand)}. If these are among them, all that stands on "
+            "them reads too well."
+        )
+    learned, judged = (
+        how.get(f"share of fakes {of}", 0.5) for of in ("learned from", "judged")
+    )
+    if abs(learned - judged) > _OTHER_SHARE:
+        said.append(
+            f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
+            "is judged: log loss, Brier score, calibration and balanced accuracy of "
+            "what learns suffer from that; AUC does not."
+        )
+    if how.get("ranked", 1) < 1:
+        said.append(
+            f"{1 - how['ranked']:.1%} of the videos are in folds without a video of "
+            "the other class, and count for no AUC: only videos of one fold are "
+            "compared."
+        )
+    if how["coverage"] < 1:
+        said.append(
+            f"All were judged on the {how['coverage']:.1%} of the videos that everyone "
+            "has scored."
+        )
+    if how.get("not judged"):
+        said.append("Not judged: " + ", ".join(map(str, how["not judged"])) + ".")
+    if how.get("left aside"):
+        said.append(
+            f"{how['left aside']} earlier videos were left aside: their groups come "
+            "later too."
+        )
+    if how["n_groups_judged"] < _FEW_GROUPS:
+        said.append(
+            f"With {how['n_groups_judged']} groups to judge on, intervals and p-values "
+            "are rough."
+        )
+    if not how["groups given"]:
+        said.append(
+            "No groups were given: if two videos share a person or a source, all this "
+            "is too good."
+        )
+    return said
+
+
+def _ends(row, rival, kind="over"):
+    name = f"{kind}_{rival}"
+    return f"{row[f'{name}_low']:+.4f} to {row[f'{name}_high']:+.4f}"
+
+
+def _p(p):
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _capital(text):
+    return text[0].upper() + text[1:]

@@ -1,0 +1,1 @@
+"""The forge: a small labelled set of real clips and face swaps, made on the spot."""

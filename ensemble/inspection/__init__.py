@@ -1,0 +1,1 @@
+"""Looks closely at videos: faces, frames, and changes that a score should survive."""

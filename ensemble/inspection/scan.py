@@ -1,0 +1,463 @@
+"""Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
+
+import os
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from ensemble.decision.named_thresholds import grounds
+from ensemble.scores.table import score_table
+from ensemble.verdicts.card import ModelCard
+from ensemble.verdicts.face_pooling import deciding_faces
+from ensemble.verdicts.score_steps import ScoreSteps, score_steps
+
+_NO_FILE = {"name": None, "sha256": None}
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What an ensemble says of one video.
+
+    Attributes
+    ----------
+    video : str
+        Its full path, or a name made of its content.
+    p_fake : float
+        P(fake); NaN where no detector could score it.
+    verdict : str
+        REAL, FAKE, UNSURE, or empty.
+    status, reason : str
+        As in `DeepfakeEnsemble.judge`.
+    members : DataFrame
+        By detector: ``p_fake``, and the ``reason`` where it is NaN.
+    faces : DataFrame
+        One row a followed face: ``face`` (from 1), ``first`` and ``last`` (seconds),
+        ``p_fake``, ``verdict``, ``reason``, ``doubts`` and ``main`` (whether the
+        verdict on the video is about it).
+    face_scores : DataFrame of shape (n_faces, n_detectors)
+        Each detector's P(fake) of each face. Detectors that look at whole frames say
+        the same of all.
+    timeline : DataFrame
+        ``detector``, ``frame``, ``seconds``, ``face`` (from 1; 0 for whole frames),
+        ``score``, ``decided`` (whether the frame decided what the detector says of the
+        video) and ``pooled`` (whether that is made of the frame's score at all).
+    grounds : list of str
+        What the ensemble learned from and how often it errs, where fake is said, what
+        that was set on, and what P(fake) means.
+    threshold : Thresholds
+    look : base_models.scoring.per_face.CloseLook or None
+        Times, size, and boxes of the faces; None for a video that cannot be read.
+    source : str, Path or ndarray
+        The video.
+    detectors : dict of str to detector
+        By name; the first, where several are averaged.
+    how : ScoreSteps or None
+        How `p_fake` comes about; None for a video that cannot be looked at.
+    model_file : dict
+        ``name`` and ``sha256`` of the file that the ensemble was loaded from or saved
+        to; both None where there is none.
+    doubts : str
+        Why the score is no ground for a verdict, as in `DeepfakeEnsemble.judge`.
+    card : ModelCard or None
+        What the ensemble learned from and how often it errs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import FrameDetector
+    >>> from ensemble import DeepfakeEnsemble, scan_video
+    >>> shades = np.repeat([40, 200], 8)  # dark videos are real, bright ones fake
+    >>> videos = [np.full((8, 48, 48, 3), shade, np.uint8) for shade in shades]
+    >>> detector = FrameDetector(
+    ...     "resnet18", view="frame", train="head", weights=None, image_size=32,
+    ...     n_frames=2,
+    ... )
+    >>> model = DeepfakeEnsemble([("resnet18_frame", detector)], resampling=2)
+    >>> model = model.fit(videos, shades > 100, groups=np.arange(16) % 8)
+    >>> result = scan_video(model, videos[-1])
+    >>> result.verdict, result.status, len(result.timeline)
+    ('FAKE', 'scored', 2)
+    """
+
+    video: str
+    p_fake: float
+    verdict: str
+    status: str
+    reason: str
+    members: pd.DataFrame
+    faces: pd.DataFrame
+    face_scores: pd.DataFrame
+    timeline: pd.DataFrame
+    grounds: list
+    threshold: object
+    look: object = field(repr=False)
+    source: object = field(repr=False)
+    detectors: dict = field(repr=False, default_factory=dict)
+    how: ScoreSteps | None = field(repr=False, default=None)
+    model_file: dict = field(repr=False, default_factory=lambda: dict(_NO_FILE))
+    doubts: str = ""
+    card: ModelCard | None = field(repr=False, default=None)
+
+    @property
+    def faces_disagree(self):
+        """Whether the threshold says of one face what it does not say of another."""
+        p_fake = self.faces["p_fake"].to_numpy(float)
+        return len({said for said in self.threshold.verdicts(p_fake) if said}) > 1
+
+    @property
+    def spread(self):
+        """Lowest, highest and standard deviation of the members' P(fake)."""
+        scores = self.members["p_fake"].dropna()
+        return {
+            "low": float(scores.min()) if len(scores) else np.nan,
+            "high": float(scores.max()) if len(scores) else np.nan,
+            "std": float(scores.std()) if len(scores) > 1 else np.nan,
+        }
+
+    def to_dict(self):
+        """Return everything but pixels, ready for JSON.
+
+        Returns
+        -------
+        dict
+            NaN is None.
+        """
+        found = {
+            "video": self.video,
+            "p_fake": self.p_fake,
+            "verdict": self.verdict,
+            "status": self.status,
+            "reason": self.reason,
+            "doubts": self.doubts,
+            "card": None if self.card is None else self.card.to_dict(),
+            "spread": self.spread,
+            "threshold": {"low": self.threshold.low, "high": self.threshold.high},
+            "grounds": self.grounds,
+            "how": None if self.how is None else self.how.to_dict(),
+            "model": self.model_file,
+            "faces_disagree": self.faces_disagree,
+            "members": self.members.reset_index().to_dict("records"),
+            "faces": [
+                face | {"members": scores}
+                for face, scores in zip(
+                    self.faces.to_dict("records"),
+                    self.face_scores.to_dict("records"),
+                    strict=True,
+                )
+            ],
+            "timeline": self.timeline.to_dict("records"),
+        }
+        return _plain(found)
+
+    def plot_timeline(self, path=None):
+        """Plot the score of each frame.
+
+        See `ensemble.inspection.timeline.plot_timeline`.
+
+        Parameters
+        ----------
+        path : str, Path or None, default=None
+            Where to save it: .png, .svg or .pdf.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from ensemble.inspection.timeline import plot_timeline
+
+        return plot_timeline(self, path)
+
+    def annotate(self, path):
+        """Write the video with boxes, scores and verdict.
+
+        See `ensemble.inspection.annotate`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .mp4.
+
+        Returns
+        -------
+        Path
+        """
+        from ensemble.inspection.annotate import annotate_video
+
+        return annotate_video(self, path)
+
+    def to_html(self, path):
+        """Write what speaks for the verdict as a page.
+
+        See `ensemble.inspection.evidence`.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+        """
+        from ensemble.inspection.evidence import write_evidence
+
+        return write_evidence(self, path)
+
+    def without_pixels(self):
+        """Return the same without what takes memory: no more pictures of it."""
+        return replace(self, look=None, source=None, detectors={})
+
+
+def scan_video(model, video, looks_per_second=4.0, doubts=True):
+    """Judge one video, and look at each of its faces and frames.
+
+    The verdict is that of ``model.judge``, to the last digit.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    looks_per_second : float, default=4.0
+        How often faces are looked for, to follow them through the video.
+    doubts : bool, default=True
+        As for ``model.judge``.
+
+    Returns
+    -------
+    ScanResult
+    """
+    from base_models.errors import VideoReadError
+    from base_models.scoring.per_face import asked_of, look_closely
+
+    table = model.detector_scores([video])
+    (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
+    reasons = table.attrs.get("reason", {})
+    name = table.index[0]
+    members = pd.DataFrame(
+        {
+            "p_fake": table.iloc[0].to_numpy(float),
+            "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
+        },
+        index=pd.Index(table.columns, name="detector"),
+    )
+    try:
+        look = look_closely(
+            _every_member(model),
+            video,
+            model.store,
+            looks_per_second,
+            deciding_faces(model, table, video),
+        )
+    except VideoReadError:  # the verdict says why
+        look = None
+    timeline = _timeline(model, look)
+    faces, face_scores = _faces(model, look, members, video, doubts)
+    return ScanResult(
+        video=name,
+        p_fake=verdict["p_fake"],
+        verdict=verdict["verdict"],
+        status=verdict["status"],
+        reason=verdict["reason"],
+        members=members,
+        faces=faces,
+        face_scores=face_scores,
+        timeline=timeline,
+        grounds=grounds(model),
+        threshold=model.thresholds_,
+        look=look,
+        source=video,
+        detectors={
+            name: asked_of(found[0] if isinstance(found, list) else found, video)
+            for name, found in model.detectors_.items()
+        },
+        how=score_steps(model, table, timeline),
+        model_file=model_file(model),
+        doubts=verdict["doubts"],
+        card=model.card_,
+    )
+
+
+def model_file(model):
+    """Return which file an ensemble was loaded from, to tell it from others.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+
+    Returns
+    -------
+    dict
+        ``name`` and ``sha256``, both None where it was fitted in this process and not
+        saved since, or changed after it was loaded.
+    """
+    from base_models.errors import VideoReadError
+    from base_models.video.paths import video_digest
+
+    path = getattr(model, "_file", None)
+    if path is None:
+        return dict(_NO_FILE)
+    try:
+        return {"name": os.path.basename(path), "sha256": video_digest(path)}
+    except VideoReadError:  # it was moved or deleted since
+        return {"name": os.path.basename(path), "sha256": None}
+
+
+def failed_scan(model, video, reason):
+    """Return the scan of a video that could not be looked at.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    video : str, Path or ndarray
+    reason : str
+        What went wrong.
+
+    Returns
+    -------
+    ScanResult
+        Unscorable, with nothing but the reason.
+    """
+    from base_models.video.paths import video_id
+
+    members = pd.DataFrame(
+        {"p_fake": np.nan, "reason": reason},
+        index=pd.Index(list(model.detectors_), name="detector"),
+    )
+    faces, face_scores = _faces(model, None, members)
+    return ScanResult(
+        video=video_id(video),
+        p_fake=np.nan,
+        verdict="",
+        status="unscorable",
+        reason=reason,
+        members=members,
+        faces=faces,
+        face_scores=face_scores,
+        timeline=_timeline(model, None),
+        grounds=grounds(model),
+        threshold=model.thresholds_,
+        look=None,
+        source=video,
+        card=model.card_,
+    )
+
+
+def scans_table(results):
+    """Return scans as one table, for a CSV: a row a face, or a video without one.
+
+    Parameters
+    ----------
+    results : list of ScanResult
+
+    Returns
+    -------
+    DataFrame
+        ``video``, ``p_fake``, ``verdict``, ``status``, ``reason`` and ``doubts`` of the
+        video;
+        ``face``, ``first``, ``last`` (seconds), ``face_p_fake``, ``face_verdict`` of
+        each face; then as ``p_<name>`` each detector's score, of the face where there
+        is one.
+    """
+    rows = []
+    for result in results:
+        video = {
+            "video": result.video,
+            "p_fake": result.p_fake,
+            "verdict": result.verdict,
+            "status": result.status,
+            "reason": result.reason,
+            "doubts": result.doubts,
+        }
+        scores = [result.members["p_fake"].to_dict()]
+        faces = [dict.fromkeys(("face", "first", "last", "p_fake", "verdict"))]
+        if len(result.faces):
+            faces = result.faces.to_dict("records")
+            scores = result.face_scores.to_dict("records")
+        for face, given in zip(faces, scores, strict=True):
+            found = {name: face[name] for name in ("face", "first", "last")}
+            found["face_p_fake"] = face["p_fake"]
+            found["face_verdict"] = face["verdict"]
+            given = {f"p_{name}": score for name, score in given.items()}
+            rows.append(video | found | given)
+    table = pd.DataFrame(rows)
+    return table.astype({"face": "Int64"})
+
+
+def _every_member(model):
+    """Name the detectors, one by one where several are averaged."""
+    return [
+        (f"{name} {number}", member)
+        for name, found in model.detectors_.items()
+        for number, member in enumerate(found if isinstance(found, list) else [found])
+    ]
+
+
+def _averaged(columns):
+    """Return the ensemble's name of each column that `_every_member` named."""
+    return [column.rpartition(" ")[0] for column in columns]
+
+
+def _faces(model, look, members, video=None, doubts=True):
+    """When each face is there and what the ensemble says of it; what members say."""
+    names = list(model.detectors_)
+    columns = ["face", "first", "last", "p_fake", "verdict", "reason", "doubts", "main"]
+    if look is None or not look.faces:
+        return pd.DataFrame(columns=columns), pd.DataFrame(columns=names)
+    scores = look.scores.T.groupby(_averaged(look.scores)).mean().T
+    why = look.reasons.set_axis(_averaged(look.reasons), axis=1)
+    why = why.loc[:, ~why.columns.duplicated()]
+    given = members["p_fake"].to_dict()
+    looked = set(_averaged(look.timeline["detector"].unique()))
+    for name in names:
+        if name not in looked and scores[name].isna().all() and not why[name].any():
+            scores[name] = given[name]  # it gives no timeline: all faces alike
+    numbers = range(1, len(look.faces) + 1)
+    table = score_table(
+        scores[names].to_numpy(),
+        [f"face {number}" for number in numbers],
+        names,
+        reasons=why[names].to_numpy(dtype=object),
+    )
+    judged = model.judge_scores(table, [video] * len(table), doubts)
+    judged = judged[["p_fake", "verdict", "reason", "doubts"]]
+    decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
+    beside = pd.DataFrame(
+        {
+            "face": numbers,
+            "first": [look.times[face.frames[0]] for face in look.faces],
+            "last": [look.times[face.frames[-1]] for face in look.faces],
+            "main": [number - 1 in decided for number in numbers],
+        }
+    )
+    faces = pd.concat([beside, judged.reset_index(drop=True)], axis=1)[columns]
+    return faces, scores[names].set_axis(pd.Index(numbers, name="face"), axis=0)
+
+
+def _timeline(model, look):
+    columns = ["detector", "frame", "seconds", "face", "score", "decided", "pooled"]
+    if look is None or look.timeline.empty:
+        return pd.DataFrame(columns=columns)
+    frames = look.timeline.assign(
+        detector=_averaged(look.timeline["detector"]), face=look.timeline["face"] + 1
+    )
+    by = ["detector", "face", "frame", "seconds"]
+    frames = frames.groupby(by, sort=True, as_index=False).agg(
+        score=("score", "mean"), decided=("decided", "any"), pooled=("pooled", "any")
+    )
+    order = {name: place for place, name in enumerate(model.detectors_)}
+    frames["place"] = frames["detector"].map(order)
+    frames = frames.sort_values(["place", "face", "frame"], ignore_index=True)
+    return frames[columns]
+
+
+def _plain(thing):
+    """Return what JSON can hold: NaN is None, NumPy's numbers are Python's."""
+    if isinstance(thing, dict):
+        return {str(key): _plain(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [_plain(value) for value in thing]
+    if isinstance(thing, np.generic):
+        thing = thing.item()
+    return None if isinstance(thing, float) and np.isnan(thing) else thing

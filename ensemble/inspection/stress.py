@@ -1,0 +1,315 @@
+"""Stress: how scores drift when videos are compressed, shrunk, blurred, darkened."""
+
+import copy
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from base_models.groups import group_codes
+from base_models.inputs import clean_labels, encode_labels
+from base_models.runtime.failures import Failures
+from base_models.runtime.prefetch import look_ahead
+from base_models.runtime.progress import progress_bar
+from base_models.video.paths import video_digest, video_id
+from base_models.video.reading import iter_frames, probe_video
+from ensemble.inspection.changes import (
+    AS_IT_IS,
+    CHANGES,
+    changed,
+    iter_changed,
+    noise_of,
+)
+from ensemble.inspection.stress_scores import StressScores, model_digest
+from ensemble.metrics.intervals import group_bootstrap_interval
+from ensemble.metrics.ranking import auc
+from ensemble.metrics.ties import above
+from ensemble.reporting.plots import plot_stress
+
+__all__ = ["AS_IT_IS", "CHANGES", "ENSEMBLE", "StressResult", "changed", "stress_test"]
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class StressResult:
+    """What `stress_test` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a change, strength and scorer (the members, then "ensemble"): the number
+        of ``videos`` scored both as they are and changed; ``lost``, the share that can
+        no longer be scored; ``drift``, mean of P(fake) changed less as it is;
+        ``size``, mean of its absolute value; ``flipped``, the share whose verdict
+        changes; with labels ``auc`` on the same videos, its 95 % interval over groups
+        and ``auc_before``.
+    scores : DataFrame
+        One row a video and change: ``video``, ``change``, ``strength``, then P(fake) by
+        scorer.
+    reasons : dict of str to str
+        Videos that could not be read or scored as they are, and why.
+    """
+
+    table: pd.DataFrame
+    scores: pd.DataFrame = field(repr=False)
+    reasons: dict = field(repr=False)
+
+    def plot(self, path=None):
+        """Plot drift, or AUC where there are labels, against strength.
+
+        Parameters
+        ----------
+        path : str, Path or None, default=None
+            Where to save it: .png, .svg or .pdf.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        return plot_stress(self.table, path)
+
+
+def stress_test(
+    model,
+    videos,
+    labels=None,
+    groups=None,
+    changes=None,
+    seconds=10.0,
+    n_boot=300,
+    random_state=0,
+    scores_file=None,
+    verbose=False,
+):
+    """Change videos at rising strength, and see what becomes of scores and verdicts.
+
+    Faces are looked for in each changed video again. What is computed on the way is not
+    kept in the store. The frames lie in the folder for temporary files (``TMPDIR``)
+    while they are used: three times what the beginning of one video takes uncompressed,
+    which is 11 GB for ten seconds of 1080p60, and little for most videos.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    videos : sequence of length n_videos
+        Paths, or RGB uint8 arrays of shape (T, H, W, 3).
+    labels : array-like of shape (n_videos,) or None, default=None
+        With them the AUC is measured.
+    groups : array-like of shape (n_videos,) or None, default=None
+        Whose videos stay together in intervals.
+    changes : sequence of str, dict of str to sequence or None, default=None
+        Which changes, and at which strengths: see
+        ``ensemble.inspection.stress.CHANGES``, of which None takes all.
+    seconds : float, default=10.0
+        Of each video only its beginning is used, both as it is and changed.
+    n_boot : int, default=300
+        Draws of groups behind each interval of an AUC.
+    random_state : int, default=0
+        Seed of the noise.
+    scores_file : str, Path or None, default=None
+        CSV to which each video's scores are added when they are there; a run that was
+        stopped goes on from it. Rows of another model, of other seconds or of another
+        seed stay in it unused; damaged ones are computed again.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    StressResult
+
+    Examples
+    --------
+    >>> from base_models import FrameDetector
+    >>> from ensemble import DeepfakeEnsemble, stress_test
+    >>> shades = np.repeat([40, 200], 8)  # dark videos are real, bright ones fake
+    >>> videos = [np.full((8, 48, 48, 3), shade, np.uint8) for shade in shades]
+    >>> detector = FrameDetector(
+    ...     "resnet18", view="frame", train="head", weights=None, image_size=32,
+    ...     n_frames=2,
+    ... )
+    >>> model = DeepfakeEnsemble([("resnet18_frame", detector)], resampling=2)
+    >>> model = model.fit(videos, shades > 100, groups=np.arange(16) % 8)
+    >>> found = stress_test(model, videos[::8], changes={"darker": [0.5]})
+    >>> found.table[["change", "strength", "scorer", "videos"]]
+       change  strength          scorer  videos
+    0  darker       0.5  resnet18_frame       2
+    1  darker       0.5        ensemble       2
+    """
+    check_is_fitted(model)
+    wanted = _wanted(changes)
+    is_fake = None
+    if labels is not None:
+        if len(labels) != len(videos):
+            raise ValueError(
+                f"labels must have one entry per video; got {len(labels)} for "
+                f"{len(videos)} videos"
+            )
+        labels = clean_labels(labels)
+        known = set(labels.tolist()) <= set(model.classes_.tolist())
+        _, is_fake = encode_labels(labels, model.fake_class_ if known else None)
+    ids = [video_id(video) for video in videos]
+    settings = {"seconds": float(seconds), "seed": random_state}
+    settings["model"] = "" if scores_file is None else model_digest(model)
+    kept = StressScores(scores_file, [*model.detectors_, ENSEMBLE], settings)
+    steps = [(AS_IT_IS, 0.0)]
+    steps += [(name, float(s)) for name, strengths in wanted.items() for s in strengths]
+    rows, reasons, failures = [], {}, Failures()
+    unlike = dict(zip(ids, videos, strict=True)).items()  # one path twice is one video
+    for name, video in progress_bar(unlike, "stress" if verbose else None):
+        scores = {}
+        try:
+            content = video_digest(video)
+            todo = [step for step in steps if step not in kept.of(content)]
+            if todo:
+                scores = _stressed(model, video, content, todo, seconds, random_state)
+        except Exception as error:
+            reasons[name] = failures.reason(error)
+            continue
+        failures.note(None)
+        if scores:
+            kept.add(content, name, scores)
+        for change, strength in steps:
+            row = {"video": name, "change": change, "strength": strength}
+            rows.append(row | kept.of(content)[change, strength])
+    failures.check()
+    columns = ["video", "change", "strength", *model.detectors_, ENSEMBLE]
+    scores = pd.DataFrame(rows, columns=columns)
+    unscored = scores["change"].eq(AS_IT_IS) & scores[ENSEMBLE].isna()
+    for name in scores.loc[unscored, "video"]:
+        reasons.setdefault(name, "the ensemble has no score of it as it is")
+    codes = group_codes(groups, len(videos))
+    truth = pd.DataFrame({"group": codes}, index=ids)
+    truth["is_fake"] = np.nan if is_fake is None else is_fake
+    truth = truth[~truth.index.duplicated()]
+    table = _summary(model, scores, wanted, truth, n_boot)
+    return StressResult(table, scores, reasons)
+
+
+def _wanted(changes):
+    if changes is None:
+        return CHANGES
+    if isinstance(changes, str):
+        changes = [changes]
+    unknown = sorted(set(changes) - set(CHANGES))
+    if unknown:
+        raise ValueError(f"changes must be among {', '.join(CHANGES)}; got {unknown}")
+    if isinstance(changes, dict):
+        return {name: tuple(strengths) for name, strengths in changes.items()}
+    return {name: CHANGES[name] for name in changes}
+
+
+def _beginning(video, seconds):
+    """Yield the frames of the first seconds of a video."""
+    fps = probe_video(video).fps or 25.0
+    yield from islice(iter_frames(video), max(1, round(seconds * fps)))
+
+
+def _stressed(model, video, content, steps, seconds, seed):
+    """Score one video changed in several ways: P(fake) by step and scorer.
+
+    Frames go to a file one by one and are read from there by those who look at them:
+    ten seconds of 1080p60 are 3.7 GB, of which memory never holds much.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        folder = Path(folder)
+        own = _with_store(model, folder / "store")
+        frames = _laid_out(_beginning(video, seconds), folder / "as it is")
+
+        def make(step):
+            if step[0] == AS_IT_IS:
+                return frames
+            draw = noise_of(content, *step, seed)
+            path = folder / f"{step[0]} {step[1]}"
+            return _laid_out(iter_changed(frames, *step, draw), path)
+
+        made = look_ahead(make, steps, n_workers=1, depth=1)
+        for step, array in zip(steps, made, strict=True):
+            scores = own.detector_scores([array])
+            (verdict,) = own.judge_scores(scores).to_dict("records")
+            # with unscorable="prior" P(fake) is a number that no member gave
+            is_scored = verdict["status"] != "unscorable"
+            fake = verdict["p_fake"] if is_scored else np.nan
+            found[step] = scores.iloc[0].to_dict() | {ENSEMBLE: fake}
+            if step[0] != AS_IT_IS:
+                with suppress(PermissionError):  # Windows, while it is open
+                    (folder / f"{step[0]} {step[1]}").unlink()
+    return found
+
+
+def _laid_out(frames, path):
+    """Write frames to a file; return them as an array that is read from it."""
+    n_frames = 0
+    with open(path, "wb") as file:
+        for frame in frames:
+            if not n_frames:
+                shape = frame.shape
+            file.write(np.ascontiguousarray(frame))
+            n_frames += 1
+    return np.memmap(path, np.uint8, "r", shape=(n_frames, *shape))
+
+
+def _with_store(model, folder):
+    """The same ensemble, which keeps what it computes elsewhere."""
+    own = copy.copy(model)
+    own.store = folder
+
+    def moved(detector):
+        if not hasattr(detector, "store"):
+            return detector
+        detector = copy.copy(detector)
+        detector.store = folder
+        return detector
+
+    own.detectors_ = {
+        name: [moved(d) for d in found] if isinstance(found, list) else moved(found)
+        for name, found in model.detectors_.items()
+    }
+    return own
+
+
+def _summary(model, scores, wanted, truth, n_boot):
+    scorers = [*model.detectors_, ENSEMBLE]
+    before = scores[scores["change"] == AS_IT_IS].set_index("video")[scorers]
+    rows = []
+    for change, strengths in wanted.items():
+        for strength in strengths:
+            here = scores["change"].eq(change) & scores["strength"].eq(float(strength))
+            after = scores[here].set_index("video")[scorers]
+            for scorer in scorers:
+                pair = truth.assign(was=before[scorer], now=after[scorer])
+                rows.append(
+                    {"change": change, "strength": strength, "scorer": scorer}
+                    | _drift(model, pair[pair["was"].notna()], scorer, n_boot)
+                )
+    return pd.DataFrame(rows)
+
+
+def _drift(model, pair, scorer, n_boot):
+    both = pair.dropna(subset=["now"])
+    was, now = both["was"].to_numpy(float), both["now"].to_numpy(float)
+    found = {
+        "videos": len(both),
+        "lost": 1 - len(both) / len(pair) if len(pair) else np.nan,
+        "drift": np.mean(now - was) if len(both) else np.nan,
+        "size": np.mean(np.abs(now - was)) if len(both) else np.nan,
+        "flipped": np.nan,
+    }
+    if len(both):
+        high = model.thresholds_.high if scorer == ENSEMBLE else 0.5
+        found["flipped"] = np.mean(above(was, high) != above(now, high))
+    y = both["is_fake"].to_numpy()
+    if len(both) and not np.isnan(y).any() and 0 < y.sum() < len(y):
+        estimate, low, high = group_bootstrap_interval(
+            auc, y, now, both["group"].to_numpy(), n_boot=n_boot, random_state=0
+        )
+        found |= {"auc": estimate, "auc_low": low, "auc_high": high}
+        found["auc_before"] = auc(y, was)
+    return found

@@ -1,0 +1,5 @@
+"""Metrics: how good scores are, with intervals and tests."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

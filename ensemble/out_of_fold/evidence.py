@@ -1,0 +1,191 @@
+"""What an ensemble knows of itself: scores of videos that nothing in it had seen."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+USUAL = 0.975  # share of the videos whose members disagree no more than usual
+_NOTICED = 0.02  # share of all members' pull on the score, below which one decides none
+_MOST_SURE = 1e-4  # scores are kept this far from 0 and 1 before taking log-odds
+
+
+@dataclass(frozen=True)
+class OutOfFoldEvidence:
+    """The out-of-fold rows of a fitted ensemble that have a score.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        The members' out-of-fold scores.
+    score : ndarray of shape (n_videos,)
+        The ensemble's, by combiners that had not seen the group; before calibration
+        and prior.
+    is_fake : int ndarray of shape (n_videos,)
+    groups : ndarray of shape (n_videos,) or None
+    fold : ndarray of shape (n_videos,) or None
+        By which fold's members a video was scored; None where averages of members of
+        several splits score it.
+    deciding : list of str
+        Members whose scores move the ensemble's: those with a weight, where the
+        combiner has weights, and with a score in training.
+    """
+
+    table: pd.DataFrame
+    score: np.ndarray
+    is_fake: np.ndarray
+    groups: np.ndarray | None
+    fold: np.ndarray | None
+    deciding: list
+
+    def auc(self, rows=slice(None)):
+        """Return the AUC within folds with its 95 % interval over groups.
+
+        Parameters
+        ----------
+        rows : slice or bool ndarray of shape (n_videos,), default=all
+
+        Returns
+        -------
+        Interval
+            Its ends are NaN where they cannot be measured; see `is_above_chance`.
+        """
+        from ensemble.metrics.ranking import auc_interval
+
+        return auc_interval(
+            self.is_fake[rows],
+            self.score[rows],
+            None if self.groups is None else self.groups[rows],
+            None if self.fold is None else self.fold[rows],
+            random_state=0,
+        )
+
+    @cached_property
+    def log_odds(self):
+        """The deciding members' scores as log-odds, -9.2 to 9.2."""
+        return log_odds(self.table[self.deciding])
+
+    @cached_property
+    def usual_spread(self):
+        """How far the deciding members are apart on nearly all videos, in log-odds.
+
+        The 97.5 % point of highest less lowest; NaN where no video has two scores.
+        """
+        odds = self.log_odds[(~np.isnan(self.log_odds)).sum(axis=1) > 1]
+        if not len(odds):
+            return np.nan
+        spreads = np.nanmax(odds, axis=1) - np.nanmin(odds, axis=1)
+        return float(np.quantile(spreads, USUAL))
+
+    def same_members(self, present):
+        """Say which rows were scored by the same deciding members.
+
+        Parameters
+        ----------
+        present : bool ndarray of shape (n_deciding,)
+
+        Returns
+        -------
+        bool ndarray of shape (n_videos,)
+        """
+        there = self.table[self.deciding].notna().to_numpy()
+        return (there == np.asarray(present, bool)).all(axis=1)
+
+
+def log_odds(scores):
+    """Return log-odds of scores, of sure ones at most 9.2; NaN stays.
+
+    Parameters
+    ----------
+    scores : array-like or DataFrame
+
+    Returns
+    -------
+    ndarray
+    """
+    return logit(np.clip(np.asarray(scores, float), _MOST_SURE, 1 - _MOST_SURE))
+
+
+def is_above_chance(auc, is_fake, groups):
+    """Say whether an AUC is shown to be better than that of guessing.
+
+    Parameters
+    ----------
+    auc : Interval
+    is_fake : ndarray of shape (n_videos,)
+    groups : ndarray of shape (n_videos,) or None
+
+    Returns
+    -------
+    bool
+        Whether the interval lies above 0.5. Fewer than three groups of a class show
+        nothing: so few are in the right order by luck too often.
+
+    Examples
+    --------
+    >>> from ensemble.metrics import Interval
+    >>> six = np.array([0, 1] * 3)
+    >>> is_above_chance(Interval(0.8, 0.6, 0.9), six, None)
+    True
+    >>> is_above_chance(Interval(0.8, 0.6, 0.9), six, [1, 1, 2, 2, 2, 2])
+    False
+    """
+    codes = np.arange(len(is_fake)) if groups is None else np.asarray(groups)
+    enough = all(len(np.unique(codes[is_fake == label])) >= 3 for label in (0, 1))
+    return bool(enough and auc.low > 0.5)
+
+
+def out_of_fold_of(model):
+    """Collect what a fitted ensemble knows of itself.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    OutOfFoldEvidence
+
+    Raises
+    ------
+    ValueError
+        Where the combiner cannot be fitted without some of the groups.
+    """
+    from ensemble.metrics.within_folds import folds_of_table
+
+    known = model.oof_fake_score_
+    here = known.notna().to_numpy()
+    is_fake, groups = model._oof_labels()
+    table = model.oof_scores_[here]
+    deciding = _deciding(table, model.weights_)
+    return OutOfFoldEvidence(
+        table=table,
+        score=known[here].to_numpy(),
+        is_fake=is_fake[here],
+        groups=None if groups is None else groups[here],
+        fold=folds_of_table(table),
+        deciding=deciding,
+    )
+
+
+def _deciding(table, weights):
+    """Return the members that move the combined score noticeably.
+
+    Shrunk weights are seldom 0: a weight counts by how far its member's log-odds vary.
+    """
+    scored = [name for name in table if table[name].notna().any()]
+    if weights is None:
+        return scored
+    pull = np.array(
+        [abs(weights[name]) * np.nanstd(log_odds(table[name])) for name in scored]
+    )
+    if not pull.any():
+        return [name for name in scored if weights[name] != 0]
+    return [
+        name
+        for name, one in zip(scored, pull, strict=True)
+        if one > _NOTICED * pull.sum()
+    ]

@@ -1,0 +1,282 @@
+"""Fits base detectors on every fold and scores each video by those that missed it."""
+
+import warnings
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+
+from base_models.inputs import as_videos
+from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.out_of_fold.table import out_of_fold_table, provenance_of
+from ensemble.out_of_fold.tasks import (
+    Task,
+    fit_and_score,
+    jobs_that_fit,
+    make_views_ready,
+    prepare,
+)
+from ensemble.out_of_fold.training_set import NO_GROUPS, TrainingSet, training_labels
+
+
+@dataclass
+class OutOfFold:
+    """What fitting detectors over splits leaves behind, in the training set's order.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_videos, n_detectors)
+        P(fake); NaN where no detector scored.
+    reasons : ndarray of shape (n_videos, n_detectors)
+        Why not; empty where one did.
+    detectors : dict of str to list
+        The fitted detectors that were kept, by name.
+    provenance : dict
+        Where there are such: ``prefit``, names of those that were fitted already and
+        scored all videos once; ``trained_on``, by name, what those and others that
+        started from a checkpoint saw before (None: unknown, []: nothing).
+    """
+
+    scores: np.ndarray
+    reasons: np.ndarray
+    detectors: dict
+    provenance: dict
+
+
+def out_of_fold_scores(
+    detectors,
+    videos,
+    y,
+    groups=None,
+    sample_weight=None,
+    resampling=None,
+    n_jobs=None,
+    random_state=None,
+    store=None,
+    device=None,
+    fake_label=None,
+    verbose=False,
+):
+    """Score every training video with detectors that saw nothing of its group.
+
+    Parameters
+    ----------
+    detectors : sequence of detectors, of (name, detector) pairs, or dict
+        Unfitted; they are cloned. One that is fitted already (see `is_prefit`) stays as
+        it is and scores every video once: those that it has not seen before.
+    videos : sequence of length n_videos
+        Paths, or RGB uint8 arrays of shape (T, H, W, 3).
+    y : array-like of shape (n_videos,)
+        0 real, 1 fake; "REAL"/"FAKE"; booleans; other labels with `fake_label`. All
+        may be real where every detector can do with that (``fits_on_reals``).
+    groups : array-like of shape (n_videos,), default=None
+        Videos that must stay together: the same person, the same source clip.
+    sample_weight : array-like of shape (n_videos,), default=None
+        For the detectors that take it.
+    resampling : str, int, splitter or iterable, default=None
+        ``"k-fold"`` (None: 5 folds), ``"holdout"``, ``"bootstrap"``, a number of
+        folds, any scikit-learn splitter, or (train, test) row numbers.
+    n_jobs : int or None, default=None
+        Fits that run side by side; never so many that jobs x threads outgrow the
+        cores.
+    random_state : int or None, default=None
+        Seeds the folds and the detectors that have none of their own. None is 0,
+        so that what was computed once is found again.
+    store : Store, str, Path or None, default=None
+        Where views, features, fitted members and scores are kept; None is the
+        user's default store.
+    device : str or None, default=None
+        For detectors that have none of their own.
+    fake_label : label or None, default=None
+        Which of two other labels means fake.
+    verbose : bool, default=False
+        Show progress bars.
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+        P(fake), NaN where there is none; rows in the order given, without those
+        that no split tested. Label, group, fold and reasons lie beside it: see
+        `ensemble.scores.companions` and `ensemble.scores.reasons`. With bootstrap
+        replicas a score averages those that did not draw the video, about B/e of
+        B: it never calibrates the average of all.
+
+    Raises
+    ------
+    LeakError
+        If a split shares a group between its two sides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import CallableDetector
+    >>> from ensemble import out_of_fold_scores
+    >>> videos = [np.full((4, 8, 8, 3), shade, np.uint8) for shade in range(0, 240, 20)]
+    >>> bright = CallableDetector(lambda videos: [v.mean() / 255 for v in videos])
+    >>> table = out_of_fold_scores(
+    ...     {"bright": bright}, videos, [0] * 6 + [1] * 6,
+    ...     groups=[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], resampling=3,
+    ... )
+    >>> table["bright"].round(2).tolist()
+    [0.0, 0.08, 0.16, 0.24, 0.31, 0.39, 0.47, 0.55, 0.63, 0.71, 0.78, 0.86]
+    """
+    from base_models.scoring.naming import name_detectors
+    from ensemble.out_of_fold.reals_only import check_detectors
+
+    named = name_detectors(detectors)
+    videos = as_videos(videos)
+    *_, is_fake = training_labels(y, fake_label)
+    if not is_fake.any():
+        check_detectors(named)
+    if groups is None:
+        warnings.warn(NO_GROUPS, stacklevel=2)
+    training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+    random_state = 0 if random_state is None else random_state
+    splits = training.split(
+        "k-fold" if resampling is None else resampling, random_state
+    )
+    outcome = fit_over_splits(
+        named,
+        training,
+        splits,
+        keep="none",
+        n_jobs=n_jobs,
+        random_state=random_state,
+        store=store,
+        device=device,
+        verbose=verbose,
+    )
+    names = [name for name, _ in named]
+    return out_of_fold_table(outcome, training, splits, names, y)
+
+
+def fit_over_splits(
+    named,
+    training,
+    splits,
+    *,
+    keep,
+    n_jobs=None,
+    random_state=0,
+    store=None,
+    device=None,
+    verbose=False,
+    n_trained=None,
+):
+    """Fit each detector on each split's training rows and score its test rows.
+
+    Parameters
+    ----------
+    named : list of (str, detector)
+        Unfitted.
+    training : TrainingSet
+        The videos.
+    splits : list of (train, test)
+        Rows of the training set.
+    keep : {"none", "refit", "splits"}
+        Which fitted detectors to hand back: none, one more that is fitted on all
+        rows, or those of the splits.
+    n_jobs, random_state, store, device, verbose
+        As for `out_of_fold_scores`.
+    n_trained : int or None, default=None
+        Rows that a fit on all rows learns from, the first ones; those after them are
+        only scored. None is all.
+
+    Returns
+    -------
+    OutOfFold
+    """
+    from base_models.runtime.devices import resolve_device
+    from base_models.runtime.prefetch import n_cores
+    from base_models.runtime.progress import progress_bar
+    from base_models.store.store import resolve_store
+
+    resolve_device(device)  # not there? before any work
+    explicit = store is not None
+    store = resolve_store(store)
+    n_jobs = jobs_that_fit([d for _, d in named], n_jobs, n_cores())
+    bars = verbose and n_jobs == 1  # those of several processes would mix
+    named = [
+        (name, prepare(detector, name, random_state, store, device, bars))
+        for name, detector in named
+    ]
+    everything = np.arange(len(training))
+    runs = [(train, test, keep == "splits") for train, test in splits]
+    if keep == "refit":
+        runs.append((everything[:n_trained], everything[:0], True))
+    tasks = [
+        Task(column, detector, train, test, kept)
+        for column, (_, detector) in enumerate(named)
+        for train, test, kept in runs  # in a row: they share what is frozen
+        if not is_prefit(detector)
+    ]
+    tasks += [  # fitted already: it scores every video once
+        Task(column, detector, everything[:0], everything, keep=False)
+        for column, (_, detector) in enumerate(named)
+        if is_prefit(detector)
+    ]
+    for task in tasks:
+        task.find(training, store, explicit)
+    todo = [task for task in tasks if task.outcome is None]
+    unscorable = make_views_ready(todo, training, store, verbose)
+    _warn_of_unscorable(unscorable, len(training))
+    _warn_of_time(todo, n_jobs)
+    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    outcomes = run(joblib.delayed(fit_and_score)(*t.arguments(training)) for t in todo)
+    text = "fitting detectors" if verbose else None
+    with progress_bar(text=text, total=len(todo)) as bar:
+        for task, outcome in zip(todo, outcomes, strict=True):
+            task.outcome = outcome
+            task.remember(store, explicit)
+            bar.update()
+    outcome = _collect(tasks, named, len(training))
+    if keep != "none":  # not a copy that came back from a process
+        outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}
+    return outcome
+
+
+def _warn_of_unscorable(unscorable, n_videos):
+    if unscorable:
+        shown = [f"{video} ({reason})" for video, reason in unscorable.items()]
+        more = f"; and {len(shown) - 5} more" if len(shown) > 5 else ""
+        warnings.warn(
+            f"{len(shown)} of {n_videos} videos lack a view; detectors that need it "
+            f"train without them and give them NaN: {'; '.join(shown[:5])}{more}",
+            stacklevel=4,
+        )
+
+
+def _warn_of_time(tasks, n_jobs):
+    """On a CPU, say before a long fit how long all of it will take."""
+    per_video, seconds = {}, 0.0
+    for task in tasks:
+        if not hasattr(task.detector, "estimate_fit_seconds"):
+            continue
+        if task.column not in per_video:
+            per_video[task.column] = task.detector.estimate_fit_seconds(100) / 100
+        seconds += per_video[task.column] * len(task.train)
+    if seconds:
+        from base_models.training.timing import warn_if_slow
+
+        warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
+
+
+def _collect(tasks, named, n_videos):
+    """Put the fits together: scores averaged over splits, detectors by name."""
+    names = [name for name, _ in named]
+    total = np.zeros((n_videos, len(names)))
+    count = np.zeros((n_videos, len(names)), int)
+    reasons = np.full((n_videos, len(names)), "", object)
+    detectors = {name: [] for name in names}
+    for task in tasks:
+        detector, scores, why = task.outcome
+        scored = ~np.isnan(scores)
+        total[task.test[scored], task.column] += scores[scored]
+        count[task.test[scored], task.column] += 1
+        reasons[task.test, task.column] = why
+        if detector is not None:
+            detectors[names[task.column]].append(detector)
+    with np.errstate(invalid="ignore"):
+        scores = total / count  # 0 / 0 is NaN: no detector scored
+    reasons[count > 0] = ""
+    return OutOfFold(scores, reasons, detectors, provenance_of(named))

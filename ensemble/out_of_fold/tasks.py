@@ -1,0 +1,312 @@
+"""One fit of one detector on one fold: found in the store, or computed in a job."""
+
+import inspect
+import re
+import warnings
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from base_models.groups import group_codes
+from ensemble.out_of_fold.prefit import is_prefit
+
+
+def prepare(detector, name, random_state, store=None, device=None, verbose=False):
+    """Clone a detector; what it leaves open is filled in by the ensemble.
+
+    Parameters
+    ----------
+    detector : detector
+        Unfitted.
+    name : str
+        Part of the seed, so that detectors of one kind differ, wherever they stand.
+    random_state : int
+        The ensemble's seed.
+    store, device, verbose
+        Given to detectors that have none of their own.
+
+    Returns
+    -------
+    detector
+        A clone with every ``random_state`` that was None set.
+    """
+    if is_prefit(detector):
+        return detector
+    detector = clone(detector)
+    if not hasattr(detector, "get_params"):
+        return detector
+    open_places = {
+        key: int(joblib.hash([random_state, name, key], hash_name="sha1")[:7], 16)
+        for key, value in detector.get_params(deep=True).items()
+        if value is None and re.search(r"(^|__)random_state$", key)
+    }
+    own = detector.get_params(deep=False) if hasattr(detector, "identity") else {}
+    for key, value in (("store", store), ("device", device), ("verbose", verbose)):
+        if value and key in own and not own[key]:
+            open_places[key] = value
+    return detector.set_params(**open_places)
+
+
+def jobs_that_fit(detectors, n_jobs, n_cores):
+    """Return how many fits may run side by side without crowding the cores.
+
+    Parameters
+    ----------
+    detectors : list of detectors
+    n_jobs : int or None
+        As asked for; None is 1 and -1 as many as there are cores.
+    n_cores : int
+        Cores of this machine.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> from base_models import FrameDetector
+    >>> from ensemble.out_of_fold import jobs_that_fit
+    >>> jobs_that_fit([FrameDetector(n_threads=4)], n_jobs=8, n_cores=16)
+    4
+    """
+    asked = joblib.effective_n_jobs(n_jobs)
+    threads = max(map(cpu_threads, detectors), default=1)
+    return max(1, min(asked, n_cores // threads))
+
+
+def cpu_threads(detector):
+    """Return how many CPU threads one fit of a detector keeps busy.
+
+    Parameters
+    ----------
+    detector : detector
+        Any. Those with ``n_threads`` are asked, and detectors inside of it.
+
+    Returns
+    -------
+    int
+        1 for one that does not say, and for networks on a GPU.
+
+    Examples
+    --------
+    >>> from base_models import FlickerDetector, FrameDetector, LSTMDetector
+    >>> from ensemble.out_of_fold import cpu_threads
+    >>> frames = FrameDetector(n_threads=2, device="cpu")
+    >>> cpu_threads(LSTMDetector(features=frames, n_threads=3, device="cpu"))
+    3
+    >>> cpu_threads(FlickerDetector())
+    1
+    """
+    from base_models.runtime.devices import resolve_device, resolve_threads
+
+    while isinstance(detector, FrozenEstimator):
+        detector = detector.estimator
+    params = detector.get_params(deep=True) if hasattr(detector, "get_params") else {}
+    own = [name for name in params if re.search(r"(^|__)n_threads$", name)]
+    threads = [
+        resolve_threads(params[name])
+        for name in own
+        if resolve_device(params.get(name.removesuffix("n_threads") + "device")).type
+        == "cpu"
+    ]
+    # a parameter in FrozenEstimator, or in a detector, hides what is inside of it
+    nested = [value for value in params.values() if isinstance(value, FrozenEstimator)]
+    return max([1, *threads, *map(cpu_threads, nested)])
+
+
+@dataclass
+class Task:
+    """One fit: these rows train a detector, those are scored by it."""
+
+    column: int
+    detector: object
+    train: np.ndarray
+    test: np.ndarray
+    keep: bool
+    member_key: str | None = None
+    scores_key: str | None = None
+    store: object = None
+    outcome: tuple | None = None  # fitted detector or None, scores, reasons
+
+    def find(self, training, store, explicit):
+        """Name this fit by all that decides it, and look whether it was done before."""
+        from base_models.store.code import code_digest
+        from base_models.store.store import store_key
+
+        portable = hasattr(self.detector, "identity") and (
+            is_prefit(self.detector) or hasattr(self.detector, "get_state")
+        )
+        if not portable and not explicit:
+            return  # a foreign detector is remembered only where that was asked for
+        try:
+            identity = (
+                self.detector.identity()
+                if portable
+                else code_digest(self.detector, in_process=True)
+            )
+        except TypeError:
+            return
+        self.member_key = store_key(
+            detector=identity,
+            videos=[training.digests[row] for row in self.train],
+            is_fake=training.is_fake[self.train],
+            groups=_codes(training.groups, self.train),
+            weight=None if training.weight is None else training.weight[self.train],
+        )
+        digests = [training.digests[row] for row in self.test]
+        engines = _engines(self.detector) if portable else []
+        self.scores_key = store_key(
+            member=self.member_key, videos=digests, engines=engines
+        )
+        if not portable:
+            self.outcome = store.remember(self.scores_key + str(self.keep))
+            return
+        self.store = store
+        entry = store.get("scores", self.scores_key)
+        if entry is None:
+            return
+        arrays, meta = entry
+        detector = None
+        if self.keep:
+            member = store.get("member", self.member_key)
+            if member is None:
+                return
+            detector = clone(self.detector).set_state(member[1], member[0])
+        self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
+
+    def remember(self, store, explicit):
+        """Keep what a foreign detector gave for the rest of this process."""
+        if self.member_key is not None and self.store is None and explicit:
+            store.remember(self.scores_key + str(self.keep), self.outcome)
+
+    def arguments(self, training):
+        """What `fit_and_score` needs, and no more: it may travel to a process."""
+        train, test = self.train, self.test
+        return (
+            self.detector,
+            [training.videos[row] for row in train],
+            training.is_fake[train],
+            None if training.groups is None else training.groups[train],
+            None if training.weight is None else training.weight[train],
+            [training.videos[row] for row in test],
+            self.keep,
+            self.store,
+            self.member_key,
+            self.scores_key,
+        )
+
+
+def fit_and_score(
+    detector, videos, is_fake, groups, weight, test, keep, store, member_key, scores_key
+):
+    """Fit one detector, score the test videos, keep what can be kept on disk."""
+    from base_models.runtime.warn_once import warned_by_caller
+    from base_models.scoring.together import score_videos
+
+    detector = clone(detector)
+    member = None
+    if store is not None and not is_prefit(detector):
+        member = store.get("member", member_key)
+    if is_prefit(detector):
+        pass  # as it is
+    elif member is not None:
+        detector.set_state(member[1], member[0])
+    else:
+        accepted = _accepted(detector, groups=groups, weight=weight)
+        with warned_by_caller():  # once, for all fits together
+            detector.fit(videos, is_fake, **accepted)
+        if store is not None:
+            meta, arrays = detector.get_state(portable=False)
+            store.put("member", member_key, arrays, meta)
+    scores, reasons = np.zeros(0), np.zeros(0, object)
+    if len(test):
+        scores, reasons = (a[:, 0] for a in score_videos([detector], test, store))
+    if store is not None:
+        meta = {"reasons": reasons.tolist()}
+        store.put("scores", scores_key, {"scores": scores}, meta)
+    return detector if keep else None, scores, reasons
+
+
+def _engines(detector):
+    """Say what runs the networks of a detector: it decides the scores' last digits."""
+    from base_models.inference.engines import engine_key
+
+    params = detector.get_params(deep=True)
+    return [
+        engine_key(engine, params.get(name.removesuffix("engine") + "device"))
+        for name, engine in sorted(params.items(), key=lambda item: item[0])
+        if re.search(r"(^|__)engine$", name)
+    ]
+
+
+def _accepted(detector, groups, weight):
+    """Return the fit arguments that are there and that a detector takes."""
+    given = {"groups": groups, "sample_weight": weight}
+    takes = inspect.signature(detector.fit).parameters
+    if weight is not None and "sample_weight" not in takes:
+        warnings.warn(
+            f"{type(detector).__name__}.fit takes no sample_weight; it is fitted "
+            "without",
+            stacklevel=3,
+        )
+    return {k: v for k, v in given.items() if v is not None and k in takes}
+
+
+def make_views_ready(tasks, training, store, verbose):
+    """Make every view that the fits need, each video opened once.
+
+    Parameters
+    ----------
+    tasks : list
+        The fits ahead.
+    training : TrainingSet
+        The videos.
+    store : Store
+        Where the views go.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict of str to str
+        Row id -> why some detector cannot look at it.
+    """
+    from base_models.runtime.progress import progress_bar
+    from base_models.video.one_face import OneFace
+    from base_models.views.making import iter_views
+
+    recipes = {
+        recipe.key: recipe
+        for task in tasks
+        if hasattr(task.detector, "view_recipes")
+        for recipe in task.detector.view_recipes()
+    }
+    if not recipes:
+        return {}
+    n_bytes = len(training) * sum(
+        recipe.n_frames * recipe.image_size**2 * 3 for recipe in recipes.values()
+    )
+    if n_bytes > store.size_limit * 0.8:
+        warnings.warn(
+            f"the views of {len(training)} videos take about {n_bytes / 2**30:.0f} GiB "
+            f"and the store holds {store.size_limit / 2**30:.0f}: they will be made "
+            "again and again. Pass store=Store(path, size_limit=...) with more",
+            stacklevel=3,
+        )
+    rows = sorted({int(row) for t in tasks for row in (*t.train, *t.test)})
+    made = iter_views([training.videos[row] for row in rows], recipes.values(), store)
+    bar = progress_bar(made, "looking at videos" if verbose else None, len(rows))
+    reasons = {}
+    for row, views in zip(rows, bar, strict=True):
+        why = sorted({view.reason for view in views.values() if view.reason})
+        if why and not isinstance(training.videos[row], OneFace):
+            reasons[training.ids[row]] = "; ".join(why)
+    return reasons
+
+
+def _codes(groups, rows):
+    """Number groups in sorted order: names do not matter, who is together does."""
+    return None if groups is None else group_codes(groups[rows], len(rows))

@@ -1,0 +1,302 @@
+"""Labelled videos, named by content, in an order of their own."""
+
+import numbers
+import os
+import warnings
+from dataclasses import dataclass, replace
+
+import joblib
+import numpy as np
+
+from base_models.groups import clean_groups, group_codes
+from base_models.inputs import classes_of_reals, encode_labels, fake_column
+from ensemble.resampling.names import resolve_resampling
+from ensemble.resampling.row_splits import split_rows
+
+NO_GROUPS = (
+    "no groups given: if two videos share a person or a source clip, the out-of-fold "
+    "scores are optimistic, because a detector may know the face. Pass groups=..., one "
+    "entry per video; inside cross_validate or GridSearchCV call "
+    "sklearn.set_config(enable_metadata_routing=True) and pass params={'groups': ...}"
+)
+
+
+@dataclass
+class TrainingSet:
+    """Labelled videos in an order that does not depend on how they were given.
+
+    Attributes
+    ----------
+    videos : list or None
+        Paths or arrays; None in an ensemble that was loaded from a file.
+    digests : list of str
+        What stands for each video's content.
+    ids : list of str
+        Unique names of the rows.
+    is_fake : ndarray of shape (n_videos,)
+        0 real, 1 fake.
+    groups : ndarray of shape (n_videos,) or None
+        Who must stay together.
+    weight : ndarray of shape (n_videos,) or None
+        Sample weights.
+    given : ndarray of shape (n_videos,)
+        For each row as it was given, its row here.
+    """
+
+    videos: list | None
+    digests: list
+    ids: list
+    is_fake: np.ndarray
+    groups: np.ndarray | None
+    weight: np.ndarray | None
+    given: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, videos, is_fake, groups, weight):
+        """Check, name and order what was given to a fit."""
+        n_videos = len(videos)
+        if len(is_fake) != n_videos:
+            raise ValueError(
+                f"y must have one entry per video; got {len(is_fake)} labels for "
+                f"{n_videos} videos"
+            )
+        groups = clean_groups(groups, n_videos)
+        codes = group_codes(groups, n_videos)
+        if weight is not None:
+            weight = np.asarray(weight, float)
+            if weight.shape != (n_videos,):
+                raise ValueError(
+                    "sample_weight must have one entry per video; got shape "
+                    f"{weight.shape} for {n_videos} videos"
+                )
+        digests = [content_digest(video) for video in videos]
+        ids = row_ids(videos)
+        _check_copies(digests, ids, np.asarray(is_fake), codes)
+        codes = np.zeros(n_videos, int) if groups is None else codes
+        weights = np.ones(n_videos) if weight is None else weight
+        order = sorted(
+            range(n_videos),
+            key=lambda row: (digests[row], is_fake[row], codes[row], weights[row]),
+        )
+        return cls(
+            [videos[row] for row in order],
+            [digests[row] for row in order],
+            [ids[row] for row in order],
+            np.asarray(is_fake)[order],
+            None if groups is None else groups[order],
+            None if weight is None else weight[order],
+            np.argsort(order),
+        )
+
+    def with_videos(self, videos):
+        """Return this training set with the videos that a saved one does not keep.
+
+        Parameters
+        ----------
+        videos : sequence
+            The same videos, by content, in any order.
+
+        Returns
+        -------
+        TrainingSet
+        """
+        if videos is None:
+            raise ValueError(
+                "a loaded ensemble does not keep its training videos; pass videos=..., "
+                f"the same {len(self)} in any order"
+            )
+        found = {}
+        for video in videos:
+            found.setdefault(content_digest(video), video)
+        lost = [
+            name
+            for name, digest in zip(self.ids, self.digests, strict=True)
+            if digest not in found
+        ]
+        if lost:
+            raise ValueError(
+                f"{len(lost)} of {len(self)} training videos are not among those given "
+                f"(compared by content), the first {lost[0]}"
+            )
+        return replace(self, videos=[found[digest] for digest in self.digests])
+
+    def split(self, resampling, random_state):
+        """List the checked (train, test) rows of a resampling.
+
+        A splitter or list of rows that was given counts rows as they were given;
+        our own splitters count them here, so that their order does not matter.
+        """
+        splitter = resolve_resampling(resampling, random_state=random_state)
+        if isinstance(resampling, (str, numbers.Integral)):
+            return split_rows(splitter, self.is_fake, self.groups)
+        groups = None if self.groups is None else self.groups[self.given]
+        splits = split_rows(splitter, self.is_fake[self.given], groups)
+        return [
+            (np.sort(self.given[train]), np.sort(self.given[test]))
+            for train, test in splits
+        ]
+
+
+def training_labels(y, fake_label=None):
+    """Return both classes, which one is fake, and 0 or 1 for each video.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_videos,)
+        As for `ensemble.scores.labels.encode_labels`; all may be real.
+    fake_label : label or None, default=None
+        The label that means fake.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        Sorted. Where all are real the fake one is named to match: 1 for 0, True for
+        False, "FAKE" for "REAL", or `fake_label`.
+    fake_class : label
+    is_fake : int ndarray of shape (n_videos,)
+
+    Examples
+    --------
+    >>> from ensemble.training_set import training_labels
+    >>> classes, fake_class, is_fake = training_labels(["REAL", "REAL"])
+    >>> classes.tolist(), str(fake_class), is_fake.tolist()
+    (['FAKE', 'REAL'], 'FAKE', [0, 0])
+    """
+    classes, is_fake = encode_labels(y, fake_label, allow_one_class=True)
+    if len(classes) == 2:
+        return classes, classes[fake_column(classes, fake_label)], is_fake
+    (only,) = classes.tolist()
+    if is_fake.any():
+        raise ValueError(
+            f"y holds one class only: {only!s}, fake ({len(is_fake)} videos); add real "
+            "videos"
+        )
+    if fake_label is None:
+        classes = classes_of_reals(np.array([only]))
+        return classes, classes[fake_column(classes)], is_fake
+    if isinstance(fake_label, str):
+        fake_label = fake_label.strip()
+    if isinstance(only, str) != isinstance(fake_label, str):
+        raise ValueError(
+            f"fake_label={fake_label!r} is of another kind than the label {only!r}"
+        )
+    return np.sort(np.array([only, fake_label])), fake_label, is_fake
+
+
+def content_digest(video):
+    """Return what stands for the content of a video.
+
+    Parameters
+    ----------
+    video : str, Path, ndarray or anything that a foreign detector understands
+
+    Returns
+    -------
+    str
+        SHA-256 of the file or array; of its name, where there is no file.
+    """
+    from base_models.errors import VideoReadError
+    from base_models.video.paths import video_digest
+
+    if is_video(video):
+        try:
+            return video_digest(video)
+        except VideoReadError:  # the detectors will say so, video by video
+            return joblib.hash(str(video))
+    return joblib.hash(video)
+
+
+def needs_labels(named):
+    """Say why an ensemble cannot be fitted without labels, and what can be done.
+
+    Parameters
+    ----------
+    named : list of (str, detector)
+
+    Returns
+    -------
+    str
+    """
+    from ensemble.out_of_fold.prefit import is_prefit
+
+    said = "DeepfakeEnsemble requires y to be passed, but the target y is None: "
+    if not all(is_prefit(detector) for _, detector in named):
+        return said + "give the label of each video, 0 real and 1 fake"
+    return said + (
+        "its detectors are fitted already, but the combiner and the threshold are set "
+        "on labelled videos. Give some of each class, or score without them: "
+        "base_models.score_videos(detectors, videos) gives P(fake) by each, of which "
+        "the mean is a score, though no verdict of known errors"
+    )
+
+
+def row_ids(videos):
+    """Return a unique name for each video: its path, or one made of its content.
+
+    Parameters
+    ----------
+    videos : list
+
+    Returns
+    -------
+    list of str
+        A video that is there twice has ``#2`` after its second name.
+
+    Examples
+    --------
+    >>> from ensemble.training_set import row_ids
+    >>> [name[-6:] for name in row_ids(["a.mp4", "b.mp4", "a.mp4"])]
+    ['/a.mp4', '/b.mp4', '.mp4#2']
+    """
+    from base_models.video.paths import video_id
+
+    seen, names = {}, []
+    for row, video in enumerate(videos):
+        name = video_id(video) if is_video(video) else f"video-{row}"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return names
+
+
+def is_video(video):
+    """Say whether something is a path or an RGB uint8 array, and no foreign object."""
+    if isinstance(video, np.ndarray):
+        return video.ndim == 4 and video.dtype == np.uint8
+    return isinstance(video, (str, os.PathLike))
+
+
+def _check_copies(digests, ids, is_fake, codes):
+    """Refuse one content under both labels; warn of one under several groups."""
+    rows_of = {}
+    for row, digest in enumerate(digests):
+        rows_of.setdefault(digest, []).append(row)
+    copies = [rows for rows in rows_of.values() if len(rows) > 1]
+    contradictory = [rows for rows in copies if len(set(is_fake[rows].tolist())) > 1]
+    if contradictory:
+        word = {0: "real", 1: "fake"}
+        raise ValueError(
+            f"{len(contradictory)} contents are labelled both real and fake: "
+            + _listed_copies(
+                contradictory,
+                lambda row: f"{ids[row]} (row {row}, {word[int(is_fake[row])]})",
+            )
+            + "; correct the labels or drop these videos"
+        )
+    apart = [rows for rows in copies if len(set(codes[rows].tolist())) > 1]
+    if apart:
+        warnings.warn(
+            f"{len(apart)} contents are there several times under different groups, so "
+            "that one copy may train what is scored on another: "
+            + _listed_copies(apart, lambda row: f"{ids[row]} (row {row})")
+            + "; drop the copies, or give them one group",
+            stacklevel=4,
+        )
+
+
+def _listed_copies(copies, name, at_most=10):
+    shown = [" and ".join(map(name, rows[:at_most])) for rows in copies[:at_most]]
+    more = len(copies) - at_most
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")

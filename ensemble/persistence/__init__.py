@@ -1,0 +1,1 @@
+"""A fitted ensemble as one file; nothing executable inside."""

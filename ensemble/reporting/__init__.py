@@ -1,0 +1,1 @@
+"""Reports, plots and pages, each one file that needs nothing beside it."""

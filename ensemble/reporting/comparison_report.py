@@ -1,0 +1,407 @@
+"""The report on a comparison: one HTML file that needs nothing beside it."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from ensemble.combiners import GreedySelection, OptimizedWeights, Stacking
+from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.metrics.member_diversity import diversity
+from ensemble.reporting import plots
+from ensemble.reporting.html import thumbnail, write_page
+from ensemble.reporting.svg import inline_svg
+
+_MOST_CURVES = 6
+_MOST_PAIRS = 28
+_N_WORST = 12
+_METRICS = {
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "equal_error_rate": "Equal error rate",
+    "tpr_at_fpr_1": "Found at 1 % false alarms",
+    "tpr_at_fpr_5": "Found at 5 %",
+    "tpr_at_fpr_10": "Found at 10 %",
+    "balanced_accuracy": "Balanced accuracy",
+    "expected_calibration_error": "Calibration error",
+}
+_PROTOCOLS = {
+    "group-kfold": "Group k-fold: judged on groups that were not learned from.",
+    "group-holdout": "Group hold-out: judged on one part of the groups that nothing "
+    "else was done with.",
+    "leave-method-out": "Leave one method out, crossed with groups: judged on a "
+    "method and on groups that were both not learned from; the reals are those of the "
+    "held-out groups.",
+    "leave-source-out": "Leave one source out: judged on a source that was not learned "
+    "from.",
+    "leave-dataset-out": "Leave one data set out: judged on a data set that was not "
+    "learned from.",
+    "time-holdout": "Hold-out of time: judged on videos later than those learned from.",
+}
+_NESTINGS = {
+    "exact": "Exact: no score that was learned from or judged comes from a detector "
+    "that was fitted on the judged groups.",
+    "stored": "Approximate: one out-of-fold table is used throughout; its detectors "
+    "saw the labels of other folds, the judged ones among them, which reads slightly "
+    "too well.",
+    "unstated": "Not stated: exact if no detector was fitted on these videos, "
+    "approximate if their scores are out of fold.",
+}
+
+
+def write_report(
+    comparison, path, title="Comparison of deepfake detectors", videos=None
+):
+    """Write what a comparison found as one HTML file; needs matplotlib and jinja2.
+
+    It loads nothing from anywhere, runs no script, follows the reader's light or dark
+    setting, fits a phone and prints. The same comparison gives the same bytes.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `ensemble.compare_strategies`.
+    path : str or Path
+        Folders that are missing are made.
+    title : str
+    videos : sequence of length n_videos or None, default=None
+        For thumbnails of the worst; None tries the ids of the rows as paths. A video
+        that cannot be read has none.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ensemble import compare_strategies
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> scores = pd.DataFrame(
+    ...     {name: 1 / (1 + np.exp(rng.normal(1 - 2 * y, 1.5))) for name in "ab"}
+    ... )
+    >>> found = compare_strategies(scores, y, strategies=["log_odds"], n_boot=50)
+    >>> page = write_report(found, tempfile.mkdtemp() + "/report.html")
+    >>> "<h1>Comparison of deepfake detectors</h1>" in page.read_text()
+    True
+    """
+    return write_page("report.html", _content(comparison, title, videos), path)
+
+
+def shown_strategies(comparison):
+    """Choose what curves are drawn of: the best ensemble, what it is held against, all.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    list of str
+        The best ensemble first; at most six.
+    """
+    table, how = comparison.table, comparison.how
+    ours = table.index[
+        (table["kind"] == "strategy") & ~table.index.isin([MEAN, CHOSEN_MEMBER])
+    ]
+    wanted = [*ours[:1], *([AUTO] if AUTO in ours else []), MEAN, how["best member"]]
+    members = table.index[table["kind"] == "member"]
+    return list(dict.fromkeys([*wanted, *members]))[:_MOST_CURVES]
+
+
+def worst_videos(comparison, strategy, n_worst=_N_WORST):
+    """List the videos on which a strategy is furthest from the truth.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    strategy : str
+    n_worst : int, default=12
+
+    Returns
+    -------
+    DataFrame
+        One row a video: ``row`` of the scores, ``is_fake``, ``p_fake`` (the mean over
+        the times it was judged) and ``off``, how far that is from the label.
+    """
+    judged = pd.concat([panel.scores[strategy] for panel in comparison.panels])
+    p_fake = judged.groupby(level=0).mean().dropna()
+    rows = p_fake.index.to_numpy()
+    table = pd.DataFrame(
+        {"row": rows, "is_fake": comparison.y[rows], "p_fake": p_fake.to_numpy()},
+        index=comparison.members.index[rows],
+    )
+    table["off"] = (table["is_fake"] - table["p_fake"]).abs()
+    table = table.sort_values("off", ascending=False, kind="stable").head(n_worst)
+    return table[table["off"] > 0]
+
+
+def _content(comparison, title, videos):
+    """Return all that the template shows."""
+    how, table = comparison.how, comparison.table
+    shown = shown_strategies(comparison)
+    weights = _weights(comparison)
+    by_value = _by_value(comparison, shown)
+    pairs = diversity(comparison.members, comparison.y)
+    pairs = pairs.sort_values("score_correlation", kind="stable").head(_MOST_PAIRS)
+    return {
+        "title": title,
+        "verdict": comparison.verdict.split("\n"),
+        "how": how,
+        "level": f"{how['level']:.0%}".replace("%", " %"),
+        "table": table,
+        "seen": comparison.seen,
+        "first": shown[0],
+        "shown": shown,
+        "metrics": _METRICS,
+        "mean_name": MEAN,
+        "figures": _figures(comparison, shown, weights),
+        "pairs": pairs,
+        "weights": weights,
+        "ablation": comparison.ablation,
+        "by_value": by_value,
+        "worst": _worst(comparison, shown[0], videos),
+        "members": list(comparison.members.columns),
+        "computed": _computed(how),
+    }
+
+
+def _figures(comparison, shown, weights):
+    """Draw every plot: name -> (SVG, caption)."""
+    table = comparison.table
+    common = [panel.common() for panel in comparison.panels]
+    y = np.concatenate([panel.y for panel in common])
+    scores = pd.concat([panel.scores for panel in common], ignore_index=True)
+    panel = np.repeat(np.arange(len(common)), [len(one.y) for one in common])
+    fold = np.concatenate([one.fold for one in common])
+    video = np.concatenate([one.rows for one in common])
+    members = comparison.members
+    first = shown[0]
+    auc = table.loc[shown, "auc"]
+    said = "; ".join(f"{name} {value:.4f}" for name, value in auc.items())
+    tall = min(12.0, 1.3 + 0.24 * len(table))
+    drawn = {
+        "strategies": inline_svg(
+            "strategies",
+            lambda ax: plots.plot_strategies(table, ax=ax),
+            "AUC of members and strategies with intervals",
+            f"Best is {table.index[0]}, {table['auc'].iloc[0]:.4f}; all figures are in "
+            "the table below.",
+            (6.6, tall),
+        ),
+        "roc": inline_svg(
+            "roc",
+            lambda ax: plots.plot_roc(y, scores[shown], panel, auc, ax, fold),
+            "ROC curves",
+            f"Areas: {said}.",
+            (4.7, 4.9),
+        ),
+        "det": inline_svg(
+            "det",
+            lambda ax: plots.plot_det(y, scores[shown], panel, ax, fold),
+            "Detection error trade-off",
+            "Equal error rates: "
+            + "; ".join(
+                f"{name} {value:.3f}"
+                for name, value in table.loc[shown, "equal_error_rate"].items()
+            )
+            + ".",
+            (4.7, 4.9),
+        ),
+        "reliability": inline_svg(
+            "reliability",
+            lambda ax: plots.plot_reliability(y, scores[shown], ax=ax, video=video),
+            "Reliability diagram",
+            "Calibration errors: "
+            + "; ".join(
+                f"{name} {value:.3f}"
+                for name, value in table.loc[
+                    shown, "expected_calibration_error"
+                ].items()
+            )
+            + ".",
+            (4.7, 4.9),
+        ),
+        "correlation": inline_svg(
+            "correlation",
+            lambda ax: plots.plot_correlation(members, comparison.y, ax),
+            "Correlation of the members' errors",
+            "Each two members' errors; the table beside it has the figures.",
+            (4.7, 4.2),
+        ),
+        "contributions": inline_svg(
+            "contributions",
+            lambda ax: plots.plot_contributions(comparison.ablation, ax),
+            "What each member adds",
+            "; ".join(
+                f"{name} {value:+.4f}"
+                for name, value in comparison.ablation["adds"].items()
+            )
+            + ".",
+            (4.7, 1.2 + 0.45 * len(members.columns)),
+        ),
+    }
+    if weights.shape[1]:
+        drawn["weights"] = inline_svg(
+            "weights",
+            lambda ax: plots.plot_weights(weights, ax),
+            "Weight of each member",
+            "The table below has the figures.",
+            (4.7, 1.5 + 0.5 * len(weights)),
+        )
+    for place, name in enumerate(shown):
+        drawn[f"spread-{place}"] = inline_svg(
+            f"spread-{place}",
+            lambda ax, name=name: plots.plot_score_distribution(
+                y, scores[name], ax=ax, video=video
+            ),
+            f"Scores of {name} by class",
+            _spread_in_words(y, scores[name].to_numpy(), video),
+            (4.7, 2.9),
+        )
+    for place, axis in enumerate(comparison.by_group_of):
+        number = comparison.by_group_of[axis].shape[1]
+        if number > 20:
+            continue
+        some = list(dict.fromkeys([first, MEAN, comparison.how["best member"]]))
+        drawn[f"by-{place}"] = inline_svg(
+            f"by-{place}",
+            lambda ax, axis=axis, some=some: plots.plot_by_value(
+                comparison.by_value, axis, some, ax
+            ),
+            f"AUC by {axis}",
+            "The table below has the figures.",
+            (6.6, 1.6 + 0.42 * number),
+        )
+    return drawn
+
+
+def _spread_in_words(y, score, video):
+    """Quartiles of each class; a video judged several times counts once."""
+    share = plots.rows_of_videos(video, len(video))[1]
+    parts = []
+    for label, called in ((0, "reals"), (1, "fakes")):
+        own = y == label
+        low, middle, high = _quartiles(score[own], share[own])
+        parts.append(
+            f"{called}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}"
+        )
+    return "; ".join(parts) + "."
+
+
+def _quartiles(values, weight):
+    """Where a quarter, a half and three quarters of the weight lie below."""
+    order = np.argsort(values, kind="stable")
+    values, weight = values[order], weight[order]
+    if np.ptp(weight) == 0:
+        return np.quantile(values, [0.25, 0.5, 0.75])
+    below = np.cumsum(weight) / weight.sum()
+    quarters = np.array([0.25, 0.5, 0.75])
+    # where a quarter ends on a value, half way to the next
+    ends = [np.searchsorted(below, quarters + slack) for slack in (-1e-9, 1e-9)]
+    return np.mean([values[np.minimum(end, len(values) - 1)] for end in ends], axis=0)
+
+
+def _weights(comparison):
+    """Fit what has weights on all videos; one column a strategy, adding up to 1."""
+    kinds = (GreedySelection, OptimizedWeights, Stacking)
+    known = comparison.members.notna().any(axis=1).to_numpy()
+    found = {}
+    for name, combiner in comparison.strategies.items():
+        if name == CHOSEN_MEMBER or not isinstance(combiner, kinds):
+            continue
+        if isinstance(combiner, Stacking) and combiner.meta_model != "logistic":
+            continue
+        fitted = clone(combiner).fit(
+            comparison.members[known],
+            comparison.y[known],
+            groups=comparison.groups[known],
+        )
+        weights = getattr(fitted, "weights_", None)
+        if weights is not None and np.sum(weights) > 0:
+            found[name] = np.asarray(weights) / np.sum(weights)
+    return pd.DataFrame(found, index=comparison.members.columns)
+
+
+def _by_value(comparison, shown):
+    """Return for each axis its values, each with the lines of what is shown."""
+    found = {}
+    for axis in comparison.by_group_of:
+        lines = comparison.by_value[comparison.by_value["axis"] == axis]
+        found[axis] = [
+            (value, own.set_index("strategy").loc[shown])
+            for value, own in lines.groupby("value", sort=False)
+        ]
+    return found
+
+
+def _worst(comparison, strategy, videos):
+    table = worst_videos(comparison, strategy)
+    metadata = comparison.metadata
+    beside = [] if metadata is None else list(metadata.columns)
+    entries = []
+    for video, line in table.iterrows():
+        row = int(line["row"])
+        given = comparison.members.index[row] if videos is None else videos[row]
+        entries.append(
+            {
+                "name": _short(video),
+                "full": str(video),
+                "thumbnail": thumbnail(given),
+                "is_fake": bool(line["is_fake"]),
+                "wrong": (line["p_fake"] > 0.5) != bool(line["is_fake"]),
+                "p_fake": line["p_fake"],
+                "members": list(comparison.members.iloc[row]),
+                "beside": [metadata[column].iloc[row] for column in beside],
+            }
+        )
+    return {
+        "videos": entries,
+        "beside": beside,
+        "seen": any(entry["thumbnail"] for entry in entries),
+    }
+
+
+def _short(video):
+    """The last two parts of a path; ids that are no paths as they are."""
+    parts = str(video).replace("\\", "/").split("/")
+    return "/".join(parts[-2:])
+
+
+def _computed(how):
+    """What a reader must know to do it again, as (what, how) pairs."""
+    folds = f"{how['n_folds']} group folds" + (
+        f", drawn {how['repeats']} times" if how["repeats"] > 1 else ""
+    )
+    rows = [
+        ("Videos", f"{how['n_videos']}, {how['n_fakes']} of them fake; "
+         f"{how['n_videos_judged']} judged"),
+        ("Groups", f"{how['n_groups']}; {how['n_groups_judged']} judged"
+         if how["groups given"] else "none given: each video by itself"),
+        ("Judged on", f"{how['coverage']:.1%}".replace("%", " %")
+         + " of the judged videos: those that everyone has scored"),
+        ("Protocol", _PROTOCOLS.get(how["protocol"], how["protocol"])),
+        ("Nesting", _NESTINGS.get(how["nesting"], how["nesting"])),
+        ("Folds", folds),
+        ("Rank metrics", "AUC, average precision, equal error rate, found at false "
+         "alarms: a fake is compared with the reals of its own fold alone"
+         + (", and of the fold in which the members were fitted"
+            if how.get("folds of the table") else "")
+         + f"; {how.get('ranked', 1):.1%}".replace("%", " %")
+         + " of the videos have such a rival. Other metrics take all folds together"),
+        ("Compared from", "videos: detectors were fitted for it"
+         if how["from"] == "detectors" else "a table of scores"),
+    ]  # fmt: skip
+    for key in ("fits of each detector", "first judged", "left aside", "not judged"):
+        if how.get(key):
+            value = how[key]
+            value = ", ".join(map(str, value)) if isinstance(value, list) else value
+            rows.append((key[0].upper() + key[1:], value))
+    rows += [
+        ("Intervals", f"{how['level']:.0%}".replace("%", " %") + f", percentiles of "
+         f"{how['n_boot']} bootstrap draws of whole groups, the same draws for all"),
+        ("Seed", how["random_state"]),
+        ("Hash of the scores", how["hash of the scores"]),
+        ("Versions", ", ".join(f"{n} {v}" for n, v in how["versions"].items())),
+    ]  # fmt: skip
+    return rows

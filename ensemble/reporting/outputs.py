@@ -1,0 +1,450 @@
+"""Plans the files that a command writes: none of them is lost work or a lost input."""
+
+import csv
+import importlib.util
+import os
+import re
+import unicodedata
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
+_VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv",
+           ".flv", ".3gp", ".ts", ".m2ts", ".gif", ".ogv")  # fmt: skip
+_WEIGHTS = (".p", ".pt", ".pth", ".h5", ".hdf5", ".safetensors", ".onnx")
+_PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".bmp", ".webp", ".tif", ".tiff")
+_CHECKPOINT = ("model.safetensors", "card.json")
+_BEGINNING = 2**16  # bytes of a file that tell what it is
+PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is that a command writes.
+
+    Attributes
+    ----------
+    name : str
+        In a sentence.
+    suffixes : tuple of str
+        Endings that it must have; empty: any but those of other kinds.
+    others : tuple of str
+        Endings of other kinds, which it must not have.
+    needs : tuple of str
+        Packages beyond the library's own that write it.
+    """
+
+    name: str
+    suffixes: tuple = ()
+    others: tuple = ()
+    needs: tuple = ()
+
+
+_NO_TEXT = (*_VIDEOS, *_WEIGHTS, *_PICTURES, ".dfe")
+KINDS = {
+    "model": Kind("a saved model", (), (*_VIDEOS, *_TABLES, *_WEIGHTS, *_PICTURES,
+                                        ".json", ".html", ".txt", ".py")),
+    "csv": Kind("a table", (), (*_NO_TEXT, ".json", ".html", ".parquet", ".xlsx")),
+    "json": Kind("JSON", (), (*_NO_TEXT, *_TABLES, ".html")),
+    "html": Kind("a page", (), (*_NO_TEXT, *_TABLES, ".json"),
+                 ("jinja2", "matplotlib")),
+    "plot": Kind("a plot", (".png", ".svg", ".pdf", ".jpg", ".jpeg"),
+                 needs=("matplotlib",)),
+    "video": Kind("an annotated video", (".mp4",)),
+    "onnx": Kind("an exported network", (".onnx",)),
+    "card": Kind("the card of a network", (".json",)),
+    "weights": Kind("converted weights", (".safetensors",)),
+    "folder": Kind("a folder"),
+}  # fmt: skip
+
+
+class OutputError(ValueError):
+    """A file that a command is to write cannot, or should not, be written."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a command is going to write.
+
+    Attributes
+    ----------
+    option : str
+        How it was asked for, such as ``"--json"``.
+    path : Path
+    kind : str
+        A key of `KINDS`.
+    marks : tuple of str
+        Columns of a table, or keys of JSON, that are in every file of this kind that
+        the command writes.
+    """
+
+    option: str
+    path: Path
+    kind: str
+    marks: tuple = ()
+
+
+def check_outputs(
+    outputs: Iterable[Output], inputs: Iterable, overwrite: bool = False
+) -> None:
+    """Refuse outputs that cannot be written or would destroy something, before work.
+
+    Each must be a file of its own, with an ending of its kind, in a folder that can be
+    made and written to, and none of the inputs: by whatever name, link or hard link. A
+    file that exists is replaced where it was written by the same command before; any
+    other needs `overwrite`, which never extends to inputs.
+
+    Parameters
+    ----------
+    outputs : iterable of Output
+        Those whose path is ``-`` are printed, and not looked at.
+    inputs : iterable of (str, Path)
+        Videos (files, or folders of frame images), tables, models, checkpoints.
+        Arrays are passed over.
+    overwrite : bool, default=False
+        Replace files that this command did not write.
+
+    Raises
+    ------
+    OutputError
+        Naming the option, the path, what is wrong and what to do.
+    ImportError
+        If a package that writes one of them is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ensemble.reporting.outputs import Output, check_outputs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clip = Path(folder) / "clip.mp4"
+    ...     _ = clip.write_bytes(b"a video")
+    ...     try:
+    ...         check_outputs([Output("--annotate", clip, "video")], [clip])
+    ...     except OutputError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    --annotate FOLDER/clip.mp4 is one of the inputs; give another name
+    """
+    outputs = [output for output in outputs if str(output.path) != "-"]
+    taken, of_frames = {}, {}
+    for path in inputs:
+        if isinstance(path, (str, os.PathLike)):
+            for part in _input_files(Path(path)):
+                taken.setdefault(_identity(part), None)
+                if part.suffix.lower() in _PICTURES and part != Path(path):
+                    of_frames[_identity(path)] = path
+    for output in outputs:
+        _check_name(output)
+        _check_place(output)
+        own = _identity(output.path)
+        if own in taken:
+            other = taken[own]
+            raise OutputError(
+                f"{output.option} {output.path} is "
+                + (
+                    "one of the inputs; give another name"
+                    if other is None
+                    else f"also what {other} writes; give each its own name"
+                )
+            )
+        frames = of_frames.get(_identity(Path(os.path.realpath(output.path)).parent))
+        if frames is not None and output.kind in ("plot", "video"):
+            raise OutputError(
+                f"{output.option} {output.path} would lie among the frames of {frames} "
+                "and be taken for one of them; write it elsewhere"
+            )
+        taken[own] = output.option
+        if not (overwrite or output.kind == "folder" or _may_replace(output)):
+            raise OutputError(
+                f"{output.option} {output.path} exists, and is not "
+                f"{KINDS[output.kind].name} that this command wrote; give another "
+                "name, or --overwrite to replace it"
+            )
+
+
+def check_folder(option: str, path) -> None:
+    """Refuse a folder that is a file, or cannot be made or written to.
+
+    Parameters
+    ----------
+    option : str
+        How it was asked for.
+    path : str, Path or None
+        None is passed over.
+
+    Raises
+    ------
+    OutputError
+    """
+    if path is not None:
+        _check_place(Output(option, Path(path), "folder"))
+
+
+# Columns, and keys, of what each command writes.
+SCORES = ("video", "change", "strength")
+_COLUMNS = {
+    "scan": ("video", "p_fake", "verdict"),
+    "stress": ("change", "strength", "scorer"),
+    "compare": ("strategy", "auc"),
+}
+_OUR_COLUMN = re.compile(
+    r"video|p_.*|verdict|status|reason|doubts|face|first|last|face_p_fake|face_verdict"
+    r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
+    r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
+    r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"
+    r"|over_\w+|log_loss_over_mean)(_low|_high)?"
+)
+_KEYS = _COLUMNS | {"compare": ("verdict", "table")}
+
+
+def tables_of(command: str, csv_file, json_file) -> list[Output]:
+    """Return the outputs that ``--csv`` and ``--json`` of a command ask for.
+
+    Parameters
+    ----------
+    command : {"scan", "stress", "compare"}
+    csv_file, json_file : Path or None
+
+    Returns
+    -------
+    list of Output
+    """
+    asked = [("--csv", csv_file, "csv", _COLUMNS), ("--json", json_file, "json", _KEYS)]
+    return [
+        Output(option, Path(path), kind, marks[command])
+        for option, path, kind, marks in asked
+        if path is not None
+    ]
+
+
+def table_of(data: Path) -> list[Path]:
+    """Return the table that labelled videos come from: the file, or one in a folder."""
+    return [data / "videos.csv" if data.is_dir() else data]
+
+
+def check_demo(out: Path, overwrite: bool) -> None:
+    """Refuse a demo's folder in which its files would replace those of others."""
+    check_folder("--out", out)
+    if not (out / "clips" / "forge.json").is_file() and not overwrite:
+        for name in ("model.dfe", "strategies.csv", "predictions.csv", "report.html"):
+            if (out / name).exists():
+                raise OutputError(
+                    f"--out {out} holds a {name} that no demo wrote there; give "
+                    "another folder, or --overwrite to replace it"
+                )
+
+
+def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
+    """Refuse a folder in which converted weights would replace something else."""
+    check_folder("OUT_DIR", out_dir)
+    kinds = {"model.safetensors": "weights", "card.json": "card"}
+    check_outputs(
+        [
+            Output("OUT_DIR", out_dir / name, kind, ("source_sha256",))
+            for name, kind in kinds.items()
+        ],
+        [checkpoint],
+        overwrite,
+    )
+
+
+def _check_name(output):
+    kind, suffix = KINDS[output.kind], output.path.suffix.lower()
+    missing = [name for name in kind.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"{output.option} needs {', '.join(missing)}: "
+            "pip install 'deepfake-ensemble[report]'"
+        )
+    if kind.suffixes and suffix not in kind.suffixes:
+        raise OutputError(
+            f"{output.option} {output.path} must end in {' or '.join(kind.suffixes)}"
+        )
+    if suffix in kind.others:
+        raise OutputError(
+            f"{output.option} {output.path} ends in {suffix}, and what is written "
+            f"there is {kind.name}; give another name"
+        )
+
+
+def _check_place(output):
+    """Refuse a path whose file, or folder, cannot be made or written to."""
+    path, wants_folder = output.path, output.kind == "folder"
+    real = Path(os.path.realpath(path))
+    try:
+        is_folder, exists = real.is_dir(), real.exists()
+        if exists and is_folder != wants_folder:
+            raise OutputError(
+                f"{output.option} {path} is a {'folder' if is_folder else 'file'}; "
+                f"give the name of a {'folder' if wants_folder else 'file'}"
+            )
+        if not exists and not wants_folder and not path.name:
+            raise OutputError(f"{output.option} {path} is no name of a file")
+        nearest = real
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if nearest != real and not nearest.is_dir():
+            raise OutputError(
+                f"{output.option} {path}: {nearest} is a file and cannot hold others"
+            )
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(
+            f"{output.option} {path} cannot be written ({error.strerror})"
+        ) from error
+    folder = real.parent if exists and not wants_folder else nearest
+    is_special = exists and not (is_folder or real.is_file())  # such as /dev/null
+    if not is_special and not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{output.option} {path}: the folder {folder} may not be written to"
+        )
+    if exists and not os.access(real, os.W_OK):
+        raise OutputError(f"{output.option} {path} may not be written to")
+
+
+def _input_files(path):
+    """Yield an input itself; of a folder its frames, or its weights and card."""
+    yield path
+    try:
+        if path.is_dir():
+            for child in path.iterdir():
+                if child.suffix.lower() in _PICTURES or child.name in _CHECKPOINT:
+                    yield child
+    except OSError:  # who reads it says so
+        return
+
+
+def _identity(path):
+    """Return what two paths have in common when they are one file."""
+    real = os.path.realpath(path)
+    missing = []
+    while True:
+        try:
+            found = os.stat(real)
+            break
+        except OSError:
+            above, name = os.path.split(real)
+            if above == real:
+                return (real, *missing)
+            missing.insert(0, name)
+            real = above
+    if missing and _ignores_case(real):
+        missing = [unicodedata.normalize("NFC", name).casefold() for name in missing]
+    return (found.st_dev, found.st_ino, *missing)
+
+
+def _ignores_case(folder):
+    """Whether names that differ by case are one, in a folder that exists."""
+    above, name = os.path.split(folder)
+    other = name.swapcase()
+    if other == name:
+        return os.path.normcase("A") == "a"
+    try:
+        return os.path.samefile(folder, os.path.join(above, other))
+    except OSError:
+        return False
+
+
+def _may_replace(output):
+    """Whether there is no file yet, or one that the same command wrote."""
+    try:
+        if not output.path.is_file() or output.path.stat().st_size == 0:
+            return True
+        return _WROTE[output.kind](output.path, output.marks)
+    except OSError:
+        return False
+
+
+def _begins(path):
+    with open(path, "rb") as file:
+        return file.read(_BEGINNING)
+
+
+def _text(path):
+    """The beginning of a text file; None of a binary one."""
+    content = _begins(path)
+    if b"\0" in content:
+        return None
+    return content.decode("utf-8", "replace")
+
+
+def _is_model(path, marks):
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
+            return b'"deepfake-ensemble"' in text.read(_BEGINNING)
+    except (zipfile.BadZipFile, KeyError):
+        return False
+
+
+def _is_csv(path, marks):
+    text = _text(path)
+    if text is None:
+        return False
+    header = next(csv.reader(text.splitlines()[:1]), [])
+    if not (marks and set(marks) <= set(header)):
+        return False
+    # A column that no command writes is somebody's own work. Names of detectors stand
+    # in the file of stress' scores, which that command compares with its own.
+    return marks == SCORES or all(_OUR_COLUMN.fullmatch(name) for name in header)
+
+
+def _is_json(path, marks):
+    text = (_text(path) or "").lstrip()
+    if text[:2] == "[]":
+        return True
+    keys = [f'"{mark}":' in text for mark in marks]
+    return text[:1] in ("[", "{") and bool(keys) and all(keys)
+
+
+def _is_html(path, marks):
+    text = (_text(path) or "").lstrip().lower()
+    return (
+        text.startswith(("<!doctype html", "<html"))
+        and 'name="generator" content="deepfake-ensemble' in text
+    )
+
+
+def _is_plot(path, marks):
+    content = path.read_bytes() if path.stat().st_size < 2**25 else _begins(path)
+    if content.startswith(b"%PDF"):
+        return PLOT_MARK.encode() in content
+    return PLOT_MARK.encode() in content[:4096]
+
+
+def _is_video(path, marks):
+    """Whether it is an MP4 whose comment is that of `annotate`."""
+    at = 0
+    with open(path, "rb") as file:
+        while len(head := file.read(16)) >= 8:
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if kind == b"moov":
+                file.seek(at)
+                return b"P(fake) " in file.read(min(size, 2**26))
+            if size < 8 or (at == 0 and kind != b"ftyp"):
+                return False
+            at += size
+            file.seek(at)
+    return False
+
+
+def _is_onnx(path, marks):
+    """Whether a card of ours lies beside it."""
+    name = path.name.removesuffix(".onnx").removesuffix(".int8")
+    return _is_json(path.with_name(f"{name}.json"), ("weights_sha256",))
+
+
+_WROTE = {
+    "model": _is_model,
+    "csv": _is_csv,
+    "json": _is_json,
+    "html": _is_html,
+    "plot": _is_plot,
+    "video": _is_video,
+    "onnx": _is_onnx,
+    "card": _is_json,
+    "weights": lambda path, marks: _is_json(path.with_name("card.json"), marks),
+}

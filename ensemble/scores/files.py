@@ -1,0 +1,241 @@
+"""Score tables in files: read from CSV, Excel or parquet, and written."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from base_models.runtime.file_writing import replacing
+from ensemble.scores.columns import (
+    COMPANIONS,
+    check_not_labels,
+    companion_columns,
+    pool_table,
+    score_columns,
+    score_values,
+    some_names,
+    typed,
+)
+from ensemble.scores.formats import Table, read_table
+from ensemble.scores.orientation import invert_scores
+from ensemble.scores.table import (
+    checked_columns,
+    checked_ids,
+    companions,
+    reasons,
+    score_table,
+)
+
+
+def write_scores(table, path):
+    """Write a score table as CSV or parquet, by the suffix of the path.
+
+    One line a video: video, label, group, fold, the detectors, and `reason`, a JSON
+    object from detector to text. Parquet also keeps the provenance; it needs pyarrow.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A score table.
+    path : str or Path
+        Ends in .csv or .parquet.
+    """
+    path = Path(path)
+    columns = checked_columns(table.columns)
+    flat = companions(table)
+    flat = flat.loc[:, [name for name in COMPANIONS if table.attrs.get(name)]]
+    flat.insert(0, "video", checked_ids(table.index))
+    flat = pd.concat([flat, table.set_axis(columns, axis=1)], axis=1)
+    why = {}
+    for row, detector, reason in reasons(table).itertuples(index=False):
+        why.setdefault(row, {})[detector] = reason
+    if why:
+        flat["reason"] = [
+            json.dumps(why[row], ensure_ascii=False) if row in why else None
+            for row in table.index
+        ]
+    if path.suffix.lower() == ".csv":
+        with replacing(path) as unfinished:
+            flat.to_csv(unfinished, index=False)
+    elif path.suffix.lower() == ".parquet":
+        flat.attrs = {"provenance": table.attrs.get("provenance", {})}
+        with replacing(path) as unfinished:
+            flat.to_parquet(unfinished, index=False)
+    else:
+        raise _suffix_error(path)
+
+
+def read_scores(
+    path_or_frame,
+    scores=None,
+    label=None,
+    group=None,
+    index=None,
+    out_of_fold=None,
+    probabilities=True,
+    encoding=None,
+    pool=None,
+    invert=None,
+):
+    """Read a score table from a file or a frame, ours or anyone's.
+
+    Parameters
+    ----------
+    path_or_frame : str, Path, DataFrame or Table
+        A file that `ensemble.scores.formats.read_table` reads (.csv, .tsv, .xlsx,
+        .parquet), or a frame with one row a video.
+    scores : str, sequence of str or None, default=None
+        The detectors' columns: a pattern such as ``"p_*"`` or their names. None takes
+        every column that is not an id, a companion or a reason, nor by its name
+        something else (``method``, ``n_frames`` ...); a copy of the label is refused.
+    label, group : str or None, default=None
+        Columns with the label and the group; None takes "label" and "group" where
+        there are such columns.
+    index : str or None, default=None
+        Column with the video ids; None takes "video" or "video_id", else the index of
+        a frame, else the row number.
+    out_of_fold : bool or None, default=None
+        Whether each score comes from a detector that did not see the video's group;
+        kept as ``table.attrs["provenance"]["out_of_fold"]``. None leaves it as stored.
+    probabilities : bool, default=True
+        Whether scores outside [0, 1] are refused. If False any finite number goes,
+        for combiners with ``scale="rank"``, ``"standard"`` or None.
+    encoding : str or None, default=None
+        Of a text file; None finds it out where there is no doubt.
+    pool : str, callable or None, default=None
+        For a table of frames, several rows a video: how their scores are pooled, such
+        as ``"mean"`` (`ensemble.scores.columns.pool_table`). None refuses such tables.
+    invert : str, sequence of str or None, default=None
+        Columns that are high for real videos, turned round by
+        `ensemble.invert_scores`. None turns none.
+
+    Returns
+    -------
+    table : DataFrame of shape (n_videos, n_detectors)
+        A score table, as `score_table` builds it.
+
+    Raises
+    ------
+    ValueError
+        Naming file, line or column, and what to do.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(
+    ...     {"clip": ["a", "b"], "p_one": [0.9, 0.1], "p_two": [0.7, 0.4], "y": [1, 0]}
+    ... )
+    >>> table = read_scores(frame, scores="p_*", label="y", index="clip")
+    >>> table.columns.tolist(), companions(table).label.tolist()
+    (['p_one', 'p_two'], [1, 0])
+    """
+    table, beside = path_or_frame, {}
+    if isinstance(table, pd.DataFrame):
+        beside = _unpacked(table)
+    elif not isinstance(table, Table):
+        table = read_table(table, encoding)
+    if pool is not None:
+        table = pool_table(table, scores, label, group, index, pool)
+    frame = table.frame if isinstance(table, Table) else table
+    if isinstance(table, Table):
+        beside["provenance"] = frame.attrs.get("provenance")
+    known = companion_columns(list(frame.columns), label, group, index)
+    columns = score_columns(list(frame.columns), scores, known)
+    ids = checked_ids(_ids_of(table, known.get("index")))
+    if not ids:
+        raise ValueError("expected one row per video; got a table without rows")
+    values = score_values(table, columns, ids)
+    _warn_of_empty_columns(values, columns)
+    for name in COMPANIONS:
+        if name in known and known[name] not in columns:
+            beside[name] = typed(frame[known[name]])
+    for name, asked in (("label", label), ("group", group)):
+        if asked is not None and not any(e is not None for e in beside.get(name, [])):
+            raise ValueError(f"column {asked!r} is empty: no video has a {name}")
+    if "reason" in known and known["reason"] not in columns:
+        beside["reasons"] = _parsed_reasons(frame[known["reason"]], ids, columns)
+    check_not_labels(values, columns, beside.get("label"), by_default=scores is None)
+    provenance = dict(beside.pop("provenance", None) or {})
+    if out_of_fold is not None:
+        provenance["out_of_fold"] = bool(out_of_fold)
+    table = score_table(
+        values,
+        ids,
+        columns,
+        **beside,
+        provenance=provenance,
+        probabilities=probabilities,
+    )
+    return table if invert is None else invert_scores(table, invert, probabilities)
+
+
+def _ids_of(table, column):
+    """Return the ids of a table's rows, or the numbers of the rows."""
+    if not isinstance(table, Table):
+        return table.index if column is None else table[column]
+    if column is not None:
+        return table.frame[column].astype(str)
+    unnamed = table.frame.get("")  # pandas writes an index without a name
+    if unnamed is not None and not unnamed.duplicated().any():
+        return unnamed.astype(str)
+    return [str(row) for row in range(len(table.frame))]
+
+
+def _suffix_error(path):
+    return ValueError(
+        f"expected a path that ends in .csv or .parquet; got {str(path)!r}"
+    )
+
+
+def _unpacked(table):
+    """Return what the attrs of a frame hold, if it is a score table already."""
+    beside = {
+        name: companions(table)[name].tolist()
+        for name in COMPANIONS
+        if table.attrs.get(name)
+    }
+    if table.attrs.get("reason"):
+        known = set(table.index)
+        beside["reasons"] = {
+            detector: {row: text for row, text in by_row.items() if row in known}
+            for detector, by_row in table.attrs["reason"].items()
+            if detector in table.columns
+        }
+    beside["provenance"] = table.attrs.get("provenance")
+    return beside
+
+
+def _warn_of_empty_columns(values, columns):
+    empty = np.isnan(values).all(axis=0)
+    if empty.all():
+        raise ValueError(
+            f"no score at all in {some_names(columns)}; every entry is missing"
+        )
+    if empty.any():
+        names = [
+            name for name, is_empty in zip(columns, empty, strict=True) if is_empty
+        ]
+        warnings.warn(
+            f"no video has a score in {some_names(names)}; such a detector changes "
+            "nothing",
+            stacklevel=3,
+        )
+
+
+def _parsed_reasons(column, ids, columns):
+    why = {}
+    for row, text in zip(ids, column, strict=True):
+        if pd.isna(text) or text == "":
+            continue
+        try:
+            by_detector = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"reason of {row!r} must be a JSON object from detector to text; got "
+                f"{text!r}: rename the column if it means something else"
+            ) from error
+        for detector, reason in by_detector.items():
+            if detector in columns:
+                why.setdefault(detector, {})[row] = reason
+    return why

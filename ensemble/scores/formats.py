@@ -1,0 +1,359 @@
+"""Tables as people keep them: CSV in many dialects, Excel, parquet; text stays text."""
+
+import csv
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+_ENCODINGS = ("cp949", "cp932", "cp1252")  # where it is neither UTF-8 nor UTF-16
+_MARKS = {  # byte-order marks, the longer ones first
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_SAMPLE = 50  # lines after the first that have a say in the delimiter
+
+
+class Table(NamedTuple):
+    """A table of text as it was read.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Columns of str, "" where a field is empty; of any type from parquet and Excel.
+    lines : sequence of int
+        Line of each row in the file, from 1.
+    name : str
+        The file, for messages.
+    """
+
+    frame: pd.DataFrame
+    lines: list | range
+    name: str
+
+
+def read_table(path, encoding=None):
+    """Read a table; nothing in it is turned into numbers, dates or missing values.
+
+    Parameters
+    ----------
+    path : str or Path
+        .csv, .tsv (separated by commas, semicolons, tabs or bars), .xlsx (its
+        first sheet; needs openpyxl) or .parquet (needs pyarrow).
+    encoding : str or None, default=None
+        Of a text file. None reads UTF-8 and UTF-16, and else what can only be one of
+        the usual encodings of Windows.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ValueError
+        Naming file and line, where it cannot be read without doubt.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ensemble.scores.formats import read_table
+    >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
+    >>> _ = path.write_text("video;source;p_one\\na.mp4;096;0,9\\n", encoding="utf-16")
+    >>> read_table(path).frame.to_dict("records")
+    [{'video': 'a.mp4', 'source': '096', 'p_one': '0,9'}]
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise ValueError(
+            f"expected a table, a path that ends in {', '.join(TABLE_SUFFIXES)}; got "
+            f"{str(path)!r}"
+        )
+    if suffix == ".parquet":
+        frame = pd.read_parquet(path)
+        return Table(frame, range(1, len(frame) + 1), str(path))
+    if suffix == ".xlsx":
+        return _from_excel(path)
+    return _from_text(path, encoding)
+
+
+def column_named(names, wanted):
+    """Find a column by its name, or by its only spelling in other case.
+
+    Parameters
+    ----------
+    names : sequence of str
+    wanted : str
+
+    Returns
+    -------
+    str or None
+        None where there is no such column.
+
+    Raises
+    ------
+    ValueError
+        If several differ from it in case only.
+
+    Examples
+    --------
+    >>> from ensemble.scores.formats import column_named
+    >>> column_named(["path", "LABEL "], "label")
+    'LABEL '
+    """
+    if wanted in names:
+        return wanted
+    alike = [
+        name
+        for name in names
+        if isinstance(name, str) and name.strip().lower() == wanted.lower()
+    ]
+    if len(alike) > 1:
+        raise ValueError(
+            f"columns {' and '.join(map(repr, alike))} may both be {wanted!r}; rename "
+            "one of them"
+        )
+    return alike[0] if alike else None
+
+
+def to_numbers(column, missing=()):
+    """Turn a column of text into numbers; a comma may stand for the decimal point.
+
+    Parameters
+    ----------
+    column : Series of str
+    missing : sequence of str
+        What stands for no number, beside "".
+
+    Returns
+    -------
+    numbers : float ndarray
+        NaN where there is none.
+    wrong : int ndarray
+        Places of what is no number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.scores.formats import to_numbers
+    >>> to_numbers(pd.Series(["0,5", "1", ""]))[0]
+    array([0.5, 1. , nan])
+    """
+    texts = np.array([str(text).strip() for text in column], dtype=object)
+    empty = np.isin(texts, ["", *missing])
+    numbers = np.full(len(texts), np.nan)
+    try:
+        numbers[~empty] = texts[~empty].astype(float)
+        return numbers, np.zeros(0, int)
+    except ValueError:
+        pass  # looked at one by one below
+    known = texts[~empty].tolist()
+    decimals = all(_DECIMAL_COMMA.fullmatch(t) or _WHOLE.fullmatch(t) for t in known)
+    doubtful = all(_THOUSANDS.fullmatch(t) or _WHOLE.fullmatch(t) for t in known)
+    if decimals and not doubtful:
+        numbers[~empty] = [float(text.replace(",", ".")) for text in known]
+        return numbers, np.zeros(0, int)
+    wrong = []
+    for place in np.flatnonzero(~empty):
+        try:
+            numbers[place] = float(texts[place])
+        except ValueError:
+            wrong.append(place)
+    return numbers, np.array(wrong, int)
+
+
+def _from_excel(path):
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"reading {path} needs openpyxl: pip install 'deepfake-ensemble[excel]', "
+            "or save the sheet as CSV"
+        ) from error
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        if len(book.sheet_names) > 1:
+            warnings.warn(
+                f"{path} has {len(book.sheet_names)} sheets; the first, "
+                f"{book.sheet_names[0]!r}, is read",
+                stacklevel=3,
+            )
+        frame = pd.read_excel(book, dtype=object, keep_default_na=False, na_values=[])
+    names = [str(name) for name in frame.columns]
+    frame.columns = ["" if name.startswith("Unnamed: ") else name for name in names]
+    return Table(frame, range(2, len(frame) + 2), str(path))
+
+
+def _from_text(path, encoding):
+    data = path.read_bytes()
+    encoding = encoding or _encoding_of(data, path)
+    try:
+        text = data.decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise ValueError(f"{path} cannot be read as {encoding}: {error}") from error
+    text = text.removeprefix("\ufeff")
+    stated = re.match(r"sep=(.)\r?\n", text)  # a line that Excel understands
+    skipped = 0
+    if stated:
+        text, skipped = text[stated.end() :], 1
+    delimiter = stated[1] if stated else _delimiter_of(text, path)
+    rows, lines = _rows_of(text, delimiter, path, skipped)
+    header = [name.strip() for name in rows[0]] if rows else []
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated or not any(header):
+        raise ValueError(
+            f"{path}: expected a first line that names every column once; got "
+            + (f"{repeated} repeatedly" if repeated else "an empty file")
+        )
+    if set(map(len, rows)) != {len(header)}:
+        row = next(i for i, fields in enumerate(rows) if len(fields) != len(header))
+        raise ValueError(
+            f"{path}, line {lines[row]}: expected {len(header)} fields in every line, "
+            f"separated by a {_DELIMITERS.get(delimiter, repr(delimiter))}, as in the "
+            f"first; got {len(rows[row])}"
+        )
+    columns = zip(*rows[1:], strict=True) if len(rows) > 1 else [()] * len(header)
+    frame = pd.DataFrame(
+        {name: np.array(column, object) for name, column in
+         zip(header, columns, strict=True)},
+        dtype=object,
+    )  # fmt: skip
+    return Table(frame, lines[1:], str(path))
+
+
+def _rows_of(text, delimiter, path, skipped):
+    """Split text into fields; blank lines are passed over."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {skipped + reader.line_num}: {error}; is a quotation mark "
+            "missing?"
+        ) from error
+    if reader.line_num == len(rows) and all(rows):
+        return rows, range(skipped + 1, skipped + len(rows) + 1)
+    lines, before = [], skipped  # blank lines, or fields of several lines
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    for row in reader:
+        if row:
+            lines.append(before + 1)
+        before = skipped + reader.line_num
+    return [row for row in rows if row], lines
+
+
+def _delimiter_of(text, path):
+    """Find what separates the fields of the first line, and of those after it."""
+    lines = [line for line in text[: 1 << 20].splitlines() if line.strip()]
+    lines = lines[: _SAMPLE + 1]
+    if not lines:
+        return ","
+    counts = {}
+    for delimiter in _DELIMITERS:
+        n_fields = [
+            len(next(csv.reader([line], delimiter=delimiter), [])) for line in lines
+        ]
+        if n_fields[0] > 1:
+            counts[delimiter] = n_fields
+    if len(counts) > 1:
+        even = {d: n for d, n in counts.items() if len(set(n)) == 1}
+        counts = even or counts
+    if len(counts) > 1:
+        names = " or ".join(_DELIMITERS[delimiter] for delimiter in counts)
+        raise ValueError(
+            f"{path}, line 1: {lines[0][:80]!r} may be separated by a {names}; put "
+            "names that hold one of them in quotation marks"
+        )
+    return next(iter(counts), ",")
+
+
+def _encoding_of(data, path):
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return encoding
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        if b"\x00" not in data:
+            return "utf-8"
+    if b"\x00" in data[:4096]:  # UTF-16 without a mark: every other byte of ASCII is 0
+        zeros = np.frombuffer(data[:4096], np.uint8) == 0
+        return "utf-16-le" if zeros[1::2].sum() > zeros[::2].sum() else "utf-16-be"
+    possible = {}
+    for encoding in _ENCODINGS:
+        try:
+            possible[encoding] = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    likely = _of_files_that_exist(possible, path) or _plausible(data, possible)
+    if len(likely) != 1:
+        shown = "; ".join(
+            f"{encoding}: {_first_strange(text)!r}"
+            for encoding, text in possible.items()
+        )
+        raise ValueError(
+            f"{path} is not UTF-8 and may be {shown or 'of no usual encoding'}; save "
+            "it as UTF-8, or name its encoding (encoding=, --encoding)"
+        )
+    (encoding,) = likely
+    warnings.warn(
+        f"{path} is not UTF-8; it is read as {encoding}, "
+        f"{_first_strange(possible[encoding])!r}. If that is wrong, name its encoding "
+        "(encoding=, --encoding)",
+        stacklevel=5,
+    )
+    return encoding
+
+
+def _of_files_that_exist(possible, path):
+    """Return the encodings by which names of files in the table are names of files."""
+    found = []
+    for encoding, text in possible.items():
+        fields = re.split(r'[,;\t|"\r\n]+', text)
+        strange = [field for field in fields if not field.isascii()][:200]
+        if any(_exists(path.parent / field.strip()) for field in strange):
+            found.append(encoding)
+    return found
+
+
+def _exists(path):
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name
+        return False
+
+
+def _plausible(data, possible):
+    """Return the encodings in which the text reads like a language."""
+    if len(possible) < 2:
+        return list(possible)
+    from charset_normalizer import from_bytes
+
+    strange = [line for line in data.splitlines() if not line.isascii()][:2000]
+    matches = from_bytes(b"\n".join(strange), cp_isolation=list(possible))
+    likely = {match.encoding for match in matches}
+    if "cp949" in likely:  # it can also read Chinese, as rare Chinese characters
+        letters = [c for c in possible["cp949"] if not c.isascii() and c.isalpha()]
+        n_hangul = sum("\uac00" <= c <= "\ud7a3" for c in letters)
+        if n_hangul < 0.9 * len(letters):
+            likely = set(possible)
+    return [encoding for encoding in possible if encoding in likely]
+
+
+def _first_strange(text):
+    words = re.split(r'[,;\t|"\r\n]+', text)
+    return next((word for word in words if not word.isascii()), "")[:40]

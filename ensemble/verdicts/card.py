@@ -1,0 +1,414 @@
+"""The card of a model: what it learned from, and how often it errs."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from ensemble._version import __version__
+from ensemble.decision.rates import rate_interval
+from ensemble.metrics.ranking import Interval
+from ensemble.out_of_fold.evidence import is_above_chance
+from ensemble.verdicts.video_profile import TrainingProfile
+
+_UNKNOWN = Interval(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """How often verdicts by the threshold alone were wrong, out of fold.
+
+    Attributes
+    ----------
+    n_real, n_fake : int
+    false_alarms : Interval
+        Share of the real videos called FAKE, with its 95 % interval over groups.
+    misses : Interval
+        Share of the fakes called REAL.
+    """
+
+    n_real: int
+    n_fake: int
+    false_alarms: Interval
+    misses: Interval
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a saved ensemble is, for whoever reads its verdicts.
+
+    Attributes
+    ----------
+    data : str
+        What it learned from, in a word, as `DeepfakeEnsemble.describe` was given it;
+        empty where nobody said.
+    toy : bool
+        Whether it shows how things work and is meant for no real video.
+    fitted_on : str or None
+        Day of the fit; None in files of earlier versions.
+    version : str or None
+        Of this library, at the fit.
+    n_real, n_fake : int
+        Training videos.
+    n_groups : int or None
+        None where no groups were given.
+    fitted_before : dict of str to (list of str or None)
+        Members that were fitted already, and what they had learned from; None is
+        unknown.
+    auc : Interval
+        Of the ensemble out of fold, within folds, with its 95 % interval over groups;
+        NaN where it is unknown, as after a fit on real videos alone.
+    above_chance : bool or None
+        Whether that interval lies above 0.5; None after a fit on real videos alone.
+    problem : str
+        Why the AUC is unknown; empty where it is known.
+    low, high : float
+        Fake is said above `high`, real up to `low`.
+    set_on_the_same : bool
+        Whether the threshold was set on the videos that the rates are of.
+    rates : ErrorRates
+        Of all out-of-fold videos.
+    by_status : dict of str to ErrorRates
+        The same for videos that all members scored (``scored``), and for the others
+        (``partial``).
+    profile : TrainingProfile or None
+        What the training videos are like; None where it is not recorded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models import CallableDetector
+    >>> from ensemble import DeepfakeEnsemble
+    >>> def bright(videos):
+    ...     return [video.mean() / 255 for video in videos]
+    >>> videos = [np.full((4, 8, 8, 3), shade, np.uint8) for shade in range(0, 240, 20)]
+    >>> model = DeepfakeEnsemble([CallableDetector(bright)], "voting", resampling=2)
+    >>> model = model.fit(videos, [0] * 6 + [1] * 6, groups=np.arange(12) % 6)
+    >>> print(model.describe("shades of grey", toy=True).card_.summary())
+    Learned on ... from 6 real and 6 fake videos of 6 groups (shades of grey; a toy,
+    not for real videos). Out of fold: AUC 1.00 (1.00 to 1.00), false alarms 0 % (0 to
+    46 %), misses 17 % (0 to 50 %) at a threshold of 0.500.
+    """
+
+    data: str
+    toy: bool
+    fitted_on: str | None
+    version: str | None
+    n_real: int
+    n_fake: int
+    n_groups: int | None
+    fitted_before: dict
+    auc: Interval
+    above_chance: bool | None
+    problem: str
+    low: float
+    high: float
+    set_on_the_same: bool
+    rates: ErrorRates | None
+    by_status: dict
+    profile: TrainingProfile | None
+
+    @property
+    def doubt(self):
+        """Why no verdict of this model is to be trusted; empty where there is none."""
+        return _doubt(self.auc, self.above_chance, self.problem)
+
+    def summary(self):
+        """Return what to know beside a verdict, in two or three sentences.
+
+        Returns
+        -------
+        str
+        """
+        return f"{self._learned_from()} {self._measured()}"
+
+    @property
+    def short(self):
+        """The same in a few words, where there is little room."""
+        words = "a toy" if self.toy else "model"
+        if self.data:
+            words += f" that learned from {self.data}"
+        if self.above_chance is None or self.rates is None:
+            return f"{words}, AUC unknown"
+        return f"{words}, AUC {_auc(self.auc)}"
+
+    def _learned_from(self):
+        kinds = f"{self.n_real} real videos and no fakes"
+        if self.n_fake:
+            kinds = f"{self.n_real} real and {self.n_fake} fake videos"
+        of = "" if self.n_groups is None else f" of {self.n_groups} groups"
+        words = [self.data] if self.data else ["what they are is not recorded"]
+        words += ["a toy, not for real videos"] if self.toy else []
+        before = "".join(
+            f" {name} had learned before, from "
+            f"{'unknown data' if seen is None else ', '.join(seen)}."
+            for name, seen in self.fitted_before.items()
+            if seen != []
+        )
+        day = f" on {self.fitted_on}" if self.fitted_on else ""
+        return f"Learned{day} from {kinds}{of} ({'; '.join(words)}).{before}"
+
+    def _measured(self):
+        if self.rates is None:
+            return f"How good it is out of fold is not known: {self.problem}."
+        at = f"at a threshold of {self.high:.3f}"
+        if self.low != self.high:
+            at = f"above {self.high:.3f} (fake) and below {self.low:.3f} (real)"
+        same = ", which was set on the same videos" if self.set_on_the_same else ""
+        alarms = f"false alarms {_percent(self.rates.false_alarms)}"
+        if self.above_chance is None:
+            return (
+                f"Out of fold: {alarms} {at}{same}. How many fakes it finds is not "
+                "known."
+            )
+        found = (
+            f"Out of fold: AUC {_auc(self.auc)}, {alarms}, misses "
+            f"{_percent(self.rates.misses)} {at}{same}."
+        )
+        if not self.above_chance:
+            found += " It is not shown to be better than chance."
+        return found
+
+    def to_dict(self):
+        """Return what JSON can hold; NaN is None.
+
+        Returns
+        -------
+        dict
+        """
+        return _plain(asdict(replace(self, profile=None))) | {
+            "profile": None if self.profile is None else self.profile.to_dict()
+        }
+
+
+@dataclass
+class CardFacts:
+    """What of a card no stored score can tell, and what is costly to measure again.
+
+    Attributes
+    ----------
+    data, toy, fitted_on, version, profile
+        As in `ModelCard`.
+    auc : Interval or None
+        None where it was not measured yet.
+    problem : str
+        Why it cannot be measured.
+    cards : dict
+        Cards that were made, by threshold and prior; not kept.
+    """
+
+    data: str = ""
+    toy: bool = False
+    fitted_on: str | None = None
+    version: str | None = None
+    profile: TrainingProfile | None = None
+    auc: Interval | None = None
+    problem: str = ""
+    cards: dict = field(default_factory=dict, repr=False)
+
+    def to_dict(self):
+        """Return what JSON can hold."""
+        kept = {
+            name: getattr(self, name)
+            for name in ("data", "toy", "fitted_on", "version", "problem")
+        }
+        auc = None if self.auc is None else _plain(list(self.auc))
+        profile = None if self.profile is None else self.profile.to_dict()
+        return kept | {"auc": auc, "profile": profile}
+
+    @classmethod
+    def from_dict(cls, known):
+        """Return what `to_dict` wrote; what is not recorded stays unknown.
+
+        Parameters
+        ----------
+        known : dict or None
+            None in files of earlier versions.
+
+        Returns
+        -------
+        CardFacts
+        """
+        known = known or {}
+        names = ("data", "toy", "fitted_on", "version", "problem")
+        facts = cls(**{name: known[name] for name in names if name in known})
+        if known.get("auc") is not None:
+            ends = [np.nan if end is None else float(end) for end in known["auc"]]
+            facts.auc = Interval(*ends)
+        if known.get("profile") is not None:
+            facts.profile = TrainingProfile.from_dict(known["profile"])
+        return facts
+
+
+def saved_card(model):
+    """Return what a file keeps of a fitted ensemble's card: facts, and what it says.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. Without figures at the threshold where that cannot be set.
+    """
+    try:
+        card = model.card_.to_dict()
+    except ValueError as error:  # a threshold that its scores cannot promise
+        card = {"threshold_problem": str(error)}
+    return card | model._card_facts.to_dict()
+
+
+def facts_of_fit(videos, detectors, store):
+    """Return what is to be known of a fit beside its scores.
+
+    Parameters
+    ----------
+    videos : list
+        The training videos.
+    detectors : list of fitted detectors
+    store : Store, str, Path or None
+
+    Returns
+    -------
+    CardFacts
+    """
+    from datetime import datetime, timezone
+
+    from ensemble.verdicts.video_profile import training_profile
+
+    return CardFacts(
+        fitted_on=datetime.now(timezone.utc).date().isoformat(),
+        version=__version__,
+        profile=training_profile(videos, detectors, store),
+    )
+
+
+def card_of(model):
+    """Return the card of a fitted ensemble, at its threshold of now.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    ModelCard
+    """
+    facts = model._card_facts
+    thresholds = model.thresholds_
+    key = thresholds, model.prior
+    if key not in facts.cards:
+        facts.cards.clear()
+        facts.cards[key] = _made(model, facts, thresholds)
+    return facts.cards[key]
+
+
+def doubt_of(model):
+    """Return why no verdict of a fitted ensemble is to be trusted; the card's `doubt`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    str
+        Empty where there is none. Costs less than the whole card.
+    """
+    auc, above = _chance(model)
+    return _doubt(auc, above, model._card_facts.problem)
+
+
+def _chance(model):
+    """Return the AUC and whether it is above chance; None where all were real."""
+    facts, evidence = model._card_facts, model._evidence()
+    if not model._training.is_fake.any():
+        return _UNKNOWN, None
+    if evidence is None:
+        return _UNKNOWN, False
+    if facts.auc is None:
+        facts.auc = evidence.auc()
+    return facts.auc, is_above_chance(facts.auc, evidence.is_fake, evidence.groups)
+
+
+def _doubt(auc, above_chance, problem):
+    if above_chance is not False:
+        return ""
+    if problem:
+        return f"whether the model beats chance is not known: {problem}"
+    few = "; fewer than three groups of a class show nothing" if auc.low > 0.5 else ""
+    return f"the model is not shown to beat chance out of fold (AUC {_auc(auc)}{few})"
+
+
+def _made(model, facts, thresholds):
+    is_fake, groups = model._training.is_fake, model._training.groups
+    n_fake = int(is_fake.sum())
+    evidence = model._evidence()
+    auc, above = _chance(model)
+    rates, by_status = None, {}
+    if evidence is not None:
+        verdicts = thresholds.verdicts(model._on_scale(evidence.score))
+        rates = _rates(evidence, verdicts, np.ones(len(verdicts), bool))
+        partial = evidence.table.isna().any(axis=1).to_numpy()
+        for status, rows in (("scored", ~partial), ("partial", partial)):
+            by_status[status] = _rates(evidence, verdicts, rows)
+    return ModelCard(
+        data=facts.data,
+        toy=facts.toy,
+        fitted_on=facts.fitted_on,
+        version=facts.version,
+        n_real=len(is_fake) - n_fake,
+        n_fake=n_fake,
+        n_groups=None if groups is None else len(np.unique(groups)),
+        fitted_before=dict(model.oof_scores_.attrs["provenance"].get("trained_on", {})),
+        auc=auc,
+        above_chance=above,
+        problem=facts.problem if n_fake else "",
+        low=thresholds.low,
+        high=thresholds.high,
+        set_on_the_same=thresholds.on_training,
+        rates=rates,
+        by_status=by_status,
+        profile=facts.profile,
+    )
+
+
+def _rates(evidence, verdicts, rows):
+    real, fake = (rows & (evidence.is_fake == label) for label in (0, 1))
+    groups = evidence.groups
+
+    def rate(among, called):
+        return rate_interval(
+            verdicts[among] == called, None if groups is None else groups[among]
+        )
+
+    return ErrorRates(
+        int(real.sum()), int(fake.sum()), rate(real, "FAKE"), rate(fake, "REAL")
+    )
+
+
+def _auc(auc):
+    if np.isnan(auc.low):
+        return f"{auc.estimate:.2f}, of too few groups for an interval"
+    return f"{auc.estimate:.2f} ({auc.low:.2f} to {auc.high:.2f})"
+
+
+def _percent(rate):
+    if np.isnan(rate.estimate):
+        return "unknown"
+    return (
+        f"{100 * rate.estimate:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
+    )
+
+
+def _plain(thing):
+    if isinstance(thing, dict):
+        return {key: _plain(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [_plain(value) for value in thing]
+    if isinstance(thing, np.generic):
+        thing = thing.item()
+    return None if isinstance(thing, float) and np.isnan(thing) else thing

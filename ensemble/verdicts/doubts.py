@@ -1,0 +1,148 @@
+"""Doubts: why a video's score is no ground for calling it real or fake.
+
+A verdict stands on the out-of-fold videos that its threshold and its rates come from.
+A video is in doubt where the model did no better than chance on these, where members
+that decided them are missing, where members disagree more than they did there, where
+faces of the video would get different verdicts, and where the video is unlike those
+that the model learned from.
+"""
+
+import numpy as np
+
+from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
+from ensemble.verdicts.face_pooling import disagreements, fitted_pooling
+
+_FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
+_LEAST_SPREAD = 1.0  # log-odds; members that agree as well as this do not disagree
+_BEYOND = 0.5  # of the width of the out-of-fold range that scores may lie outside it
+_LEAST_BEYOND = 0.5  # log-odds
+
+
+def doubts(model, table, combined, profiles=None):
+    """Say of each video what speaks against a verdict on it.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+        The members' P(fake).
+    combined : ndarray of shape (n_videos,)
+        The ensemble's, NaN where it has none.
+    profiles : sequence of (VideoProfile or None) or None, default=None
+        What the videos are like; None compares scores only.
+
+    Returns
+    -------
+    list of str
+        Reasons joined by "; ", empty where there is none.
+    """
+    evidence, card = model._evidence(), model.card_
+    of_model = _of_the_model(model, evidence, card)
+    apart = _hidden_faces(model, table, combined)
+    known_patterns = {}
+    found = []
+    for row in range(len(table)):
+        if np.isnan(combined[row]):
+            found.append("no member that was trained has a score")
+            continue
+        reasons = list(of_model)
+        if evidence is not None:
+            scores = table[evidence.deciding].iloc[row]
+            present = tuple(scores.notna())
+            if present not in known_patterns:
+                known_patterns[present] = _of_missing_members(evidence, present)
+            reasons += known_patterns[present]
+            reasons += _of_disagreement(evidence, scores)
+            reasons += _of_unusual_scores(evidence, scores)
+        if profiles is not None and profiles[row] is not None:
+            reasons += card.profile.unlike(profiles[row])
+        reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
+        found.append("; ".join(reasons))
+    return found
+
+
+def _hidden_faces(model, table, combined):
+    """Say of which videos faces disagree, unless the worst of them decided.
+
+    The worst face is chosen by the plain mean of the members' log-odds. Where the
+    combiner trusts them differently another one may be fake to it.
+    """
+    apart = disagreements(model, table)
+    if fitted_pooling(model) != "worst":
+        return apart
+    verdicts = dict(zip(table.index, model.thresholds_.verdicts(combined), strict=True))
+    return {video: said for video, said in apart.items() if verdicts[video] != "FAKE"}
+
+
+def _of_the_model(model, evidence, card):
+    """What casts doubt on every verdict of the model."""
+    weights = model.weights_
+    if weights is not None and not weights.to_numpy().any():
+        return ["the combiner gives no member any weight, so that all videos are alike"]
+    if card.doubt:
+        return [card.doubt]
+    if evidence is not None and len(evidence.score) > 1 and np.ptp(evidence.score) == 0:
+        return ["all out-of-fold videos have the same score"]
+    return []
+
+
+def _of_missing_members(evidence, present):
+    """Judge a video that some members could not score by those like it."""
+    if all(present):
+        return []
+    names = np.array(evidence.deciding)
+    there = np.array(present, bool)
+    missing = " and ".join(names[~there])
+    rows = evidence.same_members(there)
+    n_alike, n_all = int(rows.sum()), len(rows)
+    no_score = f"no score of {missing}"
+    if n_alike < _FEWEST_ALIKE:
+        alike = f"only {n_alike}" if n_alike else "none"
+        return [f"{no_score}, and {alike} of {n_all} out-of-fold videos lacked it"]
+    if not evidence.is_fake.any():  # of real videos alone no AUC is known
+        return []
+    auc = evidence.auc(rows)
+    groups = None if evidence.groups is None else evidence.groups[rows]
+    if is_above_chance(auc, evidence.is_fake[rows], groups):
+        return []
+    return [
+        f"{no_score}, without which the model is not shown to beat chance (AUC "
+        f"{auc.estimate:.2f}, at least {auc.low:.2f}, on {n_alike} out-of-fold videos)"
+    ]
+
+
+def _of_disagreement(evidence, scores):
+    """Compare how far the members are apart with how far they were out of fold."""
+    known = scores.dropna()
+    if len(known) < 2:
+        return []
+    usual = evidence.usual_spread
+    spread = np.ptp(log_odds(known))
+    if np.isnan(usual) or spread <= max(usual, _LEAST_SPREAD):
+        return []
+    low, high = known.idxmin(), known.idxmax()
+    return [
+        f"members disagree ({low} {known[low]:.3f}, {high} {known[high]:.3f}: "
+        f"{spread:.1f} in log-odds, {usual:.1f} or less on {100 * USUAL:.3g} % of the "
+        "out-of-fold videos)"
+    ]
+
+
+def _of_unusual_scores(evidence, scores):
+    """Name members whose score lies outside what they gave out of fold."""
+    odds = log_odds(scores)
+    found = []
+    for place, (name, score) in enumerate(scores.items()):
+        if np.isnan(score):
+            continue
+        known = evidence.log_odds[:, place]
+        low, high = np.nanmin(known), np.nanmax(known)
+        margin = max(_LEAST_BEYOND, _BEYOND * (high - low))
+        if not low - margin <= odds[place] <= high + margin:
+            own = evidence.table[name]
+            found.append(
+                f"{name} gives {score:.3f}, out of fold {own.min():.3f} to "
+                f"{own.max():.3f}"
+            )
+    return found

@@ -1,0 +1,235 @@
+"""What videos are like, whoever is in them: frame size, codec, quantiser, face size.
+
+A detector knows the kind of video that it learned from. `TrainingProfile` keeps that
+kind, and `unlike` says in which way a new video differs from it.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+_MOST_PROFILED = 400  # training videos that are looked at, evenly spread
+_TIMES = 1.5  # by which sizes may lie outside those of training
+_QUANTISER_STEPS = 6.0  # by which the quantiser may; 6 double the step in H.264
+
+# What is compared: attribute -> what a sentence calls it.
+_SIZES = {"short_side": "shorter side of the frame", "face_side": "side of the face"}
+
+
+@dataclass(frozen=True)
+class VideoProfile:
+    """What one video is like.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels.
+    n_frames : int
+    seconds : float
+        NaN where the video has no clock.
+    codec : str or None
+        FFmpeg's name; None for arrays and folders of images.
+    quantiser : float
+        As `base_models.video.quality.estimate_qp` gives it; NaN where unknown.
+    face_side : float
+        Side of the followed face's box in pixels; NaN where no face view is at hand.
+    """
+
+    width: int
+    height: int
+    n_frames: int
+    seconds: float
+    codec: str | None
+    quantiser: float
+    face_side: float
+
+    @property
+    def short_side(self):
+        """Pixels of the shorter side of the frame."""
+        return min(self.width, self.height)
+
+
+@dataclass(frozen=True)
+class TrainingProfile:
+    """What the training videos of an ensemble are like.
+
+    Attributes
+    ----------
+    n_videos : int
+        So many were looked at.
+    short_side, face_side, quantiser, n_frames, seconds : tuple of float or None
+        Least, median and greatest; None where unknown.
+    codecs : dict of str to int
+        Videos by codec; empty for arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ensemble.verdicts.video_profile import profile_video, training_profile
+    >>> videos = [np.zeros((4, side, 64, 3), np.uint8) for side in (48, 56)]
+    >>> profile = training_profile(videos)
+    >>> profile.short_side
+    (48.0, 52.0, 56.0)
+    >>> profile.unlike(profile_video(np.zeros((4, 360, 640, 3), np.uint8)))
+    ['shorter side of the frame 360 pixels, in training 48 to 56']
+    """
+
+    n_videos: int
+    short_side: tuple | None = None
+    face_side: tuple | None = None
+    quantiser: tuple | None = None
+    n_frames: tuple | None = None
+    seconds: tuple | None = None
+    codecs: dict | None = None
+
+    def unlike(self, video):
+        """Say in which way a video differs from those of training.
+
+        Sizes may lie outside by half as much again, quantisers by 6, which double
+        H.264's step. Unknown on either side is no difference.
+
+        Parameters
+        ----------
+        video : VideoProfile
+
+        Returns
+        -------
+        list of str
+            Empty where the video is alike.
+        """
+        found = []
+        for name, called in _SIZES.items():
+            size, known = getattr(video, name), getattr(self, name)
+            if known is None or math.isnan(size):
+                continue
+            if not known[0] / _TIMES <= size <= known[2] * _TIMES:
+                found.append(f"{called} {size:.0f} pixels, in training {_range(known)}")
+        if video.codec and self.codecs and video.codec not in self.codecs:
+            found.append(f"codec {video.codec}, in training {', '.join(self.codecs)}")
+        if self.quantiser is not None and not math.isnan(video.quantiser):
+            low, _, high = self.quantiser
+            if (
+                not -_QUANTISER_STEPS
+                <= video.quantiser - low
+                <= (high - low + _QUANTISER_STEPS)
+            ):
+                found.append(
+                    f"quantiser {video.quantiser:.0f}, in training "
+                    f"{_range(self.quantiser)}"
+                )
+        return found
+
+    def to_dict(self):
+        """Return what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, known):
+        """Return what `to_dict` wrote."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v
+                      for k, v in known.items()})  # fmt: skip
+
+    @property
+    def sentence(self):
+        """What the videos are like, in a few words."""
+        parts = []
+        for name, called in _SIZES.items():
+            if getattr(self, name) is not None:
+                parts.append(f"{called} {_range(getattr(self, name))} pixels")
+        if self.codecs:
+            parts.append(f"codec {', '.join(self.codecs)}")
+        if self.quantiser is not None:
+            parts.append(f"quantiser {_range(self.quantiser)}")
+        if self.seconds is not None:
+            parts.append(f"{_range(self.seconds, '.1f')} seconds")
+        elif self.n_frames is not None:
+            parts.append(f"{_range(self.n_frames)} frames")
+        return ", ".join(parts)
+
+
+def profile_video(video, detectors=(), store=None):
+    """Say what a video is like, without looking for faces.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray of shape (T, H, W, 3)
+    detectors : sequence of fitted detectors, default=()
+        Of those that look at faces, the face is known where their views are in the
+        store.
+    store : Store, str, Path or None, default=None
+
+    Returns
+    -------
+    VideoProfile or None
+        None for what is no video that can be read.
+    """
+    from base_models.errors import VideoReadError
+    from base_models.store.store import resolve_store
+    from base_models.video.quality import estimate_qp
+    from base_models.video.reading import probe_video
+    from base_models.views.making import stored_face_side
+    from ensemble.out_of_fold.training_set import is_video
+
+    if not is_video(video):
+        return None
+    try:
+        info = probe_video(video)
+        quantiser = estimate_qp(video, n_places=2, n_frames=4)
+    except VideoReadError:  # the detectors have said why
+        return None
+    recipes = [r for d in detectors for r in getattr(d, "view_recipes", list)()]
+    return VideoProfile(
+        width=info.width,
+        height=info.height,
+        n_frames=info.n_frames,
+        seconds=math.nan if info.seconds is None else info.seconds,
+        codec=info.codec,
+        quantiser=quantiser,
+        face_side=stored_face_side(video, recipes, resolve_store(store)),
+    )
+
+
+def training_profile(videos, detectors=(), store=None):
+    """Say what training videos are like; of many, 400 evenly spread are looked at.
+
+    Parameters
+    ----------
+    videos : sequence
+    detectors, store
+        As for `profile_video`.
+
+    Returns
+    -------
+    TrainingProfile or None
+        None where none of them is a video that can be read.
+    """
+    chosen = np.unique(
+        np.linspace(0, len(videos) - 1, min(len(videos), _MOST_PROFILED)).round()
+    ).astype(int)
+    profiles = [profile_video(videos[row], detectors, store) for row in chosen]
+    profiles = [profile for profile in profiles if profile is not None]
+    if not profiles:
+        return None
+    codecs = [profile.codec for profile in profiles if profile.codec]
+    return TrainingProfile(
+        n_videos=len(profiles),
+        codecs={codec: codecs.count(codec) for codec in sorted(set(codecs))},
+        **{
+            name: _spread([getattr(profile, name) for profile in profiles])
+            for name in ("short_side", "face_side", "quantiser", "n_frames", "seconds")
+        },
+    )
+
+
+def _spread(values):
+    values = np.array(values, float)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    return float(values.min()), float(np.median(values)), float(values.max())
+
+
+def _range(known, form=".0f"):
+    low, high = f"{known[0]:{form}}", f"{known[2]:{form}}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,140 @@
+"""Verdicts: what an ensemble says of each video, and why it says no more."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from ensemble.verdicts.doubts import doubts
+
+UNSURE = "UNSURE"
+
+
+def verdict_table(model, table, videos=None, unsure=True):
+    """Lay out what an ensemble says of videos: see `DeepfakeEnsemble.judge_scores`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it.
+    videos : sequence of length n_videos or None, default=None
+        The videos, to compare them with those of training.
+    unsure : bool, default=True
+        Whether a video in doubt is UNSURE; False leaves the threshold's verdict.
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, 5 + n_detectors)
+    """
+    thresholds = model.thresholds_
+    combined = model._combined(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the table says it all
+        score = model.combine(table)
+    verdicts = thresholds.verdicts(score)
+    found = doubts(model, table, combined, _profiles(model, videos))
+    found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
+    if unsure:
+        in_doubt = np.array([reasons != "" for reasons in found], bool)
+        verdicts[in_doubt & (verdicts != "")] = UNSURE
+    beside = {
+        "p_fake": score,
+        "verdict": verdicts,
+        "status": statuses(table, combined),
+        "reason": list(model._reasons(table, combined).values()),
+        "doubts": found,
+    }
+    plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
+    return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
+
+
+def _profiles(model, videos):
+    """Say what each video is like, where it is known for those of training."""
+    from ensemble.verdicts.video_profile import profile_video
+
+    if videos is None or model.card_.profile is None:
+        return None
+    members = [member for _, member in model._members()]
+    known = {}  # a video may stand there once for each of its faces
+    for video in videos:
+        if id(video) not in known:
+            known[id(video)] = profile_video(video, members, model.store)
+    return [known[id(video)] for video in videos]
+
+
+def statuses(table, score):
+    """Say of each video whether it has a score, and whether all members gave one.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        The members' P(fake), NaN where one is missing.
+    score : ndarray of shape (n_videos,)
+        The ensemble's P(fake) at the end of combination and calibration.
+
+    Returns
+    -------
+    ndarray of str of shape (n_videos,)
+        ``unscorable`` where `score` is NaN, whatever single members say; ``partial``
+        where a member gave no score; else ``scored``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"a": [0.2, np.nan], "b": [np.nan, 0.9]})
+    >>> statuses(table, np.array([0.2, np.nan])).tolist()
+    ['partial', 'unscorable']
+    """
+    return np.select(
+        [np.isnan(score), table.isna().any(axis=1)],
+        ["unscorable", "partial"],
+        "scored",
+    )
+
+
+def missing_reasons(table, score, trained):
+    """Say of each video why scores are missing, the ensemble's own among them.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        With the reasons that `DeepfakeEnsemble.detector_scores` gives; a plain table
+        has none.
+    score : ndarray of shape (n_videos,)
+        The ensemble's P(fake), NaN where it ends without one.
+    trained : sequence of str
+        Members that had scores in training, which the combiner can use.
+
+    Returns
+    -------
+    dict of str to str
+        By video; empty where nothing is missing.
+    """
+    reasons = table.attrs.get("reason", {})  # a plain table has none
+    found = {}
+    for row, p_fake, has_score in zip(
+        table.index, score, table.notna().to_numpy(), strict=True
+    ):
+        why = {reasons[name][row] for name in reasons if row in reasons[name]}
+        if np.isnan(p_fake) and has_score.any():
+            why.add(_why_no_combined_score(table.columns[has_score], trained))
+        found[row] = "; ".join(sorted(why))
+    return found
+
+
+def _why_no_combined_score(present, trained):
+    """Explain a video that members scored and the ensemble did not."""
+    usable = [name for name in present if name in trained]
+    if usable:
+        return f"no score came of combining {', '.join(usable)}"
+    has, it = ("has", "it") if len(present) == 1 else ("have", "they")
+    return f"only {', '.join(present)} {has} a score, and {it} had none in training"
+
+
+def listed(reasons):
+    """Return videos with their reasons as one phrase, the first five in full."""
+    shown = [f"{video} ({reason})" for video, reason in reasons.items()]
+    return "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" * (len(shown) > 5))

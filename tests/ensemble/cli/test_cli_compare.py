@@ -1,0 +1,218 @@
+"""The command that compares strategies."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models import write_video
+from ensemble.cli.app import main
+
+FEW = ["--strategies", "soft,stacking", "--draws", "20", "--folds", "3", "--quiet"]
+
+
+def run(capsys, *arguments):
+    """Return exit code, standard output and standard error."""
+    with pytest.raises(SystemExit) as left:
+        main(["compare", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return left.value.code, out, err
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """A CSV of two members' scores of 48 videos, in columns of somebody's own."""
+    rng = np.random.default_rng(0)
+    y = np.arange(48) % 2
+    table = pd.DataFrame(
+        {
+            "clip": [f"clip_{row}" for row in range(48)],
+            "p_good": 1 / (1 + np.exp(rng.normal(-3 * (2 * y - 1), 1.5))),
+            "p_poor": 1 / (1 + np.exp(rng.normal(-0.5 * (2 * y - 1), 1.5))),
+            "truth": np.where(y, "FAKE", "REAL"),
+            "person": np.arange(48) // 4,
+            "made_by": np.where(y == 0, "", np.where(np.arange(48) % 4 == 1, "a", "b")),
+            "aside": 0.25,
+        }
+    )
+    path = tmp_path_factory.mktemp("scores") / "scores.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+NAMED = ["--scores", "p_*", "--label", "truth", "--group", "person", "--index", "clip"]
+
+
+def test_scores_give_table_verdict_and_report(scores, tmp_path, capsys):
+    report = tmp_path / "new" / "report.html"
+    code, out, _ = run(capsys, scores, *NAMED, *FEW, "--report", report)
+    assert code == 0
+    for name in ("p_good", "p_poor", "stacking", "mean"):
+        assert name in out
+    assert "On groups that no strategy was fitted on" in out
+    assert str(report) in out
+    assert "p_good" in report.read_text(encoding="utf-8")
+    assert "aside" not in out
+
+
+def test_methods_are_left_out_one_by_one(scores, capsys):
+    code, out, _ = run(
+        capsys, scores, *NAMED, *FEW, "--method", "made_by",
+        "--protocol", "leave-method-out", "--json", "-",
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)
+    held_out = {r["value"] for r in found["by_value"] if r["axis"] == "held out"}
+    assert held_out == {"a", "b"}
+    assert found["how"]["protocol"] == "leave-method-out"
+
+
+def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsys):
+    run(capsys, scores, *NAMED, *FEW, "--csv", tmp_path / "table.csv")
+    kept = pd.read_csv(tmp_path / "table.csv", index_col="strategy")
+    code, out, err = run(capsys, scores, *NAMED, *FEW, "--csv", "-")
+    assert code == 0
+    assert out == (tmp_path / "table.csv").read_text()
+    assert kept.loc["p_good", "auc"] > kept.loc["p_poor", "auc"]
+    assert "On groups that no strategy was fitted on" in err
+
+
+def test_scores_may_be_named_one_by_one(scores, capsys):
+    _, out, _ = run(
+        capsys, scores, *FEW, "--scores", "p_poor,aside", *NAMED[2:], "--csv", "-"
+    )
+    assert "p_poor" in out
+    assert "p_good" not in out
+
+
+def test_videos_are_compared_by_detectors_that_are_fitted_for_it(
+    toy_videos, tmp_path, capsys
+):
+    videos, y, groups = toy_videos
+    lines = ["path,label,group"]
+    for row in range(16):
+        write_video(tmp_path / f"{row}.mp4", videos[row], fps=10)
+        lines.append(f"{row}.mp4,{y[row]},g{groups[row]}")
+    (tmp_path / "set.csv").write_text("\n".join(lines))
+    code, out, _ = run(
+        capsys, tmp_path / "set.csv", *FEW, "--backbones", "test_resnet", "--views",
+        "frame", "--train", "head", "--weights", "none", "--image-size", "32",
+        "--n-frames", "2", "--store", tmp_path / "store",
+    )  # fmt: skip
+    assert code == 0
+    assert "test_resnet_frame" in out
+    assert "fold" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.csv"], "nowhere.csv"),
+        (
+            ["notes.txt"],
+            "neither a folder nor a .csv, .tsv, .xlsx or .parquet file",
+        ),
+        (["SCORES", *NAMED, "--method", "maker"], "no column 'maker'; it has clip"),
+        (["SCORES", *NAMED, "--strategies", "magic"], "magic"),
+        (["SCORES", *NAMED, "--protocol", "leave-method-out"], "method"),
+    ],
+)
+def test_what_cannot_be_done_is_said(scores, capsys, arguments, said):
+    arguments = [scores if a == "SCORES" else a for a in arguments]
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert said in " ".join(err.split())
+
+
+def rewritten(scores, path, change):
+    """Write the table of scores again, all of it text, with a change."""
+    table = pd.read_csv(scores, dtype=str, keep_default_na=False)
+    change(table)
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_words_and_leading_zeros_of_a_table_stay_text(scores, tmp_path, capsys):
+    def change(table):
+        table["made_by"] = table["made_by"].replace({"a": "NA", "b": "None"})
+        table["camera"] = ["096" if row % 3 else "97" for row in range(len(table))]
+        table["truth"] = " " + table["truth"]
+
+    path = rewritten(scores, tmp_path / "text.csv", change)
+    code, out, err = run(
+        capsys, path, *NAMED, *FEW, "--method", "made_by", "--source", "camera",
+        "--protocol", "leave-method-out", "--json", "-",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)["by_value"]
+    assert {r["value"] for r in found if r["axis"] == "held out"} == {"NA", "None"}
+    assert {r["value"] for r in found if r["axis"] == "source"} == {"096", "97"}
+
+
+def test_one_row_without_a_group_stops_the_comparison(scores, tmp_path, capsys):
+    def change(table):
+        table.loc[7, "person"] = ""
+
+    path = rewritten(scores, tmp_path / "gap.csv", change)
+    code, _, err = run(capsys, path, *NAMED, *FEW)
+    assert code == 2
+    assert "1 of 48 videos have no group: 'clip_7'; fill them in" in err
+
+
+def test_other_labels_are_understood_when_the_fake_one_is_named(
+    scores, tmp_path, capsys
+):
+    def change(table):
+        table["truth"] = table["truth"].map({"FAKE": "manipulated", "REAL": "original"})
+
+    path = rewritten(scores, tmp_path / "words.csv", change)
+    code, _, err = run(capsys, path, *NAMED, *FEW)
+    assert code == 2
+    assert "--fake-label" in err
+    named = ["--fake-label", "manipulated", "--csv", "-"]
+    _, expected, _ = run(capsys, scores, *NAMED, *FEW, "--csv", "-")
+    code, out, _ = run(capsys, path, *NAMED, *FEW, *named)
+    assert code == 0
+    assert out == expected
+
+
+def test_a_time_that_may_be_two_days_is_refused_until_its_format_is_given(
+    scores, tmp_path, capsys
+):
+    def change(table):
+        table["day"] = [
+            f"{1 + row % 12:02}/{1 + row // 4:02}/2019" for row in range(48)
+        ]
+
+    path = rewritten(scores, tmp_path / "days.csv", change)
+    asked = [*NAMED, *FEW, "--protocol", "time-holdout", "--time", "day"]
+    code, _, err = run(capsys, path, *asked)
+    assert code == 2
+    assert "'02/01/2019' at row 1 may be 2 January or 1 February" in err
+    code, out, _ = run(capsys, path, *asked, "--time-format", "%d/%m/%Y", "--json", "-")
+    assert code == 0
+    assert (
+        json.loads(out)["how"]["first judged"] == "2019-09-11 00:00:00"
+    )  # the 35th of 48
+
+
+def test_a_table_of_frames_is_pooled_on_request(scores, tmp_path, capsys):
+    table = pd.read_csv(scores, dtype=str, keep_default_na=False)
+    frames = pd.concat([table, table])
+    frames.to_csv(tmp_path / "frames.csv", index=False)
+    code, _, err = run(capsys, tmp_path / "frames.csv", *NAMED, *FEW)
+    assert code == 2
+    assert "--pool mean" in err
+    _, expected, _ = run(capsys, scores, *NAMED, *FEW, "--csv", "-")
+    code, out, _ = run(
+        capsys, tmp_path / "frames.csv", *NAMED, *FEW, "--pool", "mean", "--csv", "-"
+    )
+    assert code == 0
+    assert out == expected
+    code, out, _ = run(
+        capsys, tmp_path / "frames.csv", *NAMED, *FEW, "--pool", "mean", "--method",
+        "made_by", "--source", "person", "--protocol", "leave-method-out", "--json", "-"
+    )  # fmt: skip
+    assert code == 0
+    assert {r["value"] for r in json.loads(out)["by_value"]} >= {"a", "b"}

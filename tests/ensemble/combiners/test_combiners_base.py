@@ -1,0 +1,539 @@
+"""The contract, over the whole family."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings, strategies as st
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_validate
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ensemble.combiners import (
+    AutoCombiner,
+    Bagging,
+    Blending,
+    Combiner,
+    DynamicSelection,
+    GreedySelection,
+    OptimizedWeights,
+    Stacking,
+    Voting,
+    resolve_combiner,
+)
+from ensemble.combiners.parts.rows import Rows, inner_splits, merge_rows, sample_rows
+from ensemble.persistence.artifact import _Reader, _Writer
+from ensemble.resampling import GroupBootstrap, GroupHoldout, StratifiedGroupFolds
+
+FAMILY = {
+    "log_odds": Voting(),
+    "soft": Voting("soft"),
+    "soft, learned weights": Voting("soft", weights="learned", shrinkage=1.0),
+    "log_odds, learned weights": Voting("log_odds", weights="learned"),
+    "rank": Voting("rank"),
+    "hard": Voting("hard"),
+    "median": Voting("median"),
+    "max": Voting("max"),
+    "min": Voting("min"),
+    "trimmed": Voting("trimmed"),
+    "soft of any numbers": Voting("soft", scale=None),
+    "standardised mean": Voting("soft", scale="standard"),
+    "logistic": Stacking(),
+    "logistic on probabilities": Stacking(scale="probability"),
+    "logistic on ranks": Stacking(scale="rank"),
+    "lightgbm": Stacking("lightgbm"),
+    "mlp": Stacking("mlp"),
+    "any classifier": Stacking(LogisticRegression()),
+    "optimized for log loss": OptimizedWeights(),
+    "optimized for AUC": OptimizedWeights("auc"),
+    "greedy on log loss": GreedySelection(n_rounds=30),
+    "greedy on AUC": GreedySelection("auc", n_rounds=30, scale="log_odds"),
+    "greedy in bags": GreedySelection(n_rounds=10, n_bags=5),
+    "dynamic": DynamicSelection(),
+    "dynamic, union": DynamicSelection("union", n_neighbors=9),
+    "dynamic, eliminate": DynamicSelection("eliminate", n_neighbors=5),
+    "two layers": Stacking(
+        shrinkage=3.0, layers=[["log_odds", "best_single", Stacking(shrinkage=9.0)]]
+    ),
+    "blending": Stacking(
+        shrinkage=3.0, layers=[["soft", "calibrated"]], resampling="holdout"
+    ),
+    "told what is missing": Stacking(LogisticRegression(), missing_indicator=True),
+    "on a hold-out": Blending(Stacking(shrinkage=10.0)),
+    "bagging": Bagging("soft", n_replicas=5),
+    "bagging of logistic": Bagging(Stacking(shrinkage=10.0), n_replicas=5),
+    "bagging of ranks": Bagging("rank", n_replicas=5),
+    "auto": AutoCombiner(["log_odds", "weighted", "calibrated"]),
+}
+NAMES = (
+    *("log_odds", "soft", "mean", "weighted", "hard", "majority", "median", "rank"),
+    *("max", "min", "trimmed", "logistic", "lightgbm", "mlp", "optimized"),
+    *("calibrated", "best_single", "greedy", "dynamic", "bagging", "auto"),
+)
+# The rest learns smoothly or not at all; trees and nets multiply tiny differences.
+QUICK = [name for name in FAMILY if name not in ("lightgbm", "mlp")]
+
+each = pytest.mark.parametrize("name", FAMILY)
+each_quick = pytest.mark.parametrize("name", QUICK)
+
+
+def make_scores(n=60, n_detectors=4, seed=0, missing=0.0):
+    draw = np.random.default_rng(seed)
+    groups = np.arange(n) // 3
+    y = groups % 2
+    skill = np.linspace(2, 0, n_detectors)
+    log_odds = skill * (y[:, None] - 0.5) * 2 + draw.normal(0, 2, (n, n_detectors))
+    scores = 1 / (1 + np.exp(-log_odds))
+    scores[draw.random(scores.shape) < missing] = np.nan
+    return scores, y, groups
+
+
+def fitted(name, scores, y, groups=None, **kwargs):
+    return clone(FAMILY[name]).fit(scores, y, groups=groups, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:.*outside .0, 1.:UserWarning")
+@parametrize_with_checks(list(FAMILY.values()))
+def test_keeps_the_sklearn_contract(estimator, check):
+    check(estimator)
+
+
+@each
+def test_has_no_transform(name):
+    assert not hasattr(FAMILY[name], "transform")
+    assert not hasattr(FAMILY[name], "fit_transform")
+
+
+@each
+def test_permuting_rows_changes_nothing_else(name):
+    scores, y, groups = make_scores(missing=0.15)
+    order = np.random.default_rng(1).permutation(len(y))
+    straight = fitted(name, scores, y, groups).fake_score(scores)
+    shuffled = fitted(name, scores[order], y[order], groups[order]).fake_score(scores)
+    np.testing.assert_array_equal(shuffled, straight)
+
+
+@each
+@pytest.mark.parametrize("with_groups", [True, False])
+def test_permuting_detectors_changes_nothing_else(name, with_groups):
+    scores, y, groups = make_scores(missing=0.15)
+    groups = groups if with_groups else None
+    order = np.array([2, 0, 3, 1])
+    straight = fitted(name, scores, y, groups).fake_score(scores)
+    permuted = fitted(name, scores[:, order], y, groups).fake_score(scores[:, order])
+    np.testing.assert_array_equal(permuted, straight)
+
+
+@each_quick
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    decimals=st.sampled_from([0, 1, 6]),
+    n_detectors=st.integers(1, 5),
+)
+def test_order_never_matters(name, seed, decimals, n_detectors):
+    scores, y, groups = make_scores(24, n_detectors, seed, missing=0.1)
+    scores = scores.round(decimals)
+    if np.isnan(scores).all(axis=0).any():
+        return
+    draw = np.random.default_rng(seed)
+    rows, columns = draw.permutation(24), draw.permutation(n_detectors)
+    straight = fitted(name, scores, y, groups).fake_score(scores)
+    moved = fitted(name, scores[rows][:, columns], y[rows], groups[rows])
+    np.testing.assert_allclose(
+        moved.fake_score(scores[:, columns]), straight, rtol=1e-9, atol=1e-12
+    )
+
+
+@each
+def test_no_split_inside_divides_a_group(name, monkeypatch):
+    scores, y, groups = make_scores(90)  # 30 groups
+    shared, n_groups = [], []
+    for splitter in (StratifiedGroupFolds, GroupHoldout, GroupBootstrap):
+
+        def watched(self, X, y, groups=None, original=splitter.split):
+            n_groups.append(len(np.unique(groups)))
+            for train, test in original(self, X, y, groups):
+                shared.extend(set(groups[train]) & set(groups[test]))
+                yield train, test
+
+        monkeypatch.setattr(splitter, "split", watched)
+    fitted(name, scores, y, groups)
+    assert shared == []
+    assert max(n_groups, default=0) <= 30  # and the groups are those given
+
+
+@each
+@pytest.mark.parametrize("with_groups", [True, False])
+def test_weights_mean_repetition(name, with_groups):
+    scores, y, groups = make_scores(30)
+    groups = groups if with_groups else np.arange(30)
+    weight = np.random.default_rng(2).integers(0, 4, 30)
+    weight[:6] = 1
+    weighted = fitted(name, scores, y, groups, sample_weight=weight)
+    times = [values.repeat(weight, axis=0) for values in (scores, y, groups)]
+    repeated = fitted(name, *times)
+    np.testing.assert_allclose(
+        repeated.fake_score(scores), weighted.fake_score(scores), rtol=1e-9
+    )
+
+
+@each
+@pytest.mark.parametrize(
+    ("names", "fake_label"),
+    [
+        (["REAL", "FAKE"], None),
+        (["real", "fake"], None),
+        (["a", "b"], None),
+        (["z", "a"], "a"),
+        ([1, 0], 0),
+        ([False, True], None),
+    ],
+)
+def test_renaming_labels_changes_nothing_else(name, names, fake_label):
+    scores, y, groups = make_scores()
+    plain = fitted(name, scores, y, groups)
+    labels = np.array(names)[y]
+    renamed = clone(FAMILY[name]).set_params(fake_label=fake_label)
+    renamed.fit(scores, labels, groups=groups)
+    np.testing.assert_array_equal(renamed.classes_, np.unique(labels))
+    np.testing.assert_array_equal(renamed.fake_score(scores), plain.fake_score(scores))
+    fake = list(renamed.classes_).index(names[1])
+    np.testing.assert_array_equal(
+        renamed.predict_proba(scores)[:, fake], plain.fake_score(scores)
+    )
+    np.testing.assert_array_equal(
+        renamed.predict(scores), np.array(names)[plain.predict(scores)]
+    )
+
+
+@each
+def test_a_detector_without_scores_changes_nothing(name):
+    scores, y, groups = make_scores(missing=0.1)
+    wider = np.insert(scores, 1, np.nan, axis=1)
+    straight = fitted(name, scores, y, groups).fake_score(scores)
+    combiner = fitted(name, wider, y, groups)
+    np.testing.assert_array_equal(combiner.fake_score(wider), straight)
+    wider[:, 1] = 0.9  # nothing is known of it, so nothing is made of it
+    np.testing.assert_array_equal(combiner.fake_score(wider), straight)
+
+
+@each
+def test_a_video_without_scores_gets_nan_and_no_label(name):
+    scores, y, groups = make_scores()
+    frame = pd.DataFrame(scores, index=[f"v{i}" for i in range(60)]).add_prefix("d")
+    combiner = fitted(name, frame, y, groups)
+    frame.iloc[[4, 7]] = np.nan
+    probabilities = combiner.predict_proba(frame)
+    assert np.isnan(probabilities[[4, 7]]).all()
+    assert np.isfinite(np.delete(probabilities, [4, 7], axis=0)).all()
+    with pytest.raises(ValueError, match="2 of 60 videos have none: 'v4', 'v7'; drop"):
+        combiner.predict(frame)
+    as_list = fitted(name, scores, y, groups)
+    with pytest.raises(ValueError, match="1 of 2 videos have none: 1; drop"):
+        as_list.predict([[0.5] * 4, [np.nan] * 4])
+
+
+@each
+def test_missing_scores_leave_the_others_in_force(name):
+    scores, y, groups = make_scores(300, missing=0.3)
+    scores[np.isnan(scores).all(axis=1), 0] = 0.5
+    combiner = fitted(name, scores, y, groups)
+    probabilities = combiner.predict_proba(scores)
+    assert np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    fresh, y, _ = make_scores(300, seed=1, missing=0.3)
+    scored = ~np.isnan(fresh).all(axis=1)
+    assert roc_auc_score(y[scored], combiner.fake_score(fresh)[scored]) > 0.65
+
+
+@each
+def test_rows_that_teach_nothing_are_left_out(name):
+    scores, y, groups = make_scores()
+    straight = fitted(name, scores, y, groups).fake_score(scores)
+    padded = np.vstack([scores, np.full((5, 4), np.nan)])
+    more_y, more_groups = np.append(y, [0, 1, 0, 1, 0]), np.append(groups, [90] * 5)
+    combiner = fitted(name, padded, more_y, more_groups)
+    np.testing.assert_array_equal(combiner.fake_score(scores), straight)
+
+
+@each
+def test_noise_in_gives_chance_out(name):
+    """Mean AUC on fresh videos over 50 seeds; sources of three videos, one label."""
+    values = []
+    for seed in range(50):
+        draw = np.random.default_rng(seed)
+        scores = draw.random((90, 3))
+        scores[:45] = scores[:15].repeat(3, axis=0)
+        groups = np.append(np.arange(15).repeat(3), 15 + np.arange(15).repeat(3))
+        y = draw.permutation(30)[groups] % 2
+        fresh = draw.random((200, 3))
+        combiner = fitted(name, scores, y, groups)
+        values.append(roc_auc_score(np.arange(200) % 2, combiner.fake_score(fresh)))
+    assert abs(np.mean(values) - 0.5) < 3 * 0.041 / np.sqrt(50)
+
+
+@each
+def test_columns_keep_their_names(name):
+    scores, y, groups = make_scores()
+    frame = pd.DataFrame(scores, columns=["a", "b", "c", "d"])
+    combiner = fitted(name, frame, y, groups)
+    assert combiner.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="'a' in column 0, got 'b'; reorder"):
+        combiner.predict_proba(frame[["b", "a", "c", "d"]])
+    with pytest.raises(ValueError, match=r"unseen at fit time:\n- z\n"):
+        combiner.predict_proba(frame.rename(columns={"a": "z"}))
+
+
+@each
+def test_parameters_are_unchanged_by_fit(name):
+    scores, y, groups = make_scores()
+    combiner = clone(FAMILY[name])
+    before = {key: repr(value) for key, value in combiner.get_params().items()}
+    combiner.fit(scores, y, groups=groups)
+    after = {key: repr(value) for key, value in combiner.get_params().items()}
+    assert after == before
+
+
+@each
+def test_a_pickled_combiner_gives_the_same_scores(name):
+    scores, y, groups = make_scores()
+    combiner = fitted(name, scores, y, groups)
+    again = pickle.loads(pickle.dumps(combiner))
+    np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
+
+
+@each
+def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
+    scores, y, groups = make_scores(missing=0.1)
+    combiner = fitted(name, scores, y, groups)
+    writer = _Writer()
+    writer.write({"format": 1, "combiner": writer.encode(combiner)}, tmp_path / "saved")
+    reader = _Reader(tmp_path / "saved")
+    again = reader.decode(reader.manifest["combiner"])
+    np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
+
+
+@each
+def test_fitting_twice_gives_the_same(name):
+    scores, y, groups = make_scores(missing=0.1)
+    first = fitted(name, scores, y, groups).fake_score(scores)
+    np.testing.assert_array_equal(
+        fitted(name, scores, y, groups).fake_score(scores), first
+    )
+
+
+@each
+def test_four_videos_are_enough_not_to_fail(name):
+    scores = np.array([[0.9, 0.7], [0.2, 0.4], [0.8, 0.3], [0.1, 0.6]])
+    for groups in (None, [0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 2]):
+        combiner = fitted(name, scores, [1, 0, 1, 0], groups)
+        assert np.isfinite(combiner.predict_proba(scores)).all()
+
+
+@each
+def test_contributions_push_towards_the_side_of_the_score(name):
+    scores, y, groups = make_scores(90)
+    combiner = fitted(name, scores, y, groups)
+    frame = pd.DataFrame(
+        [[0.95] * 4, [0.05] * 4, [0.95, np.nan, 0.95, 0.95]],
+        index=["high", "low", "gap"],
+    )
+    moved = combiner.contributions(frame)
+    assert moved.index.tolist() == ["high", "low", "gap"]
+    assert moved.loc["gap", 1] == 0
+    if name in (
+        *("mlp", "any classifier", "told what is missing", "dynamic, eliminate"),
+        *("soft of any numbers", "median", "trimmed"),
+    ):
+        return  # not rising in all, neutral elsewhere, or moved by no single detector
+    assert (moved.loc["high"].sum() > 0) == (name != "max")
+    assert (moved.loc["low"].sum() < 0) == (name != "min")
+
+
+def test_contributions_of_a_linear_combiner_add_up():
+    scores, y, groups = make_scores(90)
+    combiner = fitted("logistic", scores, y, groups)
+    score = combiner.fake_score(scores)
+    total = combiner.contributions(scores).sum(axis=1) + combiner.intercept_
+    np.testing.assert_allclose(total, np.log(score / (1 - score)), atol=1e-9)
+
+
+def test_far_off_numbers_are_taken():
+    scores, y, _ = make_scores(200)
+    for offset, unit in ((1e9, 1), (0, 1e9), (0, 1e-9)):
+        combiner = Stacking(scale=None).fit(offset + unit * scores, y)
+        assert np.isfinite(combiner.fake_score(offset + unit * scores)).all()
+
+
+def test_a_video_without_scores_has_no_contributions():
+    combiner = fitted("log_odds", *make_scores())
+    assert not combiner.contributions(np.full((2, 4), np.nan)).any()
+
+
+@pytest.mark.parametrize("name", ["log_odds", "soft", "hard", "logistic", "lightgbm"])
+def test_scores_out_of_range_are_clipped_with_a_warning(name):
+    scores, y, groups = make_scores()
+    wild = scores.copy()
+    wild[0, 0], wild[1, 1] = 1.5, -3.0
+    with pytest.warns(UserWarning, match=r"2 of 240 scores are outside \[0, 1\]"):
+        combiner = fitted(name, wild, y, groups)
+    tame = fitted(name, wild.clip(0, 1), y, groups)
+    np.testing.assert_array_equal(tame.fake_score(scores), combiner.fake_score(scores))
+    with pytest.warns(UserWarning, match="outside"):
+        np.testing.assert_array_equal(
+            combiner.fake_score(wild), combiner.fake_score(wild.clip(0, 1))
+        )
+
+
+@pytest.mark.parametrize("scale", ["rank", "standard", None])
+def test_other_scales_take_any_numbers(scale):
+    scores, y, groups = make_scores()
+    for combiner in (Voting("soft", scale=scale), Stacking(scale=scale)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            combiner.fit(100 * scores - 50, y, groups=groups)
+            score = combiner.fake_score(100 * scores - 50)
+        assert roc_auc_score(y, score) > 0.7
+
+
+@pytest.mark.parametrize("scale", ["rank", "standard"])
+def test_units_do_not_matter_to_ranks_and_standardised_scores(scale):
+    scores, y, groups = make_scores()
+    other = scores * [1, 10, 1000, 0.1] + [0, 5, -200, 1]
+    for combiner in (Voting("soft", scale=scale), Stacking(scale=scale)):
+        np.testing.assert_allclose(
+            clone(combiner).fit(other, y, groups=groups).fake_score(other),
+            clone(combiner).fit(scores, y, groups=groups).fake_score(scores),
+            rtol=1e-6,
+        )
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"X": np.array([[np.inf, 0.5]] * 4)}, "infinity"),
+        ({"y": [1, 1, 1, 1]}, "one class only"),
+        ({"y": [0, 1, 2, 0]}, "Only binary classification is supported"),
+        ({"y": [0, 1]}, "y must have one entry per video; got 2 for 4"),
+        ({"y": None}, "requires y to be passed"),
+        ({"groups": [1, 2]}, "got 2 groups for 4 videos"),
+        ({"sample_weight": [1, 1]}, "sample_weight must have one entry"),
+        ({"sample_weight": [1, -1, 1, 1]}, "got -1.0 at row 1"),
+        ({"sample_weight": [0, 0, 0, 0]}, "zero for all"),
+        ({"sample_weight": [0, 1, 0, 1]}, "got 0 real and 2 fake of 4"),
+        ({"X": np.full((4, 2), np.nan)}, "got 0 real and 0 fake of 4"),
+    ],
+)
+def test_bad_input_is_refused(kwargs, message):
+    scores = [[0.1, 0.2], [0.8, 0.7], [0.3, 0.2], [0.6, 0.9]]
+    whole = {"X": scores, "y": [0, 1, 0, 1], **kwargs}
+    for combiner in (Voting(), Stacking()):
+        with pytest.raises(ValueError, match=message):
+            combiner.fit(**whole)
+
+
+@pytest.mark.parametrize("combiner", [Voting("soft", scale="logodds"), Stacking()])
+def test_unknown_scales_and_clips_are_refused(combiner):
+    combiner = clone(combiner)
+    if isinstance(combiner, Voting):
+        with pytest.raises(ValueError, match="did you mean 'log_odds'"):
+            combiner.fit([[0.1], [0.9]], [0, 1])
+    with pytest.raises(ValueError, match="clip must be between 0 and 0.5; got 0.7"):
+        combiner.set_params(scale="log_odds", clip=0.7).fit([[0.1], [0.9]], [0, 1])
+
+
+def test_groups_are_routed():
+    scores, y, groups = make_scores()
+    seen = []
+
+    class Spy(Voting):
+        def fit(self, X, y, groups=None, sample_weight=None):
+            seen.append(groups)
+            return super().fit(X, y, groups, sample_weight)
+
+    with config_context(enable_metadata_routing=True):
+        cross_validate(Spy(), scores, y, cv=GroupKFold(3), params={"groups": groups})
+        Stacking().set_fit_request(groups=False, sample_weight=True)
+    assert sorted(len(np.unique(part)) for part in seen) == [13, 13, 14]
+
+
+def test_equal_rows_are_merged_into_one_of_their_summed_weight():
+    scores = np.array([[0.1, np.nan], [0.3, 0.0], [0.1, np.nan], [0.3, -0.0]])
+    rows = Rows(scores, np.array([0, 1, 0, 1]), None, np.array([0.1, 1, 0.2, 2]))
+    merged = merge_rows(rows)
+    by_label = np.argsort(merged.is_fake)
+    np.testing.assert_array_equal(merged.scores[by_label], [[0.1, np.nan], [0.3, 0.0]])
+    np.testing.assert_allclose(merged.weight[by_label], [0.3, 3])
+    apart = Rows(scores, rows.is_fake, np.array([0, 1, 2, 3]), rows.weight)
+    assert len(merge_rows(apart)) == 4
+
+
+def test_a_sample_keeps_each_class_and_its_weight():
+    draw = np.random.default_rng(0)
+    scores = draw.random((1000, 3)).round(2)
+    is_fake = (np.arange(1000) < 100).astype(int)
+    rows = Rows(scores, is_fake, None, np.ones(1000))
+    sample = sample_rows(rows, 50)
+    for label, total in ((0, 900), (1, 100)):
+        assert (sample.is_fake == label).sum() == 50
+        assert np.isclose(sample.weight[sample.is_fake == label].sum(), total)
+
+
+def test_inner_folds_keep_groups_whole_and_are_as_many_as_possible():
+    scores, y, groups = make_scores(30)
+    rows = Rows(scores, y, groups, np.ones(30))
+    splits = inner_splits(rows, 5, 0)
+    assert len(splits) == 5
+    for train, test in splits:
+        assert not set(groups[train]) & set(groups[test])
+        assert set(y[train]) == {0, 1}
+    assert len(inner_splits(rows[:15], 5, 0)) == 2  # groups 0 to 4: 3 real, 2 fake
+    assert inner_splits(rows[:6], 5, 0) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*NAMES, "log-odds", "Log odds"],
+)
+def test_combiners_by_name(name):
+    combiner = resolve_combiner(name, random_state=3)
+    assert isinstance(combiner, Combiner)
+    assert getattr(combiner, "random_state", 3) == 3
+
+
+def test_objects_are_combiners_as_they_are():
+    combiner = LogisticRegression()
+    assert resolve_combiner(combiner) is combiner
+
+
+@pytest.mark.parametrize(
+    ("combiner", "error", "message"),
+    [
+        ("logistc", ValueError, "did you mean 'logistic'"),
+        (Voting, TypeError, "must be a name or an object"),
+        (3, TypeError, "must be a name or an object"),
+    ],
+)
+def test_unknown_combiners_are_refused(combiner, error, message):
+    with pytest.raises(error, match=message):
+        resolve_combiner(combiner)
+
+
+def test_importing_combiners_is_light():
+    code = (
+        "import sys, ensemble.combiners, ensemble.metrics, ensemble.calibration, "
+        "ensemble.scores; "
+        "heavy = {'torch', 'cv2', 'dlib', 'lightgbm', 'timm'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

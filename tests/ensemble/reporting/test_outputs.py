@@ -1,0 +1,272 @@
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models import write_video
+from ensemble.inspection.scan_files import output_paths
+from ensemble.plots import save_figure
+from ensemble.reporting.outputs import (
+    KINDS,
+    SCORES,
+    Output,
+    OutputError,
+    check_demo,
+    check_folder,
+    check_outputs,
+)
+
+NAMES = {
+    "model": "a.dfe", "csv": "a.csv", "json": "a.json", "html": "a.html",
+    "plot": "a.png", "video": "a.mp4", "onnx": "a.onnx", "card": "card.json",
+    "weights": "model.safetensors",
+}  # fmt: skip
+
+
+def _check(path, kind="json", inputs=(), marks=("p_fake",), **options):
+    check_outputs([Output("--out", Path(path), kind, marks)], inputs, **options)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_output_is_an_input_by_whatever_name(kind, overwrite, tmp_path):
+    path = tmp_path / NAMES[kind]
+    path.write_bytes(b"")
+    (tmp_path / "sub").mkdir()
+    others = [path, tmp_path / "sub" / ".." / path.name]
+    if sys.platform != "win32":
+        linked = tmp_path / f"linked{path.suffix}"
+        linked.symlink_to(path)
+        hard = tmp_path / f"hard{path.suffix}"
+        os.link(path, hard)
+        others += [linked, hard]
+    for given in others:
+        for written in others:
+            with pytest.raises(OutputError, match="one of the inputs"):
+                _check(written, kind, [given], overwrite=overwrite)
+
+
+def test_the_frames_and_the_weights_in_a_folder_are_inputs_too(tmp_path):
+    for name, kind in (("1.png", "plot"), ("card.json", "card")):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(OutputError, match="one of the inputs"):
+            _check(tmp_path / name, kind, [tmp_path])
+    _check(tmp_path / "new.csv", "csv", [tmp_path])
+
+
+def test_arrays_are_no_files():
+    _check("new.json", inputs=[np.zeros((2, 4, 4, 3), np.uint8)])
+
+
+def test_two_outputs_are_two_files(tmp_path, monkeypatch):
+    def both(one, other):
+        outputs = [
+            Output("--json", Path(one), "json"),
+            Output("--csv", Path(other), "csv"),
+        ]
+        check_outputs(outputs, [])
+
+    monkeypatch.chdir(tmp_path)
+    both("a.json", "a.csv")
+    both("-", "-")
+    for same in ("a", "./a", tmp_path / "a", "new/../a"):
+        with pytest.raises(OutputError, match="--csv .* is also what --json writes"):
+            both("a", same)
+    monkeypatch.setattr("ensemble.reporting.outputs._ignores_case", lambda folder: True)
+    with pytest.raises(OutputError, match="also what --json writes"):
+        both("new/R\u00e9sum\u00e9", "new/RE\u0301SUME\u0301")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("model", "videos.csv"), ("model", "clip.mp4"), ("model", "net.pth"),
+        ("csv", "model.dfe"), ("csv", "clip.mp4"), ("csv", "page.html"),
+        ("json", "clip.mp4"), ("json", "table.csv"), ("json", "model.dfe"),
+        ("html", "scores.csv"), ("html", "clip.mov"), ("plot", "plot.mp4"),
+        ("plot", "plot"), ("video", "clip.avi"), ("onnx", "a.json"),
+    ],
+)  # fmt: skip
+def test_an_ending_of_another_kind_is_refused_though_no_file_is_there(
+    kind, name, tmp_path
+):
+    with pytest.raises(OutputError, match=r"must end in|ends in"):
+        _check(tmp_path / name, kind)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("{}")
+    with pytest.raises(OutputError, match="is a folder; give the name of a file"):
+        _check(tmp_path / "folder")
+    with pytest.raises(OutputError, match=r"file is a file and cannot hold others"):
+        _check(tmp_path / "file" / "a.json")
+    with pytest.raises(OutputError, match="is a file; give the name of a folder"):
+        check_folder("--store", tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot be written"):
+        _check(tmp_path / ("long" * 100))
+    check_folder("--store", None)
+    check_folder("--store", tmp_path / "new" / "er")
+    _check(tmp_path / "new" / "er" / "a.json")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may")
+def test_what_may_not_be_written_to_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    (tmp_path / "a.json").chmod(0o400)
+    tmp_path.chmod(0o500)
+    try:
+        for name in ("a.json", "b.json"):
+            with pytest.raises(OutputError, match="may not be written to"):
+                _check(tmp_path / name)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_denied_access_is_noticed_before_work(tmp_path, monkeypatch):
+    """As the test above, for those who run tests as root."""
+    monkeypatch.setattr(
+        "ensemble.reporting.outputs.os.access", lambda path, mode: False
+    )
+    with pytest.raises(OutputError, match="may not be written to"):
+        _check(tmp_path / "b.json")
+
+
+FOREIGN = {
+    "model": b"PK\x05\x06" + b"\0" * 18,  # an archive of nothing
+    "csv": b"path,label,group\na.mp4,REAL,ann\n",
+    "json": b'{"name": "package"}',
+    "html": b"<!doctype html><p>My page",
+    "plot": b"\x89PNG\r\n\x1a\n a photograph",
+    "video": b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x0cmoov\0\0\0\0",
+    "onnx": b"a network",
+    "card": b'{"name": "package"}',
+    "weights": b"weights",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_of_somebody_else_is_replaced_only_where_that_is_asked_for(
+    kind, tmp_path
+):
+    path = tmp_path / NAMES[kind]
+    for content in (FOREIGN[kind], b"\0binary" * 100, b"prose, of some kind.\n"):
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="exists, and is not .* --overwrite"):
+            _check(path, kind)
+        _check(path, kind, overwrite=True)
+        assert path.read_bytes() == content
+    path.write_bytes(b"")
+    _check(path, kind)  # nothing is lost
+
+
+def test_what_looks_like_ours_and_holds_more_is_somebodys_own(tmp_path):
+    marks = ("video", "p_fake", "verdict")
+    (tmp_path / "a.csv").write_text("video,p_fake,verdict,p_mine\n")
+    _check(tmp_path / "a.csv", "csv", marks=marks)
+    (tmp_path / "a.csv").write_text("video,p_fake,verdict,my notes\n")
+    with pytest.raises(OutputError, match="--overwrite"):
+        _check(tmp_path / "a.csv", "csv", marks=marks)
+    with zipfile.ZipFile(tmp_path / "extension.zip", "w") as archive:
+        archive.writestr("manifest.json", '{"manifest_version": 3}')
+    with pytest.raises(OutputError, match="--overwrite"):
+        _check(tmp_path / "extension.zip", "model")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".jpg"])
+def test_a_plot_of_ours_is_replaced_and_one_of_the_users_is_not(suffix, tmp_path):
+    figures = pytest.importorskip("matplotlib.figure")
+    save_figure(figures.Figure(), tmp_path / f"a{suffix}")
+    _check(tmp_path / f"a{suffix}", "plot")
+    figures.Figure().savefig(tmp_path / f"b{suffix}")
+    with pytest.raises(OutputError, match="not a plot that this command wrote"):
+        _check(tmp_path / f"b{suffix}", "plot")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("plot", "t.png"), ("video", "a.mp4")])
+def test_nothing_that_would_pass_for_a_frame_is_written_among_frames(
+    kind, name, tmp_path
+):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    cv2.imwrite(str(frames / "000.png"), np.zeros((16, 16, 3), np.uint8))
+    (tmp_path / "link").symlink_to(frames)
+    for folder in (frames, tmp_path / "link"):
+        output = Output("--out", folder / name, kind)
+        with pytest.raises(OutputError, match="among the frames of .*elsewhere"):
+            check_outputs([output], [frames], overwrite=True)
+    check_outputs([Output("--out", frames / "t.json", "json")], [frames])
+
+
+def test_what_the_command_wrote_before_is_replaced(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.dfe", "w") as archive:
+        archive.writestr("manifest.json", '{"versions": {"deepfake-ensemble": "1"}}')
+    _check(tmp_path / "a.dfe", "model")
+    pd.DataFrame({"video": ["a"], "change": [1], "strength": [2.0]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    _check(tmp_path / "a.csv", "csv", marks=SCORES)
+    (tmp_path / "a.json").write_text(json.dumps([{"p_fake": 0.5}], indent=1))
+    _check(tmp_path / "a.json")
+    (tmp_path / "card.json").write_text(json.dumps({"source_sha256": "00"}))
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    _check(tmp_path / "model.safetensors", "weights", marks=("source_sha256",))
+    tags = {"comment": "FAKE P(fake) 0.731"}
+    write_video(tmp_path / "a.mp4", np.zeros((3, 16, 16, 3), np.uint8), tags=tags)
+    _check(tmp_path / "a.mp4", "video")
+    write_video(tmp_path / "b.mp4", np.zeros((3, 16, 16, 3), np.uint8))
+    with pytest.raises(OutputError, match="not an annotated video that this command"):
+        _check(tmp_path / "b.mp4", "video")
+
+
+@pytest.mark.parametrize("kind", ["plot", "html"])
+def test_a_package_that_is_missing_is_told_before_work(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "ensemble.reporting.outputs.importlib.util.find_spec", lambda name: None
+    )
+    with pytest.raises(ImportError, match=r"--out needs .*matplotlib: pip install"):
+        _check(tmp_path / NAMES[kind], kind)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="devices of POSIX")
+def test_a_device_is_written_to():
+    _check("/dev/null")
+
+
+def test_a_demo_replaces_no_model_of_others(tmp_path):
+    check_demo(tmp_path / "new", False)
+    (tmp_path / "model.dfe").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="model.dfe that no demo wrote"):
+        check_demo(tmp_path, False)
+    check_demo(tmp_path, True)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "forge.json").write_text("{}")
+    check_demo(tmp_path, False)
+
+
+@pytest.mark.parametrize(
+    "videos",
+    [
+        ["x/a.mp4", "y/a.mp4", "z/a-2.mp4"],
+        ["z/a-2.mp4", "x/a.mp4", "y/a.mp4"],
+        ["x/a.mp4", "y/A.mp4", "y/a.mov"],
+        ["x/a.mp4", "y/a.mp4", "y/A-2.mp4", "z/a-2.mp4"],
+    ],
+)
+def test_each_video_has_its_own_picture(videos):
+    paths = output_paths("out/{stem}.png", videos, (".png",))
+    assert len({str(path).casefold() for path in paths}) == len(videos)
+    assert Path("out", f"{Path(videos[0]).stem}.png") == paths[0]
+
+
+def test_every_kind_says_how_it_is_known_again():
+    from ensemble.reporting.outputs import _WROTE
+
+    assert set(_WROTE) == set(KINDS) - {"folder"}

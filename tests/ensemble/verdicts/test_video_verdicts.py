@@ -1,0 +1,120 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from base_models import CallableDetector, UnscorableVideoError, write_video
+from base_models.video import iter_frames
+from ensemble import DeepfakeEnsemble, load, scan_video, stress_test
+from ensemble.cli.app import main
+
+DARK, GREY, BRIGHT = (np.full((4, 8, 8, 3), v, np.uint8) for v in (30, 128, 220))
+
+
+def _shade(video):
+    return np.mean(video if isinstance(video, np.ndarray) else [*iter_frames(video)])
+
+
+def _bright(videos):
+    """Has no score of grey videos."""
+    shades = [_shade(video) for video in videos]
+    return [np.nan if 100 < shade < 150 else 0.1 + 0.8 * shade / 255
+            for shade in shades]  # fmt: skip
+
+
+def _only_new(videos):
+    """Has a score of grey videos only, of which training had none."""
+    return [0.9 if 100 < _shade(video) < 150 else np.nan for video in videos]
+
+
+def _fitted(**options):
+    videos = [np.full((4, 8, 8, 3), v, np.uint8)
+              for v in [*range(20, 60, 5), *range(190, 230, 5)]]  # fmt: skip
+    members = {
+        "bright": CallableDetector(_bright), "late": CallableDetector(_only_new)
+    }  # fmt: skip
+    options = {"resampling": 2, "verbose": False, **options}
+    return DeepfakeEnsemble(members, **options).fit(
+        videos, [0] * 8 + [1] * 8, groups=np.arange(16) % 8
+    )
+
+
+COMBINERS = ("soft", "log_odds", "hard", "rank", "weighted", "logistic", "lightgbm",
+             "greedy", "dynamic")  # fmt: skip
+
+
+@pytest.mark.parametrize("combiner", COMBINERS)
+def test_a_score_of_an_untrained_member_alone_is_never_called_real(combiner):
+    model = _fitted(combiner=combiner)
+    with pytest.raises(UnscorableVideoError, match="only late has a score, and it had"):
+        model.predict([DARK, GREY])
+    judged = model.judge([DARK, GREY])
+    assert judged["status"].tolist() == ["partial", "unscorable"]
+    assert judged["verdict"].iloc[1] == ""
+    assert "only late has a score" in judged["reason"].iloc[1]
+    with pytest.warns(UserWarning, match="only late has a score"):
+        assert np.isnan(model.decision_function([DARK, GREY])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("calibration", [None, "platt", "isotonic", "venn_abers"])
+def test_what_has_no_combined_score_has_none_after_calibration(calibration):
+    model = _fitted(calibration=calibration)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        score = model.fake_score([GREY, BRIGHT])
+    assert np.isnan(score).tolist() == [True, False]
+
+
+def test_the_share_of_fakes_is_given_where_it_was_asked_for():
+    model = _fitted(unscorable="prior")
+    with pytest.warns(UserWarning, match=r"share of fakes in training, 0\.500: .*late"):
+        assert model.fake_score([GREY])[0] == 0.5
+    judged = model.judge([GREY])
+    assert judged["status"].tolist() == ["unscorable"]
+    found = stress_test(model, [GREY], changes={"darker": [1.0]})
+    assert found.scores["ensemble"].isna().all()
+
+
+def test_labels_are_not_given_for_scores_that_are_missing():
+    with pytest.raises(ValueError, match="got NaN at 1 of 2"):
+        _fitted().verdicts([0.2, np.nan])
+
+
+def test_scan_and_stress_give_no_verdict_on_what_has_no_combined_score():
+    model = _fitted()
+    result = scan_video(model, GREY)
+    assert (result.status, result.verdict) == ("unscorable", "")
+    assert "none in training" in result.reason
+    found = stress_test(model, [DARK, GREY], changes={"darker": [1.0]})
+    assert list(found.reasons) == [scan_video(model, GREY).video]
+
+
+def test_the_command_line_ends_with_one_where_no_member_that_was_trained_has_a_score(
+    tmp_path, capsys, monkeypatch
+):
+    model = _fitted()
+    model.save(tmp_path / "model.dfe")
+    members = {
+        "bright": CallableDetector(_bright), "late": CallableDetector(_only_new)
+    }  # fmt: skip
+    monkeypatch.setattr(
+        "ensemble.load", lambda path, device=None: load(path, members, device=device)
+    )
+    video = write_video(tmp_path / "grey.mp4", np.full((4, 16, 16, 3), 128, np.uint8))
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(tmp_path / "model.dfe"), str(video), "--json", "-q"])
+    assert left.value.code == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["p_fake"], row["status"]) == (None, "unscorable")
+
+
+def test_predict_refuses_a_three_way_threshold_before_any_video_is_scored(monkeypatch):
+    model = _fitted(threshold="three-way=0.4,confidence=none")
+    monkeypatch.setattr(
+        DeepfakeEnsemble, "detector_scores", lambda *_: pytest.fail("a video was read")
+    )
+    with pytest.raises(ValueError, match="labels can only be real or fake"):
+        model.predict([DARK])
+    with pytest.raises(ValueError, match="labels can only be real or fake"):
+        model.decision_function([DARK])
