@@ -87,14 +87,9 @@ LONG_FUNCTIONS = {
     "ensemble.reporting.comparison_report._figures",
 }
 UPWARDS = {
-    ("base_models.scoring.naming", "base_models.detectors.bases.video"),
-    ("base_models.scoring.several_faces", "base_models.detectors.compression_router"),
     ("ensemble.persistence.artifact", "ensemble.deepfake_ensemble"),
 }
 IN_CYCLES = {
-    "base_models.detectors.bases.video",
-    "base_models.scoring.naming",
-    "base_models.scoring.together",
     "base_models.store.code",
     "base_models.store.keys",
     "ensemble.combiners.auto",

@@ -1,7 +1,5 @@
 """The names of detectors, one for each."""
 
-from base_models.detectors.bases.video import VideoDetector
-
 
 def name_detectors(detectors):
     """Return detectors as (name, detector) pairs with names that differ.
@@ -40,8 +38,8 @@ def name_detectors(detectors):
                 f"a detector needs fit and predict_proba; got {type(detector).__name__}"
             )
         if name is None:
-            own = isinstance(detector, VideoDetector)
-            name = str(detector) if own else type(detector).__name__.lower()
+            class_name = type(detector).__name__.lower()
+            name = getattr(detector, "default_name", class_name)
             taken = {other for other, _ in named}
             number = 2
             first = name

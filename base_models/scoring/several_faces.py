@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from base_models.detectors.compression_router import CompressionRouter
 from base_models.scoring.together import score_videos
 from base_models.store.store import resolve_store
 from base_models.video.one_face import MOST_FACES, SMALLEST_SHARE, OneFace
@@ -83,7 +82,7 @@ def _face_recipes(detectors):
     for detector in detectors:
         if hasattr(detector, "view_recipes"):
             recipes += [r for r in detector.view_recipes() if r.view == "face"]
-        elif isinstance(detector, CompressionRouter):
+        elif hasattr(detector, "member_for"):  # it hands each video to one of several
             recipes += _face_recipes(dict(detector.detectors).values())
     return recipes
 

@@ -15,6 +15,7 @@ from base_models.inputs import (
     two_columns,
 )
 from base_models.scoring.pooling import deciding_frames
+from base_models.scoring.together import score_videos, walk_videos
 from base_models.store.store import fingerprint
 from base_models.video.paths import video_id
 
@@ -45,6 +46,11 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
     def fits_on_reals(self):
         """Whether `fit` can do with real videos alone."""
         return False
+
+    @property
+    def default_name(self):
+        """What it is called among other detectors, where the user gives no name."""
+        return str(self)
 
     @abstractmethod
     def _score(self, videos):
@@ -179,8 +185,6 @@ class ViewDetector(VideoDetector):
             Columns ``frame`` (0-based index in the video), ``face`` (0 for whole
             frames) and ``score``, P(fake); no rows for a video without score.
         """
-        from base_models.scoring.together import walk_videos
-
         check_is_fitted(self)
         walked = walk_videos([self], videos, self.store)
         return [self.score_views(views, {})[2] for views in walked]
@@ -205,8 +209,6 @@ class ViewDetector(VideoDetector):
         return deciding_frames(frames["score"], pooling)
 
     def _score(self, videos):
-        from base_models.scoring.together import score_videos
-
         scores, reasons = score_videos([self], videos, store=self.store)
         return scores[:, 0], reasons[:, 0]
 
