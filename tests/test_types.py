@@ -1,0 +1,251 @@
+"""Types: what the stubs of the folders list for users has annotated signatures."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Public names whose signatures still lack types; the entry of what is annotated goes.
+TO_DO = {
+    # base_models
+    "NoFaceError",
+    "UnscorableVideoError",
+    "VideoReadError",
+    # base_models/augmentation
+    "Augmentation",
+    "PseudoFakes",
+    # base_models/detectors
+    "CallableDetector",
+    "CompressionRouter",
+    "FlickerDetector",
+    "FrameDetector",
+    "GeometryDetector",
+    "LSTMDetector",
+    "PrefitDetector",
+    "TorchDetector",
+    "load_checkpoint",
+    # base_models/detectors/bases
+    "VideoDetector",
+    "ViewDetector",
+    # base_models/export
+    "export_onnx",
+    "plot_curves",
+    # base_models/faces
+    "DlibFaceFinder",
+    "Face",
+    "FaceFinder",
+    "HaarFaceFinder",
+    "YuNetFaceFinder",
+    "crop_face",
+    "face_square",
+    # base_models/scoring
+    "iter_scores",
+    "name_detectors",
+    "pool_scores",
+    "score_videos",
+    "walk_videos",
+    # base_models/store
+    "KeptState",
+    "Store",
+    "fingerprint",
+    "resolve_store",
+    "store_key",
+    # base_models/training
+    "TrainingRecipe",
+    "balanced_loss",
+    "class_weights",
+    "seconds_per_step",
+    "steps_per_epoch",
+    "train_network",
+    "warn_if_slow",
+    # base_models/video
+    "estimate_qp",
+    "iter_frames",
+    "list_videos",
+    "probe_video",
+    "sample_frames",
+    "sample_indices",
+    "video_digest",
+    "video_id",
+    "write_video",
+    # base_models/views
+    "View",
+    "ViewRecipe",
+    "Views",
+    "draw_images",
+    "followed_boxes",
+    "iter_views",
+    "make_views",
+    "stored_face_side",
+    # ensemble
+    "DeepfakeEnsemble",
+    # ensemble/calibration
+    "Calibrator",
+    "check_method",
+    "cross_fitted_scores",
+    # ensemble/cli
+    "main",
+    # ensemble/combiners
+    "AutoCombiner",
+    "Bagging",
+    "Blending",
+    "Combiner",
+    "DynamicSelection",
+    "GreedySelection",
+    "OptimizedWeights",
+    "Stacking",
+    "Voting",
+    "resolve_combiner",
+    # ensemble/comparison
+    "Comparison",
+    "compare_strategies",
+    # ensemble/datasets
+    "read_videos",
+    # ensemble/datasets/forge
+    "make_forgeries",
+    # ensemble/decision
+    "Decision",
+    "ThreeWayDecision",
+    "adjust_prior",
+    "hoeffding_bentkus",
+    "rate_interval",
+    "threshold_at_false_alarm_rate",
+    "threshold_by_balanced_accuracy",
+    "threshold_by_cost",
+    "verdict_rates",
+    # ensemble/inspection
+    "scan_video",
+    "stress_test",
+    # ensemble/metrics
+    "accuracy",
+    "auc",
+    "auc_interval",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "delong_test",
+    "diversity",
+    "equal_error_rate",
+    "evaluate",
+    "expected_calibration_error",
+    "group_bootstrap_interval",
+    "log_loss",
+    "mcnemar_test",
+    "oracle_accuracy",
+    "tpr_at_fpr",
+    # ensemble/out_of_fold
+    "cpu_threads",
+    "fit_over_splits",
+    "is_prefit",
+    "jobs_that_fit",
+    "make_views_ready",
+    "out_of_fold_scores",
+    "out_of_fold_table",
+    "prepare",
+    # ensemble/persistence
+    "export_members",
+    "load",
+    # ensemble/resampling
+    "GroupBootstrap",
+    "GroupHoldout",
+    "StratifiedGroupFolds",
+    "averages_replicas",
+    "clean_groups",
+    "group_codes",
+    "identity_groups",
+    "resolve_resampling",
+    "scores_are",
+    "split_rows",
+    # ensemble/scores
+    "check_complete",
+    "companions",
+    "concat_scores",
+    "invert_scores",
+    "read_scores",
+    "reasons",
+    "score_table",
+    "write_scores",
+}
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def public_names():
+    """Yield (name, file to look in, name there) of what the folders list for users."""
+    lists = [*ROOT.glob("base_models/**/*.pyi"), *ROOT.glob("ensemble/**/*.pyi")]
+    lists.append(ROOT / "ensemble" / "combiners" / "__init__.py")
+    for path in sorted(lists):
+        for node in tree(path).body:
+            if isinstance(node, ast.ImportFrom):
+                folder = path.parents[node.level - 1] if node.level else ROOT
+                file = folder.joinpath(*node.module.split(".")).with_suffix(".py")
+                for alias in node.names:
+                    yield alias.asname or alias.name, file, alias.name
+
+
+def definition(file, name):
+    """Return the node of a public function or class; None of a constant."""
+    for node in tree(file).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return node
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    origin = ROOT.joinpath(*node.module.split(".")).with_suffix(".py")
+                    return definition(origin, alias.name)
+    return None
+
+
+def signatures(node):
+    """Yield the functions that a user of a function or class may call."""
+    if isinstance(node, ast.FunctionDef):
+        yield node
+    elif isinstance(node, ast.ClassDef):
+        for part in node.body:
+            if isinstance(part, ast.FunctionDef) and (
+                not part.name.startswith("_") or part.name in ("__init__", "__call__")
+            ):
+                yield part
+
+
+def untyped_parameters(function, of_class):
+    """List the parameters (and "return") that have no annotation."""
+    parts = function.args
+    arguments = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs]
+    arguments += [part for part in (parts.vararg, parts.kwarg) if part]
+    static = any(ast.unparse(d) == "staticmethod" for d in function.decorator_list)
+    if of_class and not static:
+        arguments = arguments[1:]
+    untyped = [part.arg for part in arguments if part.annotation is None]
+    if function.returns is None and function.name != "__init__":
+        untyped.append("return")
+    return untyped
+
+
+def untyped():
+    """Return the places that lack types of each public name."""
+    lacking = {}
+    for public, file, name in public_names():
+        node = definition(file, name)
+        of_class = isinstance(node, ast.ClassDef)
+        places = [
+            f"{function.name}({parameter})"
+            for function in signatures(node)
+            for parameter in untyped_parameters(function, of_class)
+        ]
+        if places:
+            lacking[public] = places
+    return lacking
+
+
+def test_every_public_signature_is_annotated():
+    missing = {name: places for name, places in untyped().items() if name not in TO_DO}
+    assert missing == {}
+
+
+def test_what_is_annotated_is_no_longer_to_do():
+    assert untyped().keys() >= TO_DO
