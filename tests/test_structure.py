@@ -90,8 +90,6 @@ UPWARDS = {
     ("ensemble.persistence.artifact", "ensemble.deepfake_ensemble"),
 }
 IN_CYCLES = {
-    "base_models.store.code",
-    "base_models.store.keys",
     "ensemble.combiners.auto",
     "ensemble.combiners.bagging",
     "ensemble.combiners.composite",

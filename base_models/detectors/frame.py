@@ -20,8 +20,9 @@ from base_models.runtime.devices import (
 )
 from base_models.runtime.named_file import NamedFile
 from base_models.runtime.progress import progress_bar
-from base_models.store.keys import class_key_here, library_version
+from base_models.store.keys import class_key_here
 from base_models.store.store import resolve_store, store_key
+from base_models.store.versions import library_version
 from base_models.training.feature_batches import FeatureSamples
 from base_models.training.validation import Validation, held_out_groups
 

@@ -30,7 +30,7 @@ class ScaledFinder(BaseEstimator):
       of `Face` in pixels of the RGB image; right and bottom are exclusive.
     """
 
-    code_version = 1  # raise it as `base_models.store.keys.own_versions` says
+    code_version = 1  # raise it as `base_models.store.versions.own_versions` says
     thread_safe = True
 
     def find(self, frame):

@@ -29,8 +29,8 @@ from base_models.networks.forward import forward, place
 from base_models.networks.preprocessing import Recipe
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
-from base_models.store.keys import library_version
 from base_models.store.store import resolve_store, store_key
+from base_models.store.versions import library_version
 
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from base_models.store.keys import is_own_module, module_version, own_versions
+from base_models.store.versions import is_own_module, module_version, own_versions
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 # What these do is not in the code that names them.

@@ -5,11 +5,12 @@ from functools import cached_property
 
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import FaceFinder
-from base_models.store.keys import library_version, session_key
+from base_models.store.keys import session_key
 from base_models.store.store import fingerprint, store_key
+from base_models.store.versions import library_version
 
 # Raised when the same video and recipe come to give other images: see
-# `base_models.store.keys.own_versions`.
+# `base_models.store.versions.own_versions`.
 _CODE_VERSION = 1
 VIEWS = ("frame", "face", "crop")
 

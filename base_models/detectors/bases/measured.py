@@ -30,7 +30,7 @@ class FeatureDetector(ViewDetector):
     measured and leaving out what cannot be scored is the same for all.
     """
 
-    code_version = 1  # raise it as `base_models.store.keys.own_versions` says
+    code_version = 1  # raise it as `base_models.store.versions.own_versions` says
 
     @abstractmethod
     def _measure(self, view):

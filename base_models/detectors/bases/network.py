@@ -27,8 +27,9 @@ from base_models.runtime.devices import (
 from base_models.runtime.distributed import joined_processes, n_processes
 from base_models.runtime.warn_once import caller_has_warned
 from base_models.scoring.pooling import pool_scores
-from base_models.store.keys import class_key, is_own
+from base_models.store.keys import class_key
 from base_models.store.store import KeptState, resolve_store, store_key
+from base_models.store.versions import is_own
 from base_models.training.image_batches import ImageSamples, SizedFakes
 from base_models.training.loop import train_network
 from base_models.training.recipe import TrainingRecipe
@@ -46,7 +47,7 @@ class NetworkDetector(ViewDetector):
     training, scoring and pooling are the same for all.
     """
 
-    code_version = 1  # raise it as `base_models.store.keys.own_versions` says
+    code_version = 1  # raise it as `base_models.store.versions.own_versions` says
     key_libraries = ("timm", "torch")
     _clip_length = 1  # frames in a row that the network sees at once
 

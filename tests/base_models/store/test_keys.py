@@ -25,7 +25,7 @@ from base_models import (
     TrainingRecipe,
     ViewRecipe,
 )
-from base_models.store import fingerprint, keys, store_key
+from base_models.store import fingerprint, store_key, versions
 from base_models.store.code import code_digest
 from base_models.views import Views
 from ensemble import out_of_fold_scores
@@ -343,7 +343,7 @@ def test_a_raised_code_version_is_another_key(detector, monkeypatch):
 def test_a_class_that_moves_to_another_module_keeps_its_key(detector, monkeypatch):
     before = store_key(identity=detector.identity())
     for cls in (*type(detector).__mro__, DlibFaceFinder, TrainingRecipe):
-        if keys.is_own(cls):
+        if versions.is_own(cls):
             monkeypatch.setattr(cls, "__module__", "base_models.elsewhere")
     assert store_key(identity=detector.identity()) == before
 
@@ -368,12 +368,12 @@ def test_another_minor_version_of_a_library_is_another_key(
     before = store_key(identity=detector.identity())
 
     def with_version(version):
-        keys.library_version.cache_clear()
+        versions.library_version.cache_clear()
         module = importlib.import_module(library)
         with monkeypatch.context() as patch:
             patch.setattr(module, "__version__", version)
             key = store_key(identity=detector.identity())
-        keys.library_version.cache_clear()
+        versions.library_version.cache_clear()
         return key
 
     assert store_key(identity=detector.identity()) == before
@@ -384,10 +384,10 @@ def test_a_network_that_is_fitted_without_scikit_learn_does_not_know_its_version
     monkeypatch,
 ):
     before = store_key(identity=NETWORK.identity())
-    keys.library_version.cache_clear()
+    versions.library_version.cache_clear()
     monkeypatch.setattr("sklearn.__version__", "77.0.0")
     assert store_key(identity=NETWORK.identity()) == before
-    keys.library_version.cache_clear()
+    versions.library_version.cache_clear()
 
 
 def test_a_finders_file_counts_by_what_is_in_it(tmp_path):
