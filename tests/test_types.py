@@ -104,36 +104,9 @@ TO_DO = {
     "read_videos",
     # ensemble/datasets/forge
     "make_forgeries",
-    # ensemble/decision
-    "Decision",
-    "ThreeWayDecision",
-    "adjust_prior",
-    "hoeffding_bentkus",
-    "rate_interval",
-    "threshold_at_false_alarm_rate",
-    "threshold_by_balanced_accuracy",
-    "threshold_by_cost",
-    "verdict_rates",
     # ensemble/inspection
     "scan_video",
     "stress_test",
-    # ensemble/metrics
-    "accuracy",
-    "auc",
-    "auc_interval",
-    "average_precision",
-    "balanced_accuracy",
-    "brier",
-    "delong_test",
-    "diversity",
-    "equal_error_rate",
-    "evaluate",
-    "expected_calibration_error",
-    "group_bootstrap_interval",
-    "log_loss",
-    "mcnemar_test",
-    "oracle_accuracy",
-    "tpr_at_fpr",
     # ensemble/out_of_fold
     "cpu_threads",
     "fit_over_splits",
@@ -147,25 +120,8 @@ TO_DO = {
     "export_members",
     "load",
     # ensemble/resampling
-    "GroupBootstrap",
-    "GroupHoldout",
-    "StratifiedGroupFolds",
-    "averages_replicas",
     "clean_groups",
     "group_codes",
-    "identity_groups",
-    "resolve_resampling",
-    "scores_are",
-    "split_rows",
-    # ensemble/scores
-    "check_complete",
-    "companions",
-    "concat_scores",
-    "invert_scores",
-    "read_scores",
-    "reasons",
-    "score_table",
-    "write_scores",
 }
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binom
 TOLERANCE = 1e-9  # of sums of shares
 
 
-def hoeffding_bentkus(risk, n, rate):
+def hoeffding_bentkus(risk: np.ndarray, n: int, rate: float) -> np.ndarray:
     """Return p-values of means of n losses within [0, 1], were their mean above `rate`.
 
     Parameters
@@ -38,4 +38,5 @@ def hoeffding_bentkus(risk, n, rate):
         divergence += (1 - below) * np.log((1 - below) / (1 - rate))
     hoeffding = np.exp(-n * divergence)
     bentkus = math.e * binom.cdf(np.ceil(n * risk - TOLERANCE), n, rate)
-    return np.minimum(hoeffding, bentkus)
+    p_value: np.ndarray = np.minimum(hoeffding, bentkus)
+    return p_value

@@ -1,9 +1,10 @@
 """P(fake) where fakes are rarer or more frequent than in training."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def adjust_prior(score, fitted_prior, prior):
+def adjust_prior(score: ArrayLike, fitted_prior: float, prior: float) -> np.ndarray:
     """Bring P(fake) from one share of fakes to another.
 
     A model fitted where half the videos are fake is far too sure of fakes where one in
@@ -45,6 +46,6 @@ def adjust_prior(score, fitted_prior, prior):
     return fake / (fake + real)
 
 
-def check_share(name, share):
+def check_share(name: str, share: float) -> None:
     if not 0 < share < 1:
         raise ValueError(f"{name} must be between 0 and 1; got {share!r}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import beta
 
 from base_models.groups import group_codes
@@ -13,7 +14,13 @@ from ensemble.metrics.ranking import Interval
 _VERDICTS = ("FAKE", "REAL", "UNSURE", "")
 
 
-def rate_interval(happened, groups=None, level=0.95, n_boot=1000, random_state=0):
+def rate_interval(
+    happened: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Interval:
     """Return how often something happened, with its interval.
 
     Parameters
@@ -65,7 +72,7 @@ def rate_interval(happened, groups=None, level=0.95, n_boot=1000, random_state=0
     return Interval(float(rate), float(low), float(high))
 
 
-def _checked_happened(happened):
+def _checked_happened(happened: ArrayLike) -> np.ndarray:
     given = np.asarray(happened)
     if given.ndim != 1:
         raise ValueError(
@@ -82,7 +89,14 @@ def _checked_happened(happened):
     return given.astype(bool)
 
 
-def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_label=None):
+def verdict_rates(
+    y: ArrayLike,
+    verdict: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+    fake_label: object = None,
+) -> pd.DataFrame:
     """Say how often verdicts are wrong or unsure, with intervals.
 
     Parameters
@@ -154,7 +168,7 @@ def verdict_rates(y, verdict, groups=None, level=0.95, random_state=0, fake_labe
     return pd.DataFrame.from_dict(table, orient="index").astype({"n_videos": int})
 
 
-def _checked_verdicts(verdict):
+def _checked_verdicts(verdict: np.ndarray) -> np.ndarray:
     """Return verdicts as they are spelled, "" where there is none."""
     checked = np.empty(len(verdict), object)
     for row, entry in enumerate(verdict):

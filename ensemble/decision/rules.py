@@ -11,6 +11,7 @@ called fake; a miss is a fake called real.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -78,16 +79,16 @@ class Decision(BaseEstimator):
 
     def __init__(
         self,
-        rule="balanced_accuracy",
-        cost_false_alarm=1.0,
-        cost_miss=1.0,
-        prior=None,
-        rate=0.01,
-        confidence=None,
-        level=0.95,
-        random_state=0,
-        fake_label=None,
-    ):
+        rule: str = "balanced_accuracy",
+        cost_false_alarm: float = 1.0,
+        cost_miss: float = 1.0,
+        prior: float | None = None,
+        rate: float = 0.01,
+        confidence: float | None = None,
+        level: float = 0.95,
+        random_state: int | np.random.RandomState | None = 0,
+        fake_label: object = None,
+    ) -> None:
         self.rule = rule
         self.cost_false_alarm = cost_false_alarm
         self.cost_miss = cost_miss
@@ -98,7 +99,9 @@ class Decision(BaseEstimator):
         self.random_state = random_state
         self.fake_label = fake_label
 
-    def fit(self, score, y, groups=None):
+    def fit(
+        self, score: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> "Decision":
         """Choose the threshold.
 
         Parameters
@@ -145,7 +148,7 @@ class Decision(BaseEstimator):
         )
         return self
 
-    def predict(self, score):
+    def predict(self, score: ArrayLike) -> np.ndarray:
         """Return a verdict on each score.
 
         Parameters
@@ -230,14 +233,20 @@ class ThreeWayDecision(BaseEstimator):
     """
 
     def __init__(
-        self, false_alarm_rate=0.05, miss_rate=0.05, confidence=0.95, fake_label=None
-    ):
+        self,
+        false_alarm_rate: float = 0.05,
+        miss_rate: float = 0.05,
+        confidence: float | None = 0.95,
+        fake_label: object = None,
+    ) -> None:
         self.false_alarm_rate = false_alarm_rate
         self.miss_rate = miss_rate
         self.confidence = confidence
         self.fake_label = fake_label
 
-    def fit(self, score, y, groups=None):
+    def fit(
+        self, score: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> "ThreeWayDecision":
         """Choose the two thresholds.
 
         Parameters
@@ -256,10 +265,11 @@ class ThreeWayDecision(BaseEstimator):
         self : ThreeWayDecision
         """
         is_fake, score, codes = scored_videos(y, score, groups, self.fake_label)
-        doubt = None
+        doubt, how = None, "On average"
         if self.confidence is not None:
             check_share("confidence", self.confidence)
             doubt = (1 - self.confidence) / 2
+            how = f"With a confidence of {percent(self.confidence)}"
         what = "groups" if groups is not None else "videos"
         high = certified_threshold(
             score[is_fake == 0],
@@ -282,9 +292,6 @@ class ThreeWayDecision(BaseEstimator):
         self.low_, self.high_ = float(low), float(high)
         n_real, n_fake = (len(np.unique(codes[is_fake == k])) for k in (0, 1))
         self.n_groups_ = {"real": n_real, "fake": n_fake}
-        how = "On average"
-        if doubt is not None:
-            how = f"With a confidence of {percent(self.confidence)}"
         self.guarantee_ = (
             f"{how}, at most {percent(self.false_alarm_rate)} of real videos are "
             f"called fake and at most {percent(self.miss_rate)} of fakes real, as "
@@ -292,7 +299,7 @@ class ThreeWayDecision(BaseEstimator):
         )
         return self
 
-    def predict(self, score):
+    def predict(self, score: ArrayLike) -> np.ndarray:
         """Return a verdict on each score.
 
         Parameters

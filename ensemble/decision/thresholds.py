@@ -1,8 +1,11 @@
 """Thresholds by cost, balanced accuracy or false-alarm rate."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binom
 
 from base_models.groups import group_codes
@@ -12,8 +15,13 @@ from ensemble.decision.prior import check_share
 
 
 def threshold_by_cost(
-    y, score, cost_false_alarm=1.0, cost_miss=1.0, prior=None, fake_label=None
-):
+    y: ArrayLike,
+    score: ArrayLike,
+    cost_false_alarm: float = 1.0,
+    cost_miss: float = 1.0,
+    prior: float | None = None,
+    fake_label: object = None,
+) -> float:
     """Return the threshold with the least cost on these videos.
 
     Where scores are calibrated no data are needed: the threshold is
@@ -63,7 +71,9 @@ def threshold_by_cost(
     return float(_cuts(values)[cheapest[(len(cheapest) - 1) // 2]])
 
 
-def threshold_by_balanced_accuracy(y, score, fake_label=None):
+def threshold_by_balanced_accuracy(
+    y: ArrayLike, score: ArrayLike, fake_label: object = None
+) -> float:
     """Return the threshold with the highest balanced accuracy; as `threshold_by_cost`.
 
     Examples
@@ -76,8 +86,13 @@ def threshold_by_balanced_accuracy(y, score, fake_label=None):
 
 
 def threshold_at_false_alarm_rate(
-    y, score, rate=0.01, confidence=None, groups=None, fake_label=None
-):
+    y: ArrayLike,
+    score: ArrayLike,
+    rate: float = 0.01,
+    confidence: float | None = None,
+    groups: ArrayLike | None = None,
+    fake_label: object = None,
+) -> float:
     """Return the lowest threshold with few false alarms.
 
     Parameters
@@ -127,7 +142,9 @@ def threshold_at_false_alarm_rate(
     return lowest_threshold(reals, share, lambda above: above <= rate + TOLERANCE)
 
 
-def scored_videos(y, score, groups, fake_label):
+def scored_videos(
+    y: ArrayLike, score: ArrayLike, groups: ArrayLike | None, fake_label: object
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return is_fake, score and group codes of the videos with a score."""
     _, is_fake = encode_labels(y, fake_label, allow_one_class=True)
     score = np.asarray(score, dtype=float)
@@ -137,24 +154,26 @@ def scored_videos(y, score, groups, fake_label):
             f"{score.shape}"
         )
     codes = group_codes(groups, len(is_fake))
-    here = ~np.isnan(score)
-    is_fake, score, codes = is_fake[here], score[here], codes[here]
+    scored = ~np.isnan(score)
+    is_fake = is_fake[scored]
     if not 0 < is_fake.sum() < len(is_fake):
         raise ValueError(
             "a decision needs scores of both classes; got "
             f"{(is_fake == 0).sum()} real and {(is_fake == 1).sum()} fake"
         )
-    return is_fake, score, codes
+    return is_fake, score[scored], codes[scored]
 
 
-def _cuts(values):
+def _cuts(values: np.ndarray) -> np.ndarray:
     """Return a threshold below all values, one between any two, and the last value."""
     between = (values[:-1] + values[1:]) / 2
     between = np.where(between < values[1:], between, values[:-1])  # no float between
     return np.concatenate([[np.nextafter(values[0], -np.inf)], between, [values[-1]]])
 
 
-def lowest_threshold(score, share, is_allowed):
+def lowest_threshold(
+    score: np.ndarray, share: np.ndarray, is_allowed: Callable[[np.ndarray], Any]
+) -> float:
     """Return the lowest score such that the shares above it sum to what is allowed.
 
     That nothing lies above the highest score is always allowed.
@@ -166,11 +185,18 @@ def lowest_threshold(score, share, is_allowed):
     return float(values[refused[-1] + 1 if refused.size else 0])
 
 
-def percent(share):
+def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def certified_threshold(score, codes, rate, doubt, name, what):
+def certified_threshold(
+    score: np.ndarray,
+    codes: np.ndarray,
+    rate: float,
+    doubt: float | None,
+    name: str,
+    what: str,
+) -> float:
     """Return the lowest threshold whose rate of scores above it is certified.
 
     `doubt` is the chance that it is not kept, or None for rates kept on average.
@@ -192,7 +218,7 @@ def certified_threshold(score, codes, rate, doubt, name, what):
             + ("" if doubt is None else ", or for less confidence")
         )
 
-    def is_certified(risk):
+    def is_certified(risk: np.ndarray) -> Any:
         if doubt is None:
             return (n * risk + 1) / (n + 1) <= rate + TOLERANCE
         if sizes.max() == 1:

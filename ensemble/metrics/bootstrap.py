@@ -1,5 +1,7 @@
 """Every metric on thousands of weighted draws of the same videos at once."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 METRICS = (
@@ -27,7 +29,9 @@ _N_BINS = 15
 _AT_ONCE = 2_000_000  # weights, which bounds the memory
 
 
-def group_draws(n_groups, n_boot, random_state):
+def group_draws(
+    n_groups: int, n_boot: int, random_state: np.random.RandomState
+) -> np.ndarray:
     """Draw whole groups with replacement.
 
     Parameters
@@ -51,7 +55,13 @@ def group_draws(n_groups, n_boot, random_state):
     return times.reshape(n_boot, n_groups).astype(float)
 
 
-def drawn_metrics(y, score, times, wanted=METRICS, fold=None):
+def drawn_metrics(
+    y: np.ndarray,
+    score: np.ndarray,
+    times: np.ndarray,
+    wanted: Iterable[str] = METRICS,
+    fold: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Measure one score on many draws, each a weighting of the videos.
 
     The figures are those of `ensemble.metrics` on videos repeated as often as they were

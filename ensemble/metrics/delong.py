@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def difference_variance(sets):
+def difference_variance(sets: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
     """Return the variance of a difference of AUCs, averaged over sets of videos.
 
     With one set this is Obuchowski's, and DeLong's where each video is its own group.

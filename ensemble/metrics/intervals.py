@@ -1,6 +1,9 @@
 """Intervals of any metric over bootstrap draws of whole groups."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
@@ -10,8 +13,14 @@ from ensemble.metrics.ranking import (
 
 
 def group_bootstrap_interval(
-    metric, y, score, groups=None, n_boot=1000, level=0.95, random_state=None
-):
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    y: ArrayLike,
+    score: ArrayLike,
+    groups: ArrayLike | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: int | np.random.RandomState | None = None,
+) -> Interval:
     """Return an estimate and its percentile interval over bootstrap draws of groups.
 
     Whole groups are drawn with replacement, so that videos of one source do not count
@@ -83,6 +92,6 @@ def group_bootstrap_interval(
     return Interval(float(metric(y, score)), float(low), float(high))
 
 
-def check_level(level):
+def check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")

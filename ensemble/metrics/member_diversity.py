@@ -4,11 +4,17 @@ import itertools
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.inputs import encode_labels
 
 
-def diversity(table, y, threshold=0.5, fake_label=None):
+def diversity(
+    table: pd.DataFrame | ArrayLike,
+    y: ArrayLike,
+    threshold: ArrayLike = 0.5,
+    fake_label: object = None,
+) -> pd.DataFrame:
     """Say of each pair of detectors how alike they score and err.
 
     Each pair is judged on the videos that both have scored. With a, b, c and d the
@@ -68,7 +74,12 @@ def diversity(table, y, threshold=0.5, fake_label=None):
     return pd.DataFrame(rows, columns=columns)
 
 
-def oracle_accuracy(table, y, threshold=0.5, fake_label=None):
+def oracle_accuracy(
+    table: pd.DataFrame | ArrayLike,
+    y: ArrayLike,
+    threshold: ArrayLike = 0.5,
+    fake_label: object = None,
+) -> float:
     """Return the share of videos that at least one detector has right.
 
     No choice of one detector for each video can be right more often.
@@ -96,7 +107,12 @@ def oracle_accuracy(table, y, threshold=0.5, fake_label=None):
     return float(right[scored].any(axis=1).mean()) if scored.any() else np.nan
 
 
-def rights(table, y, threshold, fake_label):
+def rights(
+    table: pd.DataFrame | ArrayLike,
+    y: ArrayLike,
+    threshold: ArrayLike,
+    fake_label: object,
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return the detectors' names, scores and whether each is right."""
     scores = np.asarray(table, dtype=float)
     if scores.ndim != 2:

@@ -10,6 +10,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_curve
 from sklearn.utils import check_random_state
 
@@ -29,7 +30,13 @@ class Interval(NamedTuple):
     high: float
 
 
-def auc(y, score, fake_label=None, fold=None, sample_weight=None):
+def auc(
+    y: ArrayLike,
+    score: ArrayLike,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Return the area under the ROC curve.
 
     Parameters
@@ -75,14 +82,24 @@ def auc(y, score, fake_label=None, fold=None, sample_weight=None):
     return value
 
 
-def average_precision(y, score, fake_label=None, fold=None):
+def average_precision(
+    y: ArrayLike,
+    score: ArrayLike,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+) -> float:
     """Return the mean precision over the ranks of the fakes; parameters as `auc`."""
     return _over_folds(
         lambda y, s: float(average_precision_score(y, s)), y, score, fake_label, fold
     )
 
 
-def equal_error_rate(y, score, fake_label=None, fold=None):
+def equal_error_rate(
+    y: ArrayLike,
+    score: ArrayLike,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+) -> float:
     """Return the error rate at which as many fakes are missed as reals are accused.
 
     Parameters are those of `auc`. Read off the ROC curve with straight lines between
@@ -104,7 +121,13 @@ def _equal_error_rate(is_fake, score):
     return float(accused[last] + along * (accused[last + 1] - accused[last]))
 
 
-def tpr_at_fpr(y, score, fpr=0.01, fake_label=None, fold=None):
+def tpr_at_fpr(
+    y: ArrayLike,
+    score: ArrayLike,
+    fpr: float = 0.01,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+) -> float:
     """Return the largest share of fakes found while few reals are accused.
 
     No straight line is drawn between the points of the ROC curve: some threshold has
@@ -145,15 +168,15 @@ def tpr_at_fpr(y, score, fpr=0.01, fake_label=None, fold=None):
 
 
 def auc_interval(
-    y,
-    score,
-    groups=None,
-    fold=None,
-    n_boot=1000,
-    level=0.95,
-    random_state=None,
-    fake_label=None,
-):
+    y: ArrayLike,
+    score: ArrayLike,
+    groups: ArrayLike | None = None,
+    fold: ArrayLike | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    random_state: int | np.random.RandomState | None = None,
+    fake_label: object = None,
+) -> Interval:
     """Return the AUC and its percentile interval over bootstrap draws of groups.
 
     The same as `ensemble.metrics.group_bootstrap_interval` of `auc`, some fifty times
@@ -212,7 +235,9 @@ def auc_interval(
     return Interval(estimate, *map(float, np.quantile(told, [tail, 1 - tail])))
 
 
-def aligned(y, score, fake_label):
+def aligned(
+    y: ArrayLike, score: ArrayLike, fake_label: object
+) -> tuple[np.ndarray, np.ndarray]:
     """Return labels, 1 for fake, and scores of the same length."""
     _, is_fake = encode_labels(y, fake_label, allow_one_class=True)
     score = np.asarray(score, dtype=float)
@@ -224,7 +249,7 @@ def aligned(y, score, fake_label):
     return is_fake, score
 
 
-def both_classes(is_fake):
+def both_classes(is_fake: np.ndarray) -> bool:
     """Whether there are reals and fakes."""
     return 0 < is_fake.sum() < len(is_fake)
 

@@ -10,6 +10,7 @@ in accuracy, and in any metric by `group_bootstrap_interval` of the difference;
 import numbers
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ensemble.metrics.ranking import (
     aligned,
@@ -23,7 +24,7 @@ from ensemble.metrics.ranking import (
 _CLIP = 1e-15
 
 
-def log_loss(y, score, fake_label=None):
+def log_loss(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float:
     """Return the mean of -log P(label); parameters as `auc`.
 
     Scores are clipped to [1e-15, 1 - 1e-15].
@@ -35,15 +36,19 @@ def log_loss(y, score, fake_label=None):
     return float(-np.log(right).mean())
 
 
-def brier(y, score, fake_label=None):
+def brier(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float:
     """Return the mean squared distance of P(fake) from the label; as `auc`."""
     is_fake, score = _scored(y, score, fake_label, probabilities=True)
     return float(((score - is_fake) ** 2).mean()) if len(score) else np.nan
 
 
 def expected_calibration_error(
-    y, score, n_bins=15, strategy="uniform", fake_label=None
-):
+    y: ArrayLike,
+    score: ArrayLike,
+    n_bins: int = 15,
+    strategy: str = "uniform",
+    fake_label: object = None,
+) -> float:
     """Return how far P(fake) is from the share of fakes, over bins of the score.
 
     It depends on the bins and is above 0 even where P(fake) is right, the more so the
@@ -90,13 +95,17 @@ def expected_calibration_error(
     return float(np.abs(np.bincount(bins, score - is_fake)).sum() / len(score))
 
 
-def accuracy(y, score, threshold=0.5, fake_label=None):
+def accuracy(
+    y: ArrayLike, score: ArrayLike, threshold: float = 0.5, fake_label: object = None
+) -> float:
     """Return the share of right labels; fake is said above `threshold`; as `auc`."""
     is_fake, score = _scored(y, score, fake_label)
     return float(((score > threshold) == is_fake).mean()) if len(score) else np.nan
 
 
-def balanced_accuracy(y, score, threshold=0.5, fake_label=None):
+def balanced_accuracy(
+    y: ArrayLike, score: ArrayLike, threshold: float = 0.5, fake_label: object = None
+) -> float:
     """Return the mean of the two classes' shares of right labels; as `accuracy`."""
     is_fake, score = _scored(y, score, fake_label)
     if not both_classes(is_fake):
@@ -105,7 +114,13 @@ def balanced_accuracy(y, score, threshold=0.5, fake_label=None):
     return float((right[is_fake == 0].mean() + right[is_fake == 1].mean()) / 2)
 
 
-def evaluate(y, score, threshold=0.5, fake_label=None, fold=None):
+def evaluate(
+    y: ArrayLike,
+    score: ArrayLike,
+    threshold: float = 0.5,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+) -> dict[str, float]:
     """Measure scores in every way, and say on how many videos.
 
     Parameters

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm
 
 from base_models.groups import group_codes
@@ -39,7 +40,15 @@ class McnemarResult(NamedTuple):
     n_videos: int  # with both scores
 
 
-def delong_test(y, first, second, groups=None, level=0.95, fake_label=None, fold=None):
+def delong_test(
+    y: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    fake_label: object = None,
+    fold: ArrayLike | None = None,
+) -> DelongResult:
     """Compare the AUCs of two scores of the same videos.
 
     Takes the videos that have both scores. The difference is taken for normal, which
@@ -108,7 +117,14 @@ def delong_test(y, first, second, groups=None, level=0.95, fake_label=None, fold
     )
 
 
-def mcnemar_test(y, first, second, groups=None, threshold=0.5, fake_label=None):
+def mcnemar_test(
+    y: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike | None = None,
+    threshold: float | tuple[float, float] = 0.5,
+    fake_label: object = None,
+) -> McnemarResult:
     """Compare the accuracies of two scores of the same videos.
 
     Takes the videos that have both scores; what both have right, or both wrong, says

@@ -1,13 +1,14 @@
 """Ties: numbers that differ by rounding alone are equal to every verdict."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Sums of a few scores differ by some 1e-16 in another order of terms. Scores of
 # networks that are sure of themselves lie within 1e-10 of 1 and do differ.
 ROUNDING = 1e-12
 
 
-def above(score, threshold):
+def above(score: ArrayLike, threshold: float) -> np.ndarray:
     """Say which scores are above a threshold by more than rounding.
 
     Parameters
@@ -28,6 +29,6 @@ def above(score, threshold):
     return np.asarray(score, float) > threshold + ROUNDING
 
 
-def below(score, threshold):
+def below(score: ArrayLike, threshold: float) -> np.ndarray:
     """Say which scores are below a threshold by more than rounding; as `above`."""
     return np.asarray(score, float) < threshold - ROUNDING

@@ -9,12 +9,18 @@ its pairs, a fold of one class not at all.
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ensemble.metrics.delong import difference_variance
 from ensemble.scores.table import companions
 
 
-def outranked(is_fake, score, fold=None, weight=None):
+def outranked(
+    is_fake: np.ndarray,
+    score: np.ndarray,
+    fold: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Count for each video the videos of the other class and its own fold below it.
 
     Parameters
@@ -70,7 +76,12 @@ def outranked(is_fake, score, fold=None, weight=None):
     return won, rivals
 
 
-def fold_auc(is_fake, score, fold=None, weight=None):
+def fold_auc(
+    is_fake: np.ndarray,
+    score: np.ndarray,
+    fold: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> float:
     """Return the AUC within folds.
 
     Parameters
@@ -105,7 +116,13 @@ def fold_auc(is_fake, score, fold=None, weight=None):
     return float(counts @ won / n_pairs) if n_pairs > 0 else np.nan
 
 
-def auc_error(is_fake, score, codes=None, fold=None, weight=None):
+def auc_error(
+    is_fake: np.ndarray,
+    score: np.ndarray,
+    codes: np.ndarray | None = None,
+    fold: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> float:
     """Return the standard error of the AUC within folds, by DeLong's method for groups.
 
     It takes microseconds where a bootstrap takes a second, and wants some dozens of
@@ -143,7 +160,12 @@ def auc_error(is_fake, score, codes=None, fold=None, weight=None):
     return float(np.sqrt(difference_variance([(is_fake, away, codes)])))
 
 
-def auc_difference(is_fake, first, second, fold=None):
+def auc_difference(
+    is_fake: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    fold: np.ndarray | None = None,
+) -> tuple[float, float, np.ndarray]:
     """Return two scores' AUCs within folds, and how each video sets them apart.
 
     Parameters
@@ -178,7 +200,7 @@ def auc_difference(is_fake, first, second, fold=None):
         return *aucs, _shares(is_fake, away, is_fake @ rivals)
 
 
-def mean_auc_difference(sets):
+def mean_auc_difference(sets: list[tuple[np.ndarray, ...]]) -> tuple[float, float]:
     """Average a difference of AUCs within folds over sets of videos.
 
     Parameters
@@ -218,7 +240,9 @@ def _shares(is_fake, pairs, n_pairs):
     return pairs * np.where(is_fake == 1, n_fake, len(is_fake) - n_fake) / n_pairs
 
 
-def numbered_folds(fold, n_videos, scored=None):
+def numbered_folds(
+    fold: ArrayLike | None, n_videos: int, scored: np.ndarray | None = None
+) -> np.ndarray:
     """Number folds from 0 on; None is one fold.
 
     Parameters
@@ -259,7 +283,7 @@ def numbered_folds(fold, n_videos, scored=None):
     return numbers
 
 
-def folds_of_table(table):
+def folds_of_table(table: pd.DataFrame) -> np.ndarray | None:
     """Return the folds in which the members of a score table were fitted.
 
     Parameters

@@ -1,6 +1,8 @@
 """People in videos -> groups: who shares a face must not cross folds."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -11,7 +13,7 @@ from base_models.groups import clean_groups
 _MOST = 0.5  # share of the videos beyond which one group leaves folds little choice
 
 
-def identity_groups(identities, rule="connected"):
+def identity_groups(identities: Sequence[Any], rule: str = "connected") -> np.ndarray:
     """Join videos that share people into groups, also where a fake is made of two.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import (
@@ -27,7 +28,11 @@ _NAMES = {
 }
 
 
-def resolve_resampling(resampling, default="k-fold", random_state=None):
+def resolve_resampling(
+    resampling: Any,
+    default: Any = "k-fold",
+    random_state: int | np.random.RandomState | None = None,
+) -> Any:
     """Turn what a user writes for `resampling` into a splitter.
 
     Parameters
@@ -72,7 +77,7 @@ def resolve_resampling(resampling, default="k-fold", random_state=None):
     )
 
 
-def averages_replicas(resampling):
+def averages_replicas(resampling: Any) -> bool:
     """Say whether out-of-fold scores will be means over some of many replicas.
 
     Parameters
@@ -94,7 +99,7 @@ def averages_replicas(resampling):
     return bool(getattr(resampling, "averages_replicas", False))
 
 
-def scores_are(splits, n_videos):
+def scores_are(splits: list[tuple[np.ndarray, np.ndarray]], n_videos: int) -> str:
     """Say what the scores of the test parts of some splits are.
 
     The splits themselves are asked, not the name they came by.

@@ -1,6 +1,9 @@
 """The rows of each fold, checked: no group on both sides."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import clean_labels
@@ -8,7 +11,9 @@ from ensemble.errors import LeakError
 from ensemble.resampling.names import resolve_resampling
 
 
-def split_rows(splitter, y, groups=None):
+def split_rows(
+    splitter: Any, y: ArrayLike, groups: ArrayLike | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """List the splits of the rows and check each of them.
 
     Parameters

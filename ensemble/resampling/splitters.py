@@ -5,8 +5,11 @@ the labels, the group names and the seed, and not on the order of the rows.
 """
 
 import numbers
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import (
     BaseCrossValidator,
@@ -37,7 +40,9 @@ class _GroupSplitter(BaseEstimator, BaseCrossValidator):
 
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (train, test) row numbers.
 
         Parameters
@@ -88,11 +93,13 @@ class StratifiedGroupFolds(_GroupSplitter):
     [[2, 3], [0, 1]]
     """
 
-    def __init__(self, n_splits=5, random_state=None):
+    def __init__(
+        self, n_splits: int = 5, random_state: int | np.random.RandomState | None = None
+    ) -> None:
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds."""
         return self.n_splits
 
@@ -154,11 +161,15 @@ class GroupHoldout(_GroupSplitter):
 
     sets_aside = True
 
-    def __init__(self, test_size=0.3, random_state=None):
+    def __init__(
+        self,
+        test_size: float = 0.3,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.test_size = test_size
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return 1."""
         return 1
 
@@ -208,11 +219,15 @@ class GroupBootstrap(_GroupSplitter):
 
     averages_replicas = True
 
-    def __init__(self, n_replicas=25, random_state=None):
+    def __init__(
+        self,
+        n_replicas: int = 25,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_replicas = n_replicas
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of replicas."""
         return self.n_replicas
 

@@ -4,6 +4,8 @@ import difflib
 import fnmatch
 import re
 import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +39,12 @@ _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 _ENOUGH, _ENOUGH_OF_EACH = 20, 5  # videos for an AUC of 1 to be no accident
 
 
-def companion_columns(names, label=None, group=None, index=None):
+def companion_columns(
+    names: list[str],
+    label: str | None = None,
+    group: str | None = None,
+    index: str | None = None,
+) -> dict[str, str]:
     """Say which columns hold label, group, fold, reason and ids.
 
     Parameters
@@ -64,12 +71,13 @@ def companion_columns(names, label=None, group=None, index=None):
     for key, name in {**stated, "index": index}.items():
         if name is None:
             continue
-        found[key] = column_named(names, name)
-        if found[key] is None:
+        column = column_named(names, name)
+        if column is None:
             raise ValueError(
                 f"{key}={name!r} is none of the columns {some_names(names)}"
                 + _did_you_mean(name, names)
             )
+        found[key] = column
     for key in stated:
         name = found.get(key) or column_named(names, key)
         if name is not None and name not in found.values():
@@ -82,7 +90,9 @@ def companion_columns(names, label=None, group=None, index=None):
     return {key: found[key] for key in order if key in found}
 
 
-def score_columns(names, scores, companions):
+def score_columns(
+    names: list[str], scores: str | Sequence[str] | None, companions: dict[str, str]
+) -> list[str]:
     """Pick the detectors' columns.
 
     Parameters
@@ -127,7 +137,9 @@ def score_columns(names, scores, companions):
     return columns
 
 
-def score_values(table, columns, ids):
+def score_values(
+    table: Table | pd.DataFrame, columns: list[str], ids: list[str]
+) -> np.ndarray:
     """Return the scores of a table as numbers.
 
     Parameters
@@ -169,7 +181,12 @@ def score_values(table, columns, ids):
     return values
 
 
-def check_not_labels(values, columns, label, by_default):
+def check_not_labels(
+    values: np.ndarray,
+    columns: list[str],
+    label: Iterable[Any] | None,
+    by_default: bool,
+) -> None:
     """Refuse a copy of the label among the scores; point out what separates perfectly.
 
     Parameters
@@ -230,7 +247,7 @@ detectors' columns with scores=
         )
 
 
-def _codes_of(label, n_videos):
+def _codes_of(label: Any, n_videos: int) -> np.ndarray | None:
     """Return 0, 1 or NaN for each label, None where they tell nothing."""
     if label is None:
         return None
@@ -248,11 +265,11 @@ def _codes_of(label, n_videos):
     return codes
 
 
-def _two_whole(values):
+def _two_whole(values: np.ndarray) -> bool:
     return len(values) == 2 and (values == np.round(values)).all()
 
 
-def typed(column):
+def typed(column: pd.Series) -> list[Any]:
     """Undo what CSV and parquet do to types: whole numbers and booleans.
 
     Parameters
@@ -276,7 +293,7 @@ def typed(column):
         if (present == np.round(present)).all():
             return [None if pd.isna(entry) else int(entry) for entry in column]
     if pd.api.types.is_numeric_dtype(column):
-        return column.tolist()
+        return list(column.tolist())
     entries = [
         entry.strip() if isinstance(entry, str) else entry for entry in column.tolist()
     ]
@@ -292,8 +309,14 @@ def typed(column):
 
 
 def pool_table(
-    table, scores=None, label=None, group=None, index=None, pool="mean", aside=()
-):
+    table: Table | pd.DataFrame,
+    scores: str | Sequence[str] | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    index: str | None = None,
+    pool: str | Callable[..., float] = "mean",
+    aside: Collection[str] = (),
+) -> Table | pd.DataFrame:
     """Bring a table of frames, several rows a video, to one row a video.
 
     Parameters
@@ -367,12 +390,12 @@ def pool_table(
     return Table(result, [table.lines[row] for row in first], table.name)
 
 
-def some_names(names, at_most=12):
+def some_names(names: Iterable[Any], at_most: int = 12) -> str:
     names = [repr(name) for name in names]
     more = f", ... ({len(names)} in all)" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
 
 
-def _did_you_mean(name, names):
+def _did_you_mean(name: str, names: Iterable[Any]) -> str:
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -2,7 +2,9 @@
 
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ from ensemble.scores.table import (
 )
 
 
-def write_scores(table, path):
+def write_scores(table: pd.DataFrame, path: str | Path) -> None:
     """Write a score table as CSV or parquet, by the suffix of the path.
 
     One line a video: video, label, group, fold, the detectors, and `reason`, a JSON
@@ -48,7 +50,7 @@ def write_scores(table, path):
     flat = flat.loc[:, [name for name in COMPANIONS if table.attrs.get(name)]]
     flat.insert(0, "video", checked_ids(table.index))
     flat = pd.concat([flat, table.set_axis(columns, axis=1)], axis=1)
-    why = {}
+    why: dict[str, dict[str, str]] = {}
     for row, detector, reason in reasons(table).itertuples(index=False):
         why.setdefault(row, {})[detector] = reason
     if why:
@@ -68,17 +70,17 @@ def write_scores(table, path):
 
 
 def read_scores(
-    path_or_frame,
-    scores=None,
-    label=None,
-    group=None,
-    index=None,
-    out_of_fold=None,
-    probabilities=True,
-    encoding=None,
-    pool=None,
-    invert=None,
-):
+    path_or_frame: str | Path | pd.DataFrame | Table,
+    scores: str | Sequence[str] | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    index: str | None = None,
+    out_of_fold: bool | None = None,
+    probabilities: bool = True,
+    encoding: str | None = None,
+    pool: str | Callable[..., float] | None = None,
+    invert: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read a score table from a file or a frame, ours or anyone's.
 
     Parameters
@@ -170,7 +172,7 @@ def read_scores(
     return table if invert is None else invert_scores(table, invert, probabilities)
 
 
-def _ids_of(table, column):
+def _ids_of(table: Table | pd.DataFrame, column: str | None) -> Any:
     """Return the ids of a table's rows, or the numbers of the rows."""
     if not isinstance(table, Table):
         return table.index if column is None else table[column]
@@ -182,13 +184,13 @@ def _ids_of(table, column):
     return [str(row) for row in range(len(table.frame))]
 
 
-def _suffix_error(path):
+def _suffix_error(path: Path) -> ValueError:
     return ValueError(
         f"expected a path that ends in .csv or .parquet; got {str(path)!r}"
     )
 
 
-def _unpacked(table):
+def _unpacked(table: pd.DataFrame) -> dict[str, Any]:
     """Return what the attrs of a frame hold, if it is a score table already."""
     beside = {
         name: companions(table)[name].tolist()
@@ -206,7 +208,7 @@ def _unpacked(table):
     return beside
 
 
-def _warn_of_empty_columns(values, columns):
+def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
     empty = np.isnan(values).all(axis=0)
     if empty.all():
         raise ValueError(
@@ -223,8 +225,10 @@ def _warn_of_empty_columns(values, columns):
         )
 
 
-def _parsed_reasons(column, ids, columns):
-    why = {}
+def _parsed_reasons(
+    column: pd.Series, ids: list[str], columns: list[str]
+) -> dict[str, dict[str, str]]:
+    why: dict[str, dict[str, str]] = {}
     for row, text in zip(ids, column, strict=True):
         if pd.isna(text) or text == "":
             continue

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,11 +41,11 @@ class Table(NamedTuple):
     """
 
     frame: pd.DataFrame
-    lines: list | range
+    lines: Sequence[int]
     name: str
 
 
-def read_table(path, encoding=None):
+def read_table(path: str | Path, encoding: str | None = None) -> Table:
     """Read a table; nothing in it is turned into numbers, dates or missing values.
 
     Parameters
@@ -90,7 +91,7 @@ def read_table(path, encoding=None):
     return _from_text(path, encoding)
 
 
-def column_named(names, wanted):
+def column_named(names: Sequence[str], wanted: str) -> str | None:
     """Find a column by its name, or by its only spelling in other case.
 
     Parameters
@@ -129,7 +130,9 @@ def column_named(names, wanted):
     return alike[0] if alike else None
 
 
-def to_numbers(column, missing=()):
+def to_numbers(
+    column: pd.Series, missing: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn a column of text into numbers; a comma may stand for the decimal point.
 
     Parameters
@@ -175,7 +178,7 @@ def to_numbers(column, missing=()):
     return numbers, np.array(wrong, int)
 
 
-def _from_excel(path):
+def _from_excel(path: Path) -> Table:
     try:
         import openpyxl  # noqa: F401
     except ImportError as error:
@@ -196,7 +199,7 @@ def _from_excel(path):
     return Table(frame, range(2, len(frame) + 2), str(path))
 
 
-def _from_text(path, encoding):
+def _from_text(path: Path, encoding: str | None) -> Table:
     data = path.read_bytes()
     encoding = encoding or _encoding_of(data, path)
     try:
@@ -233,7 +236,9 @@ def _from_text(path, encoding):
     return Table(frame, lines[1:], str(path))
 
 
-def _rows_of(text, delimiter, path, skipped):
+def _rows_of(
+    text: str, delimiter: str, path: Path, skipped: int
+) -> tuple[list[list[str]], Sequence[int]]:
     """Split text into fields; blank lines are passed over."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -254,7 +259,7 @@ def _rows_of(text, delimiter, path, skipped):
     return [row for row in rows if row], lines
 
 
-def _delimiter_of(text, path):
+def _delimiter_of(text: str, path: Path) -> str:
     """Find what separates the fields of the first line, and of those after it."""
     lines = [line for line in text[: 1 << 20].splitlines() if line.strip()]
     lines = lines[: _SAMPLE + 1]
@@ -279,7 +284,7 @@ def _delimiter_of(text, path):
     return next(iter(counts), ",")
 
 
-def _encoding_of(data, path):
+def _encoding_of(data: bytes, path: Path) -> str:
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             return encoding
@@ -319,7 +324,7 @@ def _encoding_of(data, path):
     return encoding
 
 
-def _of_files_that_exist(possible, path):
+def _of_files_that_exist(possible: dict[str, str], path: Path) -> list[str]:
     """Return the encodings by which names of files in the table are names of files."""
     found = []
     for encoding, text in possible.items():
@@ -330,14 +335,14 @@ def _of_files_that_exist(possible, path):
     return found
 
 
-def _exists(path):
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):  # too long for a name
         return False
 
 
-def _plausible(data, possible):
+def _plausible(data: bytes, possible: dict[str, str]) -> list[str]:
     """Return the encodings in which the text reads like a language."""
     if len(possible) < 2:
         return list(possible)
@@ -354,6 +359,6 @@ def _plausible(data, possible):
     return [encoding for encoding in possible if encoding in likely]
 
 
-def _first_strange(text):
+def _first_strange(text: str) -> str:
     words = re.split(r'[,;\t|"\r\n]+', text)
     return next((word for word in words if not word.isascii()), "")[:40]

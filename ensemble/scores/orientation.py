@@ -1,10 +1,12 @@
 """Scores that are high for real videos, turned round where the user says so."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 
-def invert_scores(scores, names, probabilities=True):
+def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
     """Turn the scores of some detectors round, so that high means fake.
 
     Nothing is ever turned round without being asked: combiners, comparisons and the
@@ -35,7 +37,7 @@ def invert_scores(scores, names, probabilities=True):
     array([[ 0.2, -3. ]])
     """
     is_table = isinstance(scores, pd.DataFrame)
-    turned = scores.copy() if is_table else np.array(scores, dtype=float)
+    turned: Any = scores.copy() if is_table else np.array(scores, dtype=float)
     known = list(scores.columns) if is_table else list(range(turned.shape[1]))
     names = [names] if isinstance(names, (str, int, np.integer)) else list(names)
     unknown = [name for name in names if name not in known]

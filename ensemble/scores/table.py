@@ -7,10 +7,12 @@ sorting, copying and parquet.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.groups import clean_groups
 from ensemble.scores.columns import (
@@ -20,16 +22,16 @@ from ensemble.scores.columns import (
 
 
 def score_table(
-    scores,
-    index,
-    columns,
-    label=None,
-    group=None,
-    fold=None,
-    reasons=None,
-    provenance=None,
-    probabilities=True,
-):
+    scores: ArrayLike,
+    index: Iterable[Any],
+    columns: Iterable[str],
+    label: Iterable[Any] | None = None,
+    group: Iterable[Any] | None = None,
+    fold: Iterable[Any] | None = None,
+    reasons: Mapping[str, Mapping[str, str]] | ArrayLike | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    probabilities: bool = True,
+) -> pd.DataFrame:
     """Build a score table and lay its companions beside it.
 
     Parameters
@@ -89,7 +91,7 @@ def score_table(
     return table
 
 
-def companions(table):
+def companions(table: pd.DataFrame) -> pd.DataFrame:
     """Return label, group and fold of each row of a score table.
 
     Parameters
@@ -117,7 +119,7 @@ def companions(table):
     return pd.DataFrame(beside, index=table.index)
 
 
-def check_complete(column, name, advice):
+def check_complete(column: pd.Series, name: str, advice: str) -> None:
     """Refuse a column in which some entries are missing, naming their rows.
 
     Parameters
@@ -145,7 +147,7 @@ def check_complete(column, name, advice):
         )
 
 
-def reasons(table):
+def reasons(table: pd.DataFrame) -> pd.DataFrame:
     """Return why scores are missing, one line a reason.
 
     Parameters
@@ -168,7 +170,7 @@ def reasons(table):
     return pd.DataFrame(lines, columns=["video", "detector", "reason"])
 
 
-def concat_scores(tables, axis=0):
+def concat_scores(tables: Iterable[pd.DataFrame], axis: int = 0) -> pd.DataFrame:
     """Put score tables together with their companions.
 
     ``pandas.concat`` keeps companions only where all parts share the same ones (parts
@@ -193,8 +195,8 @@ def concat_scores(tables, axis=0):
     [1, 0]
     """
     tables = list(tables)
-    known = {name: {} for name in COMPANIONS}
-    why = {}
+    known: dict[str, dict[str, Any]] = {name: {} for name in COMPANIONS}
+    why: dict[str, dict[str, str]] = {}
     for table in tables:
         beside = companions(table)
         for name in COMPANIONS:
@@ -232,20 +234,20 @@ def concat_scores(tables, axis=0):
     )
 
 
-class _Entries(dict):
+class _Entries(dict[str, Any]):
     """A read-only dict that copies of a table share.
 
     pandas deep-copies ``attrs`` on every slice and column access; with a plain dict of
     200,000 rows that costs a quarter of a second each time.
     """
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Entries":
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
 
-    def _refuse(self, *args, **kwargs):
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(
             "companions of a score table are read-only; build a table with score_table"
         )
@@ -254,7 +256,7 @@ class _Entries(dict):
     setdefault = __ior__ = _refuse
 
 
-def checked_ids(index):
+def checked_ids(index: Iterable[Any]) -> list[str]:
     ids = [os.fspath(row) if isinstance(row, os.PathLike) else row for row in index]
     ids = [row if isinstance(row, str) else str(_plain(row, "id")) for row in ids]
     empty = [position for position, row in enumerate(ids) if row in ("", "None")]
@@ -272,7 +274,7 @@ def checked_ids(index):
     return ids
 
 
-def checked_columns(columns):
+def checked_columns(columns: Iterable[str]) -> list[str]:
     columns = list(columns)
     for name in columns:
         if not isinstance(name, str) or not name:
@@ -292,7 +294,9 @@ def checked_columns(columns):
     return columns
 
 
-def _check_values(values, ids, columns, probabilities):
+def _check_values(
+    values: np.ndarray, ids: list[str], columns: list[str], probabilities: bool
+) -> None:
     bad = np.isinf(values)
     if probabilities:
         bad |= (values < 0) | (values > 1)
@@ -307,7 +311,7 @@ def _check_values(values, ids, columns, probabilities):
         )
 
 
-def _by_row(entries, ids, name):
+def _by_row(entries: Iterable[Any], ids: list[str], name: str) -> "_Entries":
     entries = list(entries)
     if len(entries) != len(ids):
         raise ValueError(
@@ -322,7 +326,7 @@ def _by_row(entries, ids, name):
     return _Entries((row, entry) for row, entry in rows if entry is not None)
 
 
-def _plain(entry, name):
+def _plain(entry: Any, name: str) -> bool | int | float | str | None:
     """Return what JSON can hold: a bool, int, float or str; None for missing."""
     if isinstance(entry, np.generic):
         entry = entry.item()
@@ -338,7 +342,7 @@ def _plain(entry, name):
     )
 
 
-def _by_detector(why, ids, columns):
+def _by_detector(why: Any, ids: list[str], columns: list[str]) -> dict[str, "_Entries"]:
     if why is None:
         return {}
     if not isinstance(why, Mapping):
@@ -369,15 +373,14 @@ def _by_detector(why, ids, columns):
     }
 
 
-def _json_dict(provenance):
-    provenance = dict(provenance or {})
+def _json_dict(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
-        return json.loads(json.dumps(provenance))
+        return dict(json.loads(json.dumps(dict(provenance or {}))))
     except TypeError as error:
         raise TypeError(f"provenance must hold only what JSON can; {error}") from error
 
 
-def _agree(known, row, entry, name):
+def _agree(known: dict[str, Any], row: str, entry: Any, name: str) -> None:
     if known.setdefault(row, entry) != entry:
         raise ValueError(
             f"the tables disagree on the {name} of {row!r}: {known[row]!r} and "
@@ -385,7 +388,7 @@ def _agree(known, row, entry, name):
         )
 
 
-def _shared(dicts):
+def _shared(dicts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         key: value
         for key, value in dicts[0].items()

@@ -1,6 +1,7 @@
 """Times as people write them -> moments or numbers; doubtful dates are refused."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ _WAY_OUT = (
 )
 
 
-def parse_times(column, time_format=None):
+def parse_times(column: pd.Series, time_format: str | None = None) -> pd.Series:
     """Read a column of times: numbers, ISO dates, or dates that can mean one day only.
 
     Parameters
@@ -81,7 +82,7 @@ whether day or month comes first; write them as 2019-10-08, or give their format
     )
 
 
-def _complete(times):
+def _complete(times: pd.Series) -> pd.Series:
     missing = np.flatnonzero(times.isna())
     if missing.size:
         raise ValueError(
@@ -91,14 +92,14 @@ def _complete(times):
     return times
 
 
-def _in_utc(times):
+def _in_utc(times: pd.Series) -> pd.Series:
     """Bring moments with time zones to UTC, so that they compare."""
     if getattr(times.dt, "tz", None) is None:
         return times
     return times.dt.tz_convert("UTC").dt.tz_localize(None)
 
 
-def _read_iso(texts):
+def _read_iso(texts: pd.Series) -> pd.Series:
     zoned = texts.map(lambda text: bool(re.search(r"(Z|:\d.*[+-]\d.*)$", text)))
     if zoned.any() and not zoned.all():
         row = np.flatnonzero(~zoned)[0]
@@ -109,11 +110,11 @@ def _read_iso(texts):
     return _parsed(texts, format="ISO8601", utc=bool(zoned.all()))
 
 
-def _read_year_first(texts):
+def _read_year_first(texts: pd.Series) -> pd.Series:
     return _parsed(texts.str.replace(r"[./]", "-", regex=True), format="mixed")
 
 
-def _read_year_last(texts):
+def _read_year_last(texts: pd.Series) -> pd.Series:
     parts = texts.str.extract(_YEAR_LAST)
     first, second = parts[0].astype(int), parts[2].astype(int)
     day_first = (first > 12).any() or (parts[1] == ".").all()
@@ -145,11 +146,11 @@ def _read_year_last(texts):
     return _parsed(dates, format="mixed")
 
 
-def _read_any(texts):
+def _read_any(texts: pd.Series) -> pd.Series:
     return _parsed(texts, format="mixed")
 
 
-def _parsed(texts, **how):
+def _parsed(texts: pd.Series, **how: Any) -> pd.Series:
     try:
         return pd.to_datetime(texts, **how)
     except (ValueError, TypeError) as error:
