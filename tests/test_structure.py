@@ -71,7 +71,6 @@ LONG_FILES = {
     "ensemble.cli.app",
     "ensemble.deepfake_ensemble",
     "ensemble.persistence.artifact",
-    "ensemble.reporting.plots",
 }
 LONG_FUNCTIONS = {
     "base_models.scoring.per_face.look_closely",

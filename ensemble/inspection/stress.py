@@ -29,7 +29,7 @@ from ensemble.inspection.stress_scores import StressScores, model_digest
 from ensemble.metrics.intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
-from ensemble.reporting.plots import plot_stress
+from ensemble.reporting.plots.stress import plot_stress
 
 __all__ = ["AS_IT_IS", "CHANGES", "ENSEMBLE", "StressResult", "changed", "stress_test"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.reporting.plain_text import in_plot
-from ensemble.reporting.plots import save_figure
+from ensemble.reporting.plots.style import save_figure
 
 # Okabe and Ito's colours, which the colour-blind can tell; shapes say it again.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
