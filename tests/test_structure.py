@@ -74,7 +74,6 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "base_models.scoring.per_face.look_closely",
-    "base_models.training.loop.train_network",
     "ensemble.cli.app.compare",
     "ensemble.cli.app.fit",
     "ensemble.cli.app.scan",

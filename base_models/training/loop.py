@@ -84,80 +84,92 @@ def train_network(
     """
     recipe = (TrainingRecipe() if recipe is None else recipe).check()
     processes = Processes() if processes is None else processes
+    keep = keep if processes.main else None
     device = torch.device(device)
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    network.to(device, memory_format=layout).train()
+    network.to(device, memory_format=_memory_format(recipe)).train()
     total = epochs * samples.steps
-    run, best = _Run(network, recipe, total, learning_rate, weight_decay), _Best()
-    start = run.restore(keep, best, processes)
+    run = _Run(network, recipe, total, learning_rate, weight_decay)
+    start = run.restore(keep, processes)
     head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
     share = () if processes.n == 1 else (processes.share,)
     progress = progress if processes.main else None
     with progress_bar(text=progress, total=total, initial=start * samples.steps) as bar:
         for epoch in range(start, epochs):
-            if best.waited >= recipe.patience:
+            if run.best.waited >= recipe.patience:
                 break
-            began, losses = time.perf_counter(), []
+            began = time.perf_counter()
             # of its own for each epoch: a resumed training draws what it would have
             seed_generators(_epoch_seed(seed, epoch, processes.rank))
             _freeze(network, frozen=epoch < head_epochs)
             if epoch in (start, head_epochs):
                 model = processes.wrap(network)
                 model = torch.compile(model) if recipe.compile else model
-            for number, batch in enumerate(samples.batches(epoch, *share)):
-                n_together, due = _accumulated(number, samples.steps, recipe.accumulate)
-                inputs = batch.inputs.to(device, non_blocking=True)
-                if inputs.ndim == 4:
-                    inputs = inputs.contiguous(memory_format=layout)
-                label, weight = batch.label.to(device), batch.weight.to(device)
-                totals = processes.total(class_weights(label, weight))
-                with processes.averaging(model, due):
-                    with autocast_for(recipe.amp, device):
-                        logits = model(inputs)
-                    loss = balanced_loss(
-                        logits.float(), label, weight, recipe.label_smoothing, totals
-                    )
-                    # gradients are averaged over processes: n shares make the whole
-                    (loss * (processes.n / n_together)).backward()
-                losses.append(loss.detach())
-                run.count_batch(due)
-                bar.update()
-            loss = float(processes.total(torch.stack(losses).mean()))
+            batches = samples.batches(epoch, *share)
+            loss = _train_epoch(
+                model, run, batches, samples.steps, device, processes, bar
+            )
             run.end_epoch(epoch, epochs)
-            trouble = _trouble(loss, network)
-            broken = torch.tensor(float(bool(trouble)), device=device)
-            if (
-                processes.total(broken) > 0
-            ):  # all stop, or none: they wait for each other
-                raise DivergedError(
-                    f"{name}: {trouble or 'another process diverged'} in epoch "
-                    f"{epoch + 1} of {epochs}; lower learning_rate (now "
-                    f"{learning_rate:g}), for example to {learning_rate / 10:g}"
-                )
-            entry = {
-                "epoch": epoch + 1,
-                "loss": loss,
-                "learning_rate": run.optimizer.param_groups[0]["lr"],
-            }
+            trouble = _trouble_anywhere(loss, network, device, processes)
+            if trouble:
+                when = f"{trouble} in epoch {epoch + 1} of {epochs}"
+                raise DivergedError(f"{name}: {when}; {_slower(learning_rate)}")
+            entry = {"epoch": epoch + 1, "loss": loss, "learning_rate": run.rate}
             if validate is not None:
-                found = validate(run.result().eval()) if processes.main else None
-                entry |= processes.agree(found)
-                network.train()
-                best.look_at(entry["validation_loss"], run.result())
-            entry["seconds"] = time.perf_counter() - began
-            run.history.append(entry)
-            if keep is not None and processes.main:
-                run.save(keep, best)
+                entry |= run.validate(validate, processes)
+            run.history.append(entry | {"seconds": time.perf_counter() - began})
+            if keep is not None:
+                run.save(keep)
             bar.set_postfix(loss=f"{loss:.3f}")
     _freeze(network, frozen=False)
-    result = run.result().state_dict() if best.state is None else best.state
-    if processes.n > 1:  # each has seen other images, and normalises by them
-        result = processes.agree({k: value.cpu() for k, value in result.items()})
-    network.load_state_dict(result)
+    network.load_state_dict(run.final_state(processes))
     network.eval()
-    if keep is not None and processes.main:
+    if keep is not None:
         keep.clear()
     return run.history
+
+
+def _train_epoch(model, run, batches, steps, device, processes, bar):
+    """Train on the batches of one epoch; return their mean loss."""
+    losses = []
+    for number, batch in enumerate(batches):
+        n_together, due = _accumulated(number, steps, run.recipe.accumulate)
+        with processes.averaging(model, due):
+            loss = _batch_loss(model, batch, run.recipe, device, processes)
+            # gradients are averaged over processes: n shares make the whole
+            (loss * (processes.n / n_together)).backward()
+        losses.append(loss.detach())
+        run.count_batch(due)
+        bar.update()
+    return float(processes.total(torch.stack(losses).mean()))
+
+
+def _batch_loss(model, batch, recipe, device, processes):
+    """Compute the loss of one process's share of a batch."""
+    inputs = batch.inputs.to(device, non_blocking=True)
+    if inputs.ndim == 4:
+        inputs = inputs.contiguous(memory_format=_memory_format(recipe))
+    label, weight = batch.label.to(device), batch.weight.to(device)
+    totals = processes.total(class_weights(label, weight))
+    with autocast_for(recipe.amp, device):
+        logits = model(inputs)
+    return balanced_loss(logits.float(), label, weight, recipe.label_smoothing, totals)
+
+
+def _memory_format(recipe):
+    return torch.channels_last if recipe.channels_last else torch.contiguous_format
+
+
+def _trouble_anywhere(loss, network, device, processes):
+    """Say what diverged here or in another process; empty where nothing did."""
+    trouble = _trouble(loss, network)
+    diverged = torch.tensor(float(bool(trouble)), device=device)
+    if processes.total(diverged) > 0:  # all stop, or none: they wait for each other
+        return trouble or "another process diverged"
+    return ""
+
+
+def _slower(rate):
+    return f"lower learning_rate (now {rate:g}), for example to {rate / 10:g}"
 
 
 def _trouble(loss, network):
@@ -180,20 +192,28 @@ def _accumulated(number, steps, accumulate):
 
 
 class _Run:
-    """Optimizer, schedule and averages of one training, and how to keep them."""
+    """Optimizer, schedule, averages and best epoch of a training, and how to keep them.
+
+    Torch's own averages and schedules give other networks: `AveragedModel` begins with
+    the first weights that it sees and not with those before them, and `LambdaLR` rounds
+    otherwise, and warns where not every batch makes a step.
+    """
 
     def __init__(self, network, recipe, n_batches, learning_rate, weight_decay):
         self.network, self.recipe, self.history = network, recipe, []
+        self.best = _Best()
         self.optimizer = torch.optim.AdamW(
             network.parameters(), learning_rate, weight_decay=weight_decay
         )
-        self._peak, self._last = learning_rate, n_batches
-        self._seen = 0
-        self._average = None
-        if recipe.averaging is not None:
-            self._average = copy.deepcopy(network)
-            self._n_averaged = 0
+        self._peak, self._n_batches, self._seen = learning_rate, n_batches, 0
+        self._average = copy.deepcopy(network) if recipe.averaging else None
+        self._n_averaged = 0
         self._set_rate()
+
+    @property
+    def rate(self):
+        """The learning rate at present."""
+        return self.optimizer.param_groups[0]["lr"]
 
     def count_batch(self, due):
         """Step the optimizer if enough batches have left their gradients."""
@@ -215,62 +235,79 @@ class _Run:
         if self.recipe.averaging == "swa" and epoch >= (3 * epochs) // 4:
             self._take_in(1 / (self._n_averaged + 1))
 
+    def validate(self, validate, processes):
+        """Score held-out videos, note the best epoch; return what `validate` gave."""
+        scores = validate(self.result().eval()) if processes.main else None
+        scores = processes.agree(scores)
+        self.network.train()
+        self.best.look_at(scores["validation_loss"], self.result())
+        return scores
+
     def result(self):
         """The network to use: the average where there is one."""
-        if self._average is None or not self._n_averaged:
-            return self.network
-        return self._average
+        return self._average if self._n_averaged else self.network
+
+    def final_state(self, processes):
+        """Return the weights of the best epoch, or of the last; equal in all."""
+        state = self.best.state
+        state = self.result().state_dict() if state is None else state
+        if processes.n > 1:  # each has seen other images, and normalises by them
+            state = processes.agree({k: value.cpu() for k, value in state.items()})
+        return state
 
     @torch.no_grad()
     def _take_in(self, share):
         self._n_averaged += 1
-        mine = self._average.state_dict()
+        average = self._average.state_dict()
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
-                mine[name].lerp_(value, share)
+                average[name].lerp_(value, share)
             else:
-                mine[name].copy_(value)
+                average[name].copy_(value)
 
     def _set_rate(self):
         """Linear rise, then half a cosine down to nothing."""
-        done = self._seen / self._last
+        done = self._seen / self._n_batches
         rise = self.recipe.warmup
         if done < rise:
             rate = self._peak * max(done / rise, 0.01)
         else:
-            fallen = (done - rise) / max(1 - rise, 1 / self._last)
+            fallen = (done - rise) / max(1 - rise, 1 / self._n_batches)
             rate = self._peak * (1 + math.cos(math.pi * fallen)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def save(self, keep, best):
-        arrays = {}
-        for part, state in (
-            ("network", self.network.state_dict()),
-            ("average", {} if self._average is None else self._average.state_dict()),
-            ("best", best.state or {}),
-        ):
-            arrays |= {f"{part}/{name}": _array(value) for name, value in state.items()}
+    def save(self, keep):
+        """Keep all that a later process needs to go on."""
+        states = {
+            "network": self.network.state_dict(),
+            "average": {} if self._average is None else self._average.state_dict(),
+            "best": self.best.state or {},
+        }
         for number, state in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"adam/{number}/{k}": _array(v) for k, v in state.items()}
+            states[f"adam/{number}"] = state
+        arrays = {
+            f"{part}/{name}": np.asarray(value.detach().cpu(), order="C")
+            for part, state in states.items()
+            for name, value in state.items()
+        }
         keep.save(
             arrays,
             {
                 "history": self.history,
                 "seen": self._seen,
-                "n_averaged": getattr(self, "_n_averaged", 0),
-                "best_loss": best.loss if best.state else None,
-                "waited": best.waited,
+                "n_averaged": self._n_averaged,
+                "best_loss": self.best.loss if self.best.state else None,
+                "waited": self.best.waited,
             },
         )
 
-    def restore(self, keep, best, processes):
+    def restore(self, keep, processes):
         """Go on from what was kept; return the epoch to begin with."""
-        mine = keep is not None and processes.main
-        found = processes.agree(keep.load() if mine else None)
-        if found is None:
+        entry = processes.agree(None if keep is None else keep.load())
+        if entry is None:
             return 0
-        arrays, meta = found
+        arrays, meta = entry
         parts = {"network": {}, "average": {}, "best": {}, "adam": {}}
         for name, value in arrays.items():
             part, _, rest = name.partition("/")
@@ -278,22 +315,24 @@ class _Run:
         self.network.load_state_dict(parts["network"])
         if self._average is not None:
             self._average.load_state_dict(parts["average"])
-            self._n_averaged = meta["n_averaged"]
+        self._restore_optimizer(parts["adam"])
+        if meta["best_loss"] is not None:
+            self.best.loss, self.best.state = meta["best_loss"], parts["best"]
+        self.best.waited, self._n_averaged = meta["waited"], meta["n_averaged"]
+        self.history, self._seen = meta["history"], meta["seen"]
+        self._set_rate()
+        return len(self.history)
+
+    def _restore_optimizer(self, tensors):
         state = {}
-        for name, value in parts["adam"].items():
+        for name, value in tensors.items():
             number, _, key = name.partition("/")
             state.setdefault(int(number), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        for parameter, own in self.optimizer.state.items():
+        for parameter, moments in self.optimizer.state.items():
             for key in ("exp_avg", "exp_avg_sq"):  # in the layout of the weights
-                own[key] = torch.empty_like(parameter).copy_(own[key])
-        if meta["best_loss"] is not None:
-            best.loss, best.state = meta["best_loss"], parts["best"]
-        best.waited = meta["waited"]
-        self.history, self._seen = meta["history"], meta["seen"]
-        self._set_rate()
-        return len(self.history)
+                moments[key] = torch.empty_like(parameter).copy_(moments[key])
 
 
 class _Best:
@@ -309,10 +348,6 @@ class _Best:
             self.state = {name: value.clone() for name, value in state.items()}
         else:
             self.waited += 1
-
-
-def _array(tensor):
-    return np.asarray(tensor.detach().cpu(), order="C")
 
 
 def _epoch_seed(seed, epoch, rank):
