@@ -20,19 +20,20 @@ from ensemble.decision.named_thresholds import (
     check_prior,
     parse_threshold,
     resolve_thresholds,
-    to_prior,
 )
 from ensemble.decision.rates import rate_interval
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.naming import check_member_names, find_name, squeezed
-from ensemble.out_of_fold.evidence import out_of_fold_of
+from ensemble.out_of_fold.evidence import scored_rows, unseen_scores
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_detectors,
+    check_settings,
     fit_vote,
     reals_threshold,
     warn_of_few_reals,
 )
+from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.refit_offsets import with_refit_offsets
 from ensemble.out_of_fold.table import out_of_fold_table
 from ensemble.out_of_fold.training_set import (
@@ -48,18 +49,24 @@ from ensemble.scores.table import concat_scores
 from ensemble.verdicts.card import card_of, doubt_of, facts_of_fit
 from ensemble.verdicts.face_pooling import (
     check_faces_pooling,
-    disagreements,
+    combined_scores,
     face_scores,
     fit_with_faces,
     fitted_pooling,
     members_table,
+    named_members,
 )
 from ensemble.verdicts.fit_warnings import (
     warn_of_chance,
     warn_of_missing_rows,
     warn_of_what_was_seen,
 )
-from ensemble.verdicts.video_verdicts import listed, missing_reasons, verdict_table
+from ensemble.verdicts.video_verdicts import (
+    listed,
+    missing_reasons,
+    unscorable_reasons,
+    verdict_table,
+)
 
 
 class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
@@ -187,6 +194,8 @@ default=None
         Share of fakes among the training videos; 0 where all were real.
     card_ : ModelCard
         What it learned from and how often it errs out of fold; see `describe`.
+    fit_record_ : FitRecord
+        What the fit leaves for the ensemble's own use: training set, splits ...
 
     Examples
     --------
@@ -282,7 +291,7 @@ default=None
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-        splits = training.split(strategy.resampling, self._seed())
+        splits = training.split(strategy.resampling, self.random_state or 0)
         if scores_are(splits, len(training)) == "out-of-bag":
             self._check_not_calibrated()
         outcome = self._fit_detectors(named, training, splits)
@@ -290,13 +299,15 @@ default=None
             name: members[0] if len(members) == 1 else members
             for name, members in outcome.detectors.items()
         }
-        fitted._training, fitted._splits = training, splits
-        members = [member for _, member in fitted._members()]
-        fitted._card_facts = facts_of_fit(training.videos, members, self.store)
+        members = [member for _, member in named_members(fitted)]
+        facts = facts_of_fit(training.videos, members, self.store)
+        fitted.fit_record_ = FitRecord(training, splits, facts)
         fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         names = [name for name, _ in named]
         table = out_of_fold_table(outcome, training, splits, names, y)
-        fitted.oof_scores_ = with_refit_offsets(fitted, table)
+        fitted.oof_scores_ = with_refit_offsets(
+            table, fitted.detectors_, training, self.store
+        )
         if scores_are(splits, len(training)) != "hold-out":
             warn_of_missing_rows(len(training) - len(table))
         return self._become(fitted._fit_combiner(strategy.combiner))
@@ -358,7 +369,7 @@ default=None
             warnings.warn(f"{doubt}; labels say little", stacklevel=2)
         table = self.detector_scores(videos)
         if self.unscorable == "nan":
-            unscorable = self._unscorable(table, self._combined(table))
+            unscorable = unscorable_reasons(self, table, combined_scores(self, table))
             if unscorable:
                 raise UnscorableVideoError(unscorable)
         return self.verdicts(self.combine(table))
@@ -499,7 +510,8 @@ default=None
         from base_models.inputs import as_videos
         from base_models.scoring.together import score_videos
 
-        members = self._members()
+        check_is_fitted(self)
+        members = named_members(self)
         videos = as_videos(videos)
         fitted_pooling(self)  # another one was set? before any work
         scores, reasons = score_videos(
@@ -525,7 +537,8 @@ default=None
         from base_models.inputs import as_videos
         from base_models.scoring.together import iter_scores
 
-        members = self._members()
+        check_is_fitted(self)
+        members = named_members(self)
         videos = as_videos(videos)
         fitted_pooling(self)  # another one was set? before any work
         scored = iter_scores(
@@ -536,15 +549,6 @@ default=None
         ):
             faces = [face_scores(self, members, video, scores, reasons)]
             yield members_table(self, [name], scores[None], reasons[None], faces)
-
-    def _members(self):
-        """Name every fitted detector, one by one where several are averaged."""
-        check_is_fitted(self)
-        return [
-            (f"{name} {i}" if isinstance(found, list) else name, member)
-            for name, found in self.detectors_.items()
-            for i, member in enumerate(found if isinstance(found, list) else [found])
-        ]
 
     def combine(self, table):
         """Return P(fake) from the detectors' scores.
@@ -558,14 +562,15 @@ default=None
         -------
         ndarray of shape (n_videos,)
         """
-        score = self._combined(table)
+        check_is_fitted(self)
+        score = combined_scores(self, table)
         missing = np.isnan(score)
         if missing.any():
-            why = listed(self._unscorable(table, score))
+            why = listed(unscorable_reasons(self, table, score))
             given = "NaN"
             if self.unscorable == "prior":
-                if not self._training.is_fake.any():
-                    self._check_reals_alone()
+                if self.fit_record_.reals_alone:
+                    check_settings(self.calibration, self.prior, self.unscorable)
                 share = self.prior_ if self.prior is None else self.prior
                 where = "in training" if self.prior is None else "that was stated"
                 score[missing] = share
@@ -575,43 +580,6 @@ default=None
                 stacklevel=3,
             )
         return score
-
-    def _combined(self, table):
-        """Return P(fake), NaN for what ends without a score after combination."""
-        check_is_fitted(self)
-        score = np.full(len(table), np.nan)
-        scored = table.notna().any(axis=1).to_numpy()
-        outside = table.lt(0) | table.gt(1)
-        if outside.to_numpy().any():
-            name = outside.columns[outside.any()][0]
-            raise ValueError(
-                f"detectors' scores must be P(fake), 0 to 1, or NaN; {name} has "
-                f"{table[name][outside[name]].iloc[0]}"
-            )
-        if scored.any():
-            score[scored] = self._on_scale(self.combiner_.fake_score(table[scored]))
-        return score
-
-    def _reasons(self, table, combined):
-        trained = self.oof_scores_.columns[self.oof_scores_.notna().any()]
-        reasons = missing_reasons(table, combined, list(trained))
-        if (
-            fitted_pooling(self) == "worst"
-        ):  # else it is a doubt, see `ensemble.verdicts.doubts`
-            for row, disagreement in disagreements(self, table).items():
-                reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
-        return reasons
-
-    def _unscorable(self, table, combined):
-        """Return row id -> reason of the videos that end without a score."""
-        reasons = self._reasons(table, combined)
-        return {row: reasons[row] for row in table.index[np.isnan(combined)]}
-
-    def _on_scale(self, score):
-        """Bring the combiner's scores to the scale of P(fake): calibration, prior."""
-        if self.calibrator_ is not None:
-            score = self.calibrator_(score)
-        return to_prior(self, score)
 
     def refit_combiner(self, strategy_or_combiner):
         """Fit another combiner on the stored out-of-fold scores; no detector is.
@@ -629,7 +597,7 @@ default=None
         check_is_fitted(self)
         combiner = strategy_or_combiner
         if isinstance(combiner, str) and squeezed(combiner) in STRATEGIES:
-            reals_alone = not self._training.is_fake.any()
+            reals_alone = self.fit_record_.reals_alone
             preset = STRATEGIES[squeezed(combiner)]
             combiner = "log_odds" if reals_alone else preset.combiner
         return self._become(copy.copy(self)._fit_combiner(combiner))
@@ -664,23 +632,24 @@ default=None
                 "together; call fit with all of them, which finds those that are "
                 "fitted in the store"
             )
-        training = self._training
-        if not training.is_fake.any():
+        record = self.fit_record_
+        training = record.training
+        if record.reals_alone:
             check_detectors([(name, detector)])
         if videos is not None or training.videos is None:
             training = training.with_videos(videos)
-        outcome = self._fit_detectors([(name, detector)], training, self._splits)
+        outcome = self._fit_detectors([(name, detector)], training, record.splits)
         (members,) = outcome.detectors.values()
         fake = self._fake_column()
         is_fake = training.is_fake[training.given]
         labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
-        column = out_of_fold_table(outcome, training, self._splits, [name], labels)
+        column = out_of_fold_table(outcome, training, record.splits, [name], labels)
         more = copy.copy(self)  # where the combiner refuses, nothing was added
         member = members[0] if len(members) == 1 else members
-        more.detectors_, more._training = {**self.detectors_, name: member}, training
-        more.oof_scores_ = _beside(self.oof_scores_, with_refit_offsets(more, column))
-        more._training = self._training
-        return self._become(more._fit_combiner(self._fitted_combiner))
+        more.detectors_ = {**self.detectors_, name: member}
+        column = with_refit_offsets(column, {name: member}, training, self.store)
+        more.oof_scores_ = _beside(self.oof_scores_, column)
+        return self._become(more._fit_combiner(record.chosen_combiner))
 
     def describe(self, data, toy=False):
         """Say what the ensemble learned from; it stands beside every verdict.
@@ -697,7 +666,8 @@ default=None
         self
         """
         check_is_fitted(self)
-        self._card_facts = replace(self._card_facts, data=data, toy=toy, cards={})
+        facts = replace(self.fit_record_.facts, data=data, toy=toy, cards={})
+        self.fit_record_ = replace(self.fit_record_, facts=facts)
         return self
 
     @property
@@ -705,17 +675,6 @@ default=None
         """What the ensemble learned from and how often it errs: `ModelCard`."""
         check_is_fitted(self)
         return card_of(self)
-
-    def _evidence(self):
-        """Return `OutOfFold`, or None where it cannot be had, which the card says."""
-        if self._oof is None and not self._card_facts.problem:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the fit on all rows gave them
-                    self._oof = out_of_fold_of(self)
-            except Exception as error:  # a foreign combiner may raise anything
-                self._card_facts.problem = f"{type(error).__name__}: {error}"
-        return self._oof
 
     @property
     def weights_(self):
@@ -738,7 +697,7 @@ default=None
         from ensemble.persistence.artifact import save
 
         save(self, path)
-        self._file = os.path.realpath(path)
+        self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
 
     def report(self, path, strategies="all", metadata=None, title=None, **options):
         """Compare strategies on the out-of-fold scores; write what comes out as a page.
@@ -881,14 +840,11 @@ default=None
 
     def _for_reals_alone(self, strategy):
         """Return what to do where all videos are real; refuse what needs fakes."""
-        self._check_reals_alone()
+        check_settings(self.calibration, self.prior, self.unscorable)
         if self.combiner is None:
             return replace(strategy, combiner="log_odds")
         check_combiner(self.combiner)
         return strategy
-
-    def _seed(self):
-        return 0 if self.random_state is None else self.random_state
 
     def _given_detectors(self):
         if self.detectors is None:
@@ -927,7 +883,7 @@ default=None
             self.faces_pooling,
             keep="splits" if replicas else "refit",
             n_jobs=self.n_jobs,
-            random_state=self._seed(),
+            random_state=self.random_state or 0,
             store=self.store,
             device=self.device,
             verbose=self.verbose,
@@ -935,24 +891,26 @@ default=None
 
     def _fit_combiner(self, combiner):
         """Fit combiner and calibration on the rows of the table that have a score."""
-        training = self._training
-        reals_alone = not training.is_fake.any()
-        if reals_alone:
-            self._check_reals_alone()
+        old = self.fit_record_
+        if old.reals_alone:
+            check_settings(self.calibration, self.prior, self.unscorable)
             check_combiner(combiner)
-        table, is_fake, given = self._scored_rows()
-        warn_of_what_was_seen(self, combiner, reals_alone)
-        fitted = clone(as_combiner(combiner, random_state=self._seed()))
-        self._fitted_combiner = combiner
-        self.calibrator_ = self._reals_threshold = self.false_alarms_ = None
-        self._unseen = self._oof = self._file = None
-        self._card_facts = replace(self._card_facts, auc=None, problem="", cards={})
-        if reals_alone:
+        table, is_fake, beside = scored_rows(self.oof_scores_, old.training)
+        if not len(table):
+            nothing = np.full(len(self.oof_scores_), np.nan)
+            raise UnscorableVideoError(missing_reasons(self.oof_scores_, nothing, []))
+        warn_of_what_was_seen(self, combiner, old.reals_alone)
+        fitted = clone(as_combiner(combiner, random_state=self.random_state or 0))
+        facts = replace(old.facts, auc=None, problem="", cards={})
+        record = FitRecord(old.training, old.splits, facts, combiner)
+        self.fit_record_ = record
+        self.calibrator_ = self.false_alarms_ = None
+        if record.reals_alone:
             self.combiner_ = fit_vote(fitted, table)
             score = self.combiner_.fake_score(table)
-            self._reals_threshold = reals_threshold(score, self.false_alarm_rate)
+            record.reals_threshold = reals_threshold(score, self.false_alarm_rate)
             self.false_alarms_ = rate_interval(
-                above(score, self.threshold_), given["groups"]
+                above(score, self.threshold_), beside["groups"]
             )
             if self.threshold is None:
                 warn_of_few_reals(
@@ -962,33 +920,16 @@ default=None
                     self.false_alarms_,
                 )
             return self
-        self.combiner_ = fitted.fit(table, is_fake, **given)
+        self.combiner_ = fitted.fit(table, is_fake, **beside)
         if self.calibration is not None:
-            self._unseen = cross_fitted_scores(fitted, table, is_fake, **given)
+            record.cross_fitted = cross_fitted_scores(fitted, table, is_fake, **beside)
             self.calibrator_ = Calibrator(self.calibration).fit(
-                self._unseen, is_fake, given["sample_weight"], given["groups"]
+                record.cross_fitted, is_fake, beside["sample_weight"], beside["groups"]
             )
         if parse_threshold(self.threshold).kind not in ("default", "value"):
             _ = self.thresholds_  # what cannot be promised is told now
         warn_of_chance(self)
         return self
-
-    def _scored_rows(self):
-        """Return the out-of-fold rows with a score, by content, and what is beside."""
-        scored = self.oof_scores_.notna().any(axis=1).to_numpy()
-        if not scored.any():
-            nothing = np.full(len(self.oof_scores_), np.nan)
-            raise UnscorableVideoError(missing_reasons(self.oof_scores_, nothing, []))
-        table, training = self.oof_scores_[scored], self._training
-        here = {name: row for row, name in enumerate(training.ids)}
-        rows = np.array([here[name] for name in table.index])
-        by_content = np.argsort(rows)  # the order given must not matter
-        table, rows = table.iloc[by_content], rows[by_content]
-        given = {
-            "groups": None if training.groups is None else training.groups[rows],
-            "sample_weight": None if training.weight is None else training.weight[rows],
-        }
-        return table, training.is_fake[rows], given
 
     @property
     def oof_fake_score_(self):
@@ -998,23 +939,7 @@ default=None
         before calibration and `prior`.
         """
         check_is_fitted(self)
-        table, is_fake, given = self._scored_rows()
-        if self._unseen is None:
-            if is_fake.any():
-                unseen = cross_fitted_scores(self.combiner_, table, is_fake, **given)
-            else:  # a vote with given weights, which learned nothing
-                unseen = self.combiner_.fake_score(table)
-            self._unseen = unseen
-        known = pd.Series(self._unseen, table.index, name="p_fake")
-        return known.reindex(self.oof_scores_.index)
-
-    def _oof_labels(self):
-        """Return is_fake and groups (or None) of the rows of `oof_scores_`."""
-        training = self._training
-        here = {name: row for row, name in enumerate(training.ids)}
-        rows = np.array([here[name] for name in self.oof_scores_.index])
-        groups = None if training.groups is None else training.groups[rows]
-        return training.is_fake[rows], groups
+        return unseen_scores(self)
 
     @property
     def thresholds_(self):
@@ -1037,24 +962,6 @@ default=None
     def _fake_column(self):
         check_is_fitted(self)
         return int(self.classes_[1] == self.fake_class_)
-
-    def _check_reals_alone(self):
-        """Refuse parameters that make no sense without fakes."""
-        if self.calibration is not None:
-            raise ValueError(
-                f"calibration={self.calibration!r} needs fake videos, and y holds real "
-                "ones only; take calibration=None"
-            )
-        if self.prior is not None:
-            raise ValueError(
-                f"prior={self.prior!r} needs probabilities that were fitted on fakes "
-                "as well, and y holds real videos only; take prior=None"
-            )
-        if self.unscorable == "prior":
-            raise ValueError(
-                "unscorable='prior' is the share of fakes in training, which real "
-                "videos alone do not tell; take unscorable='nan'"
-            )
 
 
 def _beside(table, column):

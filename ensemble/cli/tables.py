@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ensemble.combiners.strategies import MEAN
+from ensemble.decision.named_thresholds import to_probability
 from ensemble.metrics.scalar import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.table import companions
+from ensemble.verdicts.card import evidence_or_none
 
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -117,9 +119,9 @@ def show_fit(model, path):
         shown = [f"{figures[key]:.3f}" for key in ("auc", "log_loss", "accuracy")]
         table.add_row(Text(visible(name)), *shown, f"{score.notna().sum()}", weight)
 
-    if model._evidence() is not None:
+    if evidence_or_none(model) is not None:
         known = model.oof_fake_score_
-        on_scale = pd.Series(model._on_scale(known.to_numpy()), known.index)
+        on_scale = pd.Series(to_probability(model, known.to_numpy()), known.index)
         add(_SAVED, on_scale)
         table.add_section()
     weights = model.weights_

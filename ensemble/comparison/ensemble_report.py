@@ -8,6 +8,7 @@ from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.compare import compare_strategies
 from ensemble.metrics.scalar import evaluate
 from ensemble.metrics.within_folds import folds_of_table
+from ensemble.out_of_fold.evidence import labels_of
 
 OWN = "this ensemble"
 
@@ -29,13 +30,13 @@ def write_ensemble_report(model, path, strategies, metadata, title, options):
     Comparison
     """
     check_is_fitted(model)
-    is_fake, groups = model._oof_labels()
+    is_fake, groups = labels_of(model)
     if not is_fake.any():
         raise ValueError(
             "this ensemble was fitted on real videos alone, and strategies can only be "
             "compared where there are fakes; use compare_strategies on labelled videos"
         )
-    seed = options.pop("random_state", model._seed())
+    seed = options.pop("random_state", model.random_state or 0)
     options = {"n_jobs": model.n_jobs or 1, **options}
     chosen = chosen_strategies(strategies, list(model.detectors_), seed)
     found = compare_strategies(
@@ -65,7 +66,7 @@ def ensemble_html(model):
     if not hasattr(model, "oof_scores_"):
         return ""
     scores = model.oof_scores_
-    is_fake, groups = model._oof_labels()
+    is_fake, groups = labels_of(model)
     rows = {}
     weights = model.weights_
     fold = folds_of_table(scores)

@@ -18,9 +18,8 @@ from ensemble.decision.thresholds import (
     threshold_by_cost,
 )
 from ensemble.metrics.ties import above, below
-from ensemble.out_of_fold.evidence import out_of_fold_of
-from ensemble.out_of_fold.reals_only import learns, reals_threshold
-from ensemble.resampling.names import scores_are
+from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
+from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
 
 _ALLOWED = {
     "fpr": {"fpr", "confidence"},
@@ -222,7 +221,7 @@ def resolve_thresholds(model):
         raise ValueError(f"threshold={model.threshold!r}: {error}") from error
     # Calibration and prior keep the order of scores: thresholds go the same way. Of
     # scores that calibration in steps makes equal none is above it: rates hold.
-    low, high = model._on_scale(np.clip([low, high], 0, 1))
+    low, high = to_probability(model, np.clip([low, high], 0, 1))
     return Thresholds(
         float(low),
         float(high),
@@ -251,6 +250,24 @@ def fitted_prior(model):
     return model.prior_ if learned else 0.5
 
 
+def to_probability(model, score):
+    """Bring the combiner's scores to the scale of P(fake): calibration, then prior.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    score : ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+    """
+    if model.calibrator_ is not None:
+        score = model.calibrator_(score)
+    return to_prior(model, score)
+
+
 def to_prior(model, score):
     """Bring P(fake) to the share of fakes that the ensemble was told, if any.
 
@@ -267,7 +284,7 @@ def to_prior(model, score):
     if model.prior is None:
         return score
     if model.prior_ == 0:
-        model._check_reals_alone()
+        check_settings(model.calibration, model.prior, model.unscorable)
     return adjust_prior(score, fitted_prior(model), model.prior)
 
 
@@ -286,7 +303,7 @@ def meaning_of_scores(model):
     """
     if model.prior_ == 0:
         return "P(fake) orders videos; fitted on reals alone, it is no probability."
-    is_fake, groups = model._oof_labels()
+    is_fake, groups = labels_of(model)
     if model.calibrator_ is None:
         said = "P(fake) is not calibrated (fit with calibration='platt')."
     else:
@@ -384,7 +401,7 @@ def _for_reals_alone(model, rule):
         rate = rule.false_alarm_rate
         cut = reals_threshold(model.oof_fake_score_.dropna().to_numpy(), rate)
     else:
-        cut = model._reals_threshold
+        cut = model.fit_record_.reals_threshold
     return Thresholds(
         float(cut),
         float(cut),
@@ -398,10 +415,10 @@ def _for_reals_alone(model, rule):
 def _described(model, is_fake, groups):
     n_fake = int(is_fake.sum())
     of = "" if groups is None else f" of {len(np.unique(groups))} groups"
-    kind = scores_are(model._splits, len(model._training))
     return (
-        f"the {kind} scores of {len(is_fake) - n_fake} real and {n_fake} fake "
-        f"videos{of}, combined by a combiner that had not seen their group"
+        f"the {model.fit_record_.kind} scores of {len(is_fake) - n_fake} real and "
+        f"{n_fake} fake videos{of}, combined by a combiner that had not seen their "
+        "group"
     )
 
 

@@ -294,7 +294,7 @@ def model_file(model):
     from base_models.errors import VideoReadError
     from base_models.video.paths import video_digest
 
-    path = getattr(model, "_file", None)
+    path = getattr(getattr(model, "fit_record_", None), "file", None)
     if path is None:
         return dict(_NO_FILE)
     try:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from ensemble.calibration.cross_fitting import cross_fitted_scores
+
 USUAL = 0.975  # share of the videos whose members disagree no more than usual
 _NOTICED = 0.02  # share of all members' pull on the score, below which one decides none
 _MOST_SURE = 1e-4  # scores are kept this far from 0 and 1 before taking log-odds
@@ -28,6 +30,8 @@ class OutOfFoldEvidence:
     fold : ndarray of shape (n_videos,) or None
         By which fold's members a video was scored; None where averages of members of
         several splits score it.
+    kind : {"out-of-fold", "out-of-bag", "hold-out"}
+        What the scores are.
     deciding : list of str
         Members whose scores move the ensemble's: those with a weight, where the
         combiner has weights, and with a score in training.
@@ -38,6 +42,7 @@ class OutOfFoldEvidence:
     is_fake: np.ndarray
     groups: np.ndarray | None
     fold: np.ndarray | None
+    kind: str
     deciding: list
 
     def auc(self, rows=slice(None)):
@@ -137,8 +142,8 @@ def is_above_chance(auc, is_fake, groups):
     return bool(enough and auc.low > 0.5)
 
 
-def out_of_fold_of(model):
-    """Collect what a fitted ensemble knows of itself.
+def out_of_fold_of(model) -> OutOfFoldEvidence:
+    """Return what a fitted ensemble knows of itself; it is collected once.
 
     Parameters
     ----------
@@ -156,19 +161,96 @@ def out_of_fold_of(model):
     """
     from ensemble.metrics.within_folds import folds_of_table
 
-    known = model.oof_fake_score_
-    here = known.notna().to_numpy()
-    is_fake, groups = model._oof_labels()
-    table = model.oof_scores_[here]
-    deciding = _deciding(table, model.weights_)
-    return OutOfFoldEvidence(
-        table=table,
-        score=known[here].to_numpy(),
-        is_fake=is_fake[here],
-        groups=None if groups is None else groups[here],
-        fold=folds_of_table(table),
-        deciding=deciding,
-    )
+    record = model.fit_record_
+    if record.evidence is None:
+        p_fake = unseen_scores(model)
+        scored = p_fake.notna().to_numpy()
+        is_fake, groups = labels_of(model)
+        table = model.oof_scores_[scored]
+        record.evidence = OutOfFoldEvidence(
+            table=table,
+            score=p_fake[scored].to_numpy(),
+            is_fake=is_fake[scored],
+            groups=None if groups is None else groups[scored],
+            fold=folds_of_table(table),
+            kind=record.kind,
+            deciding=_deciding(table, model.weights_),
+        )
+    return record.evidence
+
+
+def labels_of(model) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the labels and groups of an ensemble's out-of-fold rows.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    is_fake : int ndarray of shape (n_videos,)
+        In the order of ``oof_scores_``.
+    groups : ndarray of shape (n_videos,) or None
+    """
+    training = model.fit_record_.training
+    rows = training.rows(model.oof_scores_.index)
+    groups = None if training.groups is None else training.groups[rows]
+    return training.is_fake[rows], groups
+
+
+def scored_rows(table, training):
+    """Return the out-of-fold rows that have a score, ordered by content.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        Out-of-fold scores.
+    training : TrainingSet
+
+    Returns
+    -------
+    table : DataFrame of shape (n_scored, n_detectors)
+    is_fake : int ndarray of shape (n_scored,)
+    beside : dict
+        ``groups`` and ``sample_weight`` of these rows, each an ndarray or None.
+    """
+    table = table[table.notna().any(axis=1)]
+    rows = training.rows(table.index)
+    by_content = np.argsort(rows)  # the order given must not matter
+    table, rows = table.iloc[by_content], rows[by_content]
+    beside = {"groups": training.groups, "sample_weight": training.weight}
+    beside = {
+        name: None if entries is None else entries[rows]
+        for name, entries in beside.items()
+    }
+    return table, training.is_fake[rows], beside
+
+
+def unseen_scores(model) -> pd.Series:
+    """Return P(fake) of an ensemble's out-of-fold rows; see its `oof_fake_score_`.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    Series of shape (n_videos,)
+        On the rows of ``oof_scores_``, NaN where no detector has a score.
+    """
+    record = model.fit_record_
+    table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
+    if record.cross_fitted is None:
+        if record.reals_alone:  # a vote with given weights, which learned nothing
+            record.cross_fitted = model.combiner_.fake_score(table)
+        else:
+            record.cross_fitted = cross_fitted_scores(
+                model.combiner_, table, is_fake, **beside
+            )
+    scores = pd.Series(record.cross_fitted, table.index, name="p_fake")
+    return scores.reindex(model.oof_scores_.index)
 
 
 def _deciding(table, weights):

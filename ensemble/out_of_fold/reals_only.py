@@ -60,6 +60,35 @@ def check_combiner(combiner):
         )
 
 
+def check_settings(calibration, prior, unscorable) -> None:
+    """Refuse an ensemble's parameters that make no sense without fakes.
+
+    Parameters
+    ----------
+    calibration, prior, unscorable
+        As for `DeepfakeEnsemble`.
+
+    Raises
+    ------
+    ValueError
+    """
+    if calibration is not None:
+        raise ValueError(
+            f"calibration={calibration!r} needs fake videos, and y holds real "
+            "ones only; take calibration=None"
+        )
+    if prior is not None:
+        raise ValueError(
+            f"prior={prior!r} needs probabilities that were fitted on fakes "
+            "as well, and y holds real videos only; take prior=None"
+        )
+    if unscorable == "prior":
+        raise ValueError(
+            "unscorable='prior' is the share of fakes in training, which real "
+            "videos alone do not tell; take unscorable='nan'"
+        )
+
+
 def learns(combiner):
     """Say whether a combiner learns whom to trust from the score table.
 

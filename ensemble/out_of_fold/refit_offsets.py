@@ -13,15 +13,17 @@ from ensemble.out_of_fold.prefit import is_prefit
 _MAX_VIDEOS = 16  # of each class that are scored once more
 
 
-def with_refit_offsets(model, table):
+def with_refit_offsets(table, detectors, training, store=None):
     """State beside out-of-fold scores how far off the refitted detectors score.
 
     Parameters
     ----------
-    model : DeepfakeEnsemble
-        With its detectors and training set.
     table : DataFrame of shape (n_videos, n_detectors)
-        Out-of-fold scores of some of its detectors.
+        Out-of-fold scores of some of the detectors.
+    detectors : dict of str to detector, or to list of detectors
+        Fitted.
+    training : TrainingSet
+    store : Store, str, Path or None, default=None
 
     Returns
     -------
@@ -30,15 +32,14 @@ def with_refit_offsets(model, table):
         more on all videos, real and fake, and pooled over frames alike.
     """
     refitted = {
-        name: model.detectors_[name]
+        name: detectors[name]
         for name in table
-        if not isinstance(model.detectors_[name], list)
-        and not is_prefit(model.detectors_[name])
+        if not isinstance(detectors[name], list) and not is_prefit(detectors[name])
     }
     provenance = table.attrs["provenance"]
     one_face = provenance.get("faces_pooling", "largest") == "largest"
-    if refitted and one_face and model._training.is_fake.any():
-        offsets = refit_offsets(refitted, model._training, table, model.store)
+    if refitted and one_face and training.is_fake.any():
+        offsets = refit_offsets(refitted, training, table, store)
         table.attrs["provenance"] = provenance | {"refit_offsets": offsets}
     return table
 
@@ -66,8 +67,7 @@ def refit_offsets(detectors, training, table, store=None):
     """
     from base_models.scoring.together import score_videos
 
-    here = {name: row for row, name in enumerate(training.ids)}
-    rows = np.array([here[name] for name in table.index])
+    rows = training.rows(table.index)
     chosen = []
     for label in (0, 1):
         own = np.sort(rows[training.is_fake[rows] == label])

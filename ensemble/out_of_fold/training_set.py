@@ -54,6 +54,20 @@ class TrainingSet:
     def __len__(self):
         return len(self.ids)
 
+    def rows(self, names) -> np.ndarray:
+        """Return the rows of some names.
+
+        Parameters
+        ----------
+        names : iterable of str
+
+        Returns
+        -------
+        int ndarray
+        """
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        return np.array([row_of[name] for name in names], int)
+
     @classmethod
     def of(cls, videos, is_fake, groups, weight):
         """Check, name and order what was given to a fit."""

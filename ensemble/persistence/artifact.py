@@ -26,6 +26,7 @@ from ensemble._version import __version__
 from ensemble.combiners.base import Combiner
 from ensemble.metrics.ranking import Interval
 from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.classes import COMBINERS, DETECTORS, saved_class, saved_name
 from ensemble.persistence.wrong_files import what_it_is
@@ -67,7 +68,8 @@ def save(model, path):
         The file; written whole or not at all.
     """
     writer = _Writer()
-    training = model._training
+    record = model.fit_record_
+    training = record.training
     manifest = {
         "format": _FORMAT,
         "versions": {
@@ -87,8 +89,10 @@ def save(model, path):
             }
             for name, found in model.detectors_.items()
         ],
-        "fitted": {name: writer.encode(getattr(model, name)) for name in _FITTED},
-        "chosen_combiner": writer.encode(_name_or_none(model._fitted_combiner)),
+        "fitted": {
+            name: writer.encode(getattr(*_place(model, name))) for name in _FITTED
+        },
+        "chosen_combiner": writer.encode(_name_or_none(record.chosen_combiner)),
         "table": {
             "scores": writer.encode(model.oof_scores_.to_numpy()),
             "index": list(model.oof_scores_.index),
@@ -99,7 +103,7 @@ def save(model, path):
             name: writer.encode(getattr(training, name))
             for name in ("digests", "ids", "is_fake", "groups", "weight", "given")
         },
-        "splits": writer.encode([list(split) for split in model._splits]),
+        "splits": writer.encode([list(split) for split in record.splits]),
         "card": saved_card(model),
     }
     writer.write(manifest, Path(path))
@@ -192,17 +196,24 @@ def load(path, detectors=None, device=None, files=None, combiners=None):
         ]
     model = DeepfakeEnsemble(**params, device=device)
     model.detectors_ = fitted
-    model._file = str(Path(path).resolve())
-    model._unseen = None  # files of before do not have it; it is computed when needed
+    chosen = reader.decode(manifest["chosen_combiner"])
+    model.fit_record_ = FitRecord(
+        TrainingSet(
+            videos=None,
+            **{k: reader.decode(value) for k, value in manifest["training"].items()},
+        ),
+        [tuple(split) for split in reader.decode(manifest["splits"])],
+        CardFacts.from_dict(manifest.get("card")),
+        file=str(Path(path).resolve()),
+    )
     for name, value in manifest["fitted"].items():
         if name in _FITTED:
-            setattr(model, name, reader.decode(value))
+            setattr(*_place(model, name), reader.decode(value))
     if model.false_alarms_ is not None:
         model.false_alarms_ = Interval(*model.false_alarms_)
-    model._oof = None
-    model._card_facts = CardFacts.from_dict(manifest.get("card"))
-    chosen = reader.decode(manifest["chosen_combiner"])
-    model._fitted_combiner = clone(model.combiner_) if chosen is None else chosen
+    model.fit_record_.chosen_combiner = (
+        clone(model.combiner_) if chosen is None else chosen
+    )
     table = manifest["table"]
     attrs = {name: _unpairs(value) for name, value in table["attrs"].items()}
     rows = table["index"]
@@ -218,11 +229,6 @@ def load(path, detectors=None, device=None, files=None, combiners=None):
         reasons=attrs["reason"],
         provenance=attrs["provenance"],
     )
-    model._training = TrainingSet(
-        videos=None,
-        **{name: reader.decode(value) for name, value in manifest["training"].items()},
-    )
-    model._splits = [tuple(split) for split in reader.decode(manifest["splits"])]
     reader.check_files()
     return model
 
@@ -511,6 +517,15 @@ def _params_of(estimator, deep=False):
 
 def _name_or_none(combiner):
     return combiner if isinstance(combiner, str) else None
+
+
+def _place(model, name):
+    """Return whose attribute it is that files know by a name, and what it is called."""
+    if name.startswith("_"):
+        return model.fit_record_, name.removeprefix("_").replace(
+            "unseen", "cross_fitted"
+        )
+    return model, name
 
 
 def _listed(found):

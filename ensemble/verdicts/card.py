@@ -1,13 +1,15 @@
 """The card of a model: what it learned from, and how often it errs."""
 
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from ensemble._version import __version__
+from ensemble.decision.named_thresholds import to_probability
 from ensemble.decision.rates import rate_interval
 from ensemble.metrics.ranking import Interval
-from ensemble.out_of_fold.evidence import is_above_chance
+from ensemble.out_of_fold.evidence import is_above_chance, out_of_fold_of
 from ensemble.verdicts.video_profile import TrainingProfile
 
 _UNKNOWN = Interval(np.nan, np.nan, np.nan)
@@ -256,7 +258,7 @@ def saved_card(model):
         card = model.card_.to_dict()
     except ValueError as error:  # a threshold that its scores cannot promise
         card = {"threshold_problem": str(error)}
-    return card | model._card_facts.to_dict()
+    return card | model.fit_record_.facts.to_dict()
 
 
 def facts_of_fit(videos, detectors, store):
@@ -296,7 +298,7 @@ def card_of(model):
     -------
     ModelCard
     """
-    facts = model._card_facts
+    facts = model.fit_record_.facts
     thresholds = model.thresholds_
     key = thresholds, model.prior
     if key not in facts.cards:
@@ -319,13 +321,38 @@ def doubt_of(model):
         Empty where there is none. Costs less than the whole card.
     """
     auc, above = _chance(model)
-    return _doubt(auc, above, model._card_facts.problem)
+    return _doubt(auc, above, model.fit_record_.facts.problem)
+
+
+def evidence_or_none(model):
+    """Return the out-of-fold evidence of a fitted ensemble.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    OutOfFoldEvidence or None
+        None where it cannot be had; the card's `problem` says why.
+    """
+    facts = model.fit_record_.facts
+    if facts.problem:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the fit on all rows gave them
+            return out_of_fold_of(model)
+    except Exception as error:  # a foreign combiner may raise anything
+        facts.problem = f"{type(error).__name__}: {error}"
+        return None
 
 
 def _chance(model):
     """Return the AUC and whether it is above chance; None where all were real."""
-    facts, evidence = model._card_facts, model._evidence()
-    if not model._training.is_fake.any():
+    facts, evidence = model.fit_record_.facts, evidence_or_none(model)
+    if model.fit_record_.reals_alone:
         return _UNKNOWN, None
     if evidence is None:
         return _UNKNOWN, False
@@ -344,13 +371,14 @@ def _doubt(auc, above_chance, problem):
 
 
 def _made(model, facts, thresholds):
-    is_fake, groups = model._training.is_fake, model._training.groups
+    training = model.fit_record_.training
+    is_fake, groups = training.is_fake, training.groups
     n_fake = int(is_fake.sum())
-    evidence = model._evidence()
+    evidence = evidence_or_none(model)
     auc, above = _chance(model)
     rates, by_status = None, {}
     if evidence is not None:
-        verdicts = thresholds.verdicts(model._on_scale(evidence.score))
+        verdicts = thresholds.verdicts(to_probability(model, evidence.score))
         rates = _rates(evidence, verdicts, np.ones(len(verdicts), bool))
         partial = evidence.table.isna().any(axis=1).to_numpy()
         for status, rows in (("scored", ~partial), ("partial", partial)):

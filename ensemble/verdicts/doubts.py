@@ -10,6 +10,7 @@ that the model learned from.
 import numpy as np
 
 from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
+from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.face_pooling import disagreements, fitted_pooling
 
 _FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
@@ -37,7 +38,7 @@ def doubts(model, table, combined, profiles=None):
     list of str
         Reasons joined by "; ", empty where there is none.
     """
-    evidence, card = model._evidence(), model.card_
+    evidence, card = evidence_or_none(model), model.card_
     of_model = _of_the_model(model, evidence, card)
     apart = _hidden_faces(model, table, combined)
     known_patterns = {}

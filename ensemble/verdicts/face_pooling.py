@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
+from ensemble.decision.named_thresholds import to_probability
 from ensemble.out_of_fold.fitting import fit_over_splits
 from ensemble.scores.table import score_table
 
@@ -182,6 +183,58 @@ def fitted_pooling(model):
     return fitted
 
 
+def named_members(model):
+    """Name every fitted detector, one by one where several are averaged.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    list of (str, detector)
+    """
+    return [
+        (f"{name} {i}" if isinstance(members, list) else name, member)
+        for name, members in model.detectors_.items()
+        for i, member in enumerate(members if isinstance(members, list) else [members])
+    ]
+
+
+def combined_scores(model, table):
+    """Return P(fake) from the detectors' scores, NaN for what ends without a score.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+
+    Raises
+    ------
+    ValueError
+        For a score outside 0..1.
+    """
+    score = np.full(len(table), np.nan)
+    scored = table.notna().any(axis=1).to_numpy()
+    outside = table.lt(0) | table.gt(1)
+    if outside.to_numpy().any():
+        name = outside.columns[outside.any()][0]
+        raise ValueError(
+            f"detectors' scores must be P(fake), 0 to 1, or NaN; {name} has "
+            f"{table[name][outside[name]].iloc[0]}"
+        )
+    if scored.any():
+        combined = model.combiner_.fake_score(table[scored])
+        score[scored] = to_probability(model, combined)
+    return score
+
+
 def face_scores(model, members, video, scores, reasons):
     """Score the faces of a video by themselves, where there are several.
 
@@ -286,7 +339,7 @@ def deciding_faces(model, table, video):
     how, several = fitted_pooling(model), table.attrs["faces"].get(table.index[0])
     if how == "largest" or several is None:
         return None
-    faces = faces_of(video, [member for _, member in model._members()], model.store)
+    faces = faces_of(video, [member for _, member in named_members(model)], model.store)
     return faces if how == "mean" else [faces[several["decisive"]]]
 
 
@@ -311,7 +364,7 @@ def disagreements(model, table):
             continue
         ids = [f"face {number}" for number in range(1, len(several["scores"]) + 1)]
         of_faces = score_table(several["scores"], ids, list(table.columns))
-        p_fake = model._combined(of_faces)
+        p_fake = combined_scores(model, of_faces)
         verdicts = model.thresholds_.verdicts(p_fake)
         if len({verdict for verdict in verdicts if verdict}) > 1:
             said = [

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ensemble.decision.named_thresholds import to_probability
+
 
 @dataclass(frozen=True)
 class ScoreSteps:
@@ -78,7 +80,7 @@ def score_steps(model, table, timeline):
 
 
 def _steps(model, table):
-    named = model._fitted_combiner
+    named = model.fit_record_.chosen_combiner
     name = named if isinstance(named, str) else type(model.combiner_).__name__
     score = model.combiner_.fake_score(table)
     steps = [(f"members combined ({name})", float(score[0]))]
@@ -88,7 +90,7 @@ def _steps(model, table):
     if model.prior is not None:
         share = f"{100 * model.prior:.3g}"
         steps.append((f"for a share of fakes of {share} %",
-                      float(model._on_scale(score)[0])))  # fmt: skip
+                      float(to_probability(model, score)[0])))  # fmt: skip
     return steps
 
 

@@ -6,6 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ensemble.verdicts.doubts import doubts
+from ensemble.verdicts.face_pooling import (
+    combined_scores,
+    disagreements,
+    fitted_pooling,
+    named_members,
+)
 
 UNSURE = "UNSURE"
 
@@ -29,7 +35,7 @@ def verdict_table(model, table, videos=None, unsure=True):
     DataFrame of shape (n_videos, 5 + n_detectors)
     """
     thresholds = model.thresholds_
-    combined = model._combined(table)
+    combined = combined_scores(model, table)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the table says it all
         score = model.combine(table)
@@ -43,11 +49,51 @@ def verdict_table(model, table, videos=None, unsure=True):
         "p_fake": score,
         "verdict": verdicts,
         "status": statuses(table, combined),
-        "reason": list(model._reasons(table, combined).values()),
+        "reason": list(reasons_of(model, table, combined).values()),
         "doubts": found,
     }
     plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
     return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
+
+
+def reasons_of(model, table, combined):
+    """Say of each video why a score is missing, or what to know about one.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+    combined : ndarray of shape (n_videos,)
+        The ensemble's P(fake), NaN where it has none.
+
+    Returns
+    -------
+    dict of str to str
+        By video.
+    """
+    trained = model.oof_scores_.columns[model.oof_scores_.notna().any()]
+    reasons = missing_reasons(table, combined, list(trained))
+    if fitted_pooling(model) == "worst":  # else it is a doubt, see `doubts`
+        for row, disagreement in disagreements(model, table).items():
+            reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
+    return reasons
+
+
+def unscorable_reasons(model, table, combined):
+    """Return row id -> reason of the videos that end without a score.
+
+    Parameters
+    ----------
+    model, table, combined
+        As for `reasons_of`.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    reasons = reasons_of(model, table, combined)
+    return {row: reasons[row] for row in table.index[np.isnan(combined)]}
 
 
 def _profiles(model, videos):
@@ -56,7 +102,7 @@ def _profiles(model, videos):
 
     if videos is None or model.card_.profile is None:
         return None
-    members = [member for _, member in model._members()]
+    members = [member for _, member in named_members(model)]
     known = {}  # a video may stand there once for each of its faces
     for video in videos:
         if id(video) not in known:

@@ -286,7 +286,8 @@ def test_a_tie_and_a_score_at_the_threshold_are_real_as_everywhere(fitted, toy_v
         model.predict(videos), model.combiner_.predict(model.detector_scores(videos))
     )
     one = fitted({"bright": CallableDetector(_bright)}, combiner="soft")
-    y = one._training.is_fake[one._training.given]
+    training = one.fit_record_.training
+    y = training.is_fake[training.given]
     decision = Decision("false_alarm_rate", rate=0.25).fit(
         one.combine(one.oof_scores_), y
     )

@@ -10,6 +10,7 @@ from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import Stacking
+from ensemble.out_of_fold.evidence import labels_of
 from ensemble.thresholds import grounds, parse_threshold, resolve_thresholds
 
 
@@ -92,10 +93,9 @@ def test_thresholds_are_set_on_scores_that_no_combiner_has_seen():
 
 
 def test_unseen_scores_are_the_cross_fitted_ones(model):
-    here = {name: row for row, name in enumerate(model._training.ids)}
-    rows = np.array(sorted(here[name] for name in model.oof_scores_.index))
-    table = model.oof_scores_.loc[[model._training.ids[row] for row in rows]]
-    training = model._training
+    training = model.fit_record_.training
+    rows = np.sort(training.rows(model.oof_scores_.index))
+    table = model.oof_scores_.loc[[training.ids[row] for row in rows]]
     expected = cross_fitted_scores(
         model.combiner_, table, training.is_fake[rows], groups=training.groups[rows]
     )
@@ -104,7 +104,7 @@ def test_unseen_scores_are_the_cross_fitted_ones(model):
 
 def test_fpr_keeps_its_share_of_the_unseen_reals(model):
     model.set_params(threshold="fpr=0.1")
-    is_fake, _ = model._oof_labels()
+    is_fake, _ = labels_of(model)
     reals = model.oof_fake_score_[is_fake == 0]
     assert (reals > model.threshold_).mean() <= 0.1
     below = reals[reals < model.threshold_].max()
@@ -178,7 +178,8 @@ def test_a_loaded_model_sets_thresholds_on_what_it_keeps(tmp_path):
     fitted.save(tmp_path / "model.dfe")
     again = ensemble.load(tmp_path / "model.dfe", detectors=dict(MEMBERS))
     assert again.thresholds_ == fitted.thresholds_
-    again._unseen = None  # as a file of before the scores were kept
+    record = again.fit_record_  # as a file of before the scores were kept
+    record.cross_fitted = record.evidence = None
     assert again.thresholds_ == fitted.thresholds_
     assert grounds(again) == grounds(fitted)
     assert "calibrated (platt) on the out-of-fold scores" in grounds(again)[1]

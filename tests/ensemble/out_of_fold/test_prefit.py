@@ -79,9 +79,8 @@ def test_it_scores_every_video_once_and_is_never_fitted(strategy, toy_videos):
     assert len(counting.scored) == len(videos)
     assert model.detectors_["theirs"] is counting
     table = model.oof_scores_
-    expected = dict(
-        zip(model._training.ids, brightness(model._training.videos), strict=True)
-    )
+    training = model.fit_record_.training
+    expected = dict(zip(training.ids, brightness(training.videos), strict=True))
     for row, score in table["theirs"].items():
         assert score == pytest.approx(expected[row])
     assert table.attrs["provenance"]["prefit"] == ["theirs"]

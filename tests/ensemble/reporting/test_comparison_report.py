@@ -199,7 +199,8 @@ def test_an_ensemble_that_saw_reals_alone_has_no_strategies_to_compare(
     model, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        DeepfakeEnsemble, "_oof_labels", lambda self: (np.zeros(24, int), None)
+        "ensemble.comparison.ensemble_report.labels_of",
+        lambda model: (np.zeros(24, int), None),
     )
     with pytest.raises(ValueError, match="fitted on real videos alone"):
         model.report(tmp_path / "report.html")

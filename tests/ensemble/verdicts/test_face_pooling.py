@@ -16,7 +16,7 @@ from base_models.video.one_face import MOST_FACES, OneFace
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.cli.tables import show_scan
-from ensemble.verdicts.face_pooling import face_scores, pool_faces
+from ensemble.verdicts.face_pooling import face_scores, named_members, pool_faces
 
 SIDE = 24  # of a "face": a square on a black ground, told by its blue
 
@@ -136,7 +136,7 @@ def test_scoring_faces_leaves_the_members_as_they_are(largest):
         True, False, True
     ]  # fmt: skip
     pd.testing.assert_frame_equal(streamed, largest.judge(clips))
-    members = largest._members()
+    members = named_members(largest)
     scores, reasons = score_videos(members, clips[:1])
     before = [dict(vars(member)) for _, member in members]
     face_scores(largest, members, clips[0], scores[0], reasons[0])

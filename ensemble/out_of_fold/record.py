@@ -1,0 +1,55 @@
+"""What a fit leaves at an ensemble for its own later use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ensemble.out_of_fold.evidence import OutOfFoldEvidence
+from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.resampling.names import scores_are
+
+
+@dataclass
+class FitRecord:
+    """What a fit leaves at an ensemble beside its public attributes.
+
+    Attributes
+    ----------
+    training : TrainingSet
+        The training videos, in their canonical order.
+    splits : list of (train, test)
+        Rows of `training`.
+    facts : CardFacts
+        What the card knows beside scores.
+    chosen_combiner : str or combiner
+        As it was asked for.
+    reals_threshold : float or None
+        After a fit on real videos alone: the threshold that `false_alarm_rate` set.
+    cross_fitted : ndarray of shape (n_scored,) or None
+        P(fake) of the out-of-fold rows that have a score, by combiners that had not
+        seen the group; None until it is needed.
+    evidence : OutOfFoldEvidence or None
+        None until it is needed; see `ensemble.out_of_fold.evidence.out_of_fold_of`.
+    file : str or None
+        Where the ensemble was saved or loaded as it is.
+    """
+
+    training: TrainingSet
+    splits: list
+    facts: Any
+    chosen_combiner: Any = None
+    reals_threshold: float | None = None
+    cross_fitted: np.ndarray | None = None
+    evidence: OutOfFoldEvidence | None = None
+    file: str | None = None
+
+    @property
+    def reals_alone(self) -> bool:
+        """Whether all training videos are real."""
+        return not self.training.is_fake.any()
+
+    @property
+    def kind(self) -> str:
+        """What the scores are: "out-of-fold", "out-of-bag" or "hold-out"."""
+        return scores_are(self.splits, len(self.training))
