@@ -22,14 +22,15 @@ def decode(path):
                 yield from stream.decode(packet)
 
 
-def decode_rgb(path):
-    """Yield each frame as RGB, and when it is shown."""
+def decode_rgb(path, at=None):
+    """Yield each frame as RGB (None if not among `at`), and when it is shown."""
     convert = tick = None
-    for frame in decode(path):
+    for index, frame in enumerate(decode(path)):
         convert = convert or RgbConverter(path, frame)
         tick = frame.time_base or tick  # the last frames do not bring theirs
         timed = frame.pts is not None and tick is not None
-        yield convert(frame), float(frame.pts * tick) if timed else None
+        rgb = convert(frame) if at is None or index in at else None
+        yield rgb, float(frame.pts * tick) if timed else None
 
 
 def frames_by_reading(path, indices):

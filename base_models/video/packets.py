@@ -1,9 +1,12 @@
 """Opens video files and lists their packets, which is quick: nothing is decoded."""
 
+import os
 from array import array
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache, wraps
 
 import av
 import numpy as np
@@ -83,6 +86,33 @@ def packets(container, stream):
                 yield packet
 
 
+def read_once(maxsize: int) -> Callable:
+    """Keep what functions read of files until a file's size or time of change differs.
+
+    Parameters
+    ----------
+    maxsize : int
+        Results that are kept of the function, which takes a path and what else can be
+        hashed.
+    """
+
+    def decorate(function):
+        @lru_cache(maxsize)
+        def kept(path, real_path, size, mtime_ns, *arguments):
+            return function(path, *arguments)
+
+        @wraps(function)
+        def of_file(path, *arguments):
+            status = os.stat(path)
+            known_by = os.path.realpath(path), status.st_size, status.st_mtime_ns
+            return kept(path, *known_by, *arguments)
+
+        return of_file
+
+    return decorate
+
+
+@read_once(maxsize=16)  # ten bytes a packet
 def list_packets(path):
     """Read a file's packets into a `PacketTable`."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()

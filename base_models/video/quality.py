@@ -9,7 +9,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from base_models.errors import VideoReadError
-from base_models.video.packets import opened
+from base_models.video.packets import opened, read_once
 from base_models.video.reading import probe_video
 
 # Typical quantisers of the field's three levels. Nine real clips encoded anew by x264:
@@ -104,6 +104,7 @@ def nearest_level(qp, levels=LEVELS, unknown="c23"):
     return min(levels, key=lambda level: (abs(LEVELS[level] - qp), LEVELS[level]))
 
 
+@read_once(maxsize=1024)
 def _stated_qp(path, n_places, n_frames):
     """Mean quantiser of frames here and there, or None where the codec hides it."""
     found = []

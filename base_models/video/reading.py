@@ -4,15 +4,17 @@ A video is a path to a file, a folder of frame images, or an RGB uint8 array of 
 (T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
 """
 
+from collections.abc import Container, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import read_images, sample_images
-from base_models.video.packets import list_packets
+from base_models.video.packets import list_packets, read_once
 from base_models.video.paths import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -216,7 +218,11 @@ def sample_clips(video, n_frames=16, clip_length=1, seek=True, at=None):
     return SampledFrames(frames, choose(total), wanted(total), total)
 
 
-def iter_frames(video, return_times=False):
+def iter_frames(
+    video: str | PathLike | np.ndarray,
+    return_times: bool = False,
+    at: Container[int] | None = None,
+) -> Iterator:
     """Read every frame of a video, one after the other.
 
     Parameters
@@ -225,11 +231,14 @@ def iter_frames(video, return_times=False):
         As for `sample_frames`.
     return_times : bool, default=False
         Whether to say when each frame is shown.
+    at : set of int or None, default=None
+        Positions of the frames that are wanted; None for all. Of files the others are
+        decoded, but not turned into RGB.
 
     Yields
     ------
-    frame : ndarray of shape (H, W, 3)
-        RGB uint8, upright, all of one size.
+    frame : ndarray of shape (H, W, 3) or None
+        RGB uint8, upright, all of one size; None may stand for one not wanted.
     seconds : float or None
         When it is shown, as the file says; None where there is no clock (arrays,
         folders). Only with `return_times`.
@@ -248,7 +257,7 @@ def iter_frames(video, return_times=False):
             images = read_images(frame_images(path))
             timed = ((frame, None) for _, frame in images)
         else:
-            timed = decode_rgb(path)
+            timed = decode_rgb(path, at)
     is_empty = True
     with nullcontext() if isinstance(video, np.ndarray) else reading(path):
         for frame, seconds in timed:
@@ -279,12 +288,17 @@ def probe_video(video):
     if isinstance(video, np.ndarray):
         return _info_without_clock(video_id(video), *check_array(video).shape[:3])
     path = existing(video)
-    if path.is_dir():
-        images = frame_images(path)
-        frame = next(iter_frames(path))
-        size = sum(image.stat().st_size for image in images)
-        return _info_without_clock(video_id(path), len(images), *frame.shape[:2], size)
+    if not path.is_dir():
+        info = _probe_file(path)
+        return replace(info, tags=dict(info.tags))  # which the caller may change
+    images = frame_images(path)
+    frame = next(iter_frames(path))
+    size = sum(image.stat().st_size for image in images)
+    return _info_without_clock(video_id(path), len(images), *frame.shape[:2], size)
 
+
+@read_once(maxsize=1024)
+def _probe_file(path):
     with reading(path), closing(decode(path)) as frames:
         packets = list_packets(path)
         decoded = next(frames, None)
