@@ -11,6 +11,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from base_models.runtime.file_writing import write_text
 from base_models.video.paths import video_id
 from ensemble.datasets import make_forgeries
+from ensemble.decision.verdict_names import FAKE, REAL
 from ensemble.deepfake_ensemble import DeepfakeEnsemble
 from ensemble.metrics.intervals import group_bootstrap_interval
 from ensemble.metrics.member_diversity import diversity
@@ -204,7 +205,7 @@ def run_demo(
             "p_fake": judged["p_fake"].to_numpy().round(4),
             "verdict": verdicts,
             "doubts": judged["doubts"].to_numpy(),
-            "right": verdicts == np.where(y[test] == 1, "FAKE", "REAL"),
+            "right": verdicts == np.where(y[test] == 1, FAKE, REAL),
         }
     )
     table = pd.DataFrame.from_dict(rows, orient="index")

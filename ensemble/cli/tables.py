@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ensemble.combiners.strategies import MEAN
 from ensemble.decision.named_thresholds import to_probability
+from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
 from ensemble.metrics.scalar import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.table import companions
@@ -19,7 +20,7 @@ from ensemble.verdicts.card import evidence_or_none
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _SAVED = "the saved ensemble"
-_VERDICT_COLOURS = {"FAKE": "red", "REAL": "green"}
+_VERDICT_COLOURS = {FAKE: "red", REAL: "green"}
 
 
 def show_demo(result):
@@ -59,7 +60,7 @@ def show_demo(result):
         )
     console.print(_pairs(result.pairs))
     right = result.predictions["right"]
-    unsure = result.predictions["verdict"].eq("UNSURE").sum()
+    unsure = result.predictions["verdict"].eq(UNSURE).sum()
     console.print(
         f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right, "
         f"{unsure} unsure; the first of them:",
@@ -68,7 +69,7 @@ def show_demo(result):
     for row in result.predictions.head(8).itertuples():
         made_by = "camera" if row.method == "none" else row.method
         name = "/".join(Path(row.path).parts[-2:])
-        wrong = "wrong" if row.verdict in ("FAKE", "REAL") and not row.right else ""
+        wrong = "wrong" if row.verdict in (FAKE, REAL) and not row.right else ""
         clips.add_row(name, made_by, f"{row.p_fake:.3f}", row.verdict, wrong)
     console.print(clips)
     total = sum(result.seconds.values())

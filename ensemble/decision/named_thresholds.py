@@ -17,6 +17,7 @@ from ensemble.decision.thresholds import (
     threshold_at_false_alarm_rate,
     threshold_by_cost,
 )
+from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.metrics.ties import above, below
 from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
 from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
@@ -101,7 +102,7 @@ class Thresholds:
         fake = above(score, self.high)
         real = below(score, self.low) if self.three_way else ~fake
         called = [np.isnan(score), fake, real]
-        return np.select(called, ["", "FAKE", "REAL"], "UNSURE").astype(object)
+        return np.select(called, [NO_VERDICT, FAKE, REAL], UNSURE).astype(object)
 
     @property
     def where(self):

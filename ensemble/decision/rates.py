@@ -8,10 +8,9 @@ from scipy.stats import beta
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.decision.prior import check_share
+from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
 from ensemble.metrics.intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import Interval
-
-_VERDICTS = ("FAKE", "REAL", "UNSURE", "")
 
 
 def rate_interval(
@@ -66,6 +65,7 @@ def rate_interval(
             level,
             random_state,
         )
+    # SciPy's binomtest finds these ends by a search, slower and 5e-13 beside them
     times, tail = rate * n, (1 - level) / 2
     low = 0.0 if rate == 0 else beta.ppf(tail, times, n - times + 1)
     high = 1.0 if rate == 1 else beta.ppf(1 - tail, times + 1, n - times)
@@ -142,16 +142,16 @@ def verdict_rates(
         )
     verdict = _checked_verdicts(verdict)
     codes = group_codes(groups, len(is_fake))
-    false_alarm = (verdict == "FAKE") & (is_fake == 0)
-    miss = (verdict == "REAL") & (is_fake == 1)
-    sure = (verdict == "FAKE") | (verdict == "REAL")
+    false_alarm = (verdict == FAKE) & (is_fake == 0)
+    miss = (verdict == REAL) & (is_fake == 1)
+    sure = (verdict == FAKE) | (verdict == REAL)
     everywhere = np.ones(len(is_fake), bool)
     rows = {
         "false alarm": (false_alarm, is_fake == 0),
         "miss": (miss, is_fake == 1),
         "wrong": (false_alarm | miss, sure),
-        "unsure": (verdict == "UNSURE", everywhere),
-        "no verdict": (verdict == "", everywhere),
+        "unsure": (verdict == UNSURE, everywhere),
+        "no verdict": (verdict == NO_VERDICT, everywhere),
     }
     table = {}
     for name, (happened, among) in rows.items():
@@ -172,13 +172,13 @@ def _checked_verdicts(verdict: np.ndarray) -> np.ndarray:
     """Return verdicts as they are spelled, "" where there is none."""
     checked = np.empty(len(verdict), object)
     for row, entry in enumerate(verdict):
-        if isinstance(entry, str) and entry in _VERDICTS:
+        if isinstance(entry, str) and entry in VERDICTS:
             checked[row] = str(entry)
         elif entry is None or entry is pd.NA or entry is pd.NaT or entry != entry:
-            checked[row] = ""
+            checked[row] = NO_VERDICT
         else:
             hint = "labels and scores are no verdicts, `judge` or a decision makes them"
-            if isinstance(entry, str) and entry.strip().upper() in _VERDICTS:
+            if isinstance(entry, str) and entry.strip().upper() in VERDICTS:
                 hint = f"did you mean {entry.strip().upper()!r}?"
             raise ValueError(
                 f"a verdict is 'FAKE', 'REAL', 'UNSURE' or '' (none); got {entry!r} at "

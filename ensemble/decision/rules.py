@@ -25,6 +25,7 @@ from ensemble.decision.thresholds import (
     threshold_by_balanced_accuracy,
     threshold_by_cost,
 )
+from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.metrics.ties import above, below
 
 _RULES = ("balanced_accuracy", "cost", "false_alarm_rate")
@@ -162,8 +163,8 @@ class Decision(BaseEstimator):
         """
         check_is_fitted(self)
         score = np.asarray(score, dtype=float)
-        verdict = np.where(above(score, self.threshold_), "FAKE", "REAL").astype(object)
-        verdict[np.isnan(score)] = ""
+        verdict = np.where(above(score, self.threshold_), FAKE, REAL).astype(object)
+        verdict[np.isnan(score)] = NO_VERDICT
         return verdict
 
 
@@ -314,4 +315,4 @@ class ThreeWayDecision(BaseEstimator):
         check_is_fitted(self)
         score = np.asarray(score, dtype=float)
         called = [above(score, self.high_), below(score, self.low_)]
-        return np.select(called, ["FAKE", "REAL"], "UNSURE").astype(object)
+        return np.select(called, [FAKE, REAL], UNSURE).astype(object)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
+
 # Who cannot tell green from red sees light from dark, and the text says it again.
 COLOURS = {
-    "REAL": (0, 158, 115),
-    "FAKE": (196, 24, 32),
-    "UNSURE": (240, 228, 66),
+    REAL: (0, 158, 115),
+    FAKE: (196, 24, 32),
+    UNSURE: (240, 228, 66),
     "": (200, 200, 200),
 }
 _JITTER = 2e-3  # seconds by which steps may differ in a video of one rate

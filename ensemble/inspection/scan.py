@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.decision.named_thresholds import grounds
+from ensemble.decision.verdict_names import NO_VERDICT, UNSCORABLE
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.face_pooling import deciding_faces
@@ -329,8 +330,8 @@ def failed_scan(model, video, reason):
     return ScanResult(
         video=video_id(video),
         p_fake=np.nan,
-        verdict="",
-        status="unscorable",
+        verdict=NO_VERDICT,
+        status=UNSCORABLE,
         reason=reason,
         members=members,
         faces=faces,

@@ -18,6 +18,7 @@ from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
 from base_models.video.paths import video_digest, video_id
 from base_models.video.reading import iter_frames, probe_video
+from ensemble.decision.verdict_names import UNSCORABLE
 from ensemble.inspection.changes import (
     AS_IT_IS,
     CHANGES,
@@ -235,7 +236,7 @@ def _stressed(model, video, content, steps, seconds, seed):
             scores = own.detector_scores([array])
             (verdict,) = own.judge_scores(scores).to_dict("records")
             # with unscorable="prior" P(fake) is a number that no member gave
-            is_scored = verdict["status"] != "unscorable"
+            is_scored = verdict["status"] != UNSCORABLE
             fake = verdict["p_fake"] if is_scored else np.nan
             found[step] = scores.iloc[0].to_dict() | {ENSEMBLE: fake}
             if step[0] != AS_IT_IS:

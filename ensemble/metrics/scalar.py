@@ -11,6 +11,7 @@ import numbers
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import balanced_accuracy_score
 
 from ensemble.metrics.ranking import (
     aligned,
@@ -32,12 +33,14 @@ def log_loss(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float
     is_fake, score = _scored(y, score, fake_label, probabilities=True)
     if not len(score):
         return np.nan
+    # scikit-learn clips at 2e-16, which makes a sure mistake cost more
     right = np.clip(np.where(is_fake == 1, score, 1 - score), _CLIP, 1)
     return float(-np.log(right).mean())
 
 
 def brier(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float:
     """Return the mean squared distance of P(fake) from the label; as `auc`."""
+    # scikit-learn's differs in the last bit, by another order of the sum
     is_fake, score = _scored(y, score, fake_label, probabilities=True)
     return float(((score - is_fake) ** 2).mean()) if len(score) else np.nan
 
@@ -110,8 +113,7 @@ def balanced_accuracy(
     is_fake, score = _scored(y, score, fake_label)
     if not both_classes(is_fake):
         return np.nan
-    right = (score > threshold) == is_fake
-    return float((right[is_fake == 0].mean() + right[is_fake == 1].mean()) / 2)
+    return float(balanced_accuracy_score(is_fake, score > threshold))
 
 
 def evaluate(

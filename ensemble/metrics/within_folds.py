@@ -108,6 +108,7 @@ def fold_auc(
     >>> fold_auc(y, score), fold_auc(y, score, fold=np.array([0, 0, 1, 1]))
     (0.75, 1.0)
     """
+    # by pairs and not by scikit-learn, which knows no folds and differs in the last bit
     won, rivals = outranked(is_fake, score, fold, weight)
     counts = np.asarray(is_fake, float)
     if weight is not None:

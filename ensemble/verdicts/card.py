@@ -8,6 +8,7 @@ import numpy as np
 from ensemble._version import __version__
 from ensemble.decision.named_thresholds import to_probability
 from ensemble.decision.rates import rate_interval
+from ensemble.decision.verdict_names import FAKE, PARTIAL, REAL, SCORED
 from ensemble.metrics.ranking import Interval
 from ensemble.out_of_fold.evidence import is_above_chance, out_of_fold_of
 from ensemble.verdicts.video_profile import TrainingProfile
@@ -381,7 +382,7 @@ def _made(model, facts, thresholds):
         verdicts = thresholds.verdicts(to_probability(model, evidence.score))
         rates = _rates(evidence, verdicts, np.ones(len(verdicts), bool))
         partial = evidence.table.isna().any(axis=1).to_numpy()
-        for status, rows in (("scored", ~partial), ("partial", partial)):
+        for status, rows in ((SCORED, ~partial), (PARTIAL, partial)):
             by_status[status] = _rates(evidence, verdicts, rows)
     return ModelCard(
         data=facts.data,
@@ -414,7 +415,7 @@ def _rates(evidence, verdicts, rows):
         )
 
     return ErrorRates(
-        int(real.sum()), int(fake.sum()), rate(real, "FAKE"), rate(fake, "REAL")
+        int(real.sum()), int(fake.sum()), rate(real, FAKE), rate(fake, REAL)
     )
 
 

@@ -9,6 +9,7 @@ that the model learned from.
 
 import numpy as np
 
+from ensemble.decision.verdict_names import FAKE
 from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.face_pooling import disagreements, fitted_pooling
@@ -73,7 +74,7 @@ def _hidden_faces(model, table, combined):
     if fitted_pooling(model) != "worst":
         return apart
     verdicts = dict(zip(table.index, model.thresholds_.verdicts(combined), strict=True))
-    return {video: said for video, said in apart.items() if verdicts[video] != "FAKE"}
+    return {video: said for video, said in apart.items() if verdicts[video] != FAKE}
 
 
 def _of_the_model(model, evidence, card):

@@ -5,6 +5,13 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from ensemble.decision.verdict_names import (
+    NO_VERDICT,
+    PARTIAL,
+    SCORED,
+    UNSCORABLE,
+    UNSURE,
+)
 from ensemble.verdicts.doubts import doubts
 from ensemble.verdicts.face_pooling import (
     combined_scores,
@@ -12,8 +19,6 @@ from ensemble.verdicts.face_pooling import (
     fitted_pooling,
     named_members,
 )
-
-UNSURE = "UNSURE"
 
 
 def verdict_table(model, table, videos=None, unsure=True):
@@ -44,7 +49,7 @@ def verdict_table(model, table, videos=None, unsure=True):
     found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
     if unsure:
         in_doubt = np.array([reasons != "" for reasons in found], bool)
-        verdicts[in_doubt & (verdicts != "")] = UNSURE
+        verdicts[in_doubt & (verdicts != NO_VERDICT)] = UNSURE
     beside = {
         "p_fake": score,
         "verdict": verdicts,
@@ -136,8 +141,8 @@ def statuses(table, score):
     """
     return np.select(
         [np.isnan(score), table.isna().any(axis=1)],
-        ["unscorable", "partial"],
-        "scored",
+        [UNSCORABLE, PARTIAL],
+        SCORED,
     )
 
 
