@@ -1,9 +1,12 @@
-"""What the command line says of errors: its options, and no Python unless asked."""
+"""How a command ends: its exit code, and what it says of an error, in its options."""
 
 import logging
 import re
 import sys
 import traceback
+from collections.abc import Mapping
+
+DONE, SOME_UNSCORABLE, DRIFTED, FATAL, STOPPED = 0, 1, 1, 2, 130  # exit codes
 
 # Parameters of the library that an option of another name sets.
 _ALIASES = {
@@ -31,7 +34,7 @@ _PHRASES = [
 ]
 
 
-def in_options(text, options):
+def in_options(text: str, options: Mapping[str, str]) -> str:
     """Say with the options of a command what was said with the library's parameters.
 
     Parameters
@@ -82,7 +85,7 @@ def in_options(text, options):
     return re.sub(r"(--[\w-]+)(?:, \1\b| \(\1\))", r"\1", text)
 
 
-def options_of(command, name):
+def options_of(command, name: str | None) -> dict[str, str]:
     """Return the options of one command: parameter -> the longest spelling.
 
     Parameters
@@ -105,7 +108,7 @@ def options_of(command, name):
     }
 
 
-def is_users(error):
+def is_users(error: Exception) -> bool:
     """Whether an error speaks to the user: of a value, a file, what is not installed.
 
     Anything else (a TypeError, a KeyError ...) is a fault of the program.
@@ -124,7 +127,7 @@ def is_users(error):
     return isinstance(error, kinds)
 
 
-def explain(error, options, debug):
+def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
     """Return what to print of an error that ended a command.
 
     Parameters
@@ -152,7 +155,7 @@ def explain(error, options, debug):
     return f"internal error ({kind}{said}){more}"
 
 
-def taking_debug(arguments):
+def taking_debug(arguments: list[str]) -> tuple[list[str], bool]:
     """Take ``--debug`` out of the arguments, wherever it stands.
 
     Parameters

@@ -3,10 +3,9 @@
 import pandas as pd
 import pytest
 
-from ensemble.cli import app as cli
 from ensemble.cli.app import main
+from ensemble.cli.comparison_inputs import lists_videos
 from ensemble.cli.errors import explain, in_options
-from ensemble.cli.table_kinds import lists_videos
 
 COMPARE = {
     "scores": "--scores", "label": "--label", "group": "--group", "folds": "--folds",
@@ -79,7 +78,7 @@ def broken(monkeypatch):
     def fail(*arguments):
         raise TypeError("unexpected keyword")
 
-    monkeypatch.setattr(cli, "_videos_at", fail)
+    monkeypatch.setattr("ensemble.cli.commands.predict.videos_at", fail)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +159,9 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
         f"{i}.mp4,{i % 2},{0.3 + 0.4 * (i % 2) + 0.01 * i},{i // 2}" for i in range(24)
     ]
     path = tmp_path / "scores.csv"
+    trained = "ensemble.cli.commands.compare.named_detectors"
     path.write_text("\n".join(["path,label,mine,group", *rows]))
-    monkeypatch.setattr(cli, "_detectors", lambda *settings: pytest.fail("it trains"))
+    monkeypatch.setattr(trained, lambda *settings: pytest.fail("it trains"))
     few = ["--strategies", "soft", "--draws", "10", "--folds", "3", "-q"]
     code, out, err = run(capsys, "compare", path, *few)
     assert code == 0, err
@@ -171,7 +171,7 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     assert "two kinds" in err
     for number in range(24):
         (tmp_path / f"{number}.mp4").write_bytes(b"")
-    monkeypatch.setattr(cli, "_detectors", lambda *settings: 1 / 0)
+    monkeypatch.setattr(trained, lambda *settings: 1 / 0)
     code, _, err = run(capsys, "compare", path, "--videos", *few)
     assert "ZeroDivisionError" in err
 

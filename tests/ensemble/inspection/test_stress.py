@@ -359,13 +359,13 @@ def test_the_command_line_writes_table_plot_and_scores(toy_videos, tmp_path, cap
 
 
 def test_folders_that_fit_takes_for_labels_are_labels_here(tmp_path, monkeypatch):
-    from ensemble.cli import app as cli
-
     for name in ("REAL/a.mp4", "Manipulated/b.mp4"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"nothing")
     asked = []
-    monkeypatch.setattr(cli, "_opened", lambda *arguments: None)
+    monkeypatch.setattr(
+        "ensemble.cli.commands.stress.open_ensemble", lambda *a, **k: None
+    )
     monkeypatch.setattr("ensemble.stress_test", lambda *a, **k: asked.append(a))
     with pytest.raises(SystemExit), pytest.warns(UserWarning, match="groups"):
         main(["stress", "model.dfe", str(tmp_path)])

@@ -1,12 +1,20 @@
-"""Results on standard output: written as they come, whatever can be printed there."""
+"""Results, on standard output or in files: written as they come, whatever they hold."""
 
 import json
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def write_what_can_be_written(*streams):
+def write_what_can_be_written(*streams: TextIO) -> None:
     """Let streams escape what their encoding lacks, in place of raising an error.
 
     A name may hold what a terminal of another language, or no UTF-8 at all, cannot
@@ -22,7 +30,7 @@ def write_what_can_be_written(*streams):
             stream.reconfigure(errors="backslashreplace")
 
 
-def write_out(text):
+def write_out(text: str) -> None:
     """Write text to standard output, at once and in its encoding.
 
     Parameters
@@ -31,6 +39,43 @@ def write_out(text):
     """
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def is_printed(*files: Path | None) -> bool:
+    """Whether standard output is for data: one of the files of a command is ``-``."""
+    return "-" in map(str, files)
+
+
+def write_text(path: Path | None, text: str) -> None:
+    """Write text to a file, or print it for ``-``; write nothing for None."""
+    from base_models.runtime.file_writing import write_text as write_file
+
+    if path is None:
+        return
+    if str(path) == "-":
+        write_out(text)
+        return
+    write_file(path, text)
+
+
+def write_csv(path: Path | None, table: "pd.DataFrame", **how) -> None:
+    """Write a table as `write_text` does; `how` is for `DataFrame.to_csv`."""
+    if path is not None:
+        write_text(path, table.to_csv(lineterminator="\n", **how))
+
+
+def write_json(path: Path | None, content) -> None:
+    """Write what JSON can hold as `write_text` does."""
+    if path is not None:
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def say_grounds(model, quiet: bool) -> None:
+    """Say what verdicts stand on; of that, whoever is quiet sees the card alone."""
+    from ensemble.decision.named_thresholds import grounds
+
+    for sentence in [model.card_.summary()] if quiet else grounds(model):
+        typer.echo(sentence, err=True)
 
 
 class VerdictStream:
@@ -52,7 +97,7 @@ class VerdictStream:
     Examples
     --------
     >>> import pandas as pd
-    >>> from ensemble.cli.streams import VerdictStream
+    >>> from ensemble.cli.output import VerdictStream
     >>> with VerdictStream("csv", ["a.mp4"]) as stream:
     ...     verdict = {"p_fake": [0.25], "verdict": "REAL", "status": "scored"}
     ...     stream.add(pd.DataFrame(verdict, pd.Index(["a.mp4"], name="video")))
@@ -60,8 +105,8 @@ class VerdictStream:
     a.mp4,0.25,REAL,scored
     """
 
-    def __init__(self, form, names):
-        self.statuses = []
+    def __init__(self, form: str, names: Sequence[str]) -> None:
+        self.statuses: list[str] = []
         self._form, self._lines = form, None
         if form == "lines":
             from ensemble.cli.tables import VerdictLines
@@ -77,7 +122,7 @@ class VerdictStream:
         if self._form == "json" and kind is None:
             write_out("\n]\n")
 
-    def add(self, table):
+    def add(self, table: "pd.DataFrame") -> None:
         """Write the verdict on one video.
 
         Parameters

@@ -1,0 +1,1 @@
+"""The commands, one a file: its options, and the steps of a run."""

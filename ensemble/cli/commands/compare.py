@@ -1,0 +1,253 @@
+"""``compare``: members and strategies side by side, from scores or from videos."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ensemble.cli.inputs import named_detectors, split_names
+from ensemble.cli.options import (
+    Backbones,
+    Device,
+    Encoding,
+    Epochs,
+    FakeLabel,
+    Frames,
+    ImageSize,
+    Jobs,
+    Overwrite,
+    Quiet,
+    Seed,
+    StorePath,
+    TableFile,
+    Train,
+    TrainName,
+    Views,
+    Weights,
+    choice,
+)
+from ensemble.cli.output import is_printed, write_csv, write_json
+
+if TYPE_CHECKING:
+    from ensemble.cli.comparison_inputs import ComparisonInputs
+    from ensemble.comparison.result import Comparison
+
+EXAMPLES = (
+    "Examples:\n\n"
+    '  deepfake-ensemble compare scores.csv --scores "p_*" --report report.html\n\n'
+    '  deepfake-ensemble compare scores.csv --scores "p_*" --label label --group group '
+    "--method method --protocol leave-method-out --report report.html\n\n"
+    "  deepfake-ensemble compare videos/ --backbones efficientnet_lite0 --train head "
+    "--report report.html    (videos/real, videos/fake)"
+)
+
+ProtocolName = choice(
+    "ProtocolName",
+    ["group-kfold", "group-holdout", "leave-method-out", "leave-source-out",
+     "leave-dataset-out", "time-holdout"],
+)  # fmt: skip
+NestingName = choice("NestingName", ["stored", "exact"])
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="Table of scores (.csv, .parquet), one row a video; or videos: a "
+        "folder with real/ and fake/, or CSV with path,label[,group].",
+        show_default=False,
+    ),
+]
+Report = Annotated[Path | None, typer.Option(help="Page to write: one .html file.")]
+Title = Annotated[str, typer.Option(help="Of the report.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Table and verdict; - prints them.")
+]
+
+# What the columns of the table hold.
+Scores = Annotated[
+    str | None, typer.Option(help="Columns of P(fake): a pattern, or names by comma.")
+]
+AsVideos = Annotated[
+    bool, typer.Option("--videos", help="The table lists videos: train on them.")
+]
+Label = Annotated[str | None, typer.Option(help="Column of labels.")]
+Group = Annotated[str | None, typer.Option(help="Column of groups.")]
+Index = Annotated[
+    str | None, typer.Option(help="Column of ids; paths give thumbnails.")
+]
+Method = Annotated[str | None, typer.Option(help="Column of manipulation methods.")]
+Source = Annotated[str | None, typer.Option(help="Column of sources.")]
+Compression = Annotated[str | None, typer.Option(help="Column of compression.")]
+Dataset = Annotated[str | None, typer.Option(help="Column of data sets.")]
+Time = Annotated[str | None, typer.Option(help="Column of times.")]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(help="Of times that are not like 2019-10-08, such as %d/%m/%Y."),
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        help="For a table of frames, several rows a video: mean, median, max, "
+        "logit_mean ..."
+    ),
+]
+Invert = Annotated[
+    str | None, typer.Option(help="Columns that are high for real videos, by comma.")
+]
+
+# How strategies are judged.
+Protocol = Annotated[ProtocolName, typer.Option(help="On what strategies are judged.")]
+Nesting = Annotated[
+    NestingName | None,
+    typer.Option(
+        help="exact: scores of detectors that were not fitted on these videos, or, "
+        "from videos, more fits; stored: out-of-fold scores, slightly optimistic."
+    ),
+]
+Strategies = Annotated[
+    str, typer.Option(help="all, or names by comma: soft, stacking, greedy ...")
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="Group folds; without it those of an out-of-fold table, else 5.", min=2
+    ),
+]
+Repeats = Annotated[int, typer.Option(help="How often they are drawn.", min=1)]
+Draws = Annotated[
+    int, typer.Option(help="Bootstrap draws behind each interval.", min=10)
+]
+
+
+def compare(
+    data: Data,
+    report: Report = None,
+    scores: Scores = None,
+    as_videos: AsVideos = False,
+    label: Label = None,
+    group: Group = None,
+    index: Index = None,
+    method: Method = None,
+    source: Source = None,
+    compression: Compression = None,
+    dataset: Dataset = None,
+    time: Time = None,
+    time_format: TimeFormat = None,
+    pool: Pool = None,
+    invert: Invert = None,
+    protocol: Protocol = ProtocolName("group-kfold"),  # noqa: B008
+    nesting: Nesting = None,
+    strategies: Strategies = "all",
+    folds: Folds = None,
+    repeats: Repeats = 1,
+    draws: Draws = 1000,
+    csv_file: TableFile = None,
+    json_file: JsonFile = None,
+    title: Title = "Comparison of deepfake detectors",
+    backbones: Backbones = "xception,efficientnet,resnet",
+    views: Views = "frame,face",
+    train: Train = TrainName.full,
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    n_frames: Frames = 16,
+    epochs: Epochs = 10,
+    store: StorePath = None,
+    device: Device = None,
+    fake_label: FakeLabel = None,
+    encoding: Encoding = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge members and strategies on videos that they never learned from."""
+    options = SimpleNamespace(**locals())
+    from ensemble.cli.tables import show_comparison
+
+    inputs = _read_inputs(options)
+    _check_outputs(options, inputs)
+    comparison = _compare(options, inputs)
+    if report is not None:
+        comparison.to_html(report, title)
+    show_comparison(comparison, report, err=is_printed(json_file, csv_file))
+    write_csv(csv_file, comparison.table, index_label="strategy")
+    write_json(json_file, comparison.to_dict())
+
+
+def _read_inputs(options: SimpleNamespace) -> "ComparisonInputs":
+    from ensemble.cli.comparison_inputs import TableColumns, read_inputs
+
+    described = ("method", "source", "compression", "dataset", "time")
+    columns = TableColumns(
+        options.scores,
+        options.label,
+        options.group,
+        options.index,
+        {name: getattr(options, name) for name in described},
+        options.time_format,
+    )
+    return read_inputs(
+        options.data,
+        columns,
+        options.as_videos,
+        options.encoding,
+        options.pool,
+        options.invert,
+    )
+
+
+def _check_outputs(options: SimpleNamespace, inputs: "ComparisonInputs") -> None:
+    from ensemble.reporting.outputs import (
+        Output,
+        check_folder,
+        check_outputs,
+        table_of,
+        tables_of,
+    )
+
+    outputs = tables_of("compare", options.csv_file, options.json_file)
+    if options.report is not None:
+        outputs.append(Output("--report", options.report, "html"))
+    check_folder("--store", options.store)
+    check_outputs(
+        outputs,
+        [*table_of(options.data), *inputs.paths, options.weights],
+        options.overwrite,
+    )
+
+
+def _compare(options: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparison":
+    from base_models.inputs import label_as_given
+    from ensemble import compare_strategies
+
+    members, videos = inputs.scores, {}
+    if inputs.videos is not None:
+        members = named_detectors(
+            options.backbones,
+            options.views,
+            options.train.value,
+            options.weights,
+            options.image_size,
+            options.n_frames,
+            options.epochs,
+        )
+        paths, labels, groups, _ = inputs.videos
+        videos = {"videos": paths, "y": labels, "groups": groups}
+        videos["device"] = options.device
+    names, nesting = options.strategies, options.nesting
+    return compare_strategies(
+        members,
+        strategies="all" if names == "all" else split_names(names),
+        metadata=inputs.metadata,
+        protocol=options.protocol.value,
+        nesting=None if nesting is None else nesting.value,
+        n_folds=options.folds,
+        repeats=options.repeats,
+        n_boot=options.draws,
+        random_state=options.seed,
+        n_jobs=options.jobs,
+        store=options.store,
+        fake_label=label_as_given(options.fake_label, inputs.labels),
+        verbose=not options.quiet,
+        **videos,
+    )

@@ -1,0 +1,60 @@
+"""``convert``: a published checkpoint in, safetensors and a JSON card out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.options import Overwrite, choice
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble convert full_c23.p full_c23/\n\n"
+    "  deepfake-ensemble convert mine.pth mine/ --scope face --backbone resnet18"
+)
+
+ScopeName = choice("ScopeName", ["frame", "face", "crop"])
+CompressionName = choice("CompressionName", ["raw", "c23", "c40"])
+
+
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A .p, .pth, .h5 or .safetensors file.")
+    ],
+    out_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
+    scope: Annotated[
+        ScopeName | None,
+        typer.Option(help="Whole frames or face crops; told by published names."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Which network, where its weights do not tell.")
+    ] = None,
+    compression: Annotated[
+        CompressionName | None,
+        typer.Option(help="Of the videos it learned from; told by published names."),
+    ] = None,
+    fake_first: Annotated[
+        bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a checkpoint into safetensors and a JSON card; nothing in it is run."""
+    from base_models import load_checkpoint
+    from ensemble.reporting.outputs import check_converted
+
+    check_converted(out_dir, checkpoint, overwrite)
+    detector = load_checkpoint(
+        checkpoint,
+        scope=None if scope is None else scope.value,
+        backbone=backbone,
+        compression=None if compression is None else compression.value,
+        classes=("fake", "real") if fake_first else None,
+    )
+    detector.save(out_dir)
+    card = detector.card_
+    typer.echo(
+        f"{out_dir}: {card['backbone']} on {card['scope']}s, compression "
+        f"{card['compression'] or 'unknown'}, trained on "
+        f"{', '.join(card['trained_on'] or ['unknown data'])}, sha256 of the source "
+        f"{card['source_sha256'][:12]}"
+    )

@@ -1,0 +1,124 @@
+"""``fit``: labelled videos in, a saved ensemble out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.inputs import labelled_videos_at, named_detectors
+from ensemble.cli.options import (
+    Backbones,
+    Device,
+    Encoding,
+    Epochs,
+    FakeLabel,
+    Frames,
+    ImageSize,
+    Jobs,
+    Overwrite,
+    Quiet,
+    Seed,
+    StorePath,
+    Train,
+    TrainName,
+    Views,
+    Weights,
+    choice,
+)
+from ensemble.presets import STRATEGIES
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble fit videos/ --out model.dfe    (videos/real, videos/fake)\n\n"
+    "  deepfake-ensemble fit videos.csv --out model.dfe --strategy voting\n\n"
+    "  deepfake-ensemble fit videos.csv --out model.dfe --backbones efficientnet_lite0 "
+    "--image-size 128 --epochs 5"
+)
+
+StrategyName = choice("StrategyName", STRATEGIES)
+PoolingName = choice("PoolingName", ["largest", "worst", "mean"])
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with real/ and fake/, or CSV with path,label[,group].",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="File to write.", show_default=False)
+]
+Strategy = Annotated[StrategyName, typer.Option(help="See the README.")]
+Combiner = Annotated[
+    str | None,
+    typer.Option(help="Overrides the strategy's: soft, hard, log_odds, lightgbm ..."),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(help="Number of folds, in place of the strategy's.", min=2),
+]
+FacesPooling = Annotated[
+    PoolingName,
+    typer.Option(
+        help="What decides about a video of several people: the largest face, the "
+        "one that looks most like a forgery, or the mean of all."
+    ),
+]
+Describe = Annotated[
+    str,
+    typer.Option(help="What the videos are, in a word; shown beside each verdict."),
+]
+
+
+def fit(
+    data: Data,
+    out: Out,
+    strategy: Strategy = StrategyName.stacking,
+    combiner: Combiner = None,
+    folds: Folds = None,
+    backbones: Backbones = "xception,efficientnet,resnet",
+    views: Views = "frame,face",
+    train: Train = TrainName.full,
+    weights: Weights = "imagenet",
+    image_size: ImageSize = None,
+    n_frames: Frames = 16,
+    epochs: Epochs = 10,
+    faces_pooling: FacesPooling = PoolingName.largest,
+    store: StorePath = None,
+    device: Device = None,
+    fake_label: FakeLabel = None,
+    encoding: Encoding = None,
+    describe: Describe = "",
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an ensemble on labelled videos and save it."""
+    from base_models.inputs import label_as_given
+    from ensemble import DeepfakeEnsemble
+    from ensemble.cli.tables import show_fit
+    from ensemble.reporting.outputs import Output, check_folder, check_outputs, table_of
+
+    videos, labels, groups, _ = labelled_videos_at(data, encoding)
+    check_folder("--store", store)
+    inputs = [*table_of(data), *videos, weights]
+    check_outputs([Output("--out", out, "model")], inputs, overwrite)
+    model = DeepfakeEnsemble(
+        named_detectors(
+            backbones, views, train.value, weights, image_size, n_frames, epochs
+        ),
+        strategy=strategy.value,
+        combiner=combiner,
+        resampling=folds,
+        fake_label=label_as_given(fake_label, labels),
+        random_state=seed,
+        n_jobs=jobs,
+        store=store,
+        device=device,
+        verbose=not quiet,
+        faces_pooling=faces_pooling.value,
+    )
+    model.fit(videos, labels, groups=groups).describe(describe)
+    model.save(out)
+    show_fit(model, out)

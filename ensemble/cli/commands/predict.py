@@ -1,0 +1,52 @@
+"""``predict``: one line, or row, a video."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.errors import SOME_UNSCORABLE
+from ensemble.cli.inputs import open_ensemble, videos_at
+from ensemble.cli.options import (
+    Device,
+    ModelFile,
+    NoDoubts,
+    Prior,
+    Quiet,
+    Threshold,
+    Videos,
+)
+from ensemble.cli.output import VerdictStream, say_grounds
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble predict model.dfe clip.mp4\n\n"
+    "  deepfake-ensemble predict model.dfe videos/ --csv > verdicts.csv"
+)
+
+
+def predict(
+    model: ModelFile,
+    videos: Videos,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threshold: Threshold = None,
+    prior: Prior = None,
+    no_doubts: NoDoubts = False,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say of each video how likely it is fake: one line a video."""
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json are two formats; choose one")
+    paths = videos_at(videos)
+    # On a terminal the lines show how far it is; a bar between them would tear them.
+    no_bar = quiet or sys.stdout.isatty()
+    loaded = open_ensemble(model, device, no_bar, threshold, prior)
+    form = "csv" if as_csv else "json" if as_json else "lines"
+    with VerdictStream(form, paths) as stream:
+        for table in loaded.judge_each(paths, doubts=not no_doubts):
+            stream.add(table)
+    say_grounds(loaded, quiet)
+    if "unscorable" in stream.statuses:
+        raise typer.Exit(SOME_UNSCORABLE)

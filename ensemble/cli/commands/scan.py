@@ -1,0 +1,124 @@
+"""``scan``: all that is known of each video, with pictures of it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ensemble.cli.errors import SOME_UNSCORABLE
+from ensemble.cli.inputs import open_ensemble, videos_at
+from ensemble.cli.options import (
+    Device,
+    NoDoubts,
+    Overwrite,
+    Prior,
+    Quiet,
+    Threshold,
+    Videos,
+)
+from ensemble.cli.output import is_printed, say_grounds, write_csv, write_json
+
+if TYPE_CHECKING:
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
+    from ensemble.inspection.scan import ScanResult
+    from ensemble.inspection.scan_files import PlannedOutputs
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble scan clip.mp4 --model model.dfe --timeline timeline.png\n\n"
+    "  deepfake-ensemble scan videos/ --model model.dfe --csv verdicts.csv "
+    "--annotate 'seen/{stem}.mp4'\n\n"
+    "  deepfake-ensemble scan clip.mp4 --model model.dfe --evidence evidence.html\n\n"
+    "With several videos a picture, video or page is named by a folder, by {stem}, or "
+    "gets the video's stem before its ending. --json - and --csv - print."
+)
+
+
+def scan(
+    videos: Videos,
+    model: Annotated[
+        Path,
+        typer.Option(
+            "--model", "-m", help="File that fit or demo wrote.", show_default=False
+        ),
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="All that was found, every frame.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="One row a face, or a video.")
+    ] = None,
+    timeline: Annotated[
+        str | None, typer.Option(help="Plot of frame scores: .png, .svg, .pdf.")
+    ] = None,
+    annotate: Annotated[
+        str | None, typer.Option(help="The video with boxes and scores: .mp4.")
+    ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option(help="Page of what speaks for the verdict, with pictures: .html."),
+    ] = None,
+    threshold: Threshold = None,
+    prior: Prior = None,
+    no_doubts: NoDoubts = False,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look closely at videos: verdict, faces, frames, and what they stand on."""
+    from ensemble.inspection.scan_files import planned_outputs
+    from ensemble.reporting.outputs import tables_of
+
+    paths = videos_at(videos)
+    pictures = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
+    tables = tables_of("scan", csv_file, json_file)
+    outputs = planned_outputs(pictures, paths, [model], tables, overwrite)
+    loaded = open_ensemble(model, device, quiet, threshold, prior)
+    err = is_printed(json_file, csv_file)
+    results = []
+    try:
+        for result in _scan_each(loaded, paths, outputs, not no_doubts, err):
+            results.append(result)
+    finally:  # of a run that is stopped there is what it found so far
+        _write_tables(results, json_file, csv_file)
+    say_grounds(loaded, quiet)
+    if any(result.status == "unscorable" for result in results):
+        raise typer.Exit(SOME_UNSCORABLE)
+
+
+def _scan_each(
+    model: "DeepfakeEnsemble",
+    paths: Sequence[str],
+    outputs: "Sequence[PlannedOutputs]",
+    doubts: bool,
+    err: bool,
+) -> "Iterator[ScanResult]":
+    """Scan videos, write what is planned of each, show it; one that fails is a row."""
+    from base_models.runtime.failures import Failures
+    from ensemble.cli.tables import show_scan
+    from ensemble.inspection.scan import failed_scan, scan_video
+
+    failures = Failures()
+    for path, planned in zip(paths, outputs, strict=True):
+        written = not_written = ()
+        try:
+            result = scan_video(model, path, doubts=doubts)
+        except Exception as error:
+            result = failed_scan(model, path, failures.reason(error))
+        else:
+            failures.note(None)
+            written, not_written = planned.write(result)
+        show_scan(result, written, not_written, err=err)
+        yield result.without_pixels()
+    failures.check()
+
+
+def _write_tables(
+    results: "Sequence[ScanResult]", json_file: Path | None, csv_file: Path | None
+) -> None:
+    from ensemble.inspection.scan import scans_table
+
+    write_json(json_file, [result.to_dict() for result in results])
+    if results:
+        write_csv(csv_file, scans_table(results), index=False)

@@ -1,0 +1,125 @@
+"""``stress``: what scores do when videos are compressed, shrunk, blurred ..."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.errors import SOME_UNSCORABLE
+from ensemble.cli.inputs import open_ensemble, split_names, videos_at
+from ensemble.cli.options import (
+    Device,
+    Encoding,
+    ModelFile,
+    Overwrite,
+    Quiet,
+    Seed,
+    TableFile,
+)
+from ensemble.cli.output import is_printed, say_grounds, write_csv, write_text
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble stress model.dfe clip.mp4 --plot drift.png\n\n"
+    "  deepfake-ensemble stress model.dfe videos.csv --changes h264,jpeg    "
+    "(path,label[,group]: with AUC)"
+)
+
+LabelledOrNot = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Videos, or folders of them; labelled, for the AUC: one folder with "
+        "real/ and fake/, or CSV with path,label[,group].",
+        show_default=False,
+    ),
+]
+Changes = Annotated[
+    str,
+    typer.Option(
+        help="all, or by comma: h264, jpeg, downscale, blur, noise, fps, darker, "
+        "brighter."
+    ),
+]
+Plot = Annotated[Path | None, typer.Option(help="Plot to write: .png, .svg, .pdf.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="The same as JSON; - prints it.")
+]
+ScoresFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--scores",
+        help="CSV of every score, added to video by video; a run that was stopped "
+        "goes on from it.",
+    ),
+]
+Seconds = Annotated[
+    float, typer.Option(help="Of each video, from its beginning.", min=0.1)
+]
+
+
+def stress(
+    model: ModelFile,
+    videos: LabelledOrNot,
+    changes: Changes = "all",
+    plot: Plot = None,
+    csv_file: TableFile = None,
+    json_file: JsonFile = None,
+    scores_file: ScoresFile = None,
+    seconds: Seconds = 10.0,
+    encoding: Encoding = None,
+    seed: Seed = 0,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
+    from ensemble import stress_test
+    from ensemble.cli.tables import show_stress
+    from ensemble.reporting.outputs import (
+        SCORES,
+        Output,
+        check_outputs,
+        table_of,
+        tables_of,
+    )
+
+    paths, labels, groups = _videos_and_labels(videos, encoding)
+    outputs = tables_of("stress", csv_file, json_file)
+    if plot is not None:
+        outputs.append(Output("--plot", plot, "plot"))
+    if scores_file is not None:
+        outputs.append(Output("--scores", scores_file, "csv", SCORES))
+    tables = [part for path in videos for part in table_of(path)]
+    check_outputs(outputs, [model, *paths, *tables], overwrite)
+    loaded = open_ensemble(model, device, quiet=True)
+    result = stress_test(
+        loaded,
+        paths,
+        labels,
+        groups,
+        changes=None if changes == "all" else split_names(changes),
+        seconds=seconds,
+        random_state=seed,
+        scores_file=scores_file,
+        verbose=not quiet,
+    )
+    if plot is not None:
+        result.plot(plot)
+    show_stress(result, plot, err=is_printed(csv_file, json_file))
+    write_csv(csv_file, result.table, index=False)
+    write_text(json_file, result.table.to_json(orient="records", indent=1) + "\n")
+    say_grounds(loaded, quiet=True)
+    if result.reasons:
+        raise typer.Exit(SOME_UNSCORABLE)
+
+
+def _videos_and_labels(
+    videos: list[Path], encoding: str | None
+) -> tuple[list, list | None, list | None]:
+    from ensemble.datasets import read_videos
+    from ensemble.datasets.files import is_labelled
+
+    if len(videos) == 1 and is_labelled(videos[0]):
+        paths, labels, groups, _ = read_videos(videos[0], encoding)
+        return paths, labels, groups
+    return videos_at(videos), None, None

@@ -1,0 +1,124 @@
+"""Options that several commands have."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def choice(name, values):
+    """Return the type of an option that takes one of some names.
+
+    Parameters
+    ----------
+    name : str
+        Of the type, for a programmer to read.
+    values : iterable of str
+
+    Returns
+    -------
+    Enum class
+
+    Examples
+    --------
+    >>> from ensemble.cli.options import choice
+    >>> choice("Size", ["small", "large"])("large").value
+    'large'
+    """
+    return Enum(name, {value: value for value in values}, type=str)
+
+
+def _check_device(device):
+    """Refuse a device that is not there, before anything is opened."""
+    from base_models.runtime.devices import resolve_device
+
+    if device is not None:
+        try:
+            resolve_device(device)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return device
+
+
+TrainName = choice("TrainName", ["full", "last_stage", "head"])
+
+# What a command reads.
+ModelFile = Annotated[
+    Path, typer.Argument(help="File that fit or demo wrote.", show_default=False)
+]
+Videos = Annotated[
+    list[Path], typer.Argument(help="Videos, or folders of them.", show_default=False)
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the table: utf-8, cp949, cp1252 ...; found out if it can be."
+    ),
+]
+FakeLabel = Annotated[
+    str | None,
+    typer.Option(help="Which label means fake, where it is not 0/1, REAL/FAKE ..."),
+]
+
+# The detectors that fit and compare train.
+Backbones = Annotated[str, typer.Option(help="Networks, by comma.")]
+Views = Annotated[str, typer.Option(help="frame, face, crop, by comma.")]
+Train = Annotated[
+    TrainName, typer.Option(help="All of each network, or a head on frozen features.")
+]
+Weights = Annotated[
+    str, typer.Option(help="imagenet, none (random), or a file of weights.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels; the network's own if not given.")
+]
+Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
+Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
+
+# How a model decides.
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="0.5, fpr=0.05, cost=10 (a false alarm costs ten misses; cost=1:10 the "
+        "other way round) or three-way, set on the out-of-fold scores that the model "
+        "keeps; the model's own if not given."
+    ),
+]
+Prior = Annotated[
+    float | None,
+    typer.Option(help="Share of fakes among such videos, to correct P(fake) for it."),
+]
+NoDoubts = Annotated[
+    bool,
+    typer.Option(
+        "--no-doubts",
+        help="FAKE or REAL by the threshold alone, also where doubts would make it "
+        "UNSURE; they are listed either way.",
+    ),
+]
+
+# How a command runs.
+Seed = Annotated[
+    int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, ...", callback=_check_device)
+]
+StorePath = Annotated[Path | None, typer.Option(help="Where computed things are kept.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+# What a command writes.
+TableFile = Annotated[
+    Path | None, typer.Option("--csv", help="The table; - prints it.")
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files that this command did not write; never what it reads.",
+    ),
+]
