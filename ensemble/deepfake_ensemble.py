@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.errors import UnscorableVideoError
 from ensemble.calibration.calibrator import Calibrator, check_method
 from ensemble.calibration.cross_fitting import cross_fitted_scores
-from ensemble.combiners.composite import as_combiner
+from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.named_thresholds import (
     check_prior,
     parse_threshold,

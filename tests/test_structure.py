@@ -85,11 +85,6 @@ UPWARDS = {
     ("ensemble.persistence.artifact", "ensemble.deepfake_ensemble"),
 }
 IN_CYCLES = {
-    "ensemble.combiners.auto",
-    "ensemble.combiners.bagging",
-    "ensemble.combiners.composite",
-    "ensemble.combiners.registry",
-    "ensemble.combiners.stacking",
     "ensemble.deepfake_ensemble",
     "ensemble.persistence.artifact",
 }

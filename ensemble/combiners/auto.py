@@ -7,33 +7,17 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.combiners.composite import (
-    Nested,
-    as_combiner,
-    common_scale,
-    fit_copy,
-    out_of_fold,
-)
+from ensemble.combiners.composite import Nested, common_scale, fit_copy, out_of_fold
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
+from ensemble.combiners.registry import Entry, candidate_kinds, register
+from ensemble.combiners.stacking import as_combiner
 from ensemble.metrics.within_folds import fold_auc
 
-# from the simplest on; those of one kind err alike
-_FAMILY = {
-    "calibrated": "pool",
-    "soft": "pool",
-    "median": "pool",
-    "best_single": "linear",
-    "weighted": "linear",
-    "greedy": "linear",
-    "logistic": "linear",
-    "dynamic": "local",
-    "lightgbm": "trees",
-    "mlp": "network",
-}
 _MAX_TRIED = 2500  # different rows of each class that the choice needs
 _N_DRAWS = 500
 
 
+@register(Entry("auto", label="AutoCombiner", order=20))
 class AutoCombiner(Nested):
     """Try combiners on unseen groups and take the simplest that is good enough.
 
@@ -184,7 +168,7 @@ class AutoCombiner(Nested):
         return self.combiner_
 
     def _resolved(self):
-        given = list(_FAMILY) if self.candidates is None else self.candidates
+        given = list(candidate_kinds()) if self.candidates is None else self.candidates
         if isinstance(given, str) or len(given) == 0:
             raise ValueError(
                 "candidates must be a list of names or a dict of combiners; got "
@@ -244,12 +228,12 @@ def _aucs(scores, rows, splits):
 
 def _best_of_other_kinds(tried, choice):
     """Names of the best good candidate of each kind but that of the choice."""
-    best = {}
+    kinds, best = candidate_kinds(), {}
     columns = ("combiner", "log_loss", "good_enough")
     for name, loss, good in zip(*(tried[key] for key in columns), strict=True):
-        kind = _FAMILY.get(name, name)
+        kind = kinds.get(name, name)
         rival = best.get(kind, (None, np.inf))
-        if good and kind != _FAMILY.get(choice, choice) and loss < rival[1]:
+        if good and kind != kinds.get(choice, choice) and loss < rival[1]:
             best[kind] = (name, loss)
     return [name for name, _ in best.values()]
 

@@ -4,11 +4,21 @@ import warnings
 
 import numpy as np
 
-from ensemble.combiners.composite import Nested, as_combiner, common_scale, fit_copy
+from ensemble.combiners.composite import Nested, common_scale, fit_copy
+from ensemble.combiners.registry import Entry, register
+from ensemble.combiners.stacking import Stacking, as_combiner
 from ensemble.metrics.ties import above
 from ensemble.resampling.splitters import GroupBootstrap
 
 
+def _of_stacking(random_state):
+    stacking = Stacking(shrinkage=30.0, random_state=random_state)
+    return {"combiner": stacking, "n_replicas": 25}
+
+
+@register(
+    Entry("bagging", order=13), Entry(None, _of_stacking, label="bagging", order=13)
+)
 class Bagging(Nested):
     """Average a combiner over bootstrap replicas of the training groups.
 

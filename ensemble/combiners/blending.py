@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from ensemble.combiners.composite import Nested, as_combiner, common_scale, fit_copy
+from ensemble.combiners.composite import Nested, common_scale, fit_copy
+from ensemble.combiners.registry import Entry, register
+from ensemble.combiners.stacking import as_combiner
 from ensemble.resampling.splitters import GroupHoldout
 
 
+@register(Entry(label="blending", order=14))
 class Blending(Nested):
     """Fit a combiner on a hold-out of the training groups.
 

@@ -20,37 +20,6 @@ class Nested(Combiner):
         return self._to_table_order(self._neutral())
 
 
-def as_combiner(given, random_state=None):
-    """Turn a name, or any classifier, into a combiner.
-
-    Parameters
-    ----------
-    given : str, Combiner or classifier
-        A classifier that is no `Combiner` becomes the meta-model of a `Stacking` on
-        plain scores: it gets groups and weights where it takes them, missing scores
-        are filled with the mean of the others.
-    random_state : int, RandomState or None, default=None
-        Seed for a combiner made here.
-
-    Returns
-    -------
-    combiner : Combiner
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> as_combiner(LogisticRegression(), random_state=0)
-    Stacking(meta_model=LogisticRegression(), scale=None)
-    """
-    from ensemble.combiners.registry import resolve_combiner
-    from ensemble.combiners.stacking import Stacking
-
-    combiner = resolve_combiner(given, random_state)
-    if isinstance(combiner, Combiner):
-        return combiner
-    return Stacking(combiner, scale=None, random_state=random_state)
-
-
 def common_scale(combiners):
     """Return the scale of a table that several combiners can read.
 

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.parts.rows import sample_rows
+from ensemble.combiners.registry import Entry, register
 from ensemble.metrics.ties import above
 
 _COMPETENCES = ("log_loss", "union", "eliminate")
@@ -15,6 +16,9 @@ _MAX_KNOWN = 2000  # different rows of each class kept to look for neighbours in
 _CHUNK = 256  # videos whose neighbours are looked for at once
 
 
+@register(
+    Entry("dynamic", label="dynamic selection", order=12, kind="local", complexity=8)
+)
 class DynamicSelection(Combiner):
     """Weight the detectors, video by video, by how well they do on similar videos.
 

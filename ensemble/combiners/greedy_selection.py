@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import weighted_auc, weighted_mean
+from ensemble.combiners.registry import Entry, register
 from ensemble.metrics.ties import above
 
 _METRICS = ("log_loss", "auc", "accuracy")
@@ -23,6 +24,15 @@ _MAX_LOG_ODDS = 30.0  # the product of _FACTORS odds stays finite
 _FIXED_POINT = 2.0**40
 
 
+@register(
+    Entry(
+        settings={"metric": "auc", "n_rounds": 1},
+        label="best member, chosen in training",
+        order=0,
+    ),
+    Entry("best_single", {"n_rounds": 1}, order=0, kind="linear", complexity=4),
+    Entry("greedy", label="greedy selection", order=11, kind="linear", complexity=6),
+)
 class GreedySelection(Combiner):
     """Average the detectors that greedy selection adds up, each as often as added.
 

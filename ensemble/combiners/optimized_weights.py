@@ -6,12 +6,23 @@ from scipy.special import expit, softmax
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.parts.rows import sample_rows
+from ensemble.combiners.registry import Entry, register
 
 _MAX_SEARCHED = 5000  # different rows of each class that the search for an AUC needs
 _STEPS = (0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # shares of the weight moved at once
 _BOUNDED = ("probability", "rank")
 
 
+@register(
+    Entry(
+        "weighted",
+        aliases=("optimized",),
+        label="weighted vote",
+        order=10,
+        kind="linear",
+        complexity=5,
+    )
+)
 class OptimizedWeights(Combiner):
     """Average scores with the convex weights that are best on the training rows.
 

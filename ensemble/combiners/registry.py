@@ -1,41 +1,125 @@
-"""Combiners by name."""
+"""Combiners by name: each class registers its names, kind and label beside itself.
 
-import numpy as np
+Nothing here names a combiner. ``import ensemble.combiners`` imports all of them and so
+fills the registry; `resolve_combiner`, `AutoCombiner`, the strategies of a comparison
+and saved files read it.
+"""
 
-from ensemble.combiners.auto import AutoCombiner
-from ensemble.combiners.bagging import Bagging
-from ensemble.combiners.dynamic_selection import DynamicSelection
-from ensemble.combiners.greedy_selection import GreedySelection
-from ensemble.combiners.optimized_weights import OptimizedWeights
-from ensemble.combiners.stacking import Stacking
-from ensemble.combiners.voting import Voting
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from ensemble.naming import find_name
 
-_NAMES = {
-    "log_odds": lambda seed: Voting("log_odds"),
-    "soft": lambda seed: Voting("soft"),
-    "mean": lambda seed: Voting("soft"),
-    "weighted": lambda seed: OptimizedWeights(),
-    "optimized": lambda seed: OptimizedWeights(),
-    "hard": lambda seed: Voting("hard"),
-    "majority": lambda seed: Voting("hard"),
-    "median": lambda seed: Voting("median"),
-    "rank": lambda seed: Voting("rank"),
-    "max": lambda seed: Voting("max"),
-    "min": lambda seed: Voting("min"),
-    "trimmed": lambda seed: Voting("trimmed"),
-    "logistic": lambda seed: Stacking("logistic", random_state=seed),
-    "lightgbm": lambda seed: Stacking("lightgbm", random_state=seed),
-    "mlp": lambda seed: Stacking("mlp", random_state=seed),
-    "calibrated": lambda seed: Stacking(shrinkage=np.inf, random_state=seed),
-    "best_single": lambda seed: GreedySelection(n_rounds=1, random_state=seed),
-    "greedy": lambda seed: GreedySelection(random_state=seed),
-    "dynamic": lambda seed: DynamicSelection(),
-    "bagging": lambda seed: Bagging(random_state=seed),
-    "auto": lambda seed: AutoCombiner(random_state=seed),
-}
 
-COMBINER_NAMES = tuple(_NAMES)
+@dataclass(frozen=True)
+class Entry:
+    """One combiner that can be had by name: a class with some of its parameters set.
+
+    Attributes
+    ----------
+    name : str or None, default=None
+        What users write for it; None for one that is only compared, by its `label`.
+    settings : dict or callable, default={}
+        Parameters that are not the default ones; or ``settings(random_state)``, which
+        returns them.
+    aliases : tuple of str, default=()
+        Other names for it.
+    label : str or None, default=None
+        Its name in a comparison of all strategies; None leaves it out there.
+    order : float, default=inf
+        Its place in lists of names and strategies, from the lowest on.
+    kind : str or None, default=None
+        With `complexity`, makes it a default candidate of `AutoCombiner`, which
+        averages its choice with the best of each other kind.
+    complexity : float, default=inf
+        Its place among these candidates, from the simplest on.
+    """
+
+    name: str | None = None
+    settings: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
+    aliases: tuple[str, ...] = ()
+    label: str | None = None
+    order: float = math.inf
+    kind: str | None = None
+    complexity: float = math.inf
+
+
+COMBINER_CLASSES: dict[str, str] = {}  # name of a registered class -> its module
+_ENTRIES: list[tuple[type, Entry]] = []
+
+
+def register(*entries: Entry) -> Callable[[type], type]:
+    """Register a class of combiners under some names. Its subclasses are not.
+
+    Parameters
+    ----------
+    *entries : Entry
+
+    Returns
+    -------
+    decorator : callable
+        Returns the class as it is.
+    """
+
+    def remember(cls):
+        COMBINER_CLASSES[cls.__name__] = cls.__module__
+        _ENTRIES.extend((cls, entry) for entry in entries)
+        return cls
+
+    return remember
+
+
+def combiner_names() -> list[str]:
+    """Return all names of combiners, aliases included.
+
+    Examples
+    --------
+    >>> "log_odds" in combiner_names()
+    True
+    """
+    return list(_by_name())
+
+
+def candidate_kinds() -> dict[str, str]:
+    """Return the kind of each default candidate of `AutoCombiner`, simplest first.
+
+    Examples
+    --------
+    >>> list(candidate_kinds().items())[:3]
+    [('calibrated', 'pool'), ('soft', 'pool'), ('median', 'pool')]
+    """
+    candidates = [entry for _, entry in _ENTRIES if entry.kind is not None]
+    candidates.sort(key=lambda entry: entry.complexity)
+    return {entry.name: entry.kind for entry in candidates}
+
+
+def named_strategies(random_state=0) -> dict[str, Any]:
+    """Return every strategy that ``strategies="all"`` compares, by name.
+
+    On a table of scores bagging draws the videos that the combiner learns from, and
+    blending sets some of them aside for it; the detectors are as they are. The two
+    "plain" meta-models are scikit-learn's habit, without any care of ours.
+
+    Parameters
+    ----------
+    random_state : int, default=0
+
+    Returns
+    -------
+    dict of str to Combiner
+
+    Examples
+    --------
+    >>> "stacking" in named_strategies()
+    True
+    """
+    return {
+        entry.label: _make(cls, entry, random_state)
+        for cls, entry in _sorted()
+        if entry.label is not None
+    }
 
 
 def resolve_combiner(combiner, random_state=None):
@@ -62,8 +146,9 @@ def resolve_combiner(combiner, random_state=None):
     Voting(kind='median')
     """
     if isinstance(combiner, str):
-        name = find_name(combiner, _NAMES, "combiner")
-        return _NAMES[name](random_state)
+        named = _by_name()
+        cls, entry = named[find_name(combiner, named, "combiner")]
+        return _make(cls, entry, random_state)
     is_object = not isinstance(combiner, type)
     if is_object and hasattr(combiner, "fit") and hasattr(combiner, "predict_proba"):
         return combiner
@@ -71,3 +156,25 @@ def resolve_combiner(combiner, random_state=None):
         "combiner must be a name or an object with fit and predict_proba; got "
         f"{combiner!r}"
     )
+
+
+def _make(cls, entry, random_state):
+    settings = entry.settings or {}
+    if callable(settings):
+        settings = settings(random_state)
+    if "random_state" in cls._get_param_names():
+        settings = {"random_state": random_state, **settings}
+    return cls(**settings)
+
+
+def _sorted():
+    return sorted(_ENTRIES, key=lambda registered: registered[1].order)
+
+
+def _by_name():
+    return {
+        name: (cls, entry)
+        for cls, entry in _sorted()
+        if entry.name is not None
+        for name in (entry.name, *entry.aliases)
+    }

@@ -6,21 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import clone, is_regressor
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
-from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
 
 from ensemble.combiners.base import Combiner
-from ensemble.combiners.composite import (
-    Nested,
-    as_combiner,
-    common_scale,
-    fit_copy,
-    out_of_fold,
-)
+from ensemble.combiners.composite import Nested, common_scale, fit_copy, out_of_fold
+from ensemble.combiners.parts.meta_models import filled, fit_classifier
 from ensemble.combiners.parts.monotone_trees import grow_trees, trees_log_odds
 from ensemble.combiners.parts.nonnegative_logistic import log_odds_of
 from ensemble.combiners.parts.reach import fit_reach, within_reach
@@ -31,6 +23,7 @@ from ensemble.combiners.parts.shrunk_logistic import (
     fit_shrunk_logistic,
     measure_pull,
 )
+from ensemble.combiners.registry import Entry, register, resolve_combiner
 from ensemble.naming import squeezed
 from ensemble.resampling.splitters import GroupHoldout
 
@@ -39,6 +32,48 @@ _META_MODELS = ("logistic", "lightgbm", "mlp")
 _MAX_INNER = 5000  # different rows of each class that inner folds need
 
 
+def _plain_logistic(random_state):
+    return {"meta_model": LogisticRegression(), "scale": "probability"}
+
+
+def _plain_trees(random_state):
+    from lightgbm import LGBMClassifier  # when first used: it is slow to load
+
+    trees = LGBMClassifier(
+        n_estimators=60, num_leaves=7, n_jobs=1, verbosity=-1, random_state=random_state
+    )
+    return {"meta_model": trees, "scale": "probability"}
+
+
+@register(
+    Entry(
+        "calibrated",
+        {"shrinkage": np.inf},
+        label="log-odds mean, calibrated",
+        order=3,
+        kind="pool",
+        complexity=1,
+    ),
+    Entry("logistic", label="stacking", order=15, kind="linear", complexity=7),
+    Entry(
+        "lightgbm",
+        {"meta_model": "lightgbm"},
+        label="stacking, LightGBM",
+        order=16,
+        kind="trees",
+        complexity=9,
+    ),
+    Entry(
+        "mlp",
+        {"meta_model": "mlp"},
+        label="stacking, MLP",
+        order=17,
+        kind="network",
+        complexity=10,
+    ),
+    Entry(None, _plain_logistic, label="stacking, plain logistic", order=18),
+    Entry(None, _plain_trees, label="stacking, plain LightGBM", order=19),
+)
 class Stacking(Nested):
     """Combine scores by a meta-model fitted on out-of-fold scores.
 
@@ -403,29 +438,8 @@ class Stacking(Nested):
     def _n_beside(self, rows):
         return self._split(rows.scores[:1])[1].shape[1]
 
-    def _fit_classifier(self, meta_model, rows, features):
-        if not hasattr(meta_model, "fit") or is_regressor(meta_model):
-            raise TypeError(
-                "meta_model must be 'logistic', 'lightgbm', 'mlp' or a scikit-learn "
-                f"classifier; got {meta_model!r}"
-            )
-        if not hasattr(meta_model, "predict_proba"):
-            raise TypeError(
-                f"meta_model {meta_model!r} has no predict_proba; wrap it in "
-                "CalibratedClassifierCV"
-            )
-        is_fake, groups, passed = rows.is_fake, rows.groups, {}
-        if has_fit_parameter(meta_model, "sample_weight"):
-            if (rows.weight != 1).any():
-                passed["sample_weight"] = rows.weight
-        else:
-            times = _as_repetition(rows.weight, meta_model)
-            features, is_fake = features.repeat(times, axis=0), is_fake.repeat(times)
-            groups = None if groups is None else groups.repeat(times)
-        if groups is not None and _takes_groups(meta_model):
-            passed["groups"] = groups
-        self.classifier_ = _seeded(clone(meta_model), self.random_state)
-        self.classifier_.fit(features, is_fake, **passed)
+    def _fit_classifier(self, meta_model, rows, inputs):
+        self.classifier_ = fit_classifier(meta_model, inputs, rows, self.random_state)
 
     def _inner_splits(self, rows):
         splits = inner_splits(rows, self.inner_folds, self.random_state)
@@ -437,35 +451,29 @@ class Stacking(Nested):
         self.weights_ = self._to_table_order(weights)
 
 
-def filled(scores):
-    """Fill missing scores with the mean of the row's other scores."""
-    missing = np.isnan(scores)
-    if not missing.any():
-        return scores
-    return np.where(missing, np.nanmean(scores, axis=1, keepdims=True), scores)
+def as_combiner(given, random_state=None):
+    """Turn a name, or any classifier, into a combiner.
 
+    Parameters
+    ----------
+    given : str, Combiner or classifier
+        A classifier that is no `Combiner` becomes the meta-model of a `Stacking` on
+        plain scores: it gets groups and weights where it takes them, missing scores
+        are filled with the mean of the others.
+    random_state : int, RandomState or None, default=None
+        Seed for a combiner made here.
 
-def _as_repetition(weight, meta_model):
-    if (weight != np.round(weight)).any():
-        raise ValueError(
-            f"meta_model {meta_model!r} takes no sample_weight; leave the weights out, "
-            "give whole numbers, or choose another meta-model"
-        )
-    return weight.astype(int)
+    Returns
+    -------
+    combiner : Combiner
 
-
-def _takes_groups(meta_model):
-    if has_fit_parameter(meta_model, "groups"):
-        return True
-    if isinstance(meta_model, GridSearchCV | RandomizedSearchCV):
-        return True
-    routing = get_routing_for_object(meta_model)
-    return bool(routing.consumes("fit", ["groups"]))
-
-
-def _seeded(estimator, random_state):
-    rng = check_random_state(random_state)
-    for name, value in sorted(estimator.get_params(deep=True).items()):
-        if value is None and name.split("__")[-1] == "random_state":
-            estimator.set_params(**{name: rng.randint(2**31 - 1)})
-    return estimator
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> as_combiner(LogisticRegression(), random_state=0)
+    Stacking(meta_model=LogisticRegression(), scale=None)
+    """
+    combiner = resolve_combiner(given, random_state)
+    if isinstance(combiner, Combiner):
+        return combiner
+    return Stacking(combiner, scale=None, random_state=random_state)

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import convex, learn_weights, weighted_mean
+from ensemble.combiners.registry import Entry, register
 
 _SCALES = {
     "soft": "probability",
@@ -21,6 +22,37 @@ _SCALES = {
 _WEIGHTED = ("soft", "log_odds", "rank", "hard")
 
 
+@register(
+    Entry(
+        "soft",
+        {"kind": "soft"},
+        aliases=("mean",),
+        label="mean",
+        order=1,
+        kind="pool",
+        complexity=2,
+    ),
+    Entry("log_odds", {"kind": "log_odds"}, label="log-odds mean", order=2),
+    Entry("rank", {"kind": "rank"}, label="rank mean", order=4),
+    Entry(
+        "median",
+        {"kind": "median"},
+        label="median",
+        order=5,
+        kind="pool",
+        complexity=3,
+    ),
+    Entry("trimmed", {"kind": "trimmed"}, label="trimmed mean", order=6),
+    Entry("max", {"kind": "max"}, label="maximum", order=7),
+    Entry("min", {"kind": "min"}, label="minimum", order=8),
+    Entry(
+        "hard",
+        {"kind": "hard"},
+        aliases=("majority",),
+        label="majority vote",
+        order=9,
+    ),
+)
 class Voting(Combiner):
     """Combine scores by a vote of the detectors.
 

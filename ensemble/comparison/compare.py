@@ -73,7 +73,7 @@ def compare_strategies(
     groups : array-like of shape (n_videos,) or None, default=None
         Rows that stay together, such as people; None takes those beside the table.
     strategies : "all", name, combiner, sequence or dict, default="all"
-        Names of `ensemble.combiners.strategies.named_strategies` or of combiners, or
+        Names of `ensemble.combiners.registry.named_strategies` or of combiners, or
         ``{name: combiner}``. The mean and the best member, chosen in training, are
         always among them.
     metadata : DataFrame or None, default=None

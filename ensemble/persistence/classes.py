@@ -1,26 +1,23 @@
 """The classes that a saved ensemble may name, by their public names."""
 
 import importlib
+from collections import ChainMap
 
 from base_models.errors import CheckpointError
+from ensemble.combiners.registry import COMBINER_CLASSES
 
 # Public name -> module. A file holds the name alone, so modules may move; files of
 # earlier releases hold "module:name", of which the name counts. Nothing else is ever
 # imported. A class that gets another name stays here under its old one, too.
-COMBINERS = {
-    "AutoCombiner": "ensemble.combiners.auto",
-    "Bagging": "ensemble.combiners.bagging",
-    "Blending": "ensemble.combiners.blending",
-    "DynamicSelection": "ensemble.combiners.dynamic_selection",
-    "GreedySelection": "ensemble.combiners.greedy_selection",
-    "OptimizedWeights": "ensemble.combiners.optimized_weights",
-    "Stacking": "ensemble.combiners.stacking",
-    "Voting": "ensemble.combiners.voting",
-    "Calibrator": "ensemble.calibration.calibrator",
-    "GroupBootstrap": "ensemble.resampling.splitters",
-    "GroupHoldout": "ensemble.resampling.splitters",
-    "StratifiedGroupFolds": "ensemble.resampling.splitters",
-}
+COMBINERS = ChainMap(
+    COMBINER_CLASSES,
+    {
+        "Calibrator": "ensemble.calibration.calibrator",
+        "GroupBootstrap": "ensemble.resampling.splitters",
+        "GroupHoldout": "ensemble.resampling.splitters",
+        "StratifiedGroupFolds": "ensemble.resampling.splitters",
+    },
+)
 DETECTORS = {
     "CallableDetector": "base_models.detectors.callable_detector",
     "CompressionRouter": "base_models.detectors.compression_router",

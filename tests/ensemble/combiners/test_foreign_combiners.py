@@ -17,7 +17,7 @@ from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import AutoCombiner, Bagging, Blending, Stacking
-from ensemble.combiners.composite import as_combiner
+from ensemble.combiners.stacking import as_combiner
 from ensemble.plots import plot_weights
 
 

@@ -10,7 +10,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from base_models.store import fingerprint
 from ensemble import compare_strategies, read_scores
 from ensemble.combiners import Stacking, Voting
-from ensemble.combiners.strategies import CHOSEN_MEMBER, named_strategies
+from ensemble.combiners.registry import named_strategies
+from ensemble.combiners.strategies import CHOSEN_MEMBER
 from ensemble.metrics import auc, auc_interval, delong_test, group_bootstrap_interval
 from ensemble.metrics.bootstrap import RANK_METRICS
 from ensemble.resampling import StratifiedGroupFolds
