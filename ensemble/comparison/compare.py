@@ -21,7 +21,7 @@ from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions
 from ensemble.comparison.evaluation import Panel, judge
 from ensemble.comparison.nested_cv import nested_scores
-from ensemble.comparison.protocols import inner_folds, protocol_splits
+from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison
 from ensemble.comparison.statistics import measure, paired_change
 from ensemble.comparison.summary_text import put_in_words
@@ -30,7 +30,6 @@ from ensemble.scores.columns import check_not_labels
 from ensemble.scores.table import check_complete, companions
 
 _DEFAULT_FOLDS = 5
-_SEEN_TOO = ("leave-method-out", "leave-source-out", "leave-dataset-out")
 
 
 def compare_strategies(
@@ -237,7 +236,7 @@ def compare_strategies(
         "hash of the scores": joblib.hash((members.to_numpy(), is_fake, codes)),
     }
     seen = None
-    if protocol in _SEEN_TOO and (is_table or beforehand == names):
+    if PROTOCOLS[protocol].unseen and (is_table or beforehand == names):
         table = members.to_numpy(float)
         splits, _ = protocol_splits(
             "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed,

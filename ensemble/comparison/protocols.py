@@ -1,26 +1,26 @@
 """Protocols: which videos are judged, and which may be learned from for that.
 
-No group is on both sides of a split, whatever the protocol.
+Each is a function under its name and label, and `PROTOCOLS` lists them all. No group is
+on both sides of a split, whatever the protocol.
 """
 
-import warnings
-from dataclasses import dataclass
+from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lazy_loader
 
 from ensemble.errors import LeakError
-from ensemble.resampling.row_splits import split_rows
-from ensemble.resampling.splitters import GroupHoldout, StratifiedGroupFolds
-from ensemble.scores.times import parse_times
 
-_COLUMN = {  # of the metadata, that a protocol needs
-    "leave-method-out": "method",
-    "leave-source-out": "source",
-    "leave-dataset-out": "dataset",
-    "time-holdout": "time",
-}
-PROTOCOLS = ("group-kfold", "group-holdout", *_COLUMN)
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+np = lazy_loader.load("numpy")  # the command line reads the names and starts at once
+pd = lazy_loader.load("pandas")
+
 _MOST_VALUES = 40  # beyond, leaving each out is folds by another name
 _TEST_SIZE = 0.3
 
@@ -44,22 +44,212 @@ class Split:
     name: str
     repeat: int
     fold: int
-    train: np.ndarray
-    test: np.ndarray
-    inner: np.ndarray | None = None
+    train: NDArray
+    test: NDArray
+    inner: NDArray | None = None
+
+
+@dataclass(frozen=True)
+class SplitTask:
+    """What a protocol splits, and how; see `protocol_splits`.
+
+    Attributes
+    ----------
+    is_fake, codes : int ndarray of shape (n_videos,)
+        1 for fake; the number of each video's group.
+    column : str or None
+        Of the metadata: the protocol's own.
+    values : Series of shape (n_videos,) or None
+        What that column holds.
+    n_folds, repeats, random_state : int
+    hold_out : sequence, number, date or None
+    own_fold : int ndarray of shape (n_videos,) or None
+    notes : dict
+        What a reader should know; a protocol adds to it.
+    """
+
+    is_fake: NDArray
+    codes: NDArray
+    column: str | None
+    values: pd.Series | None
+    n_folds: int
+    repeats: int
+    random_state: int
+    hold_out: Any
+    own_fold: NDArray | None
+    notes: dict
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to hold videos out, as `PROTOCOLS` lists it.
+
+    Attributes
+    ----------
+    label : str
+        What is judged and what is learned from: a sentence for reports.
+    splits : callable
+        SplitTask -> list of Split.
+    columns : tuple of str
+        Of the metadata: it needs the first, or one of the others in its place.
+    unseen : str or None
+        What is held out beside groups, such as "method". Strategies are then also
+        judged where it was seen, to say what that costs.
+    draws : bool
+        Whether the seed decides, so that repeats differ.
+    """
+
+    label: str
+    splits: Callable[[SplitTask], list[Split]]
+    columns: tuple[str, ...] = ()
+    unseen: str | None = None
+    draws: bool = False
+
+
+PROTOCOLS: dict[str, Protocol] = {}
+
+
+def protocol(
+    name: str,
+    label: str,
+    columns: tuple[str, ...] = (),
+    unseen: str | None = None,
+    draws: bool = False,
+) -> Callable:
+    """List a function among `PROTOCOLS` by its name; see `Protocol` for the rest."""
+
+    def register(splits):
+        PROTOCOLS[name] = Protocol(label, splits, columns, unseen, draws)
+        return splits
+
+    return register
+
+
+@protocol(
+    "group-kfold",
+    "Group k-fold: judged on groups that were not learned from.",
+    draws=True,
+)
+def group_kfold(task: SplitTask) -> list[Split]:
+    """Judge each group fold by turns."""
+    splits = []
+    for repeat in range(task.repeats):
+        if repeat == 0 and _can_judge_by(task.own_fold, task):
+            fold = task.own_fold
+        else:
+            fold = _drawn_folds(
+                task.is_fake, task.codes, task.n_folds, task.random_state + repeat
+            )
+        for number in range(fold.max() + 1):
+            train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+            splits.append(Split("", repeat, number, train, test, fold[train]))
+    return splits
+
+
+@protocol(
+    "group-holdout",
+    "Group hold-out: judged on one part of the groups that nothing else was done with.",
+    draws=True,
+)
+def group_holdout(task: SplitTask) -> list[Split]:
+    """Judge one drawn part of the groups, and learn from the others."""
+    from ensemble.resampling.row_splits import split_rows
+    from ensemble.resampling.splitters import GroupHoldout
+
+    test_size = _TEST_SIZE if task.hold_out is None else task.hold_out
+    splits = []
+    for repeat in range(task.repeats):
+        holdout = GroupHoldout(test_size, task.random_state + repeat)
+        ((train, test),) = split_rows(holdout, task.is_fake, task.codes)
+        splits.append(Split("", repeat, 0, train, test))
+    return splits
+
+
+@protocol(
+    "leave-method-out",
+    "Leave one method out, crossed with groups: judged on a method and on groups that "
+    "were both not learned from; the reals are those of the held-out groups.",
+    columns=("method",),
+    unseen="method",
+    draws=True,
+)
+def leave_method_out(task: SplitTask) -> list[Split]:
+    """Learn from other groups and other methods; the reals are of the groups."""
+    method = task.values.to_numpy()
+    names = _values_to_leave_out(task, of_fakes=True)
+    folds = group_kfold(task)
+    splits = []
+    for name in names:
+        has_method = (method == name) & (task.is_fake == 1)
+        for fold in folds:
+            kept = ~has_method[fold.train]
+            test = fold.test[has_method[fold.test] | (task.is_fake[fold.test] == 0)]
+            splits.append(
+                Split(
+                    str(name), fold.repeat, fold.fold,
+                    fold.train[kept], test, fold.inner[kept],
+                )
+            )  # fmt: skip
+    return splits
+
+
+@protocol(
+    "leave-source-out",
+    "Leave one source out: judged on a source that was not learned from.",
+    columns=("source",),
+    unseen="source",
+)
+def leave_source_out(task: SplitTask) -> list[Split]:
+    """Learn from other sources, without the groups that are also in this one."""
+    return _leave_each_value_out(task)
+
+
+@protocol(
+    "leave-dataset-out",
+    "Leave one data set out: judged on a data set that was not learned from.",
+    columns=("dataset",),
+    unseen="data set",
+)
+def leave_dataset_out(task: SplitTask) -> list[Split]:
+    """Learn from other data sets, without the groups that are also in this one."""
+    return _leave_each_value_out(task)
+
+
+@protocol(
+    "time-holdout",
+    "Hold-out of time: judged on videos later than those learned from.",
+    columns=("time", "date"),
+)
+def time_holdout(task: SplitTask) -> list[Split]:
+    """Judge what came from a moment on, and learn from earlier videos of others."""
+    from ensemble.scores.times import parse_times
+
+    times, cut = parse_times(task.values), task.hold_out
+    if cut is not None and not pd.api.types.is_numeric_dtype(times):
+        cut = parse_times(pd.Series([cut], dtype=object)).iloc[0]
+    if cut is None:
+        cut = times.sort_values().iloc[int(np.ceil(len(times) * (1 - _TEST_SIZE))) - 1]
+        later = times[times > cut]
+        cut = later.min() if len(later) else times.max()
+    is_test = (times >= cut).to_numpy()
+    of_both = np.isin(task.codes, task.codes[is_test]) & ~is_test
+    task.notes["first judged"] = str(cut)
+    task.notes["left aside"] = int(of_both.sum())
+    train = np.flatnonzero(~is_test & ~of_both)
+    return [Split(f"from {cut}", 0, 0, train, np.flatnonzero(is_test))]
 
 
 def protocol_splits(
-    protocol,
-    is_fake,
-    codes,
-    metadata,
-    n_folds,
-    repeats,
-    random_state,
-    hold_out=None,
-    own_fold=None,
-):
+    protocol: str,
+    is_fake: NDArray,
+    codes: NDArray,
+    metadata: pd.DataFrame,
+    n_folds: int,
+    repeats: int,
+    random_state: int,
+    hold_out: Any = None,
+    own_fold: NDArray | None = None,
+) -> tuple[list[Split], dict]:
     """List the splits of a protocol.
 
     Parameters
@@ -95,37 +285,27 @@ def protocol_splits(
     [([0, 1, 6, 7], [2, 3, 4, 5]), ([2, 3, 4, 5], [0, 1, 6, 7])]
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol must be one of {PROTOCOLS}; got {protocol!r}")
-    column = _COLUMN.get(protocol)
-    if column == "time" and "time" not in metadata and "date" in metadata:
-        column = "date"
-    if column is not None and column not in metadata:
         raise ValueError(
-            f"protocol {protocol!r} needs metadata with a column {column!r}; got "
-            f"{list(metadata.columns)}"
+            f"protocol must be one of {tuple(PROTOCOLS)}; got {protocol!r}"
         )
-    drawn = ("group-kfold", "group-holdout", "leave-method-out")
-    if repeats > 1 and protocol not in drawn:
+    rules = PROTOCOLS[protocol]
+    column = next((name for name in rules.columns if name in metadata), None)
+    if rules.columns and column is None:
+        raise ValueError(
+            f"protocol {protocol!r} needs metadata with a column {rules.columns[0]!r}; "
+            f"got {list(metadata.columns)}"
+        )
+    if repeats > 1 and not rules.draws:
         raise ValueError(
             f"protocol {protocol!r} draws nothing, so that repeats={repeats} would "
             "judge the same again; leave it at 1"
         )
-    notes = {}
-    if protocol == "group-kfold":
-        splits = _folds(is_fake, codes, n_folds, repeats, random_state, own_fold)
-    elif protocol == "group-holdout":
-        splits = _holdouts(is_fake, codes, hold_out, repeats, random_state)
-    elif protocol == "time-holdout":
-        splits = _after(metadata[column], codes, hold_out, notes)
-    else:
-        value = metadata[column].to_numpy()
-        names = _held_out(value, is_fake, column, hold_out)
-        if column == "method":
-            folds = _folds(is_fake, codes, n_folds, repeats, random_state, own_fold)
-            splits = _without_method(folds, value, is_fake, names)
-        else:
-            splits = _without_value(value, codes, names)
-    splits = _judgeable(splits, is_fake, column, notes)
+    values, notes = None if column is None else metadata[column], {}
+    task = SplitTask(
+        is_fake, codes, column, values, n_folds, repeats, random_state, hold_out,
+        own_fold, notes,
+    )  # fmt: skip
+    splits = _that_can_be_judged(rules.splits(task), is_fake, notes)
     for split in splits:
         shared = np.intersect1d(codes[split.train], codes[split.test])
         if shared.size:  # cannot happen; were it to, no figure would be worth anything
@@ -133,7 +313,13 @@ def protocol_splits(
     return splits, notes
 
 
-def inner_folds(split, is_fake, codes, n_folds, random_state):
+def inner_folds(
+    split: Split,
+    is_fake: NDArray,
+    codes: NDArray,
+    n_folds: int,
+    random_state: int,
+) -> NDArray:
     """Return for each training row of a split the inner fold that scores it.
 
     Parameters
@@ -155,12 +341,13 @@ def inner_folds(split, is_fake, codes, n_folds, random_state):
     """
     if split.inner is not None:
         return split.inner
-    return _fold_numbers(
-        is_fake[split.train], codes[split.train], n_folds, random_state
-    )
+    return _drawn_folds(is_fake[split.train], codes[split.train], n_folds, random_state)
 
 
-def _fold_numbers(is_fake, codes, n_folds, random_state):
+def _drawn_folds(is_fake, codes, n_folds, random_state):
+    from ensemble.resampling.row_splits import split_rows
+    from ensemble.resampling.splitters import StratifiedGroupFolds
+
     splits = split_rows(StratifiedGroupFolds(n_folds, random_state), is_fake, codes)
     fold = np.empty(len(is_fake), int)
     for number, (_, test) in enumerate(splits):
@@ -168,81 +355,45 @@ def _fold_numbers(is_fake, codes, n_folds, random_state):
     return fold
 
 
-def _folds(is_fake, codes, n_folds, repeats, random_state, own_fold=None):
-    splits = []
-    for repeat in range(repeats):
-        if repeat == 0 and _may_judge(own_fold, is_fake, codes, n_folds):
-            fold = own_fold
-        else:
-            fold = _fold_numbers(is_fake, codes, n_folds, random_state + repeat)
-        for number in range(fold.max() + 1):
-            train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-            splits.append(Split("", repeat, number, train, test, fold[train]))
-    return splits
-
-
-def _may_judge(own_fold, is_fake, codes, n_folds):
+def _can_judge_by(fold, task):
     """Whether folds hold all videos, keep groups whole and leave both classes."""
-    if own_fold is None or own_fold.min() < 0 or own_fold.max() + 1 != n_folds:
+    if fold is None or fold.min() < 0 or fold.max() + 1 != task.n_folds:
         return False
-    if len(np.unique(np.column_stack([own_fold, codes]), axis=0)) > codes.max() + 1:
+    groups_of_folds = np.unique(np.column_stack([fold, task.codes]), axis=0)
+    if len(groups_of_folds) > task.codes.max() + 1:
         return False
     return all(
-        0 < is_fake[own_fold != one].sum() < (own_fold != one).sum()
-        for one in range(n_folds)
+        0 < task.is_fake[fold != number].sum() < (fold != number).sum()
+        for number in range(task.n_folds)
     )
 
 
-def _holdouts(is_fake, codes, test_size, repeats, random_state):
-    test_size = _TEST_SIZE if test_size is None else test_size
-    splits = []
-    for repeat in range(repeats):
-        holdout = GroupHoldout(test_size, random_state + repeat)
-        ((train, test),) = split_rows(holdout, is_fake, codes)
-        splits.append(Split("", repeat, 0, train, test))
-    return splits
-
-
-def _after(times, codes, cut, notes):
-    """One split: what came before a moment, and what came from it on."""
-    times = parse_times(times)
-    if cut is not None and not pd.api.types.is_numeric_dtype(times):
-        cut = parse_times(pd.Series([cut], dtype=object)).iloc[0]
-    if cut is None:
-        cut = times.sort_values().iloc[int(np.ceil(len(times) * (1 - _TEST_SIZE))) - 1]
-        later = times[times > cut]
-        cut = later.min() if len(later) else times.max()
-    is_test = (times >= cut).to_numpy()
-    of_both = np.isin(codes, codes[is_test]) & ~is_test
-    notes["first judged"] = str(cut)
-    notes["left aside"] = int(of_both.sum())
-    train = np.flatnonzero(~is_test & ~of_both)
-    return [Split(f"from {cut}", 0, 0, train, np.flatnonzero(is_test))]
-
-
-def _held_out(value, is_fake, column, hold_out):
-    """Return the values to leave out, each in turn."""
-    unnamed = np.flatnonzero(pd.isna(value) & ((is_fake == 1) | (column != "method")))
+def _values_to_leave_out(task, of_fakes=False):
+    """Return the values to leave out, each in turn; only those of fakes if so said."""
+    column, values = task.column, task.values.to_numpy()
+    counts = task.is_fake == 1 if of_fakes else np.ones(len(values), bool)
+    unnamed = np.flatnonzero(pd.isna(values) & counts)
     if unnamed.size:
-        what = "fake" if column == "method" else "video"
         raise ValueError(
-            f"leaving a {column} out needs one for every {what}; {unnamed.size} have "
+            f"leaving a {column} out needs one for every "
+            f"{'fake' if of_fakes else 'video'}; {unnamed.size} have "
             f"none, the first at row {unnamed[0]}"
         )
-    there = pd.unique(value[is_fake == 1] if column == "method" else value)
-    if hold_out is None:
-        names = sorted(there, key=str)
+    present = pd.unique(values[counts])
+    if task.hold_out is None:
+        names = sorted(present, key=str)
     else:
-        names = [hold_out] if isinstance(hold_out, str) else list(hold_out)
-        unknown = [name for name in names if name not in set(there)]
+        only_one = isinstance(task.hold_out, str)
+        names = [task.hold_out] if only_one else list(task.hold_out)
+        unknown = [name for name in names if name not in set(present)]
         if unknown:
             raise ValueError(
                 f"hold_out names {unknown[0]!r}, which is none of the {column}s "
-                f"{sorted(map(str, there))}"
+                f"{sorted(map(str, present))}"
             )
-    if len(there) < 2:
+    if len(present) < 2:
         raise ValueError(
-            f"leaving a {column} out needs two or more of them; got {sorted(there)}"
+            f"leaving a {column} out needs two or more of them; got {sorted(present)}"
         )
     if len(names) > _MOST_VALUES:
         raise ValueError(
@@ -252,57 +403,40 @@ def _held_out(value, is_fake, column, hold_out):
     return names
 
 
-def _without_method(folds, method, is_fake, names):
-    """Learn from other groups and other methods; the reals are of the groups."""
-    splits = []
-    for name in names:
-        own = (method == name) & (is_fake == 1)
-        for fold in folds:
-            kept = ~own[fold.train]
-            test = fold.test[own[fold.test] | (is_fake[fold.test] == 0)]
-            splits.append(
-                Split(
-                    str(name), fold.repeat, fold.fold,
-                    fold.train[kept], test, fold.inner[kept],
-                )
-            )  # fmt: skip
-    return splits
-
-
-def _without_value(value, codes, names):
+def _leave_each_value_out(task):
     """Learn from all else, without the groups that are also in what is held out."""
-    splits = []
-    for name in names:
-        is_test = value == name
-        is_train = ~is_test & ~np.isin(codes, codes[is_test])
+    values, splits = task.values.to_numpy(), []
+    for name in _values_to_leave_out(task):
+        is_test = values == name
+        is_train = ~is_test & ~np.isin(task.codes, task.codes[is_test])
         splits.append(
             Split(str(name), 0, 0, np.flatnonzero(is_train), np.flatnonzero(is_test))
         )
     return splits
 
 
-def _judgeable(splits, is_fake, column, notes):
+def _that_can_be_judged(splits, is_fake, notes):
     """Keep what has both classes to learn from and, over its folds, to judge."""
-    why = {}
+    reasons = {}
     for name in dict.fromkeys(split.name for split in splits):
-        own = [split for split in splits if split.name == name]
-        judged = {label for split in own for label in is_fake[split.test].tolist()}
-        learned = [set(is_fake[split.train].tolist()) for split in own]
+        folds = [split for split in splits if split.name == name]
+        judged = {label for split in folds for label in is_fake[split.test].tolist()}
+        learned = [set(is_fake[split.train].tolist()) for split in folds]
         for side, lacking in (
             ("judge", {0, 1} - judged),
             ("learn from", {0, 1} - set.intersection(*learned)),
         ):
             if lacking:
                 kind = "fake" if 1 in lacking else "real"
-                why[name] = f"no {kind} to {side}"
-    if why:
-        text = "; ".join(f"{name}: {reason}" for name, reason in why.items())
-        splits = [split for split in splits if split.name not in why]
+                reasons[name] = f"no {kind} to {side}"
+    if reasons:
+        text = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        splits = [split for split in splits if split.name not in reasons]
         if not splits:
             raise ValueError(
                 f"nothing can be judged ({text}); what is held out, and what is left "
                 "without it, must both hold reals and fakes"
             )
         warnings.warn(f"not judged: {text}", stacklevel=4)
-        notes["not judged"] = why
+        notes["not judged"] = reasons
     return [split for split in splits if len(split.test)]

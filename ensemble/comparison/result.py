@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.metrics.ranking import auc
 
 _SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
@@ -148,6 +149,11 @@ class Comparison:
                for name, t in tables.items()},
             "how": json.loads(json.dumps(self.how, default=str)),
         }  # fmt: skip
+
+    @property
+    def protocol_label(self) -> str:
+        """What was judged and what was learned from, in a sentence."""
+        return PROTOCOLS[self.how["protocol"]].label
 
     @property
     def style(self):

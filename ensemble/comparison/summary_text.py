@@ -3,14 +3,10 @@
 import math
 
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.comparison.protocols import PROTOCOLS
 
 _FEW_GROUPS = 30
 _OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
-_UNSEEN = {
-    "leave-method-out": "method",
-    "leave-source-out": "source",
-    "leave-dataset-out": "data set",
-}
 
 
 def put_in_words(table, how, by_value, seen=None, ablation=None):
@@ -51,7 +47,7 @@ def put_in_words(table, how, by_value, seen=None, ablation=None):
         lines.append(_automatic(table, how))
     lines += _after_choosing(how, len(ours))
     lines += _probabilities(table, ours)
-    if how["protocol"] in _UNSEEN:
+    if PROTOCOLS[how["protocol"]].unseen:
         lines += _unseen(table, first, how, by_value, seen)
     lines += _worst(table, first, by_value)
     lines += _added(ablation, any_good=_beats_guessing(table).any())
@@ -142,8 +138,8 @@ def _headline(table, ours, first, how):
 def _where(how):
     exact = how["nesting"] == "exact" and not how.get("fitted beforehand")
     who = "nothing was" if exact else "no strategy was"
-    kind = _UNSEEN.get(how["protocol"])
-    if kind is None and how["protocol"] == "time-holdout":
+    kind = PROTOCOLS[how["protocol"]].unseen
+    if kind is None and "first judged" in how:
         return (
             f"On videos from {how['first judged']} on, of groups that {who} fitted on,"
         )
@@ -264,7 +260,7 @@ def _probabilities(table, ours):
 
 
 def _unseen(table, first, how, by_value, seen):
-    kind = _UNSEEN[how["protocol"]]
+    kind = PROTOCOLS[how["protocol"]].unseen
     said = [] if seen is None else _whether_it_holds(table, first, kind, how, seen)
     lines = by_value[(by_value["axis"] == "held out") & (by_value["strategy"] == first)]
     if first != MEAN:

@@ -24,19 +24,6 @@ _METRICS = {
     "balanced_accuracy": "Balanced accuracy",
     "expected_calibration_error": "Calibration error",
 }
-_PROTOCOLS = {
-    "group-kfold": "Group k-fold: judged on groups that were not learned from.",
-    "group-holdout": "Group hold-out: judged on one part of the groups that nothing "
-    "else was done with.",
-    "leave-method-out": "Leave one method out, crossed with groups: judged on a "
-    "method and on groups that were both not learned from; the reals are those of the "
-    "held-out groups.",
-    "leave-source-out": "Leave one source out: judged on a source that was not learned "
-    "from.",
-    "leave-dataset-out": "Leave one data set out: judged on a data set that was not "
-    "learned from.",
-    "time-holdout": "Hold-out of time: judged on videos later than those learned from.",
-}
 _NESTINGS = {
     "exact": "Exact: no score that was learned from or judged comes from a detector "
     "that was fitted on the judged groups.",
@@ -162,7 +149,7 @@ def _content(comparison, title, videos):
         "by_value": by_value,
         "worst": _worst(comparison, shown[0], videos),
         "members": list(comparison.members.columns),
-        "computed": _computed(how),
+        "computed": _computed(comparison),
     }
 
 
@@ -368,8 +355,9 @@ def _short(video):
     return "/".join(parts[-2:])
 
 
-def _computed(how):
+def _computed(comparison):
     """What a reader must know to do it again, as (what, how) pairs."""
+    how = comparison.how
     folds = f"{how['n_folds']} group folds" + (
         f", drawn {how['repeats']} times" if how["repeats"] > 1 else ""
     )
@@ -380,7 +368,7 @@ def _computed(how):
          if how["groups given"] else "none given: each video by itself"),
         ("Judged on", f"{how['coverage']:.1%}".replace("%", " %")
          + " of the judged videos: those that everyone has scored"),
-        ("Protocol", _PROTOCOLS.get(how["protocol"], how["protocol"])),
+        ("Protocol", comparison.protocol_label),
         ("Nesting", _NESTINGS.get(how["nesting"], how["nesting"])),
         ("Folds", folds),
         ("Rank metrics", "AUC, average precision, equal error rate, found at false "
