@@ -71,23 +71,16 @@ NOISE = (
 # What is still to be mended; the entry of what is mended goes.
 LONG_FILES = {
     "ensemble.deepfake_ensemble",
-    "ensemble.persistence.artifact",
 }
 LONG_FUNCTIONS = {
     "base_models.scoring.per_face.look_closely",
     "ensemble.cli.demo.run_demo",
     "ensemble.comparison.compare.compare_strategies",
     "ensemble.comparison.nested_cv.nested_scores",
-    "ensemble.persistence.artifact.load",
     "ensemble.reporting.comparison_report._figures",
 }
-UPWARDS = {
-    ("ensemble.persistence.artifact", "ensemble.deepfake_ensemble"),
-}
-IN_CYCLES = {
-    "ensemble.deepfake_ensemble",
-    "ensemble.persistence.artifact",
-}
+UPWARDS = set()
+IN_CYCLES = set()
 PRIVATE = set()
 
 

@@ -242,14 +242,13 @@ def unseen_scores(model) -> pd.Series:
     """
     record = model.fit_record_
     table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
-    if record.cross_fitted is None:
-        if record.reals_alone:  # a vote with given weights, which learned nothing
-            record.cross_fitted = model.combiner_.fake_score(table)
-        else:
-            record.cross_fitted = cross_fitted_scores(
-                model.combiner_, table, is_fake, **beside
-            )
-    scores = pd.Series(record.cross_fitted, table.index, name="p_fake")
+    score = record.cross_fitted
+    if score is None and record.reals_alone:  # a vote, which learned nothing
+        score = model.combiner_.fake_score(table)
+    elif score is None:
+        score = cross_fitted_scores(model.combiner_, table, is_fake, **beside)
+        record.cross_fitted = score
+    scores = pd.Series(score, table.index, name="p_fake")
     return scores.reindex(model.oof_scores_.index)
 
 

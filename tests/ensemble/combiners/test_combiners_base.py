@@ -30,7 +30,7 @@ from ensemble.combiners import (
     resolve_combiner,
 )
 from ensemble.combiners.parts.rows import Rows, inner_splits, merge_rows, sample_rows
-from ensemble.persistence.artifact import _Reader, _Writer
+from ensemble.persistence.codec import Reader, Writer
 from ensemble.resampling import GroupBootstrap, GroupHoldout, StratifiedGroupFolds
 
 FAMILY = {
@@ -315,9 +315,9 @@ def test_a_pickled_combiner_gives_the_same_scores(name):
 def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
     scores, y, groups = make_scores(missing=0.1)
     combiner = fitted(name, scores, y, groups)
-    writer = _Writer()
+    writer = Writer()
     writer.write({"format": 1, "combiner": writer.encode(combiner)}, tmp_path / "saved")
-    reader = _Reader(tmp_path / "saved")
+    reader = Reader(tmp_path / "saved")
     again = reader.decode(reader.manifest["combiner"])
     np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
 

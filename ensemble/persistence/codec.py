@@ -1,18 +1,15 @@
-"""Saves a fitted ensemble to one file and loads it; nothing executable inside.
+"""What a saved ensemble is made of: JSON, safetensors and skops in a zip archive.
 
-The file is a zip archive: ``manifest.json`` says what the ensemble is, with versions
-and the SHA-256 of every other part; arrays and networks are safetensors; scikit-learn
-models are skops, read with its built-in list of trusted types and nothing else.
+``manifest.json`` says what the ensemble is, with versions and the SHA-256 of every
+other part; arrays and networks are safetensors; scikit-learn models are skops, read
+with its built-in list of trusted types and nothing else. Nothing executable is inside.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import platform
 import zipfile
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load as decode_arrays, save as encode_arrays
@@ -22,218 +19,15 @@ from sklearn.frozen import FrozenEstimator
 from base_models.errors import CheckpointError
 from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
-from ensemble._version import __version__
 from ensemble.combiners.base import Combiner
-from ensemble.metrics.ranking import Interval
 from ensemble.out_of_fold.prefit import is_prefit
-from ensemble.out_of_fold.record import FitRecord
-from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.classes import COMBINERS, DETECTORS, saved_class, saved_name
 from ensemble.persistence.wrong_files import what_it_is
-from ensemble.scores.table import score_table
-from ensemble.verdicts.card import CardFacts, saved_card
 
-_FORMAT = 1
-_PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
-
-_FITTED = (  # what `fit` leaves at the ensemble
-    "classes_",
-    "fake_class_",
-    "prior_",
-    "combiner_",
-    "calibrator_",
-    "_reals_threshold",
-    "_unseen",
-    "false_alarms_",
-)
-_NOT_FROM_FILES = ("detectors", "store", "device")  # nor paths: see `without_files`
+FORMAT = 1
 
 
-def save(model, path):
-    """Write a fitted ensemble to one file.
-
-    Networks, combiner, out-of-fold scores and the contents' digests of the training
-    videos are kept; the videos themselves are not. A detector that holds code of its
-    user (`TorchDetector`, `CallableDetector`, classes that are not ours or
-    scikit-learn's) leaves its weights and its name: it is given again to `load`,
-    unfitted, or as it is where it was fitted before (`ensemble.out_of_fold.is_prefit`).
-    So is a combiner of a class of the user's, of which the file keeps the parameters
-    and what it learned.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted.
-    path : str or Path
-        The file; written whole or not at all.
-    """
-    writer = _Writer()
-    record = model.fit_record_
-    training = record.training
-    manifest = {
-        "format": _FORMAT,
-        "versions": {
-            "deepfake-ensemble": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
-        "params": {
-            name: writer.encode(value) for name, value in _plain_params(model).items()
-        },
-        "default_detectors": model.detectors is None,
-        "detectors": [
-            {
-                "name": name,
-                "members": [writer.detector(member) for member in _listed(found)],
-                "averaged": isinstance(found, list),
-            }
-            for name, found in model.detectors_.items()
-        ],
-        "fitted": {
-            name: writer.encode(getattr(*_place(model, name))) for name in _FITTED
-        },
-        "chosen_combiner": writer.encode(_name_or_none(record.chosen_combiner)),
-        "table": {
-            "scores": writer.encode(model.oof_scores_.to_numpy()),
-            "index": list(model.oof_scores_.index),
-            "columns": list(model.oof_scores_.columns),
-            "attrs": {k: _pairs(v) for k, v in model.oof_scores_.attrs.items()},
-        },
-        "training": {
-            name: writer.encode(getattr(training, name))
-            for name in ("digests", "ids", "is_fake", "groups", "weight", "given")
-        },
-        "splits": writer.encode([list(split) for split in record.splits]),
-        "card": saved_card(model),
-    }
-    writer.write(manifest, Path(path))
-
-
-def load(path, detectors=None, device=None, files=None, combiners=None):
-    """Read an ensemble that `DeepfakeEnsemble.save` wrote.
-
-    No code comes from the file: classes are ours, or those scikit-learn types that
-    skops trusts. Nor does it decide where anything is read or written: its store is
-    that of the user, and the paths that it names (of weights, of a face finder's
-    network) are kept as text and not opened, unless `files` gives them.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    detectors : dict of str to detector, default=None
-        By name, the detectors that hold code of their user, which the file cannot:
-        unfitted, or as they are those that were fitted before the ensemble was.
-    device : str or None, default=None
-        Where the networks compute; None is a GPU where there is one.
-    files : dict of str to (str or Path), default=None
-        Your files, by the paths that the model names: a face finder's network, which
-        scoring needs, or the weights that a refit is to start from.
-    combiners : dict of str to combiner, default=None
-        By the name of its class, an unfitted combiner of a class of your own, whose
-        code the file does not hold: a subclass of ``ensemble.combiners.Combiner``. Its
-        parameters and what it learned come from the file.
-
-    Returns
-    -------
-    DeepfakeEnsemble
-        Fitted; its scores are those of the saved one.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged, of a later format, or needs `detectors`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> import ensemble
-    >>> from base_models import CallableDetector
-    >>> def bright(videos):
-    ...     return [video.mean() / 255 for video in videos]
-    >>> videos = [np.full((4, 8, 8, 3), shade, np.uint8) for shade in range(0, 240, 20)]
-    >>> model = ensemble.DeepfakeEnsemble([CallableDetector(bright)], resampling=2)
-    >>> model = model.fit(videos, [0] * 6 + [1] * 6, groups=range(12))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model.save(f"{folder}/model.dfe")
-    ...     again = ensemble.load(
-    ...         f"{folder}/model.dfe", detectors={"bright": CallableDetector(bright)}
-    ...     )
-    >>> bool((again.fake_score(videos) == model.fake_score(videos)).all())
-    True
-    """
-    from ensemble.deepfake_ensemble import DeepfakeEnsemble
-
-    if device is not None:
-        from base_models.runtime.devices import resolve_device
-
-        resolve_device(device)  # not there? before any work
-    reader = _Reader(Path(path), device, files, combiners)
-    manifest = reader.manifest
-    fitted = {}
-    for entry in manifest["detectors"]:
-        given = (detectors or {}).get(entry["name"])
-        members = [
-            reader.detector(part, entry["name"], given) for part in entry["members"]
-        ]
-        for member in members:
-            if hasattr(member, "get_params") and "device" in member.get_params():
-                member.set_params(device=device)
-        fitted[entry["name"]] = members if entry["averaged"] else members[0]
-    params = {name: reader.decode(value) for name, value in manifest["params"].items()}
-    for name in _NOT_FROM_FILES:
-        params.pop(name, None)
-    unknown = params.keys() - DeepfakeEnsemble().get_params(deep=False)
-    if unknown:
-        raise CheckpointError(
-            f"{path} names {', '.join(sorted(unknown))}, which this release does not "
-            "have"
-        )
-    if not manifest["default_detectors"]:
-        params["detectors"] = [
-            (name, clone(_listed(found)[0])) for name, found in fitted.items()
-        ]
-    model = DeepfakeEnsemble(**params, device=device)
-    model.detectors_ = fitted
-    chosen = reader.decode(manifest["chosen_combiner"])
-    model.fit_record_ = FitRecord(
-        TrainingSet(
-            videos=None,
-            **{k: reader.decode(value) for k, value in manifest["training"].items()},
-        ),
-        [tuple(split) for split in reader.decode(manifest["splits"])],
-        CardFacts.from_dict(manifest.get("card")),
-        file=str(Path(path).resolve()),
-    )
-    for name, value in manifest["fitted"].items():
-        if name in _FITTED:
-            setattr(*_place(model, name), reader.decode(value))
-    if model.false_alarms_ is not None:
-        model.false_alarms_ = Interval(*model.false_alarms_)
-    model.fit_record_.chosen_combiner = (
-        clone(model.combiner_) if chosen is None else chosen
-    )
-    table = manifest["table"]
-    attrs = {name: _unpairs(value) for name, value in table["attrs"].items()}
-    rows = table["index"]
-    model.oof_scores_ = score_table(
-        reader.decode(table["scores"]),
-        rows,
-        table["columns"],
-        **{
-            name: [attrs[name].get(row) for row in rows]
-            for name in ("label", "group", "fold")
-            if name in attrs
-        },
-        reasons=attrs["reason"],
-        provenance=attrs["provenance"],
-    )
-    reader.check_files()
-    return model
-
-
-class _Writer:
+class Writer:
     """Turns objects into JSON, and what JSON cannot hold into parts of the file."""
 
     def __init__(self):
@@ -264,12 +58,12 @@ class _Writer:
             pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]
             return {"dict": pairs}
         if name := saved_name(type(thing), COMBINERS | DETECTORS):
-            state = {k: v for k, v in vars(thing).items() if k not in _params_of(thing)}
+            state = {k: v for k, v in vars(thing).items() if k not in params_of(thing)}
             if hasattr(thing, "get_state"):  # kept by whoever holds it
                 state = {}
             return {
                 "own": name,
-                "params": self.encode(_params_of(thing)),
+                "params": self.encode(params_of(thing)),
                 "state": self.encode(state),
             }
         if isinstance(thing, Combiner):  # of a class of the user's
@@ -284,7 +78,7 @@ class _Writer:
 
     def given(self, combiner):
         """Describe a combiner whose code the user gives again to `load`."""
-        params = _params_of(combiner)
+        params = params_of(combiner)
         state = {k: v for k, v in vars(combiner).items() if k not in params}
         try:
             return {
@@ -353,7 +147,7 @@ class _Writer:
                 archive.writestr(zipfile.ZipInfo(name), content)
 
 
-class _Reader:
+class Reader:
     """Turns the JSON and the parts of a file back into objects."""
 
     def __init__(self, path, device=None, files=None, combiners=None):
@@ -371,10 +165,10 @@ class _Reader:
                 f"or damaged ({error}); give a file that DeepfakeEnsemble.save wrote"
             )
             raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
-        if self.manifest.get("format") != _FORMAT:
+        if self.manifest.get("format") != FORMAT:
             raise CheckpointError(
                 f"{path} has format {self.manifest.get('format')}, this release reads "
-                f"{_FORMAT}; it was written by deepfake-ensemble "
+                f"{FORMAT}; it was written by deepfake-ensemble "
                 f"{self.manifest.get('versions', {}).get('deepfake-ensemble')}"
             )
         for name, digest in self.manifest["sha256"].items():
@@ -405,7 +199,7 @@ class _Reader:
             made = self.own(thing["own"], thing["params"], COMBINERS | DETECTORS)
         state = self.decode(thing["state"])
         for name in state:
-            if name in _params_of(made) or hasattr(type(made), name):
+            if name in params_of(made) or hasattr(type(made), name):
                 raise CheckpointError(
                     f"{self.path} would set {name!r} of a {type(made).__name__}, which "
                     "no fit does; the file is damaged or forged"
@@ -428,7 +222,7 @@ class _Reader:
             )
         params = without_files(self.decode(thing["params"]), self.files)
         made = clone(found)
-        unknown = params.keys() - _params_of(made)
+        unknown = params.keys() - params_of(made)
         if unknown:
             raise CheckpointError(
                 f"the {name} that was saved had {', '.join(sorted(unknown))}, which "
@@ -461,7 +255,7 @@ class _Reader:
         import skops.io
 
         estimator = skops.io.loads(self.parts[part], trusted=[])
-        for name, value in _params_of(estimator, deep=True).items():
+        for name, value in params_of(estimator, deep=True).items():
             # Where a scikit-learn pipeline keeps what it computed: a folder.
             if name.rpartition("__")[2] == "memory" and value is not None:
                 estimator.set_params(**{name: None})
@@ -498,48 +292,6 @@ class _Reader:
         return detector
 
 
-def _plain_params(model):
-    """Return the ensemble's parameters that its use after loading needs."""
-    params = model.get_params(deep=False)
-    del params["detectors"]
-    del params["device"]
-    kept = {"store": None}
-    if not isinstance(params["resampling"], (str, int, type(None))):
-        kept["resampling"] = None  # the splits themselves are kept
-    if not isinstance(params["combiner"], (str, type(None))):
-        kept["combiner"] = clone(params["combiner"])
-    return params | kept
-
-
-def _params_of(estimator, deep=False):
+def params_of(estimator, deep: bool = False) -> dict:
+    """Return the parameters of an estimator; none of what is no estimator."""
     return estimator.get_params(deep=deep) if hasattr(estimator, "get_params") else {}
-
-
-def _name_or_none(combiner):
-    return combiner if isinstance(combiner, str) else None
-
-
-def _place(model, name):
-    """Return whose attribute it is that files know by a name, and what it is called."""
-    if name.startswith("_"):
-        return model.fit_record_, name.removeprefix("_").replace(
-            "unseen", "cross_fitted"
-        )
-    return model, name
-
-
-def _listed(found):
-    return found if isinstance(found, list) else [found]
-
-
-def _pairs(value):
-    """JSON makes every key a string; row ids and labels keep their type this way."""
-    if not isinstance(value, dict):
-        return value
-    return {"dict": [[key, _pairs(entry)] for key, entry in value.items()]}
-
-
-def _unpairs(value):
-    if not isinstance(value, dict):
-        return value
-    return {key: _unpairs(entry) for key, entry in value["dict"]}

@@ -1,0 +1,135 @@
+"""Reads a file that `save_ensemble` wrote."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sklearn.base import clone
+
+from base_models.errors import CheckpointError
+from ensemble.metrics.ranking import Interval
+from ensemble.out_of_fold.record import FitRecord
+from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.persistence.codec import Reader
+from ensemble.persistence.save import FITTED, IN_RECORD
+from ensemble.scores.table import score_table
+from ensemble.verdicts.card import CardFacts
+
+_NOT_FROM_FILES = ("detectors", "store", "device")  # nor paths: see `without_files`
+
+
+def read_ensemble(
+    path: str | Path,
+    parameters: Iterable[str],
+    detectors: dict | None = None,
+    device: str | None = None,
+    files: dict | None = None,
+    combiners: dict | None = None,
+) -> tuple[dict, dict]:
+    """Read what `save_ensemble` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    parameters : iterable of str
+        Those that an ensemble of this release takes.
+    detectors, device, files, combiners
+        As for `ensemble.load`.
+
+    Returns
+    -------
+    params : dict
+        The ensemble's parameters.
+    fitted : dict
+        Its fitted attributes, by name.
+
+    Raises
+    ------
+    CheckpointError
+        As `ensemble.load` does.
+    """
+    reader = Reader(Path(path), device, files, combiners)
+    manifest = reader.manifest
+    members = {
+        entry["name"]: _members(reader, entry, detectors or {}, device)
+        for entry in manifest["detectors"]
+    }
+    params = {name: reader.decode(value) for name, value in manifest["params"].items()}
+    for name in _NOT_FROM_FILES:
+        params.pop(name, None)
+    unknown = params.keys() - set(parameters)
+    if unknown:
+        raise CheckpointError(
+            f"{path} names {', '.join(sorted(unknown))}, which this release does not "
+            "have"
+        )
+    if not manifest["default_detectors"]:
+        params["detectors"] = [
+            (name, clone(found[0] if isinstance(found, list) else found))
+            for name, found in members.items()
+        ]
+    fitted = {
+        name: reader.decode(manifest["fitted"][name])
+        for name in FITTED
+        if name in manifest["fitted"]
+    }
+    if fitted["false_alarms_"] is not None:
+        fitted["false_alarms_"] = Interval(*fitted["false_alarms_"])
+    chosen = reader.decode(manifest["chosen_combiner"])
+    fitted["fit_record_"] = FitRecord(
+        _training(reader),
+        [tuple(split) for split in reader.decode(manifest["splits"])],
+        CardFacts.from_dict(manifest.get("card")),
+        clone(fitted["combiner_"]) if chosen is None else chosen,
+        file=str(Path(path).resolve()),
+        **{at: fitted.pop(name, None) for name, at in IN_RECORD.items()},
+    )
+    fitted["detectors_"] = members
+    fitted["oof_scores_"] = _table(reader)
+    reader.check_files()
+    return params | {"device": device}, fitted
+
+
+def _members(reader, entry, given, device):
+    """Return the fitted detector of a name, or the list of those that are averaged."""
+    name = entry["name"]
+    members = [
+        reader.detector(part, name, given.get(name)) for part in entry["members"]
+    ]
+    for member in members:
+        if hasattr(member, "get_params") and "device" in member.get_params():
+            member.set_params(device=device)
+    return members if entry["averaged"] else members[0]
+
+
+def _table(reader):
+    """Return the out-of-fold score table."""
+    table = reader.manifest["table"]
+    rows = table["index"]
+    attrs = {name: _unpaired(value) for name, value in table["attrs"].items()}
+    companions = {
+        name: [attrs[name].get(row) for row in rows]
+        for name in ("label", "group", "fold")
+        if name in attrs
+    }
+    return score_table(
+        reader.decode(table["scores"]),
+        rows,
+        table["columns"],
+        reasons=attrs["reason"],
+        provenance=attrs["provenance"],
+        **companions,
+    )
+
+
+def _training(reader):
+    """Return the training set, without its videos."""
+    kept = reader.manifest["training"]
+    return TrainingSet(
+        videos=None, **{name: reader.decode(value) for name, value in kept.items()}
+    )
+
+
+def _unpaired(value):
+    if not isinstance(value, dict):
+        return value
+    return {key: _unpaired(entry) for key, entry in value["dict"]}
