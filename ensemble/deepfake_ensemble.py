@@ -26,6 +26,7 @@ from ensemble.decision.rates import rate_interval
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.naming import check_member_names, find_name, squeezed
 from ensemble.out_of_fold.evidence import scored_rows, unseen_scores
+from ensemble.out_of_fold.face_pooling import check_faces_pooling, fit_with_faces
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_detectors,
@@ -48,19 +49,17 @@ from ensemble.presets import STRATEGIES
 from ensemble.resampling.names import averages_replicas, scores_are
 from ensemble.scores.table import concat_scores
 from ensemble.verdicts.card import card_of, doubt_of, facts_of_fit, saved_card
-from ensemble.verdicts.face_pooling import (
-    check_faces_pooling,
-    combined_scores,
-    face_scores,
-    fit_with_faces,
-    fitted_pooling,
-    members_table,
-    named_members,
-)
 from ensemble.verdicts.fit_warnings import (
     warn_of_chance,
     warn_of_missing_rows,
     warn_of_what_was_seen,
+)
+from ensemble.verdicts.member_scores import (
+    combined_scores,
+    face_scores,
+    fitted_pooling,
+    members_table,
+    named_members,
 )
 from ensemble.verdicts.video_verdicts import (
     listed,

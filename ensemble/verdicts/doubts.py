@@ -12,7 +12,7 @@ import numpy as np
 from ensemble.decision.verdict_names import FAKE
 from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
 from ensemble.verdicts.card import evidence_or_none
-from ensemble.verdicts.face_pooling import disagreements, fitted_pooling
+from ensemble.verdicts.member_scores import disagreements, fitted_pooling
 
 _FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
 _LEAST_SPREAD = 1.0  # log-odds; members that agree as well as this do not disagree

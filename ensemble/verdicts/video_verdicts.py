@@ -13,7 +13,7 @@ from ensemble.decision.verdict_names import (
     UNSURE,
 )
 from ensemble.verdicts.doubts import doubts
-from ensemble.verdicts.face_pooling import (
+from ensemble.verdicts.member_scores import (
     combined_scores,
     disagreements,
     fitted_pooling,

@@ -16,7 +16,8 @@ from base_models.video.one_face import MOST_FACES, OneFace
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.cli.tables import show_scan
-from ensemble.verdicts.face_pooling import face_scores, named_members, pool_faces
+from ensemble.out_of_fold.face_pooling import pool_faces
+from ensemble.verdicts.member_scores import face_scores, named_members
 
 SIDE = 24  # of a "face": a square on a black ground, told by its blue
 
