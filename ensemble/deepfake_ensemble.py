@@ -27,6 +27,7 @@ from ensemble.metrics.ties import ROUNDING, above
 from ensemble.naming import check_member_names, find_name, squeezed
 from ensemble.out_of_fold.evidence import scored_rows, unseen_scores
 from ensemble.out_of_fold.face_pooling import check_faces_pooling, fit_with_faces
+from ensemble.out_of_fold.fitting import FitSettings, Keep
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_detectors,
@@ -879,18 +880,15 @@ default=None
 
     def _fit_detectors(self, named, training, splits):
         replicas = self._preset().replicas or not self.refit
-        return fit_with_faces(
-            named,
-            training,
-            splits,
-            self.faces_pooling,
-            keep="splits" if replicas else "refit",
-            n_jobs=self.n_jobs,
-            random_state=self.random_state or 0,
-            store=self.store,
-            device=self.device,
-            verbose=self.verbose,
+        settings = FitSettings(
+            Keep.SPLITS if replicas else Keep.REFIT,
+            self.n_jobs,
+            self.random_state or 0,
+            self.store,
+            self.device,
+            self.verbose,
         )
+        return fit_with_faces(named, training, splits, self.faces_pooling, settings)
 
     def _fit_combiner(self, combiner):
         """Fit combiner and calibration on the rows of the table that have a score."""

@@ -107,18 +107,8 @@ TO_DO = {
     # ensemble/inspection
     "scan_video",
     "stress_test",
-    # ensemble/out_of_fold
-    "cpu_threads",
-    "fit_over_splits",
-    "is_prefit",
-    "jobs_that_fit",
-    "make_views_ready",
-    "out_of_fold_scores",
-    "out_of_fold_table",
-    "prepare",
     # ensemble/persistence
     "export_members",
-    "load",
     # ensemble/resampling
     "clean_groups",
     "group_codes",

@@ -79,10 +79,11 @@ def list_videos(folder):
     return videos
 
 
-def video_id(video):
+def video_id(video, digest=None):
     """Name a video: its full path, or for an array a name made of its content.
 
-    A link keeps its own name, wherever it leads.
+    A link keeps its own name, wherever it leads. `digest`, where it is there already,
+    is the array's `video_digest`.
 
     Examples
     --------
@@ -92,7 +93,7 @@ def video_id(video):
     if isinstance(video, OneFace):
         return f"{video_id(video.video)}, face {video.number}"
     if isinstance(video, np.ndarray):
-        return f"array-{video_digest(video)[:12]}"
+        return f"array-{(digest or video_digest(video))[:12]}"
     return printable(os.path.abspath(_as_path(video)))
 
 

@@ -74,12 +74,13 @@ def nested_scores(
     """
     from base_models.inputs import as_videos
     from base_models.scoring.naming import name_detectors
-    from ensemble.out_of_fold.fitting import fit_over_splits
+    from ensemble.out_of_fold.fitting import FitSettings, Keep, fit_over_splits
     from ensemble.out_of_fold.prefit import is_prefit
 
     named = name_detectors(detectors)
     training = TrainingSet.of(as_videos(videos), is_fake, groups, None)
     place = training.given
+    settings = FitSettings(Keep.NONE, n_jobs, random_state, store, device, verbose)
     fitted = [(name, one) for name, one in named if not is_prefit(one)]
     prefit = [(name, one) for name, one in named if is_prefit(one)]
 
@@ -88,12 +89,7 @@ def nested_scores(
             some,
             training,
             [(np.sort(place[train]), np.sort(place[test])) for train, test in runs],
-            keep="none",
-            n_jobs=n_jobs,
-            random_state=random_state,
-            store=store,
-            device=device,
-            verbose=verbose,
+            settings,
         )
         return pd.DataFrame(outcome.scores[place], columns=[name for name, _ in some])
 

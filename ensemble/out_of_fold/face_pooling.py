@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
-from ensemble.out_of_fold.fitting import fit_over_splits
+from ensemble.out_of_fold.fitting import FitSettings, OutOfFold, fit_over_splits
+from ensemble.out_of_fold.training_set import TrainingSet
 
 POOLINGS = ("largest", "worst", "mean")
 _HELD = 1e-6  # from 0 and 1, so that log-odds are finite
@@ -64,7 +65,9 @@ def pool_faces(scores, how):
     return scores[face], face
 
 
-def fit_with_faces(named, training, splits, how, **settings):
+def fit_with_faces(
+    named: list, training: TrainingSet, splits: list, how: str, settings: FitSettings
+) -> OutOfFold:
     """Fit detectors over splits; score every face, and pool over the faces of a video.
 
     Detectors learn from the face that they choose themselves: of a fake video with two
@@ -73,7 +76,7 @@ def fit_with_faces(named, training, splits, how, **settings):
 
     Parameters
     ----------
-    named, training, splits, **settings
+    named, training, splits, settings
         As for `ensemble.out_of_fold.fit_over_splits`.
     how : {"largest", "worst", "mean"}
         As for `DeepfakeEnsemble`.
@@ -83,14 +86,14 @@ def fit_with_faces(named, training, splits, how, **settings):
     OutOfFold
     """
     if how == "largest":
-        return fit_over_splits(named, training, splits, **settings)
+        return fit_over_splits(named, training, splits, settings)
     from base_models.scoring.several_faces import faces_of
 
     detectors = [detector for _, detector in named]
     _look_at_all(detectors, training.videos, settings)
     faces, owner = [], []
     for row, video in enumerate(training.videos):
-        found = faces_of(video, detectors, settings.get("store"))
+        found = faces_of(video, detectors, settings.store)
         faces += found
         owner += [row] * len(found)
     owner, n_videos = np.array(owner, int), len(training)
@@ -101,8 +104,7 @@ def fit_with_faces(named, training, splits, how, **settings):
             (train, np.r_[test, n_videos + np.flatnonzero(np.isin(owner, test))])
             for train, test in splits
         ],
-        n_trained=n_videos,
-        **settings,
+        replace(settings, n_trained=n_videos),
     )
     scores, reasons = outcome.scores[:n_videos], outcome.reasons[:n_videos]
     for row in np.unique(owner):
@@ -131,8 +133,8 @@ def _look_at_all(detectors, videos, settings):
     }
     if not any(recipe.view == "face" for recipe in recipes.values()):
         return
-    made = iter_views(videos, recipes.values(), resolve_store(settings.get("store")))
-    text = "looking at videos" if settings.get("verbose") else None
+    made = iter_views(videos, recipes.values(), resolve_store(settings.store))
+    text = "looking at videos" if settings.verbose else None
     for _ in progress_bar(made, text, len(videos)):
         pass  # they lie in the store
 

@@ -1,10 +1,15 @@
 """Fits base detectors on every fold and scores each video by those that missed it."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.inputs import as_videos
 from ensemble.out_of_fold.prefit import is_prefit
@@ -17,6 +22,47 @@ from ensemble.out_of_fold.tasks import (
     prepare,
 )
 from ensemble.out_of_fold.training_set import NO_GROUPS, TrainingSet, training_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from base_models.store.store import Store
+
+
+class Keep(str, Enum):
+    """Which fitted detectors are handed back."""
+
+    NONE = "none"
+    REFIT = "refit"  # one more that is fitted on all rows
+    SPLITS = "splits"  # those of the splits
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How detectors are fitted over splits.
+
+    Attributes
+    ----------
+    keep : {"none", "refit", "splits"}
+        Which fitted detectors to hand back: none, one more that is fitted on all
+        rows, or those of the splits.
+    n_jobs, random_state, store, device, verbose
+        As for `out_of_fold_scores`.
+    n_trained : int or None, default=None
+        Rows that a fit on all rows learns from, the first ones; those after them are
+        only scored. None is all.
+    """
+
+    keep: Keep
+    n_jobs: int | None = None
+    random_state: int = 0
+    store: "Store | str | Path | None" = None
+    device: str | None = None
+    verbose: bool = False
+    n_trained: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "keep", Keep(self.keep))
 
 
 @dataclass
@@ -44,19 +90,19 @@ class OutOfFold:
 
 
 def out_of_fold_scores(
-    detectors,
-    videos,
-    y,
-    groups=None,
-    sample_weight=None,
-    resampling=None,
-    n_jobs=None,
-    random_state=None,
-    store=None,
-    device=None,
-    fake_label=None,
-    verbose=False,
-):
+    detectors: Sequence | dict,
+    videos: Sequence,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    resampling: Any = None,
+    n_jobs: int | None = None,
+    random_state: int | None = None,
+    store: "Store | str | Path | None" = None,
+    device: str | None = None,
+    fake_label: Any = None,
+    verbose: bool = False,
+) -> pd.DataFrame:
     """Score every training video with detectors that saw nothing of its group.
 
     Parameters
@@ -131,38 +177,21 @@ def out_of_fold_scores(
     if groups is None:
         warnings.warn(NO_GROUPS, stacklevel=2)
     training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-    random_state = 0 if random_state is None else random_state
-    splits = training.split(
-        "k-fold" if resampling is None else resampling, random_state
-    )
-    outcome = fit_over_splits(
-        named,
-        training,
-        splits,
-        keep="none",
-        n_jobs=n_jobs,
-        random_state=random_state,
-        store=store,
-        device=device,
-        verbose=verbose,
-    )
+    seed = 0 if random_state is None else random_state
+    splits = training.split("k-fold" if resampling is None else resampling, seed)
+    settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
+    outcome = fit_over_splits(named, training, splits, settings)
     names = [name for name, _ in named]
     return out_of_fold_table(outcome, training, splits, names, y)
 
 
 def fit_over_splits(
-    named,
-    training,
-    splits,
-    *,
-    keep,
-    n_jobs=None,
-    random_state=0,
-    store=None,
-    device=None,
-    verbose=False,
-    n_trained=None,
-):
+    named: list,
+    training: TrainingSet,
+    splits: list,
+    settings: FitSettings | None = None,
+    **fields: Any,
+) -> OutOfFold:
     """Fit each detector on each split's training rows and score its test rows.
 
     Parameters
@@ -173,14 +202,10 @@ def fit_over_splits(
         The videos.
     splits : list of (train, test)
         Rows of the training set.
-    keep : {"none", "refit", "splits"}
-        Which fitted detectors to hand back: none, one more that is fitted on all
-        rows, or those of the splits.
-    n_jobs, random_state, store, device, verbose
-        As for `out_of_fold_scores`.
-    n_trained : int or None, default=None
-        Rows that a fit on all rows learns from, the first ones; those after them are
-        only scored. None is all.
+    settings : FitSettings or None, default=None
+        How to fit; None makes one of `fields`.
+    **fields
+        Those of `FitSettings`, of which ``keep`` must be there.
 
     Returns
     -------
@@ -191,19 +216,21 @@ def fit_over_splits(
     from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
 
+    settings = FitSettings(**fields) if settings is None else settings
+    device, keep, verbose = settings.device, settings.keep, settings.verbose
     resolve_device(device)  # not there? before any work
-    explicit = store is not None
-    store = resolve_store(store)
-    n_jobs = jobs_that_fit([d for _, d in named], n_jobs, n_cores())
+    explicit = settings.store is not None
+    store = resolve_store(settings.store)
+    n_jobs = jobs_that_fit([d for _, d in named], settings.n_jobs, n_cores())
     bars = verbose and n_jobs == 1  # those of several processes would mix
     named = [
-        (name, prepare(detector, name, random_state, store, device, bars))
+        (name, prepare(detector, name, settings.random_state, store, device, bars))
         for name, detector in named
     ]
     everything = np.arange(len(training))
-    runs = [(train, test, keep == "splits") for train, test in splits]
-    if keep == "refit":
-        runs.append((everything[:n_trained], everything[:0], True))
+    runs = [(train, test, keep is Keep.SPLITS) for train, test in splits]
+    if keep is Keep.REFIT:
+        runs.append((everything[: settings.n_trained], everything[:0], True))
     tasks = [
         Task(column, detector, train, test, kept)
         for column, (_, detector) in enumerate(named)
@@ -230,7 +257,7 @@ def fit_over_splits(
             task.remember(store, explicit)
             bar.update()
     outcome = _collect(tasks, named, len(training))
-    if keep != "none":  # not a copy that came back from a process
+    if keep is not Keep.NONE:  # not a copy that came back from a process
         outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}
     return outcome
 

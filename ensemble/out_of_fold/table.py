@@ -1,13 +1,24 @@
 """The table of out-of-fold scores, and where they come from."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.inputs import clean_labels
 from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.scores.table import score_table
 
 
-def out_of_fold_table(outcome, training, splits, names, y):
+def out_of_fold_table(
+    outcome: Any,
+    training: TrainingSet,
+    splits: list,
+    names: list[str],
+    y: ArrayLike,
+) -> pd.DataFrame:
     """Lay out-of-fold scores as a score table, in the order the rows were given.
 
     Parameters

@@ -3,7 +3,9 @@
 import inspect
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -12,9 +14,20 @@ from sklearn.frozen import FrozenEstimator
 
 from base_models.groups import group_codes
 from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.out_of_fold.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
 
 
-def prepare(detector, name, random_state, store=None, device=None, verbose=False):
+def prepare(
+    detector: Any,
+    name: str,
+    random_state: int,
+    store: "Store | None" = None,
+    device: str | None = None,
+    verbose: bool = False,
+) -> Any:
     """Clone a detector; what it leaves open is filled in by the ensemble.
 
     Parameters
@@ -50,7 +63,7 @@ def prepare(detector, name, random_state, store=None, device=None, verbose=False
     return detector.set_params(**open_places)
 
 
-def jobs_that_fit(detectors, n_jobs, n_cores):
+def jobs_that_fit(detectors: Sequence, n_jobs: int | None, n_cores: int) -> int:
     """Return how many fits may run side by side without crowding the cores.
 
     Parameters
@@ -77,7 +90,7 @@ def jobs_that_fit(detectors, n_jobs, n_cores):
     return max(1, min(asked, n_cores // threads))
 
 
-def cpu_threads(detector):
+def cpu_threads(detector: Any) -> int:
     """Return how many CPU threads one fit of a detector keeps busy.
 
     Parameters
@@ -255,7 +268,9 @@ def _accepted(detector, groups, weight):
     return {k: v for k, v in given.items() if v is not None and k in takes}
 
 
-def make_views_ready(tasks, training, store, verbose):
+def make_views_ready(
+    tasks: list, training: TrainingSet, store: "Store", verbose: bool
+) -> dict[str, str]:
     """Make every view that the fits need, each video opened once.
 
     Parameters

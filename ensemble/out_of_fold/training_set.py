@@ -3,6 +3,7 @@
 import numbers
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import joblib
@@ -87,7 +88,7 @@ class TrainingSet:
                     f"{weight.shape} for {n_videos} videos"
                 )
         digests = [content_digest(video) for video in videos]
-        ids = row_ids(videos)
+        ids = row_ids(videos, digests)
         _check_copies(digests, ids, np.asarray(is_fake), codes)
         codes = np.zeros(n_videos, int) if groups is None else codes
         weights = np.ones(n_videos) if weight is None else weight
@@ -247,12 +248,14 @@ def needs_labels(named):
     )
 
 
-def row_ids(videos):
+def row_ids(videos: Sequence, digests: Sequence[str] | None = None) -> list[str]:
     """Return a unique name for each video: its path, or one made of its content.
 
     Parameters
     ----------
     videos : list
+    digests : list of str or None, default=None
+        Of `content_digest`, where they are there already.
 
     Returns
     -------
@@ -269,7 +272,10 @@ def row_ids(videos):
 
     seen, names = {}, []
     for row, video in enumerate(videos):
-        name = video_id(video) if is_video(video) else f"video-{row}"
+        if is_video(video):
+            name = video_id(video, None if digests is None else digests[row])
+        else:
+            name = f"video-{row}"
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names

@@ -204,9 +204,12 @@ def training_profile(videos, detectors=(), store=None):
     TrainingProfile or None
         None where none of them is a video that can be read.
     """
+    from base_models.store.store import resolve_store
+
     chosen = np.unique(
         np.linspace(0, len(videos) - 1, min(len(videos), _MOST_PROFILED)).round()
     ).astype(int)
+    store = resolve_store(store)
     profiles = [profile_video(videos[row], detectors, store) for row in chosen]
     profiles = [profile for profile in profiles if profile is not None]
     if not profiles:
