@@ -7,6 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from base_models.detectors.bases.fitting import stored_features
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.inference.engines import engine_key
 from base_models.networks.backbones import build_frozen, build_network
@@ -24,7 +25,8 @@ from base_models.store.keys import class_key_here
 from base_models.store.store import resolve_store, store_key
 from base_models.store.versions import library_version
 from base_models.training.feature_batches import FeatureSamples
-from base_models.training.validation import Validation, held_out_groups
+from base_models.training.recipe import resolve_recipe
+from base_models.training.validation import Validation
 
 
 class FrameDetector(NetworkDetector):
@@ -218,15 +220,13 @@ class FrameDetector(NetworkDetector):
         seen = "" if self.channels == "rgb" else f"_{self.channels}"
         return f"{self.backbone}_{self.view}{seen}"
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def _check_parameters(self):
         if self.train not in ("full", "last_stage", "head"):
             raise ValueError(
                 f"train must be 'full', 'last_stage' or 'head'; got {self.train!r}"
             )
-        self._preparation()  # misspelt? before any work
-        return super().fit(videos, y, groups, sample_weight)
-
-    fit.__doc__ = NetworkDetector.fit.__doc__
+        self._preparation()  # misspelt?
+        super()._check_parameters()
 
     @property
     def card_(self):
@@ -248,57 +248,60 @@ class FrameDetector(NetworkDetector):
             identity["sklearn"] = library_version("sklearn")
         return identity
 
-    def _fit(self, views, is_fake, weight, groups, seed, store):
+    def _learn_from(self, data):
         network = self._build()
+        staged = not starts_random(self.backbone, self.weights)
         if self.train == "full":
-            staged = not starts_random(self.backbone, self.weights)
-            self._train(network, views, is_fake, weight, groups, seed, store, staged)
-            return
-        if self.train == "last_stage":
-            self._train_last_stage(network, views, is_fake, weight, groups, seed, store)
-            return
+            self._train(network, data, staged)
+        elif self.train == "last_stage":
+            self._train_last_stage(network, data, staged)
+        else:
+            self._fit_head(network, data)
+
+    def _fit_head(self, network, data):
+        """Compute the features of the frozen network once; fit the head on them."""
         self.module_, self.history_ = network.eval(), []
         self.weights_key_ = self._weights_key(network)
-        bar = progress_bar(views, self._progress(f"{self} features"))
-        features = [self._features(view, store) for view in bar]
+        bar = progress_bar(data.views, self._progress(f"{self} features"))
+        features = [self._features(view, data.store) for view in bar]
         counts = np.array([len(rows) for rows in features])
-        per_image = np.repeat(weight / counts, counts)
+        per_image = np.repeat(data.weight / counts, counts)
         _fit_head(
             network.head,
             np.concatenate(features),
-            np.repeat(is_fake, counts),
-            per_image * (len(is_fake) / per_image.sum()),
+            np.repeat(data.is_fake, counts),
+            per_image * (len(counts) / per_image.sum()),
             self.C,
         )
 
-    def _train_last_stage(self, network, views, is_fake, weight, groups, seed, store):
+    def _train_last_stage(self, network, data, staged):
         """Compute the frozen part once, mirrored too; train what stands on it."""
-        recipe, device = self._recipe(), resolve_device(self.device)
+        recipe, device = resolve_recipe(self.recipe), resolve_device(self.device)
         trunk, tail = split_last_stage(network.to(device), self.recipe_.image_size)
         self.weights_key_ = self._weights_key(network)
-        bar = progress_bar(views, self._progress(f"{self} features"))
-        maps = [self._stage_maps(view, trunk.eval(), store) for view in bar]
-        learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
-        samples = FeatureSamples(
-            [maps[row] for row in learn],
-            is_fake[learn],
-            groups[learn],
-            weight[learn],
-            frames_per_epoch=self.frames_per_epoch,
-            batch_size=self.batch_size,
-            balance_groups=recipe.balance_groups,
-            seed=seed,
-        )
-        validate = None
-        if len(held):
-            validate = Validation(
-                [maps[row][0].astype(np.float32) for row in held],
-                is_fake[held],
+        bar = progress_bar(data.views, self._progress(f"{self} features"))
+        maps = [self._stage_maps(view, trunk.eval(), data.store) for view in bar]
+
+        def samples(rows):
+            return FeatureSamples(
+                [maps[row] for row in rows],
+                data.is_fake[rows],
+                data.groups[rows],
+                data.weight[rows],
+                frames_per_epoch=self.frames_per_epoch,
+                batch_size=self.batch_size,
+                balance_groups=recipe.balance_groups,
+                seed=data.seed,
+            )
+
+        def validation(rows):
+            return Validation(
+                [maps[row][0].astype(np.float32) for row in rows],
+                data.is_fake[rows],
                 self._scorer(torch.Tensor.float),
             )
-        keep = self._keep(store, views, is_fake, weight, groups, seed)
-        staged = not starts_random(self.backbone, self.weights)
-        self._run(tail, samples, validate, seed, keep, staged)
+
+        self._run(tail, data, samples, validation, staged)
         network.load_state_dict({**network.state_dict(), **tail.state_dict()})
         self.module_ = network.eval()
 
@@ -307,18 +310,14 @@ class FrameDetector(NetworkDetector):
 
         Kept in half precision, 0.05 % of each value.
         """
+
+        def compute():
+            both = view.images, view.images[..., ::-1, :].copy()
+            maps = [self._run_frozen(trunk, images) for images in both]
+            return np.stack(maps).astype(np.float16)
+
         key = store_key(stage=trunk.stage, features=self._feature_key(view))
-        entry = store.get("features", key)
-        if entry is not None:
-            return entry[0]["features"]
-        maps = np.stack(
-            [
-                self._run_frozen(trunk, images)
-                for images in (view.images, view.images[..., ::-1, :].copy())
-            ]
-        ).astype(np.float16)
-        store.put("features", key, {"features": maps})
-        return maps
+        return stored_features(store, key, compute)
 
     def _weights_key(self, network):
         if starts_random(self.backbone, self.weights):
@@ -341,13 +340,11 @@ class FrameDetector(NetworkDetector):
 
     def _features(self, view, store):
         """Return the frozen network's features (n_images, n_features)."""
-        key = self._feature_key(view)
-        entry = store.get("features", key)
-        if entry is None:
-            features = self._run_frozen(self.module_.backbone, view.images)
-            store.put("features", key, {"features": features})
-            return features
-        return entry[0]["features"]
+        return stored_features(
+            store,
+            self._feature_key(view),
+            lambda: self._run_frozen(self.module_.backbone, view.images),
+        )
 
     def _feature_key(self, view):
         return store_key(

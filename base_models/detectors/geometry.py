@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import pandas as pd
 from lightgbm import Booster, LGBMClassifier
 
 from base_models.detectors.bases.measured import FeatureDetector, class_balanced
 from base_models.faces.dlib_finder import dlib_file
 from base_models.faces.landmarks import image_landmarks
-from base_models.store.store import resolve_store
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 _ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -140,32 +138,18 @@ class GeometryDetector(FeatureDetector):
     def __str__(self):
         return "geometry"
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def _check_parameters(self):
         if not (isinstance(self.n_encodings, int) and self.n_encodings >= 0):
             raise ValueError(
                 f"n_encodings must be a whole number >= 0; got {self.n_encodings!r}"
             )
         for name in (_LANDMARKS, _ENCODER)[: 2 if self.n_encodings else 1]:
             dlib_file(None, name, "model")  # missing? before any work
-        return super().fit(videos, y, groups, sample_weight)
-
-    fit.__doc__ = FeatureDetector.fit.__doc__
 
     @property
     def feature_names_(self):
         """What is measured, in the order of the features."""
         return track_feature_names()
-
-    def score_views(self, views, shared):
-        """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._recipe_in_use().key]
-        score, scores = np.nan, np.zeros(0)
-        if not view.reason:
-            features = self._features(view, resolve_store(self.store))
-            score = float(self._score_features(features)[0])
-            scores = np.full(len(view.frames), score)
-        timeline = {"frame": view.frames, "face": view.faces, "score": scores}
-        return score, view.reason, pd.DataFrame(timeline)
 
     def get_state(self, portable=True):
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""

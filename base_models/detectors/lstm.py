@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.detectors.bases.measured import FeatureDetector
+from base_models.detectors.bases.network import NetworkDetector, train_on_groups
 from base_models.detectors.frame import FrameDetector
 from base_models.inference.engines import engine_key
 from base_models.networks.sequence import SequenceNetwork, sequence_scores
@@ -22,10 +23,9 @@ from base_models.runtime.devices import (
     resolve_threads,
 )
 from base_models.store.store import resolve_store
-from base_models.training.loop import train_network
-from base_models.training.recipe import TrainingRecipe
+from base_models.training.recipe import resolve_recipe
 from base_models.training.sequence_batches import SequenceSamples
-from base_models.training.validation import Validation, held_out_groups
+from base_models.training.validation import Validation
 from base_models.views.spec import ViewRecipe
 
 
@@ -105,6 +105,7 @@ class LSTMDetector(FeatureDetector):
     """
 
     code_version = 1
+    _outside_identity = NetworkDetector._outside_identity | {"features"}
 
     def __init__(
         self,
@@ -170,15 +171,14 @@ class LSTMDetector(FeatureDetector):
             return getattr(images, "card_", {"trained_on": None})
         return images.card_
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def _check_parameters(self):
         if self.rnn not in ("lstm", "gru"):
             raise ValueError(f"rnn must be 'lstm' or 'gru'; got {self.rnn!r}")
-        self._recipe().check()
-        resolve_device(self.device)  # not there? before any work
-        self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
-        return super().fit(videos, y, groups, sample_weight)
+        resolve_recipe(self.recipe)
+        resolve_device(self.device)  # not there?
 
-    fit.__doc__ = FeatureDetector.fit.__doc__
+    def _fit_parts(self, videos, y, groups, sample_weight):
+        self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
@@ -201,14 +201,11 @@ class LSTMDetector(FeatureDetector):
 
     def identity(self):
         """Return what decides the outcome of a fit; see `FrameDetector.identity`."""
-        identity = super().identity()
-        for name in ("device", "engine", "n_threads", "features"):
-            identity["params"].pop(name)
         extractor = self._image_detector().identity()
         if isinstance(self.features, FrozenEstimator):
             extractor["fitted"] = state_digest(self.features.estimator.module_)
         return {
-            **identity,
+            **super().identity(),
             "extractor": extractor,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
@@ -262,9 +259,6 @@ class LSTMDetector(FeatureDetector):
             return 0.0
         extractor = self._with_ours(clone(self._image_detector()))
         return extractor.estimate_fit_seconds(n_videos)
-
-    def _recipe(self):
-        return TrainingRecipe() if self.recipe is None else self.recipe
 
     def _image_detector(self):
         """The detector that looks at images, with its parameters."""
@@ -343,42 +337,35 @@ class LSTMDetector(FeatureDetector):
         return SequenceNetwork(n_features, self.hidden_size, self.rnn, self.dropout)
 
     def _learn(self, features, is_fake, weight, groups, seed):
-        recipe = self._recipe()
-        learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
+        recipe = resolve_recipe(self.recipe)
         with repeatable(seed, resolve_threads(self.n_threads)):
-            rows = np.concatenate([rows for row in learn for rows in features[row]])
-            network = self._network(rows.shape[1])
-            network.set_scale(rows.mean(0), rows.std(0))
-            validate = None
-            if len(held):
-                validate = Validation(
-                    [features[row] for row in held],
-                    is_fake[held],
-                    lambda network, faces: np.array(
-                        [sequence_scores(network, rows)[-1] for rows in faces]
-                    ),
-                )
-            self.history_ = train_network(
-                network,
-                SequenceSamples(
-                    [features[row] for row in learn],
-                    is_fake[learn],
-                    groups[learn],
-                    weight[learn],
+            network = self._network(features[0][0].shape[1])
+
+            def samples(rows):
+                sequences = [features[row] for row in rows]
+                images = np.concatenate([face for faces in sequences for face in faces])
+                network.set_scale(images.mean(0), images.std(0))
+                return SequenceSamples(
+                    sequences,
+                    is_fake[rows],
+                    groups[rows],
+                    weight[rows],
                     self.batch_size,
                     recipe.balance_groups,
                     seed,
-                ),
-                recipe,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                staged=False,
-                validate=validate,
-                device=resolve_device(self.device),
-                seed=seed,
-                progress=f"{self} training" if self.verbose else None,
-                name=str(self),
+                )
+
+            def validation(rows):
+                return Validation(
+                    [features[row] for row in rows],
+                    is_fake[rows],
+                    lambda network, faces: np.array(
+                        [sequence_scores(network, face)[-1] for face in faces]
+                    ),
+                )
+
+            self.history_ = train_on_groups(
+                self, network, is_fake, groups, seed, samples, validation, staged=False
             )
         self.module_ = network.cpu()
 

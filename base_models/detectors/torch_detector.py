@@ -119,16 +119,14 @@ random_state, store, device, engine, verbose
     def __str__(self):
         return f"{type(self.module).__name__.lower()}_{self.view}"
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def _check_parameters(self):
         if self.train not in ("full", "none"):
             raise ValueError(f"train must be 'full' or 'none'; got {self.train!r}")
         if not isinstance(self.module, nn.Module):
             raise TypeError(
                 f"module must be a torch.nn.Module; got {type(self.module).__name__}"
             )
-        return super().fit(videos, y, groups, sample_weight)
-
-    fit.__doc__ = NetworkDetector.fit.__doc__
+        super()._check_parameters()
 
     def identity(self):
         identity = super().identity()
@@ -138,13 +136,11 @@ random_state, store, device, engine, verbose
         }
         return identity
 
-    def _fit(self, views, is_fake, weight, groups, seed, store):
+    def _learn_from(self, data):
         network = self._build()
         if self.train == "full":
             # Which part of a module is its head, and whether it is trained, who knows.
-            self._train(
-                network, views, is_fake, weight, groups, seed, store, staged=False
-            )
+            self._train(network, data, staged=False)
         else:
             self.module_, self.history_ = network.eval(), []
 

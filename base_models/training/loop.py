@@ -14,7 +14,7 @@ from base_models.runtime.devices import seed_generators
 from base_models.runtime.distributed import Processes
 from base_models.runtime.progress import progress_bar
 from base_models.training.losses import balanced_loss, class_weights
-from base_models.training.recipe import TrainingRecipe
+from base_models.training.recipe import resolve_recipe
 
 
 def train_network(
@@ -82,7 +82,7 @@ def train_network(
     DivergedError
         If the loss, or a weight, is no finite number any more.
     """
-    recipe = (TrainingRecipe() if recipe is None else recipe).check()
+    recipe = resolve_recipe(recipe)
     processes = Processes() if processes is None else processes
     keep = keep if processes.main else None
     device = torch.device(device)

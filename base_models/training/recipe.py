@@ -146,3 +146,18 @@ class TrainingRecipe(BaseEstimator):
         if self.amp not in (True, False, "auto"):
             raise ValueError(f"amp must be True, False or 'auto'; got {self.amp!r}")
         return self
+
+
+def resolve_recipe(recipe=None):
+    """Return the `TrainingRecipe` that a ``recipe`` parameter means, checked.
+
+    Parameters
+    ----------
+    recipe : TrainingRecipe or None, default=None
+        None is ``TrainingRecipe()``.
+
+    Returns
+    -------
+    TrainingRecipe
+    """
+    return (TrainingRecipe() if recipe is None else recipe).check()

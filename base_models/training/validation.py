@@ -54,7 +54,7 @@ def held_out_groups(is_fake, groups, share, seed):
             f"validation={share} needs at least 4 groups of each class; the smaller "
             f"has {min(map(len, of_class))}: none is held back, and the last epoch is "
             "taken",
-            stacklevel=4,
+            stacklevel=6,
         )
         return everyone, none
     order = np.random.default_rng([seed, len(names)]).permutation(names)

@@ -1,22 +1,15 @@
 """What detectors share that look at views and train a network."""
 
-import warnings
-
 import numpy as np
-import pandas as pd
 import torch
 from scipy.special import expit
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
-from base_models.detectors.bases.video import ViewDetector, with_fingerprints
-from base_models.errors import UnscorableVideoError, VideoReadError
+from base_models.detectors.bases.fitting import TrainedDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
-from base_models.groups import group_codes
 from base_models.inference.engines import check_engine, run_frozen
-from base_models.inputs import check_fit_arguments
 from base_models.networks.forward import forward
 from base_models.runtime.devices import (
     fixed_threads,
@@ -26,21 +19,17 @@ from base_models.runtime.devices import (
 )
 from base_models.runtime.distributed import joined_processes, n_processes
 from base_models.runtime.warn_once import caller_has_warned
-from base_models.scoring.pooling import pool_scores
-from base_models.store.keys import class_key
-from base_models.store.store import KeptState, resolve_store, store_key
+from base_models.store.store import KeptState, store_key
 from base_models.store.versions import is_own
 from base_models.training.image_batches import ImageSamples, SizedFakes
 from base_models.training.loop import train_network
-from base_models.training.recipe import TrainingRecipe
+from base_models.training.recipe import resolve_recipe
 from base_models.training.timing import seconds_per_step, steps_per_epoch, warn_if_slow
 from base_models.training.validation import Validation, held_out_groups
-from base_models.video.paths import video_digest, video_id
-from base_models.views.collection import Views
 from base_models.views.spec import ViewRecipe
 
 
-class NetworkDetector(ViewDetector):
+class NetworkDetector(TrainedDetector):
     """Base class of detectors in which a torch network looks at single images.
 
     A subclass builds the network and says how its images are prepared; sampling,
@@ -49,107 +38,21 @@ class NetworkDetector(ViewDetector):
 
     code_version = 1  # raise it as `base_models.store.versions.own_versions` says
     key_libraries = ("timm", "torch")
+    _outside_identity = TrainedDetector._outside_identity | {
+        "device",
+        "engine",
+        "n_threads",
+    }
     _clip_length = 1  # frames in a row that the network sees at once
-
-    def fit(self, videos, y, groups=None, sample_weight=None):
-        """Train on labelled videos.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-            Paths, or RGB uint8 arrays of shape (T, H, W, 3).
-        y : array-like of shape (n_videos,)
-            Two labels: 0 and 1 (fake), "REAL" and "FAKE", booleans. All may be real
-            where the fakes are made of them: see `pseudo_fakes`.
-        groups : array-like of shape (n_videos,), default=None
-            Videos that are drawn equally often together, and never split between
-            training and the choice of the best epoch.
-        sample_weight : array-like of shape (n_videos,), default=None
-            Weights within each class; real and fake weigh the same in all.
-
-        Returns
-        -------
-        self
-            A video without a view (unreadable, no face) is left out, with a
-            warning that names it.
-        """
-        videos, is_fake, weight, self.classes_ = check_fit_arguments(
-            videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
-        )
-        groups = group_codes(groups, len(videos))
-        self._check_training()
-        check_engine(self.engine)
-        self.recipe_ = self._view_recipe()
-        store = resolve_store(self.store)
-        # The order in which videos are given must not matter to what is learned.
-        order = sorted(
-            np.flatnonzero(weight > 0),
-            key=lambda row: (_digest(videos[row]), is_fake[row], weight[row]),
-        )
-        given = [videos[row] for row in order]
-        processes = joined_processes(resolve_device(self.device))
-        if processes.n > 1:  # each makes its share, and finds the others' in the store
-            Views(given[processes.share], self.recipe_, store)
-            processes.wait()
-        text = self._progress("looking at videos")
-        views = Views(given, self.recipe_, store, progress=text)
-        scorable = [i for i, reason in enumerate(views.reasons) if not reason]
-        self.unscorable_ = {
-            video_id(videos[order[i]]): reason
-            for i, reason in enumerate(views.reasons)
-            if reason
-        }
-        if self.unscorable_:
-            error = UnscorableVideoError(self.unscorable_)
-            left = np.unique(is_fake[[order[i] for i in scorable]])
-            if len(left) < len(np.unique(is_fake)):
-                raise error  # nothing is left of one class
-            if not caller_has_warned():
-                warnings.warn(f"left out of training: {error}", stacklevel=2)
-            views = views.take(scorable)
-        rows = [order[i] for i in scorable]
-        groups = pd.factorize(groups[rows])[0]  # numbered in an order of our own
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        seed = processes.agree(seed)
-        with repeatable(seed, resolve_threads(self.n_threads)):
-            self._fit(views, is_fake[rows], weight[rows], groups, seed, store)
-        return self
-
-    def view_recipes(self):
-        """Return the one `ViewRecipe` that the network looks at, in a list."""
-        return self._in_use([self._view_recipe()])
 
     def score_views(self, views, shared):
         """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._recipe_in_use().key]
-        score = np.zeros(0)
-        if not view.reason:
-            with fixed_threads(resolve_threads(self.n_threads)):
-                score = self._image_scores(view, shared)
-        frames = pd.DataFrame(
-            {"frame": view.frames, "face": view.faces, "score": score}
-        )
-        return pool_scores(score, self.pooling), view.reason, frames
+        with fixed_threads(resolve_threads(self.n_threads)):
+            return super().score_views(views, shared)
 
     def identity(self):
-        """Return what decides the outcome of a fit, beside the videos.
-
-        Returns
-        -------
-        dict
-            Ready for `store_key`.
-
-        Raises
-        ------
-        TypeError
-            If a parameter has no stable description.
-        """
-        ignored = {"store", "verbose", "device", "engine", "n_threads", "finder"}
-        params = with_fingerprints(self.get_params(deep=False))
-        identity = {
-            "class": class_key(type(self)),
-            "params": {k: v for k, v in params.items() if k not in ignored},
-            "view": self._view_recipe().stable_key,
+        """Return what decides the outcome of a fit; see `TrainedDetector.identity`."""
+        identity = super().identity() | {
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
         }
@@ -204,11 +107,10 @@ class NetworkDetector(ViewDetector):
         -------
         self
         """
-        self.classes_ = np.array(meta["classes"])
-        self.history_, self.unscorable_ = meta["history"], meta["unscorable"]
+        self._take_state(meta)
+        self.history_ = meta["history"]
         if meta["weights_key"] is not None:
             self.weights_key_ = meta["weights_key"]
-        self.recipe_ = self._view_recipe()
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
         state = {name: torch.from_numpy(value) for name, value in arrays.items()}
@@ -259,63 +161,67 @@ class NetworkDetector(ViewDetector):
             trains and self.pseudo_fakes is not None and self.pseudo_fakes is not False
         )
 
-    def _check_training(self):
-        """Refuse training parameters that cannot work, before any work."""
-        self._recipe().check()
+    def _check_parameters(self):
+        resolve_recipe(self.recipe)
         resolve_augment(self.augment)
         made = resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
         if self.train != "full" and made is not None:
             raise ValueError(
                 f"pseudo_fakes need train='full'; got train={self.train!r}"
             )
+        check_engine(self.engine)
 
-    def _recipe(self):
-        return TrainingRecipe() if self.recipe is None else self.recipe
+    def _processes(self):
+        return joined_processes(resolve_device(self.device))
 
-    def _train(self, network, views, is_fake, weight, groups, seed, store, staged):
+    def _fit_threads(self):
+        return resolve_threads(self.n_threads)
+
+    def _train(self, network, data, staged):
         """Train all of a network; on a CPU, say so first when it will take long."""
-        recipe, device = self._recipe(), resolve_device(self.device)
-        fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
+        recipe, views = resolve_recipe(self.recipe), data.views
+        fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
         sources, landmarks = views, None
-        if device.type == "cpu" and not caller_has_warned():
+        if resolve_device(self.device).type == "cpu" and not caller_has_warned():
             with repeatable(0, resolve_threads(self.n_threads)):
                 pairs = 2 if fakes else 1
                 warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
         if fakes is not None:
             fakes = SizedFakes(fakes, self.recipe_.image_size)
             text = self._progress("looking at more of the videos")
-            sources, landmarks = fakes.sources(views, store, text)
-        learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
-        samples = ImageSamples(
-            views.take(learn),
-            is_fake[learn],
-            groups[learn],
-            weight[learn],
-            self._preprocess,
-            frames_per_epoch=self.frames_per_epoch,
-            batch_size=self.batch_size,
-            balance_groups=recipe.balance_groups,
-            mixup=recipe.mixup,
-            pairs=recipe.pairs,
-            augment=resolve_augment(self.augment, self.recipe_.clip_length),
-            pseudo_fakes=fakes,
-            landmarks=None if fakes is None else landmarks.take(learn),
-            sources=sources.take(learn),
-            ahead=self._draws_alone(),
-            seed=seed,
-        )
-        validate = None
-        if len(held):
-            validate = Validation(
-                (views if is_fake.any() else sources).take(held),
-                is_fake[held],
+            sources, landmarks = fakes.sources(views, data.store, text)
+
+        def samples(rows):
+            return ImageSamples(
+                views.take(rows),
+                data.is_fake[rows],
+                data.groups[rows],
+                data.weight[rows],
+                self._preprocess,
+                frames_per_epoch=self.frames_per_epoch,
+                batch_size=self.batch_size,
+                balance_groups=recipe.balance_groups,
+                mixup=recipe.mixup,
+                pairs=recipe.pairs,
+                augment=resolve_augment(self.augment, self.recipe_.clip_length),
+                pseudo_fakes=fakes,
+                landmarks=None if fakes is None else landmarks.take(rows),
+                sources=sources.take(rows),
+                ahead=self._draws_alone(),
+                seed=data.seed,
+            )
+
+        def validation(rows):
+            return Validation(
+                (views if data.is_fake.any() else sources).take(rows),
+                data.is_fake[rows],
                 self._scorer(self._preprocess),
                 fakes,
-                None if fakes is None else landmarks.take(held),
-                seed,
+                None if fakes is None else landmarks.take(rows),
+                data.seed,
             )
-        keep = self._keep(store, views, is_fake, weight, groups, seed)
-        self._run(network, samples, validate, seed, keep, staged)
+
+        self._run(network, data, samples, validation, staged)
         self.module_ = network
 
     def _draws_alone(self):
@@ -324,24 +230,19 @@ class NetworkDetector(ViewDetector):
         foreign = [c for c in changing if callable(c) and not is_own(c)]
         return is_own(self) and not foreign
 
-    def _run(self, network, samples, validate, seed, keep, staged):
-        """Train a network on samples, alone or with other processes."""
-        device = resolve_device(self.device)
-        self.history_ = train_network(
+    def _run(self, network, data, samples, validation, staged):
+        """Train a network, alone or with other processes, kept where it is stopped."""
+        self.history_ = train_on_groups(
+            self,
             network,
+            data.is_fake,
+            data.groups,
+            data.seed,
             samples,
-            self._recipe(),
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
+            validation,
             staged=staged,
-            validate=validate,
-            device=device,
-            seed=seed,
-            keep=keep,
-            processes=joined_processes(device),
-            progress=self._progress(f"{self} training"),
-            name=str(self),
+            keep=self._keep(data),
+            processes=self._processes(),
         )
 
     def _scorer(self, preprocess):
@@ -353,20 +254,20 @@ class NetworkDetector(ViewDetector):
 
         return score
 
-    def _keep(self, store, views, is_fake, weight, groups, seed):
+    def _keep(self, data):
         """Where an interrupted training is kept; None if it cannot be told again."""
         try:
             key = store_key(
                 detector=self.identity(),
-                views=views.keys,
-                is_fake=is_fake,
-                weight=weight,
-                groups=groups,
-                seed=seed,
+                views=data.views.keys,
+                is_fake=data.is_fake,
+                weight=data.weight,
+                groups=data.groups,
+                seed=data.seed,
             )
         except TypeError:
             return None
-        return KeptState(store, "training", key)
+        return KeptState(data.store, "training", key)
 
     def _image_scores(self, view, shared):
         return fake_probability(self._run_frozen(self.module_, view.images))
@@ -398,18 +299,50 @@ class NetworkDetector(ViewDetector):
             clip_length=self._clip_length,
         )
 
-    def _progress(self, text):
-        return text if self.verbose else None
+
+def train_on_groups(
+    detector, network, is_fake, groups, seed, samples, validation, **more
+):
+    """Train a network on most groups; the others, held back, choose the best epoch.
+
+    Parameters
+    ----------
+    detector : TrainedDetector
+        Its parameters say how.
+    network : torch.nn.Module
+    is_fake, groups : ndarray of shape (n_videos,)
+    seed : int
+    samples : callable
+        Rows of the videos to learn from -> what `train_network` takes.
+    validation : callable
+        Rows of the videos that are held back -> `Validation`.
+    more
+        As for `train_network`.
+
+    Returns
+    -------
+    list of dict
+        The history, as of `train_network`.
+    """
+    recipe = resolve_recipe(detector.recipe)
+    learn, held = held_out_groups(is_fake, groups, recipe.validation, seed)
+    return train_network(
+        network,
+        samples(learn),
+        recipe,
+        epochs=detector.epochs,
+        learning_rate=detector.learning_rate,
+        weight_decay=detector.weight_decay,
+        validate=validation(held) if len(held) else None,
+        device=resolve_device(detector.device),
+        seed=seed,
+        progress=detector._progress(f"{detector} training"),
+        name=str(detector),
+        **more,
+    )
 
 
 def fake_probability(logits):
     """P(fake) from logits in the order real, fake: (n_images, 2) to (n_images,)."""
     logits = logits.astype(float)
     return expit(logits[:, 1] - logits[:, 0])
-
-
-def _digest(video):
-    try:
-        return video_digest(video)
-    except VideoReadError:  # it will be left out, with the reason
-        return ""

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -13,8 +12,6 @@ from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
 from base_models.detectors.bases.measured import FeatureDetector, class_balanced
 from base_models.runtime.devices import fixed_threads
 from base_models.runtime.progress import progress_bar
-from base_models.scoring.pooling import pool_scores
-from base_models.store.store import resolve_store
 from base_models.training.image_batches import ImageSamples, SizedFakes
 
 _BATCH = 32  # images that are made at a time
@@ -62,7 +59,7 @@ class StatisticsDetector(FeatureDetector):
         self.store = store
         self.verbose = verbose
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def _check_parameters(self):
         size = self.image_size
         if not (isinstance(size, int) and size >= self._smallest):
             raise ValueError(
@@ -72,19 +69,6 @@ class StatisticsDetector(FeatureDetector):
             raise ValueError(f"n_drawn must be a whole number >= 1; got {self.n_drawn}")
         resolve_augment(self.augment)
         resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
-        return super().fit(videos, y, groups, sample_weight)
-
-    fit.__doc__ = FeatureDetector.fit.__doc__
-
-    def score_views(self, views, shared):
-        """Score one video from its views; see `ViewDetector.score_views`."""
-        view = views[self._recipe_in_use().key]
-        score = np.zeros(0)
-        if not view.reason:
-            features = self._features(view, resolve_store(self.store))
-            score = self._score_features(features)
-        timeline = {"frame": view.frames, "face": view.faces, "score": score}
-        return pool_scores(score, self.pooling), view.reason, pd.DataFrame(timeline)
 
     def get_state(self, portable=True):
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
@@ -114,18 +98,18 @@ class StatisticsDetector(FeatureDetector):
         """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
         return self.pseudo_fakes is not None and self.pseudo_fakes is not False
 
-    def _fit(self, views, is_fake, weight, groups, seed, store):
-        fakes = resolve_pseudo_fakes(self.pseudo_fakes, is_fake)
+    def _learn_from(self, data):
+        fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
         if fakes is None:
-            super()._fit(views, is_fake, weight, groups, seed, store)
+            super()._learn_from(data)
             return
         fakes = SizedFakes(fakes, self.image_size)
-        sources, landmarks = fakes.sources(views, store)
+        sources, landmarks = fakes.sources(data.views, data.store)
         samples = ImageSamples(
-            views,
-            is_fake,
-            groups,
-            weight,
+            data.views,
+            data.is_fake,
+            data.groups,
+            data.weight,
             lambda images: images.numpy(),
             frames_per_epoch=self.n_drawn,
             batch_size=_BATCH,
@@ -133,9 +117,9 @@ class StatisticsDetector(FeatureDetector):
             pseudo_fakes=fakes,
             landmarks=landmarks,
             sources=sources,
-            seed=seed,
+            seed=data.seed,
         )
-        text = f"{self} pseudo-fakes" if self.verbose else None
+        text = self._progress(f"{self} pseudo-fakes")
         features, labels, weights = [], [], []
         for batch in progress_bar(samples.batches(0), text, samples.steps):
             features += [self._measure_image(image) for image in batch.inputs]

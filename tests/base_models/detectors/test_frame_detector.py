@@ -352,18 +352,16 @@ def brighter(image, landmarks, draw, donor):
 
 @pytest.mark.parametrize("train", ["full", "last_stage"])
 def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch):
-    from base_models.detectors import frame
     from base_models.detectors.bases import network
 
-    split, seen = frame.held_out_groups, []
+    split, seen = network.held_out_groups, []
 
     def spy(is_fake, groups, share, seed):
         learn, held = split(is_fake, groups, share, seed)
         seen.append((set(groups[learn]), set(groups[held])))
         return learn, held
 
-    for module in (frame, network):
-        monkeypatch.setattr(module, "held_out_groups", spy)
+    monkeypatch.setattr(network, "held_out_groups", spy)
     videos, y, groups = toy_videos
     recipe = TrainingRecipe(validation=0.25, patience=1)
     detector = clone(FULL).set_params(recipe=recipe, train=train, epochs=4)
