@@ -1,14 +1,41 @@
 """The classes that a saved ensemble may name, by their public names."""
 
 import importlib
+import inspect
 from collections import ChainMap
+from collections.abc import Iterator, Mapping
 
+from sklearn.base import BaseEstimator
+
+import base_models
 from base_models.errors import CheckpointError
 from ensemble.combiners.registry import COMBINER_CLASSES
 
+
+class _Exported(Mapping):
+    """Detectors and settings that `base_models` lists for users, imported when asked.
+
+    That is every estimator with a ``code_version`` of its own: bases have none.
+    """
+
+    def __getitem__(self, name: str) -> str:
+        cls = getattr(base_models, name) if name in base_models.__all__ else None
+        if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator)):
+            raise KeyError(name)
+        if "code_version" not in vars(cls):
+            raise KeyError(name)
+        return cls.__module__
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in base_models.__all__ if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 # Public name -> module. A file holds the name alone, so modules may move; files of
 # earlier releases hold "module:name", of which the name counts. Nothing else is ever
-# imported. A class that gets another name stays here under its old one, too.
+# imported. A class that gets another name is listed here under its old one, too.
 COMBINERS = ChainMap(
     COMBINER_CLASSES,
     {
@@ -18,23 +45,8 @@ COMBINERS = ChainMap(
         "StratifiedGroupFolds": "ensemble.resampling.splitters",
     },
 )
-DETECTORS = {
-    "CallableDetector": "base_models.detectors.callable_detector",
-    "CompressionRouter": "base_models.detectors.compression_router",
-    "FlickerDetector": "base_models.detectors.flicker",
-    "FrameDetector": "base_models.detectors.frame",
-    "FrequencyDetector": "base_models.detectors.frequency",
-    "GeometryDetector": "base_models.detectors.geometry",
-    "LSTMDetector": "base_models.detectors.lstm",
-    "PrefitDetector": "base_models.detectors.prefit",
-    "TorchDetector": "base_models.detectors.torch_detector",
-    "DlibFaceFinder": "base_models.faces.dlib_finder",
-    "HaarFaceFinder": "base_models.faces.finders",
-    "YuNetFaceFinder": "base_models.faces.finders",
-    "TrainingRecipe": "base_models.training.recipe",
-    "Augmentation": "base_models.augmentation.augment",
-    "PseudoFakes": "base_models.augmentation.pseudo_fakes",
-}
+DETECTORS = _Exported()
+OURS = ChainMap(COMBINERS, DETECTORS)
 _PACKAGES = ("base_models", "ensemble")
 
 

@@ -21,7 +21,7 @@ from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
 from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
-from ensemble.persistence.classes import COMBINERS, DETECTORS, saved_class, saved_name
+from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_name
 from ensemble.persistence.wrong_files import what_it_is
 
 FORMAT = 1
@@ -57,7 +57,7 @@ class Writer:
         if isinstance(thing, dict):
             pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]
             return {"dict": pairs}
-        if name := saved_name(type(thing), COMBINERS | DETECTORS):
+        if name := saved_name(type(thing), OURS):
             state = {k: v for k, v in vars(thing).items() if k not in params_of(thing)}
             if hasattr(thing, "get_state"):  # kept by whoever holds it
                 state = {}
@@ -196,7 +196,7 @@ class Reader:
         if "given" in thing:
             made = self.given(thing)
         else:
-            made = self.own(thing["own"], thing["params"], COMBINERS | DETECTORS)
+            made = self.own(thing["own"], thing["params"], OURS)
         state = self.decode(thing["state"])
         for name in state:
             if name in params_of(made) or hasattr(type(made), name):

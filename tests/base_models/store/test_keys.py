@@ -430,7 +430,7 @@ def test_every_detector_and_setting_of_ours_has_a_code_version_of_its_own():
         if hasattr(cls, "get_params") and cls.__module__.startswith("base_models.")
     ]
     assert {FrameDetector, CallableDetector, Augmentation, DlibFaceFinder} <= set(found)
-    abstract = {"VideoDetector", "ViewDetector"}
+    abstract = {"TrainedDetector", "VideoDetector", "ViewDetector"}
     lacking = {c.__name__ for c in found if "code_version" not in vars(c)}
     assert lacking == abstract
 

@@ -10,7 +10,13 @@ import base_models
 import ensemble
 import ensemble.combiners
 from ensemble.errors import CheckpointError
-from ensemble.persistence.classes import COMBINERS, DETECTORS, saved_class, saved_name
+from ensemble.persistence.classes import (
+    COMBINERS,
+    DETECTORS,
+    OURS,
+    saved_class,
+    saved_name,
+)
 
 SAVED = Path(__file__).parents[2] / "saved_models"
 ABSTRACT = {"Combiner", "VideoDetector", "ViewDetector"}
@@ -58,11 +64,11 @@ def test_names_of_earlier_releases_are_understood_and_no_others():
     }
     assert len(paths) > 10
     for path in paths:
-        known = saved_class(path, COMBINERS | DETECTORS, "model.dfe")
+        known = saved_class(path, OURS, "model.dfe")
         assert known.__qualname__ == path.partition(":")[2]
     for foreign in ("subprocess:Popen", "os.path:Voting", "Popen", "ensemble:load"):
         with pytest.raises(CheckpointError, match=re.escape(foreign)):
-            saved_class(foreign, COMBINERS | DETECTORS, "model.dfe")
+            saved_class(foreign, OURS, "model.dfe")
 
 
 def test_a_file_holds_names_and_no_module(toy_videos, tmp_path):
