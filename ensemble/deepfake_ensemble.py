@@ -17,11 +17,8 @@ from base_models.errors import UnscorableVideoError
 from ensemble.calibration.calibrator import Calibrator, check_method
 from ensemble.calibration.cross_fitting import cross_fitted_scores
 from ensemble.combiners.stacking import as_combiner
-from ensemble.decision.named_thresholds import (
-    check_prior,
-    parse_threshold,
-    resolve_thresholds,
-)
+from ensemble.decision.named_thresholds import parse_threshold
+from ensemble.decision.prior import check_prior
 from ensemble.decision.rates import rate_interval
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.naming import check_member_names, find_name, squeezed
@@ -62,6 +59,7 @@ from ensemble.verdicts.member_scores import (
     members_table,
     named_members,
 )
+from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.video_verdicts import (
     listed,
     missing_reasons,

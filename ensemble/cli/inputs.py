@@ -93,7 +93,8 @@ def open_ensemble(
 ):
     """Load a `DeepfakeEnsemble`; set what was asked for, refuse what it cannot do."""
     import ensemble
-    from ensemble.decision.named_thresholds import check_prior, parse_threshold
+    from ensemble.decision.named_thresholds import parse_threshold
+    from ensemble.decision.prior import check_prior
 
     check_prior(prior)
     if threshold is not None:

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ensemble.combiners.strategies import MEAN
-from ensemble.decision.named_thresholds import to_probability
 from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
 from ensemble.metrics.scalar import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.table import companions
 from ensemble.verdicts.card import evidence_or_none
+from ensemble.verdicts.grounds import to_probability
 
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

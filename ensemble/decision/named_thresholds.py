@@ -1,8 +1,8 @@
-"""Thresholds by name: from what a user asks for to where a fitted ensemble says fake.
+"""Thresholds by name: from what a user asks for to where fake is said.
 
 `parse_threshold` reads ``0.5``, ``fpr=0.05``, ``cost=10`` or ``three-way``;
-`resolve_thresholds` sets it on the ensemble's out-of-fold scores, each combined by a
-combiner that has not seen the video's group. Nothing here looks at a score in sample.
+`set_thresholds` sets it on out-of-fold scores, each combined by a combiner that has not
+seen the video's group. Nothing here looks at a score in sample.
 """
 
 import difflib
@@ -10,17 +10,17 @@ import numbers
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ensemble.decision.prior import adjust_prior
 from ensemble.decision.rules import ThreeWayDecision
 from ensemble.decision.thresholds import (
+    percent,
     threshold_at_false_alarm_rate,
     threshold_by_cost,
 )
 from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.metrics.ties import above, below
-from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
-from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
+from ensemble.out_of_fold.evidence import OutOfFoldEvidence
 
 _ALLOWED = {
     "fpr": {"fpr", "confidence"},
@@ -42,22 +42,22 @@ class ThresholdRule:
     kind : {"default", "value", "fpr", "cost", "three-way"}
     value : float or None
         For "value": P(fake) above which it is fake.
-    false_alarm_rate, miss_rate : float or None
+    false_alarm_rate, miss_rate : float
         For "fpr" and "three-way".
     confidence : float or None
         Probability with which the rates are to hold; None for rates that hold on the
         scores at hand ("fpr") or on average ("three-way").
-    cost_false_alarm, cost_miss : float or None
+    cost_false_alarm, cost_miss : float
         For "cost".
     """
 
     kind: str
     value: float | None = None
-    false_alarm_rate: float | None = None
-    miss_rate: float | None = None
+    false_alarm_rate: float = 0.05
+    miss_rate: float = 0.05
     confidence: float | None = None
-    cost_false_alarm: float | None = None
-    cost_miss: float | None = None
+    cost_false_alarm: float = 1.0
+    cost_miss: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Thresholds:
     set_on: str
     on_training: bool = False
 
-    def verdicts(self, score):
+    def verdicts(self, score: ArrayLike) -> np.ndarray:
         """Return FAKE, REAL or UNSURE for each P(fake); "" where there is none.
 
         Parameters
@@ -105,7 +105,7 @@ class Thresholds:
         return np.select(called, [NO_VERDICT, FAKE, REAL], UNSURE).astype(object)
 
     @property
-    def where(self):
+    def where(self) -> str:
         """Where fake is said, as a sentence."""
         if self.three_way:
             return (
@@ -115,7 +115,7 @@ class Thresholds:
         return f"Fake is said above {self.high:.3f}."
 
 
-def parse_threshold(spec):
+def parse_threshold(spec: float | str | None) -> ThresholdRule:
     """Read what was asked for as a threshold.
 
     Parameters
@@ -169,14 +169,19 @@ def parse_threshold(spec):
             f"{', '.join(sorted(_ALLOWED[kind]))}; got {name!r}"
         )
     if kind == "cost":
-        alarm, _, miss = given["cost"].partition(":")
-        costs = [_number(alarm), _number(miss or "1")]
-        if None in costs or min(costs) < 0 or not 0 < max(costs) < np.inf:
+        alarm_text, _, miss_text = given["cost"].partition(":")
+        alarm, miss = _number(alarm_text), _number(miss_text or "1")
+        if (
+            alarm is None
+            or miss is None
+            or min(alarm, miss) < 0
+            or not 0 < max(alarm, miss) < np.inf
+        ):
             raise ValueError(
                 f"threshold {spec!r}: cost=FALSE_ALARM[:MISS] takes two numbers >= 0, "
                 "not both 0"
             )
-        return ThresholdRule("cost", cost_false_alarm=costs[0], cost_miss=costs[1])
+        return ThresholdRule("cost", cost_false_alarm=alarm, cost_miss=miss)
     if kind == "fpr":
         return ThresholdRule(
             "fpr",
@@ -192,251 +197,108 @@ def parse_threshold(spec):
     )
 
 
-def resolve_thresholds(model):
-    """Return where a fitted ensemble says fake, on the scale of its P(fake).
+def set_thresholds(
+    rule: ThresholdRule, evidence: OutOfFoldEvidence, prior: float | None = None
+) -> Thresholds:
+    """Choose the threshold that a rule asks for on out-of-fold scores.
 
     Parameters
     ----------
-    model : DeepfakeEnsemble
-        Fitted; its ``threshold`` and ``prior`` say what is asked for.
+    rule : ThresholdRule
+        Of kind "fpr", "cost" or "three-way".
+    evidence : OutOfFoldEvidence
+        Scores of reals and fakes by combiners that had not seen the video's group.
+    prior : float or None, default=None
+        Share of fakes where the threshold will be used; None takes that of `evidence`.
 
     Returns
     -------
     Thresholds
+        On the scale of the evidence's scores.
+
+    Raises
+    ------
+    ValueError
+        If the videos are too few for the rates that are asked for.
     """
-    rule = parse_threshold(model.threshold)
-    reals_alone = model.prior_ == 0
-    if rule.kind == "value":
-        return Thresholds(
-            rule.value, rule.value, False, "It was given, and set on no data."
-        )
-    if rule.kind == "default" and not reals_alone:
-        return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
-    if reals_alone:
-        return _for_reals_alone(model, rule)
-    known = out_of_fold_of(model)
-    is_fake, groups = known.is_fake, known.groups
-    try:
-        low, high, promise = _set(rule, model.prior, known.score, is_fake, groups)
-    except ValueError as error:
-        raise ValueError(f"threshold={model.threshold!r}: {error}") from error
-    # Calibration and prior keep the order of scores: thresholds go the same way. Of
-    # scores that calibration in steps makes equal none is above it: rates hold.
-    low, high = to_probability(model, np.clip([low, high], 0, 1))
-    return Thresholds(
-        float(low),
-        float(high),
-        rule.kind == "three-way",
-        f"{promise} It was set on {_described(model, is_fake, groups)}.",
-        on_training=True,
-    )
-
-
-def fitted_prior(model):
-    """Return the share of fakes for which a fitted ensemble's P(fake) is meant.
-
-    That of the training videos where labels were learned from (by the combiner or the
-    calibration); 0.5 for votes, whose detectors weigh both classes alike.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted.
-
-    Returns
-    -------
-    float
-    """
-    learned = model.calibrator_ is not None or learns(model.combiner_)
-    return model.prior_ if learned else 0.5
-
-
-def to_probability(model, score):
-    """Bring the combiner's scores to the scale of P(fake): calibration, then prior.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted.
-    score : ndarray of shape (n_videos,)
-
-    Returns
-    -------
-    ndarray of shape (n_videos,)
-    """
-    if model.calibrator_ is not None:
-        score = model.calibrator_(score)
-    return to_prior(model, score)
-
-
-def to_prior(model, score):
-    """Bring P(fake) to the share of fakes that the ensemble was told, if any.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted, with ``prior``.
-    score : ndarray of shape (n_videos,)
-
-    Returns
-    -------
-    ndarray of shape (n_videos,)
-    """
-    if model.prior is None:
-        return score
-    if model.prior_ == 0:
-        check_settings(model.calibration, model.prior, model.unscorable)
-    return adjust_prior(score, fitted_prior(model), model.prior)
-
-
-def meaning_of_scores(model):
-    """Say what P(fake) of a fitted ensemble means: calibrated on what, for which prior.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted.
-
-    Returns
-    -------
-    str
-        One or two sentences.
-    """
-    if model.prior_ == 0:
-        return "P(fake) orders videos; fitted on reals alone, it is no probability."
-    is_fake, groups = labels_of(model)
-    if model.calibrator_ is None:
-        said = "P(fake) is not calibrated (fit with calibration='platt')."
-    else:
-        said = (
-            f"P(fake) is calibrated ({model.calibration}) on "
-            f"{_described(model, is_fake, groups)}."
-        )
-    fitted = fitted_prior(model)
-    if model.prior is None:
-        return f"{said} It is meant for a share of fakes of {100 * fitted:.3g} %."
-    return (
-        f"{said} It was brought from a share of fakes of {100 * fitted:.3g} % to one "
-        f"of {100 * model.prior:.3g} %, which is as right as it is calibrated."
-    )
-
-
-def grounds(model):
-    """Say on what the verdicts of a fitted ensemble stand.
-
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-        Fitted.
-
-    Returns
-    -------
-    list of str
-        Where fake is said, what that was set on, what P(fake) means, and what the
-        ensemble learned from and how often it errs.
-    """
-    thresholds = model.thresholds_
-    return [
-        f"{thresholds.where} {thresholds.set_on}",
-        meaning_of_scores(model),
-        model.card_.summary(),
-    ]
-
-
-def check_prior(prior):
-    """Refuse what is no share of fakes.
-
-    Parameters
-    ----------
-    prior : float or None
-    """
-    if prior is None or (isinstance(prior, numbers.Real) and 0 < prior < 1):
-        return
-    raise ValueError(f"prior must be a share between 0 and 1; got {prior!r}")
-
-
-def _set(rule, prior, score, is_fake, groups):
-    """Return low, high and what they promise."""
+    score, is_fake, groups = evidence.score, evidence.is_fake, evidence.groups
     if rule.kind == "cost":
         costs = rule.cost_false_alarm, rule.cost_miss
-        cut = threshold_by_cost(is_fake, score, *costs, prior=prior)
+        low = high = threshold_by_cost(is_fake, score, *costs, prior=prior)
         share = is_fake.mean() if prior is None else prior
         promise = (
             f"It costs least where a false alarm costs {costs[0]:g}, a miss "
             f"{costs[1]:g}, and {100 * share:.3g} % of videos are fake."
         )
-        return cut, cut, promise
-    if rule.kind == "fpr":
-        cut = threshold_at_false_alarm_rate(
+    elif rule.kind == "fpr":
+        low = high = threshold_at_false_alarm_rate(
             is_fake, score, rule.false_alarm_rate, rule.confidence, groups
         )
+        how = (
+            "of those it was set on; of others maybe more."
+            if rule.confidence is None
+            else f"with a confidence of {percent(rule.confidence)}."
+        )
         promise = (
-            f"At most {100 * rule.false_alarm_rate:.3g} % of real videos are above it"
+            f"At most {percent(rule.false_alarm_rate)} of real videos are above it, "
+            + how
         )
-        if rule.confidence is None:
-            return cut, cut, f"{promise}, of those it was set on; of others maybe more."
-        return (
-            cut,
-            cut,
-            f"{promise}, with a confidence of {100 * rule.confidence:.3g} %.",
-        )
-    decision = ThreeWayDecision(
-        rule.false_alarm_rate, rule.miss_rate, rule.confidence
-    ).fit(score, is_fake, groups)
-    return decision.low_, decision.high_, decision.guarantee_
-
-
-def _for_reals_alone(model, rule):
-    if rule.kind in ("cost", "three-way"):
-        raise ValueError(
-            f"threshold={model.threshold!r} needs fakes, and this ensemble was fitted "
-            "on real videos alone; take a number or fpr=RATE"
-        )
-    rate = model.false_alarm_rate
-    if rule.kind == "fpr":
-        if rule.confidence is not None:
-            raise ValueError(
-                f"threshold={model.threshold!r}: after a fit on real videos alone "
-                "fpr takes no confidence; give fpr=RATE"
-            )
-        rate = rule.false_alarm_rate
-        cut = reals_threshold(model.oof_fake_score_.dropna().to_numpy(), rate)
     else:
-        cut = model.fit_record_.reals_threshold
+        decision = ThreeWayDecision(
+            rule.false_alarm_rate, rule.miss_rate, rule.confidence
+        ).fit(score, is_fake, groups)
+        low, high, promise = decision.low_, decision.high_, decision.guarantee_
+    scores = describe_scores(evidence.kind, is_fake, groups)
     return Thresholds(
-        float(cut),
-        float(cut),
-        False,
-        f"At most {100 * rate:.3g} % of {len(model.oof_scores_)} out-of-fold real "
-        "videos are above it. How many fakes are is not known.",
+        low,
+        high,
+        rule.kind == "three-way",
+        f"{promise} It was set on {scores}.",
         on_training=True,
     )
 
 
-def _described(model, is_fake, groups):
+def describe_scores(kind: str, is_fake: np.ndarray, groups: np.ndarray | None) -> str:
+    """Say what the scores are on which a threshold or a calibration was set.
+
+    Parameters
+    ----------
+    kind : {"out-of-fold", "out-of-bag", "hold-out"}
+    is_fake : int ndarray of shape (n_videos,)
+    groups : ndarray of shape (n_videos,) or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe_scores("out-of-fold", np.array([0, 0, 1]), None)
+    'the out-of-fold scores of 2 real and 1 fake videos, combined by a combiner that \
+had not seen their group'
+    """
     n_fake = int(is_fake.sum())
     of = "" if groups is None else f" of {len(np.unique(groups))} groups"
     return (
-        f"the {model.fit_record_.kind} scores of {len(is_fake) - n_fake} real and "
-        f"{n_fake} fake videos{of}, combined by a combiner that had not seen their "
-        "group"
+        f"the {kind} scores of {len(is_fake) - n_fake} real and {n_fake} fake "
+        f"videos{of}, combined by a combiner that had not seen their group"
     )
 
 
-def _at(value, given):
+def _at(value: float, given: object) -> ThresholdRule:
     if not 0 <= value <= 1:
         raise ValueError(f"threshold must lie in 0..1; got {given!r}")
     return ThresholdRule("value", value=value)
 
 
-def _number(text):
+def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _share(spec, given, name, default):
+def _share(spec: str, given: dict[str, str], name: str, default: float | None) -> float:
     text = given.get(name, "")
     if not text and default is not None:
         return default
@@ -448,7 +310,9 @@ def _share(spec, given, name, default):
     return value
 
 
-def _confidence(spec, given, default):
+def _confidence(
+    spec: str, given: dict[str, str], default: float | None
+) -> float | None:
     if given.get("confidence", "").lower() == "none":
         return None
     if "confidence" not in given:

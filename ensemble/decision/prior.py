@@ -1,5 +1,7 @@
 """P(fake) where fakes are rarer or more frequent than in training."""
 
+import numbers
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -44,6 +46,18 @@ def adjust_prior(score: ArrayLike, fitted_prior: float, prior: float) -> np.ndar
     fake = score * (prior / fitted_prior)
     real = (1 - score) * ((1 - prior) / (1 - fitted_prior))
     return fake / (fake + real)
+
+
+def check_prior(prior: object) -> None:
+    """Refuse what is no share of fakes.
+
+    Parameters
+    ----------
+    prior : float or None
+    """
+    if prior is None or (isinstance(prior, numbers.Real) and 0 < float(prior) < 1):
+        return
+    raise ValueError(f"prior must be a share between 0 and 1; got {prior!r}")
 
 
 def check_share(name: str, share: float) -> None:

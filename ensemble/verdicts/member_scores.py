@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 
-from ensemble.decision.named_thresholds import to_probability
 from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.scores.table import score_table
+from ensemble.verdicts.grounds import to_probability
 
 
 def fitted_pooling(model):

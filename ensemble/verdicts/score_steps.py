@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ensemble.decision.named_thresholds import to_probability
+from ensemble.verdicts.grounds import to_probability
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""On what an ensemble's verdicts stand: its threshold, and what its P(fake) means."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ensemble.decision.named_thresholds import (
+    ThresholdRule,
+    Thresholds,
+    describe_scores,
+    parse_threshold,
+    set_thresholds,
+)
+from ensemble.decision.prior import adjust_prior
+from ensemble.decision.thresholds import percent
+from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
+from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
+
+
+def grounds(model) -> list[str]:
+    """Say on what the verdicts of a fitted ensemble stand.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    list of str
+        Where fake is said, what that was set on, what P(fake) means, and what the
+        ensemble learned from and how often it errs.
+    """
+    thresholds = model.thresholds_
+    return [
+        f"{thresholds.where} {thresholds.set_on}",
+        meaning_of_scores(model),
+        model.card_.summary(),
+    ]
+
+
+def resolve_thresholds(model) -> Thresholds:
+    """Return where a fitted ensemble says fake, on the scale of its P(fake).
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted; its ``threshold`` and ``prior`` say what is asked for.
+
+    Returns
+    -------
+    Thresholds
+    """
+    rule = parse_threshold(model.threshold)
+    if rule.value is not None:
+        return Thresholds(
+            rule.value, rule.value, False, "It was given, and set on no data."
+        )
+    if model.prior_ == 0:
+        return _for_reals_alone(model, rule)
+    if rule.kind == "default":
+        return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
+    evidence = out_of_fold_of(model)
+    try:
+        cuts = set_thresholds(rule, evidence, model.prior)
+    except ValueError as error:
+        raise ValueError(f"threshold={model.threshold!r}: {error}") from error
+    # Calibration and prior keep the order of scores: thresholds go the same way. Of
+    # scores that calibration in steps makes equal none is above it: rates hold.
+    low, high = to_probability(model, np.clip([cuts.low, cuts.high], 0, 1))
+    return replace(cuts, low=float(low), high=float(high))
+
+
+def meaning_of_scores(model) -> str:
+    """Say what P(fake) of a fitted ensemble means: calibrated on what, for which prior.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    if model.prior_ == 0:
+        return "P(fake) orders videos; fitted on reals alone, it is no probability."
+    if model.calibrator_ is None:
+        calibrated = "P(fake) is not calibrated (fit with calibration='platt')."
+    else:
+        scores = describe_scores(model.fit_record_.kind, *labels_of(model))
+        calibrated = f"P(fake) is calibrated ({model.calibration}) on {scores}."
+    fitted = percent(fitted_prior(model))
+    if model.prior is None:
+        return f"{calibrated} It is meant for a share of fakes of {fitted}."
+    return (
+        f"{calibrated} It was brought from a share of fakes of {fitted} to one "
+        f"of {percent(model.prior)}, which is as right as it is calibrated."
+    )
+
+
+def fitted_prior(model) -> float:
+    """Return the share of fakes for which a fitted ensemble's P(fake) is meant.
+
+    That of the training videos where labels were learned from (by the combiner or the
+    calibration); 0.5 for votes, whose detectors weigh both classes alike.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+
+    Returns
+    -------
+    float
+    """
+    learned = model.calibrator_ is not None or learns(model.combiner_)
+    return model.prior_ if learned else 0.5
+
+
+def to_probability(model, score: np.ndarray) -> np.ndarray:
+    """Bring the combiner's scores to the scale of P(fake): calibration, then prior.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    score : ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+    """
+    if model.calibrator_ is not None:
+        score = model.calibrator_(score)
+    return to_prior(model, score)
+
+
+def to_prior(model, score: np.ndarray) -> np.ndarray:
+    """Bring P(fake) to the share of fakes that the ensemble was told, if any.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted, with ``prior``.
+    score : ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+    """
+    if model.prior is None:
+        return score
+    if model.prior_ == 0:
+        check_settings(model.calibration, model.prior, model.unscorable)
+    return adjust_prior(score, fitted_prior(model), model.prior)
+
+
+def _for_reals_alone(model, rule: ThresholdRule) -> Thresholds:
+    if rule.kind in ("cost", "three-way"):
+        raise ValueError(
+            f"threshold={model.threshold!r} needs fakes, and this ensemble was fitted "
+            "on real videos alone; take a number or fpr=RATE"
+        )
+    if rule.confidence is not None:
+        raise ValueError(
+            f"threshold={model.threshold!r}: after a fit on real videos alone "
+            "fpr takes no confidence; give fpr=RATE"
+        )
+    rate, cut = model.false_alarm_rate, model.fit_record_.reals_threshold
+    if rule.kind == "fpr":
+        rate = rule.false_alarm_rate
+        cut = reals_threshold(model.oof_fake_score_.dropna().to_numpy(), rate)
+    return Thresholds(
+        float(cut),
+        float(cut),
+        False,
+        f"At most {percent(rate)} of {len(model.oof_scores_)} out-of-fold real "
+        "videos are above it. How many fakes are is not known.",
+        on_training=True,
+    )
