@@ -61,7 +61,6 @@ TO_DO = {
     "warn_if_slow",
     # base_models/video
     "estimate_qp",
-    "iter_frames",
     "list_videos",
     "probe_video",
     "sample_frames",
@@ -84,8 +83,6 @@ TO_DO = {
     "Calibrator",
     "check_method",
     "cross_fitted_scores",
-    # ensemble/cli
-    "main",
     # ensemble/combiners
     "AutoCombiner",
     "Bagging",

@@ -17,6 +17,7 @@ from ensemble.cli.options import (
     Videos,
 )
 from ensemble.cli.output import VerdictStream, say_grounds
+from ensemble.decision.verdict_names import UNSCORABLE
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -48,5 +49,5 @@ def predict(
         for table in loaded.judge_each(paths, doubts=not no_doubts):
             stream.add(table)
     say_grounds(loaded, quiet)
-    if "unscorable" in stream.statuses:
+    if UNSCORABLE in stream.statuses:
         raise typer.Exit(SOME_UNSCORABLE)

@@ -18,6 +18,7 @@ from ensemble.cli.options import (
     Videos,
 )
 from ensemble.cli.output import is_printed, say_grounds, write_csv, write_json
+from ensemble.decision.verdict_names import UNSCORABLE
 
 if TYPE_CHECKING:
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
@@ -83,7 +84,7 @@ def scan(
     finally:  # of a run that is stopped there is what it found so far
         _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
-    if any(result.status == "unscorable" for result in results):
+    if any(result.status == UNSCORABLE for result in results):
         raise typer.Exit(SOME_UNSCORABLE)
 
 
