@@ -52,6 +52,7 @@ from ensemble.verdicts.fit_warnings import (
     warn_of_missing_rows,
     warn_of_what_was_seen,
 )
+from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.member_scores import (
     combined_scores,
     face_scores,
@@ -59,7 +60,6 @@ from ensemble.verdicts.member_scores import (
     members_table,
     named_members,
 )
-from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.video_verdicts import (
     listed,
     missing_reasons,

@@ -9,8 +9,8 @@ import pandas as pd
 from ensemble.decision.verdict_names import NO_VERDICT, UNSCORABLE
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import ModelCard
-from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.grounds import grounds
+from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.score_steps import ScoreSteps, score_steps
 
 _NO_FILE = {"name": None, "sha256": None}
