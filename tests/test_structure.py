@@ -73,7 +73,6 @@ LONG_FILES = {
     "ensemble.deepfake_ensemble",
 }
 LONG_FUNCTIONS = {
-    "base_models.scoring.per_face.look_closely",
     "ensemble.cli.demo.run_demo",
     "ensemble.comparison.compare.compare_strategies",
     "ensemble.comparison.nested_cv.nested_scores",

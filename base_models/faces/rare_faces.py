@@ -64,7 +64,7 @@ class FaceSearch:
     """
 
     def __init__(self, video, sample, clip_length=1):
-        self._video, self._sample, self._clip_length = video, sample, clip_length
+        self._video, self.sample, self.clip_length = video, sample, clip_length
         self._known = {}
 
     def faces(self, finder, key, surest=False):
@@ -88,15 +88,15 @@ class FaceSearch:
         return self._known[key, surest]
 
     def _search(self, follow, finder):
-        tracks = follow(self._sample.sampled, finder)
+        tracks = follow(self.sample.sampled, finder)
         if tracks:
-            return FollowedFaces(self._sample, tracks)
+            return FollowedFaces(self.sample, tracks)
         looked, hits = self._look_further(finder)
         if not hits:
             reason = f"{NO_FACE} ({len(looked)} frames tried)"
-            return FollowedFaces(self._sample, [], reason=reason)
-        at = _around(np.sort(looked), np.sort(hits), len(self._sample.indices))
-        around = sample_clips(self._video, at=at, clip_length=self._clip_length)
+            return FollowedFaces(self.sample, [], reason=reason)
+        at = _around(np.sort(looked), np.sort(hits), len(self.sample.indices))
+        around = sample_clips(self._video, at=at, clip_length=self.clip_length)
         return FollowedFaces(
             around,
             follow(around.sampled, finder),
@@ -105,7 +105,7 @@ class FaceSearch:
 
     def _look_further(self, finder):
         """Return which frames were looked at in all, and which of them have a face."""
-        sample = self._sample
+        sample = self.sample
         wanted = sample_indices(sample.total, _FURTHER * len(sample.indices))
         wanted = np.setdiff1d(wanted, sample.indices)
         looked, hits = sample.indices.tolist(), []

@@ -16,7 +16,7 @@ def render(sample, recipe, search, face=None):
         meta = {"reason": reason, "note": "", "face_side": None}
         return images, at, np.zeros(len(at), np.int64), meta
     surest = recipe.faces == "first" and face is None
-    found = search.faces(recipe.finder, recipe._finder_key, surest)
+    found = search.faces(recipe.finder, recipe.finder_key, surest)
     followed, reason = found.tracks, found.reason
     if face is not None:
         track = face.track_of(followed, found.sample.indices)

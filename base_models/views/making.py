@@ -1,17 +1,19 @@
 """What a detector looks at: the whole frame, or a crop around a face."""
 
 import os
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from base_models.faces.rare_faces import NO_FACE, FaceSearch
 from base_models.runtime.failures import is_foreseen, reason_of
 from base_models.runtime.prefetch import look_ahead
-from base_models.store.store import store_key
+from base_models.store.store import Store, store_key
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.paths import video_digest
 from base_models.video.reading import sample_clips
 from base_models.views.drawing import render
+from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 
@@ -66,7 +68,12 @@ def iter_views(videos, recipes, store):
     )
 
 
-def make_views(video, recipes, store):
+def make_views(
+    video: str | os.PathLike | np.ndarray | OneFace,
+    recipes: Iterable[ViewRecipe],
+    store: Store,
+    searches: Mapping[int, FaceSearch] | None = None,
+) -> dict[str, View]:
     """Make the views of one video: opened once, each face looked for once.
 
     Parameters
@@ -77,6 +84,9 @@ def make_views(video, recipes, store):
         What is wanted.
     store : Store
         Where views are looked up and kept.
+    searches : dict of int to FaceSearch or None, default=None
+        Samples of the video by their number of frames, if it was read before; it is
+        read for others.
 
     Returns
     -------
@@ -101,17 +111,19 @@ def make_views(video, recipes, store):
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
         length = max(recipe.clip_length for recipe in alike.values())
-        try:
-            sample = sample_clips(whole_video(video), n_frames, length)
-        except Exception as error:
-            _refuse_wrong_kind(video, error)
-            views |= _all_missing(alike, error)
-            continue
-        search = FaceSearch(whole_video(video), sample, length)
+        search = (searches or {}).get(n_frames)
+        if search is None or search.clip_length < length:
+            try:
+                sample = sample_clips(whole_video(video), n_frames, length)
+            except Exception as error:
+                _refuse_wrong_kind(video, error)
+                views |= _all_missing(alike, error)
+                continue
+            search = FaceSearch(whole_video(video), sample, length)
         for key, recipe in alike.items():
             try:
                 face = video if isinstance(video, OneFace) else None
-                images, at, faces, meta = render(sample, recipe, search, face)
+                images, at, faces, meta = render(search.sample, recipe, search, face)
                 if recipe.view == "face":
                     _keep_boxes(whole_video(video), recipe, search, store)
             except Exception as error:
@@ -148,6 +160,26 @@ def stored_face_side(video, recipes, store):
         if side is not None:
             return float(side)
     return np.nan
+
+
+def views_to_make(
+    video: str | os.PathLike | np.ndarray | OneFace,
+    recipes: Iterable[ViewRecipe],
+    store: Store,
+) -> list[ViewRecipe]:
+    """Return the recipes whose views of a video are not in the store.
+
+    Parameters
+    ----------
+    video, recipes, store
+        As for `make_views`.
+
+    Returns
+    -------
+    list of ViewRecipe
+    """
+    _, missing, _ = _stored_views(video, recipes, store)
+    return list(missing.values())
 
 
 def _stored_views(video, recipes, store):
@@ -237,7 +269,7 @@ def followed_boxes(video, recipe, store):
 
 def _boxes_key(video, recipe):
     return store_key(
-        video=video_digest(video), finder=recipe._finder_key, n_frames=recipe.n_frames
+        video=video_digest(video), finder=recipe.finder_key, n_frames=recipe.n_frames
     )
 
 
@@ -245,7 +277,7 @@ def _keep_boxes(video, recipe, search, store):
     key = _boxes_key(video, recipe)
     if store.get("faces", key) is not None:
         return
-    found = search.faces(recipe.finder, recipe._finder_key)
+    found = search.faces(recipe.finder, recipe.finder_key)
     boxes = [face.box for track in found.tracks for face in track.faces]
     numbers = [found.sample.indices[track.frames] for track in found.tracks]
     lengths = [len(track) for track in found.tracks]

@@ -103,7 +103,7 @@ class ViewRecipe:
             faces=self.faces,
             margin=self.margin,
             align=self.align,
-            finder=self._finder_key,
+            finder=self.finder_key,
             **common,
         )
 
@@ -121,7 +121,8 @@ class ViewRecipe:
         return self.key
 
     @cached_property
-    def _finder_key(self):
+    def finder_key(self) -> str:
+        """What stands for the finder; of one that other processes cannot tell, here."""
         try:
             return _finder_key(self.finder)
         except TypeError:

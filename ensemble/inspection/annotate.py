@@ -125,7 +125,7 @@ def draw_frame(frame, boxes, banner, note=""):
 
 def _drawn(result):
     """Yield each frame with what is known of it."""
-    from base_models.scoring.per_face import box_at
+    from base_models.scoring.following import box_at
     from base_models.video.reading import iter_frames
 
     look = result.look

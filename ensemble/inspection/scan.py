@@ -229,38 +229,42 @@ def scan_video(model, video, looks_per_second=4.0, doubts=True):
     ScanResult
     """
     from base_models.errors import VideoReadError
+    from base_models.scoring.following import follow_video
     from base_models.scoring.per_face import asked_of, look_closely
 
+    members = [(n, asked_of(d, video)) for n, d in _every_member(model)]
+    try:  # first, since the views that it makes lie in the store for the scores
+        followed = follow_video(
+            [d for _, d in members], video, model.store, looks_per_second
+        )
+    except VideoReadError:  # the verdict says why
+        followed = None
     table = model.detector_scores([video])
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     reasons = table.attrs.get("reason", {})
     name = table.index[0]
-    members = pd.DataFrame(
+    scores = pd.DataFrame(
         {
             "p_fake": table.iloc[0].to_numpy(float),
             "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
         },
         index=pd.Index(table.columns, name="detector"),
     )
-    try:
+    look = None
+    if followed is not None:
+        about = deciding_faces(model, table, video)
         look = look_closely(
-            _every_member(model),
-            video,
-            model.store,
-            looks_per_second,
-            deciding_faces(model, table, video),
+            members, video, model.store, looks_per_second, about, followed
         )
-    except VideoReadError:  # the verdict says why
-        look = None
     timeline = _timeline(model, look)
-    faces, face_scores = _faces(model, look, members, video, doubts)
+    faces, face_scores = _faces(model, look, scores, video, doubts)
     return ScanResult(
         video=name,
         p_fake=verdict["p_fake"],
         verdict=verdict["verdict"],
         status=verdict["status"],
         reason=verdict["reason"],
-        members=members,
+        members=scores,
         faces=faces,
         face_scores=face_scores,
         timeline=timeline,
@@ -268,10 +272,7 @@ def scan_video(model, video, looks_per_second=4.0, doubts=True):
         threshold=model.thresholds_,
         look=look,
         source=video,
-        detectors={
-            name: asked_of(found[0] if isinstance(found, list) else found, video)
-            for name, found in model.detectors_.items()
-        },
+        detectors={name: dict(members)[f"{name} 0"] for name in model.detectors_},
         how=score_steps(model, table, timeline),
         model_file=model_file(model),
         doubts=verdict["doubts"],

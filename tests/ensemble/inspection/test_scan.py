@@ -8,7 +8,8 @@ from torch import nn
 
 from base_models import CallableDetector, Face, TorchDetector, iter_frames, write_video
 from base_models.face_tracks import FaceTrack
-from base_models.scoring.per_face import box_at, look_closely
+from base_models.scoring.following import box_at
+from base_models.scoring.per_face import look_closely
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.inspection.annotate import COLOURS
