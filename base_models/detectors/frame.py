@@ -7,6 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from base_models.choices import TRAINED_PARTS
 from base_models.detectors.bases.fitting import stored_features
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.inference.engines import engine_key
@@ -221,7 +222,7 @@ class FrameDetector(NetworkDetector):
         return f"{self.backbone}_{self.view}{seen}"
 
     def _check_parameters(self):
-        if self.train not in ("full", "last_stage", "head"):
+        if self.train not in TRAINED_PARTS:
             raise ValueError(
                 f"train must be 'full', 'last_stage' or 'head'; got {self.train!r}"
             )

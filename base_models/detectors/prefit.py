@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.choices import VIEWS
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.errors import CheckpointError
 from base_models.faces.dlib_finder import DlibFaceFinder
@@ -456,7 +457,7 @@ def _network_of(card):
 
 
 def _check_choices(scope, compat, classes):
-    if scope not in (None, "frame", "face", "crop"):
+    if scope not in (None, *VIEWS):
         raise ValueError(f"scope must be 'frame', 'face' or 'crop'; got {scope!r}")
     if compat not in (None, "ffpp_cli"):
         raise ValueError(f"compat must be 'ffpp_cli' or None; got {compat!r}")

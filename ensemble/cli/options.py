@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from base_models.choices import TRAINED_PARTS
+
 
 def choice(name, values):
     """Return the type of an option that takes one of some names.
@@ -41,7 +43,7 @@ def _check_device(device):
     return device
 
 
-TrainName = choice("TrainName", ["full", "last_stage", "head"])
+TrainName = choice("TrainName", TRAINED_PARTS)
 
 # What a command reads.
 ModelFile = Annotated[

@@ -15,6 +15,7 @@ import pandas as pd
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import encode_labels
 from ensemble._version import __version__
+from ensemble.choices import NESTINGS
 from ensemble.combiners.base import fold_codes
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
 from ensemble.combiners.strategies import chosen_strategies
@@ -142,7 +143,7 @@ def compare_strategies(
     >>> sorted(found.table.index)
     ['a', 'b', 'best member, chosen in training', 'mean', 'stacking']
     """
-    if nesting not in (None, "stored", "exact"):
+    if nesting not in (None, *NESTINGS):
         raise ValueError(f"nesting must be 'stored' or 'exact'; got {nesting!r}")
     is_table = isinstance(detectors_or_scores, (pd.DataFrame, np.ndarray))
     if is_table == (videos is not None):

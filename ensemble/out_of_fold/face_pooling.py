@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
+from ensemble.choices import FACES_POOLINGS
 from ensemble.out_of_fold.fitting import FitSettings, OutOfFold, fit_over_splits
 from ensemble.out_of_fold.training_set import TrainingSet
 
-POOLINGS = ("largest", "worst", "mean")
 _HELD = 1e-6  # from 0 and 1, so that log-odds are finite
 
 
@@ -25,8 +25,8 @@ def check_faces_pooling(how):
     ----------
     how : str
     """
-    if how not in POOLINGS:
-        raise ValueError(f"faces_pooling must be one of {POOLINGS}; got {how!r}")
+    if how not in FACES_POOLINGS:
+        raise ValueError(f"faces_pooling must be one of {FACES_POOLINGS}; got {how!r}")
 
 
 def pool_faces(scores, how):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ensemble.choices import NESTINGS, PROTOCOLS
 from ensemble.cli.inputs import named_detectors, split_names
 from ensemble.cli.options import (
     Backbones,
@@ -42,12 +43,8 @@ EXAMPLES = (
     "--report report.html    (videos/real, videos/fake)"
 )
 
-ProtocolName = choice(
-    "ProtocolName",
-    ["group-kfold", "group-holdout", "leave-method-out", "leave-source-out",
-     "leave-dataset-out", "time-holdout"],
-)  # fmt: skip
-NestingName = choice("NestingName", ["stored", "exact"])
+ProtocolName = choice("ProtocolName", PROTOCOLS)
+NestingName = choice("NestingName", NESTINGS)
 
 Data = Annotated[
     Path,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from base_models.choices import COMPRESSIONS, VIEWS
 from ensemble.cli.options import Overwrite, choice
 
 EXAMPLES = (
@@ -13,8 +14,8 @@ EXAMPLES = (
     "  deepfake-ensemble convert mine.pth mine/ --scope face --backbone resnet18"
 )
 
-ScopeName = choice("ScopeName", ["frame", "face", "crop"])
-CompressionName = choice("CompressionName", ["raw", "c23", "c40"])
+ScopeName = choice("ScopeName", VIEWS)
+CompressionName = choice("CompressionName", COMPRESSIONS)
 
 
 def convert(

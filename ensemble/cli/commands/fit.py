@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ensemble.choices import FACES_POOLINGS
 from ensemble.cli.inputs import labelled_videos_at, named_detectors
 from ensemble.cli.options import (
     Backbones,
@@ -36,7 +37,7 @@ EXAMPLES = (
 )
 
 StrategyName = choice("StrategyName", STRATEGIES)
-PoolingName = choice("PoolingName", ["largest", "worst", "mean"])
+PoolingName = choice("PoolingName", FACES_POOLINGS)
 
 Data = Annotated[
     Path,
