@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.choices import NESTINGS, PROTOCOLS
+from ensemble.choices import NESTINGS
 from ensemble.cli.inputs import named_detectors, split_names
 from ensemble.cli.options import (
     Backbones,
@@ -29,6 +29,7 @@ from ensemble.cli.options import (
     choice,
 )
 from ensemble.cli.output import is_printed, write_csv, write_json
+from ensemble.comparison.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from ensemble.cli.comparison_inputs import ComparisonInputs
