@@ -1,6 +1,8 @@
 """Groups of videos as they are given -> checked entries and codes."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ from base_models.inputs import NUMBERS, WHOLE, clean_text, untouched
 _WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
 
 
-def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
+def clean_groups(
+    groups: Any, n_videos: int, allow_missing: bool = False, what: str = "groups"
+) -> np.ndarray | None:
     """Return groups in one spelling each, so that equal ones are equal.
 
     Text loses white space around it and is brought to Unicode's form NFC; where numbers
@@ -50,7 +54,7 @@ def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
     groups = np.asarray(untouched(groups))
     _check_shape(groups, n_videos)
     if groups.dtype.kind in "iub":
-        return groups
+        return np.asarray(groups)
     if groups.dtype.kind in "mM":
         groups = np.where(np.isnat(groups), "", groups.astype(str))
     codes, found = pd.factorize(groups)
@@ -65,16 +69,14 @@ def clean_groups(groups, n_videos, allow_missing=False, what="groups"):
         )
     if what == "groups":
         _warn_of_words_for_nothing(texts, codes)
-    if all(isinstance(group, NUMBERS) for group in found):
-        return np.where(missing, None, groups) if missing.any() else groups
-    if texts == found:
-        return np.where(missing, None, groups) if missing.any() else groups
-    _warn_of_joined(found, texts, what)
-    clean = np.array([*texts, ""])[codes]
-    return np.where(missing, None, clean) if missing.any() else clean
+    clean: Any = groups
+    if texts != found and not all(isinstance(group, NUMBERS) for group in found):
+        _warn_of_joined(found, texts, what)
+        clean = np.array([*texts, ""])[codes]
+    return np.asarray(np.where(missing, None, clean) if missing.any() else clean)
 
 
-def group_codes(groups, n_videos):
+def group_codes(groups: Any, n_videos: int) -> np.ndarray:
     """Number the groups 0, 1, ... in sorted order; None makes each row its own.
 
     Groups that are all whole numbers are sorted by value, also where they are text, so
@@ -98,15 +100,16 @@ def group_codes(groups, n_videos):
     """
     if groups is None:
         return np.arange(n_videos)
-    names, codes = np.unique(clean_groups(groups, n_videos), return_inverse=True)
+    clean = np.asarray(clean_groups(groups, n_videos))
+    names, codes = np.unique(clean, return_inverse=True)
     if all(isinstance(name, str) and WHOLE.fullmatch(name) for name in names):
         place = np.empty(len(names), int)
         place[np.argsort([int(name) for name in names])] = np.arange(len(names))
         codes = place[codes]
-    return codes
+    return np.asarray(codes)
 
 
-def _check_shape(groups, n_videos):
+def _check_shape(groups: np.ndarray, n_videos: int) -> None:
     pairs = groups.ndim == 2 and len(groups) == n_videos and groups.shape[1] > 1
     if groups.ndim == 1 and groups.dtype == object:
         pairs = any(isinstance(g, list | tuple | set | frozenset) for g in groups)
@@ -125,8 +128,8 @@ def _check_shape(groups, n_videos):
         )
 
 
-def _warn_of_joined(found, texts, what):
-    spellings = {}
+def _warn_of_joined(found: Sequence[Any], texts: Sequence[str], what: str) -> None:
+    spellings: dict[str, list[Any]] = {}
     for group, text in zip(found, texts, strict=True):
         spellings.setdefault(text, []).append(group)
     joined = [" and ".join(map(repr, s)) for s in spellings.values() if len(s) > 1]
@@ -139,7 +142,7 @@ def _warn_of_joined(found, texts, what):
         )
 
 
-def _warn_of_words_for_nothing(texts, codes):
+def _warn_of_words_for_nothing(texts: Sequence[str], codes: np.ndarray) -> None:
     for code, text in enumerate(texts):
         if text in _WORDS_FOR_NOTHING and (codes == code).sum() > 1:
             warnings.warn(

@@ -4,9 +4,12 @@ import difflib
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import column_or_1d
 
 _READINGS = [  # spellings that go together, and what each means
@@ -24,7 +27,7 @@ _DETECTOR_LABELS = (
 )
 
 
-def as_videos(videos):
+def as_videos(videos: Any) -> list[Any]:
     """Return videos as a list, one entry a video.
 
     Parameters
@@ -60,7 +63,13 @@ def as_videos(videos):
     return list(videos)
 
 
-def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
+def check_fit_arguments(
+    videos: Any,
+    y: Any,
+    groups: Any,
+    sample_weight: Any,
+    reals_will_do: bool = False,
+) -> tuple[list[Any], np.ndarray, np.ndarray, np.ndarray]:
     """Return videos, labels as 0/1, weights and the classes, checked.
 
     Parameters
@@ -113,7 +122,12 @@ def check_fit_arguments(videos, y, groups, sample_weight, reals_will_do=False):
     return videos, is_fake, weight, classes
 
 
-def encode_labels(y, fake_label=None, strict=True, allow_one_class=False):
+def encode_labels(
+    y: Any,
+    fake_label: object = None,
+    strict: bool = True,
+    allow_one_class: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the two classes in `y` and say which one is fake.
 
     Parameters
@@ -156,7 +170,9 @@ def encode_labels(y, fake_label=None, strict=True, allow_one_class=False):
     )
 
 
-def _encoded(y, fake_label, strict, allow_one_class, advice):
+def _encoded(
+    y: Any, fake_label: object, strict: bool, allow_one_class: bool, advice: str
+) -> tuple[np.ndarray, np.ndarray]:
     y = clean_labels(y)
     classes = _sorted_classes(y)
     if len(classes) > 2:
@@ -174,7 +190,7 @@ def _encoded(y, fake_label, strict, allow_one_class, advice):
     return classes, is_fake
 
 
-def clean_labels(y):
+def clean_labels(y: Any) -> np.ndarray:
     """Return labels as an array, one a video, text without white space around it.
 
     Parameters
@@ -198,10 +214,10 @@ def clean_labels(y):
     """
     if y is None:
         raise ValueError("labels are required, one per video; got y=None")
-    y = column_or_1d(untouched(y), warn=True)
+    y = np.asarray(column_or_1d(untouched(y), warn=True))
     if len(y) == 0:
         raise ValueError("labels are required, one per video; got an empty y")
-    missing = False
+    blank: Any = False
     if y.dtype.kind in "OSUT":
         clean = [clean_text(v) if isinstance(v, str | bytes) else v for v in y]
         changed = [isinstance(v, bytes | str) and v != c
@@ -209,8 +225,8 @@ def clean_labels(y):
         if any(changed):
             all_text = all(isinstance(label, str) for label in clean)
             y = np.array(clean, str if all_text else object)
-        missing = [isinstance(label, str) and label == "" for label in clean]
-    missing = np.flatnonzero(pd.isna(y) | missing)
+        blank = [isinstance(label, str) and label == "" for label in clean]
+    missing = np.flatnonzero(pd.isna(y) | blank)
     if missing.size:
         raise ValueError(
             f"Input y contains NaN: {missing.size} of {len(y)} labels are missing, "
@@ -223,10 +239,10 @@ def clean_labels(y):
                 "Unknown label type: continuous. Expected two labels, such as 0 and "
                 f"1; got {y[odd[0]]} at row {odd[0]}"
             )
-    return y
+    return np.asarray(y)
 
 
-def label_as_given(text, labels):
+def label_as_given(text: str | None, labels: Iterable[Any]) -> Any:
     """Return the label that is written like a text, for text from a command line.
 
     Parameters
@@ -253,7 +269,9 @@ def label_as_given(text, labels):
     return spelled.get(clean_text(text), text)
 
 
-def fake_column(classes, fake_label=None, strict=True):
+def fake_column(
+    classes: ArrayLike, fake_label: object = None, strict: bool = True
+) -> int:
     """Return which of two classes means fake.
 
     Parameters
@@ -287,7 +305,7 @@ def fake_column(classes, fake_label=None, strict=True):
     return int(classes[1] == fake)
 
 
-def classes_of_reals(classes):
+def classes_of_reals(classes: np.ndarray) -> np.ndarray:
     """Return both classes where there is one and it means real, else what was given.
 
     Parameters
@@ -322,13 +340,13 @@ def classes_of_reals(classes):
     return classes
 
 
-def two_columns(fake_score, classes):
+def two_columns(fake_score: np.ndarray, classes: ArrayLike) -> np.ndarray:
     """Return P(fake) as (n_videos, 2), columns in the order of the classes."""
     columns = [1 - fake_score, fake_score]
     return np.column_stack(columns if fake_column(classes) == 1 else columns[::-1])
 
 
-def untouched(values):
+def untouched(values: Any) -> Any:
     """Keep NumPy from making text of a list's numbers and missing entries."""
     if not isinstance(values, list | tuple):
         return values
@@ -348,7 +366,7 @@ def untouched(values):
     return column
 
 
-def clean_text(value):
+def clean_text(value: object) -> str:
     """Return how a label or group is written, or "" for one that is missing."""
     if isinstance(value, str):
         text = value
@@ -364,7 +382,7 @@ def clean_text(value):
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _sorted_classes(y):
+def _sorted_classes(y: np.ndarray) -> np.ndarray:
     try:
         classes = np.unique(y)
     except TypeError as error:
@@ -385,7 +403,13 @@ def _sorted_classes(y):
     return classes
 
 
-def _which_is_fake(classes, fake_label, strict, allow_one_class, advice):
+def _which_is_fake(
+    classes: np.ndarray,
+    fake_label: object,
+    strict: bool,
+    allow_one_class: bool,
+    advice: str,
+) -> Any:
     """Return the fake one of the classes, or None where it does not occur."""
     if fake_label is not None:
         if isinstance(fake_label, str | bytes):
@@ -410,7 +434,7 @@ def _which_is_fake(classes, fake_label, strict, allow_one_class, advice):
     return classes[1] if len(classes) == 2 else None
 
 
-def _meanings(classes):
+def _meanings(classes: Iterable[Any]) -> list[int] | None:
     """Return 0 (real) or 1 (fake) for each class, None where they do not say."""
     labels = [label.item() if isinstance(label, np.generic) else label
               for label in classes]  # fmt: skip
@@ -425,12 +449,12 @@ def _meanings(classes):
     return None
 
 
-def _listed(classes, at_most=6):
+def _listed(classes: np.ndarray, at_most: int = 6) -> str:
     names = [repr(label) for label in classes[:at_most].tolist()]
     return ", ".join(names) + (", ..." if len(classes) > at_most else "")
 
 
-def _did_you_mean(fake_label, classes):
+def _did_you_mean(fake_label: object, classes: np.ndarray) -> str:
     by_text = {str(label).lower(): label for label in classes.tolist()}
     close = difflib.get_close_matches(str(fake_label).lower(), by_text, n=1)
     return f"; did you mean {by_text[close[0]]!r}?" if close else ""

@@ -106,9 +106,6 @@ TO_DO = {
     "stress_test",
     # ensemble/persistence
     "export_members",
-    # ensemble/resampling
-    "clean_groups",
-    "group_codes",
 }
 
 

@@ -320,7 +320,8 @@ def _by_row(entries: Iterable[Any], ids: list[str], name: str) -> "_Entries":
         )
     entries = [_plain(entry, name) for entry in entries]
     if name == "group":
-        entries = clean_groups(entries, len(ids), allow_missing=True).tolist()
+        clean = clean_groups(entries, len(ids), allow_missing=True)
+        entries = np.asarray(clean).tolist()
     entries = [e.strip() or None if isinstance(e, str) else e for e in entries]
     rows = zip(ids, entries, strict=True)
     return _Entries((row, entry) for row, entry in rows if entry is not None)
