@@ -160,8 +160,8 @@ def _scores(data: Path, table: Table, columns, pool, invert):
         names, _ = score_columns(table.frame, columns.no_scores())
         if not {"video", "video_id"} & set(table.frame):
             index = index or "path"
-    known = companion_columns(list(table.frame), label, group, index)
-    aside = set(columns.described.values()) - set(known.values())
+    used = companion_columns(list(table.frame), label, group, index)
+    aside = set(columns.described.values()) - set(used.values())
     if pool is not None:
         table = pool_table(table, names, label, group, index, pool, aside)
     frame = table.frame
@@ -240,10 +240,10 @@ def lists_videos(
     doubtful = [name for name in others if _is_share(_values(frame[name])[0])]
     if not scores and not doubtful and "label" in frame:
         return True
-    may_be = ", ".join(map(str, [*scores, *others])) or "no other numbers"
+    numbers = ", ".join(map(str, [*scores, *others])) or "no other numbers"
     raise ValueError(
         f"{path} may be a table of scores or a list of videos: it has a column path, "
-        f"and beside it {may_be}. Name the columns of scores with --scores, or say "
+        f"and beside it {numbers}. Name the columns of scores with --scores, or say "
         "--videos to train on the videos that it lists"
     )
 
@@ -291,8 +291,8 @@ def score_columns(
 def _values(column):
     """Return the numbers in a column, and how many entries are none."""
     text = column.astype(str).str.strip()
-    known = text[~(column.isna() | text.str.lower().isin(_NOTHING))]
-    numbers, wrong = to_numbers(known)
+    filled = text[~(column.isna() | text.str.lower().isin(_NOTHING))]
+    numbers, wrong = to_numbers(filled)
     return numbers[~np.isnan(numbers)], len(wrong)
 
 

@@ -56,29 +56,27 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
     >>> in_options("give scope='frame' or scope='face'", {"scope": "--scope"})
     'give --scope frame or --scope face'
     """
-    known = {name: option for name, option in options.items() if option}
-    known |= {
-        name: known[option] for name, option in _ALIASES.items() if option in known
+    spelled = {name: option for name, option in options.items() if option}
+    spelled |= {
+        name: spelled[option] for name, option in _ALIASES.items() if option in spelled
     }
-    if not known:
+    if not spelled:
         return text
 
     def translated(match):
         name, value = match["name"], match["value"]
-        if value is None:
-            return known[name]
+        if value is None or name == "classes":
+            return spelled[name]
         value = {"None": "none"}.get(value, value.strip("'\""))
-        if name == "classes":
-            return known[name]
-        return f"{known[name]} {value}"
+        return f"{spelled[name]} {value}"
 
-    names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    names = "|".join(sorted(map(re.escape, spelled), key=len, reverse=True))
     value = r"'[^']*'|\"[^\"]*\"|\((?:'\w+', )*'\w+'\)|[\w./+-]*\w"
     text = re.sub(
         rf"(?<![\w.-])(?P<name>{names})=(?P<value>{value})?", translated, text
     )
     text = re.sub(rf"^(?P<name>{names})(?= must\b| names\b| '| \")",
-                  lambda match: known[match["name"]], text)  # fmt: skip
+                  lambda match: spelled[match["name"]], text)  # fmt: skip
     for pattern, words in _PHRASES:
         text = re.sub(pattern, words, text)
     # A text that named both already says the option twice now.
@@ -98,12 +96,12 @@ def options_of(command, name: str | None) -> dict[str, str]:
     -------
     dict of str to str
     """
-    chosen = command.commands.get(name)
-    if chosen is None:
+    named = command.commands.get(name)
+    if named is None:
         return {}
     return {
         param.name: max(param.opts, key=len)
-        for param in chosen.params
+        for param in named.params
         if param.opts and param.opts[0].startswith("-")
     }
 
@@ -150,9 +148,9 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
     if is_users(error):
         return f"error: {in_options(text, options)}"
     kind = type(error).__name__
-    said = "" if text == kind else f": {' '.join(text.split())}"
-    more = "" if debug else "; run again with --debug to see where, and report it"
-    return f"internal error ({kind}{said}){more}"
+    message = "" if text == kind else f": {' '.join(text.split())}"
+    advice = "" if debug else "; run again with --debug to see where, and report it"
+    return f"internal error ({kind}{message}){advice}"
 
 
 def taking_debug(arguments: list[str]) -> tuple[list[str], bool]:

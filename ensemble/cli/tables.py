@@ -1,7 +1,9 @@
 """What the command line shows: tables on a terminal, plain text elsewhere."""
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.cells import cell_len, set_cell_size
@@ -17,13 +19,19 @@ from ensemble.scores.table import companions
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.grounds import to_probability
 
+if TYPE_CHECKING:
+    from ensemble.cli.demo import DemoResult
+    from ensemble.comparison.result import Comparison
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
+    from ensemble.inspection.scan import ScanResult
+    from ensemble.inspection.stress import StressResult
+
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_SAVED = "the saved ensemble"
 _VERDICT_COLOURS = {FAKE: "red", REAL: "green"}
 
 
-def show_demo(result):
+def show_demo(result: "DemoResult") -> None:
     """Print what a demo found.
 
     Parameters
@@ -31,14 +39,12 @@ def show_demo(result):
     result : ensemble.cli.demo.DemoResult
     """
     console = _console()
-    table = Table(
-        title=f"{result.n_test} clips of people that nothing was fitted on "
+    table = _table(
+        f"{result.n_test} clips of people that nothing was fitted on "
         f"({result.n_train} for training)",
-        title_justify="left",
+        "",
+        ("AUC", "95 % interval", "log loss", "accuracy"),
     )
-    table.add_column("")
-    for heading in ("AUC", "95 % interval", "log loss", "accuracy"):
-        table.add_column(heading, justify="right")
     kind = None
     for name, row in result.table.iterrows():
         if kind is not None and row["kind"] != kind:
@@ -54,9 +60,10 @@ def show_demo(result):
     console.print(table)
     console.print(_compared(result.table), soft_wrap=True)
     if result.weights is not None:
-        shown = ", ".join(f"{name} {w:.2f}" for name, w in result.weights.items())
+        weights = ", ".join(f"{name} {w:.2f}" for name, w in result.weights.items())
         console.print(
-            f"Weights of the log-odds in the stacking ensemble: {shown}", soft_wrap=True
+            f"Weights of the log-odds in the stacking ensemble: {weights}",
+            soft_wrap=True,
         )
     console.print(_pairs(result.pairs))
     right = result.predictions["right"]
@@ -86,7 +93,7 @@ def show_demo(result):
     )
 
 
-def show_fit(model, path):
+def show_fit(model: "DeepfakeEnsemble", path: str | Path) -> None:
     """Print the out-of-fold figures of a fitted ensemble and where it was saved.
 
     Parameters
@@ -100,30 +107,27 @@ def show_fit(model, path):
     if model.false_alarms_ is not None:
         _show_reals(console, model, path)
         return
-    scores, beside = model.oof_scores_, companions(model.oof_scores_)
-    n_groups = beside["group"].nunique()
-    table = Table(
-        title=f"Out of fold on {len(scores)} videos"
+    scores = model.oof_scores_
+    labels = companions(scores)
+    n_groups = labels["group"].nunique()
+    table = _table(
+        f"Out of fold on {len(scores)} videos"
         + (f" of {n_groups} groups" if n_groups else ", no groups given"),
-        title_justify="left",
+        "",
+        ("AUC", "log loss", "accuracy", "scored", "weight"),
     )
-    table.add_column("")
-    for heading in ("AUC", "log loss", "accuracy", "scored", "weight"):
-        table.add_column(heading, justify="right")
-
-    y = (beside["label"] == model.fake_class_).to_numpy()
+    y = (labels["label"] == model.fake_class_).to_numpy()
     fold = folds_of_table(scores)
 
-    def add(name, score, weight=""):
-        at = model.thresholds_.high if name == _SAVED else 0.5
-        figures = evaluate(y, score.to_numpy(), at, fold=fold)
-        shown = [f"{figures[key]:.3f}" for key in ("auc", "log_loss", "accuracy")]
-        table.add_row(Text(visible(name)), *shown, f"{score.notna().sum()}", weight)
+    def add(name, score, weight="", threshold=0.5):
+        figures = evaluate(y, score.to_numpy(), threshold, fold=fold)
+        cells = [f"{figures[key]:.3f}" for key in ("auc", "log_loss", "accuracy")]
+        table.add_row(Text(visible(name)), *cells, f"{score.notna().sum()}", weight)
 
     if evidence_or_none(model) is not None:
-        known = model.oof_fake_score_
-        on_scale = pd.Series(to_probability(model, known.to_numpy()), known.index)
-        add(_SAVED, on_scale)
+        score = model.oof_fake_score_
+        p_fake = pd.Series(to_probability(model, score.to_numpy()), score.index)
+        add("the saved ensemble", p_fake, threshold=model.thresholds_.high)
         table.add_section()
     weights = model.weights_
     for name in scores:
@@ -157,13 +161,13 @@ class VerdictLines:
         Of all videos that will come: the columns are as wide as they need.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: Sequence[str]) -> None:
         self._console = _console()
         widest = max((cell_len(visible(name)) for name in names), default=0)
         self._widths = [max(widest, len("video")), 7, 7, 10]
         self._begun = False
 
-    def add(self, table):
+    def add(self, table: pd.DataFrame) -> None:
         """Print the verdict on one video.
 
         Parameters
@@ -196,7 +200,7 @@ class VerdictLines:
         self._console.file.flush()
 
 
-def visible(text):
+def visible(text: object) -> str:
     """Return a name as it can stand on a terminal: what controls one is escaped.
 
     Parameters
@@ -221,7 +225,12 @@ def visible(text):
     )
 
 
-def show_scan(result, written=(), left=(), err=False):
+def show_scan(
+    result: "ScanResult",
+    written: Sequence[Path] = (),
+    not_written: Sequence[str] = (),
+    err: bool = False,
+) -> None:
     """Print the verdict on one video and how sure it is.
 
     Parameters
@@ -230,7 +239,7 @@ def show_scan(result, written=(), left=(), err=False):
         From `ensemble.scan_video`.
     written : sequence of Path
         Files that tell more.
-    left : sequence of str
+    not_written : sequence of str
         Why others could not be written.
     err : bool, default=False
         Print to standard error, where standard output is for data.
@@ -239,36 +248,49 @@ def show_scan(result, written=(), left=(), err=False):
     colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
     verdict = result.verdict or "no verdict"
     p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
+    disagree = "; its faces have different verdicts" if result.faces_disagree else ""
     console.print(visible(result.video), soft_wrap=True)
     line = Text("  ").append(verdict, style=f"bold {colour}")
-    apart = "; its faces have different verdicts" if result.faces_disagree else ""
-    console.print(line.append(f"{p_fake}  ({result.status}{apart})"), soft_wrap=True)
-    said = (("reason", result.reason), ("doubts", result.doubts))
-    lines = [(name, text) for name, text in said if text]
-    scores = result.members["p_fake"].dropna()
-    if len(scores) > 1:
-        spread = result.spread
-        said = f"{spread['low']:.3f} to {spread['high']:.3f}, standard deviation "
-        lines.append(("members", said + f"{spread['std']:.3f}"))
-    for number, (name, row) in enumerate(result.members.iterrows()):
-        said = "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
-        said = "; ".join(part for part in (said, row["reason"]) if part)
-        alone = "member" if not number and len(scores) < 2 else ""
-        lines.append((alone, f"{name} {said}"))
-    for row in result.faces.itertuples():
-        said = row.reason or "no score"
-        if not pd.isna(row.p_fake):
-            said = f"{row.verdict} P(fake) {row.p_fake:.3f}"
-        main = ", the verdict is about this one" if row.main else ""
-        said += f", seen from {row.first:.1f} to {row.last:.1f} s"
-        lines.append((f"face {row.face}", said + main * (len(result.faces) > 1)))
+    console.print(line.append(f"{p_fake}  ({result.status}{disagree})"), soft_wrap=True)
+    lines = [("reason", result.reason)] if result.reason else []
+    lines += [("doubts", result.doubts)] if result.doubts else []
+    lines += [*_member_lines(result), *_face_lines(result)]
     lines += [("written", str(path)) for path in written]
-    lines += [("not written", reason) for reason in left]
+    lines += [("not written", reason) for reason in not_written]
     for name, text in lines:
         console.print(f"  {name:<11}  {visible(text)}", soft_wrap=True)
 
 
-def show_stress(result, plot=None, err=False):
+def _member_lines(result):
+    lines, n_scores = [], result.members["p_fake"].notna().sum()
+    if n_scores > 1:
+        low, high, std = (result.spread[name] for name in ("low", "high", "std"))
+        spread = f"{low:.3f} to {high:.3f}, standard deviation {std:.3f}"
+        lines.append(("members", spread))
+    for number, (name, row) in enumerate(result.members.iterrows()):
+        p_fake = "" if pd.isna(row["p_fake"]) else f"{row['p_fake']:.3f}"
+        text = "; ".join(part for part in (p_fake, row["reason"]) if part)
+        heading = "member" if number == 0 and n_scores < 2 else ""
+        lines.append((heading, f"{name} {text}"))
+    return lines
+
+
+def _face_lines(result):
+    lines = []
+    for row in result.faces.itertuples():
+        text = row.reason or "no score"
+        if not pd.isna(row.p_fake):
+            text = f"{row.verdict} P(fake) {row.p_fake:.3f}"
+        text += f", seen from {row.first:.1f} to {row.last:.1f} s"
+        if row.main and len(result.faces) > 1:
+            text += ", the verdict is about this one"
+        lines.append((f"face {row.face}", text))
+    return lines
+
+
+def show_stress(
+    result: "StressResult", plot: Path | None = None, err: bool = False
+) -> None:
     """Print how an ensemble and its members stand changed videos.
 
     Parameters
@@ -281,27 +303,28 @@ def show_stress(result, plot=None, err=False):
     """
     console = _console(stderr=err)
     with_auc = "auc" in result.table
-    shown = Table("change", box=None, pad_edge=False)
     headings = ["strength", "scorer", "drift", "size", "flipped", "lost"]
-    for heading in headings + ["AUC", "before"] * with_auc:
-        shown.add_column(heading, justify="left" if heading == "scorer" else "right")
+    table = _plain_table("change", headings + ["AUC", "before"] * with_auc)
+    table.columns[2].justify = "left"
     for row in result.table.to_dict("records"):
         cells = [f"{row['drift']:+.3f}", f"{row['size']:.3f}"]
         cells += [f"{100 * row[name]:.0f} %" for name in ("flipped", "lost")]
         if with_auc:
             cells += [f"{row[name]:.3f}" for name in ("auc", "auc_before")]
         cells = ["" if "nan" in cell else cell for cell in cells]
-        shown.add_row(
+        table.add_row(
             row["change"], f"{row['strength']:g}", visible(row["scorer"]), *cells
         )
-    console.print(shown)
+    console.print(table)
     for video, reason in result.reasons.items():
         console.print(f"no score: {visible(video)}: {visible(reason)}", soft_wrap=True)
     if plot is not None:
         console.print(f"Plot: {visible(plot)}", soft_wrap=True)
 
 
-def show_comparison(comparison, report=None, err=False):
+def show_comparison(
+    comparison: "Comparison", report: Path | None = None, err: bool = False
+) -> None:
     """Print the table and the verdict of a comparison.
 
     Parameters
@@ -313,9 +336,10 @@ def show_comparison(comparison, report=None, err=False):
         Print to standard error, where standard output is for data.
     """
     console = _console(stderr=err)
-    table = Table("strategy or member", box=None, pad_edge=False)
-    for heading in ("AUC", "interval", "less the mean's", "interval", "p", "log loss"):
-        table.add_column(heading, justify="right")
+    table = _plain_table(
+        "strategy or member",
+        ("AUC", "interval", "less the mean's", "interval", "p", "log loss"),
+    )
     for name, row in comparison.table.iterrows():
         ahead = pd.notna(row["over_mean"]) and name != MEAN
         table.add_row(
@@ -335,7 +359,9 @@ def show_comparison(comparison, report=None, err=False):
         console.print(f"\nReport: {visible(report)}", soft_wrap=True)
 
 
-def show_exported(cards, skipped, folder):
+def show_exported(
+    cards: Mapping[str, dict], skipped: Mapping[str, str], folder: Path
+) -> None:
     """Print what was written of which network, and what was not.
 
     Parameters
@@ -352,12 +378,12 @@ def show_exported(cards, skipped, folder):
             soft_wrap=True,
         )
         if "int8" in card:
-            small = card["int8"]
-            drift = small.get("largest_of_videos", small["largest_of_images"])
-            moved = small.get("other_side_of_half")
+            int8 = card["int8"]
+            drift = int8.get("largest_of_videos", int8["largest_of_images"])
+            moved = int8.get("other_side_of_half")
             console.print(
-                f"{visible(folder / small['file'])}: 8 bits ({small['kind']}); "
-                f"P(fake) differs by up to {drift:.2g} on {small['measured_on']}"
+                f"{visible(folder / int8['file'])}: 8 bits ({int8['kind']}); "
+                f"P(fake) differs by up to {drift:.2g} on {int8['measured_on']}"
                 + ("" if moved is None else f"; {moved} on the other side of 0.5"),
                 soft_wrap=True,
             )
@@ -367,13 +393,11 @@ def show_exported(cards, skipped, folder):
 
 def _pairs(pairs):
     """A table of pairs of members, those that differ most first."""
-    table = Table(
-        title="\nWhich members really differ, on the held-out clips",
-        title_justify="left",
+    table = _table(
+        "\nWhich members really differ, on the held-out clips",
+        "pair",
+        ("scores' correlation", "disagree", "both wrong"),
     )
-    table.add_column("pair")
-    for heading in ("scores' correlation", "disagree", "both wrong"):
-        table.add_column(heading, justify="right")
     for row in pairs.sort_values("score_correlation").itertuples():
         table.add_row(
             f"{row.first}, {row.second}",
@@ -394,14 +418,29 @@ def _compared(table):
             f"No strategy is shown to be better than guessing; the best here, {first}, "
             f"reaches an AUC of {ensembles[first]:.3f}."
         )
-    ahead = ensembles[first] - table.loc[best, "auc"]
-    verb = "beats" if ahead > 0 else "does not beat"
-    apart = table.loc[first, "auc_low"] > table.loc[best, "auc"]
-    certain = "" if apart else "; on so few clips that is within what chance does"
+    verb = "beats" if ensembles[first] > table.loc[best, "auc"] else "does not beat"
+    is_significant = table.loc[first, "auc_low"] > table.loc[best, "auc"]
+    chance = "; on so few clips that is within what chance does"
     return (
         f"The best strategy here, {first}, {verb} the best detector, {best}: AUC "
-        f"{ensembles[first]:.3f} against {table.loc[best, 'auc']:.3f}{certain}."
+        f"{ensembles[first]:.3f} against {table.loc[best, 'auc']:.3f}"
+        f"{'' if is_significant else chance}."
     )
+
+
+def _table(title, first, numbers):
+    """A table with a title: a first column, and others for numbers."""
+    table = Table(first, title=title, title_justify="left")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _plain_table(first, numbers):
+    """The same without title and lines."""
+    table = _table(None, first, numbers)
+    table.box, table.pad_edge = None, False
+    return table
 
 
 def _console(stderr=False):
