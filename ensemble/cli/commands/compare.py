@@ -7,27 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.choices import NESTINGS
+from ensemble.cli import options
 from ensemble.cli.inputs import named_detectors, split_names
-from ensemble.cli.options import (
-    Backbones,
-    Device,
-    Encoding,
-    Epochs,
-    FakeLabel,
-    Frames,
-    ImageSize,
-    Jobs,
-    Overwrite,
-    Quiet,
-    Seed,
-    StorePath,
-    TableFile,
-    Train,
-    TrainName,
-    Views,
-    Weights,
-    choice,
-)
 from ensemble.cli.output import is_printed, write_csv, write_json
 from ensemble.comparison.protocols import PROTOCOLS
 
@@ -44,8 +25,8 @@ EXAMPLES = (
     "--report report.html    (videos/real, videos/fake)"
 )
 
-ProtocolName = choice("ProtocolName", PROTOCOLS)
-NestingName = choice("NestingName", NESTINGS)
+ProtocolName = options.choice("ProtocolName", PROTOCOLS)
+NestingName = options.choice("NestingName", NESTINGS)
 
 Data = Annotated[
     Path,
@@ -139,32 +120,32 @@ def compare(
     folds: Folds = None,
     repeats: Repeats = 1,
     draws: Draws = 1000,
-    csv_file: TableFile = None,
+    csv_file: options.TableFile = None,
     json_file: JsonFile = None,
     title: Title = "Comparison of deepfake detectors",
-    backbones: Backbones = "xception,efficientnet,resnet",
-    views: Views = "frame,face",
-    train: Train = TrainName.full,
-    weights: Weights = "imagenet",
-    image_size: ImageSize = None,
-    n_frames: Frames = 16,
-    epochs: Epochs = 10,
-    store: StorePath = None,
-    device: Device = None,
-    fake_label: FakeLabel = None,
-    encoding: Encoding = None,
-    seed: Seed = 0,
-    jobs: Jobs = 1,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    backbones: options.Backbones = "xception,efficientnet,resnet",
+    views: options.Views = "frame,face",
+    train: options.Train = options.TrainName.full,
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
+    n_frames: options.Frames = 16,
+    epochs: options.Epochs = 10,
+    store: options.StorePath = None,
+    device: options.Device = None,
+    fake_label: options.FakeLabel = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+    jobs: options.Jobs = 1,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Judge members and strategies on videos that they never learned from."""
-    options = SimpleNamespace(**locals())
+    settings = SimpleNamespace(**locals())
     from ensemble.cli.tables import show_comparison
 
-    inputs = _read_inputs(options)
-    _check_outputs(options, inputs)
-    comparison = _compare(options, inputs)
+    inputs = _read_inputs(settings)
+    _check_outputs(settings, inputs)
+    comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
     show_comparison(comparison, report, err=is_printed(json_file, csv_file))
@@ -172,29 +153,29 @@ def compare(
     write_json(json_file, comparison.to_dict())
 
 
-def _read_inputs(options: SimpleNamespace) -> "ComparisonInputs":
+def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
     from ensemble.cli.comparison_inputs import TableColumns, read_inputs
 
     described = ("method", "source", "compression", "dataset", "time")
     columns = TableColumns(
-        options.scores,
-        options.label,
-        options.group,
-        options.index,
-        {name: getattr(options, name) for name in described},
-        options.time_format,
+        settings.scores,
+        settings.label,
+        settings.group,
+        settings.index,
+        {name: getattr(settings, name) for name in described},
+        settings.time_format,
     )
     return read_inputs(
-        options.data,
+        settings.data,
         columns,
-        options.as_videos,
-        options.encoding,
-        options.pool,
-        options.invert,
+        settings.as_videos,
+        settings.encoding,
+        settings.pool,
+        settings.invert,
     )
 
 
-def _check_outputs(options: SimpleNamespace, inputs: "ComparisonInputs") -> None:
+def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> None:
     from ensemble.reporting.outputs import (
         Output,
         check_folder,
@@ -203,49 +184,49 @@ def _check_outputs(options: SimpleNamespace, inputs: "ComparisonInputs") -> None
         tables_of,
     )
 
-    outputs = tables_of("compare", options.csv_file, options.json_file)
-    if options.report is not None:
-        outputs.append(Output("--report", options.report, "html"))
-    check_folder("--store", options.store)
+    outputs = tables_of("compare", settings.csv_file, settings.json_file)
+    if settings.report is not None:
+        outputs.append(Output("--report", settings.report, "html"))
+    check_folder("--store", settings.store)
     check_outputs(
         outputs,
-        [*table_of(options.data), *inputs.paths, options.weights],
-        options.overwrite,
+        [*table_of(settings.data), *inputs.paths, settings.weights],
+        settings.overwrite,
     )
 
 
-def _compare(options: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparison":
+def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparison":
     from base_models.inputs import label_as_given
     from ensemble import compare_strategies
 
     members, videos = inputs.scores, {}
     if inputs.videos is not None:
         members = named_detectors(
-            options.backbones,
-            options.views,
-            options.train.value,
-            options.weights,
-            options.image_size,
-            options.n_frames,
-            options.epochs,
+            settings.backbones,
+            settings.views,
+            settings.train.value,
+            settings.weights,
+            settings.image_size,
+            settings.n_frames,
+            settings.epochs,
         )
         paths, labels, groups, _ = inputs.videos
         videos = {"videos": paths, "y": labels, "groups": groups}
-        videos["device"] = options.device
-    names, nesting = options.strategies, options.nesting
+        videos["device"] = settings.device
+    names, nesting = settings.strategies, settings.nesting
     return compare_strategies(
         members,
         strategies="all" if names == "all" else split_names(names),
         metadata=inputs.metadata,
-        protocol=options.protocol.value,
+        protocol=settings.protocol.value,
         nesting=None if nesting is None else nesting.value,
-        n_folds=options.folds,
-        repeats=options.repeats,
-        n_boot=options.draws,
-        random_state=options.seed,
-        n_jobs=options.jobs,
-        store=options.store,
-        fake_label=label_as_given(options.fake_label, inputs.labels),
-        verbose=not options.quiet,
+        n_folds=settings.folds,
+        repeats=settings.repeats,
+        n_boot=settings.draws,
+        random_state=settings.seed,
+        n_jobs=settings.jobs,
+        store=settings.store,
+        fake_label=label_as_given(settings.fake_label, inputs.labels),
+        verbose=not settings.quiet,
         **videos,
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from base_models.choices import COMPRESSIONS, VIEWS
-from ensemble.cli.options import Overwrite, choice
+from ensemble.cli import options
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -14,8 +14,8 @@ EXAMPLES = (
     "  deepfake-ensemble convert mine.pth mine/ --scope face --backbone resnet18"
 )
 
-ScopeName = choice("ScopeName", VIEWS)
-CompressionName = choice("CompressionName", COMPRESSIONS)
+ScopeName = options.choice("ScopeName", VIEWS)
+CompressionName = options.choice("CompressionName", COMPRESSIONS)
 
 
 def convert(
@@ -37,7 +37,7 @@ def convert(
     fake_first: Annotated[
         bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Turn a checkpoint into safetensors and a JSON card; nothing in it is run."""
     from base_models import load_checkpoint

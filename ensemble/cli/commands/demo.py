@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Jobs, Overwrite, Quiet, Seed
+from ensemble.cli import options
 
 EXAMPLES = (
     "Example:\n\n  deepfake-ensemble demo --out demo\n\n"
@@ -20,10 +20,10 @@ def demo(
     identities: Annotated[
         int, typer.Option(help="People to forge from, an even number.", min=16, max=100)
     ] = 100,
-    seed: Seed = 0,
-    jobs: Jobs = -1,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    jobs: options.Jobs = -1,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Forge clips, fit all four strategies, judge them on people nobody has seen."""
     from ensemble.cli.demo import run_demo

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ensemble.cli import options
 from ensemble.cli.inputs import open_model, videos_at
-from ensemble.cli.options import Overwrite
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -42,7 +42,7 @@ def export(
             "the rest measure the drift. May be given several times."
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Write each member's network to ONNX, preprocessing inside; checked by torch."""
     from base_models import export_onnx

@@ -6,26 +6,8 @@ from typing import Annotated
 import typer
 
 from ensemble.choices import FACES_POOLINGS
+from ensemble.cli import options
 from ensemble.cli.inputs import labelled_videos_at, named_detectors
-from ensemble.cli.options import (
-    Backbones,
-    Device,
-    Encoding,
-    Epochs,
-    FakeLabel,
-    Frames,
-    ImageSize,
-    Jobs,
-    Overwrite,
-    Quiet,
-    Seed,
-    StorePath,
-    Train,
-    TrainName,
-    Views,
-    Weights,
-    choice,
-)
 from ensemble.presets import STRATEGIES
 
 EXAMPLES = (
@@ -36,8 +18,8 @@ EXAMPLES = (
     "--image-size 128 --epochs 5"
 )
 
-StrategyName = choice("StrategyName", STRATEGIES)
-PoolingName = choice("PoolingName", FACES_POOLINGS)
+StrategyName = options.choice("StrategyName", STRATEGIES)
+PoolingName = options.choice("PoolingName", FACES_POOLINGS)
 
 Data = Annotated[
     Path,
@@ -77,23 +59,23 @@ def fit(
     strategy: Strategy = StrategyName.stacking,
     combiner: Combiner = None,
     folds: Folds = None,
-    backbones: Backbones = "xception,efficientnet,resnet",
-    views: Views = "frame,face",
-    train: Train = TrainName.full,
-    weights: Weights = "imagenet",
-    image_size: ImageSize = None,
-    n_frames: Frames = 16,
-    epochs: Epochs = 10,
+    backbones: options.Backbones = "xception,efficientnet,resnet",
+    views: options.Views = "frame,face",
+    train: options.Train = options.TrainName.full,
+    weights: options.Weights = "imagenet",
+    image_size: options.ImageSize = None,
+    n_frames: options.Frames = 16,
+    epochs: options.Epochs = 10,
     faces_pooling: FacesPooling = PoolingName.largest,
-    store: StorePath = None,
-    device: Device = None,
-    fake_label: FakeLabel = None,
-    encoding: Encoding = None,
+    store: options.StorePath = None,
+    device: options.Device = None,
+    fake_label: options.FakeLabel = None,
+    encoding: options.Encoding = None,
     describe: Describe = "",
-    seed: Seed = 0,
-    jobs: Jobs = 1,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    jobs: options.Jobs = 1,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train an ensemble on labelled videos and save it."""
     from base_models.inputs import label_as_given

@@ -5,17 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
-from ensemble.cli.options import (
-    Device,
-    ModelFile,
-    NoDoubts,
-    Prior,
-    Quiet,
-    Threshold,
-    Videos,
-)
 from ensemble.cli.output import VerdictStream, say_grounds
 from ensemble.decision.verdict_names import UNSCORABLE
 
@@ -27,15 +19,15 @@ EXAMPLES = (
 
 
 def predict(
-    model: ModelFile,
-    videos: Videos,
+    model: options.ModelFile,
+    videos: options.Videos,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threshold: Threshold = None,
-    prior: Prior = None,
-    no_doubts: NoDoubts = False,
-    device: Device = None,
-    quiet: Quiet = False,
+    threshold: options.Threshold = None,
+    prior: options.Prior = None,
+    no_doubts: options.NoDoubts = False,
+    device: options.Device = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Say of each video how likely it is fake: one line a video."""
     if as_csv and as_json:

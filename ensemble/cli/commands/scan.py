@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
-from ensemble.cli.options import (
-    Device,
-    NoDoubts,
-    Overwrite,
-    Prior,
-    Quiet,
-    Threshold,
-    Videos,
-)
 from ensemble.cli.output import is_printed, say_grounds, write_csv, write_json
 from ensemble.decision.verdict_names import UNSCORABLE
 
@@ -37,7 +29,7 @@ EXAMPLES = (
 
 
 def scan(
-    videos: Videos,
+    videos: options.Videos,
     model: Annotated[
         Path,
         typer.Option(
@@ -60,12 +52,12 @@ def scan(
         str | None,
         typer.Option(help="Page of what speaks for the verdict, with pictures: .html."),
     ] = None,
-    threshold: Threshold = None,
-    prior: Prior = None,
-    no_doubts: NoDoubts = False,
-    device: Device = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    threshold: options.Threshold = None,
+    prior: options.Prior = None,
+    no_doubts: options.NoDoubts = False,
+    device: options.Device = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Look closely at videos: verdict, faces, frames, and what they stand on."""
     from ensemble.inspection.scan_files import planned_outputs

@@ -5,17 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, split_names, videos_at
-from ensemble.cli.options import (
-    Device,
-    Encoding,
-    ModelFile,
-    Overwrite,
-    Quiet,
-    Seed,
-    TableFile,
-)
 from ensemble.cli.output import is_printed, say_grounds, write_csv, write_text
 
 EXAMPLES = (
@@ -58,19 +50,19 @@ Seconds = Annotated[
 
 
 def stress(
-    model: ModelFile,
+    model: options.ModelFile,
     videos: LabelledOrNot,
     changes: Changes = "all",
     plot: Plot = None,
-    csv_file: TableFile = None,
+    csv_file: options.TableFile = None,
     json_file: JsonFile = None,
     scores_file: ScoresFile = None,
     seconds: Seconds = 10.0,
-    encoding: Encoding = None,
-    seed: Seed = 0,
-    device: Device = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
     from ensemble import stress_test
