@@ -267,7 +267,7 @@ def test_a_training_that_diverges_is_an_error_without_a_traceback(
     def diverged(*args):
         raise DivergedError("resnet18_frame: the loss became nan in epoch 1 of 2")
 
-    monkeypatch.setattr(FrameDetector, "_fit", diverged)
+    monkeypatch.setattr(FrameDetector, "_learn_from", diverged)
     code, _, err = _run(
         capsys, "fit", clips / "set.csv", "--out", tmp_path / "m.dfe", *SMALL,
         "--store", tmp_path / "store",
