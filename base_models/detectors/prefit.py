@@ -23,7 +23,7 @@ from base_models.networks.checkpoints import (
     weights_file,
 )
 from base_models.networks.forward import forward
-from base_models.networks.preprocessing import Recipe, backbone_recipe
+from base_models.networks.preprocessing import Preprocessing, backbone_recipe
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.store.keys import class_key
@@ -217,7 +217,7 @@ class PrefitDetector(NetworkDetector):
 
     def _preparation(self):
         transform = self.card["transform"]
-        return Recipe(
+        return Preprocessing(
             transform["image_size"], tuple(transform["mean"]), tuple(transform["std"])
         )
 

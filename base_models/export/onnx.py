@@ -16,7 +16,7 @@ from base_models.detectors.prefit import fixture_images
 from base_models.export.quantize import quantize
 from base_models.inference.onnx_graph import Prepared, traced_graph
 from base_models.networks.forward import place
-from base_models.networks.preprocessing import Recipe
+from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads
 from base_models.runtime.file_writing import write_bytes, write_text
@@ -245,7 +245,7 @@ class _Looks:
 
 def _preparation(detector):
     made = detector._preparation()
-    return made.normalise if isinstance(made, Recipe) else made
+    return made.normalise if isinstance(made, Preprocessing) else made
 
 
 def _sample_images(recipe):
@@ -329,7 +329,7 @@ def _card(detector, name, model, difference):
 
 
 def _preprocessing(prepared):
-    if not isinstance(prepared, Recipe):
+    if not isinstance(prepared, Preprocessing):
         return "the detector's own transform"
     if prepared.channels == "motion":
         return (

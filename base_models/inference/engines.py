@@ -26,11 +26,12 @@ from base_models.inference.onnx_graph import (
 from base_models.inference.onnxruntime import OnnxRuntime
 from base_models.inference.openvino import OpenVino
 from base_models.networks.forward import forward, place
-from base_models.networks.preprocessing import Recipe
+from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
+from base_models.store.keys import class_key
 from base_models.store.store import resolve_store, store_key
-from base_models.store.versions import library_version
+from base_models.store.versions import is_own, library_version
 
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe
@@ -133,9 +134,9 @@ def run_frozen(
     ----------
     network : torch.nn.Module
         Images (B, 3, H, W) to an array of B rows.
-    preprocess : Recipe or callable
-        uint8 RGB (B, H, W, 3) to what the network takes. A `Recipe` becomes part of
-        what is compiled.
+    preprocess : Preprocessing or callable
+        uint8 RGB (B, H, W, 3) to what the network takes. A `Preprocessing` becomes
+        part of what is compiled.
     images : ndarray of shape (n_images, H, W, 3)
         RGB uint8.
     engine : {"auto", "torch", "onnxruntime", "openvino"}, default="auto"
@@ -160,36 +161,38 @@ def run_frozen(
     Examples
     --------
     >>> import numpy as np
-    >>> from base_models.backbones import Recipe, build_network
+    >>> from base_models.backbones import Preprocessing, build_network
     >>> from base_models.inference.engines import run_frozen
     >>> network = build_network("test_resnet", weights=None)
     >>> images = np.zeros((3, 32, 32, 3), np.uint8)
-    >>> run_frozen(network, Recipe(32), images, engine="torch").shape
+    >>> run_frozen(network, Preprocessing(32), images, engine="torch").shape
     (3, 2)
     """
     check_engine(engine)
     device = resolve_device(device)
-    recipe = preprocess if isinstance(preprocess, Recipe) else None
-    prepare = preprocess if recipe is None else recipe.normalise
+    preprocessing = preprocess if isinstance(preprocess, Preprocessing) else None
+    prepare = preprocess if preprocessing is None else preprocessing.normalise
     with fixed_threads(resolve_threads(n_threads)):
-        return _run(network, prepare, recipe, images, engine, n_threads, device, store)
+        return _run(
+            network, prepare, preprocessing, images, engine, n_threads, device, store
+        )
 
 
-def _run(network, prepare, recipe, images, engine, n_threads, device, store):
+def _run(network, prepare, preprocessing, images, engine, n_threads, device, store):
     if device.type == "cuda":
         place(network, device)
         return run_on_gpu(network, prepare, images, device, mixed=engine == "auto")
     compiled = None
     if device.type == "cpu" and len(images) and engine_key(engine, device):
         place(network, device)
-        plan = (engine, recipe, images.shape[1:], resolve_threads(n_threads))
+        plan = (engine, preprocessing, images.shape[1:], resolve_threads(n_threads))
         compiled = _compiled(network, prepare, plan, store)
     if compiled is None:
         return forward(network, prepare, images, device)
     outputs = []
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
-        if recipe is None:
+        if preprocessing is None:
             with torch.inference_mode():
                 batch = prepare(torch.tensor(batch)).contiguous().numpy()
         outputs.append(compiled(np.ascontiguousarray(batch)))
@@ -226,13 +229,13 @@ def _stamp(network):
 
 
 def _compile(network, prepare, plan, store):
-    engine, recipe, shape, n_threads = plan
-    whole = Prepared(network, recipe and recipe.normalise)
+    engine, preprocessing, shape, n_threads = plan
+    whole = Prepared(network, preprocessing and preprocessing.normalise)
     rng = np.random.default_rng(0)
     probe = torch.from_numpy(rng.integers(0, 256, (_N_PROBED, *shape), np.uint8))
     try:
         with torch.inference_mode():
-            if recipe is None:
+            if preprocessing is None:
                 probe = prepare(probe).contiguous()
             expected, work = _run_and_count(whole, probe)
     except Exception:  # torch will say what is wrong with it when it runs it
@@ -334,6 +337,8 @@ class _ShellPickler(pickle.Pickler):
     def persistent_id(self, thing):
         if isinstance(thing, torch.Tensor):
             return str(thing.dtype), *thing.shape
+        if isinstance(thing, type) and is_own(thing):
+            return class_key(thing)  # wherever its module is
         return None
 
 

@@ -23,10 +23,10 @@ class Prepared(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from base_models.backbones import Recipe
+    >>> from base_models.backbones import Preprocessing
     >>> from base_models.inference.onnx_graph import Prepared
     >>> black = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
-    >>> Prepared(torch.nn.Flatten(), Recipe(2).normalise)(black)[0, :3]
+    >>> Prepared(torch.nn.Flatten(), Preprocessing(2).normalise)(black)[0, :3]
     tensor([-1., -1., -1.])
     """
 

@@ -11,8 +11,8 @@ from base_models.networks.weights import timm_name
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a network wants its images: size, mean and standard deviation, or residuals.
+class Preprocessing:
+    """How images become input: size, mean and standard deviation, or residuals.
 
     Images are RGB squares of ``image_size`` pixels, made with Pillow's bilinear
     filter (the FaceForensics++ way, for whole frames as for crops). With the channels
@@ -25,7 +25,7 @@ class Recipe:
     std: tuple = (0.5, 0.5, 0.5)
     channels: str = "rgb"
 
-    def normalise(self, images):
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Return uint8 RGB images (B, H, W, 3) as the network's input (B, 3, H, W).
 
         For motion they are clips (B, 3, H, W, 3).
@@ -41,8 +41,13 @@ class Recipe:
         return images.sub_(mean).div_(std)
 
 
-def backbone_recipe(backbone, image_size=None, channels="rgb"):
-    """Return the preprocessing recipe of a backbone.
+Recipe = Preprocessing  # the earlier name, for one release
+
+
+def backbone_recipe(
+    backbone: str, image_size: int | None = None, channels: str = "rgb"
+) -> Preprocessing:
+    """Return the preprocessing of a backbone.
 
     Parameters
     ----------
@@ -55,13 +60,13 @@ def backbone_recipe(backbone, image_size=None, channels="rgb"):
 
     Returns
     -------
-    Recipe
+    Preprocessing
 
     Examples
     --------
     >>> from base_models.backbones import backbone_recipe
-    >>> recipe = backbone_recipe("xception")
-    >>> recipe.image_size, recipe.mean
+    >>> preprocessing = backbone_recipe("xception")
+    >>> preprocessing.image_size, preprocessing.mean
     (299, (0.5, 0.5, 0.5))
     """
     if timm_name(backbone) in mesonet.NAMES:
@@ -80,4 +85,4 @@ def backbone_recipe(backbone, image_size=None, channels="rgb"):
         raise ValueError(
             f"channels must be 'rgb', 'residual' or 'motion'; got {channels!r}"
         )
-    return Recipe(image_size, tuple(mean), tuple(std), channels)
+    return Preprocessing(image_size, tuple(mean), tuple(std), channels)

@@ -284,7 +284,7 @@ class NetworkDetector(TrainedDetector):
         )
 
     def _preparation(self):
-        """How images become inputs: a Recipe where it is one, which engines take in."""
+        """How images become inputs; engines take a `Preprocessing` in."""
         return self._preprocess
 
     def _view_recipe(self):

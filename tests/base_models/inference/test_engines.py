@@ -11,7 +11,7 @@ from sklearn.base import clone
 from torch import nn
 
 from base_models import FrameDetector, TorchDetector
-from base_models.backbones import Recipe, backbone_recipe, build_network
+from base_models.backbones import Preprocessing as Prep, backbone_recipe, build_network
 from base_models.inference import engines as engines_module
 from base_models.inference.cuda import run_on_gpu
 from base_models.inference.engines import ENGINES, check_engine, engine_key, run_frozen
@@ -90,23 +90,23 @@ def test_a_preprocessing_of_ones_own_stays_outside(engine):
 
 def test_training_in_place_is_never_answered_stale(engine):
     network, images = built(small_network()), noise(16)
-    before = run_frozen(network, Recipe(16), images, engine)
+    before = run_frozen(network, Prep(16), images, engine)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     network.train()
     network(torch.rand(4, 3, 16, 16)).square().sum().backward()
     optimizer.step()
-    found = run_frozen(network, Recipe(16), images, engine)
-    expected = forward(network, Recipe(16).normalise, images, "cpu")
+    found = run_frozen(network, Prep(16), images, engine)
+    expected = forward(network, Prep(16).normalise, images, "cpu")
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.abs(found - before).max() > 1e-2
 
 
 def test_loaded_weights_are_never_answered_stale(engine):
     network, other = built(small_network()), built(small_network(seed=1))
-    run_frozen(network, Recipe(16), noise(16), engine)
+    run_frozen(network, Prep(16), noise(16), engine)
     network.load_state_dict(other.state_dict())
-    found = run_frozen(network, Recipe(16), noise(16), engine)
-    expected = forward(other, Recipe(16).normalise, noise(16), "cpu")
+    found = run_frozen(network, Prep(16), noise(16), engine)
+    expected = forward(other, Prep(16).normalise, noise(16), "cpu")
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -115,13 +115,13 @@ def test_equal_weights_share_what_is_compiled(engine, monkeypatch):
     network = built(small_network())
     again = pickle.loads(pickle.dumps(network))
     for one in (network, again, network):
-        run_frozen(one, Recipe(16), noise(16), engine)
+        run_frozen(one, Prep(16), noise(16), engine)
     assert len(made) == 1
 
 
 def test_what_is_compiled_goes_with_the_network(engine):
     network = built(small_network(seed=7))
-    run_frozen(network, Recipe(16), noise(16), engine)
+    run_frozen(network, Prep(16), noise(16), engine)
     kept = len(engines_module._of_weights)
     del network
     gc.collect()
@@ -136,13 +136,13 @@ def test_networks_of_a_kind_are_traced_once(engine, tmp_path, monkeypatch):
     )
     for seed in range(3):
         network = built(small_network(seed)).requires_grad_(seed > 0)
-        found = run_frozen(network, Recipe(16), noise(16), engine, store=tmp_path)
-        expected = forward(network, Recipe(16).normalise, noise(16), "cpu")
+        found = run_frozen(network, Prep(16), noise(16), engine, store=tmp_path)
+        expected = forward(network, Prep(16).normalise, noise(16), "cpu")
         np.testing.assert_allclose(found, expected, atol=1e-5)
         monkeypatch.setattr(engines_module, "_graphs", {})  # as in another process
     assert len(traced) == 1
     other = built(small_network(), 20)
-    run_frozen(other, Recipe(20), noise(20), engine, store=tmp_path)
+    run_frozen(other, Prep(20), noise(20), engine, store=tmp_path)
     assert len(traced) == 2  # other sizes are other graphs
 
 
@@ -161,11 +161,11 @@ class Scaled(nn.Module):
 
 def test_a_graph_of_code_that_changed_is_traced_again(engine, tmp_path, monkeypatch):
     network = Scaled().eval()
-    run_frozen(network, Recipe(8), noise(8), engine, store=tmp_path)
+    run_frozen(network, Prep(8), noise(8), engine, store=tmp_path)
     monkeypatch.setattr(Scaled, "factor", 3.0)
     network = pickle.loads(pickle.dumps(network))
-    found = run_frozen(network, Recipe(8), noise(8), engine, store=tmp_path)
-    expected = forward(network, Recipe(8).normalise, noise(8), "cpu")
+    found = run_frozen(network, Prep(8), noise(8), engine, store=tmp_path)
+    expected = forward(network, Prep(8).normalise, noise(8), "cpu")
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -198,9 +198,9 @@ class Crowded(nn.Module):
 def test_torch_runs_what_an_engine_cannot(engine, network, message, capsys):
     network = network.eval()
     with pytest.warns(UserWarning, match=f"runs on torch: .*{message}"):
-        found = run_frozen(network, Recipe(8), noise(8), engine)
+        found = run_frozen(network, Prep(8), noise(8), engine)
     np.testing.assert_array_equal(
-        found, forward(network, Recipe(8).normalise, noise(8), "cpu")
+        found, forward(network, Prep(8).normalise, noise(8), "cpu")
     )
     assert capsys.readouterr().out == ""
 
@@ -208,27 +208,27 @@ def test_torch_runs_what_an_engine_cannot(engine, network, message, capsys):
 def test_torch_runs_what_openvino_cannot_in_a_forked_process(monkeypatch):
     pytest.importorskip("openvino")
     network = built(small_network())
-    run_frozen(network, Recipe(16), noise(16), "openvino")
+    run_frozen(network, Prep(16), noise(16), "openvino")
     monkeypatch.setattr(OpenVino, "forked", False)
     engines_module._after_fork()
     with pytest.warns(UserWarning, match="does not survive a fork"):
-        found = run_frozen(network, Recipe(16), noise(16), "openvino")
-    expected = forward(network, Recipe(16).normalise, noise(16), "cpu")
+        found = run_frozen(network, Prep(16), noise(16), "openvino")
+    expected = forward(network, Prep(16).normalise, noise(16), "cpu")
     np.testing.assert_array_equal(found, expected)
 
 
 def test_a_network_that_fails_fails_as_in_torch(engine):
     network = nn.Sequential(nn.Flatten(), nn.Linear(5, 2)).eval()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        run_frozen(network, Recipe(8), noise(8), engine)
+        run_frozen(network, Prep(8), noise(8), engine)
 
 
 def test_auto_leaves_small_networks_to_torch(monkeypatch):
     made = [counted(monkeypatch, name) for name in FASTER]
     network = built(small_network())
-    found = run_frozen(network, Recipe(16), noise(16), "auto")
+    found = run_frozen(network, Prep(16), noise(16), "auto")
     np.testing.assert_array_equal(
-        found, forward(network, Recipe(16).normalise, noise(16), "cpu")
+        found, forward(network, Prep(16).normalise, noise(16), "cpu")
     )
     assert made == [[], []]
 
@@ -251,7 +251,7 @@ def test_auto_compiles_others_for_what_suits_them(
     monkeypatch.setattr(engines_module, "_SMALL", 0)
     monkeypatch.setattr(engines_module, "_LARGE", large)
     monkeypatch.setattr(engines_module, "_installed", lambda name: name in installed)
-    run_frozen(built(small_network()), Recipe(16), noise(16), "auto", n_threads=1)
+    run_frozen(built(small_network()), Prep(16), noise(16), "auto", n_threads=1)
     assert len(made) == 1
 
 
@@ -260,8 +260,8 @@ def test_auto_is_torch_where_nothing_else_is_installed(monkeypatch):
     monkeypatch.setattr(engines_module, "_SMALL", 0)
     network = built(small_network())
     np.testing.assert_array_equal(
-        run_frozen(network, Recipe(16), noise(16), "auto"),
-        run_frozen(network, Recipe(16), noise(16), "torch"),
+        run_frozen(network, Prep(16), noise(16), "auto"),
+        run_frozen(network, Prep(16), noise(16), "torch"),
     )
     assert engine_key("auto", "cpu") == {}
 
@@ -282,7 +282,7 @@ def test_unknown_and_missing_engines_are_named(monkeypatch):
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_engines_keep_to_their_threads(engine, n_threads, monkeypatch):
     made = counted(monkeypatch, engine)
-    run_frozen(built(small_network()), Recipe(16), noise(16), engine, n_threads)
+    run_frozen(built(small_network()), Prep(16), noise(16), engine, n_threads)
     (runner,) = made
     if engine == "openvino":
         assert runner.model.get_property("INFERENCE_NUM_THREADS") == n_threads
@@ -322,9 +322,9 @@ def test_detectors_with_compiled_networks_are_cloned_and_pickled(
 def test_threads_side_by_side_give_the_same(engine):
     network = built(small_network())
     images = [noise(16, 3, seed) for seed in range(6)]
-    one_by_one = [run_frozen(network, Recipe(16), i, engine, 1) for i in images]
+    one_by_one = [run_frozen(network, Prep(16), i, engine, 1) for i in images]
     together = joblib.Parallel(n_jobs=3, backend="threading")(
-        joblib.delayed(run_frozen)(network, Recipe(16), i, engine, 1) for i in images
+        joblib.delayed(run_frozen)(network, Prep(16), i, engine, 1) for i in images
     )
     np.testing.assert_array_equal(together, one_by_one)
 
@@ -384,13 +384,13 @@ class Narrow(nn.Module):
 
 def test_batches_on_a_gpu_shrink_to_its_memory():
     network, cpu = Narrow(room=5), torch.device("cpu")
-    expected = Recipe(4).normalise(torch.from_numpy(noise(4, 12))).mean(dim=(2, 3))
+    expected = Prep(4).normalise(torch.from_numpy(noise(4, 12))).mean(dim=(2, 3))
     for _ in range(2):
-        found = run_on_gpu(network, Recipe(4).normalise, noise(4, 12), cpu, mixed=False)
+        found = run_on_gpu(network, Prep(4).normalise, noise(4, 12), cpu, mixed=False)
         np.testing.assert_array_equal(found, expected)
     assert network.asked == [12, 6, 3, 3, 3, 3, 3, 3, 3, 3]
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        run_on_gpu(Narrow(0), Recipe(4).normalise, noise(4, 2), cpu, mixed=False)
+        run_on_gpu(Narrow(0), Prep(4).normalise, noise(4, 2), cpu, mixed=False)
 
 
 @pytest.mark.gpu
@@ -398,8 +398,8 @@ def test_batches_on_a_gpu_shrink_to_its_memory():
 @pytest.mark.parametrize(("engine", "tolerance"), [("torch", 1e-3), ("auto", 2e-2)])
 def test_a_gpu_gives_the_answers_of_the_cpu(engine, tolerance):
     network = random_network("resnet18", 64)
-    expected = run_frozen(network, Recipe(64), noise(64, 40), "torch", device="cpu")
-    found = run_frozen(network, Recipe(64), noise(64, 40), engine, device="cuda")
+    expected = run_frozen(network, Prep(64), noise(64, 40), "torch", device="cpu")
+    found = run_frozen(network, Prep(64), noise(64, 40), engine, device="cuda")
     np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
 
 
