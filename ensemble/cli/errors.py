@@ -106,18 +106,10 @@ def options_of(command, name: str | None) -> dict[str, str]:
     }
 
 
-def is_users(error: Exception) -> bool:
-    """Whether an error speaks to the user: of a value, a file, what is not installed.
+def _is_users(error):
+    """Whether an error speaks of a value, a file, what is not installed: to the user.
 
     Anything else (a TypeError, a KeyError ...) is a fault of the program.
-
-    Parameters
-    ----------
-    error : Exception
-
-    Returns
-    -------
-    bool
     """
     from base_models.errors import DivergedError
 
@@ -145,7 +137,7 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}); give fewer or smaller videos at once"
-    if is_users(error):
+    if _is_users(error):
         return f"error: {in_options(text, options)}"
     kind = type(error).__name__
     message = "" if text == kind else f": {' '.join(text.split())}"
