@@ -14,8 +14,8 @@ from ensemble.decision.verdict_names import UNSCORABLE
 
 if TYPE_CHECKING:
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
+    from ensemble.inspection.outputs import PlannedOutputs
     from ensemble.inspection.scan import ScanResult
-    from ensemble.inspection.scan_files import PlannedOutputs
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -60,7 +60,7 @@ def scan(
     quiet: options.Quiet = False,
 ) -> None:
     """Look closely at videos: verdict, faces, frames, and what they stand on."""
-    from ensemble.inspection.scan_files import planned_outputs
+    from ensemble.inspection.outputs import planned_outputs
     from ensemble.reporting.outputs import tables_of
 
     paths = videos_at(videos)

@@ -13,8 +13,8 @@ from base_models.scoring.per_face import look_closely
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.inspection.annotate import COLOURS
+from ensemble.inspection.outputs import output_paths, planned_outputs
 from ensemble.inspection.scan import scans_table
-from ensemble.inspection.scan_files import output_paths, planned_outputs
 from ensemble.resampling import GroupBootstrap
 
 SIDE = 24  # of a "face": a square whose red says which one, on a black ground

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from base_models import write_video
-from ensemble.inspection.scan_files import output_paths
+from ensemble.inspection.outputs import output_paths
 from ensemble.plots import save_figure
 from ensemble.reporting.outputs import (
     KINDS,
