@@ -25,7 +25,7 @@ from base_models.runtime.progress import progress_bar
 from base_models.store.keys import class_key_here
 from base_models.store.store import resolve_store, store_key
 from base_models.store.versions import library_version
-from base_models.training.feature_batches import FeatureSamples
+from base_models.training.batches import FeatureSamples
 from base_models.training.recipe import resolve_recipe
 from base_models.training.validation import Validation
 

@@ -23,8 +23,8 @@ from base_models.runtime.devices import (
     resolve_threads,
 )
 from base_models.store.store import resolve_store
+from base_models.training.batches import SequenceSamples
 from base_models.training.recipe import resolve_recipe
-from base_models.training.sequence_batches import SequenceSamples
 from base_models.training.validation import Validation
 from base_models.views.spec import ViewRecipe
 

@@ -8,8 +8,7 @@ import torch
 
 from base_models.faces.landmarks import Landmarks
 from base_models.runtime.prefetch import look_ahead
-from base_models.training.batch import Batch
-from base_models.training.pairing import own_reals, own_share, video_shares
+from base_models.training.batches import Batch, own_share, video_shares
 from base_models.views.collection import Views
 
 
@@ -289,6 +288,45 @@ class SizedFakes:
         if image.ndim == 4:
             return np.stack([self._sized(frame) for frame in image])
         return cv2.resize(image, 2 * (self.image_size,), interpolation=cv2.INTER_AREA)
+
+
+def own_reals(views, is_fake, groups):
+    """Find the real video that each fake was made of: the most like it of its group.
+
+    Most like is the least mean difference of its images, frame by frame. A fake whose
+    group has no real one has none.
+
+    Parameters
+    ----------
+    views : Views
+    is_fake, groups : ndarray of shape (n_videos,)
+
+    Yields
+    ------
+    fake, real : int
+        Rows.
+    """
+    for group in np.unique(groups[is_fake == 1]):
+        fakes, reals = (
+            np.flatnonzero((groups == group) & (is_fake == label)) for label in (1, 0)
+        )
+        if not len(reals):
+            continue
+        small = {row: _thumbnails(views[row].stills) for row in (*fakes, *reals)}
+        for fake in fakes:
+            apart = [_mean_difference(small[fake], small[real]) for real in reals]
+            yield int(fake), int(reals[np.argmin(apart)])
+
+
+def _thumbnails(images, side=64):
+    return np.stack(
+        [cv2.resize(i, (side, side), interpolation=cv2.INTER_AREA) for i in images]
+    ).astype(np.int16)
+
+
+def _mean_difference(one, other):
+    n = min(len(one), len(other))
+    return np.abs(one[:n] - other[:n]).mean()
 
 
 def _draw_images(n_images, n_wanted, draw):

@@ -13,7 +13,7 @@ from base_models.checkpoints import save_checkpoint
 from base_models.detectors.prefit import make_card
 from base_models.faces import Face
 from base_models.networks.sequence import SequenceNetwork, padded, sequence_scores
-from base_models.training.sequence_batches import SequenceSamples
+from base_models.training.batches import SequenceSamples
 from base_models.views import View
 
 SMALL = {"image_size": 32, "n_frames": 3, "n_threads": 1}

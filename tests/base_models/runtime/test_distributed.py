@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from base_models.runtime.distributed import Processes, joined_processes, n_processes
 from base_models.store import Store
 from base_models.training import balanced_loss, class_weights
-from base_models.training.feature_batches import FeatureSamples
+from base_models.training.batches import FeatureSamples
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from base_models.store import Store
-from base_models.training.feature_batches import FeatureSamples
+from base_models.training.batches import FeatureSamples
 from base_models.training.image_batches import ImageSamples, SizedFakes
 from base_models.training.validation import Validation, held_out_groups
 from base_models.views import ViewRecipe, Views

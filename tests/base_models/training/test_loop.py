@@ -22,7 +22,7 @@ from base_models.training import (
     train_network,
     warn_if_slow,
 )
-from base_models.training.batch import Batch
+from base_models.training.batches import Batch
 from base_models.training.image_batches import ImageSamples
 from base_models.views import ViewRecipe, Views
 
