@@ -28,9 +28,6 @@ TO_DO = {
     # base_models/detectors/bases
     "VideoDetector",
     "ViewDetector",
-    # base_models/export
-    "export_onnx",
-    "plot_curves",
     # base_models/faces
     "DlibFaceFinder",
     "Face",
@@ -39,12 +36,6 @@ TO_DO = {
     "YuNetFaceFinder",
     "crop_face",
     "face_square",
-    # base_models/scoring
-    "iter_scores",
-    "name_detectors",
-    "pool_scores",
-    "score_videos",
-    "walk_videos",
     # base_models/store
     "KeptState",
     "Store",
@@ -75,7 +66,6 @@ TO_DO = {
     "draw_images",
     "followed_boxes",
     "iter_views",
-    "make_views",
     "stored_face_side",
     # ensemble
     "DeepfakeEnsemble",
@@ -101,9 +91,6 @@ TO_DO = {
     "read_videos",
     # ensemble/datasets/forge
     "make_forgeries",
-    # ensemble/inspection
-    "scan_video",
-    "stress_test",
     # ensemble/persistence
     "export_members",
 }

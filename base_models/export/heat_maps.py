@@ -1,6 +1,7 @@
 """Where a network sees a forgery: HiResCAM, by captum."""
 
 import copy
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 _BATCH = 8
 
 
-def heat_maps(detector, images):
+def heat_maps(detector: Any, images: np.ndarray) -> np.ndarray | None:
     """Say where in each image a network finds what speaks for a forgery.
 
     The last feature maps that still have a place in the image, times the gradient of
@@ -77,7 +78,7 @@ def heat_maps(detector, images):
     return np.stack([_scaled(one, images.shape[-3:-1]) for one in maps])
 
 
-def overlay(image, heat, strength=0.6):
+def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.ndarray:
     """Lay a heat map over an image.
 
     Parameters

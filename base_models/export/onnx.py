@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +32,13 @@ _FORMAT = 1
 _N_CALIBRATING = 128  # images
 
 
-def export_onnx(detector, path, int8=False, calibrate=None, name=None):
+def export_onnx(
+    detector: Any,
+    path: str | PathLike,
+    int8: bool = False,
+    calibrate: Sequence | None = None,
+    name: str | None = None,
+) -> dict:
     """Write a detector's network to an ONNX file, preprocessing inside.
 
     The file takes ``images``, uint8 RGB (n_images, H, W, 3), and gives ``fake``,
@@ -128,7 +137,7 @@ def export_onnx(detector, path, int8=False, calibrate=None, name=None):
     return {"file": path.name, **card}
 
 
-def image_network(detector):
+def image_network(detector: Any) -> Any:
     """Return the detector whose network can be exported, out of what wraps it.
 
     Parameters
@@ -155,7 +164,7 @@ def image_network(detector):
     return detector
 
 
-def check_installed():
+def check_installed() -> None:
     """Refuse to go on where the packages that write and run ONNX are missing."""
     missing = [p for p in ("onnx", "onnxruntime") if not importlib.util.find_spec(p)]
     if missing:
@@ -165,7 +174,7 @@ def check_installed():
         )
 
 
-def run_onnx(model, images, n_threads=1):
+def run_onnx(model: Any, images: np.ndarray, n_threads: int = 1) -> np.ndarray:
     """Run an exported network by ONNX Runtime.
 
     Parameters

@@ -3,12 +3,16 @@
 import contextlib
 import logging
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 _BATCH = 4
 
 
-def quantize(model, images=None):
+def quantize(model: Any, images: Iterable[np.ndarray] | None = None) -> Any:
     """Return a network in 8 bits.
 
     Parameters

@@ -1,5 +1,7 @@
 """How a training went, drawn."""
 
+from typing import Any
+
 from sklearn.utils.validation import check_is_fitted
 
 _AUCS = {
@@ -8,7 +10,7 @@ _AUCS = {
 }
 
 
-def plot_curves(detector, ax=None):
+def plot_curves(detector: Any, ax: Any = None) -> Any:
     """Draw what happened in each epoch of a detector's training.
 
     Losses belong to the left axis, the AUC on held-back groups, where some were held

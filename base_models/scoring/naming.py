@@ -1,7 +1,9 @@
 """The names of detectors, one for each."""
 
+from collections.abc import Sequence
 
-def name_detectors(detectors):
+
+def name_detectors(detectors: Sequence | dict) -> list[tuple]:
     """Return detectors as (name, detector) pairs with names that differ.
 
     Parameters

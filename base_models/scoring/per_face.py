@@ -8,6 +8,7 @@ look at.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -261,7 +262,7 @@ def _places(rows):
     return set(zip(rows["face"], rows["frame"], strict=True))
 
 
-def asked_of(detector, video):
+def asked_of(detector: Any, video: str | PathLike | np.ndarray) -> Any:
     """Return the detector that scores a video: itself, or whom it hands that one to."""
     while hasattr(detector, "member_for"):
         detector = detector.member_for(video)

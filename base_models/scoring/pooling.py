@@ -1,12 +1,14 @@
 """Pools the scores of a video's frames into one score for the video."""
 
 import difflib
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 
-def pool_scores(scores, pooling="mean"):
+def pool_scores(scores: ArrayLike, pooling: str | Callable = "mean") -> float:
     """Pool frame scores into one video score.
 
     Parameters
@@ -65,7 +67,7 @@ def pool_scores(scores, pooling="mean"):
     return float(pool(scores))
 
 
-def deciding_frames(scores, pooling="mean"):
+def deciding_frames(scores: ArrayLike, pooling: str | Callable = "mean") -> np.ndarray:
     """Say which frames decided the score of a video.
 
     Parameters

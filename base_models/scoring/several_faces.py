@@ -1,14 +1,21 @@
 """Tells which videos show several faces of like size, and scores each by itself."""
 
+from collections.abc import Iterable, Sequence
+from os import PathLike
+
 import numpy as np
 
 from base_models.scoring.together import score_videos
-from base_models.store.store import resolve_store
+from base_models.store.store import Store, resolve_store
 from base_models.video.one_face import MOST_FACES, SMALLEST_SHARE, OneFace
 from base_models.views.making import followed_boxes
 
 
-def faces_of(video, detectors, store=None):
+def faces_of(
+    video: str | PathLike | np.ndarray,
+    detectors: Iterable,
+    store: Store | str | PathLike | None = None,
+) -> list[OneFace]:
     """List the faces of a video that are scored by themselves, where there are several.
 
     Faces are told apart in the frames of the detector that samples most of them.
@@ -46,7 +53,12 @@ def faces_of(video, detectors, store=None):
     ]
 
 
-def score_faces(named, faces, store=None, largest=None):
+def score_faces(
+    named: Sequence,
+    faces: list[OneFace],
+    store: Store | str | PathLike | None = None,
+    largest: tuple | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Score faces of one video with several fitted detectors.
 
     Parameters

@@ -1,5 +1,8 @@
 """Scores several detectors together: each video opened once, its faces found once."""
 
+from collections.abc import Iterator, Sequence
+from os import PathLike
+
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
@@ -7,14 +10,20 @@ from base_models.inputs import as_videos, fake_column
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
 from base_models.scoring.naming import name_detectors
-from base_models.store.store import resolve_store
+from base_models.store.store import Store, resolve_store
 from base_models.video.one_face import whole_video
 from base_models.views.making import iter_views
+from base_models.views.view import View
 
 _NO_SCORE = "it gave no score"
 
 
-def score_videos(detectors, videos, store=None, progress=None):
+def score_videos(
+    detectors: Sequence | dict,
+    videos: Sequence,
+    store: Store | str | PathLike | None = None,
+    progress: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Score videos with several fitted detectors, sharing what they have in common.
 
     Parameters
@@ -65,7 +74,12 @@ def score_videos(detectors, videos, store=None, progress=None):
     return scores, reasons
 
 
-def iter_scores(detectors, videos, store=None, progress=None):
+def iter_scores(
+    detectors: Sequence | dict,
+    videos: Sequence,
+    store: Store | str | PathLike | None = None,
+    progress: str | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Score videos with several fitted detectors, one video after another.
 
     Parameters
@@ -155,7 +169,12 @@ def _score_sharing(sharing, videos, store, progress):
         noted.check()
 
 
-def walk_videos(detectors, videos, store=None, progress=None):
+def walk_videos(
+    detectors: Sequence | dict,
+    videos: Sequence,
+    store: Store | str | PathLike | None = None,
+    progress: str | None = None,
+) -> Iterator[dict[str, View]]:
     """Yield the views of one video after another, all that the detectors need.
 
     Decoding and face finding for the next videos go on while networks run on this one.

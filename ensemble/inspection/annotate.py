@@ -1,6 +1,9 @@
 """Annotated video: every frame, with each face's box, P(fake) and verdict."""
 
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +19,7 @@ COLOURS = {
 _JITTER = 2e-3  # seconds by which steps may differ in a video of one rate
 
 
-def annotate_video(result, path, crf=20):
+def annotate_video(result: Any, path: str | PathLike, crf: float = 20) -> Path:
     """Write the scanned video with boxes around its faces, scores and the verdict.
 
     H.264 in mp4, which browsers play. Every frame is there, the last one included, and
@@ -69,7 +72,9 @@ def _comment(result):
     return "; ".join(filter(None, said))
 
 
-def draw_frame(frame, boxes, banner, note=""):
+def draw_frame(
+    frame: np.ndarray, boxes: Sequence, banner: str, note: str = ""
+) -> np.ndarray:
     """Draw labelled boxes and a banner on a frame.
 
     Parameters

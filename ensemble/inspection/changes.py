@@ -1,6 +1,7 @@
 """Changes that videos go through in a stress test, made frame by frame."""
 
 import zlib
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import cv2
@@ -24,7 +25,9 @@ CHANGES = {
 CHANGES_VERSION = 2  # another one whenever a change gives other frames than before
 
 
-def changed(frames, change, strength, draw):
+def changed(
+    frames: np.ndarray, change: str, strength: float, draw: np.random.Generator | None
+) -> np.ndarray:
     """Change the frames of a video.
 
     Parameters
@@ -54,7 +57,12 @@ def changed(frames, change, strength, draw):
     return np.stack(list(iter_changed(frames, change, strength, draw)))
 
 
-def iter_changed(frames, change, strength, draw):
+def iter_changed(
+    frames: Iterable[np.ndarray],
+    change: str,
+    strength: float,
+    draw: np.random.Generator | None,
+) -> Iterator[np.ndarray]:
     """Change a video frame by frame, holding one at a time.
 
     Parameters
@@ -80,7 +88,9 @@ def iter_changed(frames, change, strength, draw):
             yield _CHANGED[change](frame, strength, draw)
 
 
-def noise_of(digest, change, strength, seed):
+def noise_of(
+    digest: str, change: str, strength: float, seed: int
+) -> np.random.Generator:
     """Return the generator of a change's noise, the same wherever the video stands.
 
     Parameters

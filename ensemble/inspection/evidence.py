@@ -1,5 +1,9 @@
 """What speaks for the verdict on one video, as a page with pictures."""
 
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -15,7 +19,7 @@ _PICTURE = (208, 208)  # pixels, at most
 _MARKS = "os^DvPX"
 
 
-def write_evidence(result, path):
+def write_evidence(result: Any, path: str | PathLike) -> Path:
     """Write what a scan found, with the most suspicious pictures, as one HTML file.
 
     Each picture stands beside heat maps of the members that are networks, see
@@ -53,7 +57,9 @@ def write_evidence(result, path):
     return write_page("evidence.html", content, path)
 
 
-def decisive_frames(timeline, is_fake, n_frames=_MOST_FRAMES):
+def decisive_frames(
+    timeline: pd.DataFrame, is_fake: bool, n_frames: int = _MOST_FRAMES
+) -> list[int]:
     """Return the frames that decided what the members say, the clearest first.
 
     Parameters
@@ -85,7 +91,9 @@ def decisive_frames(timeline, is_fake, n_frames=_MOST_FRAMES):
     return order.index[:n_frames].tolist()
 
 
-def suspicious_frames(timeline, n_frames=_MOST_FRAMES):
+def suspicious_frames(
+    timeline: pd.DataFrame, n_frames: int = _MOST_FRAMES
+) -> list[int]:
     """Return the frames that look most like a forgery to the members together.
 
     Parameters

@@ -1,8 +1,11 @@
 """Files that a scan writes: what each is called, and who writes it."""
 
 import importlib.util
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ensemble.reporting.outputs import Output, check_outputs
 
@@ -27,7 +30,7 @@ class PlannedOutputs:
 
     paths: dict
 
-    def write(self, result):
+    def write(self, result: Any) -> tuple[list[Path], list[str]]:
         """Write what can be written.
 
         Parameters
@@ -51,7 +54,13 @@ class PlannedOutputs:
         return written, left
 
 
-def planned_outputs(asked, videos, inputs=(), tables=(), overwrite=False):
+def planned_outputs(
+    asked: dict,
+    videos: Sequence[str],
+    inputs: Iterable[Path] = (),
+    tables: Iterable[Output] = (),
+    overwrite: bool = False,
+) -> list[PlannedOutputs]:
     """Say where each output on each video goes; refuse what cannot be, before any work.
 
     Parameters
@@ -95,7 +104,9 @@ def planned_outputs(asked, videos, inputs=(), tables=(), overwrite=False):
     return [PlannedOutputs(paths) for paths in planned]
 
 
-def output_paths(target, videos, suffixes):
+def output_paths(
+    target: str | PathLike, videos: Sequence[str], suffixes: tuple[str, ...]
+) -> list[Path]:
     """Say where an output goes, for each of several videos.
 
     Parameters

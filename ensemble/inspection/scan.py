@@ -2,6 +2,9 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,11 @@ from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.grounds import grounds
 from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.score_steps import ScoreSteps, score_steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
 _NO_FILE = {"name": None, "sha256": None}
 
@@ -101,13 +109,13 @@ class ScanResult:
     card: ModelCard | None = field(repr=False, default=None)
 
     @property
-    def faces_disagree(self):
+    def faces_disagree(self) -> bool:
         """Whether the threshold says of one face what it does not say of another."""
         p_fake = self.faces["p_fake"].to_numpy(float)
         return len({said for said in self.threshold.verdicts(p_fake) if said}) > 1
 
     @property
-    def spread(self):
+    def spread(self) -> dict[str, float]:
         """Lowest, highest and standard deviation of the members' P(fake)."""
         scores = self.members["p_fake"].dropna()
         return {
@@ -116,7 +124,7 @@ class ScanResult:
             "std": float(scores.std()) if len(scores) > 1 else np.nan,
         }
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return everything but pixels, ready for JSON.
 
         Returns
@@ -151,7 +159,7 @@ class ScanResult:
         }
         return _plain(found)
 
-    def plot_timeline(self, path=None):
+    def plot_timeline(self, path: str | PathLike | None = None) -> "Figure":
         """Plot the score of each frame.
 
         See `ensemble.inspection.timeline.plot_timeline`.
@@ -169,7 +177,7 @@ class ScanResult:
 
         return plot_timeline(self, path)
 
-    def annotate(self, path):
+    def annotate(self, path: str | PathLike) -> Path:
         """Write the video with boxes, scores and verdict.
 
         See `ensemble.inspection.annotate`.
@@ -187,7 +195,7 @@ class ScanResult:
 
         return annotate_video(self, path)
 
-    def to_html(self, path):
+    def to_html(self, path: str | PathLike) -> Path:
         """Write what speaks for the verdict as a page.
 
         See `ensemble.inspection.evidence`.
@@ -204,12 +212,17 @@ class ScanResult:
 
         return write_evidence(self, path)
 
-    def without_pixels(self):
+    def without_pixels(self) -> "ScanResult":
         """Return the same without what takes memory: no more pictures of it."""
         return replace(self, look=None, source=None, detectors={})
 
 
-def scan_video(model, video, looks_per_second=4.0, doubts=True):
+def scan_video(
+    model: "DeepfakeEnsemble",
+    video: str | PathLike | np.ndarray,
+    looks_per_second: float = 4.0,
+    doubts: bool = True,
+) -> ScanResult:
     """Judge one video, and look at each of its faces and frames.
 
     The verdict is that of ``model.judge``, to the last digit.
@@ -280,7 +293,7 @@ def scan_video(model, video, looks_per_second=4.0, doubts=True):
     )
 
 
-def model_file(model):
+def model_file(model: "DeepfakeEnsemble") -> dict:
     """Return which file an ensemble was loaded from, to tell it from others.
 
     Parameters
@@ -305,7 +318,9 @@ def model_file(model):
         return {"name": os.path.basename(path), "sha256": None}
 
 
-def failed_scan(model, video, reason):
+def failed_scan(
+    model: "DeepfakeEnsemble", video: str | PathLike | np.ndarray, reason: str
+) -> ScanResult:
     """Return the scan of a video that could not be looked at.
 
     Parameters
@@ -346,7 +361,7 @@ def failed_scan(model, video, reason):
     )
 
 
-def scans_table(results):
+def scans_table(results: list[ScanResult]) -> pd.DataFrame:
     """Return scans as one table, for a CSV: a row a face, or a video without one.
 
     Parameters

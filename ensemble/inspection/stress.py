@@ -2,13 +2,17 @@
 
 import copy
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
@@ -31,6 +35,11 @@ from ensemble.metrics.intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
 from ensemble.reporting.plots.stress import plot_stress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
 __all__ = ["AS_IT_IS", "CHANGES", "ENSEMBLE", "StressResult", "changed", "stress_test"]
 
@@ -61,7 +70,7 @@ class StressResult:
     scores: pd.DataFrame = field(repr=False)
     reasons: dict = field(repr=False)
 
-    def plot(self, path=None):
+    def plot(self, path: str | PathLike | None = None) -> "Figure":
         """Plot drift, or AUC where there are labels, against strength.
 
         Parameters
@@ -77,17 +86,17 @@ class StressResult:
 
 
 def stress_test(
-    model,
-    videos,
-    labels=None,
-    groups=None,
-    changes=None,
-    seconds=10.0,
-    n_boot=300,
-    random_state=0,
-    scores_file=None,
-    verbose=False,
-):
+    model: "DeepfakeEnsemble",
+    videos: Sequence,
+    labels: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    changes: str | Sequence[str] | dict[str, Sequence[float]] | None = None,
+    seconds: float = 10.0,
+    n_boot: int = 300,
+    random_state: int = 0,
+    scores_file: str | PathLike | None = None,
+    verbose: bool = False,
+) -> StressResult:
     """Change videos at rising strength, and see what becomes of scores and verdicts.
 
     Faces are looked for in each changed video again. What is computed on the way is not

@@ -13,6 +13,7 @@ import os
 import pickle
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -22,6 +23,9 @@ from base_models.detectors.bases.video import with_fingerprints
 from base_models.runtime.file_writing import write_text
 from base_models.store.store import fingerprint
 from ensemble.inspection.changes import CHANGES_VERSION
+
+if TYPE_CHECKING:
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
 _SETTINGS = ("model", "version", "seconds", "seed")
 _ROW = ("content", "video", "change", "strength")
@@ -64,7 +68,7 @@ class StressScores:
         if self.path is not None and self.path.exists():
             self._read()
 
-    def of(self, content):
+    def of(self, content: str) -> dict:
         """Return the scores of a video's content.
 
         Parameters
@@ -79,7 +83,7 @@ class StressScores:
         """
         return self._known.setdefault(content, {})
 
-    def add(self, content, video, scores):
+    def add(self, content: str, video: str, scores: dict) -> None:
         """Add scores of one video, and write them at once.
 
         Parameters
@@ -149,7 +153,7 @@ class StressScores:
             )
 
 
-def model_digest(model):
+def model_digest(model: "DeepfakeEnsemble") -> str:
     """Return what stands for a fitted ensemble where it scores videos.
 
     Parameters

@@ -1,18 +1,24 @@
 """Timeline: what each detector says of each frame, and which frames decided."""
 
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ensemble.reporting.plain_text import in_plot
 from ensemble.reporting.plots.style import save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
 # Okabe and Ito's colours, which the colour-blind can tell; shapes say it again.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def plot_timeline(result, path=None):
+def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
     """Plot the score of each frame over seconds, one panel a face.
 
     Filled marks are the frames that decided what a detector says of the video, by its
@@ -83,7 +89,7 @@ def plot_timeline(result, path=None):
     return figure
 
 
-def check_plots():
+def check_plots() -> None:
     """Refuse where plots cannot be drawn, with what to install."""
     try:
         import matplotlib  # noqa: F401
