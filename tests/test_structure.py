@@ -75,8 +75,6 @@ LONG_FILES = {
     "ensemble.deepfake_ensemble",
 }
 LONG_FUNCTIONS = {
-    "ensemble.comparison.compare.compare_strategies",
-    "ensemble.comparison.nested_cv.nested_scores",
     "ensemble.reporting.comparison_report._figures",
 }
 UPWARDS = set()

@@ -86,7 +86,6 @@ TO_DO = {
     "resolve_combiner",
     # ensemble/comparison
     "Comparison",
-    "compare_strategies",
     # ensemble/datasets
     "read_videos",
     # ensemble/datasets/forge

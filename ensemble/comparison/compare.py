@@ -1,4 +1,4 @@
-"""Compares strategies on the same videos: is the ensemble worth it, and will it hold?
+"""Compares strategies on the same videos: is the ensemble worth it, will it hold?
 
 Everything that is judged was fitted, weighted and calibrated on other groups; by
 protocol also on other manipulation methods, sources, data sets or earlier videos.
@@ -6,54 +6,59 @@ protocol also on other manipulation methods, sources, data sets or earlier video
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from base_models.groups import clean_groups, group_codes
-from base_models.inputs import encode_labels
 from ensemble._version import __version__
-from ensemble.choices import NESTINGS
 from ensemble.combiners.base import fold_codes
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions
-from ensemble.comparison.evaluation import Panel, judge
-from ensemble.comparison.nested_cv import nested_scores
+from ensemble.comparison.evaluation import (
+    Evaluation,
+    judge,
+    of_one_fit,
+    of_the_same_videos,
+)
+from ensemble.comparison.inputs import ComparisonSettings, check_input
+from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison
 from ensemble.comparison.statistics import measure, paired_change
 from ensemble.comparison.summary_text import put_in_words
-from ensemble.metrics.within_folds import folds_of_table
-from ensemble.scores.columns import check_not_labels
-from ensemble.scores.table import check_complete, companions
 
-_DEFAULT_FOLDS = 5
+if TYPE_CHECKING:
+    from base_models.store.store import Store
 
 
 def compare_strategies(
-    detectors_or_scores,
-    y=None,
-    groups=None,
-    strategies="all",
-    metadata=None,
-    protocol="group-kfold",
-    nesting=None,
-    n_folds=None,
-    repeats=1,
-    n_boot=1000,
-    level=0.95,
-    videos=None,
-    random_state=0,
-    n_jobs=1,
-    store=None,
-    fake_label=None,
-    hold_out=None,
-    device=None,
-    verbose=False,
-):
+    detectors_or_scores: Any,
+    y: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    strategies: Any = "all",
+    metadata: pd.DataFrame | None = None,
+    protocol: str = "group-kfold",
+    nesting: str | None = None,
+    n_folds: int | None = None,
+    repeats: int = 1,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    videos: Sequence | None = None,
+    random_state: int | None = 0,
+    n_jobs: int | None = 1,
+    store: "Store | str | Path | None" = None,
+    fake_label: Any = None,
+    hold_out: Any = None,
+    device: str | None = None,
+    verbose: bool = False,
+) -> Comparison:
     """Judge members and strategies side by side on videos that they never learned from.
 
     Strategies are fitted again for each fold, and so are detectors. Rank metrics
@@ -143,269 +148,163 @@ def compare_strategies(
     >>> sorted(found.table.index)
     ['a', 'b', 'best member, chosen in training', 'mean', 'stacking']
     """
-    if nesting not in (None, *NESTINGS):
-        raise ValueError(f"nesting must be 'stored' or 'exact'; got {nesting!r}")
-    is_table = isinstance(detectors_or_scores, (pd.DataFrame, np.ndarray))
-    if is_table == (videos is not None):
-        raise TypeError(
-            "compare a table of scores, or detectors with videos=...; got "
-            f"{type(detectors_or_scores).__name__}"
-            + (" and videos" if is_table else " without videos")
-        )
-    members, beforehand = None, []
-    if is_table:
-        members, y, groups = _checked_table(detectors_or_scores, y, groups)
-    elif y is None:
-        raise ValueError("detectors are fitted for the comparison; y is needed")
-    _, is_fake = encode_labels(y, fake_label)
-    n_videos = len(is_fake)
-    if videos is not None and len(videos) != n_videos:
-        raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
-    groups = clean_groups(groups, n_videos)
-    codes = group_codes(groups, n_videos)
-    own_fold = folds_of_table(members) if is_table and nesting != "exact" else None
-    if n_folds is None:
-        n_folds = _DEFAULT_FOLDS if own_fold is None else int(own_fold.max()) + 1
-    metadata = _checked_metadata(metadata, n_videos)
-    seed = 0 if random_state is None else int(random_state)
-    splits, notes = protocol_splits(
-        protocol, is_fake, codes, metadata, n_folds, repeats, seed, hold_out, own_fold
+    data = check_input(
+        detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
     )
-    names = list(members.columns) if is_table else _detector_names(detectors_or_scores)
-    chosen = chosen_strategies(strategies, names, seed)
-    if is_table:
-        store = None if store is None else _resolved(store)
-        table = members.to_numpy(float)
-        learned = [table[split.train] for split in splits]
-        judged = [table[split.test] for split in splits]
-        if nesting is None:
-            nesting, beforehand = _stated_nesting(members)
+    n_folds = data.default_folds if n_folds is None else n_folds
+    seed = 0 if random_state is None else int(random_state)
+    settings = ComparisonSettings(
+        protocol, n_folds, repeats, n_boot, level, seed, n_jobs, store, device, verbose
+    )
+    splits, notes = protocol_splits(
+        protocol, data.is_fake, data.codes, data.metadata, n_folds, repeats, seed,
+        hold_out, data.table_folds,
+    )  # fmt: skip
+    combiners = chosen_strategies(strategies, data.names, seed)
+    evaluation = _evaluate(data, settings, splits, notes, combiners)
+    return _summarize(data, settings, evaluation)
+
+
+def _evaluate(data, settings, splits, notes, combiners):
+    """Score what is judged by members and strategies that did not learn from it."""
+    if data.is_table:
+        scores = MemberScores.of_table(data.members, splits)
     else:
-        beforehand = _prefit_names(detectors_or_scores)
-        nesting = nesting or "stored"
-        members, learned, judged, notes["fits of each detector"] = nested_scores(
-            detectors_or_scores, videos, is_fake, groups, codes, splits, nesting,
-            n_folds, n_jobs, seed, store, device, verbose,
-        )  # fmt: skip
-        if all(split.inner is None for split in splits) or beforehand == names:
-            nesting = "exact"
-        store = _resolved(store)
+        scores = nested_scores(data, splits, settings)
+        notes = notes | {"fits of each detector": scores.n_fits}
+    members = scores.members
     inverted = looks_inverted(
-        members.to_numpy(float), is_fake, None, codes, fold_codes(members)
+        members.to_numpy(float), data.is_fake, None, data.codes, fold_codes(members)
     )
     inverted = [str(name) for name in members.columns[inverted]]
-    warn_of_inverted(inverted, "votes and non-negative weights take")
-    if is_table:
-        folds = _rows_of(own_fold, splits)
+    warn_of_inverted(inverted, "votes and non-negative weights take", stacklevel=3)
+    if data.all_prefit:
+        folds = None
+    elif data.is_table:
+        folds = data.folds_of(splits)
     else:  # in which each split's training rows were scored
-        folds = [inner_folds(one, is_fake, codes, n_folds, seed) for one in splits]
-    folds = None if beforehand == names else folds
-    panels = judge(
-        splits, learned, judged, names, is_fake, codes, chosen, n_jobs, store, folds
-    )
-    panels = _of_one_fit(panels, own_fold)
-    found = measure(panels, names, codes, metadata, n_boot, level, seed)
-    judged_rows = np.unique(np.concatenate([panel.rows for panel in panels]))
-    how = {
-        "protocol": protocol,
-        "from": "scores" if is_table else "detectors",
-        "nesting": nesting,
-        "n_videos": n_videos,
-        "n_fakes": int(is_fake.sum()),
-        "n_groups": int(codes.max() + 1),
-        "n_videos_judged": len(judged_rows),
-        "n_groups_judged": len(np.unique(codes[judged_rows])),
-        "groups given": groups is not None,
-        "n_folds": n_folds,
-        "repeats": repeats,
-        "n_boot": n_boot,
-        "level": level,
-        "random_state": seed,
-        "best member": found.best_member,
-        "look inverted": inverted,
-        "coverage": found.coverage,
-        "ranked": found.ranked,
-        "folds of the table": own_fold is not None,
-        "share of fakes learned from": float(
-            np.mean([is_fake[split.train].mean() for split in splits])
-        ),
-        "share of fakes judged": float(np.mean([panel.y.mean() for panel in panels])),
-        "fitted beforehand": beforehand,
-        "chosen anew": found.chosen_anew,
-        **notes,
-        "versions": _versions(),
-        "hash of the scores": joblib.hash((members.to_numpy(), is_fake, codes)),
-    }
-    seen = None
-    if PROTOCOLS[protocol].unseen and (is_table or beforehand == names):
-        table = members.to_numpy(float)
-        splits, _ = protocol_splits(
-            "group-kfold", is_fake, codes, metadata, n_folds, repeats, seed,
-            own_fold=own_fold,
-        )  # fmt: skip
-        at_home = judge(
-            splits,
-            [table[split.train] for split in splits],
-            [table[split.test] for split in splits],
-            names, is_fake, codes, chosen, n_jobs, store, _rows_of(own_fold, splits),
-        )  # fmt: skip
-        at_home = _of_the_same_videos(_of_one_fit(at_home, own_fold), panels)
-        # what is unseen in the folds of what is seen: the same pairs for both
-        unseen = [
-            replace(panel, fold=home.fold)
-            for panel, home in zip(panels, at_home, strict=True)
+        folds = [
+            inner_folds(
+                split, data.is_fake, data.codes, settings.n_folds, settings.random_state
+            )
+            for split in splits
         ]
-        cost = paired_change(unseen, at_home, codes, n_boot, level, seed)
-        at_home = measure(at_home, names, codes, metadata, n_boot, level, seed)
-        for key, column in (("auc", ""), ("low", "_low"), ("high", "_high")):
-            found.table[f"over_seen{column}"] = cost[key]
-        seen = at_home.table
-    by_value = found.by_value
-    by_group_of = {}
-    if len(by_value):
-        for axis, lines in by_value.groupby("axis", sort=False):
-            wide = lines.pivot(index="strategy", columns="value", values="auc")
-            order = lines["value"].drop_duplicates()
-            by_group_of[axis] = wide.loc[found.table.index, order]
+    store = _strategy_store(data, settings)
+    panels = judge(data, splits, scores, combiners, folds, settings.n_jobs, store)
+    panels = of_one_fit(panels, data.table_folds)
+    return Evaluation(splits, notes, scores, inverted, combiners, panels)
+
+
+def _summarize(data, settings, evaluation):
+    """Measure what was judged, and say how it was and what it shows."""
+    names, codes, panels = data.names, data.codes, evaluation.panels
+    level, seed = settings.level, settings.random_state
+    measured = measure(
+        panels, names, codes, data.metadata, settings.n_boot, level, seed
+    )
+    how = _how(data, settings, evaluation, measured)
+    seen = None
+    if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
+        seen = _measure_where_seen(data, settings, evaluation, measured.table)
     ablation = panel_contributions(panels, names, codes, level, seed)
     return Comparison(
-        table=found.table,
-        verdict=put_in_words(found.table, how, by_value, seen, ablation),
-        by_group_of=by_group_of,
-        by_value=by_value,
+        table=measured.table,
+        verdict=put_in_words(measured.table, how, measured.by_value, seen, ablation),
+        by_group_of=measured.by_group_of(),
+        by_value=measured.by_value,
         ablation=ablation,
         panels=panels,
-        y=is_fake,
-        members=members,
+        y=data.is_fake,
+        members=evaluation.scores.members,
         how=how,
         groups=codes,
         seen=seen,
-        metadata=metadata,
-        strategies=chosen,
+        metadata=data.metadata,
+        strategies=evaluation.combiners,
     )
 
 
-def _rows_of(own_fold, splits):
-    """Folds of each split's training rows, where a table has any."""
-    return None if own_fold is None else [own_fold[split.train] for split in splits]
+def _how(data, settings, evaluation, measured):
+    """Say how the comparison was made, for `Comparison.how`."""
+    splits, panels = evaluation.splits, evaluation.panels
+    members, is_fake = evaluation.scores.members, data.is_fake
+    judged_rows = np.unique(np.concatenate([panel.rows for panel in panels]))
+    nesting, alone = data.nesting, all(split.inner is None for split in splits)
+    if not data.is_table and (alone or data.all_prefit):
+        nesting = "exact"
+    learned_share = np.mean([is_fake[split.train].mean() for split in splits])
+    judged_share = np.mean([panel.y.mean() for panel in panels])
+    return {
+        "protocol": settings.protocol,
+        "from": "scores" if data.is_table else "detectors",
+        "nesting": nesting,
+        "n_videos": len(is_fake),
+        "n_fakes": int(is_fake.sum()),
+        "n_groups": int(data.codes.max() + 1),
+        "n_videos_judged": len(judged_rows),
+        "n_groups_judged": len(np.unique(data.codes[judged_rows])),
+        "groups given": data.groups is not None,
+        "n_folds": settings.n_folds,
+        "repeats": settings.repeats,
+        "n_boot": settings.n_boot,
+        "level": settings.level,
+        "random_state": settings.random_state,
+        "best member": measured.best_member,
+        "look inverted": evaluation.inverted,
+        "coverage": measured.coverage,
+        "ranked": measured.ranked,
+        "folds of the table": data.table_folds is not None,
+        "share of fakes learned from": float(learned_share),
+        "share of fakes judged": float(judged_share),
+        "fitted beforehand": data.prefit,
+        "chosen anew": measured.chosen_anew,
+        **evaluation.notes,
+        "versions": _versions(),
+        "hash of the scores": joblib.hash((members.to_numpy(), is_fake, data.codes)),
+    }
 
 
-def _of_one_fit(panels, own_fold):
-    """Split the folds of panels by those in which the members were fitted."""
-    if own_fold is None:
-        return panels
-    both = [np.column_stack([panel.fold, own_fold[panel.rows]]) for panel in panels]
-    numbers = [np.unique(fold, axis=0, return_inverse=True)[1].ravel() for fold in both]
-    return [replace(p, fold=fold) for p, fold in zip(panels, numbers, strict=True)]
+def _measure_where_seen(data, settings, evaluation, table):
+    """Judge the same videos where what is held out was learned from.
 
+    What that costs each strategy is added to the table as ``over_seen``.
 
-def _of_the_same_videos(folds, panels):
-    """Judge by the folds' fits what the panels judge."""
-    whole = {panel.repeat: panel for panel in folds}
-    return [
-        Panel(
-            panel.name,
-            panel.repeat,
-            panel.rows,
-            panel.y,
-            whole[panel.repeat].scores.loc[panel.rows],
-            whole[panel.repeat].fold[panel.rows],
-        )
-        for panel in panels
+    Returns
+    -------
+    DataFrame
+        The table of the same strategies where it was seen.
+    """
+    codes, seed = data.codes, settings.random_state
+    n_boot, level = settings.n_boot, settings.level
+    splits, _ = protocol_splits(
+        "group-kfold", data.is_fake, codes, data.metadata, settings.n_folds,
+        settings.repeats, seed, own_fold=data.table_folds,
+    )  # fmt: skip
+    scores = MemberScores.of_table(evaluation.scores.members, splits)
+    panels = judge(
+        data, splits, scores, evaluation.combiners, data.folds_of(splits),
+        settings.n_jobs, _strategy_store(data, settings),
+    )  # fmt: skip
+    panels = of_one_fit(panels, data.table_folds)
+    seen = of_the_same_videos(panels, evaluation.panels)
+    # what is unseen in the folds of what is seen: the same pairs for both
+    unseen = [
+        replace(panel, fold=seen_panel.fold)
+        for panel, seen_panel in zip(evaluation.panels, seen, strict=True)
     ]
+    cost = paired_change(unseen, seen, codes, n_boot, level, seed)
+    for key, suffix in (("auc", ""), ("low", "_low"), ("high", "_high")):
+        table[f"over_seen{suffix}"] = cost[key]
+    return measure(seen, data.names, codes, data.metadata, n_boot, level, seed).table
 
 
-def _checked_table(table, y, groups):
-    """Return members' scores, labels and groups of a table of scores."""
-    if isinstance(table, np.ndarray):
-        table = pd.DataFrame(np.asarray(table, float)).add_prefix("p_")
-    if table.columns.has_duplicates or not len(table.columns):
-        raise ValueError(
-            f"a table of scores needs one name for each detector; got "
-            f"{list(table.columns)}"
-        )
-    wrong = [n for n in table if not pd.api.types.is_numeric_dtype(table[n])]
-    if wrong:
-        raise ValueError(
-            f"column {wrong[0]!r} holds no numbers; read the table by "
-            "read_scores(frame, scores=...), which keeps labels and groups beside it"
-        )
-    values = table.to_numpy(float)
-    outside = (values < 0) | (values > 1)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise ValueError(
-            f"scores must be P(fake), 0 to 1, or NaN; got {values[row, column]} at row "
-            f"{row} in column {table.columns[column]!r}; rescale them"
-        )
-    beside = companions(table)
-    if y is None:
-        if beside["label"].isna().all():
-            raise ValueError("the table has no labels beside it; give y")
-        check_complete(beside["label"], "label", "label these videos or drop them")
-        y = beside["label"].to_numpy()
-    if groups is None and beside["group"].notna().any():
-        check_complete(
-            beside["group"],
-            "group",
-            "fill them in, drop these rows, give each of them a group of its own, or "
-            "take another column for the groups (group=, --group)",
-        )
-        groups = beside["group"].to_numpy()
-    if len(y) != len(table):
-        raise ValueError(f"y must have {len(table)} labels; got {len(y)}")
-    check_not_labels(values, list(map(str, table.columns)), y, by_default=False)
-    return table.astype(float), y, groups
-
-
-def _checked_metadata(metadata, n_videos):
-    if metadata is None:
-        return pd.DataFrame(index=range(n_videos))
-    metadata = pd.DataFrame(metadata)
-    if len(metadata) != n_videos:
-        raise ValueError(
-            f"metadata must have one row per video, {n_videos}; got {len(metadata)}"
-        )
-    metadata = metadata.reset_index(drop=True)
-    for column in metadata.columns.difference(["time", "date"], sort=False):
-        if metadata[column].dtype == object or isinstance(
-            metadata[column].dtype, pd.StringDtype
-        ):
-            entries = metadata[column].astype(object).to_numpy()
-            metadata[column] = pd.Series(
-                clean_groups(entries, n_videos, True, f"entries of {column}"),
-                dtype=object,
-            )
-    return metadata
-
-
-def _stated_nesting(table):
-    """Say what its provenance makes of a score table, and who was fitted before."""
-    provenance = table.attrs.get("provenance", {})
-    beforehand = [name for name in table if name in provenance.get("prefit", [])]
-    if len(beforehand) == len(table.columns):
-        return "exact", beforehand
-    stated = provenance.get("out_of_fold")
-    return {True: "stored", False: "exact"}.get(stated, "unstated"), beforehand
-
-
-def _detector_names(detectors):
-    from base_models.scoring.naming import name_detectors
-
-    return [name for name, _ in name_detectors(detectors)]
-
-
-def _prefit_names(detectors):
-    from base_models.scoring.naming import name_detectors
-    from ensemble.out_of_fold.prefit import is_prefit
-
-    return [name for name, one in name_detectors(detectors) if is_prefit(one)]
-
-
-def _resolved(store):
+def _strategy_store(data, settings):
+    """Return where finished strategies are kept; None for a table without a store."""
     from base_models.store.store import resolve_store
 
-    return resolve_store(store)
+    if data.is_table and settings.store is None:
+        return None
+    return resolve_store(settings.store)
 
 
 def _versions():

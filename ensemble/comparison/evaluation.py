@@ -1,12 +1,20 @@
 """Fits strategies on one side of each split and scores the other."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+
+from ensemble.comparison.inputs import ComparisonInput
+from ensemble.comparison.nested_cv import MemberScores
+from ensemble.comparison.protocols import Split
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
 
 
 @dataclass
@@ -36,7 +44,7 @@ class Panel:
     scores: pd.DataFrame
     fold: np.ndarray
 
-    def common(self):
+    def common(self) -> "Panel":
         """Keep the videos that every member and strategy has scored.
 
         Returns
@@ -50,79 +58,131 @@ class Panel:
         >>> Panel("", 0, rows, np.array([0, 1]), scores, rows).common().rows.tolist()
         [0]
         """
-        here = self.scores.notna().all(axis=1).to_numpy()
-        return Panel(
-            self.name, self.repeat, self.rows[here], self.y[here],
-            self.scores[here], self.fold[here],
+        scored = self.scores.notna().all(axis=1).to_numpy()
+        return replace(
+            self, rows=self.rows[scored], y=self.y[scored],
+            scores=self.scores[scored], fold=self.fold[scored],
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was judged in a comparison, before it is measured.
+
+    Attributes
+    ----------
+    splits : list of Split
+    notes : dict
+        What a reader should know of them.
+    scores : MemberScores
+    inverted : list of str
+        Members that rank reals above fakes.
+    combiners : dict of str to Combiner
+        The strategies, unfitted.
+    panels : list of Panel
+    """
+
+    splits: list[Split]
+    notes: dict
+    scores: MemberScores
+    inverted: list[str]
+    combiners: dict
+    panels: list[Panel]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What one split gives a strategy: scores to learn from, and scores to judge."""
+
+    learned: np.ndarray  # (n_train, n_members)
+    is_fake: np.ndarray  # (n_train,)
+    codes: np.ndarray  # (n_train,)
+    judged: np.ndarray  # (n_test, n_members)
+    names: list  # of the members
+    fold: np.ndarray | None  # (n_train,) in which the scores came about
+
+
 def judge(
-    splits,
-    learned,
-    judged,
-    names,
-    is_fake,
-    codes,
-    chosen,
-    n_jobs=1,
-    store=None,
-    folds=None,
-):
+    data: ComparisonInput,
+    splits: list[Split],
+    scores: MemberScores,
+    combiners: dict,
+    folds: list | None = None,
+    n_jobs: int | None = 1,
+    store: "Store | None" = None,
+) -> list[Panel]:
     """Return the panels: scores of everyone on what nobody learned from.
 
     Parameters
     ----------
+    data : ComparisonInput
     splits : list of Split
-    learned, judged : list of ndarray
-        Members' scores of each split's training and test rows.
-    names : list of str
-        The members.
-    is_fake, codes : int ndarray of shape (n_videos,)
-        1 for fake; numbers of the groups.
-    chosen : dict of str to Combiner
+    scores : MemberScores
+        Members' scores for these splits.
+    combiners : dict of str to Combiner
         Unfitted.
+    folds : list of (int ndarray or None) or None, default=None
+        For each split the fold of each training row, where its members' scores came
+        about; strategies learn of it what they learn beside any out-of-fold table.
     n_jobs : int, default=1
         Fits side by side.
     store : Store or None, default=None
         Where finished fits' scores are kept, to go on from.
-    folds : list of (int ndarray or None) or None, default=None
-        For each split the fold of each training row, where its members' scores came
-        about; strategies learn of it what they learn beside any out-of-fold table.
 
     Returns
     -------
     list of Panel
     """
+    names = data.names
+    rows = [
+        _Rows(learned, data.is_fake[split.train], data.codes[split.train], judged,
+              names, fold)
+        for split, learned, judged, fold in zip(
+            splits, scores.learned, scores.judged, folds or [None] * len(splits),
+            strict=True,
+        )
+    ]  # fmt: skip
     tasks = [  # the slowest, which come last, are begun first
-        (number, name) for name in reversed(chosen) for number in range(len(splits))
+        (number, name) for name in reversed(combiners) for number in range(len(splits))
     ]
     run = joblib.Parallel(n_jobs=n_jobs)
-    found = run(
-        joblib.delayed(_fitted_scores)(
-            name,
-            chosen[name],
-            learned[number],
-            is_fake[splits[number].train],
-            codes[splits[number].train],
-            judged[number],
-            names,
-            store,
-            None if folds is None else folds[number],
-        )
+    fitted = run(
+        joblib.delayed(_fitted_scores)(name, combiners[name], rows[number], store)
         for number, name in tasks
     )
-    by_split = [
-        {name: judged[number][:, place] for place, name in enumerate(names)}
-        for number in range(len(splits))
-    ]
-    for (number, name), score in zip(tasks, found, strict=True):
+    by_split = [dict(zip(names, judged.T, strict=True)) for judged in scores.judged]
+    for (number, name), score in zip(tasks, fitted, strict=True):
         by_split[number][name] = score
     panels = {}
-    for split, scores in zip(splits, by_split, strict=True):
-        part = pd.DataFrame(scores, index=split.test)[[*names, *chosen]]
+    for split, columns in zip(splits, by_split, strict=True):
+        part = pd.DataFrame(columns, index=split.test)[[*names, *combiners]]
         panels.setdefault((split.name, split.repeat), []).append((split, part))
-    return [_panel(*key, parts, is_fake) for key, parts in panels.items()]
+    return [_panel(*key, parts, data.is_fake) for key, parts in panels.items()]
+
+
+def of_one_fit(panels: list[Panel], table_folds: np.ndarray | None) -> list[Panel]:
+    """Split the folds of panels by those in which a table's members were fitted."""
+    if table_folds is None:
+        return panels
+    split_panels = []
+    for panel in panels:
+        both = np.column_stack([panel.fold, table_folds[panel.rows]])
+        fold = np.unique(both, axis=0, return_inverse=True)[1].ravel()
+        split_panels.append(replace(panel, fold=fold))
+    return split_panels
+
+
+def of_the_same_videos(panels: list[Panel], others: list[Panel]) -> list[Panel]:
+    """Take from panels of all videos, one a repeat, what the others judge."""
+    whole = {panel.repeat: panel for panel in panels}
+    return [
+        replace(
+            other,
+            scores=whole[other.repeat].scores.loc[other.rows],
+            fold=whole[other.repeat].fold[other.rows],
+        )
+        for other in others
+    ]
 
 
 def _panel(name, repeat, parts, is_fake):
@@ -132,38 +192,40 @@ def _panel(name, repeat, parts, is_fake):
     return Panel(name, repeat, rows, is_fake[rows], scores, fold.to_numpy())
 
 
-def _fitted_scores(name, combiner, learned, y, codes, judged, names, store, fold=None):
+def _fitted_scores(name, combiner, rows, store):
     """Fit one strategy and score what is judged, unless that was done before."""
-    data = (learned, y, codes, judged, names, *([] if fold is None else [fold]))
-    key = None if store is None else _key(combiner, *data)
-    known = None if key is None else store.get("judged", key)
-    if known is not None:
-        return known[0]["score"]
-    learned = pd.DataFrame(learned, columns=names)
-    if fold is not None:
-        learned.attrs["fold"] = dict(enumerate(fold.tolist()))
-    judged = pd.DataFrame(judged, columns=names)
+    key = None if store is None else _key(combiner, rows)
+    stored = None if key is None else store.get("judged", key)
+    if stored is not None:
+        return stored[0]["score"]
+    learned = pd.DataFrame(rows.learned, columns=rows.names)
+    if rows.fold is not None:
+        learned.attrs["fold"] = dict(enumerate(rows.fold.tolist()))
+    judged = pd.DataFrame(rows.judged, columns=rows.names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of 20 strategies and their inner folds
         try:
-            fitted = clone(combiner).fit(learned, y, groups=codes)
+            fitted = clone(combiner).fit(learned, rows.is_fake, groups=rows.codes)
             score = fitted.fake_score(judged)
         except Exception as error:
             raise RuntimeError(
-                f"strategy {name!r} failed on {len(y)} training videos, {int(y.sum())} "
-                f"of them fake: {error}; leave it out of strategies=, or mend it"
+                f"strategy {name!r} failed on {len(rows.is_fake)} training videos, "
+                f"{int(rows.is_fake.sum())} of them fake: {error}; leave it out of "
+                "strategies=, or mend it"
             ) from error
     if key is not None:
         store.put("judged", key, {"score": score})
     return score
 
 
-def _key(combiner, *data):
+def _key(combiner, rows):
     """Name a fit by all that decides it; None for a combiner that cannot be named."""
     from base_models.store.store import fingerprint, store_key
     from ensemble._version import __version__
 
+    data = [rows.learned, rows.is_fake, rows.codes, rows.judged, rows.names]
+    data += [] if rows.fold is None else [rows.fold]
     try:
-        return store_key(of=fingerprint(combiner), version=__version__, data=list(data))
+        return store_key(of=fingerprint(combiner), version=__version__, data=data)
     except TypeError:
         return None

@@ -25,6 +25,15 @@ class Measured:
     ranked: float  # share of the common videos with one of the other class in the fold
     chosen_anew: dict
 
+    def by_group_of(self) -> dict[str, pd.DataFrame]:
+        """Return for each axis the AUC, one row a strategy and one column a value."""
+        tables = {}
+        if len(self.by_value):
+            for axis, lines in self.by_value.groupby("axis", sort=False):
+                wide = lines.pivot(index="strategy", columns="value", values="auc")
+                tables[axis] = wide.loc[self.table.index, lines["value"].unique()]
+        return tables
+
 
 def measure(panels, names, codes, metadata, n_boot, level, random_state):
     """Measure everyone on the videos that all have scored.

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from ensemble import compare_strategies, out_of_fold_scores
+from ensemble.comparison.inputs import ComparisonSettings, check_input
 from ensemble.comparison.nested_cv import nested_scores
 from ensemble.protocols import PROTOCOLS, protocol_splits
 
@@ -57,11 +58,10 @@ def nested(protocol, nesting, n_folds=3, **kwargs):
         }
     )
     splits, _ = protocol_splits(protocol, y, groups, metadata, n_folds, 1, 0)
-    found = nested_scores(
-        kwargs.pop("detectors", [Numbered()]),
-        videos, y, groups, groups, splits, nesting, n_folds, **kwargs,
-    )  # fmt: skip
-    return splits, *found
+    detectors = kwargs.pop("detectors", [Numbered()])
+    settings = ComparisonSettings(n_folds=n_folds, **kwargs)
+    data = check_input(detectors, y, groups, videos=videos, nesting=nesting)
+    return splits, *nested_scores(data, splits, settings)
 
 
 def learned_from(score):
@@ -120,10 +120,9 @@ def test_detectors_are_fitted_as_often_as_said(protocol, nesting, n_folds, n_fit
 def test_judged_scores_are_those_of_out_of_fold_scores(noise, memoriser):
     videos, y, groups = noise(0)
     splits, _ = protocol_splits("group-kfold", y, groups, pd.DataFrame(), 4, 1, 0)
-    members, _, judged, _ = nested_scores(
-        {"one": memoriser(0), "two": memoriser(1)},
-        videos, y, groups, groups, splits, "exact",
-    )  # fmt: skip
+    detectors = {"one": memoriser(0), "two": memoriser(1)}
+    data = check_input(detectors, y, groups, videos=videos, nesting="exact")
+    members, _, judged, _ = nested_scores(data, splits, ComparisonSettings())
     expected = out_of_fold_scores(
         {"one": memoriser(0), "two": memoriser(1)}, videos, y, groups,
         resampling=[(split.train, split.test) for split in splits],
@@ -186,8 +185,9 @@ def test_too_few_groups_for_pairs_of_folds_is_said():
     y = np.array(y)
     groups = np.where(y == 1, np.arange(48) % 2 + 100, np.arange(48))
     splits, _ = protocol_splits("group-kfold", y, groups, pd.DataFrame(), 2, 1, 0)
+    data = check_input([Numbered()], y, groups, videos=videos, nesting="exact")
     with pytest.raises(ValueError, match="two folds of groups no fake is left"):
-        nested_scores([Numbered()], videos, y, groups, groups, splits, "exact", 2)
+        nested_scores(data, splits, ComparisonSettings(n_folds=2))
 
 
 def test_a_comparison_of_detectors_that_was_stopped_goes_on(tmp_path):

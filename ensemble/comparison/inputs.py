@@ -1,0 +1,242 @@
+"""What a comparison starts from: scores or detectors, checked, and its settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from base_models.groups import clean_groups, group_codes
+from base_models.inputs import encode_labels
+from ensemble.choices import NESTINGS
+from ensemble.metrics.within_folds import folds_of_table
+from ensemble.scores.columns import check_not_labels
+from ensemble.scores.table import check_complete, companions
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from ensemble.comparison.protocols import Split
+
+_DEFAULT_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How to compare; see `ensemble.compare_strategies`."""
+
+    protocol: str = "group-kfold"
+    n_folds: int = _DEFAULT_FOLDS
+    repeats: int = 1
+    n_boot: int = 1000
+    level: float = 0.95
+    random_state: int = 0
+    n_jobs: int | None = 1
+    store: "Store | str | None" = None
+    device: str | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class ComparisonInput:
+    """What is compared, checked.
+
+    Attributes
+    ----------
+    is_fake : int ndarray of shape (n_videos,)
+    groups : ndarray of shape (n_videos,) or None
+        As given.
+    codes : int ndarray of shape (n_videos,)
+        Numbers of the groups.
+    nesting : {"stored", "exact", "unstated"}
+        As given, or as the provenance of a table says.
+    prefit : list of str
+        Members that were fitted before, on unknown videos.
+    metadata : DataFrame with n_videos rows
+    members : DataFrame of shape (n_videos, n_members) or None
+        The table of scores; None where detectors are compared.
+    table_folds : int ndarray of shape (n_videos,) or None
+        The folds in which the table's members were fitted.
+    detectors : list of (name, detector)
+    videos : sequence of length n_videos or None
+    """
+
+    is_fake: NDArray
+    groups: NDArray | None
+    codes: NDArray
+    nesting: str
+    prefit: list[str]
+    metadata: pd.DataFrame
+    members: pd.DataFrame | None = None
+    table_folds: NDArray | None = None
+    detectors: list[tuple[str, Any]] = field(default_factory=list)
+    videos: Sequence | None = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether scores are compared, and not detectors."""
+        return self.members is not None
+
+    @property
+    def names(self) -> list[str]:
+        """Of the members."""
+        if self.is_table:
+            return list(self.members.columns)
+        return [name for name, _ in self.detectors]
+
+    @property
+    def default_folds(self) -> int:
+        """As many as the table has, else 5."""
+        if self.table_folds is None:
+            return _DEFAULT_FOLDS
+        return int(self.table_folds.max()) + 1
+
+    @property
+    def all_prefit(self) -> bool:
+        """Whether every member was fitted before."""
+        return self.prefit == self.names
+
+    def folds_of(self, splits: Sequence["Split"]) -> list[NDArray] | None:
+        """Return the table's folds of each split's training rows, if it has any."""
+        if self.table_folds is None:
+            return None
+        return [self.table_folds[split.train] for split in splits]
+
+
+def check_input(
+    detectors_or_scores: Any,
+    y: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    metadata: pd.DataFrame | None = None,
+    videos: Sequence | None = None,
+    nesting: str | None = None,
+    fake_label: Any = None,
+) -> ComparisonInput:
+    """Check what is to be compared; see `ensemble.compare_strategies`.
+
+    Parameters
+    ----------
+    detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
+        As for `ensemble.compare_strategies`.
+
+    Returns
+    -------
+    ComparisonInput
+    """
+    if nesting not in (None, *NESTINGS):
+        raise ValueError(f"nesting must be 'stored' or 'exact'; got {nesting!r}")
+    is_table = isinstance(detectors_or_scores, (pd.DataFrame, np.ndarray))
+    if is_table == (videos is not None):
+        raise TypeError(
+            "compare a table of scores, or detectors with videos=...; got "
+            f"{type(detectors_or_scores).__name__}"
+            + (" and videos" if is_table else " without videos")
+        )
+    if is_table:
+        members, y, groups = _checked_table(detectors_or_scores, y, groups)
+        folds = None if nesting == "exact" else folds_of_table(members)
+        compared = {"members": members, "table_folds": folds}
+        nesting, prefit = (nesting, []) if nesting else _stated_nesting(members)
+    else:
+        if y is None:
+            raise ValueError("detectors are fitted for the comparison; y is needed")
+        named, prefit = _named_detectors(detectors_or_scores)
+        compared = {"detectors": named, "videos": videos}
+    _, is_fake = encode_labels(y, fake_label)
+    n_videos = len(is_fake)
+    if videos is not None and len(videos) != n_videos:
+        raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
+    groups = clean_groups(groups, n_videos)
+    return ComparisonInput(
+        is_fake,
+        groups,
+        group_codes(groups, n_videos),
+        nesting or "stored",
+        prefit,
+        _checked_metadata(metadata, n_videos),
+        **compared,
+    )
+
+
+def _checked_table(table, y, groups):
+    """Return members' scores, labels and groups of a table of scores."""
+    if isinstance(table, np.ndarray):
+        table = pd.DataFrame(np.asarray(table, float)).add_prefix("p_")
+    if table.columns.has_duplicates or not len(table.columns):
+        raise ValueError(
+            f"a table of scores needs one name for each detector; got "
+            f"{list(table.columns)}"
+        )
+    wrong = [n for n in table if not pd.api.types.is_numeric_dtype(table[n])]
+    if wrong:
+        raise ValueError(
+            f"column {wrong[0]!r} holds no numbers; read the table by "
+            "read_scores(frame, scores=...), which keeps labels and groups beside it"
+        )
+    values = table.to_numpy(float)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f"scores must be P(fake), 0 to 1, or NaN; got {values[row, column]} at row "
+            f"{row} in column {table.columns[column]!r}; rescale them"
+        )
+    beside = companions(table)
+    if y is None:
+        if beside["label"].isna().all():
+            raise ValueError("the table has no labels beside it; give y")
+        check_complete(beside["label"], "label", "label these videos or drop them")
+        y = beside["label"].to_numpy()
+    if groups is None and beside["group"].notna().any():
+        check_complete(
+            beside["group"],
+            "group",
+            "fill them in, drop these rows, give each of them a group of its own, or "
+            "take another column for the groups (group=, --group)",
+        )
+        groups = beside["group"].to_numpy()
+    if len(y) != len(table):
+        raise ValueError(f"y must have {len(table)} labels; got {len(y)}")
+    check_not_labels(values, list(map(str, table.columns)), y, by_default=False)
+    return table.astype(float), y, groups
+
+
+def _checked_metadata(metadata, n_videos):
+    if metadata is None:
+        return pd.DataFrame(index=range(n_videos))
+    metadata = pd.DataFrame(metadata)
+    if len(metadata) != n_videos:
+        raise ValueError(
+            f"metadata must have one row per video, {n_videos}; got {len(metadata)}"
+        )
+    metadata = metadata.reset_index(drop=True)
+    for column in metadata.columns.difference(["time", "date"], sort=False):
+        if metadata[column].dtype == object or isinstance(
+            metadata[column].dtype, pd.StringDtype
+        ):
+            entries = metadata[column].astype(object).to_numpy()
+            metadata[column] = pd.Series(
+                clean_groups(entries, n_videos, True, f"entries of {column}"),
+                dtype=object,
+            )
+    return metadata
+
+
+def _stated_nesting(table):
+    """Say what its provenance makes of a score table, and who was fitted before."""
+    provenance = table.attrs.get("provenance", {})
+    prefit = [name for name in table if name in provenance.get("prefit", [])]
+    if len(prefit) == len(table.columns):
+        return "exact", prefit
+    stated = provenance.get("out_of_fold")
+    return {True: "stored", False: "exact"}.get(stated, "unstated"), prefit
+
+
+def _named_detectors(detectors):
+    """Name detectors, and list the names of those that were fitted before."""
+    from base_models.scoring.naming import name_detectors
+    from ensemble.out_of_fold.prefit import is_prefit
+
+    named = name_detectors(detectors)
+    return named, [name for name, detector in named if is_prefit(detector)]
