@@ -15,19 +15,6 @@ TO_DO = {
     # base_models/augmentation
     "Augmentation",
     "PseudoFakes",
-    # base_models/detectors
-    "CallableDetector",
-    "CompressionRouter",
-    "FlickerDetector",
-    "FrameDetector",
-    "GeometryDetector",
-    "LSTMDetector",
-    "PrefitDetector",
-    "TorchDetector",
-    "load_checkpoint",
-    # base_models/detectors/bases
-    "VideoDetector",
-    "ViewDetector",
     # base_models/faces
     "DlibFaceFinder",
     "Face",
@@ -42,14 +29,6 @@ TO_DO = {
     "fingerprint",
     "resolve_store",
     "store_key",
-    # base_models/training
-    "TrainingRecipe",
-    "balanced_loss",
-    "class_weights",
-    "seconds_per_step",
-    "steps_per_epoch",
-    "train_network",
-    "warn_if_slow",
     # base_models/video
     "estimate_qp",
     "list_videos",

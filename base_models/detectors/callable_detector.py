@@ -1,9 +1,18 @@
 """Any function of videos as a base detector."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.detectors.bases.video import VideoDetector
 from base_models.inputs import check_fit_arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CallableDetector(VideoDetector):
@@ -34,18 +43,24 @@ class CallableDetector(VideoDetector):
 
     code_version = 1
 
-    def __init__(self, function):
+    def __init__(self, function: Callable):
         self.function = function
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Always: it does not learn from them."""
         return True
 
     def __str__(self):
         return getattr(self.function, "__name__", type(self.function).__name__)
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        videos: Sequence,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Note the two labels; the function learns nothing.
 
         Parameters

@@ -1,6 +1,14 @@
 """One detector for each level of compression; every video goes to the nearest."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -9,8 +17,12 @@ from base_models.errors import VideoReadError
 from base_models.groups import clean_groups
 from base_models.inputs import as_videos, check_fit_arguments, clean_labels
 from base_models.store.keys import class_key
+from base_models.store.store import Store
 from base_models.video.one_face import whole_video
 from base_models.video.quality import LEVELS, estimate_qp, nearest_level
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CompressionRouter(VideoDetector):
@@ -60,7 +72,12 @@ class CompressionRouter(VideoDetector):
     gives_reasons = True
 
     def __init__(
-        self, detectors, compression="auto", store=None, device=None, verbose=False
+        self,
+        detectors: Mapping[str, Any] | Sequence[tuple[str, Any]],
+        compression: str = "auto",
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        verbose: bool = False,
     ):
         self.detectors = detectors
         self.compression = compression
@@ -69,17 +86,17 @@ class CompressionRouter(VideoDetector):
         self.verbose = verbose
 
     @property
-    def prefit(self):
+    def prefit(self) -> bool:
         """Whether there is nothing to train."""
         return all(getattr(d, "prefit", False) for _, d in self._named())
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Whether all of the detectors can do with real videos alone."""
         return all(getattr(d, "fits_on_reals", False) for _, d in self._named())
 
     @property
-    def card_(self):
+    def card_(self) -> dict[str, Any]:
         """Where the networks come from, and all data that any of them has seen."""
         cards = [
             getattr(d, "card_", None) or {} for d in self.fitted_members().values()
@@ -99,7 +116,13 @@ class CompressionRouter(VideoDetector):
         names = sorted({str(detector) for _, detector in self._named()})
         return "_".join([*names, "by_compression"])
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        videos: Sequence,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train each detector on the videos whose quality is nearest to its level.
 
         Parameters
@@ -155,7 +178,7 @@ class CompressionRouter(VideoDetector):
         self.members_ = members
         return self
 
-    def levels_of(self, videos):
+    def levels_of(self, videos: Sequence) -> NDArray:
         """Say which level each video goes to.
 
         Parameters
@@ -174,7 +197,7 @@ class CompressionRouter(VideoDetector):
         found = [nearest_level(_qp(whole_video(v)), levels) for v in videos]
         return np.array(found, dtype=object)
 
-    def member_for(self, video):
+    def member_for(self, video: str | Path | NDArray) -> Any:
         """Return the detector that a video goes to.
 
         Parameters
@@ -189,7 +212,7 @@ class CompressionRouter(VideoDetector):
         (level,) = self.levels_of([video])
         return self.fitted_members()[level]
 
-    def score_frames(self, videos):
+    def score_frames(self, videos: Sequence) -> list[pd.DataFrame]:
         """Return the timeline of each video; see `ViewDetector.score_frames`.
 
         Parameters
@@ -208,7 +231,7 @@ class CompressionRouter(VideoDetector):
                 frames[row] = one
         return frames
 
-    def estimate_fit_seconds(self, n_videos):
+    def estimate_fit_seconds(self, n_videos: int) -> float:
         """Return about how many seconds a fit takes here.
 
         Parameters
@@ -229,7 +252,7 @@ class CompressionRouter(VideoDetector):
         ]
         return float(sum(each))
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """Return what decides the outcome of a fit, beside the videos.
 
         Raises
@@ -247,7 +270,9 @@ class CompressionRouter(VideoDetector):
             "members": {level: d.identity() for level, d in self._named()},
         }
 
-    def get_state(self, portable=True):
+    def get_state(
+        self, portable: bool = True
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned: see `NetworkDetector.get_state`."""
         meta, arrays = {"classes": self.classes_.tolist(), "members": {}}, {}
         for level, member in self.fitted_members().items():
@@ -255,7 +280,7 @@ class CompressionRouter(VideoDetector):
             arrays |= {f"{level}/{name}": value for name, value in found.items()}
         return meta, arrays
 
-    def set_state(self, meta, arrays):
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self.classes_ = np.array(meta["classes"])
         self.members_ = {}
@@ -270,7 +295,7 @@ class CompressionRouter(VideoDetector):
                 self.members_[level] = member.set_state(meta["members"][level], own)
         return self
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; when deep, those of detectors as ``c23__...``."""
         params = super().get_params(deep=False)
         if deep:
@@ -279,7 +304,7 @@ class CompressionRouter(VideoDetector):
                 params |= {f"{level}__{key}": value for key, value in nested.items()}
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, of detectors as ``c23__<parameter>``."""
         named = dict(self._named())
         for key in list(params):
@@ -299,7 +324,7 @@ class CompressionRouter(VideoDetector):
             )
         return named
 
-    def fitted_members(self):
+    def fitted_members(self) -> dict[str, Any]:
         """Return the members as they score, by level.
 
         Returns

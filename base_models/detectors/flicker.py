@@ -1,11 +1,18 @@
 """How a face changes from frame to frame: a forgery is made anew for each of them."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from base_models.detectors.bases.statistics import StatisticsDetector
+from base_models.faces.face import FaceFinder
+from base_models.store.store import Store
 
 _N_SCALES = 3
 _ZONES = (0.156, 0.268, 0.379)  # outer radii of the inner three, in image sides
@@ -96,19 +103,19 @@ class FlickerDetector(StatisticsDetector):
 
     def __init__(
         self,
-        view="face",
-        image_size=224,
-        n_frames=16,
-        margin=1.3,
-        finder=None,
-        C=0.1,
-        pooling="logit_mean",
-        pseudo_fakes="auto",
-        n_drawn=150,
-        augment=True,
-        random_state=None,
-        store=None,
-        verbose=False,
+        view: str = "face",
+        image_size: int = 224,
+        n_frames: int = 16,
+        margin: float = 1.3,
+        finder: FaceFinder | None = None,
+        C: float = 0.1,
+        pooling: str | Callable = "logit_mean",
+        pseudo_fakes: str | bool | Callable = "auto",
+        n_drawn: int = 150,
+        augment: bool | Callable = True,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        verbose: bool = False,
     ):
         super().__init__(
             view=view,
@@ -133,7 +140,7 @@ class FlickerDetector(StatisticsDetector):
         return clip_flicker(image)
 
 
-def clip_flicker(clip):
+def clip_flicker(clip: NDArray) -> NDArray:
     """Measure how three frames in a row differ.
 
     Parameters

@@ -1,6 +1,10 @@
 """A network that scores frames or face crops; the video's score pools them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from base_models.choices import TRAINED_PARTS
 from base_models.detectors.bases.fitting import stored_features
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
+from base_models.faces.face import FaceFinder
 from base_models.inference.engines import engine_key
 from base_models.networks.backbones import build_frozen, build_network
 from base_models.networks.checkpoints import published_facts, read_card
@@ -23,10 +28,10 @@ from base_models.runtime.devices import (
 from base_models.runtime.named_file import NamedFile
 from base_models.runtime.progress import progress_bar
 from base_models.store.keys import class_key_here
-from base_models.store.store import resolve_store, store_key
+from base_models.store.store import Store, resolve_store, store_key
 from base_models.store.versions import library_version
 from base_models.training.batches import FeatureSamples
-from base_models.training.recipe import resolve_recipe
+from base_models.training.recipe import TrainingRecipe, resolve_recipe
 from base_models.training.validation import Validation
 
 
@@ -159,34 +164,34 @@ class FrameDetector(NetworkDetector):
 
     def __init__(
         self,
-        backbone="xception",
-        view="face",
-        train="full",
-        weights="imagenet",
-        image_size=None,
-        channels="rgb",
-        n_frames=16,
-        pooling="mean",
-        faces="largest",
-        finder=None,
-        margin=1.3,
-        align=False,
-        epochs=10,
-        frames_per_epoch=4,
-        batch_size=16,
-        learning_rate=3e-4,
-        weight_decay=0.01,
-        dropout=0.2,
-        augment=True,
-        pseudo_fakes="auto",
-        recipe=None,
-        C=0.01,
-        n_threads=None,
-        random_state=None,
-        store=None,
-        device=None,
-        engine="auto",
-        verbose=False,
+        backbone: str = "xception",
+        view: str = "face",
+        train: str = "full",
+        weights: str | Path | None = "imagenet",
+        image_size: int | None = None,
+        channels: str = "rgb",
+        n_frames: int = 16,
+        pooling: str | Callable = "mean",
+        faces: str = "largest",
+        finder: FaceFinder | None = None,
+        margin: float = 1.3,
+        align: bool = False,
+        epochs: int = 10,
+        frames_per_epoch: int = 4,
+        batch_size: int = 16,
+        learning_rate: float = 3e-4,
+        weight_decay: float = 0.01,
+        dropout: float = 0.2,
+        augment: bool | Callable = True,
+        pseudo_fakes: str | bool | Callable = "auto",
+        recipe: TrainingRecipe | None = None,
+        C: float = 0.01,
+        n_threads: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        verbose: bool = False,
     ):
         self.backbone = backbone
         self.view = view
@@ -230,7 +235,7 @@ class FrameDetector(NetworkDetector):
         super()._check_parameters()
 
     @property
-    def card_(self):
+    def card_(self) -> dict[str, Any]:
         """Of the checkpoint whose weights it started from: what those have seen."""
         if self.weights in (None, "imagenet"):
             raise AttributeError("card_: the weights are no checkpoint's")
@@ -240,7 +245,7 @@ class FrameDetector(NetworkDetector):
         facts = published_facts(self.weights)
         return read_card(self.weights) or {"source": Path(self.weights).name, **facts}
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         identity = super().identity()
         identity["params"]["weights"] = weights_digest(self.backbone, self.weights)
         if self.train != "full":  # it learns from what the frozen part puts out

@@ -1,7 +1,10 @@
 """Frequencies of a face crop and of its noise: where generators and blending show."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from base_models.detectors.bases.statistics import StatisticsDetector
@@ -90,7 +93,7 @@ class FrequencyDetector(StatisticsDetector):
         return image_frequencies(image)
 
 
-def image_frequencies(image):
+def image_frequencies(image: NDArray) -> NDArray:
     """Measure the frequencies and the noise of one image.
 
     Parameters

@@ -1,15 +1,25 @@
 """Landmarks and identity over time: a face that moves as no face does."""
 
+from __future__ import annotations
+
 import functools
+from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from lightgbm import Booster, LGBMClassifier
+from numpy.typing import NDArray
 
 from base_models.detectors.bases.measured import FeatureDetector, class_balanced
 from base_models.faces.dlib_finder import dlib_file
+from base_models.faces.face import FaceFinder
 from base_models.faces.landmarks import image_landmarks
+from base_models.store.store import Store
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 _ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -115,15 +125,15 @@ class GeometryDetector(FeatureDetector):
 
     def __init__(
         self,
-        n_frames=32,
-        n_encodings=8,
-        image_size=256,
-        margin=1.6,
-        finder=None,
-        n_estimators=100,
-        random_state=None,
-        store=None,
-        verbose=False,
+        n_frames: int = 32,
+        n_encodings: int = 8,
+        image_size: int = 256,
+        margin: float = 1.6,
+        finder: FaceFinder | None = None,
+        n_estimators: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        verbose: bool = False,
     ):
         self.n_frames = n_frames
         self.n_encodings = n_encodings
@@ -147,16 +157,18 @@ class GeometryDetector(FeatureDetector):
             dlib_file(None, name, "model")  # missing? before any work
 
     @property
-    def feature_names_(self):
+    def feature_names_(self) -> list[str]:
         """What is measured, in the order of the features."""
         return track_feature_names()
 
-    def get_state(self, portable=True):
+    def get_state(
+        self, portable: bool = True
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
         text = self.booster_.model_to_string()
         return self._state(), {"trees": np.frombuffer(text.encode(), np.uint8)}
 
-    def set_state(self, meta, arrays):
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
         self.booster_ = Booster(model_str=arrays["trees"].tobytes().decode())
@@ -203,7 +215,7 @@ class GeometryDetector(FeatureDetector):
         return self.booster_.predict(features, num_threads=1)
 
 
-def encode_faces(images, landmarks):
+def encode_faces(images: NDArray, landmarks: NDArray) -> NDArray:
     """Encode faces as dlib's recognition network does.
 
     Parameters
@@ -240,7 +252,7 @@ def _load_encoder(file):
     return dlib.face_recognition_model_v1(file)
 
 
-def track_features(landmarks, encodings):
+def track_features(landmarks: NDArray, encodings: NDArray) -> NDArray:
     """Say in numbers how one face behaves over time.
 
     Parameters
@@ -274,7 +286,7 @@ def track_features(landmarks, encodings):
     return np.array([*numbers, *_summary(apart)[:4], *_summary(steps)[:4]])
 
 
-def track_feature_names():
+def track_feature_names() -> list[str]:
     """Return the names of `track_features`, in its order."""
     names = list(_series(np.random.default_rng(0).uniform(0, 9, (3, 68, 2))))
     named = [f"{name}_{summary}" for name in names for summary in _SUMMARIES]

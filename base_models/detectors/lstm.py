@@ -1,10 +1,15 @@
 """A recurrent network over frames' features: what changes from one to the next."""
 
+from __future__ import annotations
+
 import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
@@ -13,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.detectors.bases.measured import FeatureDetector
 from base_models.detectors.bases.network import NetworkDetector, train_on_groups
 from base_models.detectors.frame import FrameDetector
+from base_models.faces.face import FaceFinder
 from base_models.inference.engines import engine_key
 from base_models.networks.sequence import SequenceNetwork, sequence_scores
 from base_models.networks.weights import starts_random, state_digest
@@ -22,11 +28,15 @@ from base_models.runtime.devices import (
     resolve_device,
     resolve_threads,
 )
-from base_models.store.store import resolve_store
+from base_models.store.store import Store, resolve_store
 from base_models.training.batches import SequenceSamples
-from base_models.training.recipe import resolve_recipe
+from base_models.training.recipe import TrainingRecipe, resolve_recipe
 from base_models.training.validation import Validation
 from base_models.views.spec import ViewRecipe
+from base_models.views.view import View
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class LSTMDetector(FeatureDetector):
@@ -109,30 +119,30 @@ class LSTMDetector(FeatureDetector):
 
     def __init__(
         self,
-        backbone="xception",
-        view="face",
-        weights="imagenet",
-        image_size=None,
-        n_frames=32,
-        faces="largest",
-        finder=None,
-        margin=1.3,
-        align=False,
-        features=None,
-        rnn="lstm",
-        hidden_size=64,
-        dropout=0.3,
-        epochs=30,
-        batch_size=16,
-        learning_rate=1e-3,
-        weight_decay=0.01,
-        recipe=None,
-        n_threads=None,
-        random_state=None,
-        store=None,
-        device=None,
-        engine="auto",
-        verbose=False,
+        backbone: str = "xception",
+        view: str = "face",
+        weights: str | Path | None = "imagenet",
+        image_size: int | None = None,
+        n_frames: int = 32,
+        faces: str = "largest",
+        finder: FaceFinder | None = None,
+        margin: float = 1.3,
+        align: bool = False,
+        features: FrameDetector | FrozenEstimator | None = None,
+        rnn: str = "lstm",
+        hidden_size: int = 64,
+        dropout: float = 0.3,
+        epochs: int = 30,
+        batch_size: int = 16,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+        recipe: TrainingRecipe | None = None,
+        n_threads: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        verbose: bool = False,
     ):
         self.backbone = backbone
         self.view = view
@@ -164,7 +174,7 @@ class LSTMDetector(FeatureDetector):
         return f"{images.backbone}_{self.rnn}_{images.view}"
 
     @property
-    def card_(self):
+    def card_(self) -> dict[str, Any]:
         """What the network that gives the features has seen before, if anything."""
         images = self._image_detector()
         if isinstance(self.features, FrozenEstimator):
@@ -180,7 +190,9 @@ class LSTMDetector(FeatureDetector):
     def _fit_parts(self, videos, y, groups, sample_weight):
         self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
 
-    def score_views(self, views, shared):
+    def score_views(
+        self, views: dict[str, View], shared: dict
+    ) -> tuple[float, str, pd.DataFrame]:
         """Score one video from its views; see `ViewDetector.score_views`."""
         view = views[self._recipe_in_use().key]
         frames = {"frame": view.frames, "face": view.faces, "score": np.zeros(0)}
@@ -195,11 +207,11 @@ class LSTMDetector(FeatureDetector):
             ends.append(scores[-1])
         return float(np.mean(ends)), "", pd.DataFrame(frames)
 
-    def deciding_frames(self, frames):
+    def deciding_frames(self, frames: pd.DataFrame) -> NDArray:
         """The last of each face: its score is that of the whole sequence."""
         return ~frames["face"].duplicated(keep="last").to_numpy()
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """Return what decides the outcome of a fit; see `FrameDetector.identity`."""
         extractor = self._image_detector().identity()
         if isinstance(self.features, FrozenEstimator):
@@ -212,7 +224,9 @@ class LSTMDetector(FeatureDetector):
             **engine_key(self.engine, self.device),
         }
 
-    def get_state(self, portable=True):
+    def get_state(
+        self, portable: bool = True
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`.
 
         The weights of a network in ``FrozenEstimator`` are left to the parameters.
@@ -232,7 +246,7 @@ class LSTMDetector(FeatureDetector):
         }
         return meta, arrays
 
-    def set_state(self, meta, arrays):
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
         parts = {"sequence": {}, "extractor": {}}
@@ -253,7 +267,7 @@ class LSTMDetector(FeatureDetector):
         self.extractor_.weights_key_ = meta["weights_key"]
         return self
 
-    def estimate_fit_seconds(self, n_videos):
+    def estimate_fit_seconds(self, n_videos: int) -> float:
         """Return about how many seconds a fit takes here: those of the extractor."""
         if self.features is None or isinstance(self.features, FrozenEstimator):
             return 0.0

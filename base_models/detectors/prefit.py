@@ -1,8 +1,14 @@
 """A network that others trained, ready to score: FaceForensics++, MesoNet, our own."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from base_models.choices import VIEWS
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
@@ -27,7 +33,11 @@ from base_models.networks.preprocessing import Preprocessing, backbone_recipe
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.store.keys import class_key
+from base_models.store.store import Store
 from base_models.views.spec import ViewRecipe
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _N_FIXTURES = 4
 
@@ -73,15 +83,15 @@ class PrefitDetector(NetworkDetector):
 
     def __init__(
         self,
-        card,
-        n_frames=16,
-        pooling="mean",
-        faces=None,
-        n_threads=None,
-        store=None,
-        device=None,
-        engine="auto",
-        verbose=False,
+        card: dict[str, Any],
+        n_frames: int = 16,
+        pooling: str | Callable = "mean",
+        faces: str | None = None,
+        n_threads: int | None = None,
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        verbose: bool = False,
     ):
         self.card = card
         self.n_frames = n_frames
@@ -100,11 +110,11 @@ class PrefitDetector(NetworkDetector):
         return f"{Path(self.card['source']).stem}_{self.card['scope']}".lower()
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Always: it does not learn from them."""
         return True
 
-    def with_network(self, network):
+    def with_network(self, network: nn.Module) -> Self:
         """Take a network; return the detector.
 
         Parameters
@@ -123,7 +133,13 @@ class PrefitDetector(NetworkDetector):
         self.history_, self.unscorable_ = [], {}
         return self
 
-    def fit(self, videos, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        videos: Sequence,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Take note of the labels; nothing is trained.
 
         Parameters
@@ -140,7 +156,7 @@ class PrefitDetector(NetworkDetector):
         )[3]
         return self
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """Return what decides the scores; see `NetworkDetector.identity`."""
         return {
             "class": class_key(type(self)),
@@ -153,12 +169,12 @@ class PrefitDetector(NetworkDetector):
             **engine_key(self.engine, self.device),
         }
 
-    def view_recipes(self):
+    def view_recipes(self) -> list[ViewRecipe]:
         """Return the one `ViewRecipe` that the network looks at, in a list."""
         (self.recipe_,) = super().view_recipes()  # parameters may have been set
         return [self.recipe_]
 
-    def drift(self):
+    def drift(self) -> float:
         """Score the images that lie with the card again.
 
         Returns
@@ -180,7 +196,7 @@ class PrefitDetector(NetworkDetector):
             )
         return float(np.abs(np.array(self._fixture_scores()) - known).max())
 
-    def save(self, folder):
+    def save(self, folder: str | Path) -> None:
         """Write the network and its card to a folder.
 
         Parameters
@@ -225,7 +241,7 @@ class PrefitDetector(NetworkDetector):
         return self._preparation().normalise(images)
 
 
-def fixture_images(size):
+def fixture_images(size: int) -> NDArray:
     """Return a few images that everyone can make, to know a network by its answers.
 
     Parameters
@@ -255,16 +271,16 @@ def fixture_images(size):
 
 
 def make_card(
-    backbone,
-    scope,
-    image_size=None,
-    compat=None,
-    compression=None,
-    trained_on=None,
-    margin=1.3,
-    source="",
-    source_sha256="",
-):
+    backbone: str,
+    scope: str | None,
+    image_size: int | None = None,
+    compat: str | None = None,
+    compression: str | None = None,
+    trained_on: Sequence[str] | None = None,
+    margin: float = 1.3,
+    source: str | None = "",
+    source_sha256: str | None = "",
+) -> dict[str, Any]:
     """Return a card: where a network comes from and what it looks at.
 
     Parameters
@@ -304,16 +320,16 @@ def make_card(
 
 
 def load_checkpoint(
-    path,
-    scope=None,
-    compat=None,
-    backbone=None,
-    classes=None,
-    image_size=None,
-    compression=None,
-    trained_on=None,
-    **params,
-):
+    path: str | Path | Sequence[str | Path],
+    scope: str | None = None,
+    compat: str | None = None,
+    backbone: str | None = None,
+    classes: Sequence[str] | None = None,
+    image_size: int | None = None,
+    compression: str | None = None,
+    trained_on: Sequence[str] | None = None,
+    **params: Any,
+) -> Any:
     """Open a checkpoint as a detector that is fitted already.
 
     FaceForensics++'s Xceptions (``full_c23.p``, ``all_c23.p`` and their like, pickles

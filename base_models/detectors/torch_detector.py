@@ -1,12 +1,20 @@
 """Any torch module as a base detector."""
 
-import copy
+from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
 
 from base_models.detectors.bases.network import NetworkDetector
-from base_models.store.store import fingerprint
+from base_models.faces.face import FaceFinder
+from base_models.store.store import Store, fingerprint
+from base_models.training.recipe import TrainingRecipe
 
 
 class TorchDetector(NetworkDetector):
@@ -64,31 +72,31 @@ random_state, store, device, engine, verbose
 
     def __init__(
         self,
-        module,
-        view="face",
-        transform=None,
-        train="full",
-        image_size=224,
-        n_frames=16,
-        pooling="mean",
-        faces="largest",
-        finder=None,
-        margin=1.3,
-        align=False,
-        epochs=10,
-        frames_per_epoch=4,
-        batch_size=16,
-        learning_rate=3e-4,
-        weight_decay=0.01,
-        augment=True,
-        pseudo_fakes="auto",
-        recipe=None,
-        n_threads=None,
-        random_state=None,
-        store=None,
-        device=None,
-        engine="auto",
-        verbose=False,
+        module: nn.Module,
+        view: str = "face",
+        transform: Callable | None = None,
+        train: str = "full",
+        image_size: int = 224,
+        n_frames: int = 16,
+        pooling: str | Callable = "mean",
+        faces: str = "largest",
+        finder: FaceFinder | None = None,
+        margin: float = 1.3,
+        align: bool = False,
+        epochs: int = 10,
+        frames_per_epoch: int = 4,
+        batch_size: int = 16,
+        learning_rate: float = 3e-4,
+        weight_decay: float = 0.01,
+        augment: bool | Callable = True,
+        pseudo_fakes: str | bool | Callable = "auto",
+        recipe: TrainingRecipe | None = None,
+        n_threads: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        verbose: bool = False,
     ):
         self.module = module
         self.view = view
@@ -128,7 +136,7 @@ random_state, store, device, engine, verbose
             )
         super()._check_parameters()
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         identity = super().identity()
         identity["params"] |= {
             "module": fingerprint(self.module),

@@ -1,8 +1,12 @@
 """The loop that trains a network, and the one that runs it."""
 
+from __future__ import annotations
+
 import copy
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,27 +17,28 @@ from base_models.networks.forward import autocast_for
 from base_models.runtime.devices import seed_generators
 from base_models.runtime.distributed import Processes
 from base_models.runtime.progress import progress_bar
+from base_models.store.store import KeptState
 from base_models.training.losses import balanced_loss, class_weights
-from base_models.training.recipe import resolve_recipe
+from base_models.training.recipe import TrainingRecipe, resolve_recipe
 
 
 def train_network(
-    network,
-    samples,
-    recipe=None,
+    network: nn.Module,
+    samples: Any,
+    recipe: TrainingRecipe | None = None,
     *,
-    epochs=10,
-    learning_rate=3e-4,
-    weight_decay=0.01,
-    staged=True,
-    validate=None,
-    device="cpu",
-    seed=0,
-    keep=None,
-    processes=None,
-    progress=None,
-    name="the network",
-):
+    epochs: int = 10,
+    learning_rate: float = 3e-4,
+    weight_decay: float = 0.01,
+    staged: bool = True,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    keep: KeptState | None = None,
+    processes: Processes | None = None,
+    progress: str | None = None,
+    name: str = "the network",
+) -> list[dict[str, float]]:
     """Train a network on batches of samples; `TrainingRecipe` says how.
 
     Parameters

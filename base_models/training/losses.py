@@ -1,10 +1,18 @@
 """The loss of a training, with classes and videos weighed."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 
 
-def balanced_loss(logits, label, weight, smoothing=0.0, totals=None):
+def balanced_loss(
+    logits: torch.Tensor,
+    label: torch.Tensor,
+    weight: torch.Tensor,
+    smoothing: float = 0.0,
+    totals: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Cross-entropy in which reals and fakes are averaged apart and weigh the same.
 
     As Seferbekov (2020) trained for the Deepfake Detection Challenge.
@@ -46,7 +54,7 @@ def balanced_loss(logits, label, weight, smoothing=0.0, totals=None):
     return (sums / totals.clamp(min=1e-12)).sum() / (totals > 0).sum()
 
 
-def class_weights(label, weight):
+def class_weights(label: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return the summed weight of reals and of fakes, a tensor of shape (2,).
 
     Parameters

@@ -1,8 +1,14 @@
 """How a network is trained, beside how long and how fast."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class TrainingRecipe(BaseEstimator):
@@ -80,21 +86,21 @@ class TrainingRecipe(BaseEstimator):
 
     def __init__(
         self,
-        head_epochs=1,
-        warmup=0.1,
-        label_smoothing=0.05,
-        balance_groups=True,
-        mixup=0.0,
-        pairs=False,
-        averaging=None,
-        decay=0.99,
-        validation="auto",
-        patience=5,
-        clip_norm=1.0,
-        accumulate=1,
-        amp="auto",
-        channels_last=True,
-        compile=False,
+        head_epochs: int = 1,
+        warmup: float = 0.1,
+        label_smoothing: float = 0.05,
+        balance_groups: bool = True,
+        mixup: float = 0.0,
+        pairs: bool = False,
+        averaging: str | None = None,
+        decay: float = 0.99,
+        validation: float | str = "auto",
+        patience: int = 5,
+        clip_norm: float = 1.0,
+        accumulate: int = 1,
+        amp: bool | str = "auto",
+        channels_last: bool = True,
+        compile: bool = False,
     ):
         self.head_epochs = head_epochs
         self.warmup = warmup
@@ -112,7 +118,7 @@ class TrainingRecipe(BaseEstimator):
         self.channels_last = channels_last
         self.compile = compile
 
-    def check(self):
+    def check(self) -> Self:
         """Refuse what cannot work, before any work.
 
         Returns
@@ -148,7 +154,7 @@ class TrainingRecipe(BaseEstimator):
         return self
 
 
-def resolve_recipe(recipe=None):
+def resolve_recipe(recipe: TrainingRecipe | None = None) -> TrainingRecipe:
     """Return the `TrainingRecipe` that a ``recipe`` parameter means, checked.
 
     Parameters

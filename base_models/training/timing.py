@@ -1,21 +1,26 @@
 """How long a fit will take, and the warning where that is long."""
 
+from __future__ import annotations
+
 import time
 import warnings
 
 import torch
+from torch import nn
 
 from base_models.errors import SlowFitWarning
 
 _SLOW = 600  # seconds from which a fit on a CPU is announced
 
 
-def steps_per_epoch(n_videos, frames_per_epoch, batch_size):
+def steps_per_epoch(n_videos: int, frames_per_epoch: int, batch_size: int) -> int:
     """Return how many steps one pass over the videos takes."""
     return -(-n_videos * frames_per_epoch // batch_size)
 
 
-def seconds_per_step(network, image_size, batch_size, device):
+def seconds_per_step(
+    network: nn.Module, image_size: int, batch_size: int, device: torch.device | str
+) -> float:
     """Estimate a training step from one on few images; the network stays as it was."""
     few = min(4, batch_size)
     state = {name: value.clone() for name, value in network.state_dict().items()}
@@ -32,7 +37,7 @@ def seconds_per_step(network, image_size, batch_size, device):
     return min(times) * batch_size / few
 
 
-def warn_if_slow(seconds, what):
+def warn_if_slow(seconds: float, what: str) -> None:
     """Say how long a fit on a CPU will take, and what would be quicker.
 
     Parameters

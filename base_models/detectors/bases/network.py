@@ -1,9 +1,17 @@
 """What detectors share that look at views and train a network."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
@@ -27,6 +35,10 @@ from base_models.training.recipe import resolve_recipe
 from base_models.training.timing import seconds_per_step, steps_per_epoch, warn_if_slow
 from base_models.training.validation import Validation, held_out_groups
 from base_models.views.spec import ViewRecipe
+from base_models.views.view import View
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class NetworkDetector(TrainedDetector):
@@ -45,12 +57,14 @@ class NetworkDetector(TrainedDetector):
     }
     _clip_length = 1  # frames in a row that the network sees at once
 
-    def score_views(self, views, shared):
+    def score_views(
+        self, views: dict[str, View], shared: dict
+    ) -> tuple[float, str, pd.DataFrame]:
         """Score one video from its views; see `ViewDetector.score_views`."""
         with fixed_threads(resolve_threads(self.n_threads)):
             return super().score_views(views, shared)
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """Return what decides the outcome of a fit; see `TrainedDetector.identity`."""
         identity = super().identity() | {
             "threads": resolve_threads(self.n_threads),
@@ -60,7 +74,9 @@ class NetworkDetector(TrainedDetector):
             identity["processes"] = n_processes()
         return identity
 
-    def get_state(self, portable=True):
+    def get_state(
+        self, portable: bool = True
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned, without anything executable.
 
         Parameters
@@ -95,7 +111,7 @@ class NetworkDetector(TrainedDetector):
         }
         return meta, arrays
 
-    def set_state(self, meta, arrays):
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described.
 
         Parameters
@@ -122,7 +138,7 @@ class NetworkDetector(TrainedDetector):
         self.module_ = network.eval()
         return self
 
-    def estimate_fit_seconds(self, n_videos):
+    def estimate_fit_seconds(self, n_videos: int) -> float:
         """Return about how many seconds a fit takes here, views not counted.
 
         Parameters
@@ -154,7 +170,7 @@ class NetworkDetector(TrainedDetector):
         return steps * seconds_per_step(network, size, self.batch_size, device)
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
         trains = self.train == "full"
         return (
@@ -301,8 +317,15 @@ class NetworkDetector(TrainedDetector):
 
 
 def train_on_groups(
-    detector, network, is_fake, groups, seed, samples, validation, **more
-):
+    detector: TrainedDetector,
+    network: nn.Module,
+    is_fake: NDArray,
+    groups: NDArray,
+    seed: int,
+    samples: Callable[[NDArray], Any],
+    validation: Callable[[NDArray], Validation],
+    **more: Any,
+) -> list[dict[str, float]]:
     """Train a network on most groups; the others, held back, choose the best epoch.
 
     Parameters
@@ -342,7 +365,7 @@ def train_on_groups(
     )
 
 
-def fake_probability(logits):
+def fake_probability(logits: torch.Tensor) -> NDArray:
     """P(fake) from logits in the order real, fake: (n_images, 2) to (n_images,)."""
     logits = logits.astype(float)
     return expit(logits[:, 1] - logits[:, 0])

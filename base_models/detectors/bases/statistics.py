@@ -1,8 +1,14 @@
 """Detectors of a few numbers an image: a logistic regression weighs them."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -10,9 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
 from base_models.detectors.bases.measured import FeatureDetector, class_balanced
+from base_models.faces.face import FaceFinder
 from base_models.runtime.devices import fixed_threads
 from base_models.runtime.progress import progress_bar
+from base_models.store.store import Store
 from base_models.training.image_batches import ImageSamples, SizedFakes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _BATCH = 32  # images that are made at a time
 _LEARNED = ("coef_", "mean_", "scale_")
@@ -31,19 +42,19 @@ class StatisticsDetector(FeatureDetector):
 
     def __init__(
         self,
-        view="face",
-        image_size=224,
-        n_frames=16,
-        margin=1.3,
-        finder=None,
-        C=0.1,
-        pooling="mean",
-        pseudo_fakes="auto",
-        n_drawn=150,
-        augment=True,
-        random_state=None,
-        store=None,
-        verbose=False,
+        view: str = "face",
+        image_size: int = 224,
+        n_frames: int = 16,
+        margin: float = 1.3,
+        finder: FaceFinder | None = None,
+        C: float = 0.1,
+        pooling: str | Callable = "mean",
+        pseudo_fakes: str | bool | Callable = "auto",
+        n_drawn: int = 150,
+        augment: bool | Callable = True,
+        random_state: int | np.random.RandomState | None = None,
+        store: Store | str | Path | None = None,
+        verbose: bool = False,
     ):
         self.view = view
         self.image_size = image_size
@@ -70,12 +81,14 @@ class StatisticsDetector(FeatureDetector):
         resolve_augment(self.augment)
         resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
 
-    def get_state(self, portable=True):
+    def get_state(
+        self, portable: bool = True
+    ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
         arrays = {name: getattr(self, name) for name in _LEARNED}
         return self._state(intercept=self.intercept_), arrays
 
-    def set_state(self, meta, arrays):
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
         self.intercept_ = meta["intercept"]
@@ -94,7 +107,7 @@ class StatisticsDetector(FeatureDetector):
         return np.stack([self._measure_image(image) for image in view.images])
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
         return self.pseudo_fakes is not None and self.pseudo_fakes is not False
 

@@ -1,8 +1,12 @@
 """What every base detector is: a scikit-learn classifier of videos."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +22,8 @@ from base_models.scoring.pooling import deciding_frames
 from base_models.scoring.together import score_videos, walk_videos
 from base_models.store.store import fingerprint
 from base_models.video.paths import video_id
+from base_models.views.spec import ViewRecipe
+from base_models.views.view import View
 
 __all__ = [
     "VideoDetector",
@@ -43,12 +49,12 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
     gives_reasons = False  # whether `_score` takes care of what cannot be scored
 
     @property
-    def fits_on_reals(self):
+    def fits_on_reals(self) -> bool:
         """Whether `fit` can do with real videos alone."""
         return False
 
     @property
-    def default_name(self):
+    def default_name(self) -> str:
         """What it is called among other detectors, where the user gives no name."""
         return str(self)
 
@@ -56,7 +62,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
     def _score(self, videos):
         """Return P(fake) of each video, NaN where there is none, and why not."""
 
-    def fake_score(self, videos):
+    def fake_score(self, videos: Sequence) -> NDArray:
         """Return P(fake) of each video.
 
         Parameters
@@ -72,7 +78,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._score(as_videos(videos))[0]
 
-    def predict_proba(self, videos):
+    def predict_proba(self, videos: Sequence) -> NDArray:
         """Return the probability of both classes.
 
         Parameters
@@ -87,7 +93,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         """
         return two_columns(self.fake_score(videos), self.classes_)
 
-    def predict(self, videos):
+    def predict(self, videos: Sequence) -> NDArray:
         """Return the likelier label of each video.
 
         Parameters
@@ -131,10 +137,10 @@ class ViewDetector(VideoDetector):
     """
 
     @abstractmethod
-    def view_recipes(self):
+    def view_recipes(self) -> list[ViewRecipe]:
         """Return the `ViewRecipe` list that this fitted detector looks at."""
 
-    def recipes_in_use(self):
+    def recipes_in_use(self) -> list[ViewRecipe]:
         """Return the `ViewRecipe` list that `view_recipes` gave last.
 
         Their keys stay as they were then, whatever the code that they stand for does
@@ -152,7 +158,9 @@ class ViewDetector(VideoDetector):
         return recipe
 
     @abstractmethod
-    def score_views(self, views, shared):
+    def score_views(
+        self, views: dict[str, View], shared: dict
+    ) -> tuple[float, str, pd.DataFrame]:
         """Score one video.
 
         Parameters
@@ -172,7 +180,7 @@ class ViewDetector(VideoDetector):
             Columns ``frame``, ``face``, ``score``: the timeline.
         """
 
-    def score_frames(self, videos):
+    def score_frames(self, videos: Sequence) -> list[pd.DataFrame]:
         """Return the timeline of each video.
 
         Parameters
@@ -189,7 +197,7 @@ class ViewDetector(VideoDetector):
         walked = walk_videos([self], videos, self.store)
         return [self.score_views(views, {})[2] for views in walked]
 
-    def deciding_frames(self, frames):
+    def deciding_frames(self, frames: pd.DataFrame) -> NDArray:
         """Say which frames of a timeline decided the video's score.
 
         Parameters
@@ -213,7 +221,7 @@ class ViewDetector(VideoDetector):
         return scores[:, 0], reasons[:, 0]
 
 
-def with_fingerprints(params):
+def with_fingerprints(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters in which functions are described by their code.
 
     Parameters
