@@ -1,6 +1,7 @@
 """Names of weights in checkpoints of the field, as timm has them."""
 
 import re
+from os import PathLike
 
 from base_models.errors import CheckpointError
 
@@ -37,7 +38,7 @@ _EFFICIENTNETS = {
 }
 
 
-def without_prefixes(state):
+def without_prefixes(state: dict) -> list[dict]:
     """Return a state dict as it was given, and with each prefix less that all can miss.
 
     Parameters
@@ -72,7 +73,7 @@ def without_prefixes(state):
             return levels
 
 
-def timm_names(state, source="the state"):
+def timm_names(state: dict, source: str | PathLike = "the state") -> dict:
     """Return a state dict of efficientnet_pytorch under timm's names; others as is.
 
     Parameters
@@ -115,7 +116,7 @@ def timm_names(state, source="the state"):
     return renamed
 
 
-def efficientnet_of(state, source):
+def efficientnet_of(state: dict, source: str | PathLike) -> str | None:
     """Tell which EfficientNet a state dict is of, by its size; None if of none.
 
     Parameters

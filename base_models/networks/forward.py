@@ -1,9 +1,11 @@
 """Runs a network on images: on its device, in its precision."""
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 _BATCH_IN_INFERENCE = 32
 
@@ -17,7 +19,12 @@ def autocast_for(amp, device):
 
 
 @torch.inference_mode()
-def forward(network, preprocess, images, device):
+def forward(
+    network: nn.Module,
+    preprocess: Callable,
+    images: np.ndarray,
+    device: str | torch.device,
+) -> np.ndarray:
     """Run a network over the images of one view.
 
     The batches are those of one video and never mix videos, so that a score does
@@ -44,7 +51,7 @@ def forward(network, preprocess, images, device):
     return np.concatenate(outputs)
 
 
-def place(network, device):
+def place(network: nn.Module, device: str | torch.device) -> None:
     """Put a network where it computes and in eval mode, unless it is already."""
     first = next(network.parameters(), None)
     if first is not None and first.device != device:

@@ -28,7 +28,7 @@ _LUMA = (0.299, 0.587, 0.114)
 _USUAL, _SPREAD = 6.0, 1.5  # grey levels beyond which noise counts no more; output
 
 
-def noise_residual(images):
+def noise_residual(images: torch.Tensor) -> torch.Tensor:
     """Return three high-pass residuals of the brightness of images.
 
     Parameters
@@ -60,7 +60,7 @@ def noise_residual(images):
     return _held(torch.nn.functional.conv2d(luma, filters))
 
 
-def motion_residual(clips):
+def motion_residual(clips: torch.Tensor) -> torch.Tensor:
     """Return how the brightness of clips changes: twice, and from one to the other.
 
     Parameters

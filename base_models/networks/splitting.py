@@ -43,7 +43,7 @@ class Trunk(nn.Module):
         raise RuntimeError(f"{self.stage} is no part of the forward pass")
 
 
-def split_last_stage(network, image_size):
+def split_last_stage(network: nn.Module, image_size: int) -> tuple:
     """Cut a network before the last stage of its backbone.
 
     The last stage begins behind the feature map before the last, as timm lists them

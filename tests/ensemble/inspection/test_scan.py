@@ -1,6 +1,8 @@
 import csv
 import json
+from copy import copy
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,20 @@ def test_the_verdict_is_that_of_judge(model, scanned):
     assert scanned.members["p_fake"].to_dict() == {
         name: judged[name] for name in ("face", "frame")
     }
+
+
+def test_a_file_is_read_in_one_pass(model, tmp_path, monkeypatch):
+    path, opened, real_open = tmp_path / "clip.mp4", [], av.open
+    write_video(path, _video(first=190))
+    monkeypatch.setattr(
+        av, "open", lambda *a, **k: opened.append(a) or real_open(*a, **k)
+    )
+    result = scan_video(model, path)
+    assert len(opened) == 4  # its packets, first frame, quantiser, and all frames
+    assert len(result.faces) == 1
+    model = copy(model)
+    model.store = tmp_path / "other"
+    assert result.p_fake == model.judge([path])["p_fake"].iloc[0]
 
 
 def test_the_only_face_has_the_score_of_the_verdict_by_whatever_finder():
