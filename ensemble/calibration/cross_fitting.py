@@ -73,10 +73,7 @@ def cross_fitted_scores(
         if len(test) == 0:
             continue
         fitted = clone(combiner)
-        fitted._inside = {
-            "folds": None if known is None else known[train],
-            "offsets": offsets,
-        }
+        fitted._inside = (None if known is None else known[train], offsets)
         fitted.fit(
             _take(scores, train),
             y[train],

@@ -162,7 +162,7 @@ class AutoCombiner(Nested):
 
     def _fake_score(self, scores):
         fitted = self.combiners_.values()
-        return np.mean([combiner.fake_score(scores) for combiner in fitted], axis=0)
+        return np.mean([combiner._score_inside(scores) for combiner in fitted], axis=0)
 
     def _inner(self):
         return self.combiner_

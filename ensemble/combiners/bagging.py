@@ -86,7 +86,7 @@ class Bagging(Nested):
             fitted = fit_copy(combiner, replica)
             self.combiners_.append(fitted)
             if len(left_out):
-                score = fitted.fake_score(rows.scores[left_out])
+                score = fitted._score_inside(rows.scores[left_out])
                 known = ~np.isnan(score)
                 total[left_out[known]] += score[known]
                 times[left_out[known]] += 1
@@ -97,7 +97,7 @@ class Bagging(Nested):
 
     def _fake_score(self, scores):
         # a replica may know none of the detectors that scored a video; NaN if all do
-        each = np.array([fitted.fake_score(scores) for fitted in self.combiners_])
+        each = np.array([fitted._score_inside(scores) for fitted in self.combiners_])
         n_known = (~np.isnan(each)).sum(axis=0)
         total = np.nansum(each, axis=0)
         return np.divide(
@@ -119,7 +119,7 @@ class Bagging(Nested):
                 "no group can be left out without losing a class: bagging is one "
                 "replica, of all rows, and no score is out of bag; add videos of other "
                 "groups",
-                stacklevel=4,
+                stacklevel=5,
             )
             yield np.ones(len(rows), int), np.array([], int)
             return

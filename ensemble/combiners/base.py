@@ -6,6 +6,7 @@ the combiner, NaN where one is missing, without rows and detectors that have non
 """
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -76,10 +77,17 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Naming detectors that look inverted: see `ensemble.invert_scores`.
         """
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
-        if inside is None:
-            folds, offsets = fold_codes(X), stated_offsets(X)
-        else:
-            folds, offsets = inside["folds"], inside["offsets"]
+        folds, offsets = inside or (fold_codes(X), stated_offsets(X))
+        rows = self._checked_rows(X, y, groups, sample_weight)
+        rows.folds = None if folds is None else folds[rows.place >= 0]
+        rows.offsets = offsets
+        if inside is None and self._trusts_direction():
+            scored = np.flatnonzero(~np.isnan(rows.scores).all(axis=0))
+            self._warn_of_inverted(rows, np.setdiff1d(scored, self._feature_columns()))
+        return self._fit_rows(rows)
+
+    def _checked_rows(self, X, y, groups, sample_weight):
+        """Return the rows that have a score and a weight, from what a user gives."""
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(
@@ -96,39 +104,58 @@ class Combiner(ClassifierMixin, BaseEstimator):
         scale = self._scale_name()
         features = self._feature_columns()
         X = _in_range(X, scale, features)
-        rows = Rows(X, is_fake, codes, weight, folds=folds)
         scores = np.delete(X, features, axis=1) if len(features) else X
         used = ~np.isnan(scores).all(axis=1) & (weight > 0)
         _check_both_classes(is_fake, used)
+        rows = Rows(X, is_fake, codes, weight)
         if not used.all():
             rows = rows[used]
-            if groups is not None:  # those left are numbered anew
-                rows.groups = group_codes(rows.groups, len(rows))
+            if groups is not None:
+                rows.groups = group_codes(rows.groups, len(rows))  # without gaps
+        rows.place = np.where(used, np.cumsum(used) - 1, -1)
+        return rows
+
+    def _fit_inside(self, rows):
+        """Learn from rows of a combiner around this one: no checks, no advice."""
+        groups = rows.groups
+        if type(self).fit is not Combiner.fit:  # of a class of the user's
+            self._inside = rows.folds, rows.offsets
+            return self.fit(
+                rows.scores, rows.is_fake, groups=groups, sample_weight=rows.weight
+            )
+        _check_both_classes(rows.is_fake, np.full(len(rows), True))
+        self.classes_, self.fake_index_ = np.array([0, 1]), 1
+        self.n_features_in_ = rows.scores.shape[1]
+        if groups is not None:
+            groups = np.unique(groups, return_inverse=True)[1]  # without gaps
+        return self._fit_rows(replace(rows, groups=groups, place=np.arange(len(rows))))
+
+    def _fit_rows(self, rows):
+        """Learn from clean rows of a table: canonical order, scale, `_fit`."""
         columns = canonical_columns(rows)
-        if inside is None and self._trusts_direction():
-            self._warn_of_inverted(rows, np.setdiff1d(columns, features))
-        is_feature = np.isin(columns, features)
+        is_feature = np.isin(columns, self._feature_columns())
         self.detector_order_ = detectors = columns[~is_feature]
         self.feature_order_ = features = columns[is_feature]
-        place = np.arange(len(rows))
+        place_of_videos, place = rows.place, np.arange(len(rows))
         if len(rows) <= _MAX_ORDERED:
             rows.scores = rows.scores[:, np.concatenate([detectors, features])]
             rows = merge_rows(rows)
             place, columns = rows.place, np.arange(len(columns))
             detectors, features = np.split(columns, [len(detectors)])
         clip = getattr(self, "clip", None)
-        self.scale_ = fit_scale(scale, rows.scores, detectors, rows.weight, clip)
-        if offsets is not None:
+        self.scale_ = fit_scale(
+            self._scale_name(), rows.scores, detectors, rows.weight, clip
+        )
+        if rows.offsets is not None:
             rows.offsets = self._offsets_on_scale(
-                rows.scores[:, detectors], offsets[self.detector_order_]
+                rows.scores[:, detectors], rows.offsets[self.detector_order_]
             )
         if len(features):
             self.feature_scale_ = fit_scale(
                 "standard", rows.scores, features, rows.weight
             )
         rows.scores = self._on_scale(rows.scores, detectors, features)
-        rows.place = np.full(len(used), -1)
-        rows.place[used] = place
+        rows.place = np.append(place, -1)[place_of_videos]
         self._fit(rows)
         return self
 
@@ -145,7 +172,15 @@ class Combiner(ClassifierMixin, BaseEstimator):
         score : ndarray of shape (n_videos,)
             NaN where no detector has a score.
         """
-        X = self._checked(X)
+        return self._score_rows(self._checked(X))
+
+    def _score_inside(self, scores):
+        """Score rows of a combiner around this one, without checks."""
+        if type(self).fake_score is not Combiner.fake_score:  # of a user's class
+            return self.fake_score(scores)
+        return self._score_rows(scores)
+
+    def _score_rows(self, X):
         score = np.full(len(X), np.nan)
         for start in range(0, len(X), _CHUNK):
             part = slice(start, start + _CHUNK)

@@ -76,7 +76,7 @@ class Blending(Nested):
             self.weights_ = self._to_table_order(self.combiner_.weights_)
 
     def _fake_score(self, scores):
-        return self.combiner_.fake_score(scores)
+        return self.combiner_._score_inside(scores)
 
     def _inner(self):
         return self.combiner_

@@ -48,12 +48,7 @@ def fit_copy(combiner, rows):
     -------
     fitted : Combiner
     """
-    copy = clone(combiner).set_params(fake_label=None)
-    # no advice inside: it was given outside
-    copy._inside = {"folds": rows.folds, "offsets": rows.offsets}
-    return copy.fit(
-        rows.scores, rows.is_fake, groups=rows.groups, sample_weight=rows.weight
-    )
+    return clone(combiner).set_params(fake_label=None)._fit_inside(rows)
 
 
 def out_of_fold(combiner, rows, splits):
@@ -72,5 +67,5 @@ def out_of_fold(combiner, rows, splits):
     """
     score = np.full(len(rows), np.nan)
     for train, test in splits:
-        score[test] = fit_copy(combiner, rows[train]).fake_score(rows.scores[test])
+        score[test] = fit_copy(combiner, rows[train])._score_inside(rows.scores[test])
     return score

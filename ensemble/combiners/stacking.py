@@ -261,8 +261,8 @@ class Stacking(Nested):
         if self.layers:
             scores, beside = self._split(scores)
             for layer in self.layers_:
-                scores = np.column_stack([one.fake_score(scores) for one in layer])
-            return self.top_.fake_score(np.hstack([scores, beside]))
+                scores = np.column_stack([one._score_inside(scores) for one in layer])
+            return self.top_._score_inside(np.hstack([scores, beside]))
         scores = self._centred(self._within_reach(scores))
         if not isinstance(self.meta_model, str) or self.meta_model == "mlp":
             inputs = self._inputs(scores)
@@ -380,7 +380,7 @@ class Stacking(Nested):
             "in one: the meta-model is fitted "
             + (f"on the scores of layer {n_kept}" if n_kept else "on the table itself")
             + ", without the layers after; add videos of other groups",
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def _fit_logistic(self, rows):
