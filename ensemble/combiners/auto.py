@@ -7,7 +7,8 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.combiners.composite import Nested, common_scale, fit_copy, out_of_fold
+from ensemble.combiners.base import Nested
+from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
 from ensemble.combiners.registry import Entry, candidate_kinds, register
 from ensemble.combiners.stacking import as_combiner

@@ -366,6 +366,20 @@ class Combiner(ClassifierMixin, BaseEstimator):
         return tags
 
 
+class Nested(Combiner):
+    """A combiner whose inner combiners see the scores as they are in the table.
+
+    A subclass returns from `_scale_name` what `common_scale` says of the combiners it
+    will fit, and from `_inner` one of those it has fitted.
+    """
+
+    def _neutral(self):
+        return self._inner()._neutral_in_table()
+
+    def _neutral_in_table(self):
+        return self._to_table_order(self._neutral())
+
+
 def fold_codes(X):
     """Return the codes of the folds that lie beside a score table.
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ensemble.combiners.composite import Nested, common_scale, fit_copy
+from ensemble.combiners.base import Nested
+from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.registry import Entry, register
 from ensemble.combiners.stacking import as_combiner
 from ensemble.resampling.splitters import GroupHoldout

@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from ensemble.combiners.base import Combiner
-from ensemble.combiners.composite import Nested, common_scale, fit_copy, out_of_fold
+from ensemble.combiners.base import Combiner, Nested
+from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
 from ensemble.combiners.parts.meta_models import filled, fit_classifier
 from ensemble.combiners.parts.monotone_trees import grow_trees, trees_log_odds
 from ensemble.combiners.parts.nonnegative_logistic import log_odds_of

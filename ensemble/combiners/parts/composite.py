@@ -3,22 +3,6 @@
 import numpy as np
 from sklearn.base import clone
 
-from ensemble.combiners.base import Combiner
-
-
-class Nested(Combiner):
-    """A combiner whose inner combiners see the scores as they are in the table.
-
-    A subclass returns from `_scale_name` what `common_scale` says of the combiners it
-    will fit, and from `_inner` one of those it has fitted.
-    """
-
-    def _neutral(self):
-        return self._inner()._neutral_in_table()
-
-    def _neutral_in_table(self):
-        return self._to_table_order(self._neutral())
-
 
 def common_scale(combiners):
     """Return the scale of a table that several combiners can read.
