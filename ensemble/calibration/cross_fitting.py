@@ -5,8 +5,13 @@ from sklearn.base import clone
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
-from ensemble.combiners.base import fold_codes, stated_offsets
-from ensemble.combiners.parts.rows import Rows, canonical_columns, row_keys
+from ensemble.combiners.parts.rows import (
+    Rows,
+    canonical_columns,
+    fold_codes,
+    row_keys,
+    stated_offsets,
+)
 from ensemble.combiners.stacking import as_combiner
 from ensemble.resampling.splitters import StratifiedGroupFolds
 

@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
-from ensemble.combiners.parts.rows import Rows, canonical_columns, merge_rows
+from ensemble.combiners.parts.rows import (
+    Rows,
+    canonical_columns,
+    fold_codes,
+    merge_rows,
+    stated_offsets,
+)
 from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.metrics.ties import ROUNDING, above
 
@@ -378,47 +384,6 @@ class Nested(Combiner):
 
     def _neutral_in_table(self):
         return self._to_table_order(self._neutral())
-
-
-def fold_codes(X):
-    """Return the codes of the folds that lie beside a score table.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n_videos, n_detectors) or anything
-
-    Returns
-    -------
-    codes : int ndarray of shape (n_videos,) or None
-        None where the fold of a row is not known.
-    """
-    folds = getattr(X, "attrs", {}).get("fold")
-    if not isinstance(folds, dict) or not folds:
-        return None
-    known = [folds.get(row) for row in X.index]
-    if any(fold is None for fold in known):
-        return None
-    return np.unique(np.array(known, dtype=str), return_inverse=True)[1]
-
-
-def stated_offsets(X):
-    """Return the offsets of refitted detectors that a score table's provenance states.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n_videos, n_detectors) or anything
-
-    Returns
-    -------
-    offsets : ndarray of shape (n_detectors,) or None
-        0 for a detector of which none is stated. See
-        `ensemble.out_of_fold.refit_offsets`.
-    """
-    provenance = getattr(X, "attrs", {}).get("provenance")
-    stated = provenance.get("refit_offsets") if isinstance(provenance, dict) else None
-    if not stated:
-        return None
-    return np.array([float(stated.get(str(name), 0.0)) for name in X.columns])
 
 
 def _in_range(X, scale, features):

@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ensemble._version import __version__
-from ensemble.combiners.base import fold_codes
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
+from ensemble.combiners.parts.rows import fold_codes
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions
 from ensemble.comparison.evaluation import (

@@ -50,6 +50,47 @@ class Rows:
         )
 
 
+def fold_codes(X):
+    """Return the codes of the folds that lie beside a score table.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_videos, n_detectors) or anything
+
+    Returns
+    -------
+    codes : int ndarray of shape (n_videos,) or None
+        None where the fold of a row is not known.
+    """
+    folds = getattr(X, "attrs", {}).get("fold")
+    if not isinstance(folds, dict) or not folds:
+        return None
+    known = [folds.get(row) for row in X.index]
+    if any(fold is None for fold in known):
+        return None
+    return np.unique(np.array(known, dtype=str), return_inverse=True)[1]
+
+
+def stated_offsets(X):
+    """Return the offsets of refitted detectors that a score table's provenance states.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_videos, n_detectors) or anything
+
+    Returns
+    -------
+    offsets : ndarray of shape (n_detectors,) or None
+        0 for a detector of which none is stated. See
+        `ensemble.out_of_fold.refit_offsets`.
+    """
+    provenance = getattr(X, "attrs", {}).get("provenance")
+    stated = provenance.get("refit_offsets") if isinstance(provenance, dict) else None
+    if not stated:
+        return None
+    return np.array([float(stated.get(str(name), 0.0)) for name in X.columns])
+
+
 def canonical_columns(rows):
     """Order the detectors that have a score by their content.
 
