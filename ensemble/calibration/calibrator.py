@@ -3,26 +3,16 @@
 import difflib
 
 import numpy as np
-from scipy.special import expit
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
-from ensemble.calibration.methods import (
-    as_probabilities,
-    beta_features,
-    fit_beta,
-    fit_isotonic,
-    fit_platt,
-    fit_temperature,
-    log_odds,
-)
-from ensemble.calibration.venn_abers import fit_venn_abers
+from ensemble.calibration.methods import METHODS, uncertain_labels
+from ensemble.calibration.venn_abers import venn_abers_interval
 from ensemble.combiners.parts.evidence import doubt, measure_evidence
 from ensemble.combiners.parts.reach import fit_reach, within_reach
-
-_METHODS = ("platt", "temperature", "beta", "isotonic", "venn_abers")
 
 
 class Calibrator(BaseEstimator):
@@ -79,10 +69,16 @@ class Calibrator(BaseEstimator):
     array([0.1 , 0.95])
     """
 
-    def __init__(self, method="platt"):
+    def __init__(self, method: str = "platt"):
         self.method = method
 
-    def fit(self, score, is_fake, sample_weight=None, groups=None):
+    def fit(
+        self,
+        score: ArrayLike,
+        is_fake: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> "Calibrator":
         """Learn the map.
 
         Parameters
@@ -100,7 +96,7 @@ class Calibrator(BaseEstimator):
         self : Calibrator
         """
         check_method(self.method)
-        score = as_probabilities(score)
+        score = _probabilities(score)
         _, is_fake = encode_labels(is_fake, allow_one_class=True)
         weight = np.ones(len(score)) if sample_weight is None else sample_weight
         weight = np.asarray(weight, dtype=float)
@@ -113,33 +109,23 @@ class Calibrator(BaseEstimator):
         used = ~np.isnan(score) & (weight > 0)
         codes = None if groups is None else group_codes(groups, len(score))[used]
         score, is_fake, weight = score[used], is_fake[used], weight[used]
-        n_fake = weight[is_fake == 1].sum()
-        n_real = weight[is_fake == 0].sum()
-        if not (n_fake > 0 and n_real > 0):
+        if not 0 < is_fake.sum() < len(is_fake):
             raise ValueError(
                 "calibration needs scores of both classes; got "
                 f"{(is_fake == 0).sum()} real and {(is_fake == 1).sum()} fake"
             )
-        low, high = 1 / (n_real + 2), (n_fake + 1) / (n_fake + 2)
-        target = np.where(is_fake == 1, high, low)
-        if self.method == "isotonic":
-            self.parameters_ = fit_isotonic(score, target, weight)
-        elif self.method == "venn_abers":
-            self.parameters_ = fit_venn_abers(score, is_fake, weight)
-        else:
-            features = self._features(score)
-            self.reach_ = fit_reach(features, weight)
-            evidence = measure_evidence(score[:, None], is_fake, weight, codes)
-            fit = {
-                "platt": fit_platt,
-                "temperature": fit_temperature,
-                "beta": fit_beta,
-            }[self.method]
-            pull = doubt(evidence.above_chance()[0]) * weight.sum() / 4
-            self.parameters_ = fit(features, target, weight, pull)
+        method = METHODS[self.method]
+        if method.features is None:
+            self.parameters_ = method.fit(score, is_fake, weight)
+            return self
+        features, target = method.features(score), uncertain_labels(is_fake, weight)
+        self.reach_ = fit_reach(features, weight)
+        evidence = measure_evidence(score[:, None], is_fake, weight, codes)
+        pull = doubt(evidence.above_chance()[0]) * weight.sum() / 4
+        self.parameters_ = method.fit(features, target, weight, pull)
         return self
 
-    def __call__(self, score):
+    def __call__(self, score: ArrayLike) -> NDArray:
         """Return calibrated P(fake).
 
         Parameters
@@ -153,28 +139,15 @@ class Calibrator(BaseEstimator):
             NaN where `score` is.
         """
         check_is_fitted(self)
-        score = as_probabilities(score)
-        known = self.parameters_
-        if self.method == "isotonic":
-            calibrated = np.interp(score, known["scores"], known["values"])
-            return np.where(np.isnan(score), np.nan, calibrated)
-        if self.method == "venn_abers":
-            if_real, if_fake = self.interval(score).T
-            return if_fake / (1 - if_real + if_fake)
-        features = self._features(score)
-        if hasattr(self, "reach_"):  # not in files of older versions
-            features = within_reach(self.reach_, features)
-        if self.method == "platt":
-            return expit(known["slope"] * features[:, 0] + known["intercept"])
-        if self.method == "temperature":
-            return expit(features[:, 0] / known["temperature"])
-        log_p, minus_log_rest = features.T
-        return expit(known["a"] * log_p + known["b"] * minus_log_rest + known["c"])
+        score = _probabilities(score)
+        method = METHODS[self.method]
+        if method.features is not None:
+            score = method.features(score)
+            if hasattr(self, "reach_"):  # not in files of older versions
+                score = within_reach(self.reach_, score)
+        return method.predict(self.parameters_, score)
 
-    def _features(self, score):
-        return beta_features(score) if self.method == "beta" else log_odds(score)
-
-    def interval(self, score):
+    def interval(self, score: ArrayLike) -> NDArray:
         """Return the two probabilities of "venn_abers", whose distance is its doubt.
 
         Parameters
@@ -202,30 +175,32 @@ class Calibrator(BaseEstimator):
                 'only method="venn_abers" gives an interval; this calibrator has '
                 f"method={self.method!r}"
             )
-        score = as_probabilities(score)
-        known = self.parameters_
-        p0 = np.append(0.0, known["p0"])
-        p1 = np.append(known["p1"], 1.0)
-        interval = np.column_stack(
-            [
-                p0[np.searchsorted(known["scores"], score, side="right")],
-                p1[np.searchsorted(known["scores"], score, side="left")],
-            ]
-        )
-        interval[np.isnan(score)] = np.nan
-        return interval
+        return venn_abers_interval(self.parameters_, _probabilities(score))
 
 
-def check_method(method):
+def check_method(method: str) -> None:
     """Refuse what is no method of calibration.
 
     Parameters
     ----------
     method : str
     """
-    if method not in _METHODS:
-        close = difflib.get_close_matches(str(method), _METHODS, n=1)
+    if method not in METHODS:
+        close = difflib.get_close_matches(str(method), METHODS, n=1)
         raise ValueError(
-            f"unknown calibration {method!r}; expected one of {', '.join(_METHODS)}"
+            f"unknown calibration {method!r}; expected one of {', '.join(METHODS)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         )
+
+
+def _probabilities(score):
+    score = np.asarray(score, dtype=float)
+    if score.ndim != 1:
+        raise ValueError(f"score must have shape (n_videos,); got {score.shape}")
+    outside = np.flatnonzero((score < 0) | (score > 1))
+    if outside.size:
+        raise ValueError(
+            f"P(fake) must be between 0 and 1; got {score[outside[0]]} at row "
+            f"{outside[0]}"
+        )
+    return score

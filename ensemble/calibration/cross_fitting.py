@@ -1,6 +1,10 @@
 """Scores of a combiner on rows that it has not seen, to calibrate on."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from base_models.groups import group_codes
@@ -17,8 +21,14 @@ from ensemble.resampling.splitters import StratifiedGroupFolds
 
 
 def cross_fitted_scores(
-    combiner, scores, y, groups=None, sample_weight=None, n_folds=5, random_state=0
-):
+    combiner: Any,
+    scores: ArrayLike | pd.DataFrame,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_folds: int = 5,
+    random_state: Any = 0,
+) -> NDArray:
     """Score every training video by a combiner fitted on the other groups.
 
     These are the scores to fit a `Calibrator` on: a combiner is too sure of the rows it
@@ -56,12 +66,8 @@ def cross_fitted_scores(
     _, is_fake = encode_labels(y, fake_label, strict=False)
     y = np.asarray(y).ravel()
     combiner = as_combiner(combiner, random_state)
-    given = {"groups": groups, "sample_weight": sample_weight}
-    given = {
-        name: np.asarray(entries)
-        for name, entries in given.items()
-        if entries is not None
-    }
+    per_row = {"groups": groups, "sample_weight": sample_weight}
+    per_row = {k: np.asarray(v) for k, v in per_row.items() if v is not None}
     rows = Rows(values, is_fake, None, np.ones(len(values)))
     rows.scores = values[:, canonical_columns(rows)]
     codes = group_codes(row_keys(rows) if groups is None else groups, len(values))
@@ -72,17 +78,17 @@ def cross_fitted_scores(
             "is in one: add videos of other groups, or go without calibration"
         )
     folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
-    known, offsets = fold_codes(scores), stated_offsets(scores)
+    origin, offsets = fold_codes(scores), stated_offsets(scores)
     score = np.full(len(values), np.nan)
     for train, test in folds.split(values, is_fake, codes):
         if len(test) == 0:
             continue
         fitted = clone(combiner)
-        fitted._inside = (None if known is None else known[train], offsets)
+        fitted._inside = (None if origin is None else origin[train], offsets)
         fitted.fit(
             _take(scores, train),
             y[train],
-            **{name: entries[train] for name, entries in given.items()},
+            **{name: entries[train] for name, entries in per_row.items()},
         )
         score[test] = fitted.fake_score(_take(scores, test))
     return score

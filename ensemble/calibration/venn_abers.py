@@ -1,9 +1,20 @@
 """Venn-Abers calibration, for all scores at once."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def fit_venn_abers(score, is_fake, weight):
+def fit_venn_abers(score: NDArray, is_fake: NDArray, weight: NDArray) -> dict:
+    """Return the scores, sorted, with p0 and p1 of each: see `Calibrator`.
+
+    Parameters
+    ----------
+    score, is_fake, weight : ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    parameters : dict of str to ndarray of shape (n_different_scores,)
+    """
     scores, place = np.unique(score, return_inverse=True)
     total = np.bincount(place, weight)
     fakes = np.bincount(place, weight * is_fake)
@@ -13,6 +24,32 @@ def fit_venn_abers(score, is_fake, weight):
         "p0": 1 - mirrored[::-1],
         "p1": _with_one_more_fake(total, fakes),
     }
+
+
+def venn_abers_interval(parameters: dict, score: NDArray) -> NDArray:
+    """Return P(fake) of each video, were it one of the training videos.
+
+    Parameters
+    ----------
+    parameters : dict
+        From `fit_venn_abers`.
+    score : ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    interval : ndarray of shape (n_videos, 2)
+        Were it a real one, and a fake one; NaN where `score` is.
+    """
+    p0 = np.append(0.0, parameters["p0"])
+    p1 = np.append(parameters["p1"], 1.0)
+    interval = np.column_stack(
+        [
+            p0[np.searchsorted(parameters["scores"], score, side="right")],
+            p1[np.searchsorted(parameters["scores"], score, side="left")],
+        ]
+    )
+    interval[np.isnan(score)] = np.nan
+    return interval
 
 
 def _with_one_more_fake(total, fakes):
