@@ -1,71 +1,72 @@
 """DeepfakeEnsemble: base detectors, resampling and a combiner, as one classifier."""
 
+from __future__ import annotations
+
 import copy
-import numbers
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
-from ensemble.calibration.calibrator import Calibrator, check_method
-from ensemble.calibration.cross_fitting import cross_fitted_scores
-from ensemble.combiners.stacking import as_combiner
-from ensemble.decision.named_thresholds import parse_threshold
-from ensemble.decision.prior import check_prior
-from ensemble.decision.rates import rate_interval
+from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
-from ensemble.naming import check_member_names, find_name, squeezed
-from ensemble.out_of_fold.evidence import scored_rows, unseen_scores
-from ensemble.out_of_fold.face_pooling import check_faces_pooling, fit_with_faces
+from ensemble.naming import check_member_names, find_name, member_params, squeezed
+from ensemble.out_of_fold.evidence import unseen_scores
+from ensemble.out_of_fold.face_pooling import fit_with_faces
 from ensemble.out_of_fold.fitting import FitSettings, Keep
-from ensemble.out_of_fold.reals_only import (
-    check_combiner,
-    check_detectors,
-    check_settings,
-    fit_vote,
-    reals_threshold,
-    warn_of_few_reals,
-)
+from ensemble.out_of_fold.reals_only import check_detectors
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.refit_offsets import with_refit_offsets
-from ensemble.out_of_fold.table import out_of_fold_table
+from ensemble.out_of_fold.table import out_of_fold_table, with_column
 from ensemble.out_of_fold.training_set import (
     NO_GROUPS,
     TrainingSet,
     needs_labels,
-    row_ids,
     training_labels,
 )
-from ensemble.presets import STRATEGIES
-from ensemble.resampling.names import averages_replicas, scores_are
-from ensemble.scores.table import concat_scores
-from ensemble.verdicts.card import card_of, doubt_of, facts_of_fit, saved_card
-from ensemble.verdicts.fit_warnings import (
-    warn_of_chance,
-    warn_of_missing_rows,
-    warn_of_what_was_seen,
+from ensemble.presets import (
+    STRATEGIES,
+    checked_strategy,
+    combiner_without_fakes,
+    default_detectors,
+    refuse_calibration,
 )
+from ensemble.resampling.names import scores_are
+from ensemble.verdicts.card import (
+    ModelCard,
+    card_of,
+    doubt_of,
+    facts_of_fit,
+    saved_card,
+)
+from ensemble.verdicts.combiner_fit import fit_combiner, warn_of_missing_rows
 from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.member_scores import (
     combined_scores,
-    face_scores,
+    each_table,
     fitted_pooling,
-    members_table,
     named_members,
+    whole_table,
 )
 from ensemble.verdicts.video_verdicts import (
-    listed,
-    missing_reasons,
+    filled_scores,
     unscorable_reasons,
     verdict_table,
 )
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from ensemble.comparison.result import Comparison
 
 
 class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
@@ -79,14 +80,12 @@ class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
     scikit-learn's ``FrozenEstimator``) scores them once and is never fitted; where
     something is learned from scores of videos that it may have seen, a warning says so.
 
-    All labels may be real where every detector can do with that: it is fitted already
-    or learns from fakes made of the reals that it is given (``pseudo_fakes``). The
-    combiner is then the mean of log-odds, and the threshold comes from the false-alarm
-    rate on the out-of-fold real videos. How well fakes are told is not known then, and
-    is not stated; it takes fakes that were made by others.
+    All labels may be real where every detector is fitted already or learns from fakes
+    made of the reals (``pseudo_fakes``). The combiner is then the mean of log-odds, the
+    threshold comes from the false-alarm rate on the out-of-fold real videos, and how
+    many fakes are found is not known.
 
-    Fake is said above the threshold and not at it, as everywhere in `ensemble`, so that
-    a threshold from `ensemble.decision` means the same here, and a tie is real.
+    Fake is said above the threshold and not at it: a tie is real.
 
     Parameters
     ----------
@@ -122,9 +121,8 @@ default=None
     threshold : float, str or None, default=None
         P(fake) above which it is fake, or how to set it on the out-of-fold scores:
         ``"fpr=0.05"``, ``"cost=10"`` or ``"three-way"``, which leaves some videos
-        unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a
-        fit on real videos alone it is what `false_alarm_rate` makes it. It can be set
-        anew at any time, also of a loaded ensemble.
+        unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a fit on
+        real videos alone `false_alarm_rate` sets it. May be changed after the fit.
     prior : float or None, default=None
         Share of fakes among the videos to be judged, where it is known to be another
         than in training: P(fake) is corrected for it by Bayes' rule, after calibration
@@ -156,11 +154,10 @@ default=None
         count). ``"largest"``: the face that each detector looks at. ``"worst"``: the
         face that looks most like a forgery, by the mean of the detectors' log-odds.
         ``"mean"``: the mean of each detector's log-odds over the faces. Out-of-fold
-        scores are pooled alike, so that what is set on them (combiner, calibration,
-        thresholds) allows for the worst of many looking worse than one; the default
-        threshold of 0.5 does not. Detectors learn from the largest face whatever this
-        is. Where faces get different verdicts, `judge` says so:
-        as a doubt, save with ``"worst"``, where the worst face decides.
+        scores are pooled alike, so that combiner, calibration and thresholds allow for
+        the worst of many looking worse than one; the default threshold of 0.5 does
+        not. Detectors learn from the largest face in any case. Where faces get
+        different verdicts `judge` says so, as a doubt save with ``"worst"``.
 
     Attributes
     ----------
@@ -174,7 +171,8 @@ default=None
         Where fake is said, where real, and what that was set on.
     oof_fake_score_ : Series of shape (n_videos,)
         P(fake) of the videos of `oof_scores_`, each by a combiner that has not seen its
-        group: what thresholds are set on. Before calibration and `prior`.
+        group, NaN where no detector has a score: what thresholds are set on. Before
+        calibration and `prior`.
     false_alarms_ : Interval or None
         After a fit on real videos alone: the share of out-of-fold real videos above
         `threshold_`, with its 95 % interval over groups. Where they set the threshold
@@ -191,6 +189,8 @@ default=None
         Fitted on the combiner's cross-fitted scores.
     prior_ : float
         Share of fakes among the training videos; 0 where all were real.
+    weights_ : Series of shape (n_detectors,) or None
+        Weight of each detector in the combiner, by name; None where it has none.
     card_ : ModelCard
         What it learned from and how often it errs out of fold; see `describe`.
     fit_record_ : FitRecord
@@ -217,25 +217,25 @@ default=None
 
     def __init__(
         self,
-        detectors=None,
-        strategy="stacking",
-        resampling=None,
-        combiner=None,
-        refit=True,
-        n_frames=16,
-        n_jobs=None,
-        calibration=None,
-        threshold=None,
-        prior=None,
-        false_alarm_rate=0.05,
-        fake_label=None,
-        unscorable="nan",
-        random_state=None,
-        store=None,
-        device=None,
-        verbose=True,
-        faces_pooling="largest",
-    ):
+        detectors: Sequence | dict | None = None,
+        strategy: str = "stacking",
+        resampling: Any = None,
+        combiner: Any = None,
+        refit: bool = True,
+        n_frames: int = 16,
+        n_jobs: int | None = None,
+        calibration: str | None = None,
+        threshold: float | str | None = None,
+        prior: float | None = None,
+        false_alarm_rate: float = 0.05,
+        fake_label: Any = None,
+        unscorable: str = "nan",
+        random_state: int | None = None,
+        store: Store | str | Path | None = None,
+        device: str | None = None,
+        verbose: bool = True,
+        faces_pooling: str = "largest",
+    ) -> None:
         self.detectors = detectors
         self.strategy = strategy
         self.resampling = resampling
@@ -255,7 +255,13 @@ default=None
         self.verbose = verbose
         self.faces_pooling = faces_pooling
 
-    def fit(self, videos, y=None, groups=None, sample_weight=None):
+    def fit(
+        self,
+        videos: Sequence,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> DeepfakeEnsemble:
         """Train the detectors, score the videos out of fold, fit the combiner.
 
         Parameters
@@ -269,14 +275,10 @@ default=None
             Videos that must never be split: the same person, the same source clip.
         sample_weight : array-like of shape (n_videos,), default=None
             For the combiner, and the detectors that take it.
-
-        Returns
-        -------
-        self
         """
         from base_models.inputs import as_videos
 
-        strategy = self._check_parameters()
+        strategy = checked_strategy(self)
         videos = as_videos(videos)
         named = self._named_detectors()
         if y is None:
@@ -284,77 +286,115 @@ default=None
         fitted = copy.copy(self)  # a fit that fails leaves this ensemble as it was
         classes, fake_class, is_fake = training_labels(y, self.fake_label)
         fitted.classes_, fitted.fake_class_ = classes, fake_class
+        combiner = strategy.combiner
         if not is_fake.any():
             check_detectors(named)
-            strategy = self._for_reals_alone(strategy)
+            combiner = combiner_without_fakes(self)
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
         splits = training.split(strategy.resampling, self.random_state or 0)
-        if scores_are(splits, len(training)) == "out-of-bag":
-            self._check_not_calibrated()
+        kind = scores_are(splits, len(training))
+        if kind == "out-of-bag":
+            refuse_calibration(self.calibration)
         outcome = self._fit_detectors(named, training, splits)
-        fitted.detectors_ = {
-            name: members[0] if len(members) == 1 else members
-            for name, members in outcome.detectors.items()
-        }
+        fitted.detectors_ = _single(outcome.detectors)
         members = [member for _, member in named_members(fitted)]
         facts = facts_of_fit(training.videos, members, self.store)
         fitted.fit_record_ = FitRecord(training, splits, facts)
         fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
-        names = [name for name, _ in named]
-        table = out_of_fold_table(outcome, training, splits, names, y)
+        table = out_of_fold_table(outcome, training, splits, list(dict(named)), y)
         fitted.oof_scores_ = with_refit_offsets(
             table, fitted.detectors_, training, self.store
         )
-        if scores_are(splits, len(training)) != "hold-out":
+        if kind != "hold-out":
             warn_of_missing_rows(len(training) - len(table))
-        return self._become(fitted._fit_combiner(strategy.combiner))
+        return self._become(fit_combiner(fitted, combiner))
 
-    def predict_proba(self, videos):
-        """Return the probability of both classes.
+    def refit_combiner(self, strategy_or_combiner: Any) -> DeepfakeEnsemble:
+        """Fit another combiner on the stored out-of-fold scores; no detector is.
 
         Parameters
         ----------
-        videos : sequence of length n_videos
+        strategy_or_combiner : str or combiner
+            A strategy, of which the combiner is taken, the name of a combiner or
+            an object from `ensemble.combiners`.
+        """
+        check_is_fitted(self)
+        combiner = strategy_or_combiner
+        if isinstance(combiner, str) and squeezed(combiner) in STRATEGIES:
+            preset = STRATEGIES[squeezed(combiner)]
+            alone = self.fit_record_.reals_alone
+            combiner = "log_odds" if alone else preset.combiner
+        return self._become(fit_combiner(copy.copy(self), combiner))
 
-        Returns
-        -------
-        ndarray of shape (n_videos, 2)
-            Columns as in ``classes_``, sorted, so that with strings the second may
-            be REAL: `fake_score` asks for P(fake) by name.
+    def add_detector(
+        self, name: str, detector: Any, videos: Sequence | None = None
+    ) -> DeepfakeEnsemble:
+        """Train one more detector over the same splits and refit the combiner.
+
+        Parameters
+        ----------
+        name : str
+            Its column in `oof_scores_`.
+        detector : detector
+            Unfitted, or fitted already and then only asked.
+        videos : sequence or None, default=None
+            The training videos, in any order; needed only after loading from a
+            file, which does not keep them.
+        """
+        from base_models.scoring.naming import name_detectors
+
+        check_is_fitted(self)
+        present = [(other, detector) for other in self.detectors_]
+        name_detectors([*present, (name, detector)])
+        check_member_names([name], self._get_param_names())
+        if fitted_pooling(self) != "largest":
+            raise ValueError(
+                f"faces_pooling={self.faces_pooling!r} chooses a face by all detectors "
+                "together; call fit with all of them, which finds those that are "
+                "fitted in the store"
+            )
+        record, named = self.fit_record_, [(name, detector)]
+        training, splits = record.training, record.splits
+        if record.reals_alone:
+            check_detectors(named)
+        if videos is not None or training.videos is None:
+            training = training.with_videos(videos)
+        outcome = self._fit_detectors(named, training, splits)
+        fake = self._fake_column()
+        is_fake = training.is_fake[training.given]
+        labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
+        column = out_of_fold_table(outcome, training, splits, [name], labels)
+        added = _single(outcome.detectors)
+        column = with_refit_offsets(column, added, training, self.store)
+        more = copy.copy(self)  # where the combiner refuses, nothing was added
+        more.detectors_ = self.detectors_ | added
+        more.oof_scores_ = with_column(self.oof_scores_, column)
+        return self._become(fit_combiner(more, record.chosen_combiner))
+
+    def predict_proba(self, videos: Sequence) -> NDArray:
+        """Return the probability of both classes, an ndarray of shape (n_videos, 2).
+
+        Columns are as in ``classes_``, sorted, so that with strings the second may be
+        REAL: `fake_score` asks for P(fake) by name.
         """
         fake = self.fake_score(videos)
         columns = np.column_stack([1 - fake, fake])
         return columns if self._fake_column() == 1 else columns[:, ::-1]
 
-    def fake_score(self, videos):
-        """Return P(fake), whatever the labels are called.
+    def fake_score(self, videos: Sequence) -> NDArray:
+        """Return P(fake), whatever the labels are called: shape (n_videos,).
 
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-
-        Returns
-        -------
-        ndarray of shape (n_videos,)
-            NaN, and a warning, for a video that no detector can score; the share
-            of fakes in training with ``unscorable="prior"``.
+        NaN, and a warning, for a video that no detector can score; the share of fakes
+        in training with ``unscorable="prior"``.
         """
         return self.combine(self.detector_scores(videos))
 
-    def predict(self, videos):
-        """Return the label of each video, with no word on how sure it is.
+    def predict(self, videos: Sequence) -> NDArray:
+        """Return the label of each video, shape (n_videos,), not saying how sure it is.
 
         Labels are real or fake even where `judge` says UNSURE and why.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-
-        Returns
-        -------
-        ndarray of shape (n_videos,)
 
         Raises
         ------
@@ -373,7 +413,20 @@ default=None
                 raise UnscorableVideoError(unscorable)
         return self.verdicts(self.combine(table))
 
-    def judge(self, videos, doubts=True):
+    def decision_function(self, videos: Sequence) -> NDArray:
+        """Return log-odds of ``classes_[1]``, shape (n_videos,), 0 at the threshold.
+
+        Positive where `predict` says ``classes_[1]``; 0 is real.
+        """
+        tiny = np.finfo(float).tiny
+        threshold = self.threshold_  # a three-way threshold is refused before any work
+        score = self.fake_score(videos)
+        fake = np.clip(score, tiny, 1 - np.finfo(float).epsneg)
+        margin = logit(fake) - logit(np.clip(threshold, tiny, 1 - 1e-16))
+        margin[np.abs(score - threshold) <= ROUNDING] = 0.0
+        return margin if self._fake_column() == 1 else -margin
+
+    def judge(self, videos: Sequence, doubts: bool = True) -> pd.DataFrame:
         """Return a verdict on each video, with what is behind it.
 
         Parameters
@@ -387,40 +440,29 @@ default=None
         -------
         DataFrame of shape (n_videos, 5 + n_detectors)
             By video: ``p_fake``; ``verdict``, REAL, FAKE or UNSURE, empty without a
-            score; ``status``, which is
-            ``scored``, ``partial`` (a detector gave no score) or ``unscorable``;
-            ``reason``, why a score is missing or what to know about one;
-            ``doubts``, why the score is no ground for a verdict
-            (`ensemble.verdicts.doubts`): the ensemble is not shown to beat chance,
-            members that decided out of fold are missing, members disagree more than
-            they did there, or the video or its scores are unlike those of training; and
-            each detector's score.
+            score; ``status``: ``scored``, ``partial`` (a detector gave no score) or
+            ``unscorable``; ``reason``, why a score is missing or what to know about
+            one; ``doubts``, why the score is no ground for a verdict
+            (`ensemble.verdicts.doubts`); and each detector's score.
         """
         from base_models.inputs import as_videos
 
         videos = as_videos(videos)
         return self.judge_scores(self.detector_scores(videos), videos, doubts)
 
-    def judge_each(self, videos, doubts=True):
-        """Yield the rows of `judge` one by one, each as soon as its video is scored.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-        doubts : bool, default=True
-            As for `judge`.
-
-        Yields
-        ------
-        DataFrame of shape (1, 5 + n_detectors)
-        """
+    def judge_each(
+        self, videos: Sequence, doubts: bool = True
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows of `judge` one by one, each as soon as its video is scored."""
         from base_models.inputs import as_videos
 
         videos = as_videos(videos)
         for number, table in enumerate(self.each_detector_scores(videos)):
             yield self.judge_scores(table, [videos[number]], doubts)
 
-    def judge_scores(self, table, videos=None, doubts=True):
+    def judge_scores(
+        self, table: pd.DataFrame, videos: Sequence | None = None, doubts: bool = True
+    ) -> pd.DataFrame:
         """Return what `judge` does, from the detectors' scores.
 
         Parameters
@@ -429,28 +471,15 @@ default=None
             As `detector_scores` gives it, or any table of P(fake) with a column for
             each detector; what is missing in that has no reason.
         videos : sequence of length n_videos or None, default=None
-            The videos; without them only their scores are compared with those of
-            training, and not their size, codec and quantiser.
+            None compares only scores with those of training, and not the videos' size,
+            codec and quantiser.
         doubts : bool, default=True
             As for `judge`.
-
-        Returns
-        -------
-        DataFrame of shape (n_videos, 5 + n_detectors)
         """
         return verdict_table(self, table, videos, doubts)
 
-    def verdicts(self, fake_score):
-        """Return the label that `threshold_` gives each score.
-
-        Parameters
-        ----------
-        fake_score : ndarray of shape (n_videos,)
-            P(fake), without NaN.
-
-        Returns
-        -------
-        ndarray of shape (n_videos,)
+    def verdicts(self, fake_score: ArrayLike) -> NDArray:
+        """Return the label that `threshold_` gives each P(fake), shape (n_videos,).
 
         Raises
         ------
@@ -467,38 +496,11 @@ default=None
                 f"{', ...' if len(unknown) > 5 else ''} of {len(fake_score)}. Drop "
                 "these videos, or use judge, which gives them no verdict and a reason"
             )
-        return np.where(
-            above(fake_score, self.threshold_),
-            self.classes_[fake],
-            self.classes_[1 - fake],
-        )
+        is_fake = above(fake_score, self.threshold_)
+        return np.where(is_fake, self.classes_[fake], self.classes_[1 - fake])
 
-    def decision_function(self, videos):
-        """Return log-odds of ``classes_[1]``, 0 at the threshold.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-
-        Returns
-        -------
-        ndarray of shape (n_videos,)
-            Positive where `predict` says ``classes_[1]``; 0 is real.
-        """
-        tiny = np.finfo(float).tiny
-        threshold = self.threshold_  # a three-way threshold is refused before any work
-        score = self.fake_score(videos)
-        fake = np.clip(score, tiny, 1 - np.finfo(float).epsneg)
-        margin = logit(fake) - logit(np.clip(threshold, tiny, 1 - 1e-16))
-        margin[np.abs(score - threshold) <= ROUNDING] = 0.0
-        return margin if self._fake_column() == 1 else -margin
-
-    def detector_scores(self, videos):
+    def detector_scores(self, videos: Sequence) -> pd.DataFrame:
         """Return what each base detector says of new videos.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
 
         Returns
         -------
@@ -506,151 +508,55 @@ default=None
             P(fake), NaN with a reason (`ensemble.scores.reasons`) where a detector
             has none.
         """
-        from base_models.inputs import as_videos
-        from base_models.scoring.together import score_videos
+        return whole_table(self, videos)
 
+    def each_detector_scores(self, videos: Sequence) -> Iterator[pd.DataFrame]:
+        """Yield the rows of `detector_scores` one by one, each when it is there."""
+        yield from each_table(self, videos)
+
+    def combine(self, table: pd.DataFrame) -> NDArray:
+        """Return P(fake), shape (n_videos,), from what `detector_scores` gives."""
         check_is_fitted(self)
-        members = named_members(self)
-        videos = as_videos(videos)
-        fitted_pooling(self)  # another one was set? before any work
-        scores, reasons = score_videos(
-            members, videos, self.store, "scoring videos" if self.verbose else None
-        )
-        faces = [
-            face_scores(self, members, *row)
-            for row in zip(videos, scores, reasons, strict=True)
-        ]
-        return members_table(self, row_ids(videos), scores, reasons, faces)
+        return filled_scores(self, table)
 
-    def each_detector_scores(self, videos):
-        """Yield the rows of `detector_scores` one by one, each when it is there.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-
-        Yields
-        ------
-        DataFrame of shape (1, n_detectors)
-        """
-        from base_models.inputs import as_videos
-        from base_models.scoring.together import iter_scores
-
+    @property
+    def oof_fake_score_(self) -> pd.Series:
+        """P(fake) of training videos by combiners that have not seen their group."""
         check_is_fitted(self)
-        members = named_members(self)
-        videos = as_videos(videos)
-        fitted_pooling(self)  # another one was set? before any work
-        scored = iter_scores(
-            members, videos, self.store, "scoring videos" if self.verbose else None
-        )
-        for video, name, (scores, reasons) in zip(
-            videos, row_ids(videos), scored, strict=True
-        ):
-            faces = [face_scores(self, members, video, scores, reasons)]
-            yield members_table(self, [name], scores[None], reasons[None], faces)
+        return unseen_scores(self)
 
-    def combine(self, table):
-        """Return P(fake) from the detectors' scores.
-
-        Parameters
-        ----------
-        table : DataFrame of shape (n_videos, n_detectors)
-            As `detector_scores` gives it.
-
-        Returns
-        -------
-        ndarray of shape (n_videos,)
-        """
+    @property
+    def thresholds_(self) -> Thresholds:
+        """Where fake is said and where real, and what that was set on."""
         check_is_fitted(self)
-        score = combined_scores(self, table)
-        missing = np.isnan(score)
-        if missing.any():
-            why = listed(unscorable_reasons(self, table, score))
-            given = "NaN"
-            if self.unscorable == "prior":
-                if self.fit_record_.reals_alone:
-                    check_settings(self.calibration, self.prior, self.unscorable)
-                share = self.prior_ if self.prior is None else self.prior
-                where = "in training" if self.prior is None else "that was stated"
-                score[missing] = share
-                given = f"the share of fakes {where}, {share:.3f}"
-            warnings.warn(
-                f"{missing.sum()} of {len(table)} videos get {given}: {why}",
-                stacklevel=3,
-            )
-        return score
+        return resolve_thresholds(self)
 
-    def refit_combiner(self, strategy_or_combiner):
-        """Fit another combiner on the stored out-of-fold scores; no detector is.
-
-        Parameters
-        ----------
-        strategy_or_combiner : str or combiner
-            A strategy, of which the combiner is taken, the name of a combiner or
-            an object from `ensemble.combiners`.
-
-        Returns
-        -------
-        self
-        """
-        check_is_fitted(self)
-        combiner = strategy_or_combiner
-        if isinstance(combiner, str) and squeezed(combiner) in STRATEGIES:
-            reals_alone = self.fit_record_.reals_alone
-            preset = STRATEGIES[squeezed(combiner)]
-            combiner = "log_odds" if reals_alone else preset.combiner
-        return self._become(copy.copy(self)._fit_combiner(combiner))
-
-    def add_detector(self, name, detector, videos=None):
-        """Train one more detector over the same splits and refit the combiner.
-
-        Parameters
-        ----------
-        name : str
-            Its column in `oof_scores_`.
-        detector : detector
-            Unfitted, or fitted already and then only asked.
-        videos : sequence or None, default=None
-            The training videos, in any order; needed only after loading from a
-            file, which does not keep them.
-
-        Returns
-        -------
-        self
-        """
-        from base_models.scoring.naming import name_detectors
-
-        check_is_fitted(self)
-        name_detectors(
-            [*((known, detector) for known in self.detectors_), (name, detector)]
-        )
-        self._check_names([(name, detector)])
-        if fitted_pooling(self) != "largest":
+    @property
+    def threshold_(self) -> float:
+        """P(fake) above which `predict` says fake."""
+        thresholds = self.thresholds_
+        if thresholds.three_way:
             raise ValueError(
-                f"faces_pooling={self.faces_pooling!r} chooses a face by all detectors "
-                "together; call fit with all of them, which finds those that are "
-                "fitted in the store"
+                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
+                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
+                "`thresholds_` has both thresholds"
             )
-        record = self.fit_record_
-        training = record.training
-        if record.reals_alone:
-            check_detectors([(name, detector)])
-        if videos is not None or training.videos is None:
-            training = training.with_videos(videos)
-        outcome = self._fit_detectors([(name, detector)], training, record.splits)
-        (members,) = outcome.detectors.values()
-        fake = self._fake_column()
-        is_fake = training.is_fake[training.given]
-        labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
-        column = out_of_fold_table(outcome, training, record.splits, [name], labels)
-        more = copy.copy(self)  # where the combiner refuses, nothing was added
-        member = members[0] if len(members) == 1 else members
-        more.detectors_ = {**self.detectors_, name: member}
-        column = with_refit_offsets(column, {name: member}, training, self.store)
-        more.oof_scores_ = _beside(self.oof_scores_, column)
-        return self._become(more._fit_combiner(record.chosen_combiner))
+        return thresholds.high
 
-    def describe(self, data, toy=False):
+    @property
+    def weights_(self) -> pd.Series | None:
+        """Weight of each detector in the combiner; None for one that has none."""
+        check_is_fitted(self)
+        weights = getattr(self.combiner_, "weights_", None)
+        return None if weights is None else pd.Series(weights, list(self.detectors_))
+
+    @property
+    def card_(self) -> ModelCard:
+        """What the ensemble learned from and how often it errs."""
+        check_is_fitted(self)
+        return card_of(self)
+
+    def describe(self, data: str, toy: bool = False) -> DeepfakeEnsemble:
         """Say what the ensemble learned from; it stands beside every verdict.
 
         Parameters
@@ -659,49 +565,20 @@ default=None
             In a word: "FaceForensics++ c23, deepfakes only".
         toy : bool, default=False
             Whether the ensemble shows how things work, and is meant for no real video.
-
-        Returns
-        -------
-        self
         """
         check_is_fitted(self)
         facts = replace(self.fit_record_.facts, data=data, toy=toy, cards={})
         self.fit_record_ = replace(self.fit_record_, facts=facts)
         return self
 
-    @property
-    def card_(self):
-        """What the ensemble learned from and how often it errs: `ModelCard`."""
-        check_is_fitted(self)
-        return card_of(self)
-
-    @property
-    def weights_(self):
-        """Weight of each detector in the combiner, a Series by name.
-
-        None for a combiner that has none.
-        """
-        check_is_fitted(self)
-        weights = getattr(self.combiner_, "weights_", None)
-        return None if weights is None else pd.Series(weights, list(self.detectors_))
-
-    def save(self, path):
-        """Write the fitted ensemble to one file, nothing executable inside.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to; `ensemble.load` reads it.
-        """
-        from ensemble.persistence.save import save_ensemble
-
-        check_is_fitted(self)
-        fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
-        params = self.get_params(deep=False)
-        save_ensemble(path, params, fitted, saved_card(self))
-        self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
-
-    def report(self, path, strategies="all", metadata=None, title=None, **options):
+    def report(
+        self,
+        path: str | Path,
+        strategies: Any = "all",
+        metadata: pd.DataFrame | None = None,
+        title: str | None = None,
+        **options: Any,
+    ) -> Comparison:
         """Compare strategies on the out-of-fold scores; write what comes out as a page.
 
         The scores of one fold come from detectors that saw the labels of others, so
@@ -721,52 +598,29 @@ default=None
             Of the page.
         **options
             To `ensemble.compare_strategies`: protocol, n_folds, n_boot ...
-
-        Returns
-        -------
-        Comparison
         """
         from ensemble.comparison.ensemble_report import write_ensemble_report
 
         return write_ensemble_report(self, path, strategies, metadata, title, options)
 
-    def _html_repr(self):
-        from ensemble.comparison.ensemble_report import ensemble_html
+    def save(self, path: str | Path) -> None:
+        """Write the fitted ensemble to a file for `ensemble.load`; no code is in it."""
+        from ensemble.persistence.save import save_ensemble
 
-        return super()._html_repr() + ensemble_html(self)
+        check_is_fitted(self)
+        fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
+        params = self.get_params(deep=False)
+        save_ensemble(path, params, fitted, saved_card(self))
+        self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
 
-    def get_params(self, deep=True):
-        """Return the parameters, detectors by name among them when deep.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-
-        Returns
-        -------
-        dict
-        """
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, detectors by name among them when deep."""
         params = super().get_params(deep=deep)
-        if deep:
-            for name, detector in self._given_detectors():
-                params.setdefault(name, detector)
-                if hasattr(detector, "get_params"):
-                    nested = detector.get_params(deep=True)
-                    params |= {f"{name}__{key}": value for key, value in nested.items()}
-        return params
+        members = member_params(self._given_detectors()) if deep else {}
+        return params | {k: v for k, v in members.items() if k not in params}
 
-    def set_params(self, **params):
-        """Set parameters, of detectors as ``<name>__<parameter>``.
-
-        Parameters
-        ----------
-        **params
-            ``<name>=detector`` puts another detector in its place.
-
-        Returns
-        -------
-        self
-        """
+    def set_params(self, **params: Any) -> DeepfakeEnsemble:
+        """Set parameters, detectors as ``<name>=`` and theirs as ``<name>__<param>=``."""
         changed = copy.copy(self)  # what is refused changes nothing
         if "detectors" in params:
             changed.detectors = params.pop("detectors")
@@ -774,23 +628,17 @@ default=None
         own = self._get_param_names()  # which a detector's name never takes over
         replaced = ({name for name, _ in named} & params.keys()).difference(own)
         if replaced:
-            named = [
+            kind = dict if isinstance(changed.detectors, dict) else list
+            changed.detectors = kind(
                 (name, params.pop(name) if name in replaced else detector)
                 for name, detector in named
-            ]
-            kind = dict if isinstance(changed.detectors, dict) else list
-            changed.detectors = kind(named)
+            )
         known = changed.get_params()
         for name in params:
             if name not in known:  # before a detector, which is shared, is changed
                 super(DeepfakeEnsemble, changed).set_params(**{name: params[name]})
         super(DeepfakeEnsemble, changed).set_params(**params)
         return self._become(changed)
-
-    def _become(self, other):
-        """Take over what was computed on a copy, all at once."""
-        vars(self).update(vars(other))
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -800,53 +648,19 @@ default=None
         tags.classifier_tags.multi_class = False
         return tags
 
-    def _preset(self):
-        return STRATEGIES[find_name(self.strategy, STRATEGIES, "strategy")]
+    def _html_repr(self):
+        from ensemble.comparison.ensemble_report import ensemble_html
 
-    def _check_parameters(self):
-        """Return the strategy with what overrides it; refuse what cannot work."""
-        strategy = self._preset()
-        if self.unscorable not in ("nan", "prior"):
-            raise ValueError(
-                f"unscorable must be 'nan' or 'prior'; got {self.unscorable!r}"
-            )
-        parse_threshold(self.threshold)
-        if self.device is not None:
-            from base_models.runtime.devices import resolve_device
+        return super()._html_repr() + ensemble_html(self)
 
-            resolve_device(self.device)  # not there? before any work
-        check_faces_pooling(self.faces_pooling)
-        value = self.false_alarm_rate
-        if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
-            raise ValueError(f"false_alarm_rate must lie in 0..1; got {value!r}")
-        check_prior(self.prior)
-        if self.resampling is not None:
-            strategy = replace(strategy, resampling=self.resampling)
-        if self.combiner is not None:
-            strategy = replace(strategy, combiner=self.combiner)
-        if averages_replicas(strategy.resampling):
-            self._check_not_calibrated()
-        as_combiner(strategy.combiner)  # misspelt? before any work
-        if self.calibration is not None:
-            check_method(self.calibration)
-        return strategy
+    def _become(self, other):
+        """Take over what was computed on a copy, all at once."""
+        vars(self).update(vars(other))
+        return self
 
-    def _check_not_calibrated(self):
-        """Refuse to calibrate on scores that average fewer replicas than `predict`."""
-        if self.calibration is not None:
-            raise ValueError(
-                f"calibration={self.calibration!r} cannot be fitted on bootstrap "
-                "scores, each of which averages about B/e of the B replicas that "
-                "predict averages; take another strategy, or calibration=None"
-            )
-
-    def _for_reals_alone(self, strategy):
-        """Return what to do where all videos are real; refuse what needs fakes."""
-        check_settings(self.calibration, self.prior, self.unscorable)
-        if self.combiner is None:
-            return replace(strategy, combiner="log_odds")
-        check_combiner(self.combiner)
-        return strategy
+    def _fake_column(self):
+        check_is_fitted(self)
+        return int(self.classes_[1] == self.fake_class_)
 
     def _given_detectors(self):
         if self.detectors is None:
@@ -856,28 +670,20 @@ default=None
         return name_detectors(self.detectors)
 
     def _named_detectors(self):
-        if self.detectors is not None:
-            named = self._given_detectors()
-            if not named:
-                raise ValueError("detectors is empty; give at least one, or None")
-            self._check_names(named)
-            return named
-        from base_models.detectors.frame import FrameDetector
+        """Return what a fit trains: the given detectors, or the default ones."""
         from base_models.scoring.naming import name_detectors
 
-        return name_detectors(
-            [
-                FrameDetector(backbone, view, n_frames=self.n_frames)
-                for backbone in ("xception", "efficientnet", "resnet")
-                for view in ("frame", "face")
-            ]
-        )
-
-    def _check_names(self, named):
+        if self.detectors is None:
+            return name_detectors(default_detectors(self.n_frames))
+        named = self._given_detectors()
+        if not named:
+            raise ValueError("detectors is empty; give at least one, or None")
         check_member_names([name for name, _ in named], self._get_param_names())
+        return named
 
     def _fit_detectors(self, named, training, splits):
-        replicas = self._preset().replicas or not self.refit
+        preset = STRATEGIES[find_name(self.strategy, STRATEGIES, "strategy")]
+        replicas = preset.replicas or not self.refit
         settings = FitSettings(
             Keep.SPLITS if replicas else Keep.REFIT,
             self.n_jobs,
@@ -888,79 +694,13 @@ default=None
         )
         return fit_with_faces(named, training, splits, self.faces_pooling, settings)
 
-    def _fit_combiner(self, combiner):
-        """Fit combiner and calibration on the rows of the table that have a score."""
-        old = self.fit_record_
-        if old.reals_alone:
-            check_settings(self.calibration, self.prior, self.unscorable)
-            check_combiner(combiner)
-        table, is_fake, beside = scored_rows(self.oof_scores_, old.training)
-        if not len(table):
-            nothing = np.full(len(self.oof_scores_), np.nan)
-            raise UnscorableVideoError(missing_reasons(self.oof_scores_, nothing, []))
-        warn_of_what_was_seen(self, combiner, old.reals_alone)
-        fitted = clone(as_combiner(combiner, random_state=self.random_state or 0))
-        facts = replace(old.facts, auc=None, problem="", cards={})
-        record = FitRecord(old.training, old.splits, facts, combiner)
-        self.fit_record_ = record
-        self.calibrator_ = self.false_alarms_ = None
-        if record.reals_alone:
-            self.combiner_ = fit_vote(fitted, table)
-            score = self.combiner_.fake_score(table)
-            record.reals_threshold = reals_threshold(score, self.false_alarm_rate)
-            self.false_alarms_ = rate_interval(
-                above(score, self.threshold_), beside["groups"]
-            )
-            if self.threshold is None:
-                warn_of_few_reals(
-                    len(score),
-                    self.false_alarm_rate,
-                    self.threshold_,
-                    self.false_alarms_,
-                )
-            return self
-        self.combiner_ = fitted.fit(table, is_fake, **beside)
-        if self.calibration is not None:
-            record.cross_fitted = cross_fitted_scores(fitted, table, is_fake, **beside)
-            self.calibrator_ = Calibrator(self.calibration).fit(
-                record.cross_fitted, is_fake, beside["sample_weight"], beside["groups"]
-            )
-        if parse_threshold(self.threshold).kind not in ("default", "value"):
-            _ = self.thresholds_  # what cannot be promised is told now
-        warn_of_chance(self)
-        return self
 
-    @property
-    def oof_fake_score_(self):
-        """P(fake) of the training videos by combiners that have not seen their group.
-
-        A Series on the rows of `oof_scores_`, NaN where no detector has a score;
-        before calibration and `prior`.
-        """
-        check_is_fitted(self)
-        return unseen_scores(self)
-
-    @property
-    def thresholds_(self):
-        """Where fake is said and where real, and what that was set on: `Thresholds`."""
-        check_is_fitted(self)
-        return resolve_thresholds(self)
-
-    @property
-    def threshold_(self):
-        """P(fake) above which `predict` says fake."""
-        thresholds = self.thresholds_
-        if thresholds.three_way:
-            raise ValueError(
-                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
-                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
-                "`thresholds_` has both thresholds"
-            )
-        return thresholds.high
-
-    def _fake_column(self):
-        check_is_fitted(self)
-        return int(self.classes_[1] == self.fake_class_)
+def _single(detectors):
+    """Return fitted detectors by name; a list only where several are averaged."""
+    return {
+        name: members[0] if len(members) == 1 else members
+        for name, members in detectors.items()
+    }
 
 
 def load(
@@ -1035,18 +775,3 @@ def load(
     model = DeepfakeEnsemble(**params)
     vars(model).update(fitted)
     return model
-
-
-def _beside(table, column):
-    """Return a score table with one more column, and what is known of it."""
-    joined = concat_scores([table, column], axis=1)
-    first, second = (part.attrs["provenance"] for part in (table, column))
-    known = {
-        "prefit": [*first.get("prefit", []), *second.get("prefit", [])],
-        **{
-            key: first.get(key, {}) | second.get(key, {})
-            for key in ("trained_on", "refit_offsets")
-        },
-    }
-    joined.attrs["provenance"] = first | {k: v for k, v in known.items() if v}
-    return joined

@@ -102,3 +102,22 @@ ensemble is; give it another name
             raise ValueError(
                 f"detectors must have different names; {name!r} is there twice"
             )
+
+
+def member_params(named) -> dict:
+    """Return detectors by name, and their parameters as ``<name>__<parameter>``.
+
+    Parameters
+    ----------
+    named : list of (str, detector)
+
+    Returns
+    -------
+    dict
+    """
+    params = dict(named)
+    for name, detector in named:
+        if hasattr(detector, "get_params"):
+            nested = detector.get_params(deep=True)
+            params |= {f"{name}__{key}": value for key, value in nested.items()}
+    return params

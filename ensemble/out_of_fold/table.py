@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from base_models.inputs import clean_labels
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.training_set import TrainingSet
-from ensemble.scores.table import score_table
+from ensemble.scores.table import concat_scores, score_table
 
 
 def out_of_fold_table(
@@ -62,6 +62,21 @@ def out_of_fold_table(
             **outcome.provenance,
         },
     )
+
+
+def with_column(table: pd.DataFrame, column: pd.DataFrame) -> pd.DataFrame:
+    """Return a score table with one more column, and where that comes from."""
+    joined = concat_scores([table, column], axis=1)
+    first, second = (part.attrs["provenance"] for part in (table, column))
+    parts = {
+        "prefit": [*first.get("prefit", []), *second.get("prefit", [])],
+        **{
+            key: first.get(key, {}) | second.get(key, {})
+            for key in ("trained_on", "refit_offsets")
+        },
+    }
+    joined.attrs["provenance"] = first | {k: v for k, v in parts.items() if v}
+    return joined
 
 
 def provenance_of(named):

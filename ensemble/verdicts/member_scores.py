@@ -3,8 +3,10 @@
 import copy
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ensemble.out_of_fold.face_pooling import pool_faces
+from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.table import score_table
 from ensemble.verdicts.grounds import to_probability
 
@@ -227,3 +229,60 @@ def disagreements(model, table):
             ]
             found[video] = f"its faces disagree, P(fake) {', '.join(said)}"
     return found
+
+
+def each_table(model, videos):
+    """Yield the members' scores of videos one by one, each when it is there.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    videos : sequence of length n_videos
+
+    Yields
+    ------
+    DataFrame of shape (1, n_detectors)
+    """
+    from base_models.scoring.together import iter_scores
+
+    members, videos, text = _ready(model, videos)
+    scored = iter_scores(members, videos, model.store, text)
+    rows = zip(videos, row_ids(videos), scored, strict=True)
+    for video, name, (scores, reasons) in rows:
+        faces = [face_scores(model, members, video, scores, reasons)]
+        yield members_table(model, [name], scores[None], reasons[None], faces)
+
+
+def whole_table(model, videos):
+    """Return the members' scores of videos as one table.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    videos : sequence of length n_videos
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+    """
+    from base_models.scoring.together import score_videos
+
+    members, videos, text = _ready(model, videos)
+    scores, reasons = score_videos(members, videos, model.store, text)
+    faces = [
+        face_scores(model, members, *row)
+        for row in zip(videos, scores, reasons, strict=True)
+    ]
+    return members_table(model, row_ids(videos), scores, reasons, faces)
+
+
+def _ready(model, videos):
+    """Return members, videos and the text of the bar; refuse what cannot be scored."""
+    from base_models.inputs import as_videos
+
+    check_is_fitted(model)
+    members, videos = named_members(model), as_videos(videos)
+    fitted_pooling(model)  # another one was set? before any work
+    return members, videos, "scoring videos" if model.verbose else None

@@ -12,6 +12,7 @@ from ensemble.decision.verdict_names import (
     UNSCORABLE,
     UNSURE,
 )
+from ensemble.out_of_fold.reals_only import check_settings
 from ensemble.verdicts.doubts import doubts
 from ensemble.verdicts.member_scores import (
     combined_scores,
@@ -99,6 +100,38 @@ def unscorable_reasons(model, table, combined):
     """
     reasons = reasons_of(model, table, combined)
     return {row: reasons[row] for row in table.index[np.isnan(combined)]}
+
+
+def filled_scores(model, table):
+    """Return P(fake) from the detectors' scores; warn of what ends without a score.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+        NaN, or the share of fakes, as the ensemble's ``unscorable`` says.
+    """
+    score = combined_scores(model, table)
+    missing = np.isnan(score)
+    if missing.any():
+        why = listed(unscorable_reasons(model, table, score))
+        got = "NaN"
+        if model.unscorable == "prior":
+            if model.fit_record_.reals_alone:
+                check_settings(model.calibration, model.prior, model.unscorable)
+            share = model.prior_ if model.prior is None else model.prior
+            where = "in training" if model.prior is None else "that was stated"
+            score[missing] = share
+            got = f"the share of fakes {where}, {share:.3f}"
+        warnings.warn(
+            f"{missing.sum()} of {len(table)} videos get {got}: {why}", stacklevel=4
+        )
+    return score
 
 
 def _profiles(model, videos):

@@ -1,0 +1,133 @@
+"""Fits the combiner and what is set on its scores; warns of what these do not show."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import clone
+
+from base_models.errors import UnscorableVideoError
+from ensemble.calibration.calibrator import Calibrator
+from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.combiners.stacking import as_combiner
+from ensemble.decision.named_thresholds import parse_threshold
+from ensemble.decision.rates import rate_interval
+from ensemble.metrics.ties import above
+from ensemble.out_of_fold.evidence import scored_rows
+from ensemble.out_of_fold.reals_only import (
+    check_combiner,
+    check_settings,
+    fit_vote,
+    learns,
+    reals_threshold,
+    warn_of_few_reals,
+)
+from ensemble.out_of_fold.record import FitRecord
+from ensemble.verdicts.card import doubt_of
+from ensemble.verdicts.video_verdicts import missing_reasons
+
+
+def fit_combiner(model, combiner):
+    """Fit combiner and calibration on the out-of-fold rows that have a score.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        With detectors, out-of-fold scores and the record of their fit. It gets
+        ``combiner_``, ``calibrator_``, ``false_alarms_`` and a new record.
+    combiner : str or combiner
+
+    Returns
+    -------
+    DeepfakeEnsemble
+        The same.
+    """
+    fitted_on = model.fit_record_
+    if fitted_on.reals_alone:
+        check_settings(model.calibration, model.prior, model.unscorable)
+        check_combiner(combiner)
+    table, is_fake, beside = scored_rows(model.oof_scores_, fitted_on.training)
+    if not len(table):
+        no_score = np.full(len(model.oof_scores_), np.nan)
+        raise UnscorableVideoError(missing_reasons(model.oof_scores_, no_score, []))
+    warn_of_what_was_seen(model, combiner, fitted_on.reals_alone)
+    unfitted = clone(as_combiner(combiner, random_state=model.random_state or 0))
+    facts = replace(fitted_on.facts, auc=None, problem="", cards={})
+    record = FitRecord(fitted_on.training, fitted_on.splits, facts, combiner)
+    model.fit_record_ = record
+    model.calibrator_ = model.false_alarms_ = None
+    if record.reals_alone:
+        model.combiner_ = fit_vote(unfitted, table)
+        score = model.combiner_.fake_score(table)
+        record.reals_threshold = reals_threshold(score, model.false_alarm_rate)
+        alarms = above(score, model.threshold_)
+        model.false_alarms_ = rate_interval(alarms, beside["groups"])
+        if model.threshold is None:
+            warn_of_few_reals(
+                len(score),
+                model.false_alarm_rate,
+                model.threshold_,
+                model.false_alarms_,
+            )
+        return model
+    model.combiner_ = unfitted.fit(table, is_fake, **beside)
+    if model.calibration is not None:
+        record.cross_fitted = cross_fitted_scores(unfitted, table, is_fake, **beside)
+        model.calibrator_ = Calibrator(model.calibration).fit(
+            record.cross_fitted, is_fake, beside["sample_weight"], beside["groups"]
+        )
+    if parse_threshold(model.threshold).kind not in ("default", "value"):
+        _ = model.thresholds_  # what cannot be promised is told now
+    warn_of_chance(model)
+    return model
+
+
+def warn_of_what_was_seen(model, combiner, reals_alone):
+    """Say when something is learned from scores that may be in sample."""
+    if learns(combiner):
+        learner = "the combiner"
+    elif model.calibration is not None:
+        learner = "the calibration"
+    elif reals_alone and model.threshold is None:
+        learner = "the threshold"
+    else:
+        return
+    known = model.oof_scores_.attrs["provenance"].get("trained_on", {})
+    said = [
+        f"{name} was trained on "
+        + ("unknown data" if seen is None else ", ".join(seen))
+        for name, seen in known.items()
+        if seen != []
+    ]
+    if said:
+        warnings.warn(
+            f"{'; '.join(said)}: scores of training videos that were among these "
+            f"are in sample, and {learner} takes them for out of fold. Fit the "
+            "ensemble on videos that were not; where that is so, say it in the "
+            "card: load_checkpoint(..., trained_on=[]), or detector.card_ = "
+            "{'trained_on': []}",
+            stacklevel=4,
+        )
+
+
+def warn_of_chance(model):
+    """Say when the ensemble is not shown to be better than guessing."""
+    doubt = doubt_of(model)
+    if doubt:
+        warnings.warn(
+            f"{doubt}. `judge` and the command line call every video "
+            "UNSURE, and the saved file says so. More videos and groups may show "
+            "that it does; otherwise these detectors cannot tell these fakes",
+            stacklevel=4,
+        )
+
+
+def warn_of_missing_rows(n_missing):
+    """Say how many training videos no split tested."""
+    if n_missing:
+        warnings.warn(
+            f"{n_missing} training videos were in no test part and have no "
+            "out-of-fold score; the combiner learns without them (more bootstrap "
+            "replicas leave none)",
+            stacklevel=3,
+        )
