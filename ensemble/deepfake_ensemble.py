@@ -620,7 +620,7 @@ default=None
         return params | {k: v for k, v in members.items() if k not in params}
 
     def set_params(self, **params: Any) -> DeepfakeEnsemble:
-        """Set parameters, detectors as ``<name>=`` and theirs as ``<name>__<param>=``."""
+        """Set parameters, those of detectors as ``<name>__<parameter>``."""
         changed = copy.copy(self)  # what is refused changes nothing
         if "detectors" in params:
             changed.detectors = params.pop("detectors")

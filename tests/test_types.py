@@ -46,8 +46,6 @@ TO_DO = {
     "followed_boxes",
     "iter_views",
     "stored_face_side",
-    # ensemble
-    "DeepfakeEnsemble",
     # ensemble/calibration
     "Calibrator",
     "check_method",
