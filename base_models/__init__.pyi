@@ -35,6 +35,7 @@ from .faces.finders import (
     HaarFaceFinder as HaarFaceFinder,
     YuNetFaceFinder as YuNetFaceFinder,
 )
+from .runtime.caches import clear_caches as clear_caches
 from .scoring.pooling import pool_scores as pool_scores
 from .scoring.together import score_videos as score_videos
 from .store.store import Store as Store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from base_models.detectors.bases.statistics import StatisticsDetector
 from base_models.faces.face import FaceFinder
+from base_models.runtime.caches import cached
 from base_models.store.store import Store
 
 _N_SCALES = 3
@@ -222,7 +222,7 @@ def _by_zone(plane):
     return [flat[places] for places in _zones(plane.shape)]
 
 
-@functools.lru_cache(32)
+@cached(maxsize=32)
 def _zones(shape):
     """Places in the flat image of each zone, from the middle outwards."""
     y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from base_models.detectors.bases.measured import FeatureDetector, class_balanced
 from base_models.faces.dlib_finder import dlib_file
 from base_models.faces.face import FaceFinder
 from base_models.faces.landmarks import image_landmarks
+from base_models.runtime.caches import cached
 from base_models.store.store import Store
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def encode_faces(images: NDArray, landmarks: NDArray) -> NDArray:
     return np.array(codes)
 
 
-@functools.lru_cache(maxsize=1)
+@cached(maxsize=1)
 def _load_encoder(file):
     import dlib
 

@@ -18,7 +18,6 @@ from base_models.inference.engines import engine_key
 from base_models.inputs import check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
 from base_models.networks.checkpoints import (
-    file_sha256,
     guess_backbone,
     head_weights,
     load_backbone_weights,
@@ -32,6 +31,7 @@ from base_models.networks.forward import forward
 from base_models.networks.preprocessing import Preprocessing, backbone_recipe
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
+from base_models.runtime.file_digest import file_sha256
 from base_models.store.keys import class_key
 from base_models.store.store import Store
 from base_models.views.spec import ViewRecipe

@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import os
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -16,10 +15,11 @@ from base_models.faces.finders import (
     WINDOW,
     ScaledFinder,
     face_at,
+    loaded,
     overlap,
-    per_thread,
     scaled,
 )
+from base_models.runtime.caches import cached
 
 
 class DlibFaceFinder(ScaledFinder):
@@ -104,14 +104,14 @@ class DlibFaceFinder(ScaledFinder):
     def _detect(self, image):
         doublings = self.upsample if self.max_side is None else 0
         if self.method == "hog":
-            detector = per_thread(_load_hog)
+            detector = loaded.get(_load_hog)
             gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
             boxes, scores, _ = detector.run(gray, doublings, 0.0)
         elif self.method == "cnn":
             if min(image.shape[:2]) < 16:  # dlib's layers do not fit into less
                 return
             file = dlib_file(self.model, "mmod_human_face_detector.dat", "model")
-            found = per_thread(_load_cnn, file)(image, doublings)
+            found = loaded.get(_load_cnn, file)(image, doublings)
             boxes = [each.rect for each in found]
             scores = [each.confidence for each in found]
         else:
@@ -210,7 +210,7 @@ def _load_cnn(file):
     return dlib.cnn_face_detection_model_v1(file)
 
 
-@lru_cache(maxsize=2)
+@cached(maxsize=2)
 def _load_landmarks(file):
     # Up to 100 MB, and documented as safe to share between threads.
     import dlib

@@ -1,7 +1,6 @@
 """Finds faces in frames and crops them."""
 
 import os
-import threading
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from base_models.errors import NoFaceError as NoFaceError
 from base_models.faces.face import Face, check_frame
+from base_models.runtime.caches import PerThread
 from base_models.store.keys import file_key
 
 # Finders
@@ -130,7 +130,7 @@ class HaarFaceFinder(ScaledFinder):
         self.upsample = upsample
 
     def _detect(self, image):
-        cascade = per_thread(_load_cascade, _optional_path(self.model))
+        cascade = loaded.get(_load_cascade, _optional_path(self.model))
         boxes, _, scores = cascade.detectMultiScale3(
             cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
             scaleFactor=self.scale_factor,
@@ -173,7 +173,7 @@ class YuNetFaceFinder(ScaledFinder):
         self.upsample = upsample
 
     def _detect(self, image):
-        detector = per_thread(_load_yunet, _optional_path(self.model))
+        detector = loaded.get(_load_yunet, _optional_path(self.model))
         # On maps of one cell OpenCV's layers read beyond them and see faces anywhere.
         narrow = [(0, max(0, 64 - side)) for side in image.shape[:2]]
         image = np.pad(image, [*narrow, (0, 0)])
@@ -218,15 +218,7 @@ def face_at(scale, box, score, landmarks=None, eyes=None):
 # Neither dlib's nor OpenCV's detectors may be used by two threads at once, nor survive
 # a fork or a pickle for certain: each thread of each process loads its own when it
 # first needs it, and finders hold parameters only.
-_loaded = threading.local()
-
-
-def per_thread(load, *arguments):
-    detectors = _loaded.__dict__.setdefault("detectors", {})
-    key = (os.getpid(), load, *arguments)
-    if key not in detectors:
-        detectors[key] = load(*arguments)
-    return detectors[key]
+loaded = PerThread(f"{__name__}.loaded", maxsize=8)
 
 
 def _load_cascade(file):

@@ -7,6 +7,8 @@ import weakref
 import numpy as np
 import torch
 
+from base_models.runtime.caches import register
+
 TOLERANCE = 1e-2  # of the largest value in full precision, on a probe
 _AT_ONCE = 256  # images, where memory allows
 _N_PROBED = 8
@@ -54,6 +56,7 @@ def run_on_gpu(network, preprocess, images, device, mixed):
 
 
 _plans = weakref.WeakKeyDictionary()  # network -> {"size": ..., shape: half?}
+register(f"{__name__}._plans", _plans.clear)
 
 
 def _run(network, preprocess, images, device, size, half):

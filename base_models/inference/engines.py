@@ -1,6 +1,5 @@
 """Frozen networks on the fastest engine that is installed, equal to torch."""
 
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -28,6 +27,7 @@ from base_models.inference.openvino import OpenVino
 from base_models.networks.forward import forward, place
 from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
+from base_models.runtime.caches import Cache, cached, register
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.store.keys import class_key
 from base_models.store.store import resolve_store, store_key
@@ -201,8 +201,17 @@ def _run(network, prepare, preprocessing, images, engine, n_threads, device, sto
 
 _of_network = weakref.WeakKeyDictionary()  # network -> (stamp, {plan: runner or None})
 _of_weights = weakref.WeakValueDictionary()  # (digest, kind, plan) -> runner
-_graphs = {}  # key in the store -> bytes
+_graphs = Cache(f"{__name__}._graphs", maxsize=64)  # key in the store -> bytes
 _lock = threading.RLock()
+
+
+def _clear():
+    with _lock:
+        _of_network.clear()
+        _of_weights.clear()
+
+
+register(__name__, _clear)
 
 
 def _compiled(network, prepare, plan, store):
@@ -369,7 +378,7 @@ def _chosen(engine, work):
     return next((name for name in order if _installed(name)), "torch")
 
 
-@functools.lru_cache
+@cached(maxsize=128)
 def _version(engine):
     """Major and minor; without importing it, where that can be."""
     try:
@@ -379,6 +388,6 @@ def _version(engine):
     return ".".join(version.split(".")[:2])
 
 
-@functools.lru_cache
+@cached(maxsize=128)
 def _installed(engine):
     return all(importlib.util.find_spec(name) for name in (engine, "onnx"))

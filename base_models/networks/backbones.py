@@ -20,6 +20,7 @@ from base_models.networks.weights import (
     timm_name,
     weights_digest,
 )
+from base_models.runtime.caches import register
 
 
 class FrameNetwork(nn.Module):
@@ -168,6 +169,8 @@ def build_frozen(backbone, weights, dropout=0.0, image_size=None, device="cpu"):
 
 _bodies = weakref.WeakValueDictionary()  # what decides a frozen body -> the body
 _latest = deque(maxlen=1)  # lives on until the next fit, even where no fit is kept
+register(f"{__name__}._bodies", _bodies.clear)
+register(f"{__name__}._latest", _latest.clear)
 
 
 def _n_features(body):

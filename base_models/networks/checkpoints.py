@@ -1,6 +1,5 @@
 """Weights from files, read without running anything that is inside them."""
 
-import hashlib
 import json
 import pickle
 import re
@@ -171,15 +170,6 @@ def save_checkpoint(folder, state, card):
     with replacing(folder / WEIGHTS) as unfinished:
         save_file(state, unfinished)
     write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
-
-
-def file_sha256(path):
-    """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_backbone_weights(backbone, state, source):

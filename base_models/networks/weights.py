@@ -15,9 +15,9 @@ import torch
 from base_models.errors import CheckpointError
 from base_models.networks import mesonet
 from base_models.networks.checkpoints import (
-    file_sha256,
     weights_file,
 )
+from base_models.runtime.file_digest import file_sha256
 
 _FILES = (".p", ".pth", ".pt", ".ckpt", ".h5", ".hdf5", ".safetensors", ".onnx")
 
@@ -121,8 +121,7 @@ def weights_digest(backbone, weights):
     path = weights_file(weights)
     if not path.is_file():
         raise CheckpointError(f"no weights at {path}; give the path of a file")
-    stat = path.stat()
-    return _file_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    return file_sha256(path)
 
 
 def state_digest(module):
@@ -150,16 +149,6 @@ def state_digest(module):
         value = value.detach().cpu().contiguous().reshape(-1)
         digest.update(value.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-_digests = {}
-
-
-def _file_digest(path, size, changed):
-    known = _digests.get((path, size, changed))
-    if known is None:
-        known = _digests[path, size, changed] = file_sha256(path)
-    return known
 
 
 def full_names(name):

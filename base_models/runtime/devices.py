@@ -1,7 +1,6 @@
 """Where and on how many threads networks compute, so that answers repeat."""
 
 import contextlib
-import functools
 import os
 import random
 import threading
@@ -10,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
 
+from base_models.runtime.caches import cached
 from base_models.runtime.prefetch import n_cores
 
 
@@ -229,6 +229,6 @@ def _repeatable_cudnn():
         cudnn.deterministic, cudnn.benchmark = before
 
 
-@functools.lru_cache(maxsize=1)
+@cached(maxsize=1)
 def _thread_pools():
     return ThreadpoolController()  # looking for the libraries takes milliseconds

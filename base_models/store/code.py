@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.runtime.caches import cached
 from base_models.store.versions import is_own_module, module_version, own_versions
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
@@ -336,7 +337,7 @@ class _Walk:
             raise TypeError(f"what {code.co_name} imports of {module} cannot be told")
 
 
-@functools.lru_cache
+@cached(maxsize=128)
 def _sources(package):
     """Return a digest of all source files of one of our packages."""
     found = hashlib.sha256()

@@ -9,6 +9,8 @@ import tempfile
 import uuid
 import warnings
 
+from base_models.runtime.caches import register
+
 MARKER = ".deepfake-ensemble-store"
 DATABASES = ("small.sqlite", *(f"small.{number}.sqlite" for number in range(1, 10)))
 _FORMAT = 1
@@ -26,6 +28,7 @@ _DATABASE = re.compile(r"small(\.[1-9])?\.sqlite(-wal|-shm|-journal)?")
 _OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 _mixed = set()  # folders that this process found to hold files of others
+register(f"{__name__}._mixed", _mixed.clear)
 _warned = set()  # (folder, what about)
 
 

@@ -7,12 +7,13 @@ version; code of users by its bytecode and all that it calls: see
 """
 
 import functools
-import hashlib
 import os
 import uuid
 import weakref
 from typing import Any
 
+from base_models.runtime.caches import Cache
+from base_models.runtime.file_digest import file_sha256
 from base_models.store.code import code_digest
 from base_models.store.versions import is_own, module_version, own_versions
 
@@ -74,7 +75,8 @@ def session_key(thing: Any) -> str:
     Returns
     -------
     str
-        The same for the same object while it lives, and never for another.
+        The same for the same object while it lives and the caches are not cleared, and
+        never for another.
     """
     known = _sessions.get(id(thing))
     if known is None:
@@ -84,11 +86,12 @@ def session_key(thing: Any) -> str:
             reference = weakref.ref(thing, lambda _: _sessions.pop(at, None))
         except TypeError:  # it lives as long as the process
             reference = functools.partial(_itself, thing)
-        known = _sessions[id(thing)] = key, reference
+        known = _sessions.setdefault(id(thing), (key, reference))
     return known[0]
 
 
-_sessions = {}  # id of an object -> its key, and what holds or watches it
+# id of an object -> its key, and what holds or watches it
+_sessions = Cache(f"{__name__}._sessions", maxsize=4096)
 
 
 def _itself(thing):
@@ -108,16 +111,6 @@ def file_key(path: str | os.PathLike) -> str:
         SHA-256 of its content; the path where there is no such file.
     """
     try:
-        stat = os.stat(path)
-        return _file_digest(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+        return file_sha256(path)
     except OSError:
         return os.fspath(path)
-
-
-@functools.lru_cache
-def _file_digest(path, size, changed):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,6 +9,8 @@ import urllib.parse
 import warnings
 from collections import OrderedDict
 
+from base_models.runtime.caches import register
+
 _TABLE = """
 create table if not exists entries (
     kind text, key text, used real, size integer, content blob,
@@ -22,6 +24,7 @@ _COLUMNS = ["kind", "key", "used", "size", "content"]
 _DAMAGED = ("file is not a database", "malformed")  # what SQLite says of such a file
 
 _left_alone = set()  # (path, inode) of files that are damaged, or not ours
+register(f"{__name__}._left_alone", _left_alone.clear)
 
 
 class SmallEntries:

@@ -9,21 +9,19 @@ import json
 import logging
 import mmap
 import os
-import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 from platformdirs import user_cache_path
 from safetensors.numpy import save as encode_arrays
 
+from base_models.runtime.caches import Cache, cached
 from base_models.store.code import code_digest
 from base_models.store.folder import DATABASES, KINDS, StoreFolder
 from base_models.store.keys import class_key
 from base_models.store.sqlite_blobs import SmallEntries
 
 _FORMAT = 1  # part of every key: raise it when what is stored changes meaning
-_IN_MEMORY = 64  # objects that a process remembers for one store
 _SMALL = 2**16  # bytes up to which an entry has no file of its own
 _TYPES = {  # of safetensors
     "BOOL": np.bool_, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32,
@@ -31,9 +29,10 @@ _TYPES = {  # of safetensors
     "F16": np.float16, "F32": np.float32, "F64": np.float64,
 }  # fmt: skip
 
-_remembered = {}  # store path -> OrderedDict of key -> object, this process only
-_unchecked = {}  # (path, limit) -> bytes written since this process last measured it
-_lock = threading.Lock()
+# (store path, key) -> object, this process only
+_remembered = Cache(f"{__name__}._remembered", maxsize=64)
+# (store path, limit) -> bytes written since this process last measured it
+_unchecked = Cache(f"{__name__}._unchecked", maxsize=1024)
 
 
 class Store:
@@ -199,20 +198,9 @@ class Store:
         if value is not None:
             value = _copied(value)
             if value is not None:
-                with _lock:
-                    memory = _remembered.setdefault(str(self.path), OrderedDict())
-                    memory[key] = value
-                    memory.move_to_end(key)
-                    while len(memory) > _IN_MEMORY:
-                        memory.popitem(last=False)
+                _remembered[str(self.path), key] = value
             return None
-        with _lock:
-            memory = _remembered.get(str(self.path), {})
-            if key not in memory:
-                return None
-            memory.move_to_end(key)
-            value = memory[key]
-        return _copied(value)  # not in the lock: objects of others may take any time
+        return _copied(_remembered.get((str(self.path), key)))
 
     def _read(self, kind, key, mapped):
         """Return the bytes of an entry's file, or None where there is none."""
@@ -241,12 +229,11 @@ class Store:
     def _make_room(self, n_bytes):
         """Delete what was used longest ago, looking at the folder now and then."""
         folder = str(self.path), self.size_limit
-        with _lock:
-            if folder in _unchecked:
-                _unchecked[folder] += n_bytes
-                if _unchecked[folder] < self.size_limit / 50:
-                    return
-            _unchecked[folder] = 0
+        unchecked = _unchecked.get(folder, np.inf) + n_bytes
+        is_due = unchecked >= self.size_limit / 50
+        _unchecked[folder] = 0 if is_due else unchecked
+        if not is_due:
+            return
         entries = []  # (seconds of last use, bytes, how to delete it)
         for path, stat in self._folder.files():
             remove = functools.partial(self._folder.remove, Path(path))
@@ -352,7 +339,7 @@ def resolve_store(store):
     )
 
 
-@functools.lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _store_at(path):
     return Store(path)  # following links takes longer than reading a small entry
 

@@ -1,6 +1,5 @@
 """Whose code it is and in which version: ours, a library's or Python's own."""
 
-import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -10,6 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
+
+from base_models.runtime.caches import cached
 
 _OURS = ("base_models", "ensemble")
 
@@ -78,7 +79,7 @@ def own_versions(cls: type) -> list[list]:
     return versions + [[name, library_version(name)] for name in sorted(libraries)]
 
 
-@functools.lru_cache
+@cached(maxsize=128)
 def library_version(name: str) -> str:
     """Return the major and minor version of a library.
 
@@ -136,7 +137,7 @@ def module_version(name: str | None) -> str | None:
     return _installed_version(top)
 
 
-@functools.lru_cache
+@cached(maxsize=128)
 def _installed_version(top):
     try:
         spec = importlib.util.find_spec(top)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, wraps
+from functools import wraps
 
 import av
 import numpy as np
 from av.stream import Disposition
 
 from base_models.errors import VideoReadError
+from base_models.runtime.caches import cached
 from base_models.video.containers import open_container
 
 
@@ -97,7 +98,8 @@ def read_once(maxsize: int) -> Callable:
     """
 
     def decorate(function):
-        @lru_cache(maxsize)
+        @cached(maxsize)
+        @wraps(function)
         def kept(path, real_path, size, mtime_ns, *arguments):
             return function(path, *arguments)
 

@@ -6,12 +6,12 @@ import re
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.runtime.file_digest import file_sha256
 from base_models.video.one_face import OneFace
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.containers`
@@ -242,18 +242,7 @@ def check_array(video):
 
 def _file_digest(path):
     with naming(path):
-        status = path.stat()
-        known_by = str(path.resolve()), status.st_size, status.st_mtime_ns
-        return _digest_of_bytes(*known_by)
-
-
-@lru_cache(maxsize=65536)
-def _digest_of_bytes(path, size, mtime_ns):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return file_sha256(path)
 
 
 def _videos_below(folder, above, left_out):

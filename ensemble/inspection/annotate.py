@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.runtime.caches import cached
 from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
 
 # Who cannot tell green from red sees light from dark, and the text says it again.
@@ -152,33 +153,24 @@ def _drawn(result):
         yield draw_frame(frame, boxes, banner, note)
 
 
-_labels = {}
-
-
+@cached(maxsize=256)
 def _label(text, verdict, height, width):
     """Draw a text on its colour, as large as the frame can bear."""
-    key = text, verdict, height, width
-    if key not in _labels:
-        from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont
 
-        size = max(11, round(min(height, width) / 18))
-        while True:
-            font = ImageFont.load_default(size)
-            left, top, right, bottom = font.getbbox(text)
-            rim = max(2, size // 4)
-            if right - left + 2 * rim <= width or size <= 6:
-                break
-            size -= 1
-        fill = COLOURS[verdict]
-        picture = Image.new(
-            "RGB", (right - left + 2 * rim, bottom - top + 2 * rim), fill
-        )
-        ink = "black" if sum(fill) > 450 else "white"
-        ImageDraw.Draw(picture).text((rim - left, rim - top), text, ink, font)
-        if len(_labels) > 256:
-            _labels.clear()
-        _labels[key] = np.asarray(picture)
-    return _labels[key]
+    size = max(11, round(min(height, width) / 18))
+    while True:
+        font = ImageFont.load_default(size)
+        left, top, right, bottom = font.getbbox(text)
+        rim = max(2, size // 4)
+        if right - left + 2 * rim <= width or size <= 6:
+            break
+        size -= 1
+    fill = COLOURS[verdict]
+    picture = Image.new("RGB", (right - left + 2 * rim, bottom - top + 2 * rim), fill)
+    ink = "black" if sum(fill) > 450 else "white"
+    ImageDraw.Draw(picture).text((rim - left, rim - top), text, ink, font)
+    return np.asarray(picture)
 
 
 def _paste(frame, label, x, y):

@@ -1,8 +1,8 @@
 """Small boosted trees that raise P(fake) with every score, grown by LightGBM."""
 
-import functools
-
 import numpy as np
+
+from base_models.runtime.caches import cached
 
 MAX_ROUNDS = 300
 
@@ -78,7 +78,7 @@ def trees_log_odds(text, scores):
     return _parsed(text).predict(scores, raw_score=True, num_threads=1)
 
 
-@functools.lru_cache(maxsize=16)
+@cached(maxsize=16)
 def _parsed(text):
     import lightgbm
 

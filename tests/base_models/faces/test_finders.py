@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 
+from base_models import clear_caches
 from base_models.face_tracks import FaceTrack, follow_faces, largest_track
 from base_models.faces import (
     DlibFaceFinder,
@@ -24,7 +25,6 @@ from base_models.faces import (
     crop_face,
     dlib_finder,
     face_square,
-    finders as faces_module,
 )
 from base_models.video import sample_frames
 
@@ -300,14 +300,14 @@ class Recorder:
 def test_images_handed_to_dlib_are_bounded(size, monkeypatch):
     frame = np.zeros((*size, 3), np.uint8)
     recorder = Recorder(answer_at=0)
-    monkeypatch.setattr(dlib_finder, "per_thread", lambda *_: recorder)
+    monkeypatch.setattr(dlib_finder.loaded, "get", lambda *_: recorder)
     (face,) = DlibFaceFinder().find(frame)
     assert len(recorder.sides) == 1
     assert 640 / 1.21 < recorder.sides[0] <= 640 or max(size) * 2 <= 640
     assert face.box[2] + 1 == pytest.approx(max(size) / 4, rel=0.02)
 
     recorder = Recorder()
-    monkeypatch.setattr(dlib_finder, "per_thread", lambda *_: recorder)
+    monkeypatch.setattr(dlib_finder.loaded, "get", lambda *_: recorder)
     assert DlibFaceFinder(upsample=2).find(frame) == []
     assert recorder.sides == sorted(recorder.sides)
     assert recorder.sides[-1] <= min(4 * 640, 80 / 36 * max(size))
@@ -395,7 +395,7 @@ def test_missing_packages_are_named(monkeypatch, people):
     with pytest.raises(ImportError, match=r"shape_predictor_68.* as landmarks"):
         DlibFaceFinder(landmarks="68").find(scene(220, 220, (people[0], 10, 10, 200)))
     monkeypatch.delattr(cv2, "CascadeClassifier")
-    monkeypatch.setattr(faces_module, "_loaded", faces_module.threading.local())
+    clear_caches()
     with pytest.raises(
         ImportError, match="no Haar cascades; install 'opencv-python<5'"
     ):
