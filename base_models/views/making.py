@@ -196,7 +196,9 @@ def _stored_views(video, recipes, store):
     """
     wanted = {recipe.key: recipe for recipe in recipes}
     try:
-        digest, whole = video_digest(video), video_digest(whole_video(video))
+        digest = whole = video_digest(video)
+        if isinstance(video, OneFace):
+            whole = video_digest(video.video)
     except Exception as error:
         _refuse_wrong_kind(video, error)
         return _all_missing(wanted, error), {}, {}
