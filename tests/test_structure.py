@@ -74,9 +74,7 @@ NOISE = (
 LONG_FILES = {
     "ensemble.deepfake_ensemble",
 }
-LONG_FUNCTIONS = {
-    "ensemble.reporting.comparison_report._figures",
-}
+LONG_FUNCTIONS = set()
 UPWARDS = set()
 IN_CYCLES = set()
 PRIVATE = set()

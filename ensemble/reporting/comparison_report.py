@@ -1,5 +1,7 @@
 """The report on a comparison: one HTML file that needs nothing beside it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -153,114 +155,137 @@ def _content(comparison, title, videos):
     }
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """What all have scored, the panels one below the other."""
+
+    y: np.ndarray  # (n_rows,)
+    scores: pd.DataFrame  # (n_rows, n_strategies)
+    panel: np.ndarray
+    fold: np.ndarray
+    video: np.ndarray
+
+    @classmethod
+    def of(cls, comparison):
+        panels = [panel.common() for panel in comparison.panels]
+        return cls(
+            np.concatenate([panel.y for panel in panels]),
+            pd.concat([panel.scores for panel in panels], ignore_index=True),
+            np.repeat(np.arange(len(panels)), [len(panel.y) for panel in panels]),
+            np.concatenate([panel.fold for panel in panels]),
+            np.concatenate([panel.rows for panel in panels]),
+        )
+
+
 def _figures(comparison, shown, weights):
-    """Draw every plot: name -> (SVG, caption)."""
-    table = comparison.table
-    common = [panel.common() for panel in comparison.panels]
-    y = np.concatenate([panel.y for panel in common])
-    scores = pd.concat([panel.scores for panel in common], ignore_index=True)
-    panel = np.repeat(np.arange(len(common)), [len(one.y) for one in common])
-    fold = np.concatenate([one.fold for one in common])
-    video = np.concatenate([one.rows for one in common])
-    members = comparison.members
-    first = shown[0]
+    """Draw every plot: name -> SVG. A figure is a function below that describes it."""
+    judged = _Judged.of(comparison)
+    figures = [
+        *_curve_figures(comparison, shown, judged),
+        *_member_figures(comparison, weights),
+        *_spread_figures(shown, judged),
+        *_value_figures(comparison, shown[0]),
+    ]
+    return {name: inline_svg(name, *described) for name, *described in figures}
+
+
+def _curve_figures(comparison, shown, judged):
+    """Yield name, drawing, title, text and size of the plots of strategies."""
+    table, y, scores = comparison.table, judged.y, judged.scores[shown]
     auc = table.loc[shown, "auc"]
-    said = "; ".join(f"{name} {value:.4f}" for name, value in auc.items())
-    tall = min(12.0, 1.3 + 0.24 * len(table))
-    drawn = {
-        "strategies": inline_svg(
-            "strategies",
-            lambda ax: plots.plot_strategies(table, ax=ax),
-            "AUC of members and strategies with intervals",
-            f"Best is {table.index[0]}, {table['auc'].iloc[0]:.4f}; all figures are in "
-            "the table below.",
-            (6.6, tall),
-        ),
-        "roc": inline_svg(
-            "roc",
-            lambda ax: plots.plot_roc(y, scores[shown], panel, auc, ax, fold),
-            "ROC curves",
-            f"Areas: {said}.",
-            (4.7, 4.9),
-        ),
-        "det": inline_svg(
-            "det",
-            lambda ax: plots.plot_det(y, scores[shown], panel, ax, fold),
-            "Detection error trade-off",
-            "Equal error rates: "
-            + "; ".join(
-                f"{name} {value:.3f}"
-                for name, value in table.loc[shown, "equal_error_rate"].items()
-            )
-            + ".",
-            (4.7, 4.9),
-        ),
-        "reliability": inline_svg(
-            "reliability",
-            lambda ax: plots.plot_reliability(y, scores[shown], ax=ax, video=video),
-            "Reliability diagram",
-            "Calibration errors: "
-            + "; ".join(
-                f"{name} {value:.3f}"
-                for name, value in table.loc[
-                    shown, "expected_calibration_error"
-                ].items()
-            )
-            + ".",
-            (4.7, 4.9),
-        ),
-        "correlation": inline_svg(
-            "correlation",
-            lambda ax: plots.plot_correlation(members, comparison.y, ax),
-            "Correlation of the members' errors",
-            "Each two members' errors; the table beside it has the figures.",
-            (4.7, 4.2),
-        ),
-        "contributions": inline_svg(
-            "contributions",
-            lambda ax: plots.plot_contributions(comparison.ablation, ax),
-            "What each member adds",
-            "; ".join(
-                f"{name} {value:+.4f}"
-                for name, value in comparison.ablation["adds"].items()
-            )
-            + ".",
-            (4.7, 1.2 + 0.45 * len(members.columns)),
-        ),
-    }
+    yield (
+        "strategies",
+        lambda ax: plots.plot_strategies(table, ax=ax),
+        "AUC of members and strategies with intervals",
+        f"Best is {table.index[0]}, {table['auc'].iloc[0]:.4f}; all figures are in "
+        "the table below.",
+        (6.6, min(12.0, 1.3 + 0.24 * len(table))),
+    )
+    yield (
+        "roc",
+        lambda ax: plots.plot_roc(y, scores, judged.panel, auc, ax, judged.fold),
+        "ROC curves",
+        f"Areas: {_listed(auc, '.4f')}",
+        (4.7, 4.9),
+    )
+    yield (
+        "det",
+        lambda ax: plots.plot_det(y, scores, judged.panel, ax, judged.fold),
+        "Detection error trade-off",
+        f"Equal error rates: {_listed(table.loc[shown, 'equal_error_rate'], '.3f')}",
+        (4.7, 4.9),
+    )
+    errors = table.loc[shown, "expected_calibration_error"]
+    yield (
+        "reliability",
+        lambda ax: plots.plot_reliability(y, scores, ax=ax, video=judged.video),
+        "Reliability diagram",
+        f"Calibration errors: {_listed(errors, '.3f')}",
+        (4.7, 4.9),
+    )
+
+
+def _member_figures(comparison, weights):
+    members, ablation = comparison.members, comparison.ablation
+    yield (
+        "correlation",
+        lambda ax: plots.plot_correlation(members, comparison.y, ax),
+        "Correlation of the members' errors",
+        "Each two members' errors; the table beside it has the figures.",
+        (4.7, 4.2),
+    )
+    yield (
+        "contributions",
+        lambda ax: plots.plot_contributions(ablation, ax),
+        "What each member adds",
+        _listed(ablation["adds"], "+.4f"),
+        (4.7, 1.2 + 0.45 * len(members.columns)),
+    )
     if weights.shape[1]:
-        drawn["weights"] = inline_svg(
+        yield (
             "weights",
             lambda ax: plots.plot_weights(weights, ax),
             "Weight of each member",
             "The table below has the figures.",
             (4.7, 1.5 + 0.5 * len(weights)),
         )
+
+
+def _spread_figures(shown, judged):
+    y, video = judged.y, judged.video
     for place, name in enumerate(shown):
-        drawn[f"spread-{place}"] = inline_svg(
+        score = judged.scores[name]
+        yield (
             f"spread-{place}",
-            lambda ax, name=name: plots.plot_score_distribution(
-                y, scores[name], ax=ax, video=video
+            lambda ax, score=score: plots.plot_score_distribution(
+                y, score, ax=ax, video=video
             ),
             f"Scores of {name} by class",
-            _spread_in_words(y, scores[name].to_numpy(), video),
+            _spread_in_words(y, score.to_numpy(), video),
             (4.7, 2.9),
         )
-    for place, axis in enumerate(comparison.by_group_of):
-        number = comparison.by_group_of[axis].shape[1]
-        if number > 20:
+
+
+def _value_figures(comparison, first):
+    names = list(dict.fromkeys([first, MEAN, comparison.how["best member"]]))
+    for place, (axis, by_value) in enumerate(comparison.by_group_of.items()):
+        n_values = by_value.shape[1]
+        if n_values > 20:
             continue
-        some = list(dict.fromkeys([first, MEAN, comparison.how["best member"]]))
-        drawn[f"by-{place}"] = inline_svg(
+        yield (
             f"by-{place}",
-            lambda ax, axis=axis, some=some: plots.plot_by_value(
-                comparison.by_value, axis, some, ax
+            lambda ax, axis=axis: plots.plot_by_value(
+                comparison.by_value, axis, names, ax
             ),
             f"AUC by {axis}",
             "The table below has the figures.",
-            (6.6, 1.6 + 0.42 * number),
+            (6.6, 1.6 + 0.42 * n_values),
         )
-    return drawn
+
+
+def _listed(figures, style):
+    """List a Series as "name figure; name figure."."""
+    return "; ".join(f"{name} {value:{style}}" for name, value in figures.items()) + "."
 
 
 def _spread_in_words(y, score, video):
