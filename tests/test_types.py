@@ -46,21 +46,6 @@ TO_DO = {
     "followed_boxes",
     "iter_views",
     "stored_face_side",
-    # ensemble/calibration
-    "Calibrator",
-    "check_method",
-    "cross_fitted_scores",
-    # ensemble/combiners
-    "AutoCombiner",
-    "Bagging",
-    "Blending",
-    "Combiner",
-    "DynamicSelection",
-    "GreedySelection",
-    "OptimizedWeights",
-    "Stacking",
-    "Voting",
-    "resolve_combiner",
     # ensemble/comparison
     "Comparison",
     # ensemble/datasets

@@ -1,6 +1,8 @@
 """AutoCombiner: tries the family and takes the simplest combiner that is good enough,
 averaged with those of other kinds that cannot be told from it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -97,13 +99,13 @@ class AutoCombiner(Nested):
 
     def __init__(
         self,
-        candidates=None,
-        n_folds=5,
-        slack=2.0,
-        average=True,
-        n_jobs=None,
-        random_state=0,
-        fake_label=None,
+        candidates: Any = None,
+        n_folds: int = 5,
+        slack: float = 2.0,
+        average: bool = True,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+        fake_label: Any = None,
     ):
         self.candidates = candidates
         self.n_folds = n_folds
@@ -114,7 +116,7 @@ class AutoCombiner(Nested):
         self.fake_label = fake_label
 
     @property
-    def table_(self):
+    def table_(self) -> pd.DataFrame:
         """What was tried, a DataFrame."""
         check_is_fitted(self)
         return pd.DataFrame(self.tried_).set_index("combiner")

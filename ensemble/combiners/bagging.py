@@ -1,6 +1,7 @@
 """Bagging: one combiner, fitted on many draws of the groups, averaged."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,11 @@ class Bagging(Nested):
     """
 
     def __init__(
-        self, combiner="logistic", n_replicas=25, random_state=0, fake_label=None
+        self,
+        combiner: Any = "logistic",
+        n_replicas: int = 25,
+        random_state: Any = 0,
+        fake_label: Any = None,
     ):
         self.combiner = combiner
         self.n_replicas = n_replicas

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -57,7 +58,13 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
 
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(
+        self,
+        X: ArrayLike | pd.DataFrame,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "Combiner":
         """Learn how to combine.
 
         Parameters
@@ -165,7 +172,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         self._fit(rows)
         return self
 
-    def fake_score(self, X):
+    def fake_score(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Return P(fake) of each video, whatever the labels are called.
 
         Parameters
@@ -197,7 +204,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         score[np.abs(score - 0.5) <= ROUNDING] = 0.5  # a tie, to everyone who compares
         return np.clip(score, 0, 1)  # a mean of ones may come to 1 + 2e-16
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Return the probability of each class; columns follow `classes_`.
 
         Parameters
@@ -216,7 +223,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         columns = [1 - score, score]
         return np.column_stack(columns if self.fake_index_ == 1 else columns[::-1])
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Return the label of each video: fake where P(fake) is above 0.5.
 
         Parameters
@@ -241,7 +248,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         is_fake = above(score, 0.5)
         return self.classes_[np.where(is_fake, self.fake_index_, 1 - self.fake_index_)]
 
-    def contributions(self, X):
+    def contributions(self, X: ArrayLike | pd.DataFrame) -> NDArray | pd.DataFrame:
         """Say how much each detector moved each video.
 
         Parameters

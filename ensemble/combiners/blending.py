@@ -1,5 +1,7 @@
 """Blending: one combiner, fitted on a hold-out of the groups only."""
 
+from typing import Any
+
 import numpy as np
 
 from ensemble.combiners.base import Nested
@@ -54,7 +56,11 @@ class Blending(Nested):
     """
 
     def __init__(
-        self, combiner="logistic", test_size=0.3, random_state=0, fake_label=None
+        self,
+        combiner: Any = "logistic",
+        test_size: float = 0.3,
+        random_state: Any = 0,
+        fake_label: Any = None,
     ):
         self.combiner = combiner
         self.test_size = test_size

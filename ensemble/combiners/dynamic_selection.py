@@ -1,8 +1,10 @@
 """Dynamic selection: each video is judged by the detectors that do well on its like."""
 
 import difflib
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
@@ -78,12 +80,12 @@ class DynamicSelection(Combiner):
 
     def __init__(
         self,
-        competence="log_loss",
-        n_neighbors="auto",
-        sharpness=4.0,
-        scale="log_odds",
-        clip=1e-3,
-        fake_label=None,
+        competence: str = "log_loss",
+        n_neighbors: float | str = "auto",
+        sharpness: float = 4.0,
+        scale: str | None = "log_odds",
+        clip: float = 1e-3,
+        fake_label: Any = None,
     ):
         self.competence = competence
         self.n_neighbors = n_neighbors
@@ -92,7 +94,7 @@ class DynamicSelection(Combiner):
         self.clip = clip
         self.fake_label = fake_label
 
-    def local_weights(self, X):
+    def local_weights(self, X: ArrayLike) -> NDArray:
         """Return what each detector weighs for each video.
 
         Parameters

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -98,15 +99,15 @@ class GreedySelection(Combiner):
 
     def __init__(
         self,
-        metric="log_loss",
-        n_rounds=100,
-        sorted_start=True,
-        n_bags=1,
-        bag_fraction=0.5,
-        scale="probability",
-        clip=1e-6,
-        random_state=0,
-        fake_label=None,
+        metric: Any = "log_loss",
+        n_rounds: int = 100,
+        sorted_start: bool = True,
+        n_bags: int = 1,
+        bag_fraction: float = 0.5,
+        scale: str | None = "probability",
+        clip: float = 1e-6,
+        random_state: Any = 0,
+        fake_label: Any = None,
     ):
         self.metric = metric
         self.n_rounds = n_rounds

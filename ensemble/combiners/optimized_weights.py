@@ -1,5 +1,7 @@
 """Convex weights of the detectors, found by optimisation."""
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
@@ -72,11 +74,11 @@ class OptimizedWeights(Combiner):
 
     def __init__(
         self,
-        metric="log_loss",
-        scale="log_odds",
-        shrinkage=10.0,
-        clip=1e-6,
-        fake_label=None,
+        metric: Any = "log_loss",
+        scale: str | None = "log_odds",
+        shrinkage: float = 10.0,
+        clip: float = 1e-6,
+        fake_label: Any = None,
     ):
         self.metric = metric
         self.scale = scale

@@ -95,7 +95,7 @@ def candidate_kinds() -> dict[str, str]:
     return {entry.name: entry.kind for entry in candidates}
 
 
-def named_strategies(random_state=0) -> dict[str, Any]:
+def named_strategies(random_state: Any = 0) -> dict[str, Any]:
     """Return every strategy that ``strategies="all"`` compares, by name.
 
     On a table of scores bagging draws the videos that the combiner learns from, and
@@ -122,7 +122,7 @@ def named_strategies(random_state=0) -> dict[str, Any]:
     }
 
 
-def resolve_combiner(combiner, random_state=None):
+def resolve_combiner(combiner: Any, random_state: Any = None) -> Any:
     """Turn what a user writes for `combiner` into a combiner.
 
     Parameters

@@ -2,7 +2,9 @@
 
 import difflib
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -166,17 +168,17 @@ class Stacking(Nested):
 
     def __init__(
         self,
-        meta_model="logistic",
-        scale="log_odds",
-        shrinkage="auto",
-        inner_folds=5,
-        passthrough=None,
-        missing_indicator=False,
-        layers=None,
-        resampling="k-fold",
-        clip=1e-6,
-        random_state=0,
-        fake_label=None,
+        meta_model: Any = "logistic",
+        scale: str | None = "log_odds",
+        shrinkage: float | str = "auto",
+        inner_folds: int = 5,
+        passthrough: Sequence | None = None,
+        missing_indicator: bool = False,
+        layers: Sequence | None = None,
+        resampling: str = "k-fold",
+        clip: float = 1e-6,
+        random_state: Any = 0,
+        fake_label: Any = None,
     ):
         self.meta_model = meta_model
         self.scale = scale

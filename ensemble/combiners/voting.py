@@ -1,8 +1,10 @@
 """Voting: the detectors' scores averaged, counted or ranked, each with its weight."""
 
 import difflib
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from ensemble.combiners.base import Combiner
@@ -112,14 +114,14 @@ class Voting(Combiner):
 
     def __init__(
         self,
-        kind="log_odds",
-        weights=None,
-        scale="auto",
-        threshold=0.5,
-        trim=0.25,
-        shrinkage=10.0,
-        clip=1e-6,
-        fake_label=None,
+        kind: str = "log_odds",
+        weights: ArrayLike | dict | str | None = None,
+        scale: str | None = "auto",
+        threshold: ArrayLike | dict = 0.5,
+        trim: float = 0.25,
+        shrinkage: float = 10.0,
+        clip: float = 1e-6,
+        fake_label: Any = None,
     ):
         self.kind = kind
         self.weights = weights
