@@ -46,10 +46,6 @@ TO_DO = {
     "followed_boxes",
     "iter_views",
     "stored_face_side",
-    # ensemble/comparison
-    "Comparison",
-    # ensemble/datasets
-    "read_videos",
     # ensemble/datasets/forge
     "make_forgeries",
     # ensemble/persistence

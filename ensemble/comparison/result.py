@@ -2,13 +2,19 @@
 
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.metrics.ranking import auc
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 _SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
           "over_mean_high", "p_mean", "over_best_member", "p_best_member", "log_loss",
@@ -88,7 +94,7 @@ class Comparison:
     metadata: pd.DataFrame | None = field(repr=False, default=None)
     strategies: dict = field(repr=False, default_factory=dict)
 
-    def fold_aucs(self):
+    def fold_aucs(self) -> pd.DataFrame:
         """Return the AUC of every fold by itself.
 
         `table` has their mean, in which a fold counts by its pairs of a fake and a
@@ -115,7 +121,12 @@ class Comparison:
             np.array(list(found.values())).T, self.panels[0].scores.columns, columns
         )
 
-    def to_html(self, path, title="Comparison of deepfake detectors", videos=None):
+    def to_html(
+        self,
+        path: str | Path,
+        title: str = "Comparison of deepfake detectors",
+        videos: Sequence | None = None,
+    ) -> None:
         """Write a report that is one file and opens offline.
 
         Parameters
@@ -129,7 +140,7 @@ class Comparison:
 
         write_report(self, path, title, videos)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return table, verdict and how it was computed, ready for JSON.
 
         Returns
@@ -156,7 +167,7 @@ class Comparison:
         return PROTOCOLS[self.how["protocol"]].label
 
     @property
-    def style(self):
+    def style(self) -> "Styler":
         """The table for a notebook: a pandas Styler, best figures marked."""
         return (
             self.table[_SHOWN]

@@ -44,7 +44,7 @@ class LabelledVideos(NamedTuple):
     methods: list
 
 
-def read_videos(path, encoding=None):
+def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos:
     """Read a labelled set of videos from a folder or a CSV.
 
     Parameters
@@ -98,7 +98,7 @@ def read_videos(path, encoding=None):
     return _from_table(path, encoding)
 
 
-def is_labelled(path):
+def is_labelled(path: str | Path) -> bool:
     """Whether a path is a labelled set for `read_videos`, and not just videos.
 
     Parameters
