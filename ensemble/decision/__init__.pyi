@@ -1,4 +1,3 @@
-from .certificates import hoeffding_bentkus as hoeffding_bentkus
 from .prior import adjust_prior as adjust_prior
 from .rates import (
     rate_interval as rate_interval,
@@ -9,6 +8,7 @@ from .rules import (
     ThreeWayDecision as ThreeWayDecision,
 )
 from .thresholds import (
+    hoeffding_bentkus as hoeffding_bentkus,
     threshold_at_false_alarm_rate as threshold_at_false_alarm_rate,
     threshold_by_balanced_accuracy as threshold_by_balanced_accuracy,
     threshold_by_cost as threshold_by_cost,

@@ -9,8 +9,7 @@ from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.decision.prior import check_share
 from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
-from ensemble.metrics.intervals import group_bootstrap_interval
-from ensemble.metrics.ranking import Interval
+from ensemble.metrics.intervals import Interval, group_bootstrap_interval
 
 
 def rate_interval(
@@ -70,23 +69,6 @@ def rate_interval(
     low = 0.0 if rate == 0 else beta.ppf(tail, times, n - times + 1)
     high = 1.0 if rate == 1 else beta.ppf(1 - tail, times + 1, n - times)
     return Interval(float(rate), float(low), float(high))
-
-
-def _checked_happened(happened: ArrayLike) -> np.ndarray:
-    given = np.asarray(happened)
-    if given.ndim != 1:
-        raise ValueError(
-            f"happened must have one entry per video, shape (n_videos,); got "
-            f"{given.shape}"
-        )
-    # what is neither, such as NaN or a word, would count as having happened
-    wrong = [row for row, entry in enumerate(given.tolist()) if entry not in (0, 1)]
-    if wrong:
-        raise ValueError(
-            f"what happened is True or False; got {given.tolist()[wrong[0]]!r} at row "
-            f"{wrong[0]}: leave out videos of which it is not known"
-        )
-    return given.astype(bool)
 
 
 def verdict_rates(
@@ -166,6 +148,23 @@ def verdict_rates(
             "n_videos": int(among.sum()),
         }
     return pd.DataFrame.from_dict(table, orient="index").astype({"n_videos": int})
+
+
+def _checked_happened(happened: ArrayLike) -> np.ndarray:
+    given = np.asarray(happened)
+    if given.ndim != 1:
+        raise ValueError(
+            f"happened must have one entry per video, shape (n_videos,); got "
+            f"{given.shape}"
+        )
+    # what is neither, such as NaN or a word, would count as having happened
+    wrong = [row for row, entry in enumerate(given.tolist()) if entry not in (0, 1)]
+    if wrong:
+        raise ValueError(
+            f"what happened is True or False; got {given.tolist()[wrong[0]]!r} at row "
+            f"{wrong[0]}: leave out videos of which it is not known"
+        )
+    return given.astype(bool)
 
 
 def _checked_verdicts(verdict: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Thresholds by cost, balanced accuracy or false-alarm rate."""
+"""Thresholds by cost, balanced accuracy or false-alarm rate, certified or not."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from scipy.stats import binom
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
-from ensemble.decision.certificates import TOLERANCE, hoeffding_bentkus
 from ensemble.decision.prior import check_share
+
+TOLERANCE = 1e-9  # of sums of shares
 
 
 def threshold_by_cost(
@@ -142,6 +143,40 @@ def threshold_at_false_alarm_rate(
     return lowest_threshold(reals, share, lambda above: above <= rate + TOLERANCE)
 
 
+def hoeffding_bentkus(risk: np.ndarray, n: int, rate: float) -> np.ndarray:
+    """Return p-values of means of n losses within [0, 1], were their mean above `rate`.
+
+    Parameters
+    ----------
+    risk : ndarray
+        Observed means.
+    n : int
+        Number of independent losses.
+    rate : float
+
+    Returns
+    -------
+    p_value : ndarray
+
+    References
+    ----------
+    Bates et al. (2021), Distribution-free, risk-controlling prediction sets, JACM 68.
+
+    Examples
+    --------
+    >>> hoeffding_bentkus(np.array([0.0, 0.05]), n=100, rate=0.1).round(5)
+    array([3.0000e-05, 1.5651e-01])
+    """
+    below = np.minimum(risk, rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divergence = np.where(below > 0, below * np.log(below / rate), 0)
+        divergence += (1 - below) * np.log((1 - below) / (1 - rate))
+    hoeffding = np.exp(-n * divergence)
+    bentkus = math.e * binom.cdf(np.ceil(n * risk - TOLERANCE), n, rate)
+    p_value: np.ndarray = np.minimum(hoeffding, bentkus)
+    return p_value
+
+
 def scored_videos(
     y: ArrayLike, score: ArrayLike, groups: ArrayLike | None, fake_label: object
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -162,13 +197,6 @@ def scored_videos(
             f"{(is_fake == 0).sum()} real and {(is_fake == 1).sum()} fake"
         )
     return is_fake, score[scored], codes[scored]
-
-
-def _cuts(values: np.ndarray) -> np.ndarray:
-    """Return a threshold below all values, one between any two, and the last value."""
-    between = (values[:-1] + values[1:]) / 2
-    between = np.where(between < values[1:], between, values[:-1])  # no float between
-    return np.concatenate([[np.nextafter(values[0], -np.inf)], between, [values[-1]]])
 
 
 def lowest_threshold(
@@ -226,3 +254,10 @@ def certified_threshold(
         return hoeffding_bentkus(risk, n, rate) <= doubt
 
     return lowest_threshold(score, 1 / (n * sizes[codes]), is_certified)
+
+
+def _cuts(values: np.ndarray) -> np.ndarray:
+    """Return a threshold below all values, one between any two, and the last value."""
+    between = (values[:-1] + values[1:]) / 2
+    between = np.where(between < values[1:], between, values[:-1])  # no float between
+    return np.concatenate([[np.nextafter(values[0], -np.inf)], between, [values[-1]]])

@@ -1,10 +1,12 @@
-from .intervals import group_bootstrap_interval as group_bootstrap_interval
+from .intervals import (
+    Interval as Interval,
+    group_bootstrap_interval as group_bootstrap_interval,
+)
 from .member_diversity import (
     diversity as diversity,
     oracle_accuracy as oracle_accuracy,
 )
 from .ranking import (
-    Interval as Interval,
     auc as auc,
     auc_interval as auc_interval,
     average_precision as average_precision,

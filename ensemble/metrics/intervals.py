@@ -1,15 +1,21 @@
 """Intervals of any metric over bootstrap draws of whole groups."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
-from ensemble.metrics.ranking import (
-    Interval,
-)
+
+
+class Interval(NamedTuple):
+    """An estimate and the two ends of its interval."""
+
+    estimate: float
+    low: float
+    high: float
 
 
 def group_bootstrap_interval(

@@ -7,7 +7,6 @@ nothing.
 """
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,17 +16,10 @@ from sklearn.utils import check_random_state
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.metrics.bootstrap import drawn_metrics, group_draws
+from ensemble.metrics.intervals import Interval, check_level
 from ensemble.metrics.within_folds import fold_auc, numbered_folds
 
 _AT_ONCE = 2_000_000  # weights of a bootstrap, which bounds the memory
-
-
-class Interval(NamedTuple):
-    """An estimate and the two ends of its interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 def auc(
@@ -111,14 +103,6 @@ def equal_error_rate(
     0.5
     """
     return _over_folds(_equal_error_rate, y, score, fake_label, fold)
-
-
-def _equal_error_rate(is_fake, score):
-    accused, found, _ = roc_curve(is_fake, score, drop_intermediate=False)
-    ahead = 1 - found - accused  # falls from 1 to -1 along the curve
-    last = np.flatnonzero(ahead > 0)[-1]
-    along = ahead[last] / (ahead[last] - ahead[last + 1])
-    return float(accused[last] + along * (accused[last + 1] - accused[last]))
 
 
 def tpr_at_fpr(
@@ -208,8 +192,7 @@ def auc_interval(
     >>> round(interval.estimate, 2), round(interval.low, 2), round(interval.high, 2)
     (0.88, 0.56, 1.0)
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    check_level(level)
     estimate = auc(y, score, fake_label, fold)
     is_fake, score, fold, here = _folded(y, score, fake_label, fold)
     codes = group_codes(groups, len(here))[here]
@@ -252,6 +235,14 @@ def aligned(
 def both_classes(is_fake: np.ndarray) -> bool:
     """Whether there are reals and fakes."""
     return 0 < is_fake.sum() < len(is_fake)
+
+
+def _equal_error_rate(is_fake, score):
+    accused, found, _ = roc_curve(is_fake, score, drop_intermediate=False)
+    ahead = 1 - found - accused  # falls from 1 to -1 along the curve
+    last = np.flatnonzero(ahead > 0)[-1]
+    along = ahead[last] / (ahead[last] - ahead[last + 1])
+    return float(accused[last] + along * (accused[last + 1] - accused[last]))
 
 
 def _folded(y, score, fake_label, fold):

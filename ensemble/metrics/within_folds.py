@@ -235,12 +235,6 @@ def mean_auc_difference(sets: list[tuple[np.ndarray, ...]]) -> tuple[float, floa
     return float(np.mean(differences)), float(np.sqrt(difference_variance(parts)))
 
 
-def _shares(is_fake, pairs, n_pairs):
-    """Turn numbers of pairs into shares whose mean over a class is what it adds."""
-    n_fake = np.count_nonzero(is_fake == 1)
-    return pairs * np.where(is_fake == 1, n_fake, len(is_fake) - n_fake) / n_pairs
-
-
 def numbered_folds(
     fold: ArrayLike | None, n_videos: int, scored: np.ndarray | None = None
 ) -> np.ndarray:
@@ -316,3 +310,9 @@ def folds_of_table(table: pd.DataFrame) -> np.ndarray | None:
     if fold[scored].isna().any() or fold[scored].nunique() < 2:
         return None
     return numbered_folds(fold, len(table), scored.to_numpy())
+
+
+def _shares(is_fake, pairs, n_pairs):
+    """Turn numbers of pairs into shares whose mean over a class is what it adds."""
+    n_fake = np.count_nonzero(is_fake == 1)
+    return pairs * np.where(is_fake == 1, n_fake, len(is_fake) - n_fake) / n_pairs

@@ -247,28 +247,6 @@ detectors' columns with scores=
         )
 
 
-def _codes_of(label: Any, n_videos: int) -> np.ndarray | None:
-    """Return 0, 1 or NaN for each label, None where they tell nothing."""
-    if label is None:
-        return None
-    label = pd.Series(list(label), dtype=object)
-    known = label.notna().to_numpy()
-    if not known.any():
-        return None
-    codes = np.full(n_videos, np.nan)
-    try:
-        codes[known] = encode_labels(
-            label[known].tolist(), strict=False, allow_one_class=True
-        )[1]
-    except ValueError:  # whoever needs the labels says what is wrong with them
-        return None
-    return codes
-
-
-def _two_whole(values: np.ndarray) -> bool:
-    return len(values) == 2 and (values == np.round(values)).all()
-
-
 def typed(column: pd.Series) -> list[Any]:
     """Undo what CSV and parquet do to types: whole numbers and booleans.
 
@@ -394,6 +372,28 @@ def some_names(names: Iterable[Any], at_most: int = 12) -> str:
     names = [repr(name) for name in names]
     more = f", ... ({len(names)} in all)" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
+
+
+def _codes_of(label: Any, n_videos: int) -> np.ndarray | None:
+    """Return 0, 1 or NaN for each label, None where they tell nothing."""
+    if label is None:
+        return None
+    label = pd.Series(list(label), dtype=object)
+    known = label.notna().to_numpy()
+    if not known.any():
+        return None
+    codes = np.full(n_videos, np.nan)
+    try:
+        codes[known] = encode_labels(
+            label[known].tolist(), strict=False, allow_one_class=True
+        )[1]
+    except ValueError:  # whoever needs the labels says what is wrong with them
+        return None
+    return codes
+
+
+def _two_whole(values: np.ndarray) -> bool:
+    return len(values) == 2 and (values == np.round(values)).all()
 
 
 def _did_you_mean(name: str, names: Iterable[Any]) -> str:

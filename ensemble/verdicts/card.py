@@ -8,7 +8,7 @@ import numpy as np
 from ensemble._version import __version__
 from ensemble.decision.rates import rate_interval
 from ensemble.decision.verdict_names import FAKE, PARTIAL, REAL, SCORED
-from ensemble.metrics.ranking import Interval
+from ensemble.metrics.intervals import Interval
 from ensemble.out_of_fold.evidence import is_above_chance, out_of_fold_of
 from ensemble.verdicts.grounds import to_probability
 from ensemble.verdicts.video_profile import TrainingProfile
