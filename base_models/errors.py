@@ -1,5 +1,9 @@
 """Errors that callers act on, kept apart from what needs torch, dlib or OpenCV."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class UnscorableVideoError(ValueError):
     """A verdict was asked for a video that no detector could score.
@@ -23,7 +27,7 @@ class UnscorableVideoError(ValueError):
     the share of fakes in training
     """
 
-    def __init__(self, videos):
+    def __init__(self, videos: dict[str, str]) -> None:
         self.videos = dict(videos)
         shown = [f"{video} ({reason})" for video, reason in self.videos.items()]
         what, them = (
@@ -70,7 +74,12 @@ class VideoReadError(OSError):
     cannot read video clip_017.mp4: it is empty; drop it
     """
 
-    def __init__(self, video, reason, advice="re-encode it or drop the video"):
+    def __init__(
+        self,
+        video: str | Path,
+        reason: str,
+        advice: str | None = "re-encode it or drop the video",
+    ) -> None:
         self.video, self.reason, self.advice = str(video), reason, advice
         super().__init__(f"cannot read video {video}: {reason}; {advice}")
 
@@ -127,7 +136,7 @@ class NoFaceError(ValueError):
     no face found in clip_017.mp4 (64 frames tried); lower min_face or drop the video
     """
 
-    def __init__(self, video, n_frames):
+    def __init__(self, video: str | Path, n_frames: int) -> None:
         self.video, self.n_frames = str(video), n_frames
         super().__init__(
             f"no face found in {video} ({n_frames} frames tried); lower min_face or "

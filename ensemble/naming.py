@@ -1,9 +1,13 @@
 """Names that a user writes: found whatever their case, hyphens or spaces."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
-def squeezed(name):
+def squeezed(name: str) -> str:
     """Return a name in lower case, without hyphens, underscores and spaces.
 
     Parameters
@@ -22,7 +26,9 @@ def squeezed(name):
     return "".join(letter for letter in name.lower() if letter not in "-_ ")
 
 
-def find_name(given, known, what, expected=None):
+def find_name(
+    given: str, known: Iterable[str], what: str, expected: str | None = None
+) -> str:
     """Return which of some names is meant.
 
     Parameters
@@ -61,7 +67,7 @@ def find_name(given, known, what, expected=None):
     )
 
 
-def check_member_names(names, parameters):
+def check_member_names(names: Iterable[str], parameters: Iterable[str]) -> None:
     """Refuse names of detectors that `set_params` could not tell from parameters.
 
     Parameters
@@ -104,7 +110,7 @@ ensemble is; give it another name
             )
 
 
-def member_params(named) -> dict:
+def member_params(named: list[Any]) -> dict:
     """Return detectors by name, and their parameters as ``<name>__<parameter>``.
 
     Parameters

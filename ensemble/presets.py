@@ -1,7 +1,10 @@
 """Strategies by name, default detectors, and the check of an ensemble's parameters."""
 
+from __future__ import annotations
+
 import numbers
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ensemble.calibration.calibrator import check_method
 from ensemble.combiners.stacking import as_combiner
@@ -63,7 +66,7 @@ def default_detectors(n_frames: int) -> list:
     ]
 
 
-def checked_strategy(ensemble) -> Strategy:
+def checked_strategy(ensemble: Any) -> Strategy:
     """Return an ensemble's strategy with what overrides it; refuse what cannot work.
 
     Parameters
@@ -106,7 +109,7 @@ def checked_strategy(ensemble) -> Strategy:
     return strategy
 
 
-def combiner_without_fakes(ensemble) -> object:
+def combiner_without_fakes(ensemble: Any) -> object:
     """Return the combiner of a fit on real videos alone; refuse what needs fakes.
 
     Parameters

@@ -6,52 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Public names whose signatures still lack types; the entry of what is annotated goes.
-TO_DO = {
-    # base_models
-    "NoFaceError",
-    "UnscorableVideoError",
-    "VideoReadError",
-    # base_models/augmentation
-    "Augmentation",
-    "PseudoFakes",
-    # base_models/faces
-    "DlibFaceFinder",
-    "Face",
-    "FaceFinder",
-    "HaarFaceFinder",
-    "YuNetFaceFinder",
-    "crop_face",
-    "face_square",
-    # base_models/store
-    "KeptState",
-    "Store",
-    "fingerprint",
-    "resolve_store",
-    "store_key",
-    # base_models/video
-    "estimate_qp",
-    "list_videos",
-    "probe_video",
-    "sample_frames",
-    "sample_indices",
-    "video_digest",
-    "video_id",
-    "write_video",
-    # base_models/views
-    "View",
-    "ViewRecipe",
-    "Views",
-    "draw_images",
-    "followed_boxes",
-    "iter_views",
-    "stored_face_side",
-    # ensemble/datasets/forge
-    "make_forgeries",
-    # ensemble/persistence
-    "export_members",
-}
-
 
 @cache
 def tree(path):
@@ -127,9 +81,4 @@ def untyped():
 
 
 def test_every_public_signature_is_annotated():
-    missing = {name: places for name, places in untyped().items() if name not in TO_DO}
-    assert missing == {}
-
-
-def test_what_is_annotated_is_no_longer_to_do():
-    assert untyped().keys() >= TO_DO
+    assert untyped() == {}

@@ -1,6 +1,10 @@
 """Training-time changes of images: compression, blur, geometry, light."""
 
+from __future__ import annotations
+
 import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import av
 import cv2
@@ -74,26 +78,26 @@ class Augmentation(BaseEstimator):
 
     def __init__(
         self,
-        flip=0.5,
-        affine=0.7,
-        rotation=8.0,
-        scale=0.12,
-        shift=0.06,
-        light=0.8,
-        brightness=0.12,
-        contrast=0.2,
-        saturation=0.25,
-        hue=6.0,
-        gray=0.05,
-        rescale=0.3,
-        blur=0.1,
-        noise=0.15,
-        jpeg=0.3,
-        jpeg_quality=(40, 100),
-        h264=0.3,
-        crf=(20, 36),
-        cutout=0.0,
-    ):
+        flip: float = 0.5,
+        affine: float = 0.7,
+        rotation: float = 8.0,
+        scale: float = 0.12,
+        shift: float = 0.06,
+        light: float = 0.8,
+        brightness: float = 0.12,
+        contrast: float = 0.2,
+        saturation: float = 0.25,
+        hue: float = 6.0,
+        gray: float = 0.05,
+        rescale: float = 0.3,
+        blur: float = 0.1,
+        noise: float = 0.15,
+        jpeg: float = 0.3,
+        jpeg_quality: Any = (40, 100),
+        h264: float = 0.3,
+        crf: Any = (20, 36),
+        cutout: float = 0.0,
+    ) -> None:
         self.flip = flip
         self.affine = affine
         self.rotation = rotation
@@ -115,7 +119,7 @@ class Augmentation(BaseEstimator):
         self.cutout = cutout
 
     @classmethod
-    def none(cls, **switches):
+    def none(cls, **switches: Any) -> Augmentation:
         """Return an augmentation with every switch off but those named.
 
         Parameters
@@ -136,7 +140,7 @@ class Augmentation(BaseEstimator):
         return cls(**(dict.fromkeys(_SWITCHES, 0.0) | switches))
 
     @classmethod
-    def light_only(cls):
+    def light_only(cls) -> Any:
         """Return mirroring and changes of light alone, for very small networks.
 
         Examples
@@ -148,7 +152,7 @@ class Augmentation(BaseEstimator):
         return cls.none(flip=0.5, light=1.0)
 
     @classmethod
-    def of_clips(cls):
+    def of_clips(cls) -> Any:
         """Return how clips are changed: by a video codec nearly always, not by JPEG.
 
         Examples
@@ -159,7 +163,12 @@ class Augmentation(BaseEstimator):
         """
         return cls(jpeg=0.0, h264=0.85, crf=(16, 39))
 
-    def __call__(self, image, draw, landmarks=None):
+    def __call__(
+        self,
+        image: np.ndarray,
+        draw: np.random.Generator,
+        landmarks: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Return a changed copy.
 
         Parameters
@@ -294,7 +303,7 @@ _STEPS = {
 _SWITCHES = tuple(_STEPS)
 
 
-def recompress_clip(frames, crf):
+def recompress_clip(frames: np.ndarray, crf: int) -> np.ndarray:
     """Encode frames as H.264 and decode them again.
 
     Parameters
@@ -320,7 +329,7 @@ def recompress_clip(frames, crf):
     return np.stack(list(recompress_frames(frames, crf)))
 
 
-def recompress_frames(frames, crf):
+def recompress_frames(frames: Iterable[np.ndarray], crf: int) -> Iterator[np.ndarray]:
     """Encode frames as H.264 and decode them again, holding one frame at a time.
 
     Parameters
@@ -363,7 +372,9 @@ def recompress_frames(frames, crf):
             yield decoded.to_ndarray(format="rgb24")[:height, :width]
 
 
-def cut_out(image, draw, landmarks=None):
+def cut_out(
+    image: np.ndarray, draw: Any, landmarks: np.ndarray | None = None
+) -> np.ndarray:
     """Black out a part of the face.
 
     Parameters
@@ -409,7 +420,9 @@ def cut_out(image, draw, landmarks=None):
     return image
 
 
-def resolve_augment(augment, clip_length=1):
+def resolve_augment(
+    augment: Callable[..., Any] | None, clip_length: int = 1
+) -> Callable[..., Any] | None:
     """Return what an ``augment`` parameter means.
 
     Parameters

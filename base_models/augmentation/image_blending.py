@@ -1,5 +1,7 @@
 """Setting one face into another image: where, warped how, in which colours."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 from scipy.spatial import Delaunay
@@ -8,7 +10,12 @@ from scipy.spatial import Delaunay
 _INNER = slice(17, 68)
 
 
-def source_pixels(target_landmarks, source_landmarks, shape, piecewise):
+def source_pixels(
+    target_landmarks: np.ndarray,
+    source_landmarks: np.ndarray,
+    shape: tuple[int, ...],
+    piecewise: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """Say where in the source each pixel of the target comes from.
 
     Parameters
@@ -46,7 +53,9 @@ def source_pixels(target_landmarks, source_landmarks, shape, piecewise):
     return pixels[..., 0], pixels[..., 1]
 
 
-def limit_resolution(face, scale, how=cv2.INTER_CUBIC):
+def limit_resolution(
+    face: np.ndarray, scale: float, how: int = cv2.INTER_CUBIC
+) -> np.ndarray:
     """Lose the detail that a face synthesised at `scale` of this size never had.
 
     Parameters
@@ -69,7 +78,9 @@ def limit_resolution(face, scale, how=cv2.INTER_CUBIC):
     return cv2.resize(face, (width, height), interpolation=how)
 
 
-def match_colours(face, target, inside, strength):
+def match_colours(
+    face: np.ndarray, target: np.ndarray, inside: np.ndarray, strength: float
+) -> np.ndarray:
     """Move mean and spread of a face's colours towards the target's, in CIE Lab.
 
     Parameters
@@ -100,7 +111,7 @@ def match_colours(face, target, inside, strength):
     return np.clip(255 * cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 255)
 
 
-def blend_poisson(face, target, mask):
+def blend_poisson(face: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Keep the face's gradients, take the colours from around it.
 
     Parameters

@@ -1,8 +1,14 @@
 """Fakes made of real faces while training, from which a network learns the traces of
 forging without having seen a forgery."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from base_models.augmentation import image_blending as blending
@@ -82,10 +88,16 @@ class PseudoFakes(BaseEstimator):
     code_version = 1
     key_libraries = ("cv2",)
 
-    def __init__(self, kinds=None):
+    def __init__(self, kinds: Any = None) -> None:
         self.kinds = kinds
 
-    def __call__(self, image, landmarks, draw, donor=None):
+    def __call__(
+        self,
+        image: np.ndarray,
+        landmarks: np.ndarray,
+        draw: np.random.Generator,
+        donor: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Make a pair that differs in the traces of forging alone.
 
         Parameters
@@ -198,7 +210,9 @@ class _Waver:
         return source, mask * np.float32(1 - self._fade * draw.random())
 
 
-def resolve_pseudo_fakes(wanted, is_fake):
+def resolve_pseudo_fakes(
+    wanted: Literal["auto"] | Callable[..., Any] | None, is_fake: ArrayLike
+) -> Callable[..., Any] | None:
     """Return what a ``pseudo_fakes`` parameter means for a training set.
 
     Parameters

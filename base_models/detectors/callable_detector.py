@@ -43,7 +43,7 @@ class CallableDetector(VideoDetector):
 
     code_version = 1
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable) -> None:
         self.function = function
 
     @property

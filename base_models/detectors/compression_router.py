@@ -78,7 +78,7 @@ class CompressionRouter(VideoDetector):
         store: Store | str | Path | None = None,
         device: str | None = None,
         verbose: bool = False,
-    ):
+    ) -> None:
         self.detectors = detectors
         self.compression = compression
         self.store = store

@@ -116,7 +116,7 @@ class FlickerDetector(StatisticsDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
-    ):
+    ) -> None:
         super().__init__(
             view=view,
             image_size=image_size,

@@ -192,7 +192,7 @@ class FrameDetector(NetworkDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
-    ):
+    ) -> None:
         self.backbone = backbone
         self.view = view
         self.train = train

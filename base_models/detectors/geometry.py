@@ -134,7 +134,7 @@ class GeometryDetector(FeatureDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
-    ):
+    ) -> None:
         self.n_frames = n_frames
         self.n_encodings = n_encodings
         self.image_size = image_size

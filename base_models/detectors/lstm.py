@@ -143,7 +143,7 @@ class LSTMDetector(FeatureDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
-    ):
+    ) -> None:
         self.backbone = backbone
         self.view = view
         self.weights = weights

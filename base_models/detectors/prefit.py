@@ -92,7 +92,7 @@ class PrefitDetector(NetworkDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
-    ):
+    ) -> None:
         self.card = card
         self.n_frames = n_frames
         self.pooling = pooling

@@ -97,7 +97,7 @@ random_state, store, device, engine, verbose
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
-    ):
+    ) -> None:
         self.module = module
         self.view = view
         self.transform = transform

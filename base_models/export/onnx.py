@@ -1,5 +1,7 @@
 """A fitted detector's network as one ONNX file that needs nothing of ours to run."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 from collections.abc import Sequence
@@ -218,11 +220,11 @@ class FakeProbability(nn.Module):
     tensor([0.5000])
     """
 
-    def __init__(self, network):
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         logits = self.network(images)
         return torch.sigmoid(logits[:, 1] - logits[:, 0])
 

@@ -1,6 +1,9 @@
 """Cuts the square around a face out of a frame."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -8,10 +11,15 @@ from PIL import Image
 
 from base_models.faces.face import check_frame
 
+if TYPE_CHECKING:
+    from base_models.faces.face import Face
+
 # Crops
 
 
-def face_square(box, width, height, margin=1.3):
+def face_square(
+    box: tuple[int, ...], width: int, height: int, margin: float = 1.3
+) -> tuple[int, int, int]:
     """Enlarge a face box to a square inside the frame, as FaceForensics++ does.
 
     At the left and top edge the square is moved, at the right and bottom it shrinks; it
@@ -49,7 +57,13 @@ def face_square(box, width, height, margin=1.3):
     return x, y, size
 
 
-def crop_face(frame, face, margin=1.3, size=None, align=False):
+def crop_face(
+    frame: np.ndarray,
+    face: Face,
+    margin: float = 1.3,
+    size: int | None = None,
+    align: bool = False,
+) -> np.ndarray:
     """Cut a square around a face out of a frame.
 
     Parameters

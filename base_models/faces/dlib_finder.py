@@ -1,9 +1,12 @@
 """Faces found by dlib: HOG or CNN, with landmarks."""
 
+from __future__ import annotations
+
 import importlib.util
 import math
 import os
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -74,14 +77,14 @@ class DlibFaceFinder(ScaledFinder):
 
     def __init__(
         self,
-        method="hog",
-        model=None,
-        landmarks=None,
-        min_face=36,
-        max_side=640,
-        upsample=2,
-        every=4,
-    ):
+        method: Literal["hog", "cnn"] = "hog",
+        model: str | Path | None = None,
+        landmarks: str | Path | None = None,
+        min_face: int = 36,
+        max_side: int | None = 640,
+        upsample: int = 2,
+        every: int = 4,
+    ) -> None:
         self.method = method
         self.model = model
         self.landmarks = landmarks
@@ -124,7 +127,7 @@ class DlibFaceFinder(ScaledFinder):
             return face
         return Face(face.box, face.score, self.landmarks_of(frame, face))
 
-    def find_near(self, frame, faces):
+    def find_near(self, frame: np.ndarray, faces: list[Face]) -> list[Face] | None:
         """Find faces again that were just seen, each in a part of the frame around it.
 
         Parameters
@@ -167,7 +170,7 @@ class DlibFaceFinder(ScaledFinder):
                 best = max(seen, best or seen, key=lambda one: one.score)
         return best
 
-    def landmarks_of(self, frame, face):
+    def landmarks_of(self, frame: np.ndarray, face: Face) -> np.ndarray:
         """Return the points of one face that was found already.
 
         Parameters
@@ -218,7 +221,7 @@ def _load_landmarks(file):
     return dlib.shape_predictor(file)
 
 
-def dlib_file(path, name, parameter):
+def dlib_file(path: str | Path, name: str, parameter: Any) -> Any:
     """Find a file of dlib's: the path given, or by name in face_recognition_models.
 
     That package is located, never imported: its import needs an old setuptools.

@@ -1,7 +1,9 @@
 """A face in a frame, and what a face finder is."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -39,13 +41,13 @@ class Face:
             object.__setattr__(self, "eyes", eyes_of(self.landmarks))
 
     @property
-    def area(self):
+    def area(self) -> Any:
         """Pixels in the box."""
         left, top, right, bottom = self.box
         return (right - left + 1) * (bottom - top + 1)
 
     @property
-    def side(self):
+    def side(self) -> Any:
         """Longer side of the box, pixels."""
         left, top, right, bottom = self.box
         return max(right - left, bottom - top) + 1
@@ -58,7 +60,7 @@ class FaceFinder(Protocol):
     One that several threads may ask at a time says so with ``thread_safe = True``.
     """
 
-    def find(self, frame):
+    def find(self, frame: np.ndarray) -> list[Face]:
         """Find the faces in a frame.
 
         Parameters
@@ -73,7 +75,7 @@ class FaceFinder(Protocol):
         """
 
 
-def eyes_of(landmarks):
+def eyes_of(landmarks: Any) -> Any:
     points = np.asarray(landmarks, float)
     if points.shape == (68, 2):
         return np.array([points[36:42].mean(axis=0), points[42:48].mean(axis=0)])
@@ -84,7 +86,7 @@ def eyes_of(landmarks):
     return None
 
 
-def check_frame(frame):
+def check_frame(frame: Any) -> Any:
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
         kind = getattr(frame, "dtype", type(frame).__name__)
         raise TypeError(f"a frame must be an RGB uint8 array (H, W, 3); got {kind}")

@@ -1,7 +1,10 @@
 """Finds faces in frames and crops them."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +36,7 @@ class ScaledFinder(BaseEstimator):
     code_version = 1  # raise it as `base_models.store.versions.own_versions` says
     thread_safe = True
 
-    def find(self, frame):
+    def find(self, frame: np.ndarray) -> list[Face]:
         """Find the faces in a frame.
 
         Parameters
@@ -57,7 +60,7 @@ class ScaledFinder(BaseEstimator):
                 return [self._finished(frame, face) for face in faces]
         return []
 
-    def key_params(self):
+    def key_params(self) -> dict[Any, Any]:
         """Return the parameters as keys of a store have them: files by their content.
 
         Returns
@@ -115,13 +118,13 @@ class HaarFaceFinder(ScaledFinder):
 
     def __init__(
         self,
-        model=None,
-        scale_factor=1.1,
-        min_neighbors=5,
-        min_face=36,
-        max_side=640,
-        upsample=2,
-    ):
+        model: str | Path | None = None,
+        scale_factor: float = 1.1,
+        min_neighbors: int = 5,
+        min_face: int = 36,
+        max_side: int = 640,
+        upsample: int = 2,
+    ) -> None:
         self.model = model
         self.scale_factor = scale_factor
         self.min_neighbors = min_neighbors
@@ -165,7 +168,14 @@ class YuNetFaceFinder(ScaledFinder):
     key_libraries = ("cv2",)
     _smallest = 16  # its finest grid has cells of 8 pixels
 
-    def __init__(self, model, min_score=0.7, min_face=36, max_side=640, upsample=2):
+    def __init__(
+        self,
+        model: str | Path,
+        min_score: float = 0.7,
+        min_face: int = 36,
+        max_side: int = 640,
+        upsample: int = 2,
+    ) -> None:
         self.model = model
         self.min_score = min_score
         self.min_face = min_face
@@ -190,7 +200,7 @@ class YuNetFaceFinder(ScaledFinder):
 # Boxes and images
 
 
-def overlap(one, other):
+def overlap(one: Any, other: Any) -> Any:
     """Intersection over union of two faces' boxes."""
     left, top = np.maximum(one.box[:2], other.box[:2])
     right, bottom = np.minimum(one.box[2:], other.box[2:])
@@ -198,7 +208,7 @@ def overlap(one, other):
     return common / (one.area + other.area - common)
 
 
-def scaled(frame, scale):
+def scaled(frame: Any, scale: Any) -> Any:
     if scale == 1:
         return frame
     height, width = frame.shape[:2]
@@ -207,7 +217,9 @@ def scaled(frame, scale):
     return cv2.resize(frame, size, interpolation=way)
 
 
-def face_at(scale, box, score, landmarks=None, eyes=None):
+def face_at(
+    scale: Any, box: Any, score: Any, landmarks: Any = None, eyes: Any = None
+) -> Any:
     left, top, right, bottom = (round(float(edge) / scale) for edge in box)
     points = [None if at is None else at / scale for at in (landmarks, eyes)]
     return Face((left, top, right - 1, bottom - 1), float(score), *points)

@@ -1,5 +1,9 @@
 """The 68 landmarks of the face in a face crop."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from base_models.faces.dlib_finder import DlibFaceFinder
@@ -7,10 +11,13 @@ from base_models.faces.face import Face
 from base_models.store.keys import class_key
 from base_models.store.store import store_key
 
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+
 _FINDER = DlibFaceFinder(landmarks="68", min_face=24, max_side=320, upsample=1)
 
 
-def image_landmarks(images, margin=1.3):
+def image_landmarks(images: np.ndarray, margin: float = 1.3) -> list[np.ndarray]:
     """Find the landmarks of the face in each face crop.
 
     dlib's HOG detector says where the face is; where it finds none, the face is taken
@@ -59,7 +66,7 @@ class Landmarks:
         Where they are kept.
     """
 
-    def __init__(self, views, margin, store):
+    def __init__(self, views: Any, margin: float, store: Store) -> None:
         self._views, self._margin, self._store = views, margin, store
         self._known = {}
 
@@ -87,7 +94,7 @@ class Landmarks:
             self._known[row] = points
         return self._known[row]
 
-    def take(self, rows):
+    def take(self, rows: Any) -> Any:
         """Return those of some of the videos, numbered anew."""
         return Landmarks(self._views.take(rows), self._margin, self._store)
 

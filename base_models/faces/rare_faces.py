@@ -1,12 +1,19 @@
 """Finds a face that is visible in few frames, where the sampled frames show none."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from base_models.faces.tracking import FaceTrack, follow_faces
 from base_models.video.reading import SampledFrames, sample_clips
 from base_models.video.sampling import sample_indices
+
+if TYPE_CHECKING:
+    from base_models.faces.face import FaceFinder
 
 _FURTHER = 4  # times as many further frames as were sampled are looked at, at most
 _ROUNDS = (2, 0, 3, 1)  # each takes every fourth of them, so all of the video at once
@@ -63,11 +70,18 @@ class FaceSearch:
     ([34, 40, 43, 52], 'face found in 1 of 10 frames looked at')
     """
 
-    def __init__(self, video, sample, clip_length=1):
+    def __init__(
+        self,
+        video: str | Path | np.ndarray,
+        sample: SampledFrames,
+        clip_length: int = 1,
+    ) -> None:
         self._video, self.sample, self.clip_length = video, sample, clip_length
         self._known = {}
 
-    def faces(self, finder, key, surest=False):
+    def faces(
+        self, finder: FaceFinder, key: str, surest: bool = False
+    ) -> FollowedFaces:
         """Return the faces that a finder finds.
 
         Parameters

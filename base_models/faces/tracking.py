@@ -1,13 +1,19 @@
 """Follows each face through the sampled frames of a video."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from base_models.faces.face import Face
+
+if TYPE_CHECKING:
+    from base_models.faces.face import FaceFinder
 
 
 @dataclass(frozen=True)
@@ -29,17 +35,17 @@ class FaceTrack:
         return len(self.faces)
 
     @property
-    def mean_area(self):
+    def mean_area(self) -> Any:
         """Mean pixels in the box."""
         return float(np.mean([face.area for face in self.faces]))
 
     @property
-    def score(self):
+    def score(self) -> Any:
         """Mean score of the faces."""
         return float(np.mean([face.score for face in self.faces]))
 
 
-def follow_faces(frames, finder):
+def follow_faces(frames: np.ndarray, finder: FaceFinder) -> list[FaceTrack]:
     """Find the faces in frames of one video and tell who is who.
 
     Frames may lie far apart in time. A face is known again by where it was, its size,
@@ -91,7 +97,7 @@ def follow_faces(frames, finder):
     return _without_strays(tracks)
 
 
-def largest_track(tracks):
+def largest_track(tracks: list[FaceTrack]) -> FaceTrack:
     """Choose the face with the largest area, summed over the frames that show it.
 
     Parameters

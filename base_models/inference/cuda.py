@@ -1,8 +1,12 @@
 """Frozen networks on a GPU: few waits, half precision where it will do."""
 
+from __future__ import annotations
+
 import contextlib
 import warnings
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +19,13 @@ _N_PROBED = 8
 
 
 @torch.inference_mode()
-def run_on_gpu(network, preprocess, images, device, mixed):
+def run_on_gpu(
+    network: torch.nn.Module,
+    preprocess: Callable[..., Any],
+    images: np.ndarray,
+    device: torch.device,
+    mixed: bool,
+) -> np.ndarray:
     """Run a network over images in batches as large as memory allows.
 
     Pinned memory lets a copy run while the CPU queues what comes behind it; the answers

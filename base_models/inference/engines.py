@@ -1,5 +1,7 @@
 """Frozen networks on the fastest engine that is installed, equal to torch."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -9,6 +11,9 @@ import pickle
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import timm
@@ -33,6 +38,9 @@ from base_models.store.keys import class_key
 from base_models.store.store import resolve_store, store_key
 from base_models.store.versions import is_own, library_version
 
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe
 _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
@@ -44,7 +52,7 @@ _BATCH = 8  # as fast as more (examples/benchmarks/engines.py), and a quarter of
 _SMALL, _LARGE = 10e6, 1e9
 
 
-def check_engine(engine):
+def check_engine(engine: Literal["auto", "torch", "onnxruntime", "openvino"]) -> None:
     """Refuse an engine that does not exist or is not installed.
 
     Parameters
@@ -75,7 +83,7 @@ def check_engine(engine):
         )
 
 
-def engine_key(engine, device=None):
+def engine_key(engine: str, device: str | torch.device | None = None) -> dict[Any, Any]:
     """Return what of the engine decides the bits of what a network puts out.
 
     Engines round differently, by less than 1e-4. So that one seed gives the same bytes
@@ -113,14 +121,14 @@ def engine_key(engine, device=None):
 
 
 def run_frozen(
-    network,
-    preprocess,
-    images,
-    engine="auto",
-    n_threads=None,
-    device=None,
-    store=None,
-):
+    network: torch.nn.Module,
+    preprocess: Preprocessing | Callable[..., Any],
+    images: np.ndarray,
+    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
+    n_threads: int | None = None,
+    device: str | torch.device | None = None,
+    store: Store | str | Path | None = None,
+) -> np.ndarray:
     """Run a network that does not learn over the images of one video.
 
     On a CPU the network is compiled for the engine when it is first used, for images of

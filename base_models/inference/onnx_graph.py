@@ -1,9 +1,13 @@
 """Torch networks as ONNX graphs, whose weights can be taken out and put in."""
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import io
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,17 +34,24 @@ class Prepared(nn.Module):
     tensor([-1., -1., -1.])
     """
 
-    def __init__(self, network, prepare=None):
+    def __init__(
+        self, network: torch.nn.Module, prepare: Callable[..., Any] | None = None
+    ) -> None:
         super().__init__()
         self.network, self.prepare = network, prepare
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         if self.prepare is not None:
             images = self.prepare(images)
         return self.network(images)
 
 
-def traced_graph(network, example, inputs="images", outputs="output"):
+def traced_graph(
+    network: Prepared,
+    example: torch.Tensor,
+    inputs: str = "images",
+    outputs: str = "output",
+) -> Any:
     """Return a network as an ONNX model, for any number of images.
 
     Parameters
@@ -101,7 +112,7 @@ def traced_graph(network, example, inputs="images", outputs="output"):
     return onnx.load_from_string(buffer.getvalue())
 
 
-def without_weights(model, network):
+def without_weights(model: Any, network: Prepared) -> Any:
     """Take out what the state dict of a network holds; return the model.
 
     Parameters
@@ -121,7 +132,7 @@ def without_weights(model, network):
     return model
 
 
-def with_weights(model, network):
+def with_weights(model: Any, network: Prepared) -> Any:
     """Put the weights of a network into a graph that was traced from its like.
 
     Parameters

@@ -1,10 +1,14 @@
 """Frozen networks on ONNX Runtime."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class OnnxRuntime:
     """A session of ONNX Runtime on the CPU."""
 
-    def __init__(self, model, n_threads):
+    def __init__(self, model: Any, n_threads: Any) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

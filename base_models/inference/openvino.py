@@ -1,7 +1,10 @@
 """Frozen networks on OpenVINO."""
 
+from __future__ import annotations
+
 import io
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,7 @@ class OpenVino:
 
     used = forked = False  # by this process; by the one that this is a fork of
 
-    def __init__(self, model, n_threads):
+    def __init__(self, model: Any, n_threads: Any) -> None:
         import openvino
 
         if type(self).forked:  # it would wait for ever

@@ -1,7 +1,11 @@
 """From a name to a network with its own weights and preprocessing recipe."""
 
+from __future__ import annotations
+
 import weakref
 from collections import deque
+from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -44,7 +48,9 @@ class FrameNetwork(nn.Module):
     tensor([[0., 0.]], grad_fn=<AddmmBackward0>)
     """
 
-    def __init__(self, backbone, n_features, dropout=0.0):
+    def __init__(
+        self, backbone: torch.nn.Module, n_features: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
@@ -54,11 +60,16 @@ class FrameNetwork(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         return self.head(self.dropout(self.backbone(images)))
 
 
-def build_network(backbone, weights="imagenet", dropout=0.0, image_size=None):
+def build_network(
+    backbone: str,
+    weights: str | Path | None = "imagenet",
+    dropout: float = 0.0,
+    image_size: int | None = None,
+) -> FrameNetwork:
     """Build a backbone with a fresh head of two logits (real, fake).
 
     Parameters
@@ -124,7 +135,13 @@ def _blank_body(name, image_size):
     return body.to_empty(device="cpu")
 
 
-def build_frozen(backbone, weights, dropout=0.0, image_size=None, device="cpu"):
+def build_frozen(
+    backbone: Any,
+    weights: Any,
+    dropout: float = 0.0,
+    image_size: Any = None,
+    device: str | torch.device = "cpu",
+) -> FrameNetwork:
     """Build a network like `build_network`, around a body that others stand on too.
 
     Bodies of equal weights are one object: it is read once, and takes memory once, for

@@ -1,10 +1,13 @@
 """Weights from files, read without running anything that is inside them."""
 
+from __future__ import annotations
+
 import json
 import pickle
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -27,7 +30,7 @@ _HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classif
 _HEADS += ("head.fc", "head", "last_layer", "logits")
 
 
-def read_state_dict(path):
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict from a checkpoint.
 
     Parameters
@@ -125,13 +128,13 @@ _DAMAGED = (
 )
 
 
-def weights_file(path):
+def weights_file(path: str | Path) -> Any:
     """Return the file of weights that a path means: itself, or that of a folder."""
     path = Path(path)
     return path / WEIGHTS if path.is_dir() else path
 
 
-def read_card(path):
+def read_card(path: str | Path) -> dict[Any, Any] | None:
     """Return the card that lies in a checkpoint's folder, or None.
 
     Parameters
@@ -152,7 +155,9 @@ def read_card(path):
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
 
 
-def save_checkpoint(folder, state, card):
+def save_checkpoint(
+    folder: str | Path, state: dict[str, torch.Tensor], card: dict[Any, Any]
+) -> None:
     """Write a state dict and its card to a folder, as safetensors and JSON.
 
     Parameters
@@ -172,7 +177,9 @@ def save_checkpoint(folder, state, card):
     write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
-def load_backbone_weights(backbone, state, source):
+def load_backbone_weights(
+    backbone: torch.nn.Module, state: dict[str, torch.Tensor], source: str | Path
+) -> None:
     """Load a state dict into a headless network, every key of it accounted for.
 
     Parameters
@@ -229,7 +236,9 @@ def load_backbone_weights(backbone, state, source):
     backbone.load_state_dict(fitting)
 
 
-def head_weights(state, n_features, source):
+def head_weights(
+    state: dict[str, torch.Tensor], n_features: int, source: str | Path
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the classifier of two classes in a state dict.
 
     One of a single output is the log-odds of the second class: it becomes two, of which
@@ -293,7 +302,7 @@ def head_weights(state, n_features, source):
     )
 
 
-def guess_backbone(state, source):
+def guess_backbone(state: dict[str, torch.Tensor], source: Any) -> Any:
     """Tell which network a state dict is of, by its names.
 
     Examples
@@ -318,7 +327,7 @@ def guess_backbone(state, source):
     )
 
 
-def bare_names(state, source="the state"):
+def bare_names(state: dict[str, torch.Tensor], source: Any = "the state") -> Any:
     """Take off the prefixes of wrappers, and what lies outside of them.
 
     Names of efficientnet_pytorch become timm's.
@@ -326,7 +335,7 @@ def bare_names(state, source="the state"):
     return timm_names(without_prefixes(state)[-1], source)
 
 
-def published_facts(path):
+def published_facts(path: str | Path) -> Any:
     """What the name of a published file says: scope, compression, training data.
 
     FaceForensics++ calls its Xceptions ``full_c23.p`` (whole frames) and

@@ -1,7 +1,10 @@
 """Runs a network on images: on its device, in its precision."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +13,7 @@ from torch import nn
 _BATCH_IN_INFERENCE = 32
 
 
-def autocast_for(amp, device):
+def autocast_for(amp: Any, device: Any) -> Any:
     if amp == "auto":  # older GPUs have bfloat16 in software only, and slow
         amp = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8,)
     if amp:

@@ -1,5 +1,10 @@
 """MesoNet: two small networks made for forged faces, and their published weights."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
 import torch
 from torch import nn
 
@@ -68,7 +73,9 @@ class MesoNet(nn.Module):
 
     num_features = 16
 
-    def __init__(self, name, image_size=IMAGE_SIZE):
+    def __init__(
+        self, name: Literal["mesonet4", "mesoinception4"], image_size: int = IMAGE_SIZE
+    ) -> None:
         super().__init__()
         if image_size % 32:
             raise ValueError(
@@ -91,12 +98,14 @@ class MesoNet(nn.Module):
         self.dense = nn.Linear(16 * (image_size // 32) ** 2, 16)
         self.activation = nn.LeakyReLU(0.1)
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         maps = self.blocks(images).permute(0, 2, 3, 1)  # (B, H, W, C), as Keras has it
         return self.activation(self.dense(self.dropout(maps.flatten(1))))
 
 
-def read_keras_weights(path):
+def read_keras_weights(
+    path: str | Path,
+) -> tuple[Literal["mesonet4", "mesoinception4"], dict[str, torch.Tensor]]:
     """Read the published ``.h5`` of MesoNet as a state dict.
 
     Parameters

@@ -6,11 +6,15 @@ with an unpickler that knows tensors, containers and inert stand-ins for modules
 refuses everything else by name.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +78,7 @@ class Ignored:
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
     def __setstate__(self, state):
@@ -83,14 +87,14 @@ class Ignored:
     def __setitem__(self, key, value):
         pass
 
-    def append(self, value):
+    def append(self, value: Any) -> None:
         """Take a value, as a list does, and forget it."""
 
-    def extend(self, values):
+    def extend(self, values: Any) -> None:
         """Take values, as a list does, and forget them."""
 
 
-def read_pickled(path):
+def read_pickled(path: str | Path) -> object:
     """Read what ``torch.save`` wrote, without running anything.
 
     Parameters
@@ -116,7 +120,9 @@ def read_pickled(path):
         return _read_legacy(file)
 
 
-def flatten(thing, prefix=""):
+def flatten(
+    thing: ModuleStandIn | dict[Any, Any], prefix: str = ""
+) -> dict[str, torch.Tensor]:
     """Collect the tensors of a module or a nested dict, names joined by dots.
 
     Parameters

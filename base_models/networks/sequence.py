@@ -1,5 +1,9 @@
 """A recurrent network over features of frames."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
 import numpy as np
 import torch
 from scipy.special import expit
@@ -35,7 +39,13 @@ class SequenceNetwork(nn.Module):
     torch.Size([2, 2])
     """
 
-    def __init__(self, n_features, hidden_size, rnn, dropout):
+    def __init__(
+        self,
+        n_features: int,
+        hidden_size: int,
+        rnn: Literal["lstm", "gru"],
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.n_features = n_features
         self.register_buffer("centre", torch.zeros(n_features))
@@ -47,12 +57,12 @@ class SequenceNetwork(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def set_scale(self, centre, spread):
+    def set_scale(self, centre: Any, spread: Any) -> None:
         """Take mean and spread of the training features, so that cells see units."""
         self.centre.copy_(torch.from_numpy(centre))
         self.spread.copy_(torch.from_numpy(np.maximum(spread, 1e-6)))
 
-    def steps(self, inputs):
+    def steps(self, inputs: Any) -> Any:
         """Return the state after each step and the running mean, (B, T, 2 * hidden)."""
         there = inputs[..., -1:]  # (B, T, 1)
         scaled = (inputs[..., :-1] - self.centre) / self.spread
@@ -66,14 +76,14 @@ class SequenceNetwork(nn.Module):
         count = torch.cumsum(there, 1).clamp(min=1)
         return torch.cat([states, torch.cumsum(states * there, 1) / count], dim=-1)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Any) -> Any:
         states = self.steps(inputs)
         last = inputs[..., -1].sum(1).long() - 1
         rows = torch.arange(len(inputs), device=inputs.device)
         return self.head(self.dropout(states[rows, last]))
 
 
-def padded(sequences):
+def padded(sequences: list[np.ndarray]) -> torch.Tensor:
     """Lay sequences of different length in one tensor, with a column for what is there.
 
     Parameters
@@ -101,7 +111,7 @@ def padded(sequences):
 
 
 @torch.inference_mode()
-def sequence_scores(network, features):
+def sequence_scores(network: Any, features: Any) -> Any:
     """P(fake) of the sequence up to each of its steps, (n_steps,)."""
     device = next(network.parameters()).device
     logits = network.head(network.steps(padded([features]).to(device)))[0]

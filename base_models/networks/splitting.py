@@ -1,6 +1,9 @@
 """Where a network can be cut, so that its frozen part is computed once."""
 
+from __future__ import annotations
+
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,11 +26,11 @@ class Trunk(nn.Module):
         Name of the first module of the last stage.
     """
 
-    def __init__(self, backbone, stage):
+    def __init__(self, backbone: torch.nn.Module, stage: str) -> None:
         super().__init__()
         self.backbone, self.stage = backbone, stage
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         def catch(module, inputs):
             found.append(inputs[0])
             raise _Reached

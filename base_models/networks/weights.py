@@ -1,5 +1,7 @@
 """Where a network's first weights come from: packages, files or the hub."""
 
+from __future__ import annotations
+
 import difflib
 import hashlib
 import importlib.util
@@ -8,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -41,7 +44,7 @@ _WEIGHT_PACKAGES = {
 }
 
 
-def timm_name(backbone):
+def timm_name(backbone: str) -> str:
     """Return timm's name of a backbone.
 
     Parameters
@@ -82,7 +85,7 @@ def timm_name(backbone):
     raise ValueError(f"unknown backbone {backbone!r}{hint}")
 
 
-def starts_random(backbone, weights):
+def starts_random(backbone: Any, weights: Any) -> Any:
     """Return whether `build_network` draws the weights: asked for, or none exist.
 
     Examples
@@ -95,7 +98,7 @@ def starts_random(backbone, weights):
     return weights is None or (own and weights == "imagenet")
 
 
-def weights_digest(backbone, weights):
+def weights_digest(backbone: Any, weights: Any) -> str:
     """Return what the weights are, as a string fit for a key in the store.
 
     Parameters
@@ -124,7 +127,7 @@ def weights_digest(backbone, weights):
     return file_sha256(path)
 
 
-def state_digest(module):
+def state_digest(module: torch.nn.Module) -> str:
     """Return the SHA-256 of a module's weights, with their names.
 
     Parameters
@@ -151,12 +154,12 @@ def state_digest(module):
     return digest.hexdigest()
 
 
-def full_names(name):
+def full_names(name: str) -> Any:
     with torch.device("meta"):
         return timm.create_model(name, pretrained=False).state_dict()
 
 
-def packaged_file(name):
+def packaged_file(name: str) -> Any:
     """Return the weight file that pip installed for a timm name, or None."""
     package, pattern, _ = _WEIGHT_PACKAGES.get(name, (None, None, None))
     spec = importlib.util.find_spec(package) if package else None
@@ -166,7 +169,7 @@ def packaged_file(name):
     return next(iter(sorted(Path(folder).glob(pattern))), None)
 
 
-def imagenet_file(name):
+def imagenet_file(name: str) -> Any:
     """Return a local file of ImageNet weights, fetched by timm's hub if need be."""
     packaged = packaged_file(name)
     if packaged is not None:

@@ -4,6 +4,8 @@ Every cache of the process is made or registered here: it has a name and a bound
 holds its entries weakly), threads may share it, and one call empties them all.
 """
 
+from __future__ import annotations
+
 import functools
 import os
 import threading
@@ -101,7 +103,7 @@ class Cache:
     (None, 3, 2)
     """
 
-    def __init__(self, name: str, maxsize: int):
+    def __init__(self, name: str, maxsize: int) -> None:
         self.maxsize = maxsize
         self._entries = OrderedDict()
         register(name, self.clear)
@@ -160,7 +162,7 @@ class PerThread:
     True
     """
 
-    def __init__(self, name: str, maxsize: int):
+    def __init__(self, name: str, maxsize: int) -> None:
         self.maxsize = maxsize
         self._own = threading.local()
         self._of_threads = weakref.WeakSet()

@@ -1,9 +1,13 @@
 """Where and on how many threads networks compute, so that answers repeat."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import random
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from sklearn.utils import check_random_state
@@ -13,7 +17,7 @@ from base_models.runtime.caches import cached
 from base_models.runtime.prefetch import n_cores
 
 
-def resolve_device(device=None):
+def resolve_device(device: str | torch.device | None = None) -> torch.device:
     """Return the torch device to compute on.
 
     Parameters
@@ -88,7 +92,7 @@ def _devices_here():
     return f"This machine has {', '.join(map(repr, found))}"
 
 
-def resolve_threads(n_threads=None):
+def resolve_threads(n_threads: int | None = None) -> int:
     """Return how many CPU threads one fit or one scoring run uses.
 
     The number does not depend on how many run side by side, because sums over
@@ -132,7 +136,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def fixed_threads(n_threads):
+def fixed_threads(n_threads: int) -> Iterator[Any]:
     """Run torch, BLAS and OpenMP on so many threads, then restore what was.
 
     The setting holds for the whole process: other threads that want one of their own
@@ -162,7 +166,7 @@ def fixed_threads(n_threads):
 
 
 @contextlib.contextmanager
-def repeatable(seed, n_threads):
+def repeatable(seed: int, n_threads: int) -> Iterator[Any]:
     """Run with seeds and a number of threads of one's own, then restore what was.
 
     It seeds the global generators of torch (on all devices), NumPy and Python, because
@@ -190,7 +194,7 @@ def repeatable(seed, n_threads):
         yield
 
 
-def seed_generators(seed):
+def seed_generators(seed: int) -> None:
     """Seed the global generators of torch, NumPy and Python; inside `repeatable`.
 
     Parameters

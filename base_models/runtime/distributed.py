@@ -1,10 +1,13 @@
 """Several processes that train one network together, a device each."""
 
+from __future__ import annotations
+
 import contextlib
 import datetime
 import multiprocessing
 import os
 import threading
+from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -12,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 _PATIENCE = datetime.timedelta(days=1)  # for each other: one may have views to make
 
 
-def n_processes():
+def n_processes() -> int:
     """Return how many processes a launcher started to train together.
 
     Only the launched processes themselves count, not the workers that they start to
@@ -37,7 +40,7 @@ def n_processes():
     return int(os.environ["WORLD_SIZE"]) if launched else 1
 
 
-def joined_processes(device):
+def joined_processes(device: torch.device) -> Processes:
     """Return the processes of which this one is part.
 
     A script started with ``accelerate launch --num_processes 4 script.py`` runs four
@@ -97,25 +100,25 @@ class Processes:
     (True, 'mine')
     """
 
-    def __init__(self, n=1, rank=0):
+    def __init__(self, n: int = 1, rank: int = 0) -> None:
         self.n, self.rank = n, rank
 
     @property
-    def main(self):
+    def main(self) -> Any:
         """Whether this is the process that writes and decides."""
         return self.rank == 0
 
     @property
-    def share(self):
+    def share(self) -> Any:
         """The part of a batch, or of other work, that is this process's."""
         return slice(self.rank, None, self.n)
 
-    def wait(self):
+    def wait(self) -> None:
         """Go on when all have come this far."""
         if self.n > 1:
             self.agree(None)
 
-    def agree(self, thing):
+    def agree(self, thing: object) -> Any:
         """Return what the main process passes, in all of them."""
         if self.n == 1:
             return thing
@@ -123,14 +126,14 @@ class Processes:
         torch.distributed.broadcast_object_list(things, src=0)
         return things[0]
 
-    def total(self, tensor):
+    def total(self, tensor: Any) -> Any:
         """Return the sum of the processes' tensors."""
         if self.n > 1:
             tensor = tensor.clone()
             torch.distributed.all_reduce(tensor)
         return tensor
 
-    def wrap(self, network):
+    def wrap(self, network: Any) -> Any:
         """Return the network with weights as in the main process, gradients averaged.
 
         Which weights learn must not change afterwards; wrap it again then.
@@ -139,7 +142,7 @@ class Processes:
             return network
         return DistributedDataParallel(network)
 
-    def averaging(self, wrapped, due):
+    def averaging(self, wrapped: Any, due: Any) -> Any:
         """Average gradients in this pass only if a step is due."""
         if self.n == 1 or due or not isinstance(wrapped, DistributedDataParallel):
             return contextlib.nullcontext()

@@ -1,5 +1,7 @@
 """Keeps one video's error from ending the work on all the others."""
 
+from __future__ import annotations
+
 import logging
 
 from sklearn.exceptions import NotFittedError
@@ -27,10 +29,10 @@ class Failures:
     >>> failures.check()  # one of two videos failed: no error
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._errors, self._any_worked = [], False
 
-    def note(self, error):
+    def note(self, error: Exception | None) -> None:
         """Note the error of a video, or that there was none.
 
         Parameters
@@ -44,7 +46,7 @@ class Failures:
         elif not is_foreseen(error):
             self._errors.append(error)
 
-    def reason(self, error):
+    def reason(self, error: Exception) -> str:
         """Note an error and return what to say of its video.
 
         Parameters
@@ -58,7 +60,7 @@ class Failures:
         self.note(error)
         return reason_of(error)
 
-    def check(self):
+    def check(self) -> None:
         """Raise the error that all videos have in common, where there is one."""
         kinds = {type(error) for error in self._errors}
         if self._any_worked or len(kinds) != 1:
@@ -66,7 +68,7 @@ class Failures:
         raise self._errors[0]
 
 
-def is_foreseen(error):
+def is_foreseen(error: Exception) -> bool:
     """Whether an error only says that a video cannot be scored.
 
     Parameters
@@ -80,7 +82,7 @@ def is_foreseen(error):
     return isinstance(error, (VideoReadError, NoFaceError, UnscorableVideoError))
 
 
-def reason_of(error):
+def reason_of(error: Exception) -> str:
     """Say in one line why a video has no score.
 
     Parameters

@@ -1,6 +1,10 @@
 """Files that a saved model names: their names are kept, the files never opened."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from base_models.errors import CheckpointError
 
@@ -49,7 +53,9 @@ class NamedFile:
         )
 
 
-def without_files(params, files=None):
+def without_files(
+    params: dict[Any, Any], files: dict[str, str | Path] | None = None
+) -> dict[Any, Any]:
     """Return parameters with a `NamedFile` in the place of every path.
 
     Parameters

@@ -1,12 +1,16 @@
 """Makes things ahead of their use, in threads."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 
-def n_cores():
+def n_cores() -> Any:
     """Return the number of CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -14,8 +18,13 @@ def n_cores():
 
 
 def look_ahead(
-    make, things, n_workers=None, depth=None, size=lambda made: 0, memory=2**28
-):
+    make: Callable[..., Any],
+    things: Iterable[Any],
+    n_workers: int | None = None,
+    depth: int | None = None,
+    size: Callable[..., Any] = lambda made: 0,
+    memory: int = 2**28,
+) -> Iterator[object]:
     """Yield ``make(thing)`` of each thing in order, made in threads ahead of its use.
 
     Work goes on while the consumer computes, and stops where what is ready would take

@@ -1,9 +1,19 @@
 """Progress bars: on a terminal, for who asked; otherwise silence."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
 from tqdm import tqdm
 
 
-def progress_bar(items=None, text=None, total=None, initial=0):
+def progress_bar(
+    items: Iterable[Any] | None = None,
+    text: str | None = None,
+    total: int | None = None,
+    initial: int = 0,
+) -> Any:
     """Return a tqdm bar over items, or one to update by hand.
 
     Parameters

@@ -1,8 +1,11 @@
 """Follows the faces of a video, in one pass over it, for a close look at each."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +34,7 @@ def follow_video(
     video: str | PathLike | np.ndarray,
     store: Store | str | PathLike | None = None,
     looks_per_second: float = 4.0,
-) -> "FollowedVideo":
+) -> FollowedVideo:
     """Follow the faces of a video, and make the views that detectors look at.
 
     The video is decoded once for both. The views lie in the store afterwards.
@@ -112,7 +115,9 @@ class FollowedVideo:
         By the number of frames that are sampled: the sample, and the faces in it.
     """
 
-    def __init__(self, video, walk, faces, searches, finders):
+    def __init__(
+        self, video: Any, walk: Any, faces: Any, searches: Any, finders: Any
+    ) -> None:
         self.video, self.faces, self.searches = video, faces, searches
         self.times, self.fps = walk.times()
         self._finders = {key: _AsSampled(finder) for key, finder in finders.items()}

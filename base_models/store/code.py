@@ -4,6 +4,9 @@ Source text is not asked: it may have changed on the disk since it was imported,
 prompt has none. Bytecode is what runs.
 """
 
+from __future__ import annotations
+import __future__
+
 import builtins
 import copyreg
 import dis
@@ -36,9 +39,10 @@ _OF_EVERY_CLASS = {  # and nothing that it does
     "_abc_impl",
 }  # fmt: skip
 _MAKING = ("__init__", "__new__")
+_ANNOTATIONS = __future__.annotations.compiler_flag  # how types are written: no code
 
 
-def code_digest(thing, in_process=False):
+def code_digest(thing: object, in_process: bool = False) -> str:
     """Return a digest of a function, a class or an object: its code and its state.
 
     It sees the bytecode of what a user wrote, defaults, closures, the values of global
@@ -283,7 +287,7 @@ class _Walk:
         """Write code, and what the global names in it mean."""
         self._write("code", code.co_code, getattr(code, "co_exceptiontable", b""))
         shape = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
-        self._write(repr((*shape, code.co_flags)))
+        self._write(repr((*shape, code.co_flags & ~_ANNOTATIONS)))
         for words in (
             code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
         ):  # fmt: skip

@@ -1,5 +1,7 @@
 """Which files of a folder are the store's own: only these are read or deleted."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -8,6 +10,9 @@ import stat
 import tempfile
 import uuid
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from base_models.runtime.caches import register
 
@@ -47,16 +52,16 @@ class StoreFolder:
         The root of the store; it need not exist.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def entry(self, kind, key):
+    def entry(self, kind: str, key: str) -> Any:
         """Return ``<kind>/<2 digits>/<64 digits>.safetensors``; None of other keys."""
         if kind not in KINDS or not _KEY.fullmatch(key):
             return None
         return self.path / kind / key[:2] / f"{key}.safetensors"
 
-    def claim(self):
+    def claim(self) -> Any:
         """Make the folder, and mark it where it is the store's alone; say whether."""
         if self.is_own():
             return True
@@ -81,14 +86,14 @@ class StoreFolder:
             file.write(json.dumps(content, indent=1) + "\n")
         return True
 
-    def is_own(self):
+    def is_own(self) -> Any:
         """Say whether the folder is marked as a store's."""
         try:
             return stat.S_ISREG(os.lstat(self.path / MARKER).st_mode)
         except OSError:
             return False
 
-    def files(self):
+    def files(self) -> Iterator[Any]:
         """Yield (path, stat) of the entries' files, unfinished ones included."""
         for kind in _scan(self.path):
             if not (kind.name in KINDS and kind.is_dir(follow_symlinks=False)):
@@ -101,7 +106,7 @@ class StoreFolder:
                         with contextlib.suppress(FileNotFoundError):  # just deleted
                             yield file.path, file.stat(follow_symlinks=False)
 
-    def keys(self, kind):
+    def keys(self, kind: str) -> Any:
         """Return the keys of the kind's entries that have files."""
         matches = (
             _ENTRY.fullmatch(file.name)
@@ -112,7 +117,7 @@ class StoreFolder:
         )
         return {match["key"] for match in matches if match}
 
-    def write(self, file, content):
+    def write(self, file: Any, content: Any) -> Any:
         """Write an entry as a whole or not at all; say whether it is there."""
         temporary = None
         try:
@@ -131,7 +136,7 @@ class StoreFolder:
             return False
         return True
 
-    def remove(self, file):
+    def remove(self, file: Any) -> Any:
         """Delete an entry's file if it is not behind a link; say whether it is gone."""
         try:
             if file.parent.is_symlink() or file.parent.parent.is_symlink():
@@ -145,7 +150,7 @@ class StoreFolder:
             return False
         return True
 
-    def warn_of_size(self, size, limit):
+    def warn_of_size(self, size: Any, limit: Any) -> None:
         """Say once that a folder of others has outgrown the limit of the store."""
         self.warn_once(
             "size",
@@ -154,7 +159,7 @@ class StoreFolder:
             "so nothing in it is deleted. Give the store a folder of its own.",
         )
 
-    def warn_once(self, about, message):
+    def warn_once(self, about: Any, message: Any) -> None:
         """Warn once in a process and folder."""
         if (self.path, about) not in _warned:
             _warned.add((self.path, about))

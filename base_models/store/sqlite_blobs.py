@@ -1,5 +1,7 @@
 """Entries too small for a file each, in one SQLite file."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3
@@ -8,6 +10,8 @@ import time
 import urllib.parse
 import warnings
 from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 from base_models.runtime.caches import register
 
@@ -52,18 +56,18 @@ class SmallEntries:
     >>> folder.cleanup()
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: list[Path]) -> None:
         self.paths = list(paths)
 
     @property
-    def path(self):
+    def path(self) -> Any:
         """The first file that is not left alone; None if all are."""
         for path in self.paths:
             if not _left_alone or (path, _inode(path)) not in _left_alone:
                 return path
         return None
 
-    def get(self, kind, key):
+    def get(self, kind: str, key: str) -> Any:
         """Return the content, or None; note that it was used."""
         found = self._run(
             "select content, used from entries where kind = ? and key = ?", (kind, key)
@@ -77,17 +81,17 @@ class SmallEntries:
             self._run(text, (now, kind, key))
         return content
 
-    def put(self, kind, key, content):
+    def put(self, kind: str, key: str, content: Any) -> Any:
         """Keep bytes, instead of any that were there; say whether that worked."""
         text = "insert or replace into entries values (?, ?, ?, ?, ?)"
         values = (kind, key, time.time(), len(content), content)
         return self._run(text, values, make=True) is not None
 
-    def delete(self, kind, key):
+    def delete(self, kind: str, key: str) -> None:
         """Delete an entry, if it is there."""
         self._run("delete from entries where kind = ? and key = ?", (kind, key))
 
-    def list(self):
+    def list(self) -> Any:
         """Return (seconds of the last use, bytes, kind, key) of each entry."""
         return self._run("select used, size, kind, key from entries", ()) or []
 
@@ -115,7 +119,7 @@ class SmallEntries:
         return None
 
 
-def is_ours(path):
+def is_ours(path: str | Path) -> Any:
     """Say whether a file is a database that `SmallEntries` wrote, or an empty one."""
     try:
         connection = sqlite3.connect(

@@ -1,5 +1,7 @@
 """What was computed once: sampled views, features and fitted members, by content."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import dataclasses
@@ -10,8 +12,10 @@ import logging
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from platformdirs import user_cache_path
 from safetensors.numpy import save as encode_arrays
 
@@ -71,7 +75,9 @@ class Store:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path=None, size_limit=20 * 2**30):
+    def __init__(
+        self, path: str | Path | None = None, size_limit: int = 20 * 2**30
+    ) -> None:
         if path is None:
             path = os.environ.get("DEEPFAKE_ENSEMBLE_STORE") or user_cache_path(
                 "deepfake-ensemble"
@@ -84,7 +90,7 @@ class Store:
     def __repr__(self):
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
 
-    def get(self, kind, key, mapped=False):
+    def get(self, kind: str, key: str, mapped: bool = False) -> tuple[Any, ...] | None:
         """Return the entry as (arrays, meta), or None where there is none.
 
         Parameters
@@ -116,7 +122,13 @@ class Store:
                 self.delete(kind, key)
             return None
 
-    def put(self, kind, key, arrays, meta=None):
+    def put(
+        self,
+        kind: str,
+        key: str,
+        arrays: dict[str, ArrayLike],
+        meta: dict[Any, Any] | None = None,
+    ) -> None:
         """Keep arrays and a JSON-able dict under a key.
 
         A disk that is full or read-only costs the entry, not the run.
@@ -154,7 +166,7 @@ class Store:
             self._small.delete(kind, key)
         self._make_room(len(content))
 
-    def delete(self, kind, key):
+    def delete(self, kind: str, key: str) -> None:
         """Delete an entry, if there is one.
 
         Parameters
@@ -165,7 +177,7 @@ class Store:
         self._remove_file(kind, key)
         self._small.delete(kind, key)
 
-    def keys(self, kind):
+    def keys(self, kind: str) -> list[str]:
         """List what there is.
 
         Parameters
@@ -181,7 +193,7 @@ class Store:
         rows = {key for _, _, of, key in self._small.list() if of == kind}
         return sorted(self._folder.keys(kind) | rows)
 
-    def remember(self, key, value=None):
+    def remember(self, key: str, value: Any = None) -> Any:
         """Keep an object that has no portable form, for this process only.
 
         Parameters
@@ -270,15 +282,15 @@ class KeptState:
     kind: str
     key: str
 
-    def load(self):
+    def load(self) -> Any:
         """Return (arrays, meta), or None where nothing is kept."""
         return self.store.get(self.kind, self.key)
 
-    def save(self, arrays, meta):
+    def save(self, arrays: Any, meta: Any) -> None:
         """Keep arrays and a JSON-able dict."""
         self.store.put(self.kind, self.key, arrays, meta)
 
-    def clear(self):
+    def clear(self) -> None:
         """Delete what was kept."""
         self.store.delete(self.kind, self.key)
 
@@ -310,7 +322,7 @@ def _decoded(content):
     return arrays, meta
 
 
-def resolve_store(store):
+def resolve_store(store: str | Path | Store | None) -> Store:
     """Return the `Store` that a ``store`` parameter means.
 
     Parameters
@@ -344,7 +356,7 @@ def _store_at(path):
     return Store(path)  # following links takes longer than reading a small entry
 
 
-def store_key(**parts):
+def store_key(**parts: Any) -> str:
     """Return a key (64 hexadecimal digits) that stands for all the parts.
 
     Parameters
@@ -372,7 +384,7 @@ def store_key(**parts):
     return hashlib.sha256(described.encode()).hexdigest()
 
 
-def fingerprint(thing):
+def fingerprint(thing: object) -> str:
     """Return a digest of an object of any class: its code and its state.
 
     Parameters

@@ -1,6 +1,10 @@
 """Batches that a network learns from: drawn by video, of stored features."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +31,7 @@ class Batch:
     weight: torch.Tensor
 
 
-def video_shares(is_fake, groups, balanced):
+def video_shares(is_fake: Any, groups: Any, balanced: Any) -> Any:
     """How often each video is drawn; sums to 1."""
     share = np.ones(len(is_fake))
     if balanced:
@@ -40,7 +44,7 @@ def video_shares(is_fake, groups, balanced):
     return share / share.sum()
 
 
-def own_share(part, share):
+def own_share(part: Any, share: Any) -> Any:
     """This process's share of a batch, which must not be empty."""
     own = part[share]
     if not len(own):
@@ -69,16 +73,16 @@ class FeatureSamples:
 
     def __init__(
         self,
-        features,
-        is_fake,
-        groups,
-        weight,
+        features: list[np.ndarray],
+        is_fake: Any,
+        groups: Any,
+        weight: np.ndarray,
         *,
-        frames_per_epoch=4,
-        batch_size=16,
-        balance_groups=True,
-        seed=0,
-    ):
+        frames_per_epoch: int = 4,
+        batch_size: int = 16,
+        balance_groups: bool = True,
+        seed: int = 0,
+    ) -> None:
         self.features, self.is_fake, self.weight = features, is_fake, weight
         self.seed = seed
         groups = np.arange(len(features)) if groups is None else groups
@@ -86,7 +90,7 @@ class FeatureSamples:
         self._n_drawn = len(features) * frames_per_epoch
         self.steps = -(-self._n_drawn // batch_size)
 
-    def batches(self, epoch, share=slice(None)):
+    def batches(self, epoch: Any, share: Any = slice(None)) -> Iterator[Any]:
         """Yield the batches of an epoch; see `ImageSamples.batches`."""
         draw = np.random.default_rng([self.seed, epoch])
         videos = draw.choice(len(self.features), self._n_drawn, p=self._share)
@@ -122,8 +126,15 @@ class SequenceSamples(FeatureSamples):
     """
 
     def __init__(
-        self, features, is_fake, groups, weight, batch_size, balance_groups, seed
-    ):
+        self,
+        features: list[list[np.ndarray]],
+        is_fake: np.ndarray,
+        groups: np.ndarray,
+        weight: np.ndarray,
+        batch_size: int,
+        balance_groups: bool,
+        seed: int,
+    ) -> None:
         super().__init__(
             features,
             is_fake,

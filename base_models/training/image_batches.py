@@ -1,6 +1,10 @@
 """What a network is shown in training: images drawn, changed and labelled, by epoch."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -10,6 +14,9 @@ from base_models.faces.landmarks import Landmarks
 from base_models.runtime.prefetch import look_ahead
 from base_models.training.batches import Batch, own_share, video_shares
 from base_models.views.collection import Views
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
 
 
 class ImageSamples:
@@ -64,24 +71,24 @@ class ImageSamples:
 
     def __init__(
         self,
-        views,
-        is_fake,
-        groups,
-        weight,
-        preprocess,
+        views: Views,
+        is_fake: np.ndarray,
+        groups: np.ndarray | None,
+        weight: np.ndarray,
+        preprocess: Callable[..., Any],
         *,
-        frames_per_epoch=4,
-        batch_size=16,
-        balance_groups=True,
-        mixup=0.0,
-        pairs=False,
-        augment=None,
-        pseudo_fakes=None,
-        landmarks=None,
-        sources=None,
-        ahead=True,
-        seed=0,
-    ):
+        frames_per_epoch: int = 4,
+        batch_size: int = 16,
+        balance_groups: bool = True,
+        mixup: float = 0.0,
+        pairs: bool = False,
+        augment: Callable[..., Any] | None = None,
+        pseudo_fakes: Callable[..., Any] | None = None,
+        landmarks: Callable[..., Any] | None = None,
+        sources: Views | None = None,
+        ahead: bool = True,
+        seed: int = 0,
+    ) -> None:
         self.views, self.is_fake, self.weight = views, is_fake, weight
         self.sources = views if sources is None else sources
         self.groups = np.arange(len(views)) if groups is None else groups
@@ -105,7 +112,7 @@ class ImageSamples:
         self._n_drawn = round(len(views) * frames_per_epoch / (share @ n_images))
         self.steps = -(-len(views) * frames_per_epoch // batch_size)
 
-    def batches(self, epoch, share=slice(None)):
+    def batches(self, epoch: int, share: slice = slice(None)) -> Iterator[Batch]:
         """Yield the batches of an epoch, as a rule made ahead in a thread.
 
         Parameters
@@ -242,7 +249,7 @@ class SizedFakes:
     ((16, 16, 3), np.uint8(255))
     """
 
-    def __init__(self, make, image_size):
+    def __init__(self, make: Callable[..., Any], image_size: int) -> None:
         self.image_size = image_size
         self.view_scale = getattr(make, "view_scale", 1.0)
         self.view_margin_scale = getattr(make, "view_margin_scale", 1.0)
@@ -253,7 +260,7 @@ class SizedFakes:
             self._sized(made) for made in self._make(image, landmarks, draw, donor)
         )
 
-    def source_recipe(self, recipe):
+    def source_recipe(self, recipe: Any) -> Any:
         """Return the `ViewRecipe` of what they are made of, given the detector's."""
         return dataclasses.replace(
             recipe,
@@ -261,7 +268,9 @@ class SizedFakes:
             margin=recipe.margin * self.view_margin_scale,
         )
 
-    def sources(self, views, store, progress=None):
+    def sources(
+        self, views: Views, store: Store, progress: str | None = None
+    ) -> tuple[Views, Landmarks]:
         """Return what pseudo-fakes are made of, for the views of a detector.
 
         Parameters
@@ -290,7 +299,9 @@ class SizedFakes:
         return cv2.resize(image, 2 * (self.image_size,), interpolation=cv2.INTER_AREA)
 
 
-def own_reals(views, is_fake, groups):
+def own_reals(
+    views: Views, is_fake: np.ndarray, groups: np.ndarray
+) -> Iterator[tuple[int, int]]:
     """Find the real video that each fake was made of: the most like it of its group.
 
     Most like is the least mean difference of its images, frame by frame. A fake whose

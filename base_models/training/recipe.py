@@ -101,7 +101,7 @@ class TrainingRecipe(BaseEstimator):
         amp: bool | str = "auto",
         channels_last: bool = True,
         compile: bool = False,
-    ):
+    ) -> None:
         self.head_epochs = head_epochs
         self.warmup = warmup
         self.label_smoothing = label_smoothing

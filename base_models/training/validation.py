@@ -1,16 +1,25 @@
 """Groups held back from training to choose its best epoch."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
+
+if TYPE_CHECKING:
+    pass
 
 _ENOUGH_GROUPS = 40  # from which on "auto" holds some back
 _SHARE = 0.15
 _FAKES_PER_VIDEO = 4
 
 
-def held_out_groups(is_fake, groups, share, seed):
+def held_out_groups(
+    is_fake: np.ndarray, groups: np.ndarray, share: float | Literal["auto"], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Split videos in two, no group in both.
 
     Parameters
@@ -90,7 +99,15 @@ class Validation:
         Of the fakes.
     """
 
-    def __init__(self, views, is_fake, score, make_fakes=None, landmarks=None, seed=0):
+    def __init__(
+        self,
+        views: Sequence[Any] | np.ndarray,
+        is_fake: np.ndarray,
+        score: Callable[..., Any],
+        make_fakes: Callable[..., Any] | None = None,
+        landmarks: Callable[..., Any] | None = None,
+        seed: int = 0,
+    ) -> None:
         self._views, self._is_fake, self._score = views, is_fake, score
         self._fakes = None
         if not is_fake.any():

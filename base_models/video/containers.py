@@ -1,7 +1,10 @@
 """Which kinds of files are opened as videos: those that hold the pictures."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -40,7 +43,7 @@ _LEADS_ELSEWHERE = {  # how the text begins: what it is
 _BEGINNING = 4096  # bytes
 
 
-def open_container(path):
+def open_container(path: str | Path) -> Any:
     """Open a video file for reading; nothing but that file is opened.
 
     Parameters

@@ -1,8 +1,13 @@
 """Decodes video files the plain way: every frame, one after the other."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +18,7 @@ from base_models.errors import VideoReadError
 from base_models.video.packets import opened, packets
 
 
-def decode(path):
+def decode(path: str | Path) -> Iterator[Any]:
     with opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
         for packet in itertools.chain(packets(container, stream), [None]):
@@ -22,7 +27,7 @@ def decode(path):
                 yield from stream.decode(packet)
 
 
-def decode_rgb(path, at=None):
+def decode_rgb(path: str | Path, at: Any = None) -> Iterator[Any]:
     """Yield each frame as RGB (None if not among `at`), and when it is shown."""
     convert = tick = None
     for index, frame in enumerate(decode(path)):
@@ -33,7 +38,7 @@ def decode_rgb(path, at=None):
         yield rgb, float(frame.pts * tick) if timed else None
 
 
-def frames_by_reading(path, indices):
+def frames_by_reading(path: str | Path, indices: np.ndarray) -> Any:
     frames, convert, n_kept, n_decoded = None, None, 0, 0
     for n_decoded, frame in enumerate(decode(path), start=1):
         convert = convert or RgbConverter(path, frame)
@@ -51,7 +56,7 @@ def frames_by_reading(path, indices):
 class RgbConverter:
     """Turns decoded frames into upright RGB of the first decoded frame's size."""
 
-    def __init__(self, path, first):
+    def __init__(self, path: str | Path, first: Any) -> None:
         self.path = path
         self.shape = {"width": first.width, "height": first.height, "format": "rgb24"}
         self.turns, self.mirrored = orientation(first)
@@ -80,7 +85,7 @@ class RgbConverter:
         )
 
 
-def orientation(frame):
+def orientation(frame: Any) -> Any:
     """Read how to show a frame: quarter turns counter-clockwise, after mirroring.
 
     FFmpeg's display matrix maps stored (x, y), y downward, to shown

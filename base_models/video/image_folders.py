@@ -1,12 +1,18 @@
 """Reads videos that are folders of frame images."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.video.paths import frame_images, naming
 
 
-def sample_images(folder, choose):
+def sample_images(folder: str | Path, choose: Any) -> Any:
     """Read images of a folder; `choose` and what is returned: see `sample_file`."""
     # A broken image is left out and the frames are chosen again from the others.
     images = frame_images(folder)
@@ -26,7 +32,7 @@ def sample_images(folder, choose):
     raise VideoReadError(folder, "none of its images can be decoded")
 
 
-def read_images(images):
+def read_images(images: Any) -> Iterator[Any]:
     """Read those images that can be decoded, scaled to the first one's size."""
     import cv2
 

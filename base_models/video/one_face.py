@@ -4,7 +4,12 @@ Detectors that look at faces see that face alone; those that look at whole frame
 the same of every face.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +39,9 @@ class OneFace:
     frames: tuple
     boxes: tuple
 
-    def overlap(self, frames, boxes):
+    def overlap(
+        self, frames: Sequence[int] | np.ndarray, boxes: Sequence[Any] | np.ndarray
+    ) -> float:
         """Return how well boxes in some frames lie on this face.
 
         Parameters
@@ -53,7 +60,7 @@ class OneFace:
         return float(np.mean([box_overlap(a, b) for a, b in
                               zip(own, boxes, strict=True)]))  # fmt: skip
 
-    def track_of(self, tracks, indices):
+    def track_of(self, tracks: list[Any], indices: np.ndarray) -> Any:
         """Choose the followed face that is this one.
 
         Parameters
@@ -77,7 +84,7 @@ class OneFace:
         return tracks[int(np.argmax(overlaps))]
 
 
-def whole_video(video):
+def whole_video(video: OneFace | str | Path | np.ndarray) -> str | Path | np.ndarray:
     """Return the video that a face is of; any other video as it is.
 
     Parameters
@@ -91,7 +98,7 @@ def whole_video(video):
     return video.video if isinstance(video, OneFace) else video
 
 
-def box_overlap(box, other):
+def box_overlap(box: Any, other: Any) -> Any:
     """Return the shared part of two boxes: of 1 they are equal, of 0 apart.
 
     Examples

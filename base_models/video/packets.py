@@ -1,12 +1,16 @@
 """Opens video files and lists their packets, which is quick: nothing is decoded."""
 
+from __future__ import annotations
+
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import wraps
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -53,13 +57,13 @@ class PacketTable:
     tags: dict
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> Any:
         """Packets that are shown; as a rule each is one frame."""
         return int(np.count_nonzero(self.is_shown))
 
 
 @contextmanager
-def opened(path):
+def opened(path: str | Path) -> Iterator[Any]:
     with open_container(path) as container:
         yield container, _video_stream(container, path)
 
@@ -79,7 +83,7 @@ def _video_stream(container, path):
     )
 
 
-def packets(container, stream):
+def packets(container: Any, stream: Any) -> Iterator[Any]:
     # Where the file is cut off or unreadable it ends; what came before counts.
     with suppress(av.FFmpegError):
         for packet in container.demux(stream):
@@ -115,7 +119,7 @@ def read_once(maxsize: int) -> Callable:
 
 
 @read_once(maxsize=16)  # ten bytes a packet
-def list_packets(path):
+def list_packets(path: str | Path) -> Any:
     """Read a file's packets into a `PacketTable`."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()
     clock, n_bytes, is_timed, is_damaged = [], 0, True, False

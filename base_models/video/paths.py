@@ -1,12 +1,16 @@
 """What a video is called and where it lies: paths, folders, ids and digests."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +34,7 @@ _BESIDE_VIDEOS = {  # what may lie there and shows nothing
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 
 
-def list_videos(folder):
+def list_videos(folder: str | Path) -> list[Path]:
     """Find the videos below a folder.
 
     A folder that holds frame images and no video, itself or further down, is one video.
@@ -79,7 +83,7 @@ def list_videos(folder):
     return videos
 
 
-def video_id(video, digest=None):
+def video_id(video: Any, digest: Any = None) -> Any:
     """Name a video: its full path, or for an array a name made of its content.
 
     A link keeps its own name, wherever it leads. `digest`, where it is there already,
@@ -97,7 +101,7 @@ def video_id(video, digest=None):
     return printable(os.path.abspath(_as_path(video)))
 
 
-def printable(name):
+def printable(name: str) -> str:
     """Return a file name as text that any program can write and read.
 
     Parameters
@@ -118,7 +122,7 @@ def printable(name):
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def video_digest(video):
+def video_digest(video: Any) -> Any:
     """Hash a video's content (SHA-256, hexadecimal).
 
     Of a file its bytes count, of a folder the images' names and bytes, of an array its
@@ -160,7 +164,7 @@ def _as_path(video):
     return Path(video)
 
 
-def is_address(path):
+def is_address(path: str | Path) -> Any:
     """Whether a path is written like an address of the web, such as http://...
 
     Examples
@@ -171,7 +175,7 @@ def is_address(path):
     return _ADDRESS.match(str(path)) is not None
 
 
-def existing(video):
+def existing(video: Any) -> Any:
     path = _as_path(video)
     if is_address(video) and not path.exists():
         raise VideoReadError(
@@ -188,7 +192,7 @@ def existing(video):
 
 
 @contextmanager
-def naming(path):
+def naming(path: str | Path) -> Iterator[Any]:
     """Turn what the file system refuses into a `VideoReadError` of this video."""
     try:
         yield
@@ -198,7 +202,7 @@ def naming(path):
 
 
 @contextmanager
-def reading(path):
+def reading(path: str | Path) -> Iterator[Any]:
     """Turn what reading a file may raise into a `VideoReadError` of this video.
 
     What only a mistake in code raises (TypeError, AttributeError ...) stays as it is.
@@ -221,7 +225,7 @@ def _unreadable(path, error):
     return VideoReadError(path, f"{kind}: {said}" if said else kind)
 
 
-def check_array(video):
+def check_array(video: Any) -> Any:
     if video.dtype != np.uint8:
         advice = "convert it with astype(np.uint8)"
         if np.issubdtype(video.dtype, np.floating):
@@ -285,7 +289,7 @@ def _is_type_script(path, suffix):
     return bool(start) and b"G" not in (start[:1], start[4:5])
 
 
-def frame_images(folder):
+def frame_images(folder: str | Path) -> Any:
     with naming(folder):
         entries = list(folder.iterdir())
         images = [

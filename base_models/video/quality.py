@@ -1,8 +1,12 @@
 """How strongly a video was compressed: the quantiser that its encoder used."""
 
+from __future__ import annotations
+
 import math
 import os
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,7 +28,9 @@ _MAX_QP = 51.0
 _QP_AT_ONE_BIT, _QP_PER_OCTAVE = 2.7, -4.5
 
 
-def estimate_qp(video, n_places=_PLACES, n_frames=_FRAMES):
+def estimate_qp(
+    video: str | Path | np.ndarray, n_places: int = _PLACES, n_frames: int = _FRAMES
+) -> float:
     """Estimate the quantiser of a video, on H.264's scale.
 
     H.264 and MPEG-2 streams say it themselves: the mean over blocks and over frames
@@ -77,7 +83,9 @@ def estimate_qp(video, n_places=_PLACES, n_frames=_FRAMES):
     return float(np.clip(qp, 0, _MAX_QP))
 
 
-def nearest_level(qp, levels=LEVELS, unknown="c23"):
+def nearest_level(
+    qp: float, levels: Iterable[str] = LEVELS, unknown: str = "c23"
+) -> str:
     """Name the level whose quantiser is nearest.
 
     Parameters

@@ -4,10 +4,14 @@ A video is a path to a file, a folder of frame images, or an RGB uint8 array of 
 (T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
 """
 
+from __future__ import annotations
+
 from collections.abc import Container, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +92,12 @@ class VideoInfo:
     tags: dict
 
 
-def sample_frames(video, n_frames=16, return_indices=False, seek=True):
+def sample_frames(
+    video: str | Path | np.ndarray,
+    n_frames: int | None = 16,
+    return_indices: bool = False,
+    seek: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
     """Read frames spread evenly over the whole of a video.
 
     Only the frames asked for are kept and turned into RGB, so memory is that of the
@@ -159,16 +168,22 @@ class SampledFrames:
     total: int
 
     @property
-    def sampled(self):
+    def sampled(self) -> Any:
         """The frames at `indices`, in a list."""
         return [self.frames[row] for row in self.rows(self.indices)]
 
-    def rows(self, numbers):
+    def rows(self, numbers: Any) -> Any:
         """Return where in `frames` are those of some positions in the video."""
         return np.searchsorted(self.numbers, numbers)
 
 
-def sample_clips(video, n_frames=16, clip_length=1, seek=True, at=None):
+def sample_clips(
+    video: Any,
+    n_frames: int = 16,
+    clip_length: int = 1,
+    seek: Any = True,
+    at: np.ndarray | None = None,
+) -> SampledFrames:
     """Read frames spread evenly over a video, and those around each of them.
 
     Parameters
@@ -267,7 +282,7 @@ def iter_frames(
         raise VideoReadError(path, "no frame of it can be decoded")
 
 
-def probe_video(video):
+def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
     """Measure a video without decoding it all.
 
     Parameters

@@ -1,11 +1,14 @@
 """Chooses the frames of a video that are looked at."""
 
+from __future__ import annotations
+
 import operator
+from typing import Any
 
 import numpy as np
 
 
-def sample_indices(total, n_frames):
+def sample_indices(total: int, n_frames: int | None) -> np.ndarray:
     """Choose frames evenly over a whole video, first and last included.
 
     Parameters
@@ -38,7 +41,7 @@ def sample_indices(total, n_frames):
     return np.rint(np.linspace(0, total - 1, n_frames)).astype(int)
 
 
-def clip_indices(indices, total, clip_length):
+def clip_indices(indices: np.ndarray, total: int, clip_length: int) -> Any:
     """Choose the frames around each of some frames.
 
     Parameters
@@ -65,7 +68,7 @@ def clip_indices(indices, total, clip_length):
     return first[:, None] + np.arange(clip_length)
 
 
-def check_n_frames(n_frames):
+def check_n_frames(n_frames: int) -> Any:
     if n_frames is None:
         return None
     try:

@@ -6,7 +6,12 @@ frame; frames on the way that no other refers to are not decoded. Whatever happe
 otherwise than the list of packets foretold, the plain way is taken instead.
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -14,6 +19,9 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.video.decoding import RgbConverter, frames_by_reading, orientation
 from base_models.video.packets import list_packets, opened
+
+if TYPE_CHECKING:
+    from base_models.video.packets import PacketTable
 
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
@@ -35,7 +43,9 @@ class _SeekMissed(_NotAsForetold):
     """The file cannot be entered at a given packet."""
 
 
-def sample_file(path, choose, seek=True):
+def sample_file(
+    path: Path, choose: Callable[..., Any], seek: bool = True
+) -> tuple[np.ndarray, int]:
     """Read some frames of a video file.
 
     Parameters
@@ -69,7 +79,9 @@ def sample_file(path, choose, seek=True):
     raise VideoReadError(path, "its frames change while it is read", "try again")
 
 
-def frames_by_seeking(path, table, indices):
+def frames_by_seeking(
+    path: Path, table: PacketTable, indices: np.ndarray
+) -> np.ndarray | None:
     """Read some frames, entering the file at the key frames before them.
 
     Parameters

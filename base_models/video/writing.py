@@ -1,7 +1,11 @@
 """Writes H.264 files."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,7 +24,15 @@ _BT601 = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 
 _TICK = Fraction(1, 90000)  # what mp4 files commonly count time in
 
 
-def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None, times=None):
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: Any = 25,
+    crf: float = 23,
+    preset: str = "medium",
+    tags: dict[Any, Any] | None = None,
+    times: Sequence[float] | np.ndarray | None = None,
+) -> Path:
     """Write frames as an H.264 mp4 that plays in browsers.
 
     Encoding runs on one thread: the same frames give the same bytes. The file appears
@@ -97,14 +109,7 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None, times=
                 "x264-params": "mbtree=0",
             },
         )
-        height, width = first.shape[:2]
-        stream.height, stream.width = height + height % 2, width + width % 2
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        if times is not None:
-            stream.codec_context.time_base = _TICK
-        for name, value in _BT601.items():
-            setattr(stream.codec_context, name, value)
+        _set_up(stream, first, clock=times is not None)
         reformatter = VideoReformatter()
         for index, frame in enumerate(_even_frames(first, frames)):
             frame = reformatter.reformat(
@@ -119,6 +124,18 @@ def write_video(path, frames, fps=25, crf=23, preset="medium", tags=None, times=
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def _set_up(stream, first, clock):
+    """Give a stream the size of its first frame, its colours and its clock."""
+    height, width = first.shape[:2]
+    stream.height, stream.width = height + height % 2, width + width % 2
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.thread_count = 1
+    if clock:
+        stream.codec_context.time_base = _TICK
+    for name, value in _BT601.items():
+        setattr(stream.codec_context, name, value)
 
 
 def _shown(times, index, fps):

@@ -1,11 +1,20 @@
 """The views of many videos, made or read when asked for: `Views`."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
 from base_models.views.making import iter_views, make_views
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from base_models.views.spec import ViewRecipe
 
 _MOST_MAPPED = 128  # files that one `Views` holds open
 
@@ -36,7 +45,14 @@ class Views(Sequence):
         What stands for the images of each video in the store.
     """
 
-    def __init__(self, videos, recipe, store, memory=2**30, progress=None):
+    def __init__(
+        self,
+        videos: list[Any],
+        recipe: ViewRecipe,
+        store: Store,
+        memory: int = 2**30,
+        progress: str | None = None,
+    ) -> None:
         self.videos, self.recipe, self.store = list(videos), recipe, store
         self.memory = memory
         self._recent, self._used = OrderedDict(), 0
@@ -51,7 +67,7 @@ class Views(Sequence):
             self.keys.append(view.key)
         failures.check()
 
-    def take(self, rows):
+    def take(self, rows: Sequence[int] | np.ndarray) -> Views:
         """Return the views of some of the videos, without looking at them again.
 
         Parameters

@@ -1,5 +1,10 @@
 """Draws frames and crops around faces from sampled frames."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from PIL import Image
 
@@ -8,8 +13,13 @@ from base_models.faces.tracking import largest_track
 from base_models.video.sampling import clip_indices
 from base_models.views.view import View
 
+if TYPE_CHECKING:
+    from base_models.faces.face import Face
+    from base_models.video.reading import SampledFrames
+    from base_models.views.spec import ViewRecipe
 
-def render(sample, recipe, search, face=None):
+
+def render(sample: Any, recipe: Any, search: Any, face: Any = None) -> Any:
     """Return the images, the frames and faces they show, and what is said of them."""
     if recipe.view != "face":
         images, at, reason = draw_images(sample, recipe, range(len(sample.indices)))
@@ -37,7 +47,12 @@ def render(sample, recipe, search, face=None):
     return images, at, faces, meta
 
 
-def draw_images(sample, recipe, places, faces=None):
+def draw_images(
+    sample: SampledFrames,
+    recipe: ViewRecipe,
+    places: Sequence[int] | np.ndarray,
+    faces: Sequence[Face] | np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Draw what a detector sees of some of the sampled frames.
 
     Parameters

@@ -1,7 +1,11 @@
 """What a detector looks at: the whole frame, or a crop around a face."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +21,9 @@ from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 
-def iter_views(videos, recipes, store):
+def iter_views(
+    videos: list[Any], recipes: Any, store: Any
+) -> Iterator[dict[str, View]]:
     """Yield the views of one video after another, made ahead while others are used.
 
     Parameters
@@ -135,7 +141,7 @@ def make_views(
     return views
 
 
-def stored_face_side(video, recipes, store):
+def stored_face_side(video: Any, recipes: Any, store: Any) -> float:
     """Return the side of a video's face, where its view is in the store.
 
     Parameters
@@ -234,7 +240,9 @@ def _all_missing(recipes, error):
     }
 
 
-def followed_boxes(video, recipe, store):
+def followed_boxes(
+    video: str | Path | np.ndarray, recipe: ViewRecipe, store: Store
+) -> list[Any]:
     """Return where the faces of a video are, in the frames that a recipe samples.
 
     Parameters

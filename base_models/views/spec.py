@@ -1,7 +1,10 @@
 """What a detector wants to look at: `ViewRecipe`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from base_models.choices import VIEWS
 from base_models.faces.dlib_finder import DlibFaceFinder
@@ -79,13 +82,13 @@ class ViewRecipe:
             )
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> Any:
         """Shape of what is seen of each sampled frame."""
         image = self.image_size, self.image_size, 3
         return image if self.clip_length == 1 else (self.clip_length, *image)
 
     @cached_property
-    def key(self):
+    def key(self) -> Any:
         """What stands for this recipe in the store; whole frames know no finder."""
         common = {
             "code": _CODE_VERSION,
@@ -108,7 +111,7 @@ class ViewRecipe:
         )
 
     @cached_property
-    def stable_key(self):
+    def stable_key(self) -> Any:
         """The `key`, if other processes will find it again.
 
         Raises

@@ -1,6 +1,9 @@
 """What was made of a video for a detector: `View`, and many of them: `Views`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,14 +41,16 @@ class View:
     error: Exception | None = field(default=None, compare=False, repr=False)
 
     @property
-    def stills(self):
+    def stills(self) -> Any:
         """One image for each of `frames`: of a clip its middle one."""
         if self.images.ndim == 4:
             return self.images
         return self.images[:, self.images.shape[1] // 2]
 
     @classmethod
-    def missing(cls, image_size, reason, key="", error=None):
+    def missing(
+        cls, image_size: Any, reason: Any, key: str = "", error: Exception | None = None
+    ) -> Any:
         """A view without images."""
         none = np.zeros(0, np.int64)
         shape = (0, image_size, image_size, 3)
@@ -53,6 +58,6 @@ class View:
         return cls(images, none, none, reason, key, error=error)
 
 
-def view_of(arrays, meta, key):
+def view_of(arrays: Any, meta: Any, key: str) -> Any:
     """A view as the store keeps it; older versions kept no note."""
     return View(**arrays, reason=meta["reason"], key=key, note=meta.get("note", ""))

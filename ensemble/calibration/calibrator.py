@@ -1,5 +1,7 @@
 """Calibration: bring P(fake) to mean what it says, fitted on scores not seen in fit."""
 
+from __future__ import annotations
+
 import difflib
 
 import numpy as np
@@ -69,7 +71,7 @@ class Calibrator(BaseEstimator):
     array([0.1 , 0.95])
     """
 
-    def __init__(self, method: str = "platt"):
+    def __init__(self, method: str = "platt") -> None:
         self.method = method
 
     def fit(
@@ -78,7 +80,7 @@ class Calibrator(BaseEstimator):
         is_fake: ArrayLike,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
-    ) -> "Calibrator":
+    ) -> Calibrator:
         """Learn the map.
 
         Parameters

@@ -1,6 +1,8 @@
 """AutoCombiner: tries the family and takes the simplest combiner that is good enough,
 averaged with those of other kinds that cannot be told from it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -106,7 +108,7 @@ class AutoCombiner(Nested):
         n_jobs: int | None = None,
         random_state: Any = 0,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.candidates = candidates
         self.n_folds = n_folds
         self.slack = slack

@@ -1,5 +1,7 @@
 """Bagging: one combiner, fitted on many draws of the groups, averaged."""
 
+from __future__ import annotations
+
 import warnings
 from typing import Any
 
@@ -73,7 +75,7 @@ class Bagging(Nested):
         n_replicas: int = 25,
         random_state: Any = 0,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.combiner = combiner
         self.n_replicas = n_replicas
         self.random_state = random_state

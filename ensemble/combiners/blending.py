@@ -1,5 +1,7 @@
 """Blending: one combiner, fitted on a hold-out of the groups only."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -61,7 +63,7 @@ class Blending(Nested):
         test_size: float = 0.3,
         random_state: Any = 0,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.combiner = combiner
         self.test_size = test_size
         self.random_state = random_state

@@ -1,5 +1,7 @@
 """Dynamic selection: each video is judged by the detectors that do well on its like."""
 
+from __future__ import annotations
+
 import difflib
 from typing import Any
 
@@ -86,7 +88,7 @@ class DynamicSelection(Combiner):
         scale: str | None = "log_odds",
         clip: float = 1e-3,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.competence = competence
         self.n_neighbors = n_neighbors
         self.sharpness = sharpness

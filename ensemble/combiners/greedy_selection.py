@@ -1,7 +1,10 @@
 """Greedy selection: detectors are added, again and again, as long as that helps."""
 
+from __future__ import annotations
+
 import difflib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,7 +111,7 @@ class GreedySelection(Combiner):
         clip: float = 1e-6,
         random_state: Any = 0,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.metric = metric
         self.n_rounds = n_rounds
         self.sorted_start = sorted_start
@@ -168,7 +171,9 @@ class GreedySelection(Combiner):
         return combined if as_is else expit(combined)
 
 
-def select_greedily(library, n_rounds, sorted_start):
+def select_greedily(
+    library: Library, n_rounds: int, sorted_start: bool
+) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Add detectors one by one, each time the one that does the mean the most good.
 
     Parameters
@@ -226,7 +231,14 @@ class Library:
         Whether the mean score is P(fake) itself, rather than its log-odds.
     """
 
-    def __init__(self, scores, is_fake, weight, metric, as_is):
+    def __init__(
+        self,
+        scores: np.ndarray,
+        is_fake: np.ndarray,
+        weight: np.ndarray,
+        metric: str | Callable[..., Any],
+        as_is: bool,
+    ) -> None:
         missing = np.isnan(scores)
         any_missing = missing.any()
         if any_missing:
@@ -245,25 +257,25 @@ class Library:
             self.plain = _Areas(scores, is_fake)
         self.clear()
 
-    def clear(self):
+    def clear(self) -> None:
         """Take all detectors out again."""
         self.times = np.zeros(self.scores.shape[1])
         if self.plain is not None:
             self.plain.clear()
 
-    def add(self, detector):
+    def add(self, detector: Any) -> None:
         """Add one more time the scores of a detector."""
         self.times[detector] += 1
         if self.plain is not None:
             self.plain.add(detector)
 
-    def value(self):
+    def value(self) -> Any:
         """Return how good the mean of what was added is."""
         if self.plain is not None:
             return self.plain.value()
         return self._value_of(self.times)
 
-    def values_of_adding_each(self):
+    def values_of_adding_each(self) -> Any:
         """Return how good the mean would be with each detector added."""
         if self.plain is not None:
             return self.plain.values_of_adding_each()

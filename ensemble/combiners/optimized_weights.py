@@ -1,5 +1,7 @@
 """Convex weights of the detectors, found by optimisation."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,7 @@ class OptimizedWeights(Combiner):
         shrinkage: float = 10.0,
         clip: float = 1e-6,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.metric = metric
         self.scale = scale
         self.shrinkage = shrinkage
@@ -109,7 +111,7 @@ class OptimizedWeights(Combiner):
         return self.scale_["name"] in _BOUNDED
 
 
-def weighted_mean(scores, weights):
+def weighted_mean(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Average each row over the scores it has, with the weights scaled to sum to 1.
 
     Where all the weight is on missing scores the others count alike.
@@ -138,14 +140,20 @@ def weighted_mean(scores, weights):
     return mean
 
 
-def convex(weights):
+def convex(weights: Any) -> Any:
     """Scale weights to sum to 1, and refuse those that cannot be."""
     if not (weights.min() >= 0 and 0 < weights.sum() < np.inf):
         raise ValueError(f"weights must be >= 0, finite, not all 0; got {weights}")
     return weights / weights.sum()
 
 
-def learn_weights(votes, is_fake, weight, shrinkage, as_is):
+def learn_weights(
+    votes: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray,
+    shrinkage: float,
+    as_is: bool,
+) -> np.ndarray:
     """Find convex weights with the least log loss, pulled towards equal ones.
 
     Minimises the sum of the videos' log losses plus `shrinkage` times the
@@ -199,7 +207,13 @@ def learn_weights(votes, is_fake, weight, shrinkage, as_is):
     return softmax(found.x)
 
 
-def search_auc_weights(votes, is_fake, weight, shrinkage, n_videos):
+def search_auc_weights(
+    votes: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray,
+    shrinkage: float,
+    n_videos: float,
+) -> np.ndarray:
     """Search for convex weights with the highest AUC, pulled towards equal ones.
 
     Maximises the AUC of the mean vote minus `shrinkage` / `n_videos` times the
@@ -242,7 +256,7 @@ def search_auc_weights(votes, is_fake, weight, shrinkage, n_videos):
     return weights
 
 
-def weighted_auc(is_fake, score, weight):
+def weighted_auc(is_fake: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
     """Return the chance that a fake scores above a real, a tie counting half.
 
     Parameters

@@ -1,5 +1,7 @@
 """Stacking: a meta-model that learns from out-of-fold scores how to combine them."""
 
+from __future__ import annotations
+
 import difflib
 import warnings
 from collections.abc import Sequence
@@ -179,7 +181,7 @@ class Stacking(Nested):
         clip: float = 1e-6,
         random_state: Any = 0,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.meta_model = meta_model
         self.scale = scale
         self.shrinkage = shrinkage
@@ -453,7 +455,9 @@ class Stacking(Nested):
         self.weights_ = self._to_table_order(weights)
 
 
-def as_combiner(given, random_state=None):
+def as_combiner(
+    given: Any, random_state: int | np.random.RandomState | None = None
+) -> Combiner:
     """Turn a name, or any classifier, into a combiner.
 
     Parameters

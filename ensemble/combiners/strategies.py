@@ -1,15 +1,27 @@
 """The strategies that a comparison sets side by side, by name."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
 from ensemble.combiners.registry import combiner_names, named_strategies
 from ensemble.combiners.stacking import as_combiner
 from ensemble.naming import find_name
+
+if TYPE_CHECKING:
+    from ensemble.combiners.base import Combiner
 
 MEAN = "mean"
 CHOSEN_MEMBER = "best member, chosen in training"
 AUTO = "AutoCombiner"
 
 
-def chosen_strategies(strategies, members, random_state=0):
+def chosen_strategies(
+    strategies: Any, members: Sequence[str] | np.ndarray, random_state: int = 0
+) -> dict[str, Combiner]:
     """Turn what a user writes for `strategies` into combiners by name.
 
     Parameters

@@ -1,5 +1,7 @@
 """Voting: the detectors' scores averaged, counted or ranked, each with its weight."""
 
+from __future__ import annotations
+
 import difflib
 from typing import Any
 
@@ -122,7 +124,7 @@ class Voting(Combiner):
         shrinkage: float = 10.0,
         clip: float = 1e-6,
         fake_label: Any = None,
-    ):
+    ) -> None:
         self.kind = kind
         self.weights = weights
         self.scale = scale
@@ -204,7 +206,7 @@ class Voting(Combiner):
         return self.kind == "hard" or self.scale_["name"] in ("probability", "rank")
 
 
-def trimmed_mean(scores, trim):
+def trimmed_mean(scores: Any, trim: Any) -> Any:
     """Average each row without its floor(trim * n) lowest and highest scores."""
     ordered = np.sort(scores, axis=1)  # NaN last
     n_scores = (~np.isnan(ordered)).sum(axis=1, keepdims=True)

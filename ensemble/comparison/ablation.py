@@ -1,21 +1,35 @@
 """What each member adds to the others: leave one out, and Shapley's share."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
 from ensemble.metrics.within_folds import mean_auc_difference, numbered_folds, outranked
 
+if TYPE_CHECKING:
+    from ensemble.comparison.evaluation import Panel
+
 _ALL_COALITIONS = 12  # members up to which every coalition is tried
 _N_ORDERS = 500
 
 
-def member_contributions(scores, y, groups=None, level=0.95, random_state=0, fold=None):
+def member_contributions(
+    scores: pd.DataFrame,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    random_state: int = 0,
+    fold: ArrayLike | None = None,
+) -> pd.DataFrame:
     """Say what each member adds to the AUC of the log-odds mean.
 
     Judged on the videos that every member has scored, the same for every coalition.
@@ -60,7 +74,13 @@ def member_contributions(scores, y, groups=None, level=0.95, random_state=0, fol
     return _contributions([part], list(scores.columns), level, random_state)
 
 
-def panel_contributions(panels, names, codes, level, random_state):
+def panel_contributions(
+    panels: list[Panel],
+    names: list[str],
+    codes: np.ndarray,
+    level: float,
+    random_state: int,
+) -> pd.DataFrame:
     """Say what each member adds to the AUC of the log-odds mean, over panels.
 
     Parameters

@@ -1,5 +1,10 @@
 """What a fitted ensemble shows of itself: a report, and a summary in notebooks."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -10,10 +15,20 @@ from ensemble.metrics.scalar import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.out_of_fold.evidence import labels_of
 
+if TYPE_CHECKING:
+    from ensemble.comparison.result import Comparison
+
 OWN = "this ensemble"
 
 
-def write_ensemble_report(model, path, strategies, metadata, title, options):
+def write_ensemble_report(
+    model: Any,
+    path: str | Path,
+    strategies: Any,
+    metadata: Any,
+    title: str,
+    options: dict[Any, Any],
+) -> Comparison:
     """Compare strategies on what an ensemble learned from; see its ``report``.
 
     Parameters
@@ -52,7 +67,7 @@ def write_ensemble_report(model, path, strategies, metadata, title, options):
     return found
 
 
-def ensemble_html(model):
+def ensemble_html(model: Any) -> str:
     """Return a table of the members of a fitted ensemble; nothing before it is fitted.
 
     Parameters

@@ -1,6 +1,9 @@
 """Turns judged scores into figures: metrics, intervals, paired differences, tests."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,9 @@ from sklearn.utils import check_random_state
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.metrics.bootstrap import METRICS, drawn_metrics, group_draws
 from ensemble.metrics.within_folds import mean_auc_difference
+
+if TYPE_CHECKING:
+    from ensemble.comparison.evaluation import Panel
 
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
 
@@ -35,7 +41,15 @@ class Measured:
         return tables
 
 
-def measure(panels, names, codes, metadata, n_boot, level, random_state):
+def measure(
+    panels: list[Panel],
+    names: list[str],
+    codes: np.ndarray,
+    metadata: pd.DataFrame,
+    n_boot: int,
+    level: float,
+    random_state: int,
+) -> Measured:
     """Measure everyone on the videos that all have scored.
 
     A figure is the mean over the panels: repeats, and what was held out in turn. Rank
@@ -114,7 +128,14 @@ def measure(panels, names, codes, metadata, n_boot, level, random_state):
     )
 
 
-def paired_change(panels, others, codes, n_boot, level, random_state):
+def paired_change(
+    panels: list[Panel],
+    others: list[Panel],
+    codes: np.ndarray,
+    n_boot: int,
+    level: float,
+    random_state: int,
+) -> pd.DataFrame:
     """Set the AUCs of strategies against those of the same strategies fitted otherwise.
 
     Parameters
@@ -144,7 +165,7 @@ def paired_change(panels, others, codes, n_boot, level, random_state):
     )
 
 
-def holm(p):
+def holm(p: np.ndarray) -> np.ndarray:
     """Correct p-values for how many there are.
 
     Parameters
@@ -192,7 +213,7 @@ def _check_common(common, panels):
             )
 
 
-def ranked(panel):
+def ranked(panel: Panel) -> np.ndarray:
     """Say which videos of a panel have one of the other class in their fold.
 
     Parameters

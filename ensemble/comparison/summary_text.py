@@ -1,15 +1,27 @@
 """Says in words what a comparison's figures allow to say, and no more."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
 from ensemble.comparison.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FEW_GROUPS = 30
 _OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
 
 
-def put_in_words(table, how, by_value, seen=None, ablation=None):
+def put_in_words(
+    table: pd.DataFrame,
+    how: dict[Any, Any],
+    by_value: pd.DataFrame,
+    seen: pd.DataFrame | None = None,
+    ablation: pd.DataFrame | None = None,
+) -> str:
     """Return the verdict, one thought a line.
 
     "Beats" is said only where the interval of the paired difference excludes 0, the

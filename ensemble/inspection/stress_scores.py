@@ -6,14 +6,17 @@ is used again only where it is the same question, and one that was cut short or 
 counts as not there.
 """
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
 import os
 import pickle
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -58,7 +61,12 @@ class StressScores:
     {('blur', 2.0): {'bright': 0.25}}
     """
 
-    def __init__(self, path, scorers, settings):
+    def __init__(
+        self,
+        path: str | Path | None,
+        scorers: Sequence[str] | np.ndarray,
+        settings: dict[Any, Any],
+    ) -> None:
         self.path = None if path is None else Path(path)
         self.scorers = list(scorers)
         self.columns = [*_SETTINGS, *_ROW, *self.scorers, _CHECK]
@@ -153,7 +161,7 @@ class StressScores:
             )
 
 
-def model_digest(model: "DeepfakeEnsemble") -> str:
+def model_digest(model: DeepfakeEnsemble) -> str:
     """Return what stands for a fitted ensemble where it scores videos.
 
     Parameters

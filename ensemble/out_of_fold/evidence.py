@@ -1,13 +1,21 @@
 """What an ensemble knows of itself: scores of videos that nothing in it had seen."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import logit
 
 from ensemble.calibration.cross_fitting import cross_fitted_scores
+
+if TYPE_CHECKING:
+    from ensemble.metrics.ranking import Interval
+    from ensemble.out_of_fold.training_set import TrainingSet
 
 USUAL = 0.975  # share of the videos whose members disagree no more than usual
 _NOTICED = 0.02  # share of all members' pull on the score, below which one decides none
@@ -45,7 +53,7 @@ class OutOfFoldEvidence:
     kind: str
     deciding: list
 
-    def auc(self, rows=slice(None)):
+    def auc(self, rows: slice | np.ndarray = slice(None)) -> Interval:
         """Return the AUC within folds with its 95 % interval over groups.
 
         Parameters
@@ -68,12 +76,12 @@ class OutOfFoldEvidence:
         )
 
     @cached_property
-    def log_odds(self):
+    def log_odds(self) -> Any:
         """The deciding members' scores as log-odds, -9.2 to 9.2."""
         return log_odds(self.table[self.deciding])
 
     @cached_property
-    def usual_spread(self):
+    def usual_spread(self) -> Any:
         """How far the deciding members are apart on nearly all videos, in log-odds.
 
         The 97.5 % point of highest less lowest; NaN where no video has two scores.
@@ -84,7 +92,7 @@ class OutOfFoldEvidence:
         spreads = np.nanmax(odds, axis=1) - np.nanmin(odds, axis=1)
         return float(np.quantile(spreads, USUAL))
 
-    def same_members(self, present):
+    def same_members(self, present: np.ndarray) -> np.ndarray:
         """Say which rows were scored by the same deciding members.
 
         Parameters
@@ -99,7 +107,7 @@ class OutOfFoldEvidence:
         return (there == np.asarray(present, bool)).all(axis=1)
 
 
-def log_odds(scores):
+def log_odds(scores: ArrayLike | pd.DataFrame) -> np.ndarray:
     """Return log-odds of scores, of sure ones at most 9.2; NaN stays.
 
     Parameters
@@ -113,7 +121,9 @@ def log_odds(scores):
     return logit(np.clip(np.asarray(scores, float), _MOST_SURE, 1 - _MOST_SURE))
 
 
-def is_above_chance(auc, is_fake, groups):
+def is_above_chance(
+    auc: Interval, is_fake: np.ndarray, groups: np.ndarray | None
+) -> bool:
     """Say whether an AUC is shown to be better than that of guessing.
 
     Parameters
@@ -142,7 +152,7 @@ def is_above_chance(auc, is_fake, groups):
     return bool(enough and auc.low > 0.5)
 
 
-def out_of_fold_of(model) -> OutOfFoldEvidence:
+def out_of_fold_of(model: Any) -> OutOfFoldEvidence:
     """Return what a fitted ensemble knows of itself; it is collected once.
 
     Parameters
@@ -179,7 +189,7 @@ def out_of_fold_of(model) -> OutOfFoldEvidence:
     return record.evidence
 
 
-def labels_of(model) -> tuple[np.ndarray, np.ndarray | None]:
+def labels_of(model: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the labels and groups of an ensemble's out-of-fold rows.
 
     Parameters
@@ -199,7 +209,9 @@ def labels_of(model) -> tuple[np.ndarray, np.ndarray | None]:
     return training.is_fake[rows], groups
 
 
-def scored_rows(table, training):
+def scored_rows(
+    table: pd.DataFrame, training: TrainingSet
+) -> tuple[pd.DataFrame, np.ndarray, dict[Any, Any]]:
     """Return the out-of-fold rows that have a score, ordered by content.
 
     Parameters
@@ -227,7 +239,7 @@ def scored_rows(table, training):
     return table, training.is_fake[rows], beside
 
 
-def unseen_scores(model) -> pd.Series:
+def unseen_scores(model: Any) -> pd.Series:
     """Return P(fake) of an ensemble's out-of-fold rows; see its `oof_fake_score_`.
 
     Parameters

@@ -6,7 +6,10 @@ side, and only then are faces pooled, so that the row that a combiner gets is ab
 same face in every column.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit, logit
@@ -18,7 +21,7 @@ from ensemble.out_of_fold.training_set import TrainingSet
 _HELD = 1e-6  # from 0 and 1, so that log-odds are finite
 
 
-def check_faces_pooling(how):
+def check_faces_pooling(how: str) -> None:
     """Refuse what is no way to pool over faces.
 
     Parameters
@@ -29,7 +32,9 @@ def check_faces_pooling(how):
         raise ValueError(f"faces_pooling must be one of {FACES_POOLINGS}; got {how!r}")
 
 
-def pool_faces(scores, how):
+def pool_faces(
+    scores: np.ndarray, how: Literal["worst", "mean"]
+) -> tuple[np.ndarray, int]:
     """Make one row of the scores of several faces.
 
     Parameters

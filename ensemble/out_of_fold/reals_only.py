@@ -1,7 +1,10 @@
 """Training on real videos alone: what can do without fakes, and what is called fake."""
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +12,13 @@ import pandas as pd
 from ensemble.combiners import Voting, resolve_combiner
 from ensemble.out_of_fold.prefit import is_prefit
 
+if TYPE_CHECKING:
+    from ensemble.metrics.ranking import Interval
+
 _TOLERANCE = 1e-9  # of shares of videos
 
 
-def check_detectors(named):
+def check_detectors(named: list[Any]) -> None:
     """Refuse detectors that cannot learn from real videos alone.
 
     Parameters
@@ -40,7 +46,7 @@ def check_detectors(named):
         )
 
 
-def check_combiner(combiner):
+def check_combiner(combiner: Any) -> None:
     """Refuse a combiner that learns from labels.
 
     Parameters
@@ -60,7 +66,7 @@ def check_combiner(combiner):
         )
 
 
-def check_settings(calibration, prior, unscorable) -> None:
+def check_settings(calibration: Any, prior: float | None, unscorable: Any) -> None:
     """Refuse an ensemble's parameters that make no sense without fakes.
 
     Parameters
@@ -89,7 +95,7 @@ def check_settings(calibration, prior, unscorable) -> None:
         )
 
 
-def learns(combiner):
+def learns(combiner: Any) -> bool:
     """Say whether a combiner learns whom to trust from the score table.
 
     Parameters
@@ -111,7 +117,7 @@ def learns(combiner):
     return not isinstance(made, Voting) or isinstance(made.weights, str)
 
 
-def fit_vote(combiner, table):
+def fit_vote(combiner: Voting, table: pd.DataFrame) -> Voting:
     """Fit a vote, which learns nothing: one undecided row stands for the fakes.
 
     Parameters
@@ -132,7 +138,7 @@ def fit_vote(combiner, table):
     return combiner.fit(pd.DataFrame(rows, columns=table.columns), is_fake)
 
 
-def reals_threshold(score, rate):
+def reals_threshold(score: np.ndarray, rate: float) -> float:
     """Return the lowest threshold above which so few real videos score.
 
     As `ensemble.decision.threshold_at_false_alarm_rate` chooses it, which wants fakes
@@ -162,7 +168,9 @@ def reals_threshold(score, rate):
     return float(values[np.argmax(above <= rate * len(score) + _TOLERANCE)])
 
 
-def warn_of_few_reals(n_videos, rate, threshold, false_alarms):
+def warn_of_few_reals(
+    n_videos: int, rate: float, threshold: float, false_alarms: Interval
+) -> None:
     """Say when a false-alarm rate is too low for so few videos, and what it may be.
 
     Parameters

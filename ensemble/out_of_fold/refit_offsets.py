@@ -6,14 +6,30 @@ the same of every video, but each something else: .4999 and .4996. What that off
 worth in P(fake) the combiner must know.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ensemble.out_of_fold.prefit import is_prefit
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from base_models.store.store import Store
+    from ensemble.out_of_fold.training_set import TrainingSet
+
 _MAX_VIDEOS = 16  # of each class that are scored once more
 
 
-def with_refit_offsets(table, detectors, training, store=None):
+def with_refit_offsets(
+    table: pd.DataFrame,
+    detectors: Any,
+    training: TrainingSet,
+    store: Store | str | Path | None = None,
+) -> pd.DataFrame:
     """State beside out-of-fold scores how far off the refitted detectors score.
 
     Parameters
@@ -44,7 +60,12 @@ def with_refit_offsets(table, detectors, training, store=None):
     return table
 
 
-def refit_offsets(detectors, training, table, store=None):
+def refit_offsets(
+    detectors: dict[str, Any],
+    training: TrainingSet,
+    table: pd.DataFrame,
+    store: Store | str | Path | None = None,
+) -> dict[str, float]:
     """Measure how far refitted detectors' scores lie from the out-of-fold ones.
 
     A refitted detector has seen the videos and is surer of them, of both classes: half

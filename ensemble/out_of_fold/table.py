@@ -1,5 +1,7 @@
 """The table of out-of-fold scores, and where they come from."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,7 @@ def with_column(table: pd.DataFrame, column: pd.DataFrame) -> pd.DataFrame:
     return joined
 
 
-def provenance_of(named):
+def provenance_of(named: list[Any]) -> Any:
     """Say which detectors were fitted before, and what any of them saw before."""
     prefit = [name for name, detector in named if is_prefit(detector)]
     cards = {name: getattr(detector, "card_", None) for name, detector in named}

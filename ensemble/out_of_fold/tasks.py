@@ -1,5 +1,7 @@
 """One fit of one detector on one fold: found in the store, or computed in a job."""
 
+from __future__ import annotations
+
 import inspect
 import re
 import warnings
@@ -24,7 +26,7 @@ def prepare(
     detector: Any,
     name: str,
     random_state: int,
-    store: "Store | None" = None,
+    store: Store | None = None,
     device: str | None = None,
     verbose: bool = False,
 ) -> Any:
@@ -144,7 +146,7 @@ class Task:
     store: object = None
     outcome: tuple | None = None  # fitted detector or None, scores, reasons
 
-    def find(self, training, store, explicit):
+    def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""
         from base_models.store.code import code_digest
         from base_models.store.store import store_key
@@ -190,12 +192,12 @@ class Task:
             detector = clone(self.detector).set_state(member[1], member[0])
         self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
 
-    def remember(self, store, explicit):
+    def remember(self, store: Any, explicit: Any) -> None:
         """Keep what a foreign detector gave for the rest of this process."""
         if self.member_key is not None and self.store is None and explicit:
             store.remember(self.scores_key + str(self.keep), self.outcome)
 
-    def arguments(self, training):
+    def arguments(self, training: TrainingSet) -> Any:
         """What `fit_and_score` needs, and no more: it may travel to a process."""
         train, test = self.train, self.test
         return (
@@ -213,8 +215,17 @@ class Task:
 
 
 def fit_and_score(
-    detector, videos, is_fake, groups, weight, test, keep, store, member_key, scores_key
-):
+    detector: Any,
+    videos: Any,
+    is_fake: Any,
+    groups: Any,
+    weight: np.ndarray,
+    test: Any,
+    keep: Any,
+    store: Any,
+    member_key: Any,
+    scores_key: Any,
+) -> Any:
     """Fit one detector, score the test videos, keep what can be kept on disk."""
     from base_models.runtime.warn_once import warned_by_caller
     from base_models.scoring.together import score_videos
@@ -269,7 +280,7 @@ def _accepted(detector, groups, weight):
 
 
 def make_views_ready(
-    tasks: list, training: TrainingSet, store: "Store", verbose: bool
+    tasks: list, training: TrainingSet, store: Store, verbose: bool
 ) -> dict[str, str]:
     """Make every view that the fits need, each video opened once.
 

@@ -1,13 +1,17 @@
 """Labelled videos, named by content, in an order of their own."""
 
+from __future__ import annotations
+
 import numbers
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import joblib
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import classes_of_reals, encode_labels, fake_column
@@ -55,7 +59,7 @@ class TrainingSet:
     def __len__(self):
         return len(self.ids)
 
-    def rows(self, names) -> np.ndarray:
+    def rows(self, names: Iterable[str]) -> np.ndarray:
         """Return the rows of some names.
 
         Parameters
@@ -70,7 +74,7 @@ class TrainingSet:
         return np.array([row_of[name] for name in names], int)
 
     @classmethod
-    def of(cls, videos, is_fake, groups, weight):
+    def of(cls, videos: Any, is_fake: Any, groups: Any, weight: np.ndarray) -> Any:
         """Check, name and order what was given to a fit."""
         n_videos = len(videos)
         if len(is_fake) != n_videos:
@@ -106,7 +110,7 @@ class TrainingSet:
             np.argsort(order),
         )
 
-    def with_videos(self, videos):
+    def with_videos(self, videos: Sequence[Any] | np.ndarray) -> TrainingSet:
         """Return this training set with the videos that a saved one does not keep.
 
         Parameters
@@ -138,7 +142,7 @@ class TrainingSet:
             )
         return replace(self, videos=[found[digest] for digest in self.digests])
 
-    def split(self, resampling, random_state):
+    def split(self, resampling: Any, random_state: Any) -> Any:
         """List the checked (train, test) rows of a resampling.
 
         A splitter or list of rows that was given counts rows as they were given;
@@ -155,7 +159,9 @@ class TrainingSet:
         ]
 
 
-def training_labels(y, fake_label=None):
+def training_labels(
+    y: ArrayLike, fake_label: Any = None
+) -> tuple[np.ndarray, Any, np.ndarray]:
     """Return both classes, which one is fake, and 0 or 1 for each video.
 
     Parameters
@@ -201,7 +207,7 @@ def training_labels(y, fake_label=None):
     return np.sort(np.array([only, fake_label])), fake_label, is_fake
 
 
-def content_digest(video):
+def content_digest(video: Any) -> str:
     """Return what stands for the content of a video.
 
     Parameters
@@ -224,7 +230,7 @@ def content_digest(video):
     return joblib.hash(video)
 
 
-def needs_labels(named):
+def needs_labels(named: list[Any]) -> str:
     """Say why an ensemble cannot be fitted without labels, and what can be done.
 
     Parameters
@@ -281,7 +287,7 @@ def row_ids(videos: Sequence, digests: Sequence[str] | None = None) -> list[str]
     return names
 
 
-def is_video(video):
+def is_video(video: Any) -> Any:
     """Say whether something is a path or an RGB uint8 array, and no foreign object."""
     if isinstance(video, np.ndarray):
         return video.ndim == 4 and video.dtype == np.uint8

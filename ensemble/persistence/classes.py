@@ -1,9 +1,12 @@
 """The classes that a saved ensemble may name, by their public names."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
@@ -50,7 +53,7 @@ OURS = ChainMap(COMBINERS, DETECTORS)
 _PACKAGES = ("base_models", "ensemble")
 
 
-def saved_name(cls, classes):
+def saved_name(cls, classes: dict[str, str]) -> str | None:
     """Return the name under which files know a class, or None.
 
     Parameters
@@ -68,7 +71,7 @@ def saved_name(cls, classes):
     return name if classes.get(name) == cls.__module__ else None
 
 
-def saved_class(name, classes, path):
+def saved_class(name: str, classes: dict[str, str], path: str | Path) -> type:
     """Return the class of a name in a file.
 
     Parameters

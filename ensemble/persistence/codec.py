@@ -5,11 +5,15 @@ other part; arrays and networks are safetensors; scikit-learn models are skops, 
 with its built-in list of trusted types and nothing else. Nothing executable is inside.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load as decode_arrays, save as encode_arrays
@@ -30,10 +34,10 @@ FORMAT = 1
 class Writer:
     """Turns objects into JSON, and what JSON cannot hold into parts of the file."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.parts, self.arrays = {}, {}
 
-    def encode(self, thing):
+    def encode(self, thing: object) -> Any:
         if isinstance(thing, np.generic):
             thing = thing.item()
         if thing is None or isinstance(thing, (bool, int, float, str)):
@@ -76,7 +80,7 @@ class Writer:
             "foreign code"
         )
 
-    def given(self, combiner):
+    def given(self, combiner: Any) -> Any:
         """Describe a combiner whose code the user gives again to `load`."""
         params = params_of(combiner)
         state = {k: v for k, v in vars(combiner).items() if k not in params}
@@ -93,7 +97,7 @@ class Writer:
                 "them, and in scikit-learn's models"
             ) from error
 
-    def skops(self, estimator):
+    def skops(self, estimator: Any) -> Any:
         import skops.io
 
         content = skops.io.dumps(estimator)
@@ -105,12 +109,12 @@ class Writer:
             )
         return self.part("skops", content)
 
-    def part(self, suffix, content):
+    def part(self, suffix: Any, content: Any) -> Any:
         name = f"parts/{len(self.parts)}.{suffix}"
         self.parts[name] = content
         return name
 
-    def detector(self, detector):
+    def detector(self, detector: Any) -> Any:
         """Describe a fitted detector; its user's code is left to `load`."""
         if isinstance(detector, FrozenEstimator):
             return {"frozen": self.detector(detector.estimator)}
@@ -131,7 +135,7 @@ class Writer:
                 record["skops"] = self.skops(detector)
         return record
 
-    def write(self, manifest, path):
+    def write(self, manifest: Any, path: str | Path) -> None:
         self.parts["arrays.safetensors"] = encode_arrays(self.arrays)
         manifest["sha256"] = {
             name: hashlib.sha256(content).hexdigest()
@@ -150,7 +154,13 @@ class Writer:
 class Reader:
     """Turns the JSON and the parts of a file back into objects."""
 
-    def __init__(self, path, device=None, files=None, combiners=None):
+    def __init__(
+        self,
+        path: str | Path,
+        device: Any = None,
+        files: Any = None,
+        combiners: Any = None,
+    ) -> None:
         self.path, self.device = path, device
         self.files, self.named = dict(files or {}), set()
         self.combiners = dict(combiners or {})
@@ -178,7 +188,7 @@ class Reader:
                 )
         self.arrays = decode_arrays(self.parts["arrays.safetensors"])
 
-    def decode(self, thing):
+    def decode(self, thing: object) -> Any:
         if not isinstance(thing, dict):
             return thing
         if "array" in thing:
@@ -207,7 +217,7 @@ class Reader:
         vars(made).update(state)
         return made
 
-    def given(self, thing):
+    def given(self, thing: object) -> Any:
         """Return a combiner of the user's class with the parameters of the file."""
         name = thing["given"]
         found = self.combiners.get(name)
@@ -230,7 +240,7 @@ class Reader:
             )
         return made.set_params(**params)
 
-    def own(self, name, params, classes):
+    def own(self, name: str, params: dict[Any, Any], classes: Any) -> Any:
         """Make an object of ours that uses no path, store or device of the file."""
         params = self.decode(params)
         self.named |= {value for value in params.values() if isinstance(value, str)}
@@ -241,7 +251,7 @@ class Reader:
             params["device"] = self.device
         return saved_class(name, classes, self.path)(**params)
 
-    def check_files(self):
+    def check_files(self) -> None:
         """Refuse files that were given for names that are not in the model."""
         unknown = self.files.keys() - self.named
         if unknown:
@@ -251,7 +261,7 @@ class Reader:
                 "show it"
             )
 
-    def skops(self, part):
+    def skops(self, part: Any) -> Any:
         import skops.io
 
         estimator = skops.io.loads(self.parts[part], trusted=[])
@@ -261,7 +271,7 @@ class Reader:
                 estimator.set_params(**{name: None})
         return estimator
 
-    def detector(self, record, name, given, fitted=False):
+    def detector(self, record: Any, name: str, given: Any, fitted: Any = False) -> Any:
         if "frozen" in record:
             if isinstance(given, FrozenEstimator):
                 given = given.estimator
@@ -292,6 +302,6 @@ class Reader:
         return detector
 
 
-def params_of(estimator, deep: bool = False) -> dict:
+def params_of(estimator: Any, deep: bool = False) -> dict:
     """Return the parameters of an estimator; none of what is no estimator."""
     return estimator.get_params(deep=deep) if hasattr(estimator, "get_params") else {}

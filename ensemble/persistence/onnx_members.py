@@ -1,11 +1,17 @@
 """The networks of an ensemble's members as ONNX files."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ensemble.reporting.outputs import Output, check_folder, check_outputs
 
 
-def export_members(model, folder, int8=False, calibrate=None):
+def export_members(
+    model: Any, folder: str | Path, int8: Any = False, calibrate: Any = None
+) -> tuple[dict[str, dict[Any, Any]], dict[str, str]]:
     """Write the network of each member of an ensemble to an ONNX file.
 
     The combiner is not in the files: they give each member's P(fake) of images, and a
@@ -69,7 +75,9 @@ def export_members(model, folder, int8=False, calibrate=None):
     return cards, skipped
 
 
-def check_exported(onnx, model, int8, inputs, overwrite=False):
+def check_exported(
+    onnx: Path, model: Any, int8: bool, inputs: Iterable[Path], overwrite: bool = False
+) -> None:
     """Refuse files of an export that cannot be written or would destroy something.
 
     Parameters

@@ -1,5 +1,7 @@
 """Says what a file is that was given for a saved ensemble, and what to do with it."""
 
+from __future__ import annotations
+
 import zipfile
 from pathlib import Path
 
@@ -15,7 +17,7 @@ _USE = (
 )
 
 
-def what_it_is(path):
+def what_it_is(path: str | Path) -> str:
     """Say what was given in the place of a file that `DeepfakeEnsemble.save` wrote.
 
     Parameters

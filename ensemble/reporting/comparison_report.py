@@ -1,6 +1,11 @@
 """The report on a comparison: one HTML file that needs nothing beside it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,8 +43,11 @@ _NESTINGS = {
 
 
 def write_report(
-    comparison, path, title="Comparison of deepfake detectors", videos=None
-):
+    comparison: Any,
+    path: str | Path,
+    title: str = "Comparison of deepfake detectors",
+    videos: Sequence[Any] | np.ndarray | None = None,
+) -> Path:
     """Write what a comparison found as one HTML file; needs matplotlib and jinja2.
 
     It loads nothing from anywhere, runs no script, follows the reader's light or dark
@@ -77,7 +85,7 @@ def write_report(
     return write_page("report.html", _content(comparison, title, videos), path)
 
 
-def shown_strategies(comparison):
+def shown_strategies(comparison: Any) -> list[str]:
     """Choose what curves are drawn of: the best ensemble, what it is held against, all.
 
     Parameters
@@ -98,7 +106,9 @@ def shown_strategies(comparison):
     return list(dict.fromkeys([*wanted, *members]))[:_MOST_CURVES]
 
 
-def worst_videos(comparison, strategy, n_worst=_N_WORST):
+def worst_videos(
+    comparison: Any, strategy: str, n_worst: int = _N_WORST
+) -> pd.DataFrame:
     """List the videos on which a strategy is furthest from the truth.
 
     Parameters

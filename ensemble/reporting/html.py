@@ -1,9 +1,12 @@
 """Pages that are one HTML file: nothing is loaded, no script runs."""
 
+from __future__ import annotations
+
 import base64
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,7 @@ _THUMBNAIL = (192, 144)  # at most, in pixels
 _NONE = "\N{EN DASH}"
 
 
-def write_page(template, content, path):
+def write_page(template: str, content: dict[Any, Any], path: str | Path) -> Path:
     """Fill in a template of this package and write it.
 
     Parameters
@@ -55,7 +58,7 @@ def write_page(template, content, path):
     return Path(path)
 
 
-def image_url(image, largest=_THUMBNAIL, quality=80):
+def image_url(image: np.ndarray, largest: Any = _THUMBNAIL, quality: int = 80) -> str:
     """Return an image as a data URL, shrunk where it is too large.
 
     Parameters
@@ -85,7 +88,7 @@ def image_url(image, largest=_THUMBNAIL, quality=80):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def thumbnail(video):
+def thumbnail(video: str | Path | np.ndarray) -> str | None:
     """Return the middle frame as a data URL; None where there is no video to read.
 
     Parameters

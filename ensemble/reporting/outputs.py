@@ -1,5 +1,7 @@
 """Plans the files that a command writes: none of them is lost work or a lost input."""
 
+from __future__ import annotations
+
 import csv
 import importlib.util
 import os
@@ -163,7 +165,7 @@ def check_outputs(
             )
 
 
-def check_folder(option: str, path) -> None:
+def check_folder(option: str, path: str | Path | None) -> None:
     """Refuse a folder that is a file, or cannot be made or written to.
 
     Parameters
@@ -198,7 +200,9 @@ _OUR_COLUMN = re.compile(
 _KEYS = _COLUMNS | {"compare": ("verdict", "table")}
 
 
-def tables_of(command: str, csv_file, json_file) -> list[Output]:
+def tables_of(
+    command: str, csv_file: Path | None, json_file: Path | None
+) -> list[Output]:
     """Return the outputs that ``--csv`` and ``--json`` of a command ask for.
 
     Parameters

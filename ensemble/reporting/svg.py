@@ -1,8 +1,12 @@
 """Plots as SVG inside a page: they take its colours, light and dark, and its type."""
 
+from __future__ import annotations
+
 import html
 import io
 import re
+from collections.abc import Callable
+from typing import Any
 
 from ensemble.reporting.plain_text import printable
 
@@ -41,7 +45,13 @@ _SETTINGS = {
 }
 
 
-def inline_svg(name, draw, title, description, size=(4.7, 4.2)):
+def inline_svg(
+    name: str,
+    draw: Callable[..., Any],
+    title: str,
+    description: str,
+    size: Any = (4.7, 4.2),
+) -> str:
     """Draw a plot as SVG that can stand in HTML beside others.
 
     Parameters

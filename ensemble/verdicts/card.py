@@ -1,7 +1,11 @@
 """The card of a model: what it learned from, and how often it errs."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +16,10 @@ from ensemble.metrics.intervals import Interval
 from ensemble.out_of_fold.evidence import is_above_chance, out_of_fold_of
 from ensemble.verdicts.grounds import to_probability
 from ensemble.verdicts.video_profile import TrainingProfile
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from ensemble.out_of_fold.evidence import OutOfFoldEvidence
 
 _UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
@@ -111,11 +119,11 @@ class ModelCard:
     profile: TrainingProfile | None
 
     @property
-    def doubt(self):
+    def doubt(self) -> Any:
         """Why no verdict of this model is to be trusted; empty where there is none."""
         return _doubt(self.auc, self.above_chance, self.problem)
 
-    def summary(self):
+    def summary(self) -> str:
         """Return what to know beside a verdict, in two or three sentences.
 
         Returns
@@ -125,7 +133,7 @@ class ModelCard:
         return f"{self._learned_from()} {self._measured()}"
 
     @property
-    def short(self):
+    def short(self) -> Any:
         """The same in a few words, where there is little room."""
         words = "a toy" if self.toy else "model"
         if self.data:
@@ -171,7 +179,7 @@ class ModelCard:
             found += " It is not shown to be better than chance."
         return found
 
-    def to_dict(self):
+    def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold; NaN is None.
 
         Returns
@@ -208,7 +216,7 @@ class CardFacts:
     problem: str = ""
     cards: dict = field(default_factory=dict, repr=False)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold."""
         kept = {
             name: getattr(self, name)
@@ -219,7 +227,7 @@ class CardFacts:
         return kept | {"auc": auc, "profile": profile}
 
     @classmethod
-    def from_dict(cls, known):
+    def from_dict(cls, known: dict[Any, Any] | None) -> CardFacts:
         """Return what `to_dict` wrote; what is not recorded stays unknown.
 
         Parameters
@@ -242,7 +250,7 @@ class CardFacts:
         return facts
 
 
-def saved_card(model):
+def saved_card(model: Any) -> dict[Any, Any]:
     """Return what a file keeps of a fitted ensemble's card: facts, and what it says.
 
     Parameters
@@ -262,7 +270,9 @@ def saved_card(model):
     return card | model.fit_record_.facts.to_dict()
 
 
-def facts_of_fit(videos, detectors, store):
+def facts_of_fit(
+    videos: list[Any], detectors: list[Any], store: Store | str | Path | None
+) -> CardFacts:
     """Return what is to be known of a fit beside its scores.
 
     Parameters
@@ -287,7 +297,7 @@ def facts_of_fit(videos, detectors, store):
     )
 
 
-def card_of(model):
+def card_of(model: Any) -> ModelCard:
     """Return the card of a fitted ensemble, at its threshold of now.
 
     Parameters
@@ -308,7 +318,7 @@ def card_of(model):
     return facts.cards[key]
 
 
-def doubt_of(model):
+def doubt_of(model: Any) -> str:
     """Return why no verdict of a fitted ensemble is to be trusted; the card's `doubt`.
 
     Parameters
@@ -325,7 +335,7 @@ def doubt_of(model):
     return _doubt(auc, above, model.fit_record_.facts.problem)
 
 
-def evidence_or_none(model):
+def evidence_or_none(model: Any) -> OutOfFoldEvidence | None:
     """Return the out-of-fold evidence of a fitted ensemble.
 
     Parameters

@@ -1,7 +1,10 @@
 """Fits the combiner and what is set on its scores; warns of what these do not show."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -27,7 +30,7 @@ from ensemble.verdicts.card import doubt_of
 from ensemble.verdicts.video_verdicts import missing_reasons
 
 
-def fit_combiner(model, combiner):
+def fit_combiner(model: Any, combiner: Any) -> Any:
     """Fit combiner and calibration on the out-of-fold rows that have a score.
 
     Parameters
@@ -82,7 +85,7 @@ def fit_combiner(model, combiner):
     return model
 
 
-def warn_of_what_was_seen(model, combiner, reals_alone):
+def warn_of_what_was_seen(model: Any, combiner: Any, reals_alone: Any) -> None:
     """Say when something is learned from scores that may be in sample."""
     if learns(combiner):
         learner = "the combiner"
@@ -110,7 +113,7 @@ def warn_of_what_was_seen(model, combiner, reals_alone):
         )
 
 
-def warn_of_chance(model):
+def warn_of_chance(model: Any) -> None:
     """Say when the ensemble is not shown to be better than guessing."""
     doubt = doubt_of(model)
     if doubt:
@@ -122,7 +125,7 @@ def warn_of_chance(model):
         )
 
 
-def warn_of_missing_rows(n_missing):
+def warn_of_missing_rows(n_missing: Any) -> None:
     """Say how many training videos no split tested."""
     if n_missing:
         warnings.warn(

@@ -7,6 +7,11 @@ faces of the video would get different verdicts, and where the video is unlike t
 that the model learned from.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ensemble.decision.verdict_names import FAKE
@@ -14,13 +19,23 @@ from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.member_scores import disagreements, fitted_pooling
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble.verdicts.video_profile import VideoProfile
+
 _FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
 _LEAST_SPREAD = 1.0  # log-odds; members that agree as well as this do not disagree
 _BEYOND = 0.5  # of the width of the out-of-fold range that scores may lie outside it
 _LEAST_BEYOND = 0.5  # log-odds
 
 
-def doubts(model, table, combined, profiles=None):
+def doubts(
+    model: Any,
+    table: pd.DataFrame,
+    combined: np.ndarray,
+    profiles: Sequence[VideoProfile | None] | np.ndarray | None = None,
+) -> list[str]:
     """Say of each video what speaks against a verdict on it.
 
     Parameters

@@ -1,6 +1,9 @@
 """On what an ensemble's verdicts stand: its threshold, and what its P(fake) means."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
 from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
 
 
-def grounds(model) -> list[str]:
+def grounds(model: Any) -> list[str]:
     """Say on what the verdicts of a fitted ensemble stand.
 
     Parameters
@@ -39,7 +42,7 @@ def grounds(model) -> list[str]:
     ]
 
 
-def resolve_thresholds(model) -> Thresholds:
+def resolve_thresholds(model: Any) -> Thresholds:
     """Return where a fitted ensemble says fake, on the scale of its P(fake).
 
     Parameters
@@ -71,7 +74,7 @@ def resolve_thresholds(model) -> Thresholds:
     return replace(cuts, low=float(low), high=float(high))
 
 
-def meaning_of_scores(model) -> str:
+def meaning_of_scores(model: Any) -> str:
     """Say what P(fake) of a fitted ensemble means: calibrated on what, for which prior.
 
     Parameters
@@ -100,7 +103,7 @@ def meaning_of_scores(model) -> str:
     )
 
 
-def fitted_prior(model) -> float:
+def fitted_prior(model: Any) -> float:
     """Return the share of fakes for which a fitted ensemble's P(fake) is meant.
 
     That of the training videos where labels were learned from (by the combiner or the
@@ -119,7 +122,7 @@ def fitted_prior(model) -> float:
     return model.prior_ if learned else 0.5
 
 
-def to_probability(model, score: np.ndarray) -> np.ndarray:
+def to_probability(model: Any, score: np.ndarray) -> np.ndarray:
     """Bring the combiner's scores to the scale of P(fake): calibration, then prior.
 
     Parameters
@@ -137,7 +140,7 @@ def to_probability(model, score: np.ndarray) -> np.ndarray:
     return to_prior(model, score)
 
 
-def to_prior(model, score: np.ndarray) -> np.ndarray:
+def to_prior(model: Any, score: np.ndarray) -> np.ndarray:
     """Bring P(fake) to the share of fakes that the ensemble was told, if any.
 
     Parameters

@@ -1,6 +1,11 @@
 """Scores of an ensemble's members on new videos, and their combination."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,8 +15,13 @@ from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.table import score_table
 from ensemble.verdicts.grounds import to_probability
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def fitted_pooling(model):
+    from base_models.video.one_face import OneFace
+
+
+def fitted_pooling(model: Any) -> str:
     """Return how an ensemble pools over faces: as its combiner was fitted.
 
     Parameters
@@ -38,7 +48,7 @@ def fitted_pooling(model):
     return fitted
 
 
-def named_members(model):
+def named_members(model: Any) -> list[Any]:
     """Name every fitted detector, one by one where several are averaged.
 
     Parameters
@@ -57,7 +67,7 @@ def named_members(model):
     ]
 
 
-def combined_scores(model, table):
+def combined_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
     """Return P(fake) from the detectors' scores, NaN for what ends without a score.
 
     Parameters
@@ -90,7 +100,13 @@ def combined_scores(model, table):
     return score
 
 
-def face_scores(model, members, video, scores, reasons):
+def face_scores(
+    model: Any,
+    members: list[Any],
+    video: str | Path | np.ndarray,
+    scores: np.ndarray,
+    reasons: np.ndarray,
+) -> Any:
     """Score the faces of a video by themselves, where there are several.
 
     Parameters
@@ -117,7 +133,13 @@ def face_scores(model, members, video, scores, reasons):
     return score_faces(members, found, model.store, (scores, reasons))
 
 
-def members_table(model, ids, scores, reasons, faces):
+def members_table(
+    model: Any,
+    ids: list[str],
+    scores: np.ndarray,
+    reasons: np.ndarray,
+    faces: Sequence[Any] | np.ndarray,
+) -> pd.DataFrame:
     """Lay what the members say as a score table; average those of one name.
 
     Parameters
@@ -173,7 +195,9 @@ def _averaged(scores, reasons, named):
     return np.column_stack(means), np.column_stack(why)
 
 
-def deciding_faces(model, table, video):
+def deciding_faces(
+    model: Any, table: pd.DataFrame, video: str | Path | np.ndarray
+) -> list[OneFace] | None:
     """Return the faces that decide about a video with several.
 
     Parameters
@@ -198,7 +222,7 @@ def deciding_faces(model, table, video):
     return faces if how == "mean" else [faces[several["decisive"]]]
 
 
-def disagreements(model, table):
+def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
     """Say of which videos the faces get different verdicts.
 
     Parameters
@@ -231,7 +255,9 @@ def disagreements(model, table):
     return found
 
 
-def each_table(model, videos):
+def each_table(
+    model: Any, videos: Sequence[Any] | np.ndarray
+) -> Iterator[pd.DataFrame]:
     """Yield the members' scores of videos one by one, each when it is there.
 
     Parameters
@@ -254,7 +280,7 @@ def each_table(model, videos):
         yield members_table(model, [name], scores[None], reasons[None], faces)
 
 
-def whole_table(model, videos):
+def whole_table(model: Any, videos: Sequence[Any] | np.ndarray) -> pd.DataFrame:
     """Return the members' scores of videos as one table.
 
     Parameters

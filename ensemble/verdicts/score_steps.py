@@ -1,6 +1,9 @@
 """How P(fake) of one video comes about: frames, members, combination, calibration."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +29,7 @@ class ScoreSteps:
     members: pd.DataFrame
     steps: list
 
-    def to_dict(self):
+    def to_dict(self) -> dict[Any, Any]:
         """Return both, ready for JSON but for NaN.
 
         Returns
@@ -39,7 +42,7 @@ class ScoreSteps:
         }
 
 
-def score_steps(model, table, timeline):
+def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> ScoreSteps:
     """Follow the score of a video from its frames to the verdict.
 
     Parameters

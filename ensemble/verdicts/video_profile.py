@@ -4,10 +4,18 @@ A detector knows the kind of video that it learned from. `TrainingProfile` keeps
 kind, and `unlike` says in which way a new video differs from it.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
 
 _MOST_PROFILED = 400  # training videos that are looked at, evenly spread
 _TIMES = 1.5  # by which sizes may lie outside those of training
@@ -45,7 +53,7 @@ class VideoProfile:
     face_side: float
 
     @property
-    def short_side(self):
+    def short_side(self) -> Any:
         """Pixels of the shorter side of the frame."""
         return min(self.width, self.height)
 
@@ -83,7 +91,7 @@ class TrainingProfile:
     seconds: tuple | None = None
     codecs: dict | None = None
 
-    def unlike(self, video):
+    def unlike(self, video: VideoProfile) -> list[str]:
         """Say in which way a video differs from those of training.
 
         Sizes may lie outside by half as much again, quantisers by 6, which double
@@ -120,18 +128,18 @@ class TrainingProfile:
                 )
         return found
 
-    def to_dict(self):
+    def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, known):
+    def from_dict(cls, known: Any) -> Any:
         """Return what `to_dict` wrote."""
         return cls(**{k: tuple(v) if isinstance(v, list) else v
                       for k, v in known.items()})  # fmt: skip
 
     @property
-    def sentence(self):
+    def sentence(self) -> Any:
         """What the videos are like, in a few words."""
         parts = []
         for name, called in _SIZES.items():
@@ -148,7 +156,11 @@ class TrainingProfile:
         return ", ".join(parts)
 
 
-def profile_video(video, detectors=(), store=None):
+def profile_video(
+    video: str | Path | np.ndarray,
+    detectors: Sequence[Any] | np.ndarray = (),
+    store: Store | str | Path | None = None,
+) -> VideoProfile | None:
     """Say what a video is like, without looking for faces.
 
     Parameters
@@ -190,7 +202,9 @@ def profile_video(video, detectors=(), store=None):
     )
 
 
-def training_profile(videos, detectors=(), store=None):
+def training_profile(
+    videos: Sequence[Any] | np.ndarray, detectors: Any = (), store: Any = None
+) -> TrainingProfile | None:
     """Say what training videos are like; of many, 400 evenly spread are looked at.
 
     Parameters

@@ -1,6 +1,10 @@
 """Verdicts: what an ensemble says of each video, and why it says no more."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +26,12 @@ from ensemble.verdicts.member_scores import (
 )
 
 
-def verdict_table(model, table, videos=None, unsure=True):
+def verdict_table(
+    model: Any,
+    table: pd.DataFrame,
+    videos: Sequence[Any] | np.ndarray | None = None,
+    unsure: bool = True,
+) -> pd.DataFrame:
     """Lay out what an ensemble says of videos: see `DeepfakeEnsemble.judge_scores`.
 
     Parameters
@@ -62,7 +71,7 @@ def verdict_table(model, table, videos=None, unsure=True):
     return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
 
 
-def reasons_of(model, table, combined):
+def reasons_of(model: Any, table: pd.DataFrame, combined: np.ndarray) -> dict[str, str]:
     """Say of each video why a score is missing, or what to know about one.
 
     Parameters
@@ -86,7 +95,7 @@ def reasons_of(model, table, combined):
     return reasons
 
 
-def unscorable_reasons(model, table, combined):
+def unscorable_reasons(model: Any, table: Any, combined: Any) -> dict[str, str]:
     """Return row id -> reason of the videos that end without a score.
 
     Parameters
@@ -102,7 +111,7 @@ def unscorable_reasons(model, table, combined):
     return {row: reasons[row] for row in table.index[np.isnan(combined)]}
 
 
-def filled_scores(model, table):
+def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
     """Return P(fake) from the detectors' scores; warn of what ends without a score.
 
     Parameters
@@ -148,7 +157,7 @@ def _profiles(model, videos):
     return [known[id(video)] for video in videos]
 
 
-def statuses(table, score):
+def statuses(table: pd.DataFrame, score: np.ndarray) -> np.ndarray:
     """Say of each video whether it has a score, and whether all members gave one.
 
     Parameters
@@ -179,7 +188,9 @@ def statuses(table, score):
     )
 
 
-def missing_reasons(table, score, trained):
+def missing_reasons(
+    table: pd.DataFrame, score: np.ndarray, trained: Sequence[str] | np.ndarray
+) -> dict[str, str]:
     """Say of each video why scores are missing, the ensemble's own among them.
 
     Parameters
@@ -218,7 +229,7 @@ def _why_no_combined_score(present, trained):
     return f"only {', '.join(present)} {has} a score, and {it} had none in training"
 
 
-def listed(reasons):
+def listed(reasons: Any) -> Any:
     """Return videos with their reasons as one phrase, the first five in full."""
     shown = [f"{video} ({reason})" for video, reason in reasons.items()]
     return "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" * (len(shown) > 5))

@@ -1,6 +1,9 @@
 """Detectors of measured features: what is measured is one idea, learning is shared."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -78,7 +81,7 @@ class FeatureDetector(TrainedDetector):
         )
 
 
-def class_balanced(is_fake, weight):
+def class_balanced(is_fake: Any, weight: np.ndarray) -> Any:
     """Scale weights so that both classes sum to the same, and all to their number."""
     balanced = np.zeros(len(is_fake))
     for label in (0, 1):

@@ -55,7 +55,7 @@ class StatisticsDetector(FeatureDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
-    ):
+    ) -> None:
         self.view = view
         self.image_size = image_size
         self.n_frames = n_frames

@@ -1,10 +1,18 @@
 """What combiners of combiners share: copies, out-of-fold scores, one common scale."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 from sklearn.base import clone
 
+if TYPE_CHECKING:
+    from ensemble.combiners.parts.rows import Rows
 
-def common_scale(combiners):
+
+def common_scale(combiners: Iterable[Any]) -> Literal["probability"] | None:
     """Return the scale of a table that several combiners can read.
 
     Parameters
@@ -20,7 +28,7 @@ def common_scale(combiners):
     return "probability" if scales & {"probability", "log_odds"} else None
 
 
-def fit_copy(combiner, rows):
+def fit_copy(combiner: Any, rows: Rows) -> Any:
     """Fit a copy of a combiner on rows.
 
     Parameters
@@ -35,7 +43,7 @@ def fit_copy(combiner, rows):
     return clone(combiner).set_params(fake_label=None)._fit_inside(rows)
 
 
-def out_of_fold(combiner, rows, splits):
+def out_of_fold(combiner: Any, rows: Rows, splits: list[Any]) -> np.ndarray:
     """Score rows by copies of a combiner that saw none of their group.
 
     Parameters

@@ -4,8 +4,11 @@ A combiner learns from few videos, whose scores may say nothing. What is measure
 decides how far it follows a detector, and which detectors look inverted.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -34,17 +37,17 @@ class Evidence:
     auc: np.ndarray
     error: np.ndarray
 
-    def above_chance(self):
+    def above_chance(self) -> Any:
         """Return by how many standard errors each AUC is above 0.5."""
         return (self.auc - 0.5) / self.error
 
-    def interval(self, level=_LEVEL):
+    def interval(self, level: float = _LEVEL) -> Any:
         """Return the interval of each AUC, shape (n_detectors, 2)."""
         reach = norm.ppf((1 + level) / 2) * self.error
         return np.clip(np.column_stack([self.auc - reach, self.auc + reach]), 0.0, 1.0)
 
 
-def doubt(above_chance):
+def doubt(above_chance: np.ndarray) -> np.ndarray:
     """Return how far to pull slopes to 0, in shares of the videos.
 
     A slope that is its standard error times t is best shrunk by 1 / t² (James and
@@ -70,7 +73,13 @@ def doubt(above_chance):
     return np.maximum(pull - 1 / (_SURE**2 - 1), 0.0)
 
 
-def measure_evidence(scores, is_fake, weight=None, groups=None, folds=None):
+def measure_evidence(
+    scores: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
+) -> Evidence:
     """Measure how surely detectors rank fakes above reals.
 
     Parameters
@@ -110,7 +119,12 @@ def measure_evidence(scores, is_fake, weight=None, groups=None, folds=None):
     return Evidence(auc, error)
 
 
-def skill_beside_others(scores, is_fake, weight, groups=None):
+def skill_beside_others(
+    scores: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """Return how surely each detector adds to the others, in standard errors.
 
     One that tells nothing by itself may still tell where another errs. It is measured
@@ -166,7 +180,13 @@ def skill_beside_others(scores, is_fake, weight, groups=None):
     return np.maximum(slopes, 0.0) / np.maximum(error, 1e-9)
 
 
-def looks_inverted(scores, is_fake, weight=None, groups=None, folds=None):
+def looks_inverted(
+    scores: Any,
+    is_fake: Any,
+    weight: np.ndarray | None = None,
+    groups: Any = None,
+    folds: Any = None,
+) -> np.ndarray:
     """Say which detectors rank reals above fakes, more surely than chance explains.
 
     Parameters
@@ -200,7 +220,7 @@ def looks_inverted(scores, is_fake, weight=None, groups=None, folds=None):
     return evidence.interval(level)[:, 1] < 0.5
 
 
-def warn_of_inverted(names, who, stacklevel=2):
+def warn_of_inverted(names: list[str], who: str, stacklevel: int = 2) -> None:
     """Name detectors that look inverted, and how to say that they are.
 
     Parameters

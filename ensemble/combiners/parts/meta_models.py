@@ -1,5 +1,9 @@
 """Any classifier as a meta-model: with groups, weights and a seed, if it takes them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -7,8 +11,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
+if TYPE_CHECKING:
+    from ensemble.combiners.parts.rows import Rows
 
-def fit_classifier(meta_model, inputs, rows, random_state):
+
+def fit_classifier(
+    meta_model: Any,
+    inputs: np.ndarray,
+    rows: Rows,
+    random_state: int | np.random.RandomState | None,
+) -> Any:
     """Fit a copy of a classifier on what a meta-model sees of some rows.
 
     Parameters
@@ -57,7 +69,7 @@ def fit_classifier(meta_model, inputs, rows, random_state):
     return fitted
 
 
-def filled(scores):
+def filled(scores: Any) -> Any:
     """Fill missing scores with the mean of the row's other scores."""
     missing = np.isnan(scores)
     if not missing.any():

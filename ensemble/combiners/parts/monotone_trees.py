@@ -1,5 +1,9 @@
 """Small boosted trees that raise P(fake) with every score, grown by LightGBM."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from base_models.runtime.caches import cached
@@ -21,8 +25,14 @@ _SETTINGS = {
 
 
 def grow_trees(
-    scores, is_fake, weight, offset, n_rounds=MAX_ROUNDS, judge=None, n_free=0
-):
+    scores: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray,
+    offset: np.ndarray,
+    n_rounds: int = MAX_ROUNDS,
+    judge: tuple[Any, ...] | None = None,
+    n_free: int = 0,
+) -> tuple[str, np.ndarray | None]:
     """Boost trees on top of given log-odds.
 
     Parameters
@@ -71,7 +81,7 @@ def grow_trees(
     return booster.model_to_string(), np.array([before, *after])
 
 
-def trees_log_odds(text, scores):
+def trees_log_odds(text: Any, scores: Any) -> Any:
     """Return what the trees add to the log-odds of each row of scores."""
     if not text:
         return np.zeros(len(scores))

@@ -1,5 +1,9 @@
 """Logistic regression with non-negative weights, pulled towards equal ones."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
@@ -10,15 +14,15 @@ _MAX_STEPS = 100
 
 
 def fit_nonnegative_logistic(
-    scores,
-    is_fake,
-    weight,
-    shrinkage,
-    spread=1.0,
-    start=None,
-    tolerance=1e-10,
-    to_zero=0.0,
-):
+    scores: np.ndarray,
+    is_fake: np.ndarray,
+    weight: np.ndarray,
+    shrinkage: float,
+    spread: float | np.ndarray = 1.0,
+    start: tuple[Any, ...] | None = None,
+    tolerance: float = 1e-10,
+    to_zero: float | np.ndarray = 0.0,
+) -> tuple[float, np.ndarray]:
     """Fit log-odds = intercept + sum of weights times the weighted mean of the scores.
 
     Without missing scores that is an ordinary linear model; in a row where some are
@@ -105,7 +109,7 @@ def fit_nonnegative_logistic(
     return float(intercept), weights
 
 
-def log_odds_of(scores, intercept, weights):
+def log_odds_of(scores: Any, intercept: Any, weights: Any) -> Any:
     """Return the fitted log-odds of rows of scores, of which none is all NaN."""
     if np.isnan(scores).any():
         mean, _, _ = _mean_of_present(scores, weights)

@@ -6,12 +6,16 @@ move every score that far. Scores beyond those of `fit` therefore count as littl
 than the outermost of them. They keep their order.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 _CHUNK = 4096  # rows summed up at once, to stay in the processor's cache
 
 
-def fit_reach(scores, weight):
+def fit_reach(scores: np.ndarray, weight: np.ndarray) -> dict[Any, Any]:
     """Learn the range of each detector's training scores.
 
     Parameters
@@ -55,7 +59,7 @@ def fit_reach(scores, weight):
     return {"low": low, "high": high, "spread": spread}
 
 
-def within_reach(reach, scores):
+def within_reach(reach: dict[Any, Any], scores: np.ndarray) -> np.ndarray:
     """Draw scores beyond the training range near to it: one spread beyond at most.
 
     Parameters

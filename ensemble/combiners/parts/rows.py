@@ -8,12 +8,18 @@ Content is told apart by 64-bit hashes; that two different rows of a million sha
 has a chance of 3e-8.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ensemble.resampling.splitters import StratifiedGroupFolds
+
+if TYPE_CHECKING:
+    pass
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HIGHEST = ~np.uint64(0)
@@ -50,7 +56,7 @@ class Rows:
         )
 
 
-def fold_codes(X):
+def fold_codes(X: Any) -> np.ndarray | None:
     """Return the codes of the folds that lie beside a score table.
 
     Parameters
@@ -71,7 +77,7 @@ def fold_codes(X):
     return np.unique(np.array(known, dtype=str), return_inverse=True)[1]
 
 
-def stated_offsets(X):
+def stated_offsets(X: Any) -> np.ndarray | None:
     """Return the offsets of refitted detectors that a score table's provenance states.
 
     Parameters
@@ -91,7 +97,7 @@ def stated_offsets(X):
     return np.array([float(stated.get(str(name), 0.0)) for name in X.columns])
 
 
-def canonical_columns(rows):
+def canonical_columns(rows: Rows) -> np.ndarray:
     """Order the detectors that have a score by their content.
 
     Parameters
@@ -120,7 +126,7 @@ def canonical_columns(rows):
     return np.array(sorted(np.flatnonzero(seen), key=lambda j: keys[j]))
 
 
-def merge_rows(rows):
+def merge_rows(rows: Rows) -> Rows:
     """Merge rows equal in scores, label, group and fold, and order them by content.
 
     Parameters
@@ -147,7 +153,7 @@ def merge_rows(rows):
     return merged
 
 
-def sample_rows(rows, at_most):
+def sample_rows(rows: Rows, at_most: int) -> Rows:
     """Draw rows of each class, equal ones together, by their content.
 
     Parameters
@@ -180,7 +186,9 @@ def sample_rows(rows, at_most):
     return merge_rows(sample)
 
 
-def inner_splits(rows, n_folds, random_state):
+def inner_splits(
+    rows: Rows, n_folds: int, random_state: int | np.random.RandomState | None
+) -> list[Any]:
     """Split training rows into inner folds, as many as their groups allow.
 
     Parameters
@@ -206,7 +214,7 @@ def inner_splits(rows, n_folds, random_state):
     ]
 
 
-def row_keys(rows):
+def row_keys(rows: Rows) -> Any:
     """Return a hash of scores, label and, if any, group and fold of each row."""
     n_columns = rows.scores.shape[1]
     salt = _mixed(np.arange(1, n_columns + 1, dtype=np.uint64))

@@ -1,6 +1,9 @@
 """Scales on which scores are combined: probability, log-odds, rank, standard."""
 
+from __future__ import annotations
+
 import difflib
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,13 @@ _MAX_KNOTS = 1001
 _CHUNK = 4096  # rows transformed at once, to stay in the processor's cache
 
 
-def fit_scale(name, scores, columns, weight, clip=None):
+def fit_scale(
+    name: Any,
+    scores: np.ndarray,
+    columns: np.ndarray | slice,
+    weight: np.ndarray,
+    clip: float | None = None,
+) -> dict[Any, Any]:
     """Learn what a scale needs from the training scores.
 
     Parameters
@@ -56,7 +65,7 @@ def fit_scale(name, scores, columns, weight, clip=None):
     return scale
 
 
-def to_scale(scale, scores, columns):
+def to_scale(scale: Any, scores: Any, columns: Any) -> Any:
     """Bring some columns of scores of shape (n_videos, n_detectors) onto a scale."""
     if scale["name"] == "log_odds":
         log_odds = np.empty((len(scores), scores[:1, columns].shape[1]))
@@ -80,7 +89,7 @@ def to_scale(scale, scores, columns):
     return scores
 
 
-def neutral_scores(scale):
+def neutral_scores(scale: dict[Any, Any]) -> float | np.ndarray:
     """Return the score, before it is brought onto a scale, that becomes neutral there.
 
     Parameters

@@ -1,6 +1,9 @@
 """The logistic meta-model: how strongly its weights are pulled, and where to."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from ensemble.combiners.parts.nonnegative_logistic import (
 )
 from ensemble.combiners.parts.rows import sample_rows
 from ensemble.combiners.parts.scales import fit_scale
+
+if TYPE_CHECKING:
+    from ensemble.combiners.parts.rows import Rows
 
 SHRINKAGES = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
 _SLACK = 1.0  # standard errors that stronger shrinkage may cost
@@ -41,7 +47,7 @@ class Pull:
     total_to_zero: float
 
 
-def measure_pull(rows, n_rows=None):
+def measure_pull(rows: Rows, n_rows: int | None = None) -> Pull:
     """Measure how far the scores of some rows are to be followed.
 
     A detector that is less than three standard errors away from chance, by itself and
@@ -98,7 +104,12 @@ def _above_chance(rows, weight):
     return surely
 
 
-def fit_shrunk_logistic(rows, shrinkage, pull=None, start=None):
+def fit_shrunk_logistic(
+    rows: Rows,
+    shrinkage: float,
+    pull: Pull | None = None,
+    start: tuple[Any, ...] | None = None,
+) -> tuple[float, np.ndarray]:
     """Fit the logistic meta-model on rows.
 
     Parameters
@@ -127,7 +138,7 @@ def fit_shrunk_logistic(rows, shrinkage, pull=None, start=None):
     )
 
 
-def choose_shrinkage(rows, splits):
+def choose_shrinkage(rows: Rows, splits: list[Any]) -> float:
     """Take the strongest shrinkage that is about as good as the best on unseen groups.
 
     The standard error is that of the difference to the best, over groups.

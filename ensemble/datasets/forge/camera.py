@@ -1,6 +1,11 @@
 """What the forge films: faces painted from small pictures, and recorded footage."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +31,14 @@ class Portrait:
     fps = _FPS
     n_frames = np.inf
 
-    def __init__(self, scene, landmarks, size):
+    def __init__(self, scene: np.ndarray, landmarks: np.ndarray, size: int) -> None:
         self.scene = scene
         self.landmarks = landmarks
         self.size = size
 
-    def film(self, n_frames, rng):
+    def film(
+        self, n_frames: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Film the face: camera motion and zoom, light and its colour, focus, noise.
 
         Parameters
@@ -93,7 +100,13 @@ class Recording:
         Less than half of the frames show a face that can be followed.
     """
 
-    def __init__(self, video, n_frames, size, rng):
+    def __init__(
+        self,
+        video: str | Path | np.ndarray,
+        n_frames: int,
+        size: int | None,
+        rng: np.random.Generator,
+    ) -> None:
         from base_models.video.reading import probe_video
 
         info = probe_video(video)
@@ -106,7 +119,9 @@ class Recording:
         self.landmarks = follow_landmarks(self._read(n_frames), self.name)
         self.n_frames = len(self.landmarks)
 
-    def film(self, n_frames, rng):
+    def film(
+        self, n_frames: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Play the piece: `rng` has nothing to draw, the frames are what they are.
 
         Parameters
@@ -128,7 +143,9 @@ class Recording:
         return np.stack([_scaled(frame, self.size) for frame in piece])
 
 
-def add_grain(frames, strength, rng):
+def add_grain(
+    frames: Sequence[np.ndarray] | np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
     """Sensor noise: stronger in the light, slightly smeared as by demosaicing.
 
     Parameters
@@ -160,7 +177,9 @@ def add_grain(frames, strength, rng):
     return grainy
 
 
-def paint_portrait(picture, size, rng):
+def paint_portrait(
+    picture: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
     """Paint a person around a small grey picture of a face.
 
     Skin tone, hair, clothes, background and the fine texture of it all belong to the
@@ -225,7 +244,7 @@ def paint_portrait(picture, size, rng):
     return 255 * np.clip(scene, 0, 1)
 
 
-def find_landmarks(scene):
+def find_landmarks(scene: Any) -> Any:
     """Landmarks of the face in a painted portrait, (68, 2), or None."""
     from base_models.faces.dlib_finder import DlibFaceFinder
 
@@ -233,7 +252,7 @@ def find_landmarks(scene):
     return faces[0].landmarks if faces else None
 
 
-def follow_landmarks(frames, name):
+def follow_landmarks(frames: np.ndarray, name: str) -> np.ndarray:
     """Find one face's landmarks in consecutive frames.
 
     Frames without the face are filled in from their neighbours, and what the landmarks

@@ -8,7 +8,10 @@ the target's landmarks, its colours are moved towards the target's (Reinhard et 
 surroundings, noise that was resampled, a seam, a tone that is nearly right.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +51,7 @@ class SwapStyle:
     grain: float
 
     @classmethod
-    def draw(cls, rng, method):
+    def draw(cls, rng: np.random.Generator, method: Any) -> Any:
         return cls(
             method=method,
             resolution=np.exp(rng.uniform(np.log(0.28), np.log(1.05))),
@@ -59,7 +62,14 @@ class SwapStyle:
         )
 
 
-def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
+def swap_face(
+    target: np.ndarray,
+    target_landmarks: np.ndarray,
+    source: np.ndarray,
+    source_landmarks: np.ndarray,
+    style: SwapStyle,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Set the source's face into one frame of the target.
 
     Parameters
@@ -124,7 +134,9 @@ def swap_face(target, target_landmarks, source, source_landmarks, style, rng):
     return swapped
 
 
-def face_mask(shape, landmarks, tightness):
+def face_mask(
+    shape: tuple[int, ...], landmarks: np.ndarray, tightness: float
+) -> np.ndarray:
     """The inner face: convex hull of jaw and brows, drawn in towards the nose.
 
     Parameters

@@ -1,11 +1,14 @@
 """The forge: a small labelled set of real clips and face swaps, made on the spot."""
 
+from __future__ import annotations
+
 import csv
 import json
 import re
 import warnings
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +22,9 @@ from ensemble.datasets.forge.camera import (
     paint_portrait,
 )
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, swap_face
+
+if TYPE_CHECKING:
+    from ensemble.datasets.files import LabelledVideos
 
 _CRF = {"raw": 3, "c23": 23, "c40": 40}
 # x264's slower presets use its macroblock tree, whose AVX-512 code reads past the end
@@ -35,17 +41,17 @@ _CASTING, _PERSON, _PAIR = range(3)  # what random numbers are drawn for
 
 
 def make_forgeries(
-    out_dir,
-    sources=None,
-    n_identities=100,
-    compression="c23",
-    n_frames=24,
-    size=None,
-    source_groups=None,
-    random_state=None,
-    n_jobs=None,
-    verbose=1,
-):
+    out_dir: str | Path,
+    sources: list[Any] | None = None,
+    n_identities: int = 100,
+    compression: Literal["raw", "c23", "c40"] | list[Any] = "c23",
+    n_frames: int = 24,
+    size: int | None = None,
+    source_groups: list[Any] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> LabelledVideos:
     """Write a small labelled set of clips: real ones and classical face swaps.
 
     People are paired off once, and the two of a pair swap faces: of every clip there

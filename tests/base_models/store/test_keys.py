@@ -439,3 +439,14 @@ def test_what_we_have_learned_of_code_is_the_same_in_another_process(write):
     module = write()
     assert fingerprint(module.augment) == fingerprint(write().augment)
     assert fingerprint(len) != fingerprint(max)
+
+
+def test_how_annotations_are_read_is_no_code():
+    text = "def bright(video):\n    return video.mean()\n"
+    spaces = {"plain": {"__name__": "__main__"}, "future": {"__name__": "__main__"}}
+    exec(compile(text, "<test>", "exec", dont_inherit=True), spaces["plain"])
+    future = "from __future__ import annotations\n" + text
+    exec(compile(future, "<test>", "exec", dont_inherit=True), spaces["future"])
+    plain, lazy = (space["bright"] for space in spaces.values())
+    assert plain.__code__.co_flags != lazy.__code__.co_flags
+    assert code_digest(plain) == code_digest(lazy)
