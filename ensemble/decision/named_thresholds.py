@@ -42,22 +42,22 @@ class ThresholdRule:
     kind : {"default", "value", "fpr", "cost", "three-way"}
     value : float or None
         For "value": P(fake) above which it is fake.
-    false_alarm_rate, miss_rate : float
+    false_alarm_rate, miss_rate : float or None
         For "fpr" and "three-way".
     confidence : float or None
         Probability with which the rates are to hold; None for rates that hold on the
         scores at hand ("fpr") or on average ("three-way").
-    cost_false_alarm, cost_miss : float
+    cost_false_alarm, cost_miss : float or None
         For "cost".
     """
 
     kind: str
     value: float | None = None
-    false_alarm_rate: float = 0.05
-    miss_rate: float = 0.05
+    false_alarm_rate: float | None = None
+    miss_rate: float | None = None
     confidence: float | None = None
-    cost_false_alarm: float = 1.0
-    cost_miss: float = 1.0
+    cost_false_alarm: float | None = None
+    cost_miss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -222,31 +222,31 @@ def set_thresholds(
         If the videos are too few for the rates that are asked for.
     """
     score, is_fake, groups = evidence.score, evidence.is_fake, evidence.groups
+    alarm_rate, miss_rate = rule.false_alarm_rate, rule.miss_rate
     if rule.kind == "cost":
-        costs = rule.cost_false_alarm, rule.cost_miss
-        low = high = threshold_by_cost(is_fake, score, *costs, prior=prior)
+        alarm, miss = rule.cost_false_alarm, rule.cost_miss
+        assert alarm is not None and miss is not None
+        low = high = threshold_by_cost(is_fake, score, alarm, miss, prior=prior)
         share = is_fake.mean() if prior is None else prior
         promise = (
-            f"It costs least where a false alarm costs {costs[0]:g}, a miss "
-            f"{costs[1]:g}, and {100 * share:.3g} % of videos are fake."
+            f"It costs least where a false alarm costs {alarm:g}, a miss "
+            f"{miss:g}, and {100 * share:.3g} % of videos are fake."
         )
     elif rule.kind == "fpr":
+        assert alarm_rate is not None
         low = high = threshold_at_false_alarm_rate(
-            is_fake, score, rule.false_alarm_rate, rule.confidence, groups
+            is_fake, score, alarm_rate, rule.confidence, groups
         )
         how = (
             "of those it was set on; of others maybe more."
             if rule.confidence is None
             else f"with a confidence of {percent(rule.confidence)}."
         )
-        promise = (
-            f"At most {percent(rule.false_alarm_rate)} of real videos are above it, "
-            + how
-        )
+        promise = f"At most {percent(alarm_rate)} of real videos are above it, " + how
     else:
-        decision = ThreeWayDecision(
-            rule.false_alarm_rate, rule.miss_rate, rule.confidence
-        ).fit(score, is_fake, groups)
+        assert alarm_rate is not None and miss_rate is not None
+        decision = ThreeWayDecision(alarm_rate, miss_rate, rule.confidence)
+        decision.fit(score, is_fake, groups)
         low, high, promise = decision.low_, decision.high_, decision.guarantee_
     scores = describe_scores(evidence.kind, is_fake, groups)
     return Thresholds(

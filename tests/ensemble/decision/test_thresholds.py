@@ -80,6 +80,12 @@ def test_numbers_are_read_from_text_too():
     assert parse_threshold("three-way,confidence=none").confidence is None
 
 
+def test_a_rule_leaves_out_what_its_kind_does_not_use():
+    rule = parse_threshold("fpr=0.1")
+    assert rule.false_alarm_rate == 0.1
+    assert rule.miss_rate is rule.cost_false_alarm is rule.cost_miss is None
+
+
 def test_thresholds_are_set_on_scores_that_no_combiner_has_seen():
     # One nearest neighbour knows its own rows by heart: in sample its AUC is 1.
     knows_by_heart = Stacking(KNeighborsClassifier(1))
