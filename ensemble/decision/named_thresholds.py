@@ -225,7 +225,8 @@ def set_thresholds(
     alarm_rate, miss_rate = rule.false_alarm_rate, rule.miss_rate
     if rule.kind == "cost":
         alarm, miss = rule.cost_false_alarm, rule.cost_miss
-        assert alarm is not None and miss is not None
+        assert alarm is not None
+        assert miss is not None
         low = high = threshold_by_cost(is_fake, score, alarm, miss, prior=prior)
         share = is_fake.mean() if prior is None else prior
         promise = (
@@ -244,7 +245,8 @@ def set_thresholds(
         )
         promise = f"At most {percent(alarm_rate)} of real videos are above it, " + how
     else:
-        assert alarm_rate is not None and miss_rate is not None
+        assert alarm_rate is not None
+        assert miss_rate is not None
         decision = ThreeWayDecision(alarm_rate, miss_rate, rule.confidence)
         decision.fit(score, is_fake, groups)
         low, high, promise = decision.low_, decision.high_, decision.guarantee_

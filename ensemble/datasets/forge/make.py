@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from base_models.runtime.file_writing import replacing, write_text
-from ensemble.datasets.files import read_videos
 from ensemble.datasets.forge.camera import (
     Portrait,
     Recording,
@@ -22,9 +21,10 @@ from ensemble.datasets.forge.camera import (
     paint_portrait,
 )
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, swap_face
+from ensemble.datasets.registry import read_videos
 
 if TYPE_CHECKING:
-    from ensemble.datasets.files import LabelledVideos
+    from ensemble.datasets.base import LabelledVideos
 
 _CRF = {"raw": 3, "c23": 23, "c40": 40}
 # x264's slower presets use its macroblock tree, whose AVX-512 code reads past the end
