@@ -4,14 +4,16 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import column_or_1d
 
+# Paths or arrays of frames, one entry a video: what `as_videos` takes.
+Videos: TypeAlias = Sequence[Any] | np.ndarray | pd.Series | pd.DataFrame
 _READINGS = [  # spellings that go together, and what each means
     {"real": 0, "fake": 1},
     {"0": 0, "1": 1},
@@ -27,7 +29,7 @@ _DETECTOR_LABELS = (
 )
 
 
-def as_videos(videos: Any) -> list[Any]:
+def as_videos(videos: Videos) -> list[Any]:
     """Return videos as a list, one entry a video.
 
     Parameters
@@ -56,15 +58,14 @@ def as_videos(videos: Any) -> list[Any]:
             "videos must be a list of paths or of RGB uint8 arrays (T, H, W, 3); "
             f"got one array of shape {videos.shape}"
         )
-    if isinstance(videos, pd.DataFrame):
-        videos = videos.to_numpy()
-    if getattr(videos, "ndim", 1) == 2 and videos.shape[1] == 1:
-        videos = videos[:, 0]
-    return list(videos)
+    rows: Any = videos.to_numpy() if isinstance(videos, pd.DataFrame) else videos
+    if getattr(rows, "ndim", 1) == 2 and rows.shape[1] == 1:
+        rows = rows[:, 0]
+    return list(rows)
 
 
 def check_fit_arguments(
-    videos: Any,
+    videos: Videos,
     y: Any,
     groups: Any,
     sample_weight: Any,

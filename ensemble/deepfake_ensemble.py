@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
+from base_models.inputs import Videos
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.naming import check_member_names, find_name, member_params, squeezed
@@ -257,7 +258,7 @@ default=None
 
     def fit(
         self,
-        videos: Sequence,
+        videos: Videos,
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -329,7 +330,7 @@ default=None
         return self._become(fit_combiner(copy.copy(self), combiner))
 
     def add_detector(
-        self, name: str, detector: Any, videos: Sequence | None = None
+        self, name: str, detector: Any, videos: Videos | None = None
     ) -> DeepfakeEnsemble:
         """Train one more detector over the same splits and refit the combiner.
 
@@ -373,7 +374,7 @@ default=None
         more.oof_scores_ = with_column(self.oof_scores_, column)
         return self._become(fit_combiner(more, record.chosen_combiner))
 
-    def predict_proba(self, videos: Sequence) -> NDArray:
+    def predict_proba(self, videos: Videos) -> NDArray:
         """Return the probability of both classes, an ndarray of shape (n_videos, 2).
 
         Columns are as in ``classes_``, sorted, so that with strings the second may be
@@ -383,7 +384,7 @@ default=None
         columns = np.column_stack([1 - fake, fake])
         return columns if self._fake_column() == 1 else columns[:, ::-1]
 
-    def fake_score(self, videos: Sequence) -> NDArray:
+    def fake_score(self, videos: Videos) -> NDArray:
         """Return P(fake), whatever the labels are called: shape (n_videos,).
 
         NaN, and a warning, for a video that no detector can score; the share of fakes
@@ -391,7 +392,7 @@ default=None
         """
         return self.combine(self.detector_scores(videos))
 
-    def predict(self, videos: Sequence) -> NDArray:
+    def predict(self, videos: Videos) -> NDArray:
         """Return the label of each video, shape (n_videos,), not saying how sure it is.
 
         Labels are real or fake even where `judge` says UNSURE and why.
@@ -413,7 +414,7 @@ default=None
                 raise UnscorableVideoError(unscorable)
         return self.verdicts(self.combine(table))
 
-    def decision_function(self, videos: Sequence) -> NDArray:
+    def decision_function(self, videos: Videos) -> NDArray:
         """Return log-odds of ``classes_[1]``, shape (n_videos,), 0 at the threshold.
 
         Positive where `predict` says ``classes_[1]``; 0 is real.
@@ -426,7 +427,7 @@ default=None
         margin[np.abs(score - threshold) <= ROUNDING] = 0.0
         return margin if self._fake_column() == 1 else -margin
 
-    def judge(self, videos: Sequence, doubts: bool = True) -> pd.DataFrame:
+    def judge(self, videos: Videos, doubts: bool = True) -> pd.DataFrame:
         """Return a verdict on each video, with what is behind it.
 
         Parameters
@@ -450,9 +451,7 @@ default=None
         videos = as_videos(videos)
         return self.judge_scores(self.detector_scores(videos), videos, doubts)
 
-    def judge_each(
-        self, videos: Sequence, doubts: bool = True
-    ) -> Iterator[pd.DataFrame]:
+    def judge_each(self, videos: Videos, doubts: bool = True) -> Iterator[pd.DataFrame]:
         """Yield the rows of `judge` one by one, each as soon as its video is scored."""
         from base_models.inputs import as_videos
 
@@ -461,7 +460,7 @@ default=None
             yield self.judge_scores(table, [videos[number]], doubts)
 
     def judge_scores(
-        self, table: pd.DataFrame, videos: Sequence | None = None, doubts: bool = True
+        self, table: pd.DataFrame, videos: Videos | None = None, doubts: bool = True
     ) -> pd.DataFrame:
         """Return what `judge` does, from the detectors' scores.
 
@@ -499,7 +498,7 @@ default=None
         is_fake = above(fake_score, self.threshold_)
         return np.where(is_fake, self.classes_[fake], self.classes_[1 - fake])
 
-    def detector_scores(self, videos: Sequence) -> pd.DataFrame:
+    def detector_scores(self, videos: Videos) -> pd.DataFrame:
         """Return what each base detector says of new videos.
 
         Returns
@@ -510,7 +509,7 @@ default=None
         """
         return whole_table(self, videos)
 
-    def each_detector_scores(self, videos: Sequence) -> Iterator[pd.DataFrame]:
+    def each_detector_scores(self, videos: Videos) -> Iterator[pd.DataFrame]:
         """Yield the rows of `detector_scores` one by one, each when it is there."""
         yield from each_table(self, videos)
 
@@ -544,7 +543,7 @@ default=None
         return thresholds.high
 
     @property
-    def weights_(self) -> pd.Series | None:
+    def weights_(self) -> pd.Series | Any:
         """Weight of each detector in the combiner; None for one that has none."""
         check_is_fitted(self)
         weights = getattr(self.combiner_, "weights_", None)

@@ -29,7 +29,7 @@ def main(n_identities):
             for view, size in (("face", 64), ("face", 128), ("frame", 128))
         ]  # fmt: skip
 
-        rows = {}
+        rows: dict[str, np.ndarray] = {}
         for strategy in ("voting", "bagging", "blending", "stacking"):
             model = DeepfakeEnsemble(
                 detectors, strategy, store=f"{folder}/store", random_state=0

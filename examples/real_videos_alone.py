@@ -27,19 +27,18 @@ from ensemble.metrics import auc
 
 
 def main(reals, others, n_identities):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         if reals is None:
             clips = make_forgeries(
                 folder / "clips", n_identities=n_identities, random_state=0
             )
-            learn = (
-                np.array(clips.groups) < sorted(set(clips.groups))[n_identities // 3]
-            )
+            groups = np.array(clips.groups)
+            learn = groups < np.unique(groups)[n_identities // 3]
             is_fake = np.array(clips.labels) == 1
             rows = np.flatnonzero(learn & ~is_fake)
             reals = [clips.videos[row] for row in rows]
-            people = [clips.groups[row] for row in rows]
+            people = groups[rows].tolist()
             judged = np.flatnonzero(~learn)
             videos = [clips.videos[row] for row in judged]
             labels = is_fake[judged].astype(int)

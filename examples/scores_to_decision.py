@@ -55,10 +55,11 @@ def main(path, columns, rate, n_identities):
 
     by_class = [len(np.unique(groups[certify & (y == label)])) for label in (0, 1)]
     confidence, n_people = 0.9, min(by_class)
-    if (1 - rate) ** n_people > (1 - confidence) / 2:  # not even by no error at all
+    is_enough = (1 - rate) ** n_people <= (1 - confidence) / 2  # if nobody is an error
+    if not is_enough:
         print(f"{n_people} people cannot certify {rate:.0%} with a confidence of 90 %.")
-        confidence, rate = None, max(rate, 1 / (n_people + 1))
-    decision = ThreeWayDecision(rate, rate, confidence)
+        rate = max(rate, 1 / (n_people + 1))
+    decision = ThreeWayDecision(rate, rate, confidence if is_enough else None)
     decision.fit(score[certify], y[certify], groups[certify])
     print(decision.guarantee_)
     print(f"Fake is said above {decision.high_:.3f}, real below {decision.low_:.3f}.\n")

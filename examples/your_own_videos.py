@@ -18,8 +18,8 @@ from ensemble.datasets import make_forgeries, read_videos
 
 
 def main(data, n_identities):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         if data is None:
             data = folder / "clips"
             make_forgeries(data, n_identities=n_identities, random_state=0)

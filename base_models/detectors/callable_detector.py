@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from base_models.detectors.bases.video import VideoDetector
-from base_models.inputs import check_fit_arguments
+from base_models.inputs import Videos, check_fit_arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,7 +56,7 @@ class CallableDetector(VideoDetector):
 
     def fit(
         self,
-        videos: Sequence,
+        videos: Videos,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.detectors.bases.video import VideoDetector
 from base_models.errors import VideoReadError
 from base_models.groups import clean_groups
-from base_models.inputs import as_videos, check_fit_arguments, clean_labels
+from base_models.inputs import Videos, as_videos, check_fit_arguments, clean_labels
 from base_models.store.keys import class_key
 from base_models.store.store import Store
 from base_models.video.one_face import whole_video
@@ -118,7 +118,7 @@ class CompressionRouter(VideoDetector):
 
     def fit(
         self,
-        videos: Sequence,
+        videos: Videos,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -178,7 +178,7 @@ class CompressionRouter(VideoDetector):
         self.members_ = members
         return self
 
-    def levels_of(self, videos: Sequence) -> NDArray:
+    def levels_of(self, videos: Videos) -> NDArray:
         """Say which level each video goes to.
 
         Parameters
@@ -212,7 +212,7 @@ class CompressionRouter(VideoDetector):
         (level,) = self.levels_of([video])
         return self.fitted_members()[level]
 
-    def score_frames(self, videos: Sequence) -> list[pd.DataFrame]:
+    def score_frames(self, videos: Videos) -> list[pd.DataFrame]:
         """Return the timeline of each video; see `ViewDetector.score_frames`.
 
         Parameters

@@ -15,7 +15,7 @@ from base_models.detectors.bases.network import NetworkDetector, fake_probabilit
 from base_models.errors import CheckpointError
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
-from base_models.inputs import check_fit_arguments
+from base_models.inputs import Videos, check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
 from base_models.networks.checkpoints import (
     guess_backbone,
@@ -135,7 +135,7 @@ class PrefitDetector(NetworkDetector):
 
     def fit(
         self,
-        videos: Sequence,
+        videos: Videos,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,

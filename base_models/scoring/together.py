@@ -6,7 +6,7 @@ from os import PathLike
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from base_models.inputs import as_videos, fake_column
+from base_models.inputs import Videos, as_videos, fake_column
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
 from base_models.scoring.naming import name_detectors
@@ -20,7 +20,7 @@ _NO_SCORE = "it gave no score"
 
 def score_videos(
     detectors: Sequence | dict,
-    videos: Sequence,
+    videos: Videos,
     store: Store | str | PathLike | None = None,
     progress: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def score_videos(
 
 def iter_scores(
     detectors: Sequence | dict,
-    videos: Sequence,
+    videos: Videos,
     store: Store | str | PathLike | None = None,
     progress: str | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -171,7 +171,7 @@ def _score_sharing(sharing, videos, store, progress):
 
 def walk_videos(
     detectors: Sequence | dict,
-    videos: Sequence,
+    videos: Videos,
     store: Store | str | PathLike | None = None,
     progress: str | None = None,
 ) -> Iterator[dict[str, View]]:

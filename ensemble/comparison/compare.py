@@ -6,7 +6,6 @@ protocol also on other manipulation methods, sources, data sets or earlier video
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.inputs import Videos
 from ensemble._version import __version__
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import fold_codes
@@ -50,7 +50,7 @@ def compare_strategies(
     repeats: int = 1,
     n_boot: int = 1000,
     level: float = 0.95,
-    videos: Sequence | None = None,
+    videos: Videos | None = None,
     random_state: int | None = 0,
     n_jobs: int | None = 1,
     store: "Store | str | Path | None" = None,

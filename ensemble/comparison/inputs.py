@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from base_models.groups import clean_groups, group_codes
-from base_models.inputs import encode_labels
+from base_models.inputs import Videos, encode_labels
 from ensemble.choices import NESTINGS
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
@@ -71,7 +71,7 @@ class ComparisonInput:
     members: pd.DataFrame | None = None
     table_folds: NDArray | None = None
     detectors: list[tuple[str, Any]] = field(default_factory=list)
-    videos: Sequence | None = None
+    videos: Videos | None = None
 
     @property
     def is_table(self) -> bool:
@@ -109,7 +109,7 @@ def check_input(
     y: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     metadata: pd.DataFrame | None = None,
-    videos: Sequence | None = None,
+    videos: Videos | None = None,
     nesting: str | None = None,
     fake_label: Any = None,
 ) -> ComparisonInput:

@@ -2,7 +2,6 @@
 
 import html
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from base_models.inputs import Videos
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.metrics.ranking import auc
 
@@ -125,7 +125,7 @@ class Comparison:
         self,
         path: str | Path,
         title: str = "Comparison of deepfake detectors",
-        videos: Sequence | None = None,
+        videos: Videos | None = None,
     ) -> None:
         """Write a report that is one file and opens offline.
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
-from base_models.inputs import clean_labels, encode_labels
+from base_models.inputs import Videos, clean_labels, encode_labels
 from base_models.runtime.failures import Failures
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
@@ -87,7 +87,7 @@ class StressResult:
 
 def stress_test(
     model: "DeepfakeEnsemble",
-    videos: Sequence,
+    videos: Videos,
     labels: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     changes: str | Sequence[str] | dict[str, Sequence[float]] | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.inputs import as_videos
+from base_models.inputs import Videos, as_videos
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.table import out_of_fold_table, provenance_of
 from ensemble.out_of_fold.tasks import (
@@ -91,7 +91,7 @@ class OutOfFold:
 
 def out_of_fold_scores(
     detectors: Sequence | dict,
-    videos: Sequence,
+    videos: Videos,
     y: ArrayLike,
     groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,

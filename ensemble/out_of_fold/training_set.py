@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from base_models.groups import clean_groups, group_codes
-from base_models.inputs import classes_of_reals, encode_labels, fake_column
+from base_models.inputs import Videos, classes_of_reals, encode_labels, fake_column
 from ensemble.resampling.names import resolve_resampling
 from ensemble.resampling.row_splits import split_rows
 
@@ -110,7 +110,7 @@ class TrainingSet:
             np.argsort(order),
         )
 
-    def with_videos(self, videos: Sequence[Any] | np.ndarray) -> TrainingSet:
+    def with_videos(self, videos: Videos) -> TrainingSet:
         """Return this training set with the videos that a saved one does not keep.
 
         Parameters
@@ -254,7 +254,7 @@ def needs_labels(named: list[Any]) -> str:
     )
 
 
-def row_ids(videos: Sequence, digests: Sequence[str] | None = None) -> list[str]:
+def row_ids(videos: Videos, digests: Sequence[str] | None = None) -> list[str]:
     """Return a unique name for each video: its path, or one made of its content.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from base_models.inputs import Videos
 from ensemble.combiners import GreedySelection, OptimizedWeights, Stacking
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
 from ensemble.metrics.member_diversity import diversity
@@ -46,7 +46,7 @@ def write_report(
     comparison: Any,
     path: str | Path,
     title: str = "Comparison of deepfake detectors",
-    videos: Sequence[Any] | np.ndarray | None = None,
+    videos: Videos | None = None,
 ) -> Path:
     """Write what a comparison found as one HTML file; needs matplotlib and jinja2.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.inputs import Videos
 from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.table import score_table
@@ -255,9 +256,7 @@ def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def each_table(
-    model: Any, videos: Sequence[Any] | np.ndarray
-) -> Iterator[pd.DataFrame]:
+def each_table(model: Any, videos: Videos) -> Iterator[pd.DataFrame]:
     """Yield the members' scores of videos one by one, each when it is there.
 
     Parameters
@@ -280,7 +279,7 @@ def each_table(
         yield members_table(model, [name], scores[None], reasons[None], faces)
 
 
-def whole_table(model: Any, videos: Sequence[Any] | np.ndarray) -> pd.DataFrame:
+def whole_table(model: Any, videos: Videos) -> pd.DataFrame:
     """Return the members' scores of videos as one table.
 
     Parameters

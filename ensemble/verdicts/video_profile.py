@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from base_models.inputs import Videos
     from base_models.store.store import Store
 
 _MOST_PROFILED = 400  # training videos that are looked at, evenly spread
@@ -203,7 +204,7 @@ def profile_video(
 
 
 def training_profile(
-    videos: Sequence[Any] | np.ndarray, detectors: Any = (), store: Any = None
+    videos: Videos, detectors: Any = (), store: Any = None
 ) -> TrainingProfile | None:
     """Say what training videos are like; of many, 400 evenly spread are looked at.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.inputs import Videos
 from ensemble.decision.verdict_names import (
     NO_VERDICT,
     PARTIAL,
@@ -29,7 +30,7 @@ from ensemble.verdicts.member_scores import (
 def verdict_table(
     model: Any,
     table: pd.DataFrame,
-    videos: Sequence[Any] | np.ndarray | None = None,
+    videos: Videos | None = None,
     unsure: bool = True,
 ) -> pd.DataFrame:
     """Lay out what an ensemble says of videos: see `DeepfakeEnsemble.judge_scores`.

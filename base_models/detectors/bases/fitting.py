@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from base_models.detectors.bases.video import ViewDetector, with_fingerprints
 from base_models.errors import UnscorableVideoError, VideoReadError
 from base_models.groups import group_codes
-from base_models.inputs import check_fit_arguments
+from base_models.inputs import Videos, check_fit_arguments
 from base_models.runtime.devices import repeatable
 from base_models.runtime.distributed import Processes
 from base_models.runtime.warn_once import caller_has_warned
@@ -103,7 +103,7 @@ class TrainedDetector(ViewDetector):
 
     def fit(
         self,
-        videos: Sequence,
+        videos: Videos,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,

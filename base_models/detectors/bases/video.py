@@ -1,7 +1,6 @@
 """What every base detector is: a scikit-learn classifier of videos."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
 from base_models.inputs import (
+    Videos,
     as_videos,
     check_fit_arguments,
     classes_of_reals,
@@ -62,7 +62,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
     def _score(self, videos):
         """Return P(fake) of each video, NaN where there is none, and why not."""
 
-    def fake_score(self, videos: Sequence) -> NDArray:
+    def fake_score(self, videos: Videos) -> NDArray:
         """Return P(fake) of each video.
 
         Parameters
@@ -78,7 +78,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._score(as_videos(videos))[0]
 
-    def predict_proba(self, videos: Sequence) -> NDArray:
+    def predict_proba(self, videos: Videos) -> NDArray:
         """Return the probability of both classes.
 
         Parameters
@@ -93,7 +93,7 @@ class VideoDetector(ClassifierMixin, BaseEstimator):
         """
         return two_columns(self.fake_score(videos), self.classes_)
 
-    def predict(self, videos: Sequence) -> NDArray:
+    def predict(self, videos: Videos) -> NDArray:
         """Return the likelier label of each video.
 
         Parameters
@@ -180,7 +180,7 @@ class ViewDetector(VideoDetector):
             Columns ``frame``, ``face``, ``score``: the timeline.
         """
 
-    def score_frames(self, videos: Sequence) -> list[pd.DataFrame]:
+    def score_frames(self, videos: Videos) -> list[pd.DataFrame]:
         """Return the timeline of each video.
 
         Parameters
