@@ -1,5 +1,6 @@
 """What many tests share: a store of their own, small videos, real material."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,16 @@ def toy_videos():
         for label in y
     ]
     return videos, y, np.arange(24) // 2
+
+
+@pytest.fixture(scope="session")
+def walk_through():
+    """Return a function: words of a block of Python in CONTRIBUTING.md -> the block."""
+    page = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+
+    def find(words):
+        (block,) = [block for block in blocks if words in block]
+        return block
+
+    return find

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("base_models", "ensemble")
 MOST_FILES = 12  # in one folder; thin modules that keep an earlier name do not count
 MOST_LINES = 500  # of a file
 MOST_CODE = 60  # of a function: lines that are not empty, comment or docstring
@@ -82,7 +83,7 @@ PRIVATE = set()
 
 def _modules():
     found = {}
-    for package in ("base_models", "ensemble"):
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts).removesuffix(".__init__")] = path
@@ -163,6 +164,12 @@ def test_every_folder_says_what_it_is_for_in_one_line():
             text = ast.get_docstring(tree(name))
             assert text, name
             assert "\n" not in text.partition("\n\n")[0], name
+
+
+def test_every_folder_is_in_the_drawing_of_contributing():
+    drawing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    for path in {folder(name) for name in MODULES} - {ROOT / p for p in PACKAGES}:
+        assert f"{path.name}/" in drawing, path
 
 
 def test_files_are_short():

@@ -16,61 +16,13 @@ from base_models import FrequencyDetector
 from base_models.store import Store
 from ensemble import DeepfakeEnsemble, load
 
-FILE = '''
-"""Colours of whole frames: fakes may be tinted."""
-
-import numpy as np
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-
-from base_models.detectors.bases.measured import FeatureDetector, class_balanced
-from base_models.views.spec import ViewRecipe
-
-
-class ColourDetector(FeatureDetector):
-    """Score a video by the mean colour of its frames."""
-
-    code_version = 1
-
-    def __init__(self, n_frames=4, random_state=None, store=None, verbose=False):
-        self.n_frames = n_frames
-        self.random_state = random_state
-        self.store = store
-        self.verbose = verbose
-
-    def __str__(self):
-        return "colours"
-
-    def _view_recipe(self):
-        return ViewRecipe("frame", image_size=32, n_frames=self.n_frames)
-
-    def _measure(self, view):
-        return view.images.mean(axis=(0, 1, 2))[None] / 255
-
-    def _learn(self, features, is_fake, weight, groups, seed):
-        model = LogisticRegression(C=100)
-        weight = class_balanced(is_fake, weight)
-        model.fit(np.concatenate(features), is_fake, sample_weight=weight)
-        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
-
-    def _score_features(self, features):
-        return expit(features @ self.coef_ + self.intercept_)
-
-    def get_state(self, portable=True):
-        return self._state(intercept=self.intercept_), {"coef": self.coef_}
-
-    def set_state(self, meta, arrays):
-        self._take_state(meta)
-        self.intercept_, self.coef_ = meta["intercept"], arrays["coef"]
-        return self
-'''
 IMPORT = "from .detectors.colours import ColourDetector as ColourDetector\n"
 
 
 @pytest.fixture
-def colours(tmp_path, monkeypatch):
+def colours(walk_through, tmp_path, monkeypatch):
     """Add the file and the import as a change would, beside those that are there."""
-    (tmp_path / "colours.py").write_text(FILE)
+    (tmp_path / "colours.py").write_text(walk_through("class ColourDetector"))
     folders = [*base_models.detectors.__path__, str(tmp_path)]
     monkeypatch.setattr(base_models.detectors, "__path__", folders)
     stub = Path(base_models.__file__).with_suffix(".pyi").read_text()

@@ -16,40 +16,14 @@ from ensemble.cli.app import main
 from ensemble.combiners import Bagging, Voting, registry, resolve_combiner
 from ensemble.persistence.classes import COMBINERS, saved_name
 
-FILE = '''\
-"""Trimmed mean of log-odds: the most extreme detectors have no vote."""
-
-from scipy.special import expit
-
-from ensemble.combiners.base import Combiner
-from ensemble.combiners.registry import Entry, register
-from ensemble.combiners.voting import trimmed_mean
-
-
-@register(Entry("trimmed_log_odds", label="trimmed log-odds mean"))
-class TrimmedLogOdds(Combiner):
-    """Average log-odds without the `trim` lowest and highest of each video."""
-
-    def __init__(self, trim=0.25, scale="log_odds", clip=1e-6, fake_label=None):
-        self.trim = trim
-        self.scale = scale
-        self.clip = clip
-        self.fake_label = fake_label
-
-    def _fit(self, rows):
-        if not 0 <= self.trim < 0.5:
-            raise ValueError(f"trim must be a share from 0 to 0.5; got {self.trim!r}")
-
-    def _fake_score(self, scores):
-        return expit(trimmed_mean(scores, self.trim))
-'''
-
 
 @pytest.fixture
-def trimmed_log_odds(tmp_path, monkeypatch):
+def trimmed_log_odds(walk_through, tmp_path, monkeypatch):
     """Add the file and import it, as `ensemble/combiners/__init__.py` would."""
     name = "ensemble.combiners.trimmed_log_odds"
-    (tmp_path / "trimmed_log_odds.py").write_text(FILE, encoding="utf-8")
+    (tmp_path / "trimmed_log_odds.py").write_text(
+        walk_through("class TrimmedLogOdds"), encoding="utf-8"
+    )
     monkeypatch.setattr(
         ensemble.combiners, "__path__", [*ensemble.combiners.__path__, str(tmp_path)]
     )

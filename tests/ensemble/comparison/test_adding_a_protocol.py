@@ -8,21 +8,13 @@ import pandas as pd
 import pytest
 
 from ensemble import compare_strategies
-from ensemble.comparison.protocols import PROTOCOLS, Split, protocol
+from ensemble.comparison.protocols import PROTOCOLS
 
 
 @pytest.fixture
-def odd_from_even():
+def odd_from_even(walk_through):
     """List a protocol, as a function in protocols.py does when it is imported."""
-
-    @protocol(
-        "odd-from-even",
-        "Odd from even: judged on groups of odd number, learned from the others.",
-    )
-    def odd_from_even(task):
-        is_odd = task.codes % 2 == 1
-        return [Split("", 0, 0, np.flatnonzero(~is_odd), np.flatnonzero(is_odd))]
-
+    exec(walk_through("def odd_from_even"), {})
     yield "odd-from-even"
     del PROTOCOLS["odd-from-even"]
 
