@@ -35,13 +35,12 @@ from ensemble.out_of_fold.training_set import (
     needs_labels,
     training_labels,
 )
-from ensemble.presets import (
-    STRATEGIES,
+from ensemble.parameters import (
     checked_strategy,
     combiner_without_fakes,
-    default_detectors,
     refuse_calibration,
 )
+from ensemble.presets import STRATEGIES, default_detectors
 from ensemble.resampling.names import scores_are
 from ensemble.verdicts.card import (
     ModelCard,

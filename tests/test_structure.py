@@ -55,6 +55,7 @@ LAYERS = [
     "ensemble.persistence",
     "ensemble.comparison",
     "ensemble.presets",
+    "ensemble.parameters",
     "ensemble.deepfake_ensemble",
     "ensemble.inspection",
     "ensemble",
