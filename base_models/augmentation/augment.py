@@ -421,8 +421,8 @@ def cut_out(
 
 
 def resolve_augment(
-    augment: Callable[..., Any] | None, clip_length: int = 1
-) -> Callable[..., Any] | None:
+    augment: bool | Callable[..., Any] | None, clip_length: int = 1
+) -> Any:
     """Return what an ``augment`` parameter means.
 
     Parameters

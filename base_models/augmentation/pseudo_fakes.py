@@ -4,7 +4,7 @@ forging without having seen a forgery."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -211,7 +211,7 @@ class _Waver:
 
 
 def resolve_pseudo_fakes(
-    wanted: Literal["auto"] | Callable[..., Any] | None, is_fake: ArrayLike
+    wanted: str | bool | Callable[..., Any] | None, is_fake: ArrayLike
 ) -> Callable[..., Any] | None:
     """Return what a ``pseudo_fakes`` parameter means for a training set.
 

@@ -6,7 +6,7 @@ import importlib.util
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,7 +77,7 @@ class DlibFaceFinder(ScaledFinder):
 
     def __init__(
         self,
-        method: Literal["hog", "cnn"] = "hog",
+        method: str = "hog",
         model: str | Path | None = None,
         landmarks: str | Path | None = None,
         min_face: int = 36,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 _FINDER = DlibFaceFinder(landmarks="68", min_face=24, max_side=320, upsample=1)
 
 
-def image_landmarks(images: np.ndarray, margin: float = 1.3) -> list[np.ndarray]:
+def image_landmarks(
+    images: Sequence[np.ndarray] | np.ndarray, margin: float = 1.3
+) -> list[np.ndarray]:
     """Find the landmarks of the face in each face crop.
 
     dlib's HOG detector says where the face is; where it finds none, the face is taken

@@ -16,7 +16,9 @@ import importlib.util
 import inspect
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,7 @@ _OF_EVERY_CLASS = {  # and nothing that it does
     "_abc_impl",
 }  # fmt: skip
 _MAKING = ("__init__", "__new__")
+_NEW_OBJECT = copyreg.__newobj__, copyreg.__newobj_ex__  # type: ignore[attr-defined]
 _ANNOTATIONS = __future__.annotations.compiler_flag  # how types are written: no code
 
 
@@ -87,29 +90,29 @@ def code_digest(thing: object, in_process: bool = False) -> str:
 class _Walk:
     """One way through all that an object is made of, written to a hash."""
 
-    def __init__(self, in_process):
+    def __init__(self, in_process: bool) -> None:
         self._in_process = in_process
         self._hash = hashlib.sha256()
-        self._seen = {}  # id -> number
-        self._alive = []  # so that no id is given twice
+        self._seen: dict[object, int] = {}  # id -> number
+        self._alive: list[object] = []  # so that no id is given twice
 
-    def digest(self, thing):
+    def digest(self, thing: object) -> str:
         self._write("python", *map(str, sys.version_info[:2]))
         self._walk(thing)
         return self._hash.hexdigest()
 
-    def _write(self, *words):
+    def _write(self, *words: str | bytes) -> None:
         for word in words:
             data = word if isinstance(word, bytes) else word.encode()
             self._hash.update(len(data).to_bytes(8, "little") + data)
 
-    def _walk(self, thing):
+    def _walk(self, thing: Any) -> None:
         if type(thing) in _PLAIN:
             self._write(type(thing).__name__, repr(thing))
         elif not self._met(thing, id(thing)):
             self._open(thing)
 
-    def _met(self, thing, key):
+    def _met(self, thing: object, key: object) -> bool:
         """Whether it was seen before; cycles end here."""
         if key in self._seen:
             self._write("again", str(self._seen[key]))
@@ -118,7 +121,7 @@ class _Walk:
         self._alive.append(thing)
         return False
 
-    def _open(self, thing):
+    def _open(self, thing: Any) -> None:
         tensor = getattr(sys.modules.get("torch"), "Tensor", ())
         if isinstance(thing, type):
             self._class(thing)
@@ -162,25 +165,26 @@ class _Walk:
         else:
             self._object(thing)
 
-    def _all(self, things):
+    def _all(self, things: Iterable[Any]) -> None:
         for thing in things:
             self._walk(thing)
 
-    def _each(self, things):
+    def _each(self, things: Iterable[Any]) -> list[str]:
         return [code_digest(thing, self._in_process) for thing in things]
 
-    def _of_library(self, module, name):
+    def _of_library(self, module: str | None, name: str) -> bool:
         """Write what stands for a library's code; say whether it is such."""
         version = module_version(module)
-        if version is not None:
-            self._write("library", version, module, name)
-        return version is not None
+        if version is None or module is None:
+            return False
+        self._write("library", version, module, name)
+        return True
 
-    def _module(self, module):
+    def _module(self, module: types.ModuleType) -> None:
         if not self._of_library(module.__name__, ""):
             raise TypeError(f"which parts of {module.__name__} are used cannot be told")
 
-    def _function(self, function):
+    def _function(self, function: types.FunctionType) -> None:
         # Where its code is from: a decorator's has the name of what it wraps.
         module = function.__globals__.get("__name__")
         if not self._of_library(module, function.__qualname__):
@@ -200,7 +204,7 @@ class _Walk:
                 continue
             self._walk(value)
 
-    def _method(self, method):
+    def _method(self, method: Any) -> None:
         """Of an object, or a builtin function, which is its module's."""
         owner = method.__self__
         if owner is None or isinstance(owner, types.ModuleType):
@@ -212,7 +216,7 @@ class _Walk:
         self._walk(getattr(method, "__func__", None))
         self._walk(owner)
 
-    def _class(self, cls, made=False):
+    def _class(self, cls: type, made: bool = False) -> None:
         """Write a class; of a made object not how it was made: its state says that."""
         if self._of_library(cls.__module__, cls.__qualname__):
             return
@@ -234,7 +238,7 @@ class _Walk:
             if not (noted or isinstance(value, slot)):
                 self._walk(value)
 
-    def _tensor(self, tensor):
+    def _tensor(self, tensor: Any) -> None:
         import torch
 
         self._write("tensor", str(tensor.dtype), str(tuple(tensor.shape)))
@@ -246,7 +250,7 @@ class _Walk:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         self._write(flat.view(torch.uint8).numpy().tobytes())  # NumPy has no bfloat16
 
-    def _object(self, thing):
+    def _object(self, thing: Any) -> None:
         """Write an object as pickle takes it apart."""
         cls = type(thing)
         if self._is_the_librarys(thing, cls):
@@ -265,14 +269,14 @@ class _Walk:
                 raise TypeError(f"{_named(thing)} has no stable description")
             return
         maker, arguments, *rest = parts
-        if maker in (copyreg.__newobj__, copyreg.__newobj_ex__):
+        if maker in _NEW_OBJECT:
             arguments = arguments[1:]  # the class, which is written
         else:
             self._walk(maker)
         state, items, pairs = (*rest[:3], None, None, None)[:3]
         self._all([tuple(arguments), state, list(items or ()), list(pairs or ())])
 
-    def _is_the_librarys(self, thing, cls):
+    def _is_the_librarys(self, thing: object, cls: type) -> bool:
         """Whether a library's module holds it, such as NumPy's global generator.
 
         Its state is not the user's, and may be another in each process.
@@ -283,7 +287,7 @@ class _Walk:
                 return self._of_library(cls.__module__, name)
         return False
 
-    def _code(self, code, names):
+    def _code(self, code: types.CodeType, names: dict[str, Any]) -> None:
         """Write code, and what the global names in it mean."""
         self._write("code", code.co_code, getattr(code, "co_exceptiontable", b""))
         shape = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
@@ -304,7 +308,7 @@ class _Walk:
                 self._walk(constant)
         self._names(code, names)
 
-    def _names(self, code, names):
+    def _names(self, code: types.CodeType, names: dict[str, Any]) -> None:
         steps = list(dis.get_instructions(code))
         of_class_body = {s.argval for s in steps if s.opname == "STORE_NAME"}
         for at, step in enumerate(steps):
@@ -321,7 +325,7 @@ class _Walk:
             elif name in _DYNAMIC or not hasattr(builtins, name):
                 raise TypeError(f"what {code.co_name} does by {name!r} cannot be told")
 
-    def _value(self, name, value, steps):
+    def _value(self, name: str, value: Any, steps: list[dis.Instruction]) -> None:
         """Write what a global name means; of a user's module, what is taken from it."""
         for step in steps:
             own = isinstance(value, types.ModuleType) and (
@@ -334,7 +338,7 @@ class _Walk:
             value = getattr(value, step.argval)
         self._walk(value)
 
-    def _import(self, module, level, code):
+    def _import(self, module: str, level: int, code: types.CodeType) -> None:
         if level == 0 and is_own_module(module):  # what is used of it is not told
             self._write("own", _sources(module.partition(".")[0]))
         elif level != 0 or not self._of_library(module, ""):
@@ -342,26 +346,27 @@ class _Walk:
 
 
 @cached(maxsize=128)
-def _sources(package):
+def _sources(package: str) -> str:
     """Return a digest of all source files of one of our packages."""
-    found = hashlib.sha256()
-    (folder,) = importlib.util.find_spec(package).submodule_search_locations
+    digest = hashlib.sha256()
+    spec: Any = importlib.util.find_spec(package)
+    (folder,) = spec.submodule_search_locations
     for file in sorted(Path(folder).rglob("*.py")):
-        found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
-def _source(cls):
+def _source(cls: type) -> str:
     try:
         return inspect.getsource(cls)
     except (OSError, TypeError):  # typed into a prompt
         return ""
 
 
-def _place(module):
+def _place(module: str | None) -> str:
     """A module's name; ours may move their code without changing it."""
     return "" if is_own_module(module) else module or ""
 
 
-def _named(thing):
+def _named(thing: object) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"

@@ -12,7 +12,6 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from base_models.runtime.caches import register
 
@@ -32,9 +31,9 @@ _TEMPORARY = re.compile(  # the first form was written before the marker existed
 _DATABASE = re.compile(r"small(\.[1-9])?\.sqlite(-wal|-shm|-journal)?")
 _OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
-_mixed = set()  # folders that this process found to hold files of others
+_mixed: set[Path] = set()  # folders that this process found to hold files of others
 register(f"{__name__}._mixed", _mixed.clear)
-_warned = set()  # (folder, what about)
+_warned: set[tuple[Path, str]] = set()  # (folder, what about)
 
 
 class StoreFolder:
@@ -55,13 +54,13 @@ class StoreFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def entry(self, kind: str, key: str) -> Any:
+    def entry(self, kind: str, key: str) -> Path | None:
         """Return ``<kind>/<2 digits>/<64 digits>.safetensors``; None of other keys."""
         if kind not in KINDS or not _KEY.fullmatch(key):
             return None
         return self.path / kind / key[:2] / f"{key}.safetensors"
 
-    def claim(self) -> Any:
+    def claim(self) -> bool:
         """Make the folder, and mark it where it is the store's alone; say whether."""
         if self.is_own():
             return True
@@ -86,14 +85,14 @@ class StoreFolder:
             file.write(json.dumps(content, indent=1) + "\n")
         return True
 
-    def is_own(self) -> Any:
+    def is_own(self) -> bool:
         """Say whether the folder is marked as a store's."""
         try:
             return stat.S_ISREG(os.lstat(self.path / MARKER).st_mode)
         except OSError:
             return False
 
-    def files(self) -> Iterator[Any]:
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield (path, stat) of the entries' files, unfinished ones included."""
         for kind in _scan(self.path):
             if not (kind.name in KINDS and kind.is_dir(follow_symlinks=False)):
@@ -106,7 +105,7 @@ class StoreFolder:
                         with contextlib.suppress(FileNotFoundError):  # just deleted
                             yield file.path, file.stat(follow_symlinks=False)
 
-    def keys(self, kind: str) -> Any:
+    def keys(self, kind: str) -> set[str]:
         """Return the keys of the kind's entries that have files."""
         matches = (
             _ENTRY.fullmatch(file.name)
@@ -117,7 +116,7 @@ class StoreFolder:
         )
         return {match["key"] for match in matches if match}
 
-    def write(self, file: Any, content: Any) -> Any:
+    def write(self, file: Path, content: bytes) -> bool:
         """Write an entry as a whole or not at all; say whether it is there."""
         temporary = None
         try:
@@ -136,7 +135,7 @@ class StoreFolder:
             return False
         return True
 
-    def remove(self, file: Any) -> Any:
+    def remove(self, file: Path) -> bool:
         """Delete an entry's file if it is not behind a link; say whether it is gone."""
         try:
             if file.parent.is_symlink() or file.parent.parent.is_symlink():
@@ -150,7 +149,7 @@ class StoreFolder:
             return False
         return True
 
-    def warn_of_size(self, size: Any, limit: Any) -> None:
+    def warn_of_size(self, size: int, limit: int) -> None:
         """Say once that a folder of others has outgrown the limit of the store."""
         self.warn_once(
             "size",
@@ -159,13 +158,13 @@ class StoreFolder:
             "so nothing in it is deleted. Give the store a folder of its own.",
         )
 
-    def warn_once(self, about: Any, message: Any) -> None:
+    def warn_once(self, about: str, message: str) -> None:
         """Warn once in a process and folder."""
         if (self.path, about) not in _warned:
             _warned.add((self.path, about))
             warnings.warn(message, stacklevel=2)
 
-    def _holds_nothing_else(self):
+    def _holds_nothing_else(self) -> bool:
         for top in _scan(self.path):
             if top.name in _OF_THE_SYSTEM or top.name == MARKER or _is_database(top):
                 continue
@@ -184,14 +183,14 @@ class StoreFolder:
         return True
 
 
-def _is_entry(file, two):
+def _is_entry(file: os.DirEntry[str], two: str) -> bool:
     match = _ENTRY.fullmatch(file.name) or _TEMPORARY.fullmatch(file.name)
     if match is None or not (match["key"] or two).startswith(two):
         return False
     return file.is_file(follow_symlinks=False)
 
 
-def _is_database(file):
+def _is_database(file: os.DirEntry[str]) -> bool:
     from base_models.store.sqlite_blobs import is_ours
 
     match = _DATABASE.fullmatch(file.name)
@@ -200,7 +199,7 @@ def _is_database(file):
     return bool(match[2]) or is_ours(file.path)
 
 
-def _scan(folder):
+def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
     """Return what is in a folder; one that went away or cannot be read is empty."""
     try:
         with os.scandir(folder) as found:

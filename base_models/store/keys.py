@@ -10,6 +10,7 @@ import functools
 import os
 import uuid
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from base_models.runtime.caches import Cache
@@ -18,7 +19,7 @@ from base_models.store.code import code_digest
 from base_models.store.versions import is_own, module_version, own_versions
 
 
-def class_key(cls: type) -> list:
+def class_key(cls: type) -> list[Any]:
     """Return what stands for a class in a key.
 
     Parameters
@@ -54,7 +55,7 @@ def class_key(cls: type) -> list:
     return [name, code_digest(cls)]
 
 
-def class_key_here(cls: type) -> list:
+def class_key_here(cls: type) -> list[Any]:
     """Return `class_key`, or where there is none what holds in this process alone."""
     try:
         return class_key(cls)
@@ -78,9 +79,10 @@ def session_key(thing: Any) -> str:
         The same for the same object while it lives and the caches are not cleared, and
         never for another.
     """
-    known = _sessions.get(id(thing))
+    known: tuple[str, Any] | None = _sessions.get(id(thing))
     if known is None:
         key = f"session:{uuid.uuid4().hex}"
+        reference: Callable[[], Any]
         try:
             at = id(thing)
             reference = weakref.ref(thing, lambda _: _sessions.pop(at, None))
@@ -94,11 +96,11 @@ def session_key(thing: Any) -> str:
 _sessions = Cache(f"{__name__}._sessions", maxsize=4096)
 
 
-def _itself(thing):
+def _itself(thing: object) -> object:
     return thing
 
 
-def file_key(path: str | os.PathLike) -> str:
+def file_key(path: str | os.PathLike[str]) -> str:
     """Return what stands for a file in a key: what is in it.
 
     Parameters

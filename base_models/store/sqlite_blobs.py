@@ -27,7 +27,8 @@ _MOST_OPEN = 8  # connections of a thread
 _COLUMNS = ["kind", "key", "used", "size", "content"]
 _DAMAGED = ("file is not a database", "malformed")  # what SQLite says of such a file
 
-_left_alone = set()  # (path, inode) of files that are damaged, or not ours
+# (path, inode) of files that are damaged, or not ours
+_left_alone: set[tuple[Path, int | None]] = set()
 register(f"{__name__}._left_alone", _left_alone.clear)
 
 
@@ -60,28 +61,29 @@ class SmallEntries:
         self.paths = list(paths)
 
     @property
-    def path(self) -> Any:
+    def path(self) -> Path | None:
         """The first file that is not left alone; None if all are."""
         for path in self.paths:
             if not _left_alone or (path, _inode(path)) not in _left_alone:
                 return path
         return None
 
-    def get(self, kind: str, key: str) -> Any:
+    def get(self, kind: str, key: str) -> bytes | None:
         """Return the content, or None; note that it was used."""
-        found = self._run(
+        rows = self._run(
             "select content, used from entries where kind = ? and key = ?", (kind, key)
         )
-        if not found:
+        if not rows:
             return None
-        ((content, used),) = found
+        content: bytes
+        ((content, used),) = rows
         now = time.time()
         if now - used > _FRESH:
             text = "update entries set used = ? where kind = ? and key = ?"
             self._run(text, (now, kind, key))
         return content
 
-    def put(self, kind: str, key: str, content: Any) -> Any:
+    def put(self, kind: str, key: str, content: bytes) -> bool:
         """Keep bytes, instead of any that were there; say whether that worked."""
         text = "insert or replace into entries values (?, ?, ?, ?, ?)"
         values = (kind, key, time.time(), len(content), content)
@@ -91,11 +93,11 @@ class SmallEntries:
         """Delete an entry, if it is there."""
         self._run("delete from entries where kind = ? and key = ?", (kind, key))
 
-    def list(self) -> Any:
+    def list(self) -> list[Any]:
         """Return (seconds of the last use, bytes, kind, key) of each entry."""
         return self._run("select used, size, kind, key from entries", ()) or []
 
-    def _run(self, statement, values, make=False):
+    def _run(self, statement: str, values: tuple[Any, ...], make: bool = False) -> Any:
         """Return the rows that a statement gives; None where it cannot be run."""
         for _ in self.paths:
             path = self.path
@@ -119,7 +121,7 @@ class SmallEntries:
         return None
 
 
-def is_ours(path: str | Path) -> Any:
+def is_ours(path: str | Path) -> bool:
     """Say whether a file is a database that `SmallEntries` wrote, or an empty one."""
     try:
         connection = sqlite3.connect(
@@ -141,7 +143,7 @@ class _Foreign(Exception):
     """A database that holds something else."""
 
 
-def _check_ours(connection):
+def _check_ours(connection: sqlite3.Connection) -> None:
     tables = connection.execute(
         "select name from sqlite_master where name not like 'sqlite\\_%' escape '\\'"
     ).fetchall()
@@ -152,13 +154,13 @@ def _check_ours(connection):
         raise _Foreign
 
 
-def _connection(path, make):
+def _connection(path: Path, make: bool) -> sqlite3.Connection | None:
     """This thread's connection to the file that is there now."""
     if not hasattr(_own, "open") or _own.process != os.getpid():
         _own.open, _own.process = OrderedDict(), os.getpid()
     there = _inode(path)
-    known, connection = _own.open.get(path, (None, None))
-    if connection is not None and known == there:
+    inode, connection = _own.open.get(path, (None, None))
+    if connection is not None and inode == there:
         _own.open.move_to_end(path)
         return connection
     _forget(path)
@@ -181,13 +183,13 @@ def _connection(path, make):
     return connection
 
 
-def _forget(path):
+def _forget(path: Path) -> None:
     _, connection = _own.open.pop(path, (None, None))
     if connection is not None:
         connection.close()
 
 
-def _leave_alone(path, why):
+def _leave_alone(path: Path, why: str) -> None:
     if (path, _inode(path)) not in _left_alone:
         _left_alone.add((path, _inode(path)))
         warnings.warn(
@@ -197,11 +199,16 @@ def _leave_alone(path, why):
         )
 
 
-def _inode(path):
+def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
     except OSError:
         return None
 
 
-_own = threading.local()  # open: path -> (inode, connection); process: whose they are
+class _OfThread(threading.local):
+    open: OrderedDict[Path, tuple[int | None, sqlite3.Connection]]
+    process: int  # whose they are
+
+
+_own = _OfThread()

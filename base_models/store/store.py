@@ -11,8 +11,9 @@ import json
 import logging
 import mmap
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +25,8 @@ from base_models.store.code import code_digest
 from base_models.store.folder import DATABASES, KINDS, StoreFolder
 from base_models.store.keys import class_key
 from base_models.store.sqlite_blobs import SmallEntries
+
+Entry: TypeAlias = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, meta
 
 _FORMAT = 1  # part of every key: raise it when what is stored changes meaning
 _SMALL = 2**16  # bytes up to which an entry has no file of its own
@@ -87,10 +90,10 @@ class Store:
         self._folder = StoreFolder(self.path)
         self._small = SmallEntries([self.path / name for name in DATABASES])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
 
-    def get(self, kind: str, key: str, mapped: bool = False) -> tuple[Any, ...] | None:
+    def get(self, kind: str, key: str, mapped: bool = False) -> Entry | None:
         """Return the entry as (arrays, meta), or None where there is none.
 
         Parameters
@@ -126,8 +129,8 @@ class Store:
         self,
         kind: str,
         key: str,
-        arrays: dict[str, ArrayLike],
-        meta: dict[Any, Any] | None = None,
+        arrays: Mapping[str, ArrayLike],
+        meta: dict[str, Any] | None = None,
     ) -> None:
         """Keep arrays and a JSON-able dict under a key.
 
@@ -145,8 +148,8 @@ class Store:
         ValueError
             For an entry of more than 64 KiB whose key is none of `store_key`.
         """
-        arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-        content = encode_arrays(arrays, {"meta": json.dumps(meta or {})})
+        stored = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+        content = encode_arrays(stored, {"meta": json.dumps(meta or {})})
         try:
             self._folder.claim()
         except OSError:
@@ -214,17 +217,20 @@ class Store:
             return None
         return _copied(_remembered.get((str(self.path), key)))
 
-    def _read(self, kind, key, mapped):
+    def _read(
+        self, kind: str, key: str, mapped: bool
+    ) -> mmap.mmap | bytearray | bytes | None:
         """Return the bytes of an entry's file, or None where there is none."""
         file = self._folder.entry(kind, key)
         if file is None:
             return None
+        content: mmap.mmap | bytearray | bytes
         try:
-            with open(file, "rb") as content:
+            with open(file, "rb") as entry:
                 if mapped:
-                    content = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
+                    content = mmap.mmap(entry.fileno(), 0, access=mmap.ACCESS_READ)
                 else:
-                    content = bytearray(content.read())
+                    content = bytearray(entry.read())
         except OSError:
             return None
         except ValueError:  # an empty file cannot be mapped
@@ -233,12 +239,12 @@ class Store:
             os.utime(file)
         return content
 
-    def _remove_file(self, kind, key):
+    def _remove_file(self, kind: str, key: str) -> None:
         file = self._folder.entry(kind, key)
         if file is not None:
             self._folder.remove(file)
 
-    def _make_room(self, n_bytes):
+    def _make_room(self, n_bytes: int) -> None:
         """Delete what was used longest ago, looking at the folder now and then."""
         folder = str(self.path), self.size_limit
         unchecked = _unchecked.get(folder, np.inf) + n_bytes
@@ -246,10 +252,11 @@ class Store:
         _unchecked[folder] = 0 if is_due else unchecked
         if not is_due:
             return
-        entries = []  # (seconds of last use, bytes, how to delete it)
+        # (seconds of last use, bytes, how to delete it)
+        entries: list[tuple[float, int, Callable[[], bool | None]]] = []
         for path, stat in self._folder.files():
-            remove = functools.partial(self._folder.remove, Path(path))
-            entries.append((stat.st_mtime, stat.st_size, remove))
+            remove_file = functools.partial(self._folder.remove, Path(path))
+            entries.append((stat.st_mtime, stat.st_size, remove_file))
         for used, size, *where in self._small.list():
             entries.append((used, size, functools.partial(self._small.delete, *where)))
         total = sum(size for _, size, _ in entries)
@@ -282,11 +289,11 @@ class KeptState:
     kind: str
     key: str
 
-    def load(self) -> Any:
+    def load(self) -> Entry | None:
         """Return (arrays, meta), or None where nothing is kept."""
         return self.store.get(self.kind, self.key)
 
-    def save(self, arrays: Any, meta: Any) -> None:
+    def save(self, arrays: Mapping[str, ArrayLike], meta: dict[str, Any]) -> None:
         """Keep arrays and a JSON-able dict."""
         self.store.put(self.kind, self.key, arrays, meta)
 
@@ -295,7 +302,7 @@ class KeptState:
         self.store.delete(self.kind, self.key)
 
 
-def _copied(value):
+def _copied(value: Any) -> Any:
     """Return a copy, or None of an object whose class cannot be copied."""
     try:
         return copy.deepcopy(value)
@@ -304,7 +311,7 @@ def _copied(value):
         return None
 
 
-def _decoded(content):
+def _decoded(content: mmap.mmap | bytearray | bytes) -> Entry:
     """Return (arrays, meta) of safetensors bytes, without copying them."""
     start = 8 + int.from_bytes(content[:8], "little")
     if not 8 < start <= len(content):
@@ -352,7 +359,7 @@ def resolve_store(store: str | Path | Store | None) -> Store:
 
 
 @cached(maxsize=64)
-def _store_at(path):
+def _store_at(path: str) -> Store:
     return Store(path)  # following links takes longer than reading a small entry
 
 
@@ -410,7 +417,7 @@ def fingerprint(thing: object) -> str:
     return code_digest(thing)
 
 
-def _describe(part):
+def _describe(part: Any) -> Any:
     if part is None or isinstance(part, (bool, int, float, str)):
         return part
     if isinstance(part, os.PathLike):
@@ -418,7 +425,8 @@ def _describe(part):
     if isinstance(part, np.generic):
         return part.item()
     if isinstance(part, np.ndarray) and part.dtype != object:
-        digest = hashlib.sha256(np.ascontiguousarray(part)).hexdigest()
+        contiguous: Any = np.ascontiguousarray(part)
+        digest = hashlib.sha256(contiguous).hexdigest()
         return ["array", str(part.dtype), list(part.shape), digest]
     if isinstance(part, dict):
         return {str(name): _describe(value) for name, value in part.items()}

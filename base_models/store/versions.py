@@ -42,7 +42,7 @@ def is_own_module(name: str | None) -> bool:
     return (name or "").partition(".")[0] in _OURS
 
 
-def own_versions(cls: type) -> list[list]:
+def own_versions(cls: type) -> list[list[Any]]:
     """Return the versions that decide what a class of ours computes.
 
     Whoever changes a class so that the same videos and settings give other views,
@@ -104,7 +104,7 @@ def library_version(name: str) -> str:
     return _major_minor(version)
 
 
-def _major_minor(version):
+def _major_minor(version: str) -> str:
     """Return "2.14" of "2.14.1+cu130"."""
     return ".".join(re.split(r"[.+]", version)[:2])
 
@@ -138,7 +138,7 @@ def module_version(name: str | None) -> str | None:
 
 
 @cached(maxsize=128)
-def _installed_version(top):
+def _installed_version(top: str) -> str | None:
     try:
         spec = importlib.util.find_spec(top)
     except (ValueError, ImportError):  # a module without a spec: made on the spot
@@ -154,7 +154,7 @@ def _installed_version(top):
         return None
 
 
-def _is_installed(place):
+def _is_installed(place: str) -> bool:
     parts = Path(place).parts
     if "site-packages" in parts or "dist-packages" in parts:
         return True

@@ -74,7 +74,7 @@ def _comment(result):
 
 
 def draw_frame(
-    frame: np.ndarray, boxes: Sequence, banner: str, note: str = ""
+    frame: np.ndarray, boxes: Sequence, banner: tuple[str, str], note: str = ""
 ) -> np.ndarray:
     """Draw labelled boxes and a banner on a frame.
 

@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -90,7 +90,7 @@ def stress_test(
     videos: Videos,
     labels: ArrayLike | None = None,
     groups: ArrayLike | None = None,
-    changes: str | Sequence[str] | dict[str, Sequence[float]] | None = None,
+    changes: str | Sequence[str] | Mapping[str, Sequence[float]] | None = None,
     seconds: float = 10.0,
     n_boot: int = 300,
     random_state: int = 0,

@@ -7,6 +7,8 @@ fold, and the counts are summed (LeDell, Petersen, van der Laan, 2015). A fold c
 its pairs, a fold of one class not at all.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -201,7 +203,7 @@ def auc_difference(
         return *aucs, _shares(is_fake, away, is_fake @ rivals)
 
 
-def mean_auc_difference(sets: list[tuple[np.ndarray, ...]]) -> tuple[float, float]:
+def mean_auc_difference(sets: Iterable[tuple[np.ndarray, ...]]) -> tuple[float, float]:
     """Average a difference of AUCs within folds over sets of videos.
 
     Parameters

@@ -122,7 +122,7 @@ def log_odds(scores: ArrayLike | pd.DataFrame) -> np.ndarray:
 
 
 def is_above_chance(
-    auc: Interval, is_fake: np.ndarray, groups: np.ndarray | None
+    auc: Interval, is_fake: np.ndarray, groups: ArrayLike | None
 ) -> bool:
     """Say whether an AUC is shown to be better than that of guessing.
 

@@ -71,7 +71,7 @@ def saved_name(cls, classes: dict[str, str]) -> str | None:
     return name if classes.get(name) == cls.__module__ else None
 
 
-def saved_class(name: str, classes: dict[str, str], path: str | Path) -> type:
+def saved_class(name: str, classes: Mapping[str, str], path: str | Path) -> type:
     """Return the class of a name in a file.
 
     Parameters

@@ -6,9 +6,10 @@ import csv
 import json
 import re
 import warnings
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,12 +43,12 @@ _CASTING, _PERSON, _PAIR = range(3)  # what random numbers are drawn for
 
 def make_forgeries(
     out_dir: str | Path,
-    sources: list[Any] | None = None,
+    sources: Sequence[Any] | None = None,
     n_identities: int = 100,
-    compression: Literal["raw", "c23", "c40"] | list[Any] = "c23",
+    compression: str | Sequence[str] = "c23",
     n_frames: int = 24,
     size: int | None = None,
-    source_groups: list[Any] | None = None,
+    source_groups: Sequence[Any] | None = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
     verbose: int = 1,
