@@ -26,7 +26,7 @@ def write_ensemble_report(
     path: str | Path,
     strategies: Any,
     metadata: Any,
-    title: str,
+    title: str | None,
     options: dict[Any, Any],
 ) -> Comparison:
     """Compare strategies on what an ensemble learned from; see its ``report``.

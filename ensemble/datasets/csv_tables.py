@@ -4,6 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from base_models.groups import clean_groups
@@ -86,7 +87,8 @@ def _groups(groups: list[str] | None, table: Table) -> list[str] | None:
             f"{lines}{' ...' if len(without) > 10 else ''}); give each one, drop these "
             "videos, or leave the column out"
         )
-    return clean_groups(groups, len(groups)).tolist()
+    clean: list[str] = np.asarray(clean_groups(groups, len(groups))).tolist()
+    return clean
 
 
 def _video_at(folder: Path, text: str) -> str:

@@ -74,7 +74,9 @@ class TrainingSet:
         return np.array([row_of[name] for name in names], int)
 
     @classmethod
-    def of(cls, videos: Any, is_fake: Any, groups: Any, weight: np.ndarray) -> Any:
+    def of(
+        cls, videos: Any, is_fake: Any, groups: Any, weight: ArrayLike | None
+    ) -> Any:
         """Check, name and order what was given to a fit."""
         n_videos = len(videos)
         if len(is_fake) != n_videos:
