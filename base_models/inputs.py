@@ -1,6 +1,5 @@
 """Videos, labels and groups as they are given -> checked lists, 0/1 and codes."""
 
-import difflib
 import os
 import re
 import unicodedata
@@ -11,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import column_or_1d
+
+from base_models.naming import did_you_mean
 
 # Paths or arrays of frames, one entry a video: what `as_videos` takes.
 Videos: TypeAlias = Sequence[Any] | np.ndarray | pd.Series | pd.DataFrame
@@ -422,7 +423,9 @@ def _which_is_fake(
             return None
         raise ValueError(
             f"fake_label={fake_label!r} is none of the labels {_listed(classes)}"
-            + _did_you_mean(fake_label, classes)
+            + did_you_mean(
+                fake_label, classes.tolist(), lambda label: str(label).lower()
+            )
         )
     meanings = _meanings(classes)
     if meanings is not None:
@@ -453,9 +456,3 @@ def _meanings(classes: Iterable[Any]) -> list[int] | None:
 def _listed(classes: np.ndarray, at_most: int = 6) -> str:
     names = [repr(label) for label in classes[:at_most].tolist()]
     return ", ".join(names) + (", ..." if len(classes) > at_most else "")
-
-
-def _did_you_mean(fake_label: object, classes: np.ndarray) -> str:
-    by_text = {str(label).lower(): label for label in classes.tolist()}
-    close = difflib.get_close_matches(str(fake_label).lower(), by_text, n=1)
-    return f"; did you mean {by_text[close[0]]!r}?" if close else ""

@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
 from base_models.inputs import Videos
+from base_models.naming import find_name, squeezed
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
-from ensemble.naming import check_member_names, find_name, member_params, squeezed
+from ensemble.naming import check_member_names, member_params
 from ensemble.out_of_fold.evidence import unseen_scores
 from ensemble.out_of_fold.face_pooling import fit_with_faces
 from ensemble.out_of_fold.fitting import FitSettings, Keep

@@ -1,70 +1,9 @@
-"""Names that a user writes: found whatever their case, hyphens or spaces."""
+"""Names of an ensemble's detectors, and their parameters by name."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
-
-
-def squeezed(name: str) -> str:
-    """Return a name in lower case, without hyphens, underscores and spaces.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> squeezed("Out-of-bag"), squeezed("out_of bag")
-    ('outofbag', 'outofbag')
-    """
-    return "".join(letter for letter in name.lower() if letter not in "-_ ")
-
-
-def find_name(
-    given: str, known: Iterable[str], what: str, expected: str | None = None
-) -> str:
-    """Return which of some names is meant.
-
-    Parameters
-    ----------
-    given : str
-    known : iterable of str
-    what : str
-        What they are the names of, for the error.
-    expected : str or None, default=None
-        What else could be written, for the error; None lists the names.
-
-    Returns
-    -------
-    name : str
-        One of `known`.
-
-    Raises
-    ------
-    ValueError
-        Naming the one that is near, if any.
-
-    Examples
-    --------
-    >>> find_name("K Fold", ["k-fold", "holdout"], "resampling")
-    'k-fold'
-    """
-    known = list(known)
-    by_squeezed = {squeezed(name): name for name in known}
-    if isinstance(given, str) and squeezed(given) in by_squeezed:
-        return by_squeezed[squeezed(given)]
-    near = difflib.get_close_matches(squeezed(str(given)), by_squeezed, n=1)
-    raise ValueError(
-        f"unknown {what} {given!r}; expected "
-        + (f"one of {', '.join(known)}" if expected is None else expected)
-        + (f"; did you mean {by_squeezed[near[0]]!r}?" if near else "")
-    )
 
 
 def check_member_names(names: Iterable[str], parameters: Iterable[str]) -> None:

@@ -6,11 +6,11 @@ import numbers
 from dataclasses import replace
 from typing import Any
 
+from base_models.naming import find_name
 from ensemble.calibration.calibrator import check_method
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
-from ensemble.naming import find_name
 from ensemble.out_of_fold.face_pooling import check_faces_pooling
 from ensemble.out_of_fold.reals_only import check_combiner, check_settings
 from ensemble.presets import STRATEGIES, Strategy

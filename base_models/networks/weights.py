@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ import timm
 import torch
 
 from base_models.errors import CheckpointError
+from base_models.naming import did_you_mean
 from base_models.networks import mesonet
 from base_models.networks.checkpoints import (
     weights_file,
@@ -71,12 +71,8 @@ def timm_name(backbone: str) -> str:
         return name
     if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
         return name
-    near = difflib.get_close_matches(
-        str(backbone),
-        [*_TIMM_NAMES, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()],
-        n=1,
-    )
-    hint = f"; did you mean {near[0]!r}?" if near else "; see timm.list_models()"
+    names = [*_TIMM_NAMES, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()]
+    hint = did_you_mean(backbone, names) or "; see timm.list_models()"
     if str(backbone).lower().endswith(_FILES):
         hint = (
             "; that is the name of a file: name its network here and give the file as "

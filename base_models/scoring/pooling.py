@@ -1,11 +1,12 @@
 """Pools the scores of a video's frames into one score for the video."""
 
-import difflib
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
+
+from base_models.naming import did_you_mean
 
 
 def pool_scores(scores: ArrayLike, pooling: str | Callable = "mean") -> float:
@@ -137,9 +138,8 @@ def _pull(values, pooling):
 def _named(pooling):
     if pooling in POOLINGS:
         return POOLINGS[pooling]
-    close = difflib.get_close_matches(str(pooling), POOLINGS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose from {list(POOLINGS)}"
-    raise ValueError(f"unknown pooling {pooling!r}; {hint}")
+    hint = did_you_mean(pooling, POOLINGS) or f"; choose from {list(POOLINGS)}"
+    raise ValueError(f"unknown pooling {pooling!r}{hint}")
 
 
 def _logit_mean(scores):

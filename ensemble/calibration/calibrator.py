@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
@@ -11,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
+from base_models.naming import did_you_mean
 from ensemble.calibration.methods import METHODS, uncertain_labels
 from ensemble.calibration.venn_abers import venn_abers_interval
 from ensemble.combiners.parts.evidence import doubt, measure_evidence
@@ -188,10 +187,9 @@ def check_method(method: str) -> None:
     method : str
     """
     if method not in METHODS:
-        close = difflib.get_close_matches(str(method), METHODS, n=1)
         raise ValueError(
             f"unknown calibration {method!r}; expected one of {', '.join(METHODS)}"
-            + (f"; did you mean {close[0]!r}?" if close else "")
+            + did_you_mean(method, METHODS)
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.parts.rows import sample_rows
 from ensemble.combiners.registry import Entry, register
@@ -207,10 +207,9 @@ class DynamicSelection(Combiner):
 
     def _check_parameters(self):
         if self.competence not in _COMPETENCES:
-            close = difflib.get_close_matches(str(self.competence), _COMPETENCES, n=1)
             raise ValueError(
                 f"unknown competence {self.competence!r}; expected 'log_loss', 'union' "
-                "or 'eliminate'" + (f"; did you mean {close[0]!r}?" if close else "")
+                "or 'eliminate'" + did_you_mean(self.competence, _COMPETENCES)
             )
         number = self.n_neighbors
         if number != "auto" and (isinstance(number, str) or not number > 0):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import check_random_state
 
+from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import weighted_auc, weighted_mean
 from ensemble.combiners.registry import Entry, register
@@ -463,10 +463,9 @@ def _weighted_metric(metric, is_fake, weight):
     if callable(metric):
         return _scorer(metric, is_fake, weight)
     if metric not in _METRICS:
-        close = difflib.get_close_matches(str(metric), _METRICS, n=1)
         raise ValueError(
             f"unknown metric {metric!r}; expected 'log_loss', 'auc', 'accuracy' or a "
-            "callable" + (f"; did you mean {close[0]!r}?" if close else "")
+            "callable" + did_you_mean(metric, _METRICS)
         )
 
     def value(score):

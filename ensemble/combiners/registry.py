@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.naming import find_name
+from base_models.naming import find_name
 
 
 @dataclass(frozen=True)

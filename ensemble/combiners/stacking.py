@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
+from base_models.naming import did_you_mean, squeezed
 from ensemble.combiners.base import Combiner, Nested
 from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
 from ensemble.combiners.parts.meta_models import filled, fit_classifier
@@ -28,7 +28,6 @@ from ensemble.combiners.parts.shrunk_logistic import (
     measure_pull,
 )
 from ensemble.combiners.registry import Entry, register, resolve_combiner
-from ensemble.naming import squeezed
 from ensemble.resampling.splitters import GroupHoldout
 
 _ALL = slice(None)
@@ -254,11 +253,10 @@ class Stacking(Nested):
             mlp = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=2000)
             self._fit_classifier(mlp, rows, inputs)
         else:
-            close = difflib.get_close_matches(self.meta_model, _META_MODELS, n=1)
             raise ValueError(
                 f"unknown meta_model {self.meta_model!r}; expected 'logistic', "
                 "'lightgbm', 'mlp' or a scikit-learn classifier"
-                + (f"; did you mean {close[0]!r}?" if close else "")
+                + did_you_mean(self.meta_model, _META_MODELS)
             )
 
     def _fake_score(self, scores):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.naming import find_name
 from ensemble.combiners.registry import combiner_names, named_strategies
 from ensemble.combiners.stacking import as_combiner
-from ensemble.naming import find_name
 
 if TYPE_CHECKING:
     from ensemble.combiners.base import Combiner

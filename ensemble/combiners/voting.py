@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import convex, learn_weights, weighted_mean
 from ensemble.combiners.registry import Entry, register
@@ -136,11 +136,9 @@ class Voting(Combiner):
 
     def _scale_name(self):
         if self.kind not in _SCALES:
-            close = difflib.get_close_matches(str(self.kind), _SCALES, n=1)
             raise ValueError(
                 f"unknown kind of voting {self.kind!r}; expected one of "
-                f"{', '.join(_SCALES)}"
-                + (f"; did you mean {close[0]!r}?" if close else "")
+                f"{', '.join(_SCALES)}" + did_you_mean(self.kind, _SCALES)
             )
         own = _SCALES[self.kind]
         if self.kind in ("log_odds", "rank") and self.scale not in ("auto", own):

@@ -5,13 +5,13 @@
 seen the video's group. Nothing here looks at a score in sample.
 """
 
-import difflib
 import numbers
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from base_models.naming import did_you_mean
 from ensemble.decision.rules import ThreeWayDecision
 from ensemble.decision.thresholds import (
     percent,
@@ -160,8 +160,7 @@ def parse_threshold(spec: float | str | None) -> ThresholdRule:
         given[name] = value
     kind = next(iter(given))
     if kind not in _ALLOWED:
-        near = difflib.get_close_matches(kind, _ALLOWED, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(kind, _ALLOWED, cutoff=0.5)
         raise ValueError(f"threshold must be {_FORMS}; got {spec!r}{hint}")
     for name in given.keys() - _ALLOWED[kind]:
         raise ValueError(

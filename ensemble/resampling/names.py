@@ -9,7 +9,7 @@ from sklearn.model_selection import (
     check_cv,
 )
 
-from ensemble.naming import find_name
+from base_models.naming import find_name
 from ensemble.resampling.splitters import (
     GroupBootstrap,
     GroupHoldout,

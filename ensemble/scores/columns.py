@@ -1,6 +1,5 @@
 """Which columns of a table are detectors' scores, and what must not pass for one."""
 
-import difflib
 import fnmatch
 import re
 import warnings
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import encode_labels
+from base_models.naming import did_you_mean
 from ensemble.scores.formats import Table, column_named, to_numbers
 
 COMPANIONS = ("label", "group", "fold")
@@ -75,7 +75,7 @@ def companion_columns(
         if column is None:
             raise ValueError(
                 f"{key}={name!r} is none of the columns {some_names(names)}"
-                + _did_you_mean(name, names)
+                + did_you_mean(name, map(str, names))
             )
         found[key] = column
     for key in stated:
@@ -128,7 +128,7 @@ def score_columns(
             if name not in names:
                 raise ValueError(
                     f"scores names {name!r}, which is none of the columns "
-                    f"{some_names(names)}" + _did_you_mean(name, names)
+                    f"{some_names(names)}" + did_you_mean(name, map(str, names))
                 )
     if not columns:
         raise ValueError(
@@ -394,8 +394,3 @@ def _codes_of(label: Any, n_videos: int) -> np.ndarray | None:
 
 def _two_whole(values: np.ndarray) -> bool:
     return len(values) == 2 and (values == np.round(values)).all()
-
-
-def _did_you_mean(name: str, names: Iterable[Any]) -> str:
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

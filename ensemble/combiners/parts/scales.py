@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
+
+from base_models.naming import did_you_mean
 
 # the value on each scale that speaks neither for real nor for fake
 NEUTRAL = {"probability": 0.5, "log_odds": 0.0, "rank": 0.5, "standard": 0.0, None: 0.0}
@@ -40,10 +41,9 @@ def fit_scale(
         Its "name", and what `to_scale` needs.
     """
     if name not in NEUTRAL:
-        close = difflib.get_close_matches(str(name), [n for n in NEUTRAL if n], n=1)
         raise ValueError(
             f"unknown scale {name!r}; expected 'probability', 'log_odds', 'rank', "
-            "'standard' or None" + (f"; did you mean {close[0]!r}?" if close else "")
+            "'standard' or None" + did_you_mean(name, filter(None, NEUTRAL))
         )
     scale = {"name": name}
     if name == "log_odds":
