@@ -16,7 +16,6 @@ from base_models.augmentation import image_blending as blending
 # Points of the iBUG 300-W scheme.
 _JAW, _BROWS = (*range(17),), (*range(17, 27),)
 _NOSE, _EYES, _MOUTH = (*range(27, 36),), (*range(36, 48),), (*range(48, 68),)
-_TIP_OF_NOSE = 30
 
 # Which points span the region that is replaced, and how often it is.
 _REGIONS = {

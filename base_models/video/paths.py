@@ -18,7 +18,7 @@ from base_models.errors import VideoReadError
 from base_models.runtime.file_digest import file_sha256
 from base_models.video.one_face import OneFace
 
-VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.containers`
+VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
     ".mkv", ".mk3d", ".webm", ".ogv", ".ogg", ".nut",
     ".avi", ".divx", ".dv", ".wmv", ".asf", ".flv", ".amv", ".rm", ".rmvb", ".wtv",
