@@ -1,9 +1,6 @@
 from ._version import __version__ as __version__
 from .comparison.compare import compare_strategies as compare_strategies
-from .deepfake_ensemble import (
-    DeepfakeEnsemble as DeepfakeEnsemble,
-    load as load,
-)
+from .deepfake_ensemble import DeepfakeEnsemble as DeepfakeEnsemble
 from .errors import (
     CheckpointError as CheckpointError,
     LeakError as LeakError,
@@ -11,6 +8,7 @@ from .errors import (
 )
 from .inspection.scan import scan_video as scan_video
 from .inspection.stress import stress_test as stress_test
+from .loading import load as load
 from .out_of_fold.fitting import out_of_fold_scores as out_of_fold_scores
 from .persistence.onnx_members import export_members as export_members
 from .scores.files import (

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import UnscorableVideoError
 from base_models.inputs import Videos
 from base_models.naming import find_name, squeezed
-from ensemble.decision.named_thresholds import Thresholds
-from ensemble.metrics.ties import ROUNDING, above
+from ensemble.fitted_ensemble import FittedEnsemble
 from ensemble.naming import check_member_names, member_params
-from ensemble.out_of_fold.evidence import unseen_scores
 from ensemble.out_of_fold.face_pooling import fit_with_faces
 from ensemble.out_of_fold.fitting import FitSettings, Keep
 from ensemble.out_of_fold.reals_only import check_detectors
@@ -44,33 +36,19 @@ from ensemble.parameters import (
 from ensemble.presets import STRATEGIES, default_detectors
 from ensemble.resampling.names import scores_are
 from ensemble.verdicts.card import (
-    ModelCard,
-    card_of,
-    doubt_of,
     facts_of_fit,
-    saved_card,
 )
 from ensemble.verdicts.combiner_fit import fit_combiner, warn_of_missing_rows
-from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.member_scores import (
-    combined_scores,
-    each_table,
     fitted_pooling,
     named_members,
-    whole_table,
-)
-from ensemble.verdicts.video_verdicts import (
-    filled_scores,
-    unscorable_reasons,
-    verdict_table,
 )
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
-    from ensemble.comparison.result import Comparison
 
 
-class DeepfakeEnsemble(ClassifierMixin, BaseEstimator):
+class DeepfakeEnsemble(FittedEnsemble):
     """Train several deepfake detectors and learn how to combine them.
 
     Every base detector scores every training video out of fold: by a copy of it
@@ -374,244 +352,6 @@ default=None
         more.oof_scores_ = with_column(self.oof_scores_, column)
         return self._become(fit_combiner(more, record.chosen_combiner))
 
-    def predict_proba(self, videos: Videos) -> NDArray:
-        """Return the probability of both classes, an ndarray of shape (n_videos, 2).
-
-        Columns are as in ``classes_``, sorted, so that with strings the second may be
-        REAL: `fake_score` asks for P(fake) by name.
-        """
-        fake = self.fake_score(videos)
-        columns = np.column_stack([1 - fake, fake])
-        return columns if self._fake_column() == 1 else columns[:, ::-1]
-
-    def fake_score(self, videos: Videos) -> NDArray:
-        """Return P(fake), whatever the labels are called: shape (n_videos,).
-
-        NaN, and a warning, for a video that no detector can score; the share of fakes
-        in training with ``unscorable="prior"``.
-        """
-        return self.combine(self.detector_scores(videos))
-
-    def predict(self, videos: Videos) -> NDArray:
-        """Return the label of each video, shape (n_videos,), not saying how sure it is.
-
-        Labels are real or fake even where `judge` says UNSURE and why.
-
-        Raises
-        ------
-        UnscorableVideoError
-            Naming the videos that no detector can score, unless
-            ``unscorable="prior"``.
-        """
-        _ = self.threshold_  # a three-way threshold is refused before any work
-        doubt = doubt_of(self)
-        if doubt:
-            warnings.warn(f"{doubt}; labels say little", stacklevel=2)
-        table = self.detector_scores(videos)
-        if self.unscorable == "nan":
-            unscorable = unscorable_reasons(self, table, combined_scores(self, table))
-            if unscorable:
-                raise UnscorableVideoError(unscorable)
-        return self.verdicts(self.combine(table))
-
-    def decision_function(self, videos: Videos) -> NDArray:
-        """Return log-odds of ``classes_[1]``, shape (n_videos,), 0 at the threshold.
-
-        Positive where `predict` says ``classes_[1]``; 0 is real.
-        """
-        tiny = np.finfo(float).tiny
-        threshold = self.threshold_  # a three-way threshold is refused before any work
-        score = self.fake_score(videos)
-        fake = np.clip(score, tiny, 1 - np.finfo(float).epsneg)
-        margin = logit(fake) - logit(np.clip(threshold, tiny, 1 - 1e-16))
-        margin[np.abs(score - threshold) <= ROUNDING] = 0.0
-        return margin if self._fake_column() == 1 else -margin
-
-    def judge(self, videos: Videos, doubts: bool = True) -> pd.DataFrame:
-        """Return a verdict on each video, with what is behind it.
-
-        Parameters
-        ----------
-        videos : sequence of length n_videos
-        doubts : bool, default=True
-            Whether a video in doubt is UNSURE; False leaves REAL or FAKE as the
-            threshold says. The doubts are listed either way.
-
-        Returns
-        -------
-        DataFrame of shape (n_videos, 5 + n_detectors)
-            By video: ``p_fake``; ``verdict``, REAL, FAKE or UNSURE, empty without a
-            score; ``status``: ``scored``, ``partial`` (a detector gave no score) or
-            ``unscorable``; ``reason``, why a score is missing or what to know about
-            one; ``doubts``, why the score is no ground for a verdict
-            (`ensemble.verdicts.doubts`); and each detector's score.
-        """
-        from base_models.inputs import as_videos
-
-        videos = as_videos(videos)
-        return self.judge_scores(self.detector_scores(videos), videos, doubts)
-
-    def judge_each(self, videos: Videos, doubts: bool = True) -> Iterator[pd.DataFrame]:
-        """Yield the rows of `judge` one by one, each as soon as its video is scored."""
-        from base_models.inputs import as_videos
-
-        videos = as_videos(videos)
-        for number, table in enumerate(self.each_detector_scores(videos)):
-            yield self.judge_scores(table, [videos[number]], doubts)
-
-    def judge_scores(
-        self, table: pd.DataFrame, videos: Videos | None = None, doubts: bool = True
-    ) -> pd.DataFrame:
-        """Return what `judge` does, from the detectors' scores.
-
-        Parameters
-        ----------
-        table : DataFrame of shape (n_videos, n_detectors)
-            As `detector_scores` gives it, or any table of P(fake) with a column for
-            each detector; what is missing in that has no reason.
-        videos : sequence of length n_videos or None, default=None
-            None compares only scores with those of training, and not the videos' size,
-            codec and quantiser.
-        doubts : bool, default=True
-            As for `judge`.
-        """
-        return verdict_table(self, table, videos, doubts)
-
-    def verdicts(self, fake_score: ArrayLike) -> NDArray:
-        """Return the label that `threshold_` gives each P(fake), shape (n_videos,).
-
-        Raises
-        ------
-        ValueError
-            Where a score is NaN: such a video has no label.
-        """
-        fake = self._fake_column()
-        fake_score = np.asarray(fake_score, float)
-        unknown = np.flatnonzero(np.isnan(fake_score))
-        if len(unknown):
-            raise ValueError(
-                "verdicts takes scores without NaN; got NaN at "
-                f"{', '.join(map(str, unknown[:5]))}"
-                f"{', ...' if len(unknown) > 5 else ''} of {len(fake_score)}. Drop "
-                "these videos, or use judge, which gives them no verdict and a reason"
-            )
-        is_fake = above(fake_score, self.threshold_)
-        return np.where(is_fake, self.classes_[fake], self.classes_[1 - fake])
-
-    def detector_scores(self, videos: Videos) -> pd.DataFrame:
-        """Return what each base detector says of new videos.
-
-        Returns
-        -------
-        DataFrame of shape (n_videos, n_detectors)
-            P(fake), NaN with a reason (`ensemble.scores.reasons`) where a detector
-            has none.
-        """
-        return whole_table(self, videos)
-
-    def each_detector_scores(self, videos: Videos) -> Iterator[pd.DataFrame]:
-        """Yield the rows of `detector_scores` one by one, each when it is there."""
-        yield from each_table(self, videos)
-
-    def combine(self, table: pd.DataFrame) -> NDArray:
-        """Return P(fake), shape (n_videos,), from what `detector_scores` gives."""
-        check_is_fitted(self)
-        return filled_scores(self, table)
-
-    @property
-    def oof_fake_score_(self) -> pd.Series:
-        """P(fake) of training videos by combiners that have not seen their group."""
-        check_is_fitted(self)
-        return unseen_scores(self)
-
-    @property
-    def thresholds_(self) -> Thresholds:
-        """Where fake is said and where real, and what that was set on."""
-        check_is_fitted(self)
-        return resolve_thresholds(self)
-
-    @property
-    def threshold_(self) -> float:
-        """P(fake) above which `predict` says fake."""
-        thresholds = self.thresholds_
-        if thresholds.three_way:
-            raise ValueError(
-                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
-                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
-                "`thresholds_` has both thresholds"
-            )
-        return thresholds.high
-
-    @property
-    def weights_(self) -> pd.Series | Any:
-        """Weight of each detector in the combiner; None for one that has none."""
-        check_is_fitted(self)
-        weights = getattr(self.combiner_, "weights_", None)
-        return None if weights is None else pd.Series(weights, list(self.detectors_))
-
-    @property
-    def card_(self) -> ModelCard:
-        """What the ensemble learned from and how often it errs."""
-        check_is_fitted(self)
-        return card_of(self)
-
-    def describe(self, data: str, toy: bool = False) -> DeepfakeEnsemble:
-        """Say what the ensemble learned from; it stands beside every verdict.
-
-        Parameters
-        ----------
-        data : str
-            In a word: "FaceForensics++ c23, deepfakes only".
-        toy : bool, default=False
-            Whether the ensemble shows how things work, and is meant for no real video.
-        """
-        check_is_fitted(self)
-        facts = replace(self.fit_record_.facts, data=data, toy=toy, cards={})
-        self.fit_record_ = replace(self.fit_record_, facts=facts)
-        return self
-
-    def report(
-        self,
-        path: str | Path,
-        strategies: Any = "all",
-        metadata: pd.DataFrame | None = None,
-        title: str | None = None,
-        **options: Any,
-    ) -> Comparison:
-        """Compare strategies on the out-of-fold scores; write what comes out as a page.
-
-        The scores of one fold come from detectors that saw the labels of others, so
-        that the comparison is approximate and says so; `ensemble.compare_strategies`
-        with the detectors and videos is exact.
-
-        Parameters
-        ----------
-        path : str or Path
-            The HTML file: it opens offline and needs nothing beside it. Needs the
-            extra ``report``.
-        strategies : "all", name, combiner, sequence or dict, default="all"
-            What is set beside this ensemble's own combiner.
-        metadata : DataFrame or None, default=None
-            One row for each row of `oof_scores_`: method, source, compression ...
-        title : str or None, default=None
-            Of the page.
-        **options
-            To `ensemble.compare_strategies`: protocol, n_folds, n_boot ...
-        """
-        from ensemble.comparison.ensemble_report import write_ensemble_report
-
-        return write_ensemble_report(self, path, strategies, metadata, title, options)
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted ensemble to a file for `ensemble.load`; no code is in it."""
-        from ensemble.persistence.save import save_ensemble
-
-        check_is_fitted(self)
-        fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
-        params = self.get_params(deep=False)
-        save_ensemble(path, params, fitted, saved_card(self))
-        self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, detectors by name among them when deep."""
         params = super().get_params(deep=deep)
@@ -647,19 +387,10 @@ default=None
         tags.classifier_tags.multi_class = False
         return tags
 
-    def _html_repr(self):
-        from ensemble.comparison.ensemble_report import ensemble_html
-
-        return super()._html_repr() + ensemble_html(self)
-
     def _become(self, other):
         """Take over what was computed on a copy, all at once."""
         vars(self).update(vars(other))
         return self
-
-    def _fake_column(self):
-        check_is_fitted(self)
-        return int(self.classes_[1] == self.fake_class_)
 
     def _given_detectors(self):
         if self.detectors is None:
@@ -700,77 +431,3 @@ def _single(detectors):
         name: members[0] if len(members) == 1 else members
         for name, members in detectors.items()
     }
-
-
-def load(
-    path: str | Path,
-    detectors: dict | None = None,
-    device: str | None = None,
-    files: dict | None = None,
-    combiners: dict | None = None,
-) -> DeepfakeEnsemble:
-    """Read an ensemble that `DeepfakeEnsemble.save` wrote.
-
-    No code comes from the file: classes are ours, or those scikit-learn types that
-    skops trusts. Nor does it decide where anything is read or written: its store is
-    that of the user, and the paths that it names (of weights, of a face finder's
-    network) are kept as text and not opened, unless `files` gives them.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    detectors : dict of str to detector, default=None
-        By name, the detectors that hold code of their user, which the file cannot:
-        unfitted, or as they are those that were fitted before the ensemble was.
-    device : str or None, default=None
-        Where the networks compute; None is a GPU where there is one.
-    files : dict of str to (str or Path), default=None
-        Your files, by the paths that the model names: a face finder's network, which
-        scoring needs, or the weights that a refit is to start from.
-    combiners : dict of str to combiner, default=None
-        By the name of its class, an unfitted combiner of a class of your own, whose
-        code the file does not hold: a subclass of ``ensemble.combiners.Combiner``. Its
-        parameters and what it learned come from the file.
-
-    Returns
-    -------
-    DeepfakeEnsemble
-        Fitted; its scores are those of the saved one.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged, of a later format, or needs `detectors`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> import ensemble
-    >>> from base_models import CallableDetector
-    >>> def bright(videos):
-    ...     return [video.mean() / 255 for video in videos]
-    >>> videos = [np.full((4, 8, 8, 3), shade, np.uint8) for shade in range(0, 240, 20)]
-    >>> model = ensemble.DeepfakeEnsemble([CallableDetector(bright)], resampling=2)
-    >>> model = model.fit(videos, [0] * 6 + [1] * 6, groups=range(12))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model.save(f"{folder}/model.dfe")
-    ...     again = ensemble.load(
-    ...         f"{folder}/model.dfe", detectors={"bright": CallableDetector(bright)}
-    ...     )
-    >>> bool((again.fake_score(videos) == model.fake_score(videos)).all())
-    True
-    """
-    from ensemble.persistence.load import read_ensemble
-
-    if device is not None:
-        from base_models.runtime.devices import resolve_device
-
-        resolve_device(device)  # not there? before any work
-    params, fitted = read_ensemble(
-        path, DeepfakeEnsemble().get_params(), detectors, device, files, combiners
-    )
-    model = DeepfakeEnsemble(**params)
-    vars(model).update(fitted)
-    return model

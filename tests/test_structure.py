@@ -57,7 +57,9 @@ LAYERS = [
     "ensemble.comparison",
     "ensemble.presets",
     "ensemble.parameters",
+    "ensemble.fitted_ensemble",
     "ensemble.deepfake_ensemble",
+    "ensemble.loading",
     "ensemble.inspection",
     "ensemble",
     "ensemble.cli",
@@ -74,9 +76,7 @@ NOISE = (
 )
 
 # What is still to be mended; the entry of what is mended goes.
-LONG_FILES = {
-    "ensemble.deepfake_ensemble",
-}
+LONG_FILES = set()
 LONG_FUNCTIONS = set()
 UPWARDS = set()
 IN_CYCLES = set()

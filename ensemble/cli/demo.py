@@ -14,7 +14,8 @@ from base_models.runtime.file_writing import write_text
 from base_models.video.paths import video_id
 from ensemble.datasets import make_forgeries
 from ensemble.decision.verdict_names import FAKE, REAL
-from ensemble.deepfake_ensemble import DeepfakeEnsemble, load
+from ensemble.deepfake_ensemble import DeepfakeEnsemble
+from ensemble.loading import load
 from ensemble.metrics.intervals import group_bootstrap_interval
 from ensemble.metrics.member_diversity import diversity
 from ensemble.metrics.ranking import auc
