@@ -3,20 +3,8 @@
 import pytest
 
 from ensemble.datasets import read_videos, registry
-from ensemble.datasets.base import DataSetKind, LabelledVideos
+from ensemble.datasets.base import DataSetKind
 from ensemble.datasets.registry import KINDS, is_labelled
-
-
-def fits(path):
-    return path.is_dir() and (path / "labels.txt").is_file()
-
-
-def read(path, encoding=None):
-    lines = (path / "labels.txt").read_text(encoding).split("\n")
-    fakes = [line for line in lines if line]
-    videos = sorted(path.glob("*.mp4"))
-    labels = [int(video.name in fakes) for video in videos]
-    return LabelledVideos(list(map(str, videos)), labels, None, [""] * len(videos))
 
 
 @pytest.fixture
@@ -28,9 +16,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def listed(monkeypatch):
+def listed(walk_through, monkeypatch):
     """List the kind, as its line in registry.py does."""
-    monkeypatch.setattr(registry, "KINDS", [*KINDS, DataSetKind(fits, read)])
+    text_lists = {}
+    exec(walk_through("def fits(path)"), text_lists)
+    kind = DataSetKind(text_lists["fits"], text_lists["read"])
+    monkeypatch.setattr(registry, "KINDS", [*KINDS, kind])
 
 
 def test_a_kind_is_two_functions_and_a_line(folder, listed):
