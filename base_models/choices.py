@@ -1,4 +1,4 @@
-"""Names that settings take: whoever offers them loads nothing of what they name."""
+"""Names that settings of detectors take, at hand without loading what they name."""
 
 VIEWS = ("frame", "face", "crop")  # what a detector looks at
 TRAINED_PARTS = ("full", "last_stage", "head")  # of a network, by `FrameDetector`

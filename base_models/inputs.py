@@ -1,4 +1,4 @@
-"""Videos, labels and groups as they are given -> checked lists, 0/1 and codes."""
+"""Videos and labels as they are given -> checked lists and 0/1."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Names that settings take: whoever offers them loads nothing of what they name."""
+"""Names that settings of ensembles take, at hand without loading what they name."""
 
 FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
 NESTINGS = ("stored", "exact")  # of `compare_strategies`

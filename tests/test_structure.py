@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("base_models", "ensemble")
-MOST_FILES = 12  # in one folder; thin modules that keep an earlier name do not count
+MOST_FILES = 14  # in one folder; thin modules that keep an earlier name do not count
 MOST_LINES = 500  # of a file
 MOST_CODE = 60  # of a function: lines that are not empty, comment or docstring
 

@@ -1,4 +1,4 @@
-"""Finds faces in frames and crops them."""
+"""Faces found by OpenCV: a Haar cascade or YuNet; what finders share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens, probes and samples videos; writes H.264 files.
+"""Opens, probes and samples videos.
 
 A video is a path to a file, a folder of frame images, or an RGB uint8 array of shape
 (T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.

@@ -1,4 +1,4 @@
-"""What a detector looks at: the whole frame, or a crop around a face."""
+"""Makes the views of videos, or finds them in the store."""
 
 from __future__ import annotations
 

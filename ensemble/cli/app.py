@@ -1,4 +1,4 @@
-"""The command line: what the library does, for people at a terminal."""
+"""The Typer application: its commands, and what happens to their errors."""
 
 import sys
 import warnings

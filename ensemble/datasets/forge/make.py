@@ -1,4 +1,4 @@
-"""The forge: a small labelled set of real clips and face swaps, made on the spot."""
+"""Makes the labelled set: who is filmed, who is swapped, what is written where."""
 
 from __future__ import annotations
 

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from ensemble import compare_strategies
+from ensemble.comparison import protocols
 from ensemble.comparison.protocols import PROTOCOLS
 
 
 @pytest.fixture
 def odd_from_even(walk_through):
     """List a protocol, as a function in protocols.py does when it is imported."""
-    exec(walk_through("def odd_from_even"), {})
+    exec(walk_through("def odd_from_even"), {**vars(protocols)})
     yield "odd-from-even"
     del PROTOCOLS["odd-from-even"]
 
