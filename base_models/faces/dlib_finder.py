@@ -16,7 +16,7 @@ from base_models.faces.finders import (
     HOG_GRID,
     HOG_SIDE,
     WINDOW,
-    ScaledFinder,
+    _ScaledFinder,
     face_at,
     loaded,
     overlap,
@@ -25,7 +25,7 @@ from base_models.faces.finders import (
 from base_models.runtime.caches import cached
 
 
-class DlibFaceFinder(ScaledFinder):
+class DlibFaceFinder(_ScaledFinder):
     """Find faces with dlib: gradient histograms (HOG) or a convolutional network.
 
     The frame is looked at in a small copy first. Where that shows no face it is doubled

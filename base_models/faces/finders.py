@@ -23,7 +23,7 @@ from base_models.store.keys import file_key
 WINDOW, HOG_SIDE, HOG_GRID = 2.2, 72.4, 48
 
 
-class ScaledFinder(BaseEstimator):
+class _ScaledFinder(BaseEstimator):
     """Looks at a small copy of the frame first, and at larger ones if it finds nothing.
 
     A subclass has `min_face`, `max_side` and `upsample` among its parameters, and
@@ -88,7 +88,7 @@ class ScaledFinder(BaseEstimator):
         return face
 
 
-class HaarFaceFinder(ScaledFinder):
+class HaarFaceFinder(_ScaledFinder):
     """Find faces with OpenCV's Haar cascades: quick and rough.
 
     Parameters
@@ -144,7 +144,7 @@ class HaarFaceFinder(ScaledFinder):
             yield (x, y, x + width, y + height), score
 
 
-class YuNetFaceFinder(ScaledFinder):
+class YuNetFaceFinder(_ScaledFinder):
     """Find faces with YuNet, a small network that OpenCV runs.
 
     It gives five landmarks: the eyes, the tip of the nose and the corners of the mouth,

@@ -6,10 +6,12 @@ from .paths import (
     video_id as video_id,
 )
 from .reading import (
+    SampledFrames as SampledFrames,
     VideoInfo as VideoInfo,
     VideoReadError as VideoReadError,
     iter_frames as iter_frames,
     probe_video as probe_video,
+    sample_clips as sample_clips,
     sample_frames as sample_frames,
 )
 from .sampling import sample_indices as sample_indices

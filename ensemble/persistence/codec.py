@@ -28,7 +28,8 @@ from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_name
 from ensemble.persistence.wrong_files import what_it_is
 
-FORMAT = 1
+FORMAT = 2  # classes by their public names; 1 named their modules too
+_READ = (1, FORMAT)
 
 
 class Writer:
@@ -175,10 +176,10 @@ class Reader:
                 f"or damaged ({error}); give a file that DeepfakeEnsemble.save wrote"
             )
             raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
-        if self.manifest.get("format") != FORMAT:
+        if self.manifest.get("format") not in _READ:
             raise CheckpointError(
                 f"{path} has format {self.manifest.get('format')}, this release reads "
-                f"{FORMAT}; it was written by deepfake-ensemble "
+                f"{' and '.join(map(str, _READ))}; it was written by deepfake-ensemble "
                 f"{self.manifest.get('versions', {}).get('deepfake-ensemble')}"
             )
         for name, digest in self.manifest["sha256"].items():

@@ -450,3 +450,55 @@ def test_how_annotations_are_read_is_no_code():
     plain, lazy = (space["bright"] for space in spaces.values())
     assert plain.__code__.co_flags != lazy.__code__.co_flags
     assert code_digest(plain) == code_digest(lazy)
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"),
+    [
+        ("Augmentation", ["Augmentation", "cv2"]),
+        ("CallableDetector", ["CallableDetector"]),
+        ("CompressionRouter", ["CompressionRouter", "av"]),
+        ("DlibFaceFinder", ["DlibFaceFinder", "_ScaledFinder", "dlib"]),
+        (
+            "FlickerDetector",
+            [
+                "FlickerDetector",
+                "StatisticsDetector",
+                "FeatureDetector",
+                "cv2",
+                "numpy",
+                "scipy",
+                "sklearn",
+            ],
+        ),
+        ("FrameDetector", ["FrameDetector", "NetworkDetector", "timm", "torch"]),
+        (
+            "FrequencyDetector",
+            [
+                "FrequencyDetector",
+                "StatisticsDetector",
+                "FeatureDetector",
+                "cv2",
+                "numpy",
+                "scipy",
+                "sklearn",
+            ],
+        ),
+        (
+            "GeometryDetector",
+            ["GeometryDetector", "FeatureDetector", "cv2", "dlib", "lightgbm"],
+        ),
+        ("HaarFaceFinder", ["HaarFaceFinder", "_ScaledFinder", "cv2"]),
+        ("LSTMDetector", ["LSTMDetector", "FeatureDetector"]),
+        ("PrefitDetector", ["PrefitDetector", "NetworkDetector", "timm", "torch"]),
+        ("PseudoFakes", ["PseudoFakes", "cv2"]),
+        ("TorchDetector", ["TorchDetector", "NetworkDetector", "timm", "torch"]),
+        ("TrainingRecipe", ["TrainingRecipe"]),
+        ("YuNetFaceFinder", ["YuNetFaceFinder", "_ScaledFinder", "cv2"]),
+    ],
+)
+def test_no_class_in_keys_gets_another_name(cls, names):
+    """What older releases left in a store is found by these very names."""
+    assert [
+        name for name, _ in versions.own_versions(getattr(base_models, cls))
+    ] == names
