@@ -13,7 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import timm
@@ -35,11 +35,8 @@ from base_models.networks.weights import state_digest
 from base_models.runtime.caches import Cache, cached, register
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.store.keys import class_key
-from base_models.store.store import resolve_store, store_key
+from base_models.store.store import Store, resolve_store, store_key
 from base_models.store.versions import is_own, library_version
-
-if TYPE_CHECKING:
-    from base_models.store.store import Store
 
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe

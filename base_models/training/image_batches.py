@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +12,9 @@ import torch
 
 from base_models.faces.landmarks import Landmarks
 from base_models.runtime.prefetch import look_ahead
+from base_models.store.store import Store
 from base_models.training.batches import Batch, own_share, video_shares
 from base_models.views.collection import Views
-
-if TYPE_CHECKING:
-    from base_models.store.store import Store
 
 
 class ImageSamples:

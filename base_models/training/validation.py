@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
-
-if TYPE_CHECKING:
-    pass
 
 _ENOUGH_GROUPS = 40  # from which on "auto" holds some back
 _SHARE = 0.15

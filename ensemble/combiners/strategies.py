@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from base_models.naming import find_name
+from ensemble.combiners.base import Combiner
 from ensemble.combiners.registry import combiner_names, named_strategies
 from ensemble.combiners.stacking import as_combiner
-
-if TYPE_CHECKING:
-    from ensemble.combiners.base import Combiner
 
 MEAN = "mean"
 CHOSEN_MEMBER = "best member, chosen in training"

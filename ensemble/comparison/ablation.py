@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +12,8 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
+from ensemble.comparison.evaluation import Panel
 from ensemble.metrics.within_folds import mean_auc_difference, numbered_folds, outranked
-
-if TYPE_CHECKING:
-    from ensemble.comparison.evaluation import Panel
 
 _ALL_COALITIONS = 12  # members up to which every coalition is tried
 _N_ORDERS = 500

@@ -8,7 +8,7 @@ import importlib.metadata
 import platform
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import joblib
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.inputs import Videos
+from base_models.store.store import Store
 from ensemble._version import __version__
 from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import fold_codes
@@ -34,9 +35,6 @@ from ensemble.comparison.result import Comparison
 from ensemble.comparison.statistics import measure, paired_change
 from ensemble.comparison.summary_text import put_in_words
 
-if TYPE_CHECKING:
-    from base_models.store.store import Store
-
 
 def compare_strategies(
     detectors_or_scores: Any,
@@ -53,7 +51,7 @@ def compare_strategies(
     videos: Videos | None = None,
     random_state: int | None = 0,
     n_jobs: int | None = 1,
-    store: "Store | str | Path | None" = None,
+    store: Store | str | Path | None = None,
     fake_label: Any = None,
     hold_out: Any = None,
     device: str | None = None,

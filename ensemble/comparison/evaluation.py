@@ -2,19 +2,16 @@
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from base_models.store.store import Store
 from ensemble.comparison.inputs import ComparisonInput
 from ensemble.comparison.nested_cv import MemberScores
 from ensemble.comparison.protocols import Split
-
-if TYPE_CHECKING:
-    from base_models.store.store import Store
 
 
 @dataclass
@@ -109,7 +106,7 @@ def judge(
     combiners: dict,
     folds: list | None = None,
     n_jobs: int | None = 1,
-    store: "Store | None" = None,
+    store: Store | None = None,
 ) -> list[Panel]:
     """Return the panels: scores of everyone on what nobody learned from.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, encode_labels
+from base_models.store.store import Store
 from ensemble.choices import NESTINGS
+from ensemble.comparison.protocols import Split
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
 from ensemble.scores.table import check_complete, companions
-
-if TYPE_CHECKING:
-    from base_models.store.store import Store
-    from ensemble.comparison.protocols import Split
 
 _DEFAULT_FOLDS = 5
 
@@ -33,7 +31,7 @@ class ComparisonSettings:
     level: float = 0.95
     random_state: int = 0
     n_jobs: int | None = 1
-    store: "Store | str | None" = None
+    store: Store | str | None = None
     device: str | None = None
     verbose: bool = False
 
@@ -97,7 +95,7 @@ class ComparisonInput:
         """Whether every member was fitted before."""
         return self.prefit == self.names
 
-    def folds_of(self, splits: Sequence["Split"]) -> list[NDArray] | None:
+    def folds_of(self, splits: Sequence[Split]) -> list[NDArray] | None:
         """Return the table's folds of each split's training rows, if it has any."""
         if self.table_folds is None:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,9 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
+from ensemble.comparison.evaluation import Panel
 from ensemble.metrics.bootstrap import METRICS, drawn_metrics, group_draws
 from ensemble.metrics.within_folds import mean_auc_difference
-
-if TYPE_CHECKING:
-    from ensemble.comparison.evaluation import Panel
 
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
 

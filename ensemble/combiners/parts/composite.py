@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import clone
 
-if TYPE_CHECKING:
-    from ensemble.combiners.parts.rows import Rows
+from ensemble.combiners.parts.rows import Rows
 
 
 def common_scale(combiners: Iterable[Any]) -> Literal["probability"] | None:

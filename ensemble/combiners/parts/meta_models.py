@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_regressor
@@ -11,8 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
-if TYPE_CHECKING:
-    from ensemble.combiners.parts.rows import Rows
+from ensemble.combiners.parts.rows import Rows
 
 
 def fit_classifier(

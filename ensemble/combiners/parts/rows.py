@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ensemble.resampling.splitters import StratifiedGroupFolds
-
-if TYPE_CHECKING:
-    pass
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HIGHEST = ~np.uint64(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +16,8 @@ from ensemble.combiners.parts.nonnegative_logistic import (
     fit_nonnegative_logistic,
     log_odds_of,
 )
-from ensemble.combiners.parts.rows import sample_rows
+from ensemble.combiners.parts.rows import Rows, sample_rows
 from ensemble.combiners.parts.scales import fit_scale
-
-if TYPE_CHECKING:
-    from ensemble.combiners.parts.rows import Rows
 
 SHRINKAGES = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
 _SLACK = 1.0  # standard errors that stronger shrinkage may cost
