@@ -155,10 +155,6 @@ def build_frozen(
     device : str or torch.device, default="cpu"
         Where it will compute; each has a body of its own.
 
-    Returns
-    -------
-    FrameNetwork
-
     Examples
     --------
     >>> import tempfile

@@ -56,10 +56,6 @@ def timm_name(backbone: str) -> str:
         that timm knows. ``mesonet4`` and ``mesoinception4`` are our own and keep
         their names.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> from base_models.backbones import timm_name
@@ -125,14 +121,6 @@ def weights_digest(backbone: Any, weights: Any) -> str:
 
 def state_digest(module: torch.nn.Module) -> str:
     """Return the SHA-256 of a module's weights, with their names.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-
-    Returns
-    -------
-    str
 
     Examples
     --------

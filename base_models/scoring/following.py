@@ -49,10 +49,6 @@ def follow_video(
     looks_per_second : float, default=4.0
         How often faces are looked for; less often in videos over a minute.
 
-    Returns
-    -------
-    FollowedVideo
-
     Raises
     ------
     VideoReadError

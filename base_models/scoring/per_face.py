@@ -91,10 +91,6 @@ def look_closely(
     followed : FollowedVideo or None, default=None
         From `follow_video`, if the video was read before; None reads it.
 
-    Returns
-    -------
-    CloseLook
-
     Raises
     ------
     VideoReadError

@@ -161,9 +161,5 @@ def resolve_recipe(recipe: TrainingRecipe | None = None) -> TrainingRecipe:
     ----------
     recipe : TrainingRecipe or None, default=None
         None is ``TrainingRecipe()``.
-
-    Returns
-    -------
-    TrainingRecipe
     """
     return (TrainingRecipe() if recipe is None else recipe).check()

@@ -107,10 +107,6 @@ def read_inputs(
         How several rows of scores a video become one.
     invert : str or None, default=None
         Columns of scores that are high for real videos, by comma.
-
-    Returns
-    -------
-    ComparisonInputs
     """
     if as_videos and columns.scores is not None:
         raise typer.BadParameter("--videos and --scores are two kinds; choose one")

@@ -86,10 +86,6 @@ def demo_detectors(
     image_size, n_frames, epochs, frames_per_epoch : int
         As for `base_models.FrameDetector`.
 
-    Returns
-    -------
-    list of (str, FrameDetector)
-
     Examples
     --------
     >>> from ensemble.cli.demo import demo_detectors
@@ -153,10 +149,6 @@ def run_demo(
         Progress bars, on a terminal.
     say : callable
         Told what is going on, a line at a time.
-
-    Returns
-    -------
-    DemoResult
     """
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -44,10 +44,6 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
     options : dict of str to str
         Parameter of the command -> its option, such as ``{"folds": "--folds"}``.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> from ensemble.cli.errors import in_options
@@ -91,10 +87,6 @@ def options_of(command, name: str | None) -> dict[str, str]:
     command : click Group
     name : str or None
         Of the command; an unknown one has no options.
-
-    Returns
-    -------
-    dict of str to str
     """
     named = command.commands.get(name)
     if named is None:
@@ -127,10 +119,6 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
         See `in_options`.
     debug : bool
         Whether to print the traceback to standard error, too.
-
-    Returns
-    -------
-    str
     """
     if debug:
         traceback.print_exception(error)
@@ -147,10 +135,6 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
 
 def taking_debug(arguments: list[str]) -> tuple[list[str], bool]:
     """Take ``--debug`` out of the arguments, wherever it stands.
-
-    Parameters
-    ----------
-    arguments : list of str
 
     Returns
     -------

@@ -31,12 +31,7 @@ def write_what_can_be_written(*streams: TextIO) -> None:
 
 
 def write_out(text: str) -> None:
-    """Write text to standard output, at once and in its encoding.
-
-    Parameters
-    ----------
-    text : str
-    """
+    """Write text to standard output, at once and in its encoding."""
     sys.stdout.write(text)
     sys.stdout.flush()
 

@@ -32,12 +32,7 @@ _VERDICT_COLOURS = {FAKE: "red", REAL: "green"}
 
 
 def show_demo(result: "DemoResult") -> None:
-    """Print what a demo found.
-
-    Parameters
-    ----------
-    result : ensemble.cli.demo.DemoResult
-    """
+    """Print what a demo found."""
     console = _console()
     table = _table(
         f"{result.n_test} clips of people that nothing was fitted on "
@@ -202,14 +197,6 @@ class VerdictLines:
 
 def visible(text: object) -> str:
     """Return a name as it can stand on a terminal: what controls one is escaped.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
 
     Examples
     --------

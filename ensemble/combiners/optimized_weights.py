@@ -262,10 +262,6 @@ def weighted_auc(is_fake: np.ndarray, score: np.ndarray, weight: np.ndarray) -> 
     Parameters
     ----------
     is_fake, score, weight : ndarray of shape (n_videos,)
-
-    Returns
-    -------
-    value : float
     """
     order = np.argsort(score)
     ordered = score[order]

@@ -467,10 +467,6 @@ def as_combiner(
     random_state : int, RandomState or None, default=None
         Seed for a combiner made here.
 
-    Returns
-    -------
-    combiner : Combiner
-
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression

@@ -39,10 +39,6 @@ def write_ensemble_report(
         As for ``DeepfakeEnsemble.report``.
     options : dict
         For `compare_strategies`.
-
-    Returns
-    -------
-    Comparison
     """
     check_is_fitted(model)
     is_fake, groups = labels_of(model)
@@ -73,10 +69,6 @@ def ensemble_html(model: Any) -> str:
     Parameters
     ----------
     model : DeepfakeEnsemble
-
-    Returns
-    -------
-    str
     """
     if not hasattr(model, "oof_scores_"):
         return ""

@@ -44,10 +44,6 @@ class Panel:
     def common(self) -> "Panel":
         """Keep the videos that every member and strategy has scored.
 
-        Returns
-        -------
-        Panel
-
         Examples
         --------
         >>> scores = pd.DataFrame({"a": [0.1, 0.9], "b": [0.2, np.nan]})

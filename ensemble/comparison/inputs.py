@@ -117,10 +117,6 @@ def check_input(
     ----------
     detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
         As for `ensemble.compare_strategies`.
-
-    Returns
-    -------
-    ComparisonInput
     """
     if nesting not in (None, *NESTINGS):
         raise ValueError(f"nesting must be 'stored' or 'exact'; got {nesting!r}")

@@ -58,10 +58,6 @@ def nested_scores(
     settings : ComparisonSettings
         Its folds are the inner ones of splits that stand alone.
 
-    Returns
-    -------
-    MemberScores
-
     Examples
     --------
     >>> from base_models import CallableDetector

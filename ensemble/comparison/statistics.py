@@ -213,10 +213,6 @@ def _check_common(common, panels):
 def ranked(panel: Panel) -> np.ndarray:
     """Say which videos of a panel have one of the other class in their fold.
 
-    Parameters
-    ----------
-    panel : Panel
-
     Returns
     -------
     ranked : bool ndarray of shape (n_judged,)

@@ -40,10 +40,6 @@ def put_in_words(
         learned from that this one has held out.
     ablation : DataFrame or None, default=None
         What each member adds, as in `ensemble.comparison.Comparison`.
-
-    Returns
-    -------
-    str
     """
     ours = _ours(table)
     first = ours.index[0]

@@ -37,10 +37,6 @@ def annotate_video(result: Any, path: str | PathLike, crf: float = 20) -> Path:
     crf : float, default=20
         See `base_models.write_video`.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError

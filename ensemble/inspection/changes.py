@@ -100,10 +100,6 @@ def noise_of(
     change : str
     strength : float
     seed : int
-
-    Returns
-    -------
-    numpy Generator
     """
     kind = zlib.crc32(f"{change} {float(strength)}".encode())
     return np.random.default_rng([seed, int(digest[:32], 16), kind])

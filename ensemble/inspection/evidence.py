@@ -32,10 +32,6 @@ def write_evidence(result: Any, path: str | PathLike) -> Path:
     path : str or Path
         Folders that are missing are made.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ImportError

@@ -119,10 +119,6 @@ def output_paths(
     suffixes : tuple of str
         Endings that will do; the first is taken in a folder.
 
-    Returns
-    -------
-    list of Path
-
     Examples
     --------
     >>> [path.as_posix() for path in output_paths("out.png", ["a.mp4"], (".png",))]

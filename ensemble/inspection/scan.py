@@ -296,10 +296,6 @@ def scan_video(
 def model_file(model: "DeepfakeEnsemble") -> dict:
     """Return which file an ensemble was loaded from, to tell it from others.
 
-    Parameters
-    ----------
-    model : DeepfakeEnsemble
-
     Returns
     -------
     dict
@@ -363,10 +359,6 @@ def failed_scan(
 
 def scans_table(results: list[ScanResult]) -> pd.DataFrame:
     """Return scans as one table, for a CSV: a row a face, or a video without one.
-
-    Parameters
-    ----------
-    results : list of ScanResult
 
     Returns
     -------

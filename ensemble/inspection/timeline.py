@@ -31,10 +31,6 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
     path : str, Path or None, default=None
         Where to save it: .png, .svg or .pdf.
 
-    Returns
-    -------
-    matplotlib Figure
-
     Raises
     ------
     ValueError

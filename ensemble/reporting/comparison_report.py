@@ -64,10 +64,6 @@ def write_report(
         For thumbnails of the worst; None tries the ids of the rows as paths. A video
         that cannot be read has none.
 
-    Returns
-    -------
-    Path
-
     Examples
     --------
     >>> import tempfile

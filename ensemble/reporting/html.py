@@ -29,10 +29,6 @@ def write_page(template: str, content: dict[Any, Any], path: str | Path) -> Path
     path : str or Path
         Folders that are missing are made.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ImportError
@@ -70,10 +66,6 @@ def image_url(image: np.ndarray, largest: Any = _THUMBNAIL, quality: int = 80) -
     quality : int, default=80
         Of the JPEG.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> image_url(np.zeros((90, 60, 3), np.uint8))[:27]
@@ -94,10 +86,6 @@ def thumbnail(video: str | Path | np.ndarray) -> str | None:
     Parameters
     ----------
     video : str, Path or ndarray of shape (T, H, W, 3)
-
-    Returns
-    -------
-    str or None
     """
     from base_models.errors import VideoReadError
     from base_models.video.reading import sample_frames

@@ -203,17 +203,7 @@ _KEYS = _COLUMNS | {"compare": ("verdict", "table")}
 def tables_of(
     command: str, csv_file: Path | None, json_file: Path | None
 ) -> list[Output]:
-    """Return the outputs that ``--csv`` and ``--json`` of a command ask for.
-
-    Parameters
-    ----------
-    command : {"scan", "stress", "compare"}
-    csv_file, json_file : Path or None
-
-    Returns
-    -------
-    list of Output
-    """
+    """Return the outputs that ``--csv`` and ``--json`` of a command ask for."""
     asked = [("--csv", csv_file, "csv", _COLUMNS), ("--json", json_file, "json", _KEYS)]
     return [
         Output(option, Path(path), kind, marks[command])

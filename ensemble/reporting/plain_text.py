@@ -39,10 +39,6 @@ def printable(text: object) -> str:
 def in_plot(text: object) -> str:
     """Return a name as matplotlib draws it letter by letter, without mathematics.
 
-    Parameters
-    ----------
-    text : object
-
     Returns
     -------
     str

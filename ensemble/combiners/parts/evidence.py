@@ -95,10 +95,6 @@ def measure_evidence(
         Codes of the folds the scores come from: different folds were scored by
         different networks, and only videos of one fold are compared.
 
-    Returns
-    -------
-    Evidence
-
     References
     ----------
     DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics

@@ -97,10 +97,6 @@ def stated_offsets(X: Any) -> np.ndarray | None:
 def canonical_columns(rows: Rows) -> np.ndarray:
     """Order the detectors that have a score by their content.
 
-    Parameters
-    ----------
-    rows : Rows
-
     Returns
     -------
     order : int ndarray
@@ -125,10 +121,6 @@ def canonical_columns(rows: Rows) -> np.ndarray:
 
 def merge_rows(rows: Rows) -> Rows:
     """Merge rows equal in scores, label, group and fold, and order them by content.
-
-    Parameters
-    ----------
-    rows : Rows
 
     Returns
     -------
@@ -187,12 +179,6 @@ def inner_splits(
     rows: Rows, n_folds: int, random_state: int | np.random.RandomState | None
 ) -> list[Any]:
     """Split training rows into inner folds, as many as their groups allow.
-
-    Parameters
-    ----------
-    rows : Rows
-    n_folds : int
-    random_state : int, RandomState or None
 
     Returns
     -------

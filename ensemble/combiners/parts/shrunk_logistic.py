@@ -59,10 +59,6 @@ def measure_pull(rows: Rows, n_rows: int | None = None) -> Pull:
         Scores counted from the neutral one, without features.
     n_rows : int or None, default=None
         How many rows they were drawn from, if they are a sample.
-
-    Returns
-    -------
-    Pull
     """
     weight = rows.weight * (1.0 if n_rows is None else min(1, len(rows) / n_rows))
     mean = np.nanmean(rows.scores, axis=1, keepdims=True)
