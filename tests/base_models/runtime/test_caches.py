@@ -163,19 +163,26 @@ def test_a_fork_while_a_cache_is_in_use_can_go_on():
     held.wait()
     child = os.fork()
     if not child:
+        status = 1
         try:
             Cache("of the child", maxsize=1)[0] = 0
+            status = 0
         finally:
-            os._exit(0)
-    for _ in range(200):
-        if os.waitpid(child, os.WNOHANG) != (0, 0):
-            break
-        threading.Event().wait(0.05)
-    else:
-        os.kill(child, 9)
-        pytest.fail("the child waits for a thread that it does not have")
-    done.set()
-    holder.join()
+            os._exit(status)
+    try:
+        for _ in range(200):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                break
+            threading.Event().wait(0.05)
+        else:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the child waits for a thread that it does not have")
+    finally:
+        done.set()
+        holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_function_is_called_once_for_equal_arguments():
