@@ -1,3 +1,3 @@
-"""Another name of `base_models.faces.landmarks`."""
+"""Only another path of `base_models.faces.landmarks`, where the code is."""
 
 from base_models.faces.landmarks import *  # noqa: F403

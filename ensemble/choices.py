@@ -1,4 +1,13 @@
-"""Names that settings of ensembles take, at hand without loading what they name."""
+"""Words that settings take and tables hold, at hand without loading what they name."""
 
 FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
 NESTINGS = ("stored", "exact")  # of `compare_strategies`
+
+FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"
+NO_VERDICT = ""  # without a score
+VERDICTS = (FAKE, REAL, UNSURE, NO_VERDICT)
+
+# The status of a video:
+SCORED = "scored"  # by every member
+PARTIAL = "partial"  # some members have no score
+UNSCORABLE = "unscorable"  # the ensemble has none

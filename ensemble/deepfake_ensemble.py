@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.inputs import Videos
 from base_models.naming import find_name, squeezed
+from ensemble.combiner_fit import fit_combiner, warn_of_missing_rows
 from ensemble.fitted_ensemble import FittedEnsemble
 from ensemble.naming import check_member_names, member_params
 from ensemble.out_of_fold.face_pooling import fit_with_faces
@@ -38,7 +39,6 @@ from ensemble.resampling.names import scores_are
 from ensemble.verdicts.card import (
     facts_of_fit,
 )
-from ensemble.verdicts.combiner_fit import fit_combiner, warn_of_missing_rows
 from ensemble.verdicts.member_scores import (
     fitted_pooling,
     named_members,

@@ -20,19 +20,19 @@ from base_models.errors import UnscorableVideoError
 from base_models.inputs import Videos
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
-from ensemble.out_of_fold.evidence import unseen_scores
+from ensemble.out_of_fold.ensemble_scores import unseen_scores
 from ensemble.verdicts.card import (
     ModelCard,
     card_of,
     doubt_of,
     saved_card,
 )
-from ensemble.verdicts.grounds import resolve_thresholds
 from ensemble.verdicts.member_scores import (
     combined_scores,
     each_table,
     whole_table,
 )
+from ensemble.verdicts.threshold_and_prior import resolve_thresholds
 from ensemble.verdicts.video_verdicts import (
     filled_scores,
     unscorable_reasons,

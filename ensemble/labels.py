@@ -1,3 +1,3 @@
-"""Another name of `ensemble.scores.labels`."""
+"""Only another path of `ensemble.scores.labels`, where the code is."""
 
 from ensemble.scores.labels import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""Another name of `ensemble.reporting.plots`; goes in the next release."""
+"""Only an old path of `ensemble.reporting.plots`; goes in the next release."""
 
 from ensemble.reporting.plots import *  # noqa: F403

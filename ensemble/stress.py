@@ -1,3 +1,3 @@
-"""Another name of `ensemble.inspection.stress`; goes in the next release."""
+"""Only an old path of `ensemble.inspection.stress`; goes in the next release."""
 
 from ensemble.inspection.stress import *  # noqa: F403

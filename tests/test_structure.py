@@ -57,6 +57,7 @@ LAYERS = [
     "ensemble.comparison",
     "ensemble.presets",
     "ensemble.parameters",
+    "ensemble.combiner_fit",
     "ensemble.fitted_ensemble",
     "ensemble.deepfake_ensemble",
     "ensemble.loading",

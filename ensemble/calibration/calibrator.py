@@ -12,7 +12,7 @@ from base_models.inputs import encode_labels
 from base_models.naming import did_you_mean
 from ensemble.calibration.methods import METHODS, uncertain_labels
 from ensemble.calibration.venn_abers import venn_abers_interval
-from ensemble.combiners.parts.evidence import doubt, measure_evidence
+from ensemble.combiners.parts.detector_skill import doubt, measure_evidence
 from ensemble.combiners.parts.reach import fit_reach, within_reach
 
 
@@ -25,8 +25,8 @@ class Calibrator(BaseEstimator):
     for the n fakes and 1 / (n + 2) for the n reals. The first three go no farther than
     the data: where the AUC of the scores is less than three standard errors above
     chance their slopes are pulled to 0, which is the share of fakes for "platt" and
-    "beta" (see `ensemble.combiners.parts.evidence`), and scores beyond those of `fit`
-    count as little more than the outermost.
+    "beta" (see `ensemble.combiners.parts.detector_skill`), and scores beyond those of
+    `fit` count as little more than the outermost.
 
     Parameters
     ----------

@@ -12,14 +12,14 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from base_models.runtime.file_writing import write_text
 from base_models.video.paths import video_id
+from ensemble.choices import FAKE, REAL
 from ensemble.datasets import make_forgeries
-from ensemble.decision.verdict_names import FAKE, REAL
 from ensemble.deepfake_ensemble import DeepfakeEnsemble
 from ensemble.loading import load
 from ensemble.metrics.intervals import group_bootstrap_interval
+from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.member_diversity import diversity
 from ensemble.metrics.ranking import auc
-from ensemble.metrics.scalar import evaluate
 from ensemble.presets import STRATEGIES
 from ensemble.resampling.splitters import GroupBootstrap
 

@@ -67,7 +67,7 @@ def write_json(path: Path | None, content) -> None:
 
 def say_grounds(model, quiet: bool) -> None:
     """Say what verdicts stand on; of that, whoever is quiet sees the card alone."""
-    from ensemble.verdicts.grounds import grounds
+    from ensemble.verdicts.threshold_and_prior import grounds
 
     for sentence in [model.card_.summary()] if quiet else grounds(model):
         typer.echo(sentence, err=True)

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ensemble.choices import FAKE, REAL, UNSURE
 from ensemble.combiners.strategies import MEAN
-from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
-from ensemble.metrics.scalar import evaluate
+from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.table import companions
 from ensemble.verdicts.card import evidence_or_none
-from ensemble.verdicts.grounds import to_probability
+from ensemble.verdicts.threshold_and_prior import to_probability
 
 if TYPE_CHECKING:
     from ensemble.cli.demo import DemoResult

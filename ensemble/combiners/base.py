@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
-from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
+from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from base_models.inputs import Videos
 from base_models.store.store import Store
 from ensemble._version import __version__
-from ensemble.combiners.parts.evidence import looks_inverted, warn_of_inverted
+from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import fold_codes
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions

@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.compare import compare_strategies
-from ensemble.metrics.scalar import evaluate
+from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.within_folds import folds_of_table
-from ensemble.out_of_fold.evidence import labels_of
+from ensemble.out_of_fold.ensemble_scores import labels_of
 
 if TYPE_CHECKING:
     from ensemble.comparison.result import Comparison

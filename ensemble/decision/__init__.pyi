@@ -1,8 +1,8 @@
-from .prior import adjust_prior as adjust_prior
-from .rates import (
+from .error_rates import (
     rate_interval as rate_interval,
     verdict_rates as verdict_rates,
 )
+from .prior import adjust_prior as adjust_prior
 from .rules import (
     Decision as Decision,
     ThreeWayDecision as ThreeWayDecision,

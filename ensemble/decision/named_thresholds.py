@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from base_models.naming import did_you_mean
+from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.decision.rules import ThreeWayDecision
 from ensemble.decision.thresholds import (
     percent,
     threshold_at_false_alarm_rate,
     threshold_by_cost,
 )
-from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.metrics.ties import above, below
-from ensemble.out_of_fold.evidence import OutOfFoldEvidence
+from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence
 
 _ALLOWED = {
     "fpr": {"fpr", "confidence"},

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE
+from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.prior import check_share
-from ensemble.decision.rates import rate_interval
 from ensemble.decision.thresholds import (
     certified_threshold,
     percent,
@@ -25,7 +26,6 @@ from ensemble.decision.thresholds import (
     threshold_by_balanced_accuracy,
     threshold_by_cost,
 )
-from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE
 from ensemble.metrics.ties import above, below
 
 _RULES = ("balanced_accuracy", "cost", "false_alarm_rate")

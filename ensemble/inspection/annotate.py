@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from base_models.runtime.caches import cached
-from ensemble.decision.verdict_names import FAKE, REAL, UNSURE
+from ensemble.choices import FAKE, REAL, UNSURE
 
 # Who cannot tell green from red sees light from dark, and the text says it again.
 COLOURS = {

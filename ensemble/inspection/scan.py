@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ensemble.decision.verdict_names import NO_VERDICT, UNSCORABLE
+from ensemble.choices import NO_VERDICT, UNSCORABLE
+from ensemble.inspection.score_steps import ScoreSteps, score_steps
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import ModelCard
-from ensemble.verdicts.grounds import grounds
 from ensemble.verdicts.member_scores import deciding_faces
-from ensemble.verdicts.score_steps import ScoreSteps, score_steps
+from ensemble.verdicts.threshold_and_prior import grounds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -198,7 +198,7 @@ class ScanResult:
     def to_html(self, path: str | PathLike) -> Path:
         """Write what speaks for the verdict as a page.
 
-        See `ensemble.inspection.evidence`.
+        See `ensemble.inspection.evidence_page`.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class ScanResult:
         -------
         Path
         """
-        from ensemble.inspection.evidence import write_evidence
+        from ensemble.inspection.evidence_page import write_evidence
 
         return write_evidence(self, path)
 

@@ -22,7 +22,7 @@ from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
 from base_models.video.paths import video_digest, video_id
 from base_models.video.reading import iter_frames, probe_video
-from ensemble.decision.verdict_names import UNSCORABLE
+from ensemble.choices import UNSCORABLE
 from ensemble.inspection.changes import (
     AS_IT_IS,
     CHANGES,

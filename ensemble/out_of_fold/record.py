@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.out_of_fold.evidence import OutOfFoldEvidence
+from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.resampling.names import scores_are
 
@@ -30,7 +30,8 @@ class FitRecord:
         P(fake) of the out-of-fold rows that have a score, by combiners that had not
         seen the group; None until it is needed.
     evidence : OutOfFoldEvidence or None
-        None until it is needed; see `ensemble.out_of_fold.evidence.out_of_fold_of`.
+        None until it is needed; see
+        `ensemble.out_of_fold.ensemble_scores.out_of_fold_of`.
     file : str or None
         Where the ensemble was saved or loaded as it is.
     """

@@ -1,4 +1,4 @@
-"""Labels: from whatever names the two classes carry to 0 (real) and 1 (fake)."""
+"""Only another path of the labels of `base_models.inputs`, where the code is."""
 
 from base_models.inputs import clean_labels, encode_labels, fake_column
 

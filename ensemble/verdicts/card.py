@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble._version import __version__
-from ensemble.decision.rates import rate_interval
-from ensemble.decision.verdict_names import FAKE, PARTIAL, REAL, SCORED
+from ensemble.choices import FAKE, PARTIAL, REAL, SCORED
+from ensemble.decision.error_rates import rate_interval
 from ensemble.metrics.intervals import Interval
-from ensemble.out_of_fold.evidence import is_above_chance, out_of_fold_of
-from ensemble.verdicts.grounds import to_probability
+from ensemble.out_of_fold.ensemble_scores import is_above_chance, out_of_fold_of
+from ensemble.verdicts.threshold_and_prior import to_probability
 from ensemble.verdicts.video_profile import TrainingProfile
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
-    from ensemble.out_of_fold.evidence import OutOfFoldEvidence
+    from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence
 
 _UNKNOWN = Interval(np.nan, np.nan, np.nan)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.decision.verdict_names import FAKE
-from ensemble.out_of_fold.evidence import USUAL, is_above_chance, log_odds
+from ensemble.choices import FAKE
+from ensemble.out_of_fold.ensemble_scores import USUAL, is_above_chance, log_odds
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.member_scores import disagreements, fitted_pooling
 

@@ -14,7 +14,7 @@ from base_models.inputs import Videos
 from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.table import score_table
-from ensemble.verdicts.grounds import to_probability
+from ensemble.verdicts.threshold_and_prior import to_probability
 
 if TYPE_CHECKING:
     import pandas as pd

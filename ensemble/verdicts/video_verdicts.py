@@ -10,13 +10,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import Videos
-from ensemble.decision.verdict_names import (
-    NO_VERDICT,
-    PARTIAL,
-    SCORED,
-    UNSCORABLE,
-    UNSURE,
-)
+from ensemble.choices import NO_VERDICT, PARTIAL, SCORED, UNSCORABLE, UNSURE
 from ensemble.out_of_fold.reals_only import check_settings
 from ensemble.verdicts.doubts import doubts
 from ensemble.verdicts.member_scores import (

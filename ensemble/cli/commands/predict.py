@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from ensemble.choices import UNSCORABLE
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
 from ensemble.cli.output import VerdictStream, say_grounds
-from ensemble.decision.verdict_names import UNSCORABLE
 
 EXAMPLES = (
     "Examples:\n\n"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ensemble.choices import UNSCORABLE
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
 from ensemble.cli.output import is_printed, say_grounds, write_csv, write_json
-from ensemble.decision.verdict_names import UNSCORABLE
 
 if TYPE_CHECKING:
     from ensemble.deepfake_ensemble import DeepfakeEnsemble

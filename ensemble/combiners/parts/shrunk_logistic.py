@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.combiners.parts.evidence import (
+from ensemble.combiners.parts.detector_skill import (
     doubt,
     measure_evidence,
     skill_beside_others,
@@ -49,9 +49,9 @@ def measure_pull(rows: Rows, n_rows: int | None = None) -> Pull:
 
     A detector that is less than three standard errors away from chance, by itself and
     beside the others, is pulled to 0 by the doubt about it
-    (`ensemble.combiners.parts.evidence.doubt`); the sum of equal weights by the doubt
-    about the mean. Where it is known how far off the refitted detector scores, that
-    counts as noise of that size.
+    (`ensemble.combiners.parts.detector_skill.doubt`); the sum of equal weights by the
+    doubt about the mean. Where it is known how far off the refitted detector scores,
+    that counts as noise of that size.
 
     Parameters
     ----------

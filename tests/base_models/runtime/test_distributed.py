@@ -81,7 +81,7 @@ _FIT = """
     from sklearn.base import clone
     from torch import nn
     from base_models import FrameDetector, TorchDetector, TrainingRecipe
-    from base_models.training import loop as training
+    from base_models.training.optimizer_and_schedule import TrainingRun
 
     out, kill = sys.argv[1], sys.argv[2] == "kill"
     rank = os.environ.get("RANK", "alone")
@@ -94,14 +94,14 @@ _FIT = """
 
     nn.utils.clip_grad_norm_ = clip_and_note
     if kill:
-        save = training._Run.save
+        save = TrainingRun.save
 
-        def save_and_die(self, keep, best):
-            save(self, keep, best)
+        def save_and_die(self, keep):
+            save(self, keep)
             if len(self.history) == 2:
                 os._exit(9)
 
-        training._Run.save = save_and_die
+        TrainingRun.save = save_and_die
 
     torch.manual_seed(0)
     draw = np.random.default_rng(0)

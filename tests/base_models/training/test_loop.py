@@ -373,10 +373,10 @@ _FIT = """
     import sys, time
     import numpy as np
     from base_models import FrameDetector
-    from base_models.training import loop as training
+    from base_models.training.optimizer_and_schedule import TrainingRun
 
-    wait, steps, step = float(sys.argv[1]), [], training._Run.count_batch
-    training._Run.count_batch = lambda *a: (time.sleep(wait), steps.append(step(*a)))
+    wait, steps, step = float(sys.argv[1]), [], TrainingRun.count_batch
+    TrainingRun.count_batch = lambda *a: (time.sleep(wait), steps.append(step(*a)))
     draw = np.random.default_rng(0)
     y = np.arange(12) % 2
     videos = [

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble.calibration import Calibrator
 from ensemble.combiners import Stacking, Voting, resolve_combiner
-from ensemble.combiners.parts.evidence import (
+from ensemble.combiners.parts.detector_skill import (
     doubt,
     looks_inverted,
     measure_evidence,

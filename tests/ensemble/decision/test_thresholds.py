@@ -10,7 +10,7 @@ from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import Stacking
-from ensemble.out_of_fold.evidence import labels_of
+from ensemble.out_of_fold.ensemble_scores import labels_of
 from ensemble.thresholds import grounds, parse_threshold, resolve_thresholds
 
 

@@ -18,7 +18,7 @@ from base_models.scoring.pooling import pool_scores
 from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.decision import adjust_prior
-from ensemble.inspection.evidence import decisive_frames, suspicious_frames
+from ensemble.inspection.evidence_page import decisive_frames, suspicious_frames
 
 pytest.importorskip("captum")
 

@@ -11,7 +11,7 @@ import ensemble
 from ensemble import compare_strategies, invert_scores, read_scores, write_scores
 from ensemble.cli.app import app
 from ensemble.combiners import Stacking
-from ensemble.combiners.parts.evidence import looks_inverted
+from ensemble.combiners.parts.detector_skill import looks_inverted
 from ensemble.scores import companions
 
 

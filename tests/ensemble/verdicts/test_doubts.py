@@ -9,7 +9,7 @@ from base_models import CallableDetector, write_video
 from ensemble import DeepfakeEnsemble, load, scan_video
 from ensemble.combiners import Voting
 from ensemble.metrics import Interval
-from ensemble.out_of_fold.evidence import is_above_chance
+from ensemble.out_of_fold.ensemble_scores import is_above_chance
 from ensemble.verdicts.video_profile import profile_video, training_profile
 
 

@@ -16,7 +16,7 @@ from ensemble.decision.named_thresholds import (
 )
 from ensemble.decision.prior import adjust_prior
 from ensemble.decision.thresholds import percent
-from ensemble.out_of_fold.evidence import labels_of, out_of_fold_of
+from ensemble.out_of_fold.ensemble_scores import labels_of, out_of_fold_of
 from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
 
 

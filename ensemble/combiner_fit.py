@@ -1,4 +1,4 @@
-"""Fits the combiner and what is set on its scores; warns of what these do not show."""
+"""Fits combiner, calibration and threshold; warns of what scores do not show."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from base_models.errors import UnscorableVideoError
 from ensemble.calibration.calibrator import Calibrator
 from ensemble.calibration.cross_fitting import cross_fitted_scores
 from ensemble.combiners.stacking import as_combiner
+from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.named_thresholds import parse_threshold
-from ensemble.decision.rates import rate_interval
 from ensemble.metrics.ties import above
-from ensemble.out_of_fold.evidence import scored_rows
+from ensemble.out_of_fold.ensemble_scores import scored_rows
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_settings,

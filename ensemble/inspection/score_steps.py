@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble.verdicts.grounds import to_probability
+from ensemble.verdicts.threshold_and_prior import to_probability
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from scipy.stats import beta
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
+from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
 from ensemble.decision.prior import check_share
-from ensemble.decision.verdict_names import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
 from ensemble.metrics.intervals import Interval, group_bootstrap_interval
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble._version import __version__
-from ensemble.decision.verdict_names import FAKE
+from ensemble.choices import FAKE
 from ensemble.reporting.html import image_url, write_page
 from ensemble.reporting.plain_text import in_plot, printable
 from ensemble.reporting.svg import inline_svg
