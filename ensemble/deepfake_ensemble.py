@@ -43,6 +43,7 @@ from ensemble.verdicts.member_scores import (
     fitted_pooling,
     named_members,
 )
+from ensemble.verdicts.without_labels import put_together, ready_detector
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
@@ -234,6 +235,55 @@ default=None
         self.verbose = verbose
         self.faces_pooling = faces_pooling
 
+    @classmethod
+    def from_detectors(
+        cls, detectors: Sequence | dict, combiner: Any = "log_odds", **params: Any
+    ) -> DeepfakeEnsemble:
+        """Put trained detectors together, without labelled videos.
+
+        The ensemble scores videos at once. Its score is of unknown calibration and its
+        error rates are unknown: it says so, `judge` calls every video UNSURE, and a
+        threshold other than a number is refused. `fit` with labelled videos learns
+        combiner, calibration and threshold, and trains no detector.
+
+        Parameters
+        ----------
+        detectors : list of detectors, list of (name, detector) or dict
+            Of `base_models.load_checkpoint`, in scikit-learn's ``FrozenEstimator``, or
+            fitted.
+        combiner : str or combiner, default="log_odds"
+            One that learns nothing: the mean of log-odds, ``"soft"``, ``"median"``,
+            ``"max"``, ``"min"``, ``"trimmed"`` or ``"hard"``.
+        **params
+            Of `DeepfakeEnsemble`.
+
+        Returns
+        -------
+        DeepfakeEnsemble
+            Fitted; `save` writes it and `ensemble.load` reads it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from base_models import CallableDetector
+        >>> from ensemble import DeepfakeEnsemble
+        >>> def bright(videos):
+        ...     return [video.mean() / 255 for video in videos]
+        >>> model = DeepfakeEnsemble.from_detectors([CallableDetector(bright)])
+        >>> video = np.full((4, 8, 8, 3), 204, np.uint8)
+        >>> model.judge([video])[["p_fake", "verdict"]].to_numpy().tolist()
+        [[0.8, 'UNSURE']]
+        >>> model.card_.unlabelled
+        True
+        """
+        model = cls(detectors, combiner=combiner, **params)
+        checked_strategy(model)
+        model.detectors = [
+            (name, ready_detector(name, detector))
+            for name, detector in model._named_detectors()
+        ]
+        return put_together(model, combiner)
+
     def fit(
         self,
         videos: Videos,
@@ -305,6 +355,8 @@ default=None
             preset = STRATEGIES[squeezed(combiner)]
             alone = self.fit_record_.reals_alone
             combiner = "log_odds" if alone else preset.combiner
+        if self.fit_record_.unlabelled:
+            return self._become(put_together(copy.copy(self), combiner))
         return self._become(fit_combiner(copy.copy(self), combiner))
 
     def add_detector(
@@ -335,6 +387,11 @@ default=None
                 "fitted in the store"
             )
         record, named = self.fit_record_, [(name, detector)]
+        if record.unlabelled:
+            more = copy.copy(self)
+            named = [*self.detectors_.items(), (name, ready_detector(name, detector))]
+            more.detectors = named
+            return self._become(put_together(more, record.chosen_combiner))
         training, splits = record.training, record.splits
         if record.reals_alone:
             check_detectors(named)

@@ -121,7 +121,8 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             score; ``status``: ``scored``, ``partial`` (a detector gave no score) or
             ``unscorable``; ``reason``, why a score is missing or what to know about
             one; ``doubts``, why the score is no ground for a verdict
-            (`ensemble.verdicts.doubts`); and each detector's score.
+            (`ensemble.verdicts.doubts`); of an ensemble that no labelled video was
+            shown to ``calibration``, "unknown"; and each detector's score.
         """
         from base_models.inputs import as_videos
 
@@ -288,6 +289,13 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         params = self.get_params(deep=False)
         save_ensemble(path, params, fitted, saved_card(self))
         self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        text = super().__repr__(N_CHAR_MAX)
+        record = getattr(self, "fit_record_", None)
+        if record is not None and record.unlabelled:
+            text += "  # scores of unknown calibration: no labelled videos"
+        return text
 
     def _html_repr(self):
         from ensemble.comparison.ensemble_report import ensemble_html

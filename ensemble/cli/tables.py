@@ -171,7 +171,8 @@ class VerdictLines:
             From `DeepfakeEnsemble.judge_each`.
         """
         if not self._begun:
-            self._print("video", "P(fake)", Text("verdict"), "status", "reason")
+            score = "score" if "calibration" in table else "P(fake)"
+            self._print("video", score, Text("verdict"), "status", "reason")
             self._begun = True
         for video, row in table.iterrows():
             colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
@@ -234,7 +235,8 @@ def show_scan(
     console = _console(stderr=err)
     colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
     verdict = result.verdict or "no verdict"
-    p_fake = "" if pd.isna(result.p_fake) else f"  P(fake) {result.p_fake:.3f}"
+    p_fake = f"  {result.score_name} {result.p_fake:.3f}"
+    p_fake = "" if pd.isna(result.p_fake) else p_fake
     disagree = "; its faces have different verdicts" if result.faces_disagree else ""
     console.print(visible(result.video), soft_wrap=True)
     line = Text("  ").append(verdict, style=f"bold {colour}")
@@ -267,7 +269,7 @@ def _face_lines(result):
     for row in result.faces.itertuples():
         text = row.reason or "no score"
         if not pd.isna(row.p_fake):
-            text = f"{row.verdict} P(fake) {row.p_fake:.3f}"
+            text = f"{row.verdict} {result.score_name} {row.p_fake:.3f}"
         text += f", seen from {row.first:.1f} to {row.last:.1f} s"
         if row.main and len(result.faces) > 1:
             text += ", the verdict is about this one"

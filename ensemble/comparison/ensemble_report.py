@@ -42,6 +42,12 @@ def write_ensemble_report(
     """
     check_is_fitted(model)
     is_fake, groups = labels_of(model)
+    if not len(is_fake):
+        raise ValueError(
+            "this ensemble was put together without labelled videos, so that there is "
+            "nothing to compare strategies on; use compare_strategies on labelled "
+            "videos, or fit the ensemble on them"
+        )
     if not is_fake.any():
         raise ValueError(
             "this ensemble was fitted on real videos alone, and strategies can only be "
@@ -87,6 +93,9 @@ def ensemble_html(model: Any) -> str:
             "weight": None if weights is None else weights[name],
         }
     table = pd.DataFrame.from_dict(rows, orient="index").dropna(axis=1, how="all")
+    if not len(scores):
+        members = ", ".join(scores)
+        return f"<p>{members}: scores of unknown calibration, no labelled videos.</p>"
     of = "" if groups is None else f" of {len(set(groups))} groups"
     said = f"Out of fold on {len(scores)} videos{of}, {int(is_fake.sum())} fake."
     return f"<p>{said}</p>" + table.to_html(float_format="{:.3f}".format, border=0)

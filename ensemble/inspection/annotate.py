@@ -64,7 +64,8 @@ def annotate_video(result: Any, path: str | PathLike, crf: float = 20) -> Path:
 
 def _comment(result):
     """What the file says of itself: the verdict, its doubts and the model's card."""
-    said = [f"{result.verdict} P(fake) {result.p_fake:.3f}", result.doubts]
+    score = f"{result.score_name} {result.p_fake:.3f}"
+    said = [f"{result.verdict} {score}", result.doubts]
     said += [] if result.card is None else [result.card.summary()]
     return "; ".join(filter(None, said))
 
@@ -133,7 +134,8 @@ def _drawn(result):
     look = result.look
     reach = max(1, round(np.median([r for f in look.faces for r in np.diff(f.frames)]
                                    or [1])))  # fmt: skip
-    p_fake = "no score" if np.isnan(result.p_fake) else f"P(fake) {result.p_fake:.2f}"
+    p_fake = f"{result.score_name} {result.p_fake:.2f}"
+    p_fake = "no score" if np.isnan(result.p_fake) else p_fake
     banner = (f"{result.verdict or 'NO VERDICT'}  {p_fake}", result.verdict)
     note = "" if result.card is None else result.card.short
     rows = list(result.faces.itertuples())

@@ -139,6 +139,7 @@ class ScanResult:
             "status": self.status,
             "reason": self.reason,
             "doubts": self.doubts,
+            **self._calibration(),
             "card": None if self.card is None else self.card.to_dict(),
             "spread": self.spread,
             "threshold": {"low": self.threshold.low, "high": self.threshold.high},
@@ -158,6 +159,16 @@ class ScanResult:
             "timeline": self.timeline.to_dict("records"),
         }
         return _plain(found)
+
+    def _calibration(self):
+        """What to say beside a score that is not known to be a probability."""
+        unknown = self.card is not None and self.card.unlabelled
+        return {"calibration": "unknown"} if unknown else {}
+
+    @property
+    def score_name(self) -> str:
+        """What to call its score: P(fake), or just a score where that is not known."""
+        return "P(fake)" if self.card is None else self.card.score_name
 
     def plot_timeline(self, path: str | PathLike | None = None) -> "Figure":
         """Plot the score of each frame.
@@ -378,6 +389,7 @@ def scans_table(results: list[ScanResult]) -> pd.DataFrame:
             "status": result.status,
             "reason": result.reason,
             "doubts": result.doubts,
+            **result._calibration(),
         }
         scores = [result.members["p_fake"].to_dict()]
         faces = [dict.fromkeys(("face", "first", "last", "p_fake", "verdict"))]

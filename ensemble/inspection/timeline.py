@@ -54,7 +54,7 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
             here = frames[(frames["face"] == face) & (frames["detector"] == name)]
             if len(here):
                 _line(axis, here, name, number)
-        axis.set(ylim=(-0.03, 1.03), ylabel="P(fake)", xlim=_limits(result))
+        axis.set(ylim=(-0.03, 1.03), ylabel=result.score_name, xlim=_limits(result))
         axis.set_title(_heading(result, face), loc="left", fontsize=10)
         axis.grid(alpha=0.3)
         axis.axhline(0.5, color="0.5", linewidth=0.8)
@@ -72,7 +72,8 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
         frameon=False,
         fontsize=9,
     )
-    p_fake = "no score" if np.isnan(result.p_fake) else f"P(fake) {result.p_fake:.3f}"
+    p_fake = f"{result.score_name} {result.p_fake:.3f}"
+    p_fake = "no score" if np.isnan(result.p_fake) else p_fake
     figure.suptitle(
         f"{in_plot(Path(result.video).name)}: "
         f"{result.verdict or 'no verdict'}, {p_fake}\n"
@@ -130,4 +131,4 @@ def _heading(result, face):
     row = result.faces[result.faces["face"] == face].iloc[0]
     if np.isnan(row["p_fake"]):
         return f"face {face}: no score"
-    return f"face {face}: {row['verdict']}, P(fake) {row['p_fake']:.3f}"
+    return f"face {face}: {row['verdict']}, {result.score_name} {row['p_fake']:.3f}"

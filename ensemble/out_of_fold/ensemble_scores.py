@@ -255,6 +255,8 @@ def unseen_scores(model: Any) -> pd.Series:
     record = model.fit_record_
     table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
     score = record.cross_fitted
+    if record.unlabelled:
+        return pd.Series([], table.index, float, name="p_fake")
     if score is None and record.reals_alone:  # a vote, which learned nothing
         score = model.combiner_.fake_score(table)
     elif score is None:

@@ -48,7 +48,12 @@ class FitRecord:
     @property
     def reals_alone(self) -> bool:
         """Whether all training videos are real."""
-        return not self.training.is_fake.any()
+        return len(self.training) > 0 and not self.training.is_fake.any()
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether there were no training videos: trained detectors put together."""
+        return not len(self.training)
 
     @property
     def kind(self) -> str:

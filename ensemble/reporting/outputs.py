@@ -191,7 +191,8 @@ _COLUMNS = {
     "compare": ("strategy", "auc"),
 }
 _OUR_COLUMN = re.compile(
-    r"video|p_.*|verdict|status|reason|doubts|face|first|last|face_p_fake|face_verdict"
+    r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
+    r"|face_verdict"
     r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
     r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
     r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"
@@ -417,7 +418,8 @@ def _is_video(path, marks):
                 size = int.from_bytes(head[8:], "big")
             if kind == b"moov":
                 file.seek(at)
-                return b"P(fake) " in file.read(min(size, 2**26))
+                comment = file.read(min(size, 2**26))
+                return b"P(fake) " in comment or b"unknown calibration" in comment
             if size < 8 or (at == 0 and kind != b"ftyp"):
                 return False
             at += size

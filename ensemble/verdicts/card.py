@@ -121,7 +121,19 @@ class ModelCard:
     @property
     def doubt(self) -> Any:
         """Why no verdict of this model is to be trusted; empty where there is none."""
+        if self.unlabelled:
+            return self.problem
         return _doubt(self.auc, self.above_chance, self.problem)
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether there were no labelled videos: nothing is known of its scores."""
+        return self.n_real + self.n_fake == 0
+
+    @property
+    def score_name(self) -> str:
+        """What to call its score: P(fake), or just a score where that is not known."""
+        return "score" if self.unlabelled else "P(fake)"
 
     def summary(self) -> str:
         """Return what to know beside a verdict, in two or three sentences.
@@ -135,6 +147,8 @@ class ModelCard:
     @property
     def short(self) -> Any:
         """The same in a few words, where there is little room."""
+        if self.unlabelled:
+            return "score of unknown calibration, no labelled videos"
         words = "a toy" if self.toy else "model"
         if self.data:
             words += f" that learned from {self.data}"
@@ -143,6 +157,8 @@ class ModelCard:
         return f"{words}, AUC {_auc(self.auc)}"
 
     def _learned_from(self):
+        if self.unlabelled:
+            return self._put_together()
         kinds = f"{self.n_real} real videos and no fakes"
         if self.n_fake:
             kinds = f"{self.n_real} real and {self.n_fake} fake videos"
@@ -158,7 +174,24 @@ class ModelCard:
         day = f" on {self.fitted_on}" if self.fitted_on else ""
         return f"Learned{day} from {kinds}{of} ({'; '.join(words)}).{before}"
 
+    def _put_together(self):
+        seen = "; ".join(
+            f"{name} trained on {'unknown data' if data is None else ', '.join(data)}"
+            for name, data in self.fitted_before.items()
+            if data != []
+        )
+        said = "; ".join(filter(None, [self.data, seen]))
+        day = f" on {self.fitted_on}" if self.fitted_on else ""
+        return (
+            f"Put together{day} of detectors that were trained before"
+            f"{f' ({said})' if said else ''}, without labelled videos."
+        )
+
     def _measured(self):
+        if self.unlabelled:
+            return (
+                "Its score is of unknown calibration and its error rates are unknown."
+            )
         if self.rates is None:
             return f"How good it is out of fold is not known: {self.problem}."
         at = f"at a threshold of {self.high:.3f}"
@@ -331,8 +364,11 @@ def doubt_of(model: Any) -> str:
     str
         Empty where there is none. Costs less than the whole card.
     """
+    record = model.fit_record_
+    if record.unlabelled:
+        return record.facts.problem
     auc, above = _chance(model)
-    return _doubt(auc, above, model.fit_record_.facts.problem)
+    return _doubt(auc, above, record.facts.problem)
 
 
 def evidence_or_none(model: Any) -> OutOfFoldEvidence | None:
@@ -405,7 +441,7 @@ def _made(model, facts, thresholds):
         fitted_before=dict(model.oof_scores_.attrs["provenance"].get("trained_on", {})),
         auc=auc,
         above_chance=above,
-        problem=facts.problem if n_fake else "",
+        problem=facts.problem if n_fake or not len(is_fake) else "",
         low=thresholds.low,
         high=thresholds.high,
         set_on_the_same=thresholds.on_training,

@@ -252,7 +252,8 @@ def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
                 for place, p in enumerate(p_fake)
                 if not np.isnan(p)
             ]
-            found[video] = f"its faces disagree, P(fake) {', '.join(said)}"
+            score = model.card_.score_name
+            found[video] = f"its faces disagree, {score} {', '.join(said)}"
     return found
 
 

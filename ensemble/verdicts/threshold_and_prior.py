@@ -61,6 +61,12 @@ def resolve_thresholds(model: Any) -> Thresholds:
         )
     if model.prior_ == 0:
         return _for_reals_alone(model, rule)
+    if model.fit_record_.unlabelled and rule.kind != "default":
+        raise ValueError(
+            f"threshold={model.threshold!r} is set on labelled videos, and this "
+            "ensemble was put together without any; give it some "
+            "(fit, or deepfake-ensemble assemble --calibrate), or take a number"
+        )
     if rule.kind == "default":
         return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
     evidence = out_of_fold_of(model)
@@ -89,6 +95,11 @@ def meaning_of_scores(model: Any) -> str:
     """
     if model.prior_ == 0:
         return "P(fake) orders videos; fitted on reals alone, it is no probability."
+    if model.fit_record_.unlabelled:
+        return (
+            "Its score orders videos; no labelled videos were given, so that it is not "
+            "known to be a probability."
+        )
     if model.calibrator_ is None:
         calibrated = "P(fake) is not calibrated (fit with calibration='platt')."
     else:
@@ -157,6 +168,12 @@ def to_prior(model: Any, score: np.ndarray) -> np.ndarray:
         return score
     if model.prior_ == 0:
         check_settings(model.calibration, model.prior, model.unscorable)
+    if model.fit_record_.unlabelled:
+        raise ValueError(
+            f"prior={model.prior!r} corrects a probability, and a score of unknown "
+            "calibration is not known to be one; fit the ensemble on labelled videos, "
+            "or leave the prior out"
+        )
     return adjust_prior(score, fitted_prior(model), model.prior)
 
 

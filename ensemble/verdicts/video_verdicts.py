@@ -43,6 +43,8 @@ def verdict_table(
     Returns
     -------
     DataFrame of shape (n_videos, 5 + n_detectors)
+        With a column more, ``calibration`` ("unknown"), of an ensemble that no labelled
+        video was shown to.
     """
     thresholds = model.thresholds_
     combined = combined_scores(model, table)
@@ -62,6 +64,8 @@ def verdict_table(
         "reason": list(reasons_of(model, table, combined).values()),
         "doubts": found,
     }
+    if model.fit_record_.unlabelled:
+        beside["calibration"] = "unknown"
     plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
     return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
 
@@ -82,7 +86,8 @@ def reasons_of(model: Any, table: pd.DataFrame, combined: np.ndarray) -> dict[st
     dict of str to str
         By video.
     """
-    trained = model.oof_scores_.columns[model.oof_scores_.notna().any()]
+    scores = model.oof_scores_
+    trained = scores.columns[scores.notna().any() | model.fit_record_.unlabelled]
     reasons = missing_reasons(table, combined, list(trained))
     if fitted_pooling(model) == "worst":  # else it is a doubt, see `doubts`
         for row, disagreement in disagreements(model, table).items():
@@ -128,6 +133,11 @@ def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
         if model.unscorable == "prior":
             if model.fit_record_.reals_alone:
                 check_settings(model.calibration, model.prior, model.unscorable)
+            if model.fit_record_.unlabelled:
+                raise ValueError(
+                    "unscorable='prior' is the share of fakes in training, and there "
+                    "were no training videos; take unscorable='nan'"
+                )
             share = model.prior_ if model.prior is None else model.prior
             where = "in training" if model.prior is None else "that was stated"
             score[missing] = share
