@@ -47,6 +47,7 @@ LAYERS = [
     "ensemble.combiners.parts",
     "ensemble.combiners",
     "ensemble.calibration",
+    "ensemble.datasets.kinds",
     "ensemble.datasets",
     "ensemble.datasets.forge",
     "ensemble.out_of_fold",

@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 
 from ensemble.cli.inputs import labelled_videos_at, split_names
-from ensemble.datasets.base import LabelledVideos
+from ensemble.datasets.kinds.base import LabelledVideos
 from ensemble.scores.columns import companion_columns, pool_table
 from ensemble.scores.files import read_scores
 from ensemble.scores.formats import (

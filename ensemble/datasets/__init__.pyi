@@ -1,2 +1,4 @@
 from .forge.make import make_forgeries as make_forgeries
-from .registry import read_videos as read_videos
+from .kinds.base import LabelledVideos as LabelledVideos
+from .loading import load_dataset as load_dataset, read_videos as read_videos
+from .video_table import VideoTable as VideoTable

@@ -109,7 +109,7 @@ def _videos_and_labels(
     videos: list[Path], encoding: str | None
 ) -> tuple[list, list | None, list | None]:
     from ensemble.datasets import read_videos
-    from ensemble.datasets.registry import is_labelled
+    from ensemble.datasets.loading import is_labelled
 
     if len(videos) == 1 and is_labelled(videos[0]):
         paths, labels, groups, _ = read_videos(videos[0], encoding)

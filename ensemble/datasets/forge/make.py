@@ -22,10 +22,10 @@ from ensemble.datasets.forge.camera import (
     paint_portrait,
 )
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, swap_face
-from ensemble.datasets.registry import read_videos
+from ensemble.datasets.loading import read_videos
 
 if TYPE_CHECKING:
-    from ensemble.datasets.base import LabelledVideos
+    from ensemble.datasets.kinds.base import LabelledVideos
 
 _CRF = {"raw": 3, "c23": 23, "c40": 40}
 # x264's slower presets use its macroblock tree, whose AVX-512 code reads past the end

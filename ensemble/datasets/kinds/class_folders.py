@@ -1,0 +1,61 @@
+"""Data sets that are a folder of real videos beside one of fakes."""
+
+import warnings
+from pathlib import Path
+
+from ensemble.datasets.kinds.base import VideoRecord
+from ensemble.datasets.kinds.files import entries, folders, what_is_in
+
+_LABEL_FOLDERS = {
+    "real": 0,
+    "original": 0,
+    "originals": 0,
+    "fake": 1,
+    "fakes": 1,
+    "manipulated": 1,
+}
+
+
+def fits(path: Path) -> bool:
+    """Whether it is a folder with a folder of reals and one of fakes in it."""
+    return path.is_dir() and set(_label_folders(path).values()) == {0, 1}
+
+
+def read(folder: Path, encoding: str | None = None) -> list[VideoRecord]:
+    """List the videos in both, at any depth; images directly in them are videos."""
+    label_of = _label_folders(folder)
+    if set(label_of.values()) != {0, 1}:
+        raise ValueError(
+            f"{folder} must hold the folders real and fake, or a videos.csv, or be the "
+            f"root of a data set; got {what_is_in(folder)}"
+        )
+    records = []
+    for sub, label in label_of.items():
+        paths = _videos_of(sub)
+        if not paths:
+            raise ValueError(f"{sub} has no videos in it")
+        records += [VideoRecord(str(path), label) for path in paths]
+    warnings.warn(
+        f"{folder} says nothing of groups, who is seen in which video; if people "
+        "appear in several, write a CSV with path,label,group",
+        stacklevel=4,
+    )
+    return records
+
+
+def _videos_of(folder: Path) -> list[Path]:
+    """Videos below a folder; images in the folder of a class are not frames of one."""
+    from base_models.video.paths import IMAGE_SUFFIXES, list_videos
+
+    videos = list_videos(folder)
+    if videos != [folder]:
+        return videos
+    return [path for path in entries(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _label_folders(folder: Path) -> dict[Path, int]:
+    return {
+        sub: _LABEL_FOLDERS[sub.name.lower()]
+        for sub in folders(folder)
+        if sub.name.lower() in _LABEL_FOLDERS
+    }

@@ -1,0 +1,241 @@
+"""FaceForensics++: originals, six methods, three compressions, pairs of people.
+
+Rössler et al. (2019), FaceForensics++: Learning to detect manipulated facial images,
+ICCV. A fake is called ``<target>_<source>``. Its authors forged each pair of originals
+both ways, so that the group, what shares a person, is the unordered pair.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.datasets.kinds.base import VideoRecord
+from ensemble.datasets.kinds.dfd_names import dfd_record
+from ensemble.datasets.kinds.faceforensics_splits import OFFICIAL_SPLITS
+from ensemble.datasets.kinds.files import (
+    below_root,
+    folders,
+    named,
+    read_json,
+    videos_in,
+    what_is_in,
+)
+
+ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
+COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
+_OF_DFD = ("actors", "DeepFakeDetection")
+_LISTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A file of the tree: by whom or how it was made, its compression, its path."""
+
+    made_by: str
+    compression: str
+    path: Path
+    is_fake: bool
+
+
+def fits(path: Path) -> bool:
+    """Whether it holds the folders of originals or of manipulated videos."""
+    return (path / ORIGINALS).is_dir() or (path / MANIPULATED).is_dir()
+
+
+def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
+    """List originals and fakes of all methods and compressions."""
+    clips = list(clips_of(root))
+    of_dfd = [clip for clip in clips if clip.made_by in _OF_DFD]
+    own = [clip for clip in clips if clip.made_by not in _OF_DFD]
+    records = [dfd_record(clip.path, clip.is_fake) for clip in of_dfd]
+    records += _records(own, root)
+    for clip, record in zip(of_dfd + own, records, strict=True):
+        record.compression = clip.compression
+        record.method = clip.made_by if clip.is_fake else "none"
+        record.source = None if clip.is_fake else clip.made_by
+    return sorted(records, key=lambda record: below_root(record.path, root))
+
+
+def clips_of(root: Path) -> Iterator[Clip]:
+    """Yield what lies in the tree; a folder that has no videos in it is refused.
+
+    Raises
+    ------
+    ValueError
+        If there are no videos, or a part was not downloaded.
+    """
+    looked_for = (
+        f"{ORIGINALS}/<youtube, actors> and {MANIPULATED}/<method>, in each of them "
+        "<raw or c0, c23, c40>/videos/ or images/"
+    )
+    n_found, empty = 0, []
+    for top in (ORIGINALS, MANIPULATED):
+        for made_by in folders(root / top):
+            for level in folders(made_by):
+                if level.name not in COMPRESSIONS:
+                    continue
+                videos = next(filter(None, map(videos_in, _places(level))), [])
+                if not videos:
+                    empty.append(level)
+                for path in videos:
+                    n_found += 1
+                    compression = COMPRESSIONS[level.name]
+                    is_fake = top == MANIPULATED
+                    yield Clip(made_by.name, compression, path, is_fake)
+    if empty:
+        raise ValueError(
+            f"{empty[0]} has no videos: looked for videos/ or images/ with something "
+            f"in it, got {what_is_in(empty[0])}. Finish the download, or remove the "
+            "empty folder" + (f" (as well as {named(empty[1:])})" if empty[1:] else "")
+        )
+    if not n_found:
+        tops = [root / top for top in (ORIGINALS, MANIPULATED)]
+        found = "; ".join(f"in {top.name}: {what_is_in(top)}" for top in tops)
+        raise ValueError(
+            f"{root} has no videos of FaceForensics++: looked for {looked_for}; got "
+            f"{found}"
+        )
+
+
+def _places(level: Path) -> list[Path]:
+    return [level / name for name in ("videos", "images", "frames")]
+
+
+def _records(clips: list[Clip], root: Path) -> list[VideoRecord]:
+    """Describe the clips of the pairs of people."""
+    originals = {clip.path.stem for clip in clips if not clip.is_fake}
+    people = [
+        pair_of(clip.path, originals) if clip.is_fake else (clip.path.stem,)
+        for clip in clips
+    ]
+    split_of, pairs = _splits(root, people)
+    group_of = groups_of_pairs([*people, *pairs])
+    return [
+        VideoRecord(
+            str(clip.path),
+            int(clip.is_fake),
+            split=split_of.get(who[0]),
+            original_id=who[0] if clip.is_fake else None,
+            source_ids=who,
+            group=group_of[who[0]],
+        )
+        for clip, who in zip(clips, people, strict=True)
+    ]
+
+
+def pair_of(path: Path, originals: Iterable[str] = ()) -> tuple[str, str]:
+    """Return the target and the source of a fake, from its name.
+
+    Parameters
+    ----------
+    path : Path
+    originals : set of str, default=()
+        Names of originals, which tell where to cut a name with several underscores.
+
+    Examples
+    --------
+    >>> pair_of(Path("000_003.mp4"))
+    ('000', '003')
+    """
+    parts = path.stem.split("_")
+    cuts = [("_".join(parts[:at]), "_".join(parts[at:])) for at in range(1, len(parts))]
+    known = set(originals)
+    of_known = [cut for cut in cuts if set(cut) <= known]
+    if len(of_known) == 1:
+        return of_known[0]
+    if len(cuts) != 1 or not all(cuts[0]):
+        raise ValueError(
+            f"{path} is not called <target>_<source>, such as 000_003.mp4, as fakes of "
+            "FaceForensics++ are; take it out of the folder, or name it so"
+        )
+    return cuts[0]
+
+
+def groups_of_pairs(pairs: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """Join people who are in one video into groups, named after the first two.
+
+    Examples
+    --------
+    >>> groups_of_pairs([("000", "003"), ("003", "000"), ("007",)])
+    {'000': 'ff/000_003', '003': 'ff/000_003', '007': 'ff/007'}
+    """
+    first: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        first.setdefault(name, name)
+        while first[name] != name:
+            first[name] = first[first[name]]
+            name = first[name]
+        return name
+
+    for pair in pairs:
+        first[find(pair[0])] = find(pair[-1])
+    members = defaultdict(list)
+    for name in sorted(first):
+        members[find(name)].append(name)
+    return {
+        name: f"ff/{'_'.join(those[:2])}"
+        for those in members.values()
+        for name in those
+    }
+
+
+def _splits(
+    root: Path, people: Iterable[tuple[str, ...]]
+) -> tuple[dict[str, str], list[tuple[str, ...]]]:
+    """Return the split of each person and the pairs of the lists; or neither.
+
+    Lists in the tree come first. The authors' own are taken where the fakes that are
+    there are theirs.
+    """
+    lists = _lists_in(root) or OFFICIAL_SPLITS
+    pairs = [tuple(pair) for those in lists.values() for pair in those]
+    if lists is OFFICIAL_SPLITS:
+        official = {frozenset(pair) for pair in pairs}
+        known = {name for pair in pairs for name in pair}
+        if not all(
+            frozenset(who) in official if len(who) > 1 else who[0] in known
+            for who in people
+        ):
+            return {}, []
+    split_of = {
+        name: split for split, those in lists.items() for p in those for name in p
+    }
+    return split_of, pairs
+
+
+def _lists_in(root: Path) -> Mapping[str, list]:
+    """Read splits/{train,val,test}.json, where the tree has them."""
+    for folder in (root / "splits", root / "dataset" / "splits"):
+        there = {name: folder / f"{name}.json" for name in _LISTS}
+        found = {name: path for name, path in there.items() if path.is_file()}
+        if not found:
+            continue
+        if len(found) < len(there):
+            lost = [str(path) for name, path in there.items() if name not in found]
+            raise ValueError(
+                f"{folder} lacks {named(lost)}: looked for train.json, val.json and "
+                f"test.json, got {what_is_in(folder)}"
+            )
+        lists = {name: read_json(path) for name, path in found.items()}
+        for name, pairs in lists.items():
+            _check_pairs(pairs, found[name])
+        times = Counter(n for pairs in lists.values() for pair in pairs for n in pair)
+        repeated = [name for name, count in times.items() if count > 1]
+        if repeated:
+            raise ValueError(
+                f"{folder} has ids more than once: {named(repeated)}; each belongs to "
+                "one pair of one split"
+            )
+        return lists
+    return {}
+
+
+def _check_pairs(pairs: object, path: Path) -> None:
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in pairs
+    ):
+        raise ValueError(
+            f'{path} must be a list of pairs of ids, such as [["000", "003"], ...]'
+        )

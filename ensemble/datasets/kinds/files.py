@@ -1,0 +1,79 @@
+"""Looks for the videos and lists of a data set, and says what was found instead."""
+
+import json
+import os
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+_MOST_NAMED = 8
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; hidden entries and no folder: nothing."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted."""
+    return [path for path in entries(folder) if path.is_dir()]
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Return the videos directly in a folder: files, images, folders of frames."""
+    from base_models.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    suffixes = {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES}
+    return [
+        path
+        for path in entries(folder)
+        if path.suffix.lower() in suffixes or _holds(path, IMAGE_SUFFIXES)
+    ]
+
+
+def _holds(folder: Path, suffixes: Container[str]) -> bool:
+    """Whether a path is a folder with files of some endings directly in it."""
+    return any(path.suffix.lower() in suffixes for path in entries(folder))
+
+
+def below(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield a folder and those below it, down to some depth."""
+    yield folder
+    if depth:
+        for path in folders(folder):
+            yield from below(path, depth - 1)
+
+
+def what_is_in(folder: Path) -> str:
+    """Name what a folder holds, for an error."""
+    if not folder.exists():
+        return "nothing, there is no such folder"
+    names = [path.name + "/" * path.is_dir() for path in entries(folder)]
+    return named(names) or "nothing, it is empty"
+
+
+def named(names: Iterable[Any]) -> str:
+    """Name the first few of some names, and say how many more there are."""
+    names = [str(name) for name in names]
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; one that is cut off or no JSON is named."""
+    try:
+        return json.loads(path.read_text("utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no whole JSON file ({error}); fetch it again"
+        ) from error
+
+
+def below_root(path: str | Path, root: Path) -> str:
+    """Return a path below a root with slashes, or as it is where it lies elsewhere."""
+    text, top = os.fspath(path), os.path.join(os.fspath(root), "")
+    if text.startswith(top):
+        text = text[len(top) :]
+    return text.replace(os.sep, "/")

@@ -1,0 +1,83 @@
+"""The kinds of data sets by name, of which the first that fits a path reads it."""
+
+from pathlib import Path
+
+from base_models.naming import did_you_mean
+from ensemble.datasets.kinds import (
+    class_folders,
+    csv_tables,
+    dfdc,
+    faceforensics,
+)
+from ensemble.datasets.kinds.base import DataSetKind
+
+KINDS = {
+    "csv": DataSetKind(csv_tables.fits, csv_tables.read),
+    "faceforensics": DataSetKind(faceforensics.fits, faceforensics.read, True),
+    "dfdc": DataSetKind(dfdc.fits, dfdc.read, True),
+    "folder": DataSetKind(class_folders.fits, class_folders.read),
+}
+AUTO = "auto"
+KIND_NAMES = (AUTO, *KINDS)
+
+
+def kind_of(path: Path) -> str | None:
+    """Return the name of the first kind that fits a path, or None.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str or None
+    """
+    return next((name for name, kind in KINDS.items() if kind.fits(path)), None)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind that there is not."""
+    if kind != AUTO and kind not in KINDS:
+        raise ValueError(
+            f"unknown kind of data set {kind!r}; it is one of {', '.join(KINDS)}, or "
+            f"auto{did_you_mean(kind, KINDS)}"
+        )
+
+
+def kind_for(kind: str, path: Path) -> str:
+    """Return the kind to read a path as: the one named, or for "auto" what it is.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KIND_NAMES`.
+    path : Path
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    FileNotFoundError
+        If nothing is at the path.
+    """
+    from base_models.video.paths import is_address
+
+    check_kind(kind)
+    if is_address(path) and not path.exists():
+        raise FileNotFoundError(
+            f"{path} is an address, and only files on this machine are read; download "
+            "the videos and give their folder, or a CSV"
+        )
+    if not (path.is_dir() or path.is_file()):
+        raise FileNotFoundError(
+            f"nothing at {path}; give a folder with real/ and fake/, the root of a "
+            "data set, or a CSV"
+        )
+    if kind != AUTO:
+        return kind
+    # Where none fits, the kind that was meant most likely says what is missing.
+    return kind_of(path) or ("folder" if path.is_dir() else "csv")

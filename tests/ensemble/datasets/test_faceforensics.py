@@ -1,0 +1,160 @@
+import json
+
+import pytest
+
+from ensemble.datasets import load_dataset
+from ensemble.datasets.kinds.faceforensics import groups_of_pairs
+from ensemble.datasets.kinds.faceforensics_splits import OFFICIAL_SPLITS
+
+METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+
+
+def clip(method, name, compression="c23", place="videos"):
+    top = "original_sequences" if method == "youtube" else "manipulated_sequences"
+    return f"{top}/{method}/{compression}/{place}/{name}"
+
+
+def tree(pairs, compressions=("c23",), methods=METHODS):
+    for a, b in pairs:
+        for level in compressions:
+            yield from (clip("youtube", f"{name}.mp4", level) for name in (a, b))
+            for method in methods:
+                for name in (f"{a}_{b}.mp4", f"{b}_{a}.mp4"):
+                    yield clip(method, name, level)
+
+
+def test_the_official_splits_hold_every_id_once():
+    sizes = {name: len(pairs) for name, pairs in OFFICIAL_SPLITS.items()}
+    assert sizes == {"train": 360, "val": 70, "test": 70}
+    ids = [name for pairs in OFFICIAL_SPLITS.values() for p in pairs for name in p]
+    assert sorted(ids) == [f"{number:03}" for number in range(1000)]
+
+
+def test_the_whole_list_of_ids_has_500_groups_and_none_crosses_the_splits(plant):
+    pairs = [pair for those in OFFICIAL_SPLITS.values() for pair in those]
+    root = plant(*tree(pairs, methods=("Deepfakes",)))
+    table = load_dataset("faceforensics", root, duplicates="allow").table
+    assert table["group"].nunique() == 500
+    assert (table["group"].value_counts() == 4).all()  # a, b, a_b, b_a
+    originals = table[table["label"] == 0]
+    assert originals["split"].value_counts().to_dict() == {
+        "train": 720, "val": 140, "test": 140,
+    }  # fmt: skip
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_the_pairs_are_those_of_fakes_that_others_scored(shared):
+    lines = (shared / "data/scores/ffpp_4detectors.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
+    fakes = {(r["target"], r["source"]) for r in rows if r["target"] != r["source"]}
+    known = {frozenset(pair) for pairs in OFFICIAL_SPLITS.values() for pair in pairs}
+    assert len(fakes) == 200
+    assert {frozenset(pair) for pair in fakes} <= known
+
+
+def test_four_fakes_for_each_real_and_their_pair_is_the_group(plant):
+    root = plant(*tree([("000", "003"), ("071", "054")]))
+    table = load_dataset("auto", root)
+    assert table.kind == "faceforensics"
+    assert sorted(table.labels) == [0] * 4 + [1] * 16
+    assert set(table.groups) == {"ff/000_003", "ff/054_071"}
+    row = table.table.set_index("video_id").loc[clip("FaceSwap", "003_000.mp4")]
+    expected = {
+        "label": 1,
+        "method": "FaceSwap",
+        "compression": "c23",
+        "split": "test",
+        "original_id": "003",
+        "source_ids": ("003", "000"),
+        "group": "ff/000_003",
+        "dataset": "faceforensics",
+    }
+    assert row[list(expected)].to_dict() == expected
+    assert row[["fps", "frames", "seconds"]].isna().all()
+
+
+def test_raw_and_c0_are_the_same_and_all_compressions_share_a_group(plant):
+    root = plant(
+        clip("youtube", "000.mp4", "raw"),
+        clip("Deepfakes", "000_003.mp4", "c0"),
+        *tree([("000", "003")], ("c23", "c40"), ("Deepfakes",)),
+    )
+    table = load_dataset("faceforensics", root)
+    assert set(table.groups) == {"ff/000_003"}
+    sizes = table.table["compression"].value_counts().to_dict()
+    assert sizes == {"raw": 2, "c23": 4, "c40": 4}
+    assert len(load_dataset("faceforensics", root, compression="c0")) == 2
+
+
+def test_the_same_name_under_two_methods_is_two_videos(plant):
+    root = plant(clip("Deepfakes", "000_003.mp4"), clip("Face2Face", "000_003.mp4"))
+    assert load_dataset("faceforensics", root).table["video_id"].nunique() == 2
+
+
+def test_splits_and_methods_are_chosen_by_name(plant):
+    root = plant(*tree([("000", "003"), ("071", "054")]))
+    table = load_dataset("faceforensics", root, split="test", methods="FaceSwap")
+    names = [video.rsplit("/", 1)[1] for video in table.videos]
+    assert sorted(names) == ["000.mp4", "000_003.mp4", "003.mp4", "003_000.mp4"]
+    with pytest.raises(ValueError, match="split='val'.*it has test, train"):
+        load_dataset("faceforensics", root, split="val")
+    with pytest.raises(ValueError, match="did you mean 'FaceSwap'"):
+        load_dataset("faceforensics", root, methods=["Faceswap"])
+
+
+def test_frames_stand_in_for_videos(plant):
+    root = plant(
+        clip("youtube", "000/0001.png", place="images"),
+        clip("Deepfakes", "000_003/0001.png", place="images"),
+        clip("Deepfakes", "000_003.mp4", place="masks"),
+    )
+    videos = load_dataset("faceforensics", root).videos
+    assert [video.rsplit("/", 2)[1:] for video in videos] == [
+        ["images", "000_003"],
+        ["images", "000"],
+    ]
+
+
+def test_lists_in_the_tree_come_before_the_official_ones(plant):
+    root = plant(*tree([("a", "b"), ("c_d", "e")], methods=("Deepfakes",)))
+    table = load_dataset("faceforensics", root)
+    assert table.table["split"].isna().all()
+    assert set(table.groups) == {"ff/a_b", "ff/c_d_e"}
+    lists = {"train": [["a", "b"]], "val": [], "test": [["c_d", "e"]]}
+    (root / "splits").mkdir()
+    for name, pairs in lists.items():
+        (root / "splits" / f"{name}.json").write_text(json.dumps(pairs))
+    assert len(load_dataset("faceforensics", root, split="test")) == 4
+    (root / "splits" / "val.json").unlink()
+    with pytest.raises(ValueError, match=r"lacks .*val\.json.*got test\.json, train"):
+        load_dataset("faceforensics", root)
+
+
+def test_people_who_are_linked_are_one_group():
+    groups = groups_of_pairs([("a", "b"), ("b", "c"), ("d",)])
+    assert groups == dict.fromkeys("abc", "ff/a_b") | {"d": "ff/d"}
+
+
+def test_actors_and_their_fakes_are_a_data_set_of_their_own(plant):
+    fake = "01_02__exit_phone_room__YVGY8LOK.mp4"
+    root = plant(
+        *tree([("000", "003")], methods=("Deepfakes",)),
+        "original_sequences/actors/c23/videos/01__exit_phone_room.mp4",
+        clip("DeepFakeDetection", fake),
+    )
+    table = load_dataset("faceforensics", root)
+    assert set(table.groups) == {"ff/000_003", "dfd/01"}
+    sizes = table.table["dataset"].value_counts().to_dict()
+    assert sizes == {"faceforensics": 4, "dfd": 2}
+
+
+def test_what_is_missing_is_said(plant, tmp_path):
+    (tmp_path / "manipulated_sequences/Deepfakes/c23/videos").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"Deepfakes/c23 has no videos: looked for"):
+        load_dataset("faceforensics", tmp_path)
+    with pytest.raises(ValueError, match=r"original_sequences/<youtube.*got in orig"):
+        load_dataset("faceforensics", plant("x/a.mp4") / "x")
+    plant(clip("Deepfakes", "strange.mp4"))
+    with pytest.raises(ValueError, match=r"strange\.mp4 is not called <target>_<sou"):
+        load_dataset("faceforensics", tmp_path)

@@ -1,0 +1,141 @@
+import pandas as pd
+import pytest
+
+from ensemble.datasets import VideoTable, load_dataset
+from ensemble.datasets.duplicates import same_content
+from ensemble.datasets.video_table import COLUMNS, concat
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = pd.DataFrame({
+        "path": [str(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4")],
+        "label": [0, 1, None],
+        "method": ["none", "swap", None],
+        "split": ["train", "train", "test"],
+        "source_ids": [("a",), ("a", "b"), ()],
+        "group": ["007", "007", None],
+        "fps": [25.0, None, None],
+        "frames": [100, None, None],
+        "weather": ["rain", None, "sun"],
+    })  # fmt: skip
+    return VideoTable(frame, "csv")
+
+
+def test_it_unpacks_and_what_is_unknown_is_missing(table):
+    videos, labels, groups = table
+    assert [video[-5:] for video in videos] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert labels == [0, 1, None]
+    assert groups == ["007", "007", videos[2]]  # alone in its own
+    assert list(table.table.columns) == [*COLUMNS, "weather"]
+    assert table.table["compression"].isna().all()
+    assert table.metadata["method"].tolist() == ["none", "swap", None]
+    assert list(table.metadata.columns) == ["method"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_written_is_read_again(ending, table, tmp_path):
+    path = tmp_path / f"table.{ending}"
+    getattr(table, f"to_{ending}")(path)
+    again = VideoTable.read(path)
+    expected = table.table.assign(dataset="table").astype({"dataset": "string"})
+    pd.testing.assert_frame_equal(again.table, expected, check_dtype=False)
+    assert again.labels == table.labels
+    assert again.groups == table.groups
+
+
+def test_words_for_labels_come_back(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text(name)
+    path = tmp_path / "set.csv"
+    path.write_text("path,label\na.mp4,REAL\nb.mp4,FAKE\n")
+    table = load_dataset("csv", path)
+    assert table.labels == ["REAL", "FAKE"]
+    assert table.table["label"].tolist() == [0, 1]
+    assert table.groups is None
+    path.write_text("path,label\na.mp4,clean\nb.mp4,swap\n")
+    with pytest.raises(ValueError, match="do not say which is fake"):
+        load_dataset("csv", path)
+    table = load_dataset("csv", path, fake_label="swap")
+    assert table.table["label"].tolist() == [0, 1]
+    assert table.labels == ["clean", "swap"]
+
+
+def test_a_mask_takes_some(table):
+    assert table.subset(where=table.table["fps"] > 20).labels == [0]
+    with pytest.raises(ValueError, match="one entry per video, 3; got 2"):
+        table.subset(where=[True, False])
+
+
+def test_bad_tables_are_refused():
+    with pytest.raises(ValueError, match="path and label; path missing, got label"):
+        VideoTable(pd.DataFrame({"label": [1]}))
+    with pytest.raises(ValueError, match="label must be 0 for real, 1 for fake"):
+        VideoTable(pd.DataFrame({"path": ["a"], "label": [2]}))
+    with pytest.raises(ValueError, match="each video once"):
+        VideoTable(pd.DataFrame({"path": ["a", "a"], "label": [1, 1]}))
+
+
+def test_data_sets_are_joined(table):
+    other = VideoTable(table.table.assign(dataset="other"))
+    joined = concat([VideoTable(table.table.assign(dataset="one")), other])
+    assert joined.table["video_id"].is_unique
+    assert joined.table["dataset"].tolist() == ["one"] * 3 + ["other"] * 3
+    assert joined.groups[0] == joined.groups[3] == "007"
+
+
+def test_copies_are_found_by_content_and_not_by_size(tmp_path):
+    contents = {"a": "one", "b": "two", "c": "one", "d": "three", "e": ""}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_text("image")
+    videos = [str(tmp_path / name) for name in (*contents, "x", "y", "absent")]
+    assert same_content(videos) == [[0, 2], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.mp4,0,ann\nb.mp4,1,ann\n", r"a\.mp4 and b\.mp4 \(label 0 and 1\)"),
+        ("a.mp4,0,ann\nb.mp4,0,bob\n", r"a\.mp4 and b\.mp4 \(group ann and bob\)"),
+    ],
+)
+def test_a_copy_under_another_label_or_group_is_refused(rows, message, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("the same")
+    (tmp_path / "videos.csv").write_text(f"path,label,group\n{rows}")
+    with pytest.raises(ValueError, match=message):
+        load_dataset("auto", tmp_path)
+    with pytest.warns(UserWarning, match=message):
+        load_dataset("auto", tmp_path, duplicates="warn")
+    assert len(load_dataset("auto", tmp_path, duplicates="allow")) == 2
+
+
+def test_a_video_that_is_listed_again_counts_once(tmp_path):
+    (tmp_path / "a.mp4").write_text("a")
+    path = tmp_path / "set.csv"
+    path.write_text("path,label\na.mp4,1\na.mp4,1\n")
+    with pytest.warns(UserWarning, match="1 videos are listed again"):
+        assert len(load_dataset("csv", path)) == 1
+    path.write_text("path,label\na.mp4,1\na.mp4,0\n")
+    with pytest.raises(ValueError, match="with another label"):
+        load_dataset("csv", path)
+
+
+def test_images_of_a_class_are_videos_and_folders_of_them_too(tmp_path):
+    for name in ("real/1.jpg", "real/2.webp", "fake/3.png", "fake/clip/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "fake/3.png").unlink()
+    with pytest.warns(UserWarning, match="says nothing of groups"):
+        table = load_dataset("folder", tmp_path)
+    assert sorted(table.table["video_id"]) == ["fake/clip", "real/1.jpg", "real/2.webp"]
+
+
+def test_unknown_kinds_and_places_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'faceforensics'"):
+        load_dataset("faceforensic", tmp_path)
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        load_dataset("auto", tmp_path / "absent")
