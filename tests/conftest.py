@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import browser, open_page  # noqa: F401  (fixtures)
+from stream import serve  # noqa: F401
 
 
 @pytest.fixture(autouse=True, scope="session")

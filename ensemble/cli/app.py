@@ -17,6 +17,7 @@ from ensemble.cli.commands import (
     scan,
     stress,
     verify,
+    watch,
 )
 from ensemble.cli.errors import (
     DONE,
@@ -67,6 +68,7 @@ app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=scan.EXAMPLES)(scan.scan)
 app.command(epilog=stress.EXAMPLES)(stress.stress)
+app.command(epilog=watch.EXAMPLES)(watch.watch)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=convert.EXAMPLES)(convert.convert)
 app.command(epilog=export.EXAMPLES)(export.export)
