@@ -7,8 +7,8 @@ from .errors import (
     UnscorableVideoError as UnscorableVideoError,
 )
 from .inspection.scan import scan_video as scan_video
-from .inspection.watch import watch as watch
 from .inspection.stress import stress_test as stress_test
+from .inspection.watch import watch as watch
 from .loading import load as load
 from .out_of_fold.fitting import out_of_fold_scores as out_of_fold_scores
 from .persistence.onnx_members import export_members as export_members
