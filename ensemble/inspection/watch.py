@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.decision.verdict_names import NO_VERDICT
+from ensemble.choices import NO_VERDICT
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
 
