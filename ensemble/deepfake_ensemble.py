@@ -306,6 +306,7 @@ default=None
             For the combiner, and the detectors that take it.
         """
         from base_models.inputs import as_videos
+        from base_models.video.paths import hashed_once
 
         strategy = checked_strategy(self)
         videos = as_videos(videos)
@@ -321,21 +322,22 @@ default=None
             combiner = combiner_without_fakes(self)
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
-        training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-        splits = training.split(strategy.resampling, self.random_state or 0)
-        kind = scores_are(splits, len(training))
-        if kind == "out-of-bag":
-            refuse_calibration(self.calibration)
-        outcome = self._fit_detectors(named, training, splits)
-        fitted.detectors_ = _single(outcome.detectors)
-        members = [member for _, member in named_members(fitted)]
-        facts = facts_of_fit(training.videos, members, self.store)
-        fitted.fit_record_ = FitRecord(training, splits, facts)
-        fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
-        table = out_of_fold_table(outcome, training, splits, list(dict(named)), y)
-        fitted.oof_scores_ = with_refit_offsets(
-            table, fitted.detectors_, training, self.store
-        )
+        with hashed_once(videos):
+            training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+            splits = training.split(strategy.resampling, self.random_state or 0)
+            kind = scores_are(splits, len(training))
+            if kind == "out-of-bag":
+                refuse_calibration(self.calibration)
+            outcome = self._fit_detectors(named, training, splits)
+            fitted.detectors_ = _single(outcome.detectors)
+            members = [member for _, member in named_members(fitted)]
+            facts = facts_of_fit(training.videos, members, self.store)
+            fitted.fit_record_ = FitRecord(training, splits, facts)
+            fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
+            table = out_of_fold_table(outcome, training, splits, list(dict(named)), y)
+            fitted.oof_scores_ = with_refit_offsets(
+                table, fitted.detectors_, training, self.store
+            )
         if kind != "hold-out":
             warn_of_missing_rows(len(training) - len(table))
         return self._become(fit_combiner(fitted, combiner))
@@ -375,6 +377,7 @@ default=None
             file, which does not keep them.
         """
         from base_models.scoring.naming import name_detectors
+        from base_models.video.paths import hashed_once
 
         check_is_fitted(self)
         present = [(other, detector) for other in self.detectors_]
@@ -397,13 +400,14 @@ default=None
             check_detectors(named)
         if videos is not None or training.videos is None:
             training = training.with_videos(videos)
-        outcome = self._fit_detectors(named, training, splits)
-        fake = self._fake_column()
-        is_fake = training.is_fake[training.given]
-        labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
-        column = out_of_fold_table(outcome, training, splits, [name], labels)
-        added = _single(outcome.detectors)
-        column = with_refit_offsets(column, added, training, self.store)
+        with hashed_once(training.videos):
+            outcome = self._fit_detectors(named, training, splits)
+            fake = self._fake_column()
+            is_fake = training.is_fake[training.given]
+            labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
+            column = out_of_fold_table(outcome, training, splits, [name], labels)
+            added = _single(outcome.detectors)
+            column = with_refit_offsets(column, added, training, self.store)
         more = copy.copy(self)  # where the combiner refuses, nothing was added
         more.detectors_ = self.detectors_ | added
         more.oof_scores_ = with_column(self.oof_scores_, column)

@@ -125,9 +125,11 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             shown to ``calibration``, "unknown"; and each detector's score.
         """
         from base_models.inputs import as_videos
+        from base_models.video.paths import hashed_once
 
         videos = as_videos(videos)
-        return self.judge_scores(self.detector_scores(videos), videos, doubts)
+        with hashed_once(videos):
+            return self.judge_scores(self.detector_scores(videos), videos, doubts)
 
     def judge_each(self, videos: Videos, doubts: bool = True) -> Iterator[pd.DataFrame]:
         """Yield the rows of `judge` one by one, each as soon as its video is scored."""

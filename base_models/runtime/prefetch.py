@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import multiprocessing
 import os
 from collections import deque
@@ -77,7 +78,7 @@ def look_ahead(
                 break
             if (thing := next(things, end)) is end:
                 break
-            waiting.append(pool.submit(make, thing))
+            waiting.append(pool.submit(contextvars.copy_context().run, make, thing))
 
     try:
         fill()

@@ -12,6 +12,7 @@ from base_models.runtime.progress import progress_bar
 from base_models.scoring.naming import name_detectors
 from base_models.store.store import Store, resolve_store
 from base_models.video.one_face import whole_video
+from base_models.video.paths import hashed_once
 from base_models.views.making import iter_views
 from base_models.views.view import View
 
@@ -61,15 +62,16 @@ def score_videos(
     videos = as_videos(videos)
     scores = np.full((len(videos), len(named)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
-    sharing = _sharing(named)
-    if sharing:
-        scored = _score_sharing(sharing, videos, store, progress)
-        columns = list(sharing)
-        for row, (found, why) in enumerate(scored):
-            scores[row, columns], reasons[row, columns] = found, why
-    for column in sorted(set(range(len(named))) - set(sharing)):
-        name, detector = named[column]
-        scores[:, column], reasons[:, column] = _ask(name, detector, videos)
+    with hashed_once(videos):
+        sharing = _sharing(named)
+        if sharing:
+            scored = _score_sharing(sharing, videos, store, progress)
+            columns = list(sharing)
+            for row, (found, why) in enumerate(scored):
+                scores[row, columns], reasons[row, columns] = found, why
+        for column in sorted(set(range(len(named))) - set(sharing)):
+            name, detector = named[column]
+            scores[:, column], reasons[:, column] = _ask(name, detector, videos)
     reasons[np.isnan(scores) & (reasons == "")] = _NO_SCORE
     return scores, reasons
 

@@ -7,9 +7,11 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ _BESIDE_VIDEOS = {  # what may lie there and shows nothing
     ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".srt",
     ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",
 }  # fmt: skip
+_hashed: ContextVar[Mapping] = ContextVar("hashed", default=MappingProxyType({}))
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 
 
@@ -83,11 +86,10 @@ def list_videos(folder: str | Path) -> list[Path]:
     return videos
 
 
-def video_id(video: Any, digest: Any = None) -> Any:
+def video_id(video: Any) -> Any:
     """Name a video: its full path, or for an array a name made of its content.
 
-    A link keeps its own name, wherever it leads. `digest`, where it is there already,
-    is the array's `video_digest`.
+    A link keeps its own name, wherever it leads.
 
     Examples
     --------
@@ -97,7 +99,7 @@ def video_id(video: Any, digest: Any = None) -> Any:
     if isinstance(video, OneFace):
         return f"{video_id(video.video)}, face {video.number}"
     if isinstance(video, np.ndarray):
-        return f"array-{(digest or video_digest(video))[:12]}"
+        return f"array-{video_digest(video)[:12]}"
     return printable(os.path.abspath(_as_path(video)))
 
 
@@ -127,7 +129,7 @@ def video_digest(video: Any) -> Any:
 
     Of a file its bytes count, of a folder the images' names and bytes, of an array its
     shape and values. Copies have the same digest. A file is read again only when its
-    size or time of change is another.
+    size or time of change is another, an array each time but within `hashed_once`.
 
     Examples
     --------
@@ -141,10 +143,9 @@ def video_digest(video: Any) -> Any:
         return digest.hexdigest()
     if isinstance(video, np.ndarray):
         frames = check_array(video)
-        digest = hashlib.sha256(f"array {frames.shape}".encode())
-        for frame in frames:
-            digest.update(np.ascontiguousarray(frame))
-        return digest.hexdigest()
+        known = _hashed.get().get(id(video), [video, None])
+        known[1] = known[1] or _array_digest(frames)
+        return known[1]
     path = existing(video)
     if not path.is_dir():
         return _file_digest(path)
@@ -152,6 +153,58 @@ def video_digest(video: Any) -> Any:
     for image in frame_images(path):
         line = f"\n{image.name} {_file_digest(image)}"
         digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+@contextmanager
+def hashed_once(
+    videos: Iterable[Any], digests: Sequence[str | None] | None = None
+) -> Iterator[None]:
+    """Hash each of these arrays once inside of the block, when it is first asked for.
+
+    The block is one call of a fit or of scoring, in which nobody may write to an array;
+    the next call hashes it again. Threads of `look_ahead` know what the block does.
+
+    Parameters
+    ----------
+    videos : iterable
+        Those that are no arrays are passed over.
+    digests : sequence of (str or None) or None, default=None
+        From `known_digests`, for arrays that were sent to another process.
+
+    Examples
+    --------
+    >>> array = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> with hashed_once([array]):
+    ...     known_digests([array]), video_id(array), known_digests([array])[0][:12]
+    ([None], 'array-429b9fbd4df7', '429b9fbd4df7')
+    >>> known_digests([array])
+    [None]
+    """
+    videos = list(videos)
+    digests = [None] * len(videos) if digests is None else digests
+    hashed = {
+        id(video): [video, digest]  # held, so that no other object gets its id
+        for video, digest in zip(videos, digests, strict=True)
+        if isinstance(video, np.ndarray)
+    }
+    token = _hashed.set({**hashed, **_hashed.get()})
+    try:
+        yield
+    finally:
+        _hashed.reset(token)
+
+
+def known_digests(videos: Iterable[Any]) -> list[str | None]:
+    """Return the digests of arrays that `hashed_once` has by now; None of others."""
+    hashed = _hashed.get()
+    return [hashed.get(id(video), (video, None))[1] for video in videos]
+
+
+def _array_digest(frames):
+    digest = hashlib.sha256(f"array {frames.shape}".encode())
+    for frame in frames:
+        digest.update(np.ascontiguousarray(frame))
     return digest.hexdigest()
 
 

@@ -72,6 +72,7 @@ def nested_scores(
     6
     """
     from base_models.inputs import as_videos
+    from base_models.video.paths import hashed_once
     from ensemble.out_of_fold.fitting import FitSettings, Keep
     from ensemble.out_of_fold.prefit import is_prefit
 
@@ -80,24 +81,25 @@ def nested_scores(
         settings.device, settings.verbose,
     )  # fmt: skip
     videos = as_videos(data.videos)
-    training = TrainingSet.of(videos, data.is_fake, data.groups, None)
-    plan, parts = _plan(splits, data, settings)
-    fitted = [(name, one) for name, one in data.detectors if not is_prefit(one)]
-    prefit = [(name, one) for name, one in data.detectors if is_prefit(one)]
-    tables = {key: [] for key in plan}
-    if prefit:
-        scores = _fit_and_score(prefit, [], training, fit_settings)
-        for key in plan:
-            tables[key].append(scores)
-    if fitted:
-        for number, (key, (train, to_score)) in enumerate(plan.items()):
-            with warnings.catch_warnings():
-                if number:  # it was said for all videos at the first fit
-                    warnings.filterwarnings("ignore", message=".* lack a view")
-                split = (train, np.flatnonzero(to_score))
-                tables[key].append(
-                    _fit_and_score(fitted, [split], training, fit_settings)
-                )
+    with hashed_once(videos):
+        training = TrainingSet.of(videos, data.is_fake, data.groups, None)
+        plan, parts = _plan(splits, data, settings)
+        fitted = [(name, one) for name, one in data.detectors if not is_prefit(one)]
+        prefit = [(name, one) for name, one in data.detectors if is_prefit(one)]
+        tables = {key: [] for key in plan}
+        if prefit:
+            scores = _fit_and_score(prefit, [], training, fit_settings)
+            for key in plan:
+                tables[key].append(scores)
+        if fitted:
+            for number, (key, (train, to_score)) in enumerate(plan.items()):
+                with warnings.catch_warnings():
+                    if number:  # it was said for all videos at the first fit
+                        warnings.filterwarnings("ignore", message=".* lack a view")
+                    split = (train, np.flatnonzero(to_score))
+                    tables[key].append(
+                        _fit_and_score(fitted, [split], training, fit_settings)
+                    )
     tables = {
         key: pd.concat(some, axis=1)[data.names].to_numpy(float)
         for key, some in tables.items()

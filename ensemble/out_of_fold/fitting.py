@@ -167,6 +167,7 @@ def out_of_fold_scores(
     [0.0, 0.08, 0.16, 0.24, 0.31, 0.39, 0.47, 0.55, 0.63, 0.71, 0.78, 0.86]
     """
     from base_models.scoring.naming import name_detectors
+    from base_models.video.paths import hashed_once
     from ensemble.out_of_fold.reals_only import check_detectors
 
     named = name_detectors(detectors)
@@ -176,11 +177,12 @@ def out_of_fold_scores(
         check_detectors(named)
     if groups is None:
         warnings.warn(NO_GROUPS, stacklevel=2)
-    training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-    seed = 0 if random_state is None else random_state
-    splits = training.split("k-fold" if resampling is None else resampling, seed)
-    settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
-    outcome = fit_over_splits(named, training, splits, settings)
+    with hashed_once(videos):
+        training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+        seed = 0 if random_state is None else random_state
+        splits = training.split("k-fold" if resampling is None else resampling, seed)
+        settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
+        outcome = fit_over_splits(named, training, splits, settings)
     names = [name for name, _ in named]
     return out_of_fold_table(outcome, training, splits, names, y)
 
@@ -215,6 +217,7 @@ def fit_over_splits(
     from base_models.runtime.prefetch import n_cores
     from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
+    from base_models.video.paths import hashed_once
 
     settings = FitSettings(**fields) if settings is None else settings
     device, keep, verbose = settings.device, settings.keep, settings.verbose
@@ -242,20 +245,23 @@ def fit_over_splits(
         for column, (_, detector) in enumerate(named)
         if is_prefit(detector)
     ]
-    for task in tasks:
-        task.find(training, store, explicit)
-    todo = [task for task in tasks if task.outcome is None]
-    unscorable = make_views_ready(todo, training, store, verbose)
-    _warn_of_unscorable(unscorable, len(training))
-    _warn_of_time(todo, n_jobs)
-    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    outcomes = run(joblib.delayed(fit_and_score)(*t.arguments(training)) for t in todo)
-    text = "fitting detectors" if verbose else None
-    with progress_bar(text=text, total=len(todo)) as bar:
-        for task, outcome in zip(todo, outcomes, strict=True):
-            task.outcome = outcome
-            task.remember(store, explicit)
-            bar.update()
+    with hashed_once(training.videos):
+        for task in tasks:
+            task.find(training, store, explicit)
+        todo = [task for task in tasks if task.outcome is None]
+        unscorable = make_views_ready(todo, training, store, verbose)
+        _warn_of_unscorable(unscorable, len(training))
+        _warn_of_time(todo, n_jobs)
+        run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+        outcomes = run(
+            joblib.delayed(fit_and_score)(*t.arguments(training)) for t in todo
+        )
+        text = "fitting detectors" if verbose else None
+        with progress_bar(text=text, total=len(todo)) as bar:
+            for task, outcome in zip(todo, outcomes, strict=True):
+                task.outcome = outcome
+                task.remember(store, explicit)
+                bar.update()
     outcome = _collect(tasks, named, len(training))
     if keep is not Keep.NONE:  # not a copy that came back from a process
         outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}

@@ -199,14 +199,20 @@ class Task:
 
     def arguments(self, training: TrainingSet) -> Any:
         """What `fit_and_score` needs, and no more: it may travel to a process."""
-        train, test = self.train, self.test
+        from base_models.video.paths import known_digests
+
+        train = self.train
+        videos, test = (
+            [training.videos[row] for row in rows] for rows in (train, self.test)
+        )
         return (
             self.detector,
-            [training.videos[row] for row in train],
+            videos,
             training.is_fake[train],
             None if training.groups is None else training.groups[train],
             None if training.weight is None else training.weight[train],
-            [training.videos[row] for row in test],
+            test,
+            known_digests([*videos, *test]),
             self.keep,
             self.store,
             self.member_key,
@@ -221,6 +227,7 @@ def fit_and_score(
     groups: Any,
     weight: np.ndarray,
     test: Any,
+    digests: list[str | None],
     keep: Any,
     store: Any,
     member_key: Any,
@@ -229,25 +236,27 @@ def fit_and_score(
     """Fit one detector, score the test videos, keep what can be kept on disk."""
     from base_models.runtime.warn_once import warned_by_caller
     from base_models.scoring.together import score_videos
+    from base_models.video.paths import hashed_once
 
     detector = clone(detector)
     member = None
     if store is not None and not is_prefit(detector):
         member = store.get("member", member_key)
-    if is_prefit(detector):
-        pass  # as it is
-    elif member is not None:
-        detector.set_state(member[1], member[0])
-    else:
-        accepted = _accepted(detector, groups=groups, weight=weight)
-        with warned_by_caller():  # once, for all fits together
-            detector.fit(videos, is_fake, **accepted)
-        if store is not None:
-            meta, arrays = detector.get_state(portable=False)
-            store.put("member", member_key, arrays, meta)
     scores, reasons = np.zeros(0), np.zeros(0, object)
-    if len(test):
-        scores, reasons = (a[:, 0] for a in score_videos([detector], test, store))
+    with hashed_once([*videos, *test], digests):
+        if is_prefit(detector):
+            pass  # as it is
+        elif member is not None:
+            detector.set_state(member[1], member[0])
+        else:
+            accepted = _accepted(detector, groups=groups, weight=weight)
+            with warned_by_caller():  # once, for all fits together
+                detector.fit(videos, is_fake, **accepted)
+            if store is not None:
+                meta, arrays = detector.get_state(portable=False)
+                store.put("member", member_key, arrays, meta)
+        if len(test):
+            scores, reasons = (a[:, 0] for a in score_videos([detector], test, store))
     if store is not None:
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)

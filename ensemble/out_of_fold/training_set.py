@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,7 +94,7 @@ class TrainingSet:
                     f"{weight.shape} for {n_videos} videos"
                 )
         digests = [content_digest(video) for video in videos]
-        ids = row_ids(videos, digests)
+        ids = row_ids(videos)
         _check_copies(digests, ids, np.asarray(is_fake), codes)
         codes = np.zeros(n_videos, int) if groups is None else codes
         weights = np.ones(n_videos) if weight is None else weight
@@ -256,14 +256,12 @@ def needs_labels(named: list[Any]) -> str:
     )
 
 
-def row_ids(videos: Videos, digests: Sequence[str] | None = None) -> list[str]:
+def row_ids(videos: Videos) -> list[str]:
     """Return a unique name for each video: its path, or one made of its content.
 
     Parameters
     ----------
     videos : list
-    digests : list of str or None, default=None
-        Of `content_digest`, where they are there already.
 
     Returns
     -------
@@ -280,10 +278,7 @@ def row_ids(videos: Videos, digests: Sequence[str] | None = None) -> list[str]:
 
     seen, names = {}, []
     for row, video in enumerate(videos):
-        if is_video(video):
-            name = video_id(video, None if digests is None else digests[row])
-        else:
-            name = f"video-{row}"
+        name = video_id(video) if is_video(video) else f"video-{row}"
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names

@@ -294,14 +294,16 @@ def whole_table(model: Any, videos: Videos) -> pd.DataFrame:
     DataFrame of shape (n_videos, n_detectors)
     """
     from base_models.scoring.together import score_videos
+    from base_models.video.paths import hashed_once
 
     members, videos, text = _ready(model, videos)
-    scores, reasons = score_videos(members, videos, model.store, text)
-    faces = [
-        face_scores(model, members, *row)
-        for row in zip(videos, scores, reasons, strict=True)
-    ]
-    return members_table(model, row_ids(videos), scores, reasons, faces)
+    with hashed_once(videos):
+        scores, reasons = score_videos(members, videos, model.store, text)
+        faces = [
+            face_scores(model, members, *row)
+            for row in zip(videos, scores, reasons, strict=True)
+        ]
+        return members_table(model, row_ids(videos), scores, reasons, faces)
 
 
 def _ready(model, videos):

@@ -23,7 +23,7 @@ from base_models.runtime.warn_once import caller_has_warned
 from base_models.scoring.pooling import pool_scores
 from base_models.store.keys import class_key
 from base_models.store.store import Store, resolve_store
-from base_models.video.paths import video_digest, video_id
+from base_models.video.paths import hashed_once, video_digest, video_id
 from base_models.views.collection import Views
 from base_models.views.spec import ViewRecipe
 from base_models.views.view import View
@@ -133,29 +133,30 @@ class TrainedDetector(ViewDetector):
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
             videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
-        self._fit_parts(videos, y, groups, sample_weight)
-        groups = group_codes(groups, len(videos))
-        self.recipe_ = self._view_recipe()
-        store, processes = resolve_store(self.store), self._processes()
-        # The order in which videos are given must not matter to what is learned.
-        order = sorted(
-            np.flatnonzero(weight > 0),
-            key=lambda row: (_digest(videos[row]), is_fake[row], weight[row]),
-        )
-        views = self._look_at([videos[row] for row in order], store, processes)
-        scorable = self._scorable(views, is_fake[order])
-        rows = [order[i] for i in scorable]
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        data = TrainingData(
-            views=views.take(scorable),
-            is_fake=is_fake[rows],
-            weight=weight[rows],
-            groups=self._numbered(groups[rows]),
-            seed=processes.agree(seed),
-            store=store,
-        )
-        with repeatable(data.seed, self._fit_threads()):
-            self._learn_from(data)
+        with hashed_once(videos):
+            self._fit_parts(videos, y, groups, sample_weight)
+            groups = group_codes(groups, len(videos))
+            self.recipe_ = self._view_recipe()
+            store, processes = resolve_store(self.store), self._processes()
+            # The order in which videos are given must not matter to what is learned.
+            order = sorted(
+                np.flatnonzero(weight > 0),
+                key=lambda row: (_digest(videos[row]), is_fake[row], weight[row]),
+            )
+            views = self._look_at([videos[row] for row in order], store, processes)
+            scorable = self._scorable(views, is_fake[order])
+            rows = [order[i] for i in scorable]
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            data = TrainingData(
+                views=views.take(scorable),
+                is_fake=is_fake[rows],
+                weight=weight[rows],
+                groups=self._numbered(groups[rows]),
+                seed=processes.agree(seed),
+                store=store,
+            )
+            with repeatable(data.seed, self._fit_threads()):
+                self._learn_from(data)
         return self
 
     def _look_at(self, videos, store, processes):
