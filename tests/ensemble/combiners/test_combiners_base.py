@@ -1,103 +1,29 @@
 """The contract, over the whole family."""
 
 import pickle
-import subprocess
-import sys
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from family import FAMILY, fitted, make_scores
 from hypothesis import given, settings, strategies as st
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ensemble.combiners import (
-    AutoCombiner,
-    Bagging,
-    Blending,
-    Combiner,
-    DynamicSelection,
-    GreedySelection,
-    OptimizedWeights,
     Stacking,
     Voting,
-    resolve_combiner,
 )
-from ensemble.combiners.parts.rows import Rows, inner_splits, merge_rows, sample_rows
 from ensemble.persistence.codec import Reader, Writer
 from ensemble.resampling import GroupBootstrap, GroupHoldout, StratifiedGroupFolds
 
-FAMILY = {
-    "log_odds": Voting(),
-    "soft": Voting("soft"),
-    "soft, learned weights": Voting("soft", weights="learned", shrinkage=1.0),
-    "log_odds, learned weights": Voting("log_odds", weights="learned"),
-    "rank": Voting("rank"),
-    "hard": Voting("hard"),
-    "median": Voting("median"),
-    "max": Voting("max"),
-    "min": Voting("min"),
-    "trimmed": Voting("trimmed"),
-    "soft of any numbers": Voting("soft", scale=None),
-    "standardised mean": Voting("soft", scale="standard"),
-    "logistic": Stacking(),
-    "logistic on probabilities": Stacking(scale="probability"),
-    "logistic on ranks": Stacking(scale="rank"),
-    "lightgbm": Stacking("lightgbm"),
-    "mlp": Stacking("mlp"),
-    "any classifier": Stacking(LogisticRegression()),
-    "optimized for log loss": OptimizedWeights(),
-    "optimized for AUC": OptimizedWeights("auc"),
-    "greedy on log loss": GreedySelection(n_rounds=30),
-    "greedy on AUC": GreedySelection("auc", n_rounds=30, scale="log_odds"),
-    "greedy in bags": GreedySelection(n_rounds=10, n_bags=5),
-    "dynamic": DynamicSelection(),
-    "dynamic, union": DynamicSelection("union", n_neighbors=9),
-    "dynamic, eliminate": DynamicSelection("eliminate", n_neighbors=5),
-    "two layers": Stacking(
-        shrinkage=3.0, layers=[["log_odds", "best_single", Stacking(shrinkage=9.0)]]
-    ),
-    "blending": Stacking(
-        shrinkage=3.0, layers=[["soft", "calibrated"]], resampling="holdout"
-    ),
-    "told what is missing": Stacking(LogisticRegression(), missing_indicator=True),
-    "on a hold-out": Blending(Stacking(shrinkage=10.0)),
-    "bagging": Bagging("soft", n_replicas=5),
-    "bagging of logistic": Bagging(Stacking(shrinkage=10.0), n_replicas=5),
-    "bagging of ranks": Bagging("rank", n_replicas=5),
-    "auto": AutoCombiner(["log_odds", "weighted", "calibrated"]),
-}
-NAMES = (
-    *("log_odds", "soft", "mean", "weighted", "hard", "majority", "median", "rank"),
-    *("max", "min", "trimmed", "logistic", "lightgbm", "mlp", "optimized"),
-    *("calibrated", "best_single", "greedy", "dynamic", "bagging", "auto"),
-)
 # The rest learns smoothly or not at all; trees and nets multiply tiny differences.
 QUICK = [name for name in FAMILY if name not in ("lightgbm", "mlp")]
-
 each = pytest.mark.parametrize("name", FAMILY)
 each_quick = pytest.mark.parametrize("name", QUICK)
-
-
-def make_scores(n=60, n_detectors=4, seed=0, missing=0.0):
-    draw = np.random.default_rng(seed)
-    groups = np.arange(n) // 3
-    y = groups % 2
-    skill = np.linspace(2, 0, n_detectors)
-    log_odds = skill * (y[:, None] - 0.5) * 2 + draw.normal(0, 2, (n, n_detectors))
-    scores = 1 / (1 + np.exp(-log_odds))
-    scores[draw.random(scores.shape) < missing] = np.nan
-    return scores, y, groups
-
-
-def fitted(name, scores, y, groups=None, **kwargs):
-    return clone(FAMILY[name]).fit(scores, y, groups=groups, **kwargs)
 
 
 @pytest.mark.filterwarnings("ignore:.*outside .0, 1.:UserWarning")
@@ -367,54 +293,9 @@ def test_contributions_of_a_linear_combiner_add_up():
     np.testing.assert_allclose(total, np.log(score / (1 - score)), atol=1e-9)
 
 
-def test_far_off_numbers_are_taken():
-    scores, y, _ = make_scores(200)
-    for offset, unit in ((1e9, 1), (0, 1e9), (0, 1e-9)):
-        combiner = Stacking(scale=None).fit(offset + unit * scores, y)
-        assert np.isfinite(combiner.fake_score(offset + unit * scores)).all()
-
-
 def test_a_video_without_scores_has_no_contributions():
     combiner = fitted("log_odds", *make_scores())
     assert not combiner.contributions(np.full((2, 4), np.nan)).any()
-
-
-@pytest.mark.parametrize("name", ["log_odds", "soft", "hard", "logistic", "lightgbm"])
-def test_scores_out_of_range_are_clipped_with_a_warning(name):
-    scores, y, groups = make_scores()
-    wild = scores.copy()
-    wild[0, 0], wild[1, 1] = 1.5, -3.0
-    with pytest.warns(UserWarning, match=r"2 of 240 scores are outside \[0, 1\]"):
-        combiner = fitted(name, wild, y, groups)
-    tame = fitted(name, wild.clip(0, 1), y, groups)
-    np.testing.assert_array_equal(tame.fake_score(scores), combiner.fake_score(scores))
-    with pytest.warns(UserWarning, match="outside"):
-        np.testing.assert_array_equal(
-            combiner.fake_score(wild), combiner.fake_score(wild.clip(0, 1))
-        )
-
-
-@pytest.mark.parametrize("scale", ["rank", "standard", None])
-def test_other_scales_take_any_numbers(scale):
-    scores, y, groups = make_scores()
-    for combiner in (Voting("soft", scale=scale), Stacking(scale=scale)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            combiner.fit(100 * scores - 50, y, groups=groups)
-            score = combiner.fake_score(100 * scores - 50)
-        assert roc_auc_score(y, score) > 0.7
-
-
-@pytest.mark.parametrize("scale", ["rank", "standard"])
-def test_units_do_not_matter_to_ranks_and_standardised_scores(scale):
-    scores, y, groups = make_scores()
-    other = scores * [1, 10, 1000, 0.1] + [0, 5, -200, 1]
-    for combiner in (Voting("soft", scale=scale), Stacking(scale=scale)):
-        np.testing.assert_allclose(
-            clone(combiner).fit(other, y, groups=groups).fake_score(other),
-            clone(combiner).fit(scores, y, groups=groups).fake_score(scores),
-            rtol=1e-6,
-        )
 
 
 @pytest.mark.parametrize(
@@ -441,16 +322,6 @@ def test_bad_input_is_refused(kwargs, message):
             combiner.fit(**whole)
 
 
-@pytest.mark.parametrize("combiner", [Voting("soft", scale="logodds"), Stacking()])
-def test_unknown_scales_and_clips_are_refused(combiner):
-    combiner = clone(combiner)
-    if isinstance(combiner, Voting):
-        with pytest.raises(ValueError, match="did you mean 'log_odds'"):
-            combiner.fit([[0.1], [0.9]], [0, 1])
-    with pytest.raises(ValueError, match="clip must be between 0 and 0.5; got 0.7"):
-        combiner.set_params(scale="log_odds", clip=0.7).fit([[0.1], [0.9]], [0, 1])
-
-
 def test_groups_are_routed():
     scores, y, groups = make_scores()
     seen = []
@@ -464,76 +335,3 @@ def test_groups_are_routed():
         cross_validate(Spy(), scores, y, cv=GroupKFold(3), params={"groups": groups})
         Stacking().set_fit_request(groups=False, sample_weight=True)
     assert sorted(len(np.unique(part)) for part in seen) == [13, 13, 14]
-
-
-def test_equal_rows_are_merged_into_one_of_their_summed_weight():
-    scores = np.array([[0.1, np.nan], [0.3, 0.0], [0.1, np.nan], [0.3, -0.0]])
-    rows = Rows(scores, np.array([0, 1, 0, 1]), None, np.array([0.1, 1, 0.2, 2]))
-    merged = merge_rows(rows)
-    by_label = np.argsort(merged.is_fake)
-    np.testing.assert_array_equal(merged.scores[by_label], [[0.1, np.nan], [0.3, 0.0]])
-    np.testing.assert_allclose(merged.weight[by_label], [0.3, 3])
-    apart = Rows(scores, rows.is_fake, np.array([0, 1, 2, 3]), rows.weight)
-    assert len(merge_rows(apart)) == 4
-
-
-def test_a_sample_keeps_each_class_and_its_weight():
-    draw = np.random.default_rng(0)
-    scores = draw.random((1000, 3)).round(2)
-    is_fake = (np.arange(1000) < 100).astype(int)
-    rows = Rows(scores, is_fake, None, np.ones(1000))
-    sample = sample_rows(rows, 50)
-    for label, total in ((0, 900), (1, 100)):
-        assert (sample.is_fake == label).sum() == 50
-        assert np.isclose(sample.weight[sample.is_fake == label].sum(), total)
-
-
-def test_inner_folds_keep_groups_whole_and_are_as_many_as_possible():
-    scores, y, groups = make_scores(30)
-    rows = Rows(scores, y, groups, np.ones(30))
-    splits = inner_splits(rows, 5, 0)
-    assert len(splits) == 5
-    for train, test in splits:
-        assert not set(groups[train]) & set(groups[test])
-        assert set(y[train]) == {0, 1}
-    assert len(inner_splits(rows[:15], 5, 0)) == 2  # groups 0 to 4: 3 real, 2 fake
-    assert inner_splits(rows[:6], 5, 0) == []
-
-
-@pytest.mark.parametrize(
-    "name",
-    [*NAMES, "log-odds", "Log odds"],
-)
-def test_combiners_by_name(name):
-    combiner = resolve_combiner(name, random_state=3)
-    assert isinstance(combiner, Combiner)
-    assert getattr(combiner, "random_state", 3) == 3
-
-
-def test_objects_are_combiners_as_they_are():
-    combiner = LogisticRegression()
-    assert resolve_combiner(combiner) is combiner
-
-
-@pytest.mark.parametrize(
-    ("combiner", "error", "message"),
-    [
-        ("logistc", ValueError, "did you mean 'logistic'"),
-        (Voting, TypeError, "must be a name or an object"),
-        (3, TypeError, "must be a name or an object"),
-    ],
-)
-def test_unknown_combiners_are_refused(combiner, error, message):
-    with pytest.raises(error, match=message):
-        resolve_combiner(combiner)
-
-
-def test_importing_combiners_is_light():
-    code = (
-        "import sys, ensemble.combiners, ensemble.metrics, ensemble.calibration, "
-        "ensemble.scores; "
-        "heavy = {'torch', 'cv2', 'dlib', 'lightgbm', 'timm'} & set(sys.modules); "
-        "assert not heavy, heavy"
-    )
-    root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
