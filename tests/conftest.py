@@ -8,6 +8,9 @@ import pytest
 from browser import browser, open_page  # noqa: F401  (fixtures)
 from stream import serve  # noqa: F401
 
+# Several folders have one; read for examples, the second would hide the first.
+collect_ignore_glob = ["*conftest.py"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_store(tmp_path_factory):
