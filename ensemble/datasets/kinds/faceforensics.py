@@ -6,14 +6,14 @@ both ways, so that the group, what shares a person, is the unordered pair.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.dfd_names import dfd_record
-from ensemble.datasets.kinds.faceforensics_splits import OFFICIAL_SPLITS
+from ensemble.datasets.kinds.dfd import dfd_record
 from ensemble.datasets.kinds.files import (
+    COMPRESSIONS,
     below_root,
     folders,
     named,
@@ -23,9 +23,9 @@ from ensemble.datasets.kinds.files import (
 )
 
 ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
-COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 _OF_DFD = ("actors", "DeepFakeDetection")
 _LISTS = ("train", "val", "test")
+_OFFICIAL = Path(__file__).with_name("faceforensics_splits.json")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     of_dfd = [clip for clip in clips if clip.made_by in _OF_DFD]
     own = [clip for clip in clips if clip.made_by not in _OF_DFD]
     records = [dfd_record(clip.path, clip.is_fake) for clip in of_dfd]
-    records += _records(own, root)
+    videos = [(clip.path, clip.is_fake) for clip in own]
+    records += records_of_pairs(videos, _lists_in(root))
     for clip, record in zip(of_dfd + own, records, strict=True):
         record.compression = clip.compression
         record.method = clip.made_by if clip.is_fake else "none"
@@ -102,25 +103,57 @@ def _places(level: Path) -> list[Path]:
     return [level / name for name in ("videos", "images", "frames")]
 
 
-def _records(clips: list[Clip], root: Path) -> list[VideoRecord]:
-    """Describe the clips of the pairs of people."""
-    originals = {clip.path.stem for clip in clips if not clip.is_fake}
+def official_splits() -> dict[str, list[list[str]]]:
+    """Return the authors' splits, which downloads of the videos do not bring along.
+
+    Returns
+    -------
+    dict of str to list of pairs of ids
+
+    Examples
+    --------
+    >>> {name: len(pairs) for name, pairs in official_splits().items()}
+    {'train': 360, 'val': 70, 'test': 70}
+    """
+    content = read_json(_OFFICIAL)
+    return {name: [pair.split("_") for pair in content[name]] for name in _LISTS}
+
+
+def records_of_pairs(
+    videos: Sequence[tuple[Path, bool]], lists: Mapping[str, list] | None = None
+) -> list[VideoRecord]:
+    """Describe originals, and fakes that are called after target and source.
+
+    Parameters
+    ----------
+    videos : sequence of (Path, bool)
+        And whether it is a fake.
+    lists : dict of str to list of pairs or None, default=None
+        Split -> pairs of originals. None or empty takes the authors', where these are
+        their videos.
+
+    Returns
+    -------
+    list of VideoRecord
+        With split, group and who is seen.
+    """
+    originals = {path.stem for path, is_fake in videos if not is_fake}
     people = [
-        pair_of(clip.path, originals) if clip.is_fake else (clip.path.stem,)
-        for clip in clips
+        pair_of(path, originals) if is_fake else (path.stem,)
+        for path, is_fake in videos
     ]
-    split_of, pairs = _splits(root, people)
+    split_of, pairs = _splits(lists, people)
     group_of = groups_of_pairs([*people, *pairs])
     return [
         VideoRecord(
-            str(clip.path),
-            int(clip.is_fake),
+            str(path),
+            int(is_fake),
             split=split_of.get(who[0]),
-            original_id=who[0] if clip.is_fake else None,
+            original_id=who[0] if is_fake else None,
             source_ids=who,
             group=group_of[who[0]],
         )
-        for clip, who in zip(clips, people, strict=True)
+        for (path, is_fake), who in zip(videos, people, strict=True)
     ]
 
 
@@ -182,16 +215,13 @@ def groups_of_pairs(pairs: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 
 def _splits(
-    root: Path, people: Iterable[tuple[str, ...]]
+    lists: Mapping[str, list] | None, people: Iterable[tuple[str, ...]]
 ) -> tuple[dict[str, str], list[tuple[str, ...]]]:
-    """Return the split of each person and the pairs of the lists; or neither.
-
-    Lists in the tree come first. The authors' own are taken where the fakes that are
-    there are theirs.
-    """
-    lists = _lists_in(root) or OFFICIAL_SPLITS
+    """Return the split of each person and the pairs of the lists; or neither."""
+    is_theirs = not lists
+    lists = lists or official_splits()
     pairs = [tuple(pair) for those in lists.values() for pair in those]
-    if lists is OFFICIAL_SPLITS:
+    if is_theirs:
         official = {frozenset(pair) for pair in pairs}
         known = {name for pair in pairs for name in pair}
         if not all(
@@ -206,8 +236,8 @@ def _splits(
 
 
 def _lists_in(root: Path) -> Mapping[str, list]:
-    """Read splits/{train,val,test}.json, where the tree has them."""
-    for folder in (root / "splits", root / "dataset" / "splits"):
+    """Read {train,val,test}.json of a tree, in it or in splits/, where it has them."""
+    for folder in (root / "splits", root / "dataset" / "splits", root):
         there = {name: folder / f"{name}.json" for name in _LISTS}
         found = {name: path for name, path in there.items() if path.is_file()}
         if not found:

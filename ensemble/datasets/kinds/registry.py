@@ -4,17 +4,27 @@ from pathlib import Path
 
 from base_models.naming import did_you_mean
 from ensemble.datasets.kinds import (
+    celeb_df,
     class_folders,
     csv_tables,
+    deepfakebench,
+    dfd,
     dfdc,
+    dfdc_preview,
     faceforensics,
+    kodf,
 )
 from ensemble.datasets.kinds.base import DataSetKind
 
 KINDS = {
     "csv": DataSetKind(csv_tables.fits, csv_tables.read),
     "faceforensics": DataSetKind(faceforensics.fits, faceforensics.read, True),
+    "dfd": DataSetKind(dfd.fits, dfd.read, True),
+    "dfdc_preview": DataSetKind(dfdc_preview.fits, dfdc_preview.read, True),
     "dfdc": DataSetKind(dfdc.fits, dfdc.read, True),
+    "celeb_df": DataSetKind(celeb_df.fits, celeb_df.read, True),
+    "kodf": DataSetKind(kodf.fits, kodf.read, True),
+    "deepfakebench": DataSetKind(deepfakebench.fits, deepfakebench.read, True),
     "folder": DataSetKind(class_folders.fits, class_folders.read),
 }
 AUTO = "auto"

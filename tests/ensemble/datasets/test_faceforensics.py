@@ -3,8 +3,7 @@ import json
 import pytest
 
 from ensemble.datasets import load_dataset
-from ensemble.datasets.kinds.faceforensics import groups_of_pairs
-from ensemble.datasets.kinds.faceforensics_splits import OFFICIAL_SPLITS
+from ensemble.datasets.kinds.faceforensics import groups_of_pairs, official_splits
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
@@ -24,14 +23,14 @@ def tree(pairs, compressions=("c23",), methods=METHODS):
 
 
 def test_the_official_splits_hold_every_id_once():
-    sizes = {name: len(pairs) for name, pairs in OFFICIAL_SPLITS.items()}
+    sizes = {name: len(pairs) for name, pairs in official_splits().items()}
     assert sizes == {"train": 360, "val": 70, "test": 70}
-    ids = [name for pairs in OFFICIAL_SPLITS.values() for p in pairs for name in p]
+    ids = [name for pairs in official_splits().values() for p in pairs for name in p]
     assert sorted(ids) == [f"{number:03}" for number in range(1000)]
 
 
 def test_the_whole_list_of_ids_has_500_groups_and_none_crosses_the_splits(plant):
-    pairs = [pair for those in OFFICIAL_SPLITS.values() for pair in those]
+    pairs = [pair for those in official_splits().values() for pair in those]
     root = plant(*tree(pairs, methods=("Deepfakes",)))
     table = load_dataset("faceforensics", root, duplicates="allow").table
     assert table["group"].nunique() == 500
@@ -48,7 +47,7 @@ def test_the_pairs_are_those_of_fakes_that_others_scored(shared):
     columns = lines[0].split(",")
     rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
     fakes = {(r["target"], r["source"]) for r in rows if r["target"] != r["source"]}
-    known = {frozenset(pair) for pairs in OFFICIAL_SPLITS.values() for pair in pairs}
+    known = {frozenset(pair) for pairs in official_splits().values() for pair in pairs}
     assert len(fakes) == 200
     assert {frozenset(pair) for pair in fakes} <= known
 

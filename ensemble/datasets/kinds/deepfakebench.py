@@ -1,0 +1,226 @@
+"""DeepfakeBench's lists: one JSON a data set, which names the frames of each video.
+
+Yan et al. (2023), DeepfakeBench: A comprehensive benchmark of deepfake detection,
+NeurIPS. {data set: {label: {split: {[compression]: {video: {label, frames}}}}}}; a
+video is the folder of its frames.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ensemble.datasets.kinds.base import VideoRecord
+from ensemble.datasets.kinds.celeb_df import celeb_record, folder_of
+from ensemble.datasets.kinds.dfd import dfd_record, is_dfd
+from ensemble.datasets.kinds.faceforensics import records_of_pairs
+from ensemble.datasets.kinds.files import (
+    COMPRESSIONS,
+    below,
+    entries,
+    named,
+    read_json,
+    what_is_in,
+)
+
+_SPLITS = ("train", "val", "test")  # a video of several counts for the last of them
+_METHODS = {
+    "FF-DF": "Deepfakes",
+    "FF-F2F": "Face2Face",
+    "FF-FS": "FaceSwap",
+    "FF-NT": "NeuralTextures",
+    "FF-FH": "FaceShifter",
+    "DFD_fake": "DeepFakeDetection",
+}
+_FRAMES_BELOW = ("", "datasets/rgb", "rgb", "datasets")
+_ABOVE = 4  # folders above the list in which paths of frames may begin
+_DEPTH = 2
+
+
+@dataclass
+class _Listed:
+    """A video of the lists."""
+
+    folder: Path
+    dataset: str
+    label: str
+    compression: str | None
+    splits: set = field(default_factory=set)
+
+    @property
+    def is_fake(self) -> bool:
+        return not self.label.lower().endswith("real")
+
+
+def fits(path: Path) -> bool:
+    """Whether it is one of the lists, or a folder with some."""
+    if path.is_file():
+        return path.suffix.lower() == ".json" and _is_list(path)
+    return any(_is_list(list_) for list_ in _lists(path))
+
+
+def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
+    """List the videos of all lists; one that several lists name is one video."""
+    lists = [root] if root.is_file() else [p for p in _lists(root) if _is_list(p)]
+    if not lists:
+        raise ValueError(
+            f"{root} has no lists of DeepfakeBench: looked for .json files such as "
+            '{"FaceForensics++": {"FF-real": {"train": {"c23": {"000": {"label": '
+            f'"FF-real", "frames": [...]}}}}}}}}}}}}; got {what_is_in(root)}'
+        )
+    found: dict[Path, _Listed] = {}
+    for path in lists:
+        for video, split in _videos_of(path):
+            known = found.setdefault(video.folder, video)
+            known.splits.add(split)
+            if known.label != video.label:
+                raise ValueError(
+                    f"{path} calls {video.folder} {video.label}, and another list or "
+                    f"label calls it {known.label}; a video has one label"
+                )
+    videos = list(found.values())
+    return [
+        _record(video, described)
+        for video, described in zip(videos, _described(videos), strict=True)
+    ]
+
+
+def _described(videos: list[_Listed]) -> list[VideoRecord]:
+    """Describe videos by the rules of the data sets that they come from."""
+    of_pairs = [v for v in videos if v.label.startswith("FF-")]
+    pairs = records_of_pairs([(v.folder, v.is_fake) for v in of_pairs])
+    by_folder = {v.folder: record for v, record in zip(of_pairs, pairs, strict=True)}
+    split_of = _splits_of(videos)
+    records = []
+    for video in videos:
+        record = by_folder.get(video.folder)
+        celeb = folder_of(video.folder) if "celeb" in video.dataset.lower() else None
+        if record is None and celeb is not None:
+            record = celeb_record(video.folder, celeb)
+        elif record is None and is_dfd(video.folder):
+            record = dfd_record(video.folder, video.is_fake)
+        record = record or VideoRecord(str(video.folder), int(video.is_fake))
+        record.split = split_of[video.folder]
+        records.append(record)
+    return records
+
+
+def _record(video: _Listed, record: VideoRecord) -> VideoRecord:
+    """Add what the list says itself."""
+    method = _METHODS.get(video.label, record.method)
+    if method is None and not video.label.lower().endswith("fake"):
+        method = video.label
+    record.label = int(video.is_fake)
+    record.method = method if video.is_fake else "none"
+    record.compression = COMPRESSIONS.get(video.compression or "", video.compression)
+    record.dataset = video.dataset
+    return record
+
+
+def _splits_of(videos: list[_Listed]) -> dict[Path, str | None]:
+    """Return the split of each; None in data sets that put all into every split."""
+    by_dataset = defaultdict(set)
+    for video in videos:
+        by_dataset[video.dataset].add(frozenset(video.splits))
+    unsplit = {
+        name
+        for name, those in by_dataset.items()
+        if len(those) == 1 and all(len(splits) > 1 for splits in those)
+    }
+    several = [v for v in videos if len(v.splits) > 1]
+    if several:
+        warnings.warn(
+            f"{len(several)} of {len(videos)} videos are listed in several splits, "
+            f"such as {several[0].folder.name}: "
+            + (f"{named(sorted(unsplit))} has no split; " if unsplit else "")
+            + "a video of the test set counts for that alone",
+            stacklevel=5,
+        )
+    return {
+        video.folder: None
+        if video.dataset in unsplit
+        else next(s for s in reversed(_SPLITS) if s in video.splits)
+        for video in videos
+    }
+
+
+def _videos_of(path: Path) -> Iterator[tuple[_Listed, str]]:
+    """Yield the videos of a list and the split of each."""
+    base: Path | None = None
+    for dataset, labels in read_json(path).items():
+        for label, splits in labels.items():
+            for split, inside in splits.items():
+                if split not in _SPLITS:
+                    raise ValueError(
+                        f"{path} has a split {split!r} of {label}; expected one of "
+                        f"{', '.join(_SPLITS)}"
+                    )
+                for compression, name, video in _entries(inside):
+                    frames = [text.replace("\\", "/") for text in video["frames"]]
+                    if not frames:  # it is missed where it would lie
+                        folder = path.parent / name
+                    else:
+                        base = base or _base_of(path, frames[0])
+                        folder = (base / frames[0]).parent
+                    source = _dataset_of(dataset, label)
+                    yield _Listed(folder, source, label, compression), split
+
+
+def _entries(inside: dict) -> Iterator[tuple[str | None, str, dict]]:
+    """Yield (compression, name, entry): the level of compressions may be absent."""
+    for name, entry in inside.items():
+        if "frames" in entry:
+            yield None, name, entry
+        else:
+            for video, video_entry in entry.items():
+                yield name, video, video_entry
+
+
+def _dataset_of(dataset: str, label: str) -> str:
+    """Return the data set: lists of one method are called after its label."""
+    return "FaceForensics++" if label.startswith("FF-") else dataset
+
+
+def _base_of(path: Path, frame: str) -> Path:
+    """Return the folder in which paths of frames begin."""
+    folder = path.resolve().parent
+    for above in [folder, *folder.parents][: _ABOVE + 1]:
+        for name in _FRAMES_BELOW:
+            if (above / name / frame).exists():
+                return above / name
+    return folder
+
+
+def _lists(root: Path) -> list[Path]:
+    return [
+        path
+        for folder in (below(root, _DEPTH) if root.is_dir() else ())
+        for path in entries(folder)
+        if path.suffix.lower() == ".json" and path.is_file()
+    ]
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a file is a list: its first video is where one must be."""
+    try:
+        found: Any = read_json(path)
+    except (ValueError, OSError):
+        return False
+    for _ in range(3):  # data set, label, split
+        if not isinstance(found, dict) or not found:
+            return False
+        found = next((inner for inner in found.values() if inner), None)
+    if not isinstance(found, dict):
+        return False
+    return any("frames" in entry for *_, entry in _safe_entries(found))
+
+
+def _safe_entries(inside: dict) -> list:
+    try:
+        return list(_entries(inside))
+    except (AttributeError, TypeError):
+        return []
