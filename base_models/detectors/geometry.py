@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from base_models.detectors.bases.measured import FeatureDetector, class_balanced
 from base_models.faces.dlib_finder import dlib_file
 from base_models.faces.face import FaceFinder
-from base_models.faces.landmarks import image_landmarks
-from base_models.runtime.caches import cached
+from base_models.faces.landmarks import ENCODER, encode_faces, image_landmarks
 from base_models.store.store import Store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
-_ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
 
 # Parts of the iBUG 300-W scheme.
 _PARTS = {
@@ -153,7 +151,7 @@ class GeometryDetector(FeatureDetector):
             raise ValueError(
                 f"n_encodings must be a whole number >= 0; got {self.n_encodings!r}"
             )
-        for name in (_LANDMARKS, _ENCODER)[: 2 if self.n_encodings else 1]:
+        for name in (_LANDMARKS, ENCODER)[: 2 if self.n_encodings else 1]:
             dlib_file(None, name, "model")  # missing? before any work
 
     @property
@@ -213,43 +211,6 @@ class GeometryDetector(FeatureDetector):
 
     def _score_features(self, features):
         return self.booster_.predict(features, num_threads=1)
-
-
-def encode_faces(images: NDArray, landmarks: NDArray) -> NDArray:
-    """Encode faces as dlib's recognition network does.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n, H, W, 3)
-        RGB uint8.
-    landmarks : ndarray of shape (n, 68, 2)
-        x, y in pixels.
-
-    Returns
-    -------
-    ndarray of shape (n, 128)
-        Two of one person are less than 0.6 apart as a rule.
-    """
-    import dlib
-
-    network = _load_encoder(dlib_file(None, _ENCODER, "model"))
-    codes = []
-    for image, points in zip(images, landmarks, strict=True):
-        left, top = points.min(0)
-        right, bottom = points.max(0)
-        box = dlib.rectangle(*(round(side) for side in (left, top, right, bottom)))
-        dots = dlib.points([dlib.point(round(x), round(y)) for x, y in points.tolist()])
-        shape = dlib.full_object_detection(box, dots)
-        image = np.ascontiguousarray(image)
-        codes.append(np.array(network.compute_face_descriptor(image, shape)))
-    return np.array(codes)
-
-
-@cached(maxsize=1)
-def _load_encoder(file):
-    import dlib
-
-    return dlib.face_recognition_model_v1(file)
 
 
 def track_features(landmarks: NDArray, encodings: NDArray) -> NDArray:

@@ -1,4 +1,4 @@
-"""The 68 landmarks of the face in a face crop."""
+"""Of the face in a face crop: dlib's 68 landmarks, and its 128 numbers of who it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from base_models.faces.dlib_finder import DlibFaceFinder
+from base_models.faces.dlib_finder import DlibFaceFinder, dlib_file
 from base_models.faces.face import Face
+from base_models.runtime.caches import cached
 from base_models.store.keys import class_key
 from base_models.store.store import store_key
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
 
+ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
 _FINDER = DlibFaceFinder(landmarks="68", min_face=24, max_side=320, upsample=1)
 
 
@@ -114,3 +116,58 @@ def _landmarks(image, margin):
             return face.landmarks
     box = tuple(round(corner) for corner in corners)
     return _FINDER.landmarks_of(image, Face(box, 0.0))
+
+
+def encode_faces(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Encode faces as dlib's recognition network does.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, H, W, 3)
+        RGB uint8.
+    landmarks : ndarray of shape (n, 68, 2)
+        x, y in pixels.
+
+    Returns
+    -------
+    ndarray of shape (n, 128)
+        Two of one person are less than 0.6 apart as a rule.
+
+    Raises
+    ------
+    ImportError
+        If the extra ``demo``, which holds dlib's network, is not installed.
+
+    Notes
+    -----
+    The network is dlib's ResNet of 29 layers (King, 2017), which turns and scales each
+    face by its landmarks itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.landmarks import encode_faces, image_landmarks
+    >>> images = np.full((1, 128, 128, 3), 128, np.uint8)
+    >>> encode_faces(images, np.array(image_landmarks(images))).shape
+    (1, 128)
+    """
+    import dlib
+
+    network = _load_encoder(dlib_file(None, ENCODER, "model"))
+    codes = []
+    for image, points in zip(images, landmarks, strict=True):
+        left, top = points.min(0)
+        right, bottom = points.max(0)
+        box = dlib.rectangle(*(round(side) for side in (left, top, right, bottom)))
+        dots = dlib.points([dlib.point(round(x), round(y)) for x, y in points.tolist()])
+        shape = dlib.full_object_detection(box, dots)
+        image = np.ascontiguousarray(image)
+        codes.append(np.array(network.compute_face_descriptor(image, shape)))
+    return np.array(codes)
+
+
+@cached(maxsize=1)
+def _load_encoder(file):
+    import dlib
+
+    return dlib.face_recognition_model_v1(file)

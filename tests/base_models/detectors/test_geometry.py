@@ -12,7 +12,6 @@ from base_models.detectors import geometry
 from base_models.detectors.geometry import (
     _POSE_MODEL,
     _POSE_POINTS,
-    encode_faces,
     track_feature_names,
     track_features,
 )
@@ -257,23 +256,6 @@ def test_a_missing_package_is_told_before_any_video_is_opened(monkeypatch):
 def test_a_wrong_number_of_encodings_is_refused():
     with pytest.raises(ValueError, match="n_encodings must be a whole number >= 0"):
         GeometryDetector(n_encodings=-1).fit(["a.mp4", "b.mp4"], [0, 1])
-
-
-def test_two_photographs_of_one_person_are_encoded_alike():
-    data = pytest.importorskip("skimage.data")
-    from base_models.landmarks import image_landmarks
-
-    faces = [
-        data.astronaut()[0:230, 110:340],
-        np.fliplr(data.astronaut())[0:230, 172:402],
-    ]
-    faces += [data.lfw_subset()[7]]
-    faces[2] = np.repeat(np.uint8(255 * faces[2] / faces[2].max())[..., None], 3, 2)
-    images = np.stack([cv2.resize(face, (256, 256)) for face in faces])
-    codes = encode_faces(images, np.array(image_landmarks(images, 1.6)))
-    assert codes.shape == (3, 128)
-    same, other = (np.linalg.norm(codes[0] - codes[i]) for i in (1, 2))
-    assert same < 0.4 < other
 
 
 @pytest.mark.slow
