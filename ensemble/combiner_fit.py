@@ -26,6 +26,7 @@ from ensemble.out_of_fold.reals_only import (
     warn_of_few_reals,
 )
 from ensemble.out_of_fold.record import FitRecord
+from ensemble.scores.provenance import Provenance
 from ensemble.verdicts.card import doubt_of
 from ensemble.verdicts.video_verdicts import missing_reasons
 
@@ -95,11 +96,10 @@ def warn_of_what_was_seen(model: Any, combiner: Any, reals_alone: Any) -> None:
         learner = "the threshold"
     else:
         return
-    known = model.oof_scores_.attrs["provenance"].get("trained_on", {})
     said = [
         f"{name} was trained on "
         + ("unknown data" if seen is None else ", ".join(seen))
-        for name, seen in known.items()
+        for name, seen in Provenance.of(model.oof_scores_).trained_on.items()
         if seen != []
     ]
     if said:

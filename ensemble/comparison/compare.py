@@ -31,7 +31,7 @@ from ensemble.comparison.evaluation import (
 from ensemble.comparison.inputs import ComparisonSettings, check_input
 from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
-from ensemble.comparison.result import Comparison
+from ensemble.comparison.result import Comparison, ComparisonFacts
 from ensemble.comparison.statistics import measure, paired_change
 from ensemble.comparison.summary_text import put_in_words
 
@@ -200,21 +200,21 @@ def _summarize(data, settings, evaluation):
     measured = measure(
         panels, names, codes, data.metadata, settings.n_boot, level, seed
     )
-    how = _how(data, settings, evaluation, measured)
+    facts = _facts(data, settings, evaluation, measured)
     seen = None
     if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
         seen = _measure_where_seen(data, settings, evaluation, measured.table)
     ablation = panel_contributions(panels, names, codes, level, seed)
     return Comparison(
         table=measured.table,
-        verdict=put_in_words(measured.table, how, measured.by_value, seen, ablation),
+        verdict=put_in_words(measured.table, facts, measured.by_value, seen, ablation),
         by_group_of=measured.by_group_of(),
         by_value=measured.by_value,
         ablation=ablation,
         panels=panels,
         y=data.is_fake,
         members=evaluation.scores.members,
-        how=how,
+        facts=facts,
         groups=codes,
         seen=seen,
         metadata=data.metadata,
@@ -222,8 +222,8 @@ def _summarize(data, settings, evaluation):
     )
 
 
-def _how(data, settings, evaluation, measured):
-    """Say how the comparison was made, for `Comparison.how`."""
+def _facts(data, settings, evaluation, measured):
+    """Say how the comparison was made."""
     splits, panels = evaluation.splits, evaluation.panels
     members, is_fake = evaluation.scores.members, data.is_fake
     judged_rows = np.unique(np.concatenate([panel.rows for panel in panels]))
@@ -232,34 +232,34 @@ def _how(data, settings, evaluation, measured):
         nesting = "exact"
     learned_share = np.mean([is_fake[split.train].mean() for split in splits])
     judged_share = np.mean([panel.y.mean() for panel in panels])
-    return {
-        "protocol": settings.protocol,
-        "from": "scores" if data.is_table else "detectors",
-        "nesting": nesting,
-        "n_videos": len(is_fake),
-        "n_fakes": int(is_fake.sum()),
-        "n_groups": int(data.codes.max() + 1),
-        "n_videos_judged": len(judged_rows),
-        "n_groups_judged": len(np.unique(data.codes[judged_rows])),
-        "groups given": data.groups is not None,
-        "n_folds": settings.n_folds,
-        "repeats": settings.repeats,
-        "n_boot": settings.n_boot,
-        "level": settings.level,
-        "random_state": settings.random_state,
-        "best member": measured.best_member,
-        "look inverted": evaluation.inverted,
-        "coverage": measured.coverage,
-        "ranked": measured.ranked,
-        "folds of the table": data.table_folds is not None,
-        "share of fakes learned from": float(learned_share),
-        "share of fakes judged": float(judged_share),
-        "fitted beforehand": data.prefit,
-        "chosen anew": measured.chosen_anew,
-        **evaluation.notes,
-        "versions": _versions(),
-        "hash of the scores": joblib.hash((members.to_numpy(), is_fake, data.codes)),
-    }
+    return ComparisonFacts(
+        protocol=settings.protocol,
+        compared="scores" if data.is_table else "detectors",
+        nesting=nesting,
+        n_videos=len(is_fake),
+        n_fakes=int(is_fake.sum()),
+        n_groups=int(data.codes.max() + 1),
+        n_videos_judged=len(judged_rows),
+        n_groups_judged=len(np.unique(data.codes[judged_rows])),
+        groups_given=data.groups is not None,
+        n_folds=settings.n_folds,
+        repeats=settings.repeats,
+        n_boot=settings.n_boot,
+        level=settings.level,
+        random_state=settings.random_state,
+        best_member=measured.best_member,
+        look_inverted=evaluation.inverted,
+        coverage=measured.coverage,
+        ranked=measured.ranked,
+        folds_of_the_table=data.table_folds is not None,
+        share_of_fakes_learned_from=float(learned_share),
+        share_of_fakes_judged=float(judged_share),
+        fitted_beforehand=data.prefit,
+        chosen_anew=measured.chosen_anew,
+        **{name.replace(" ", "_"): note for name, note in evaluation.notes.items()},
+        versions=_versions(),
+        hash_of_the_scores=joblib.hash((members.to_numpy(), is_fake, data.codes)),
+    )
 
 
 def _measure_where_seen(data, settings, evaluation, table):

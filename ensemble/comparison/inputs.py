@@ -15,6 +15,7 @@ from ensemble.choices import NESTINGS
 from ensemble.comparison.protocols import Split
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
+from ensemble.scores.provenance import Provenance
 from ensemble.scores.table import check_complete, companions
 
 _DEFAULT_FOLDS = 5
@@ -219,12 +220,12 @@ def _checked_metadata(metadata, n_videos):
 
 def _stated_nesting(table):
     """Say what its provenance makes of a score table, and who was fitted before."""
-    provenance = table.attrs.get("provenance", {})
-    prefit = [name for name in table if name in provenance.get("prefit", [])]
+    provenance = Provenance.of(table)
+    prefit = [name for name in table if name in provenance.prefit]
     if len(prefit) == len(table.columns):
         return "exact", prefit
-    stated = provenance.get("out_of_fold")
-    return {True: "stored", False: "exact"}.get(stated, "unstated"), prefit
+    nesting = {True: "stored", False: "exact"}
+    return nesting.get(provenance.out_of_fold, "unstated"), prefit
 
 
 def _named_detectors(detectors):

@@ -21,6 +21,74 @@ _SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
           "coverage"]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class ComparisonFacts:
+    """How a comparison was made, and what limits it; see `Comparison.how`.
+
+    Attributes
+    ----------
+    compared : {"scores", "detectors"}
+    nesting : {"stored", "exact", "unstated"}
+    coverage, ranked : float
+        Shares of the judged videos that everyone has scored, and of those that have
+        one of the other class in their fold.
+    chosen_anew : dict
+        Of choosing the best strategy on groups drawn, judged on the others: ``auc``,
+        ``over_mean``, ``most often`` and in which ``share`` of the draws. Empty where
+        there is no choice.
+    first_judged, left_aside, not_judged, fits_of_each_detector
+        None where they do not apply.
+    """
+
+    protocol: str
+    compared: str
+    nesting: str
+    n_videos: int
+    n_fakes: int
+    n_groups: int
+    n_videos_judged: int
+    n_groups_judged: int
+    groups_given: bool
+    n_folds: int
+    repeats: int
+    n_boot: int
+    level: float
+    random_state: int
+    best_member: str
+    look_inverted: list
+    coverage: float
+    ranked: float
+    folds_of_the_table: bool
+    share_of_fakes_learned_from: float
+    share_of_fakes_judged: float
+    fitted_beforehand: list
+    chosen_anew: dict
+    first_judged: str | None = None
+    left_aside: int | None = None
+    not_judged: dict | None = None
+    fits_of_each_detector: int | None = None
+    versions: dict = field(default_factory=dict)
+    hash_of_the_scores: str = ""
+
+    def to_dict(self) -> dict:
+        """Return all that applies, by the names that a reader of the JSON sees."""
+        return {
+            _KEYS.get(name, name): value
+            for name, value in vars(self).items()
+            if value is not None
+        }
+
+
+_WITH_UNDERSCORE = {"random_state"} | {
+    name for name in ComparisonFacts.__annotations__ if name.startswith("n_")
+}
+_KEYS = {
+    name: name.replace("_", " ")
+    for name in ComparisonFacts.__annotations__
+    if name not in _WITH_UNDERSCORE
+} | {"compared": "from"}
+
+
 @dataclass
 class Comparison:
     """What `compare_strategies` found.
@@ -58,6 +126,8 @@ class Comparison:
     y : ndarray of shape (n_videos,)
         1 for fake.
     members : DataFrame of shape (n_videos, n_members)
+    facts : ComparisonFacts
+        How it was made; `how` has the same by name.
     how : dict
         Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
         share of the judged videos that everyone has scored; "ranked", the share of
@@ -88,11 +158,16 @@ class Comparison:
     panels: list = field(repr=False)
     y: np.ndarray = field(repr=False)
     members: pd.DataFrame = field(repr=False)
-    how: dict = field(repr=False)
+    facts: ComparisonFacts = field(repr=False)
     groups: np.ndarray = field(repr=False)
     seen: pd.DataFrame | None = field(repr=False, default=None)
     metadata: pd.DataFrame | None = field(repr=False, default=None)
     strategies: dict = field(repr=False, default_factory=dict)
+
+    @property
+    def how(self) -> dict:
+        """How it was made, by the names that JSON has."""
+        return self.facts.to_dict()
 
     def fold_aucs(self) -> pd.DataFrame:
         """Return the AUC of every fold by itself.
@@ -164,7 +239,7 @@ class Comparison:
     @property
     def protocol_label(self) -> str:
         """What was judged and what was learned from, in a sentence."""
-        return PROTOCOLS[self.how["protocol"]].label
+        return PROTOCOLS[self.facts.protocol].label
 
     @property
     def style(self) -> "Styler":

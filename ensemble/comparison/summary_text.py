@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
 from ensemble.comparison.protocols import PROTOCOLS
@@ -11,13 +11,15 @@ from ensemble.comparison.protocols import PROTOCOLS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ensemble.comparison.result import ComparisonFacts
+
 _FEW_GROUPS = 30
 _OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
 
 
 def put_in_words(
     table: pd.DataFrame,
-    how: dict[Any, Any],
+    facts: ComparisonFacts,
     by_value: pd.DataFrame,
     seen: pd.DataFrame | None = None,
     ablation: pd.DataFrame | None = None,
@@ -33,7 +35,7 @@ def put_in_words(
     ----------
     table : DataFrame
         One row a member or strategy, as in `ensemble.comparison.Comparison`.
-    how : dict
+    facts : ComparisonFacts
     by_value : DataFrame
     seen : DataFrame or None, default=None
         The table of the same strategies where methods, sources or data sets were
@@ -43,23 +45,23 @@ def put_in_words(
     """
     ours = _ours(table)
     first = ours.index[0]
-    lines = [*_guessing(table, how), _headline(table, ours, first, how)]
-    lines += _inverted(table, how)
+    lines = [*_guessing(table, facts), _headline(table, ours, first, facts)]
+    lines += _inverted(table, facts)
     if first != MEAN:
-        lines.append(_against(table, first, "mean", "the plain mean", how))
+        lines.append(_against(table, first, "mean", "the plain mean", facts))
     lines.append(
-        _against(table, first, "best_member", "the best member", how)
-        + _who_the_best_is(table, how)
+        _against(table, first, "best_member", "the best member", facts)
+        + _who_the_best_is(table, facts)
     )
     if AUTO in ours.index and first != AUTO:
-        lines.append(_automatic(table, how))
-    lines += _after_choosing(how, len(ours))
+        lines.append(_automatic(table, facts))
+    lines += _after_choosing(facts, len(ours))
     lines += _probabilities(table, ours)
-    if PROTOCOLS[how["protocol"]].unseen:
-        lines += _unseen(table, first, how, by_value, seen)
+    if PROTOCOLS[facts.protocol].unseen:
+        lines += _unseen(table, first, facts, by_value, seen)
     lines += _worst(table, first, by_value)
     lines += _added(ablation, any_good=_beats_guessing(table).any())
-    return "\n".join(lines + _caveats(how))
+    return "\n".join(lines + _caveats(facts))
 
 
 def _ours(table):
@@ -74,7 +76,7 @@ def _beats_guessing(table):
     return table["auc_low"] > 0.5
 
 
-def _guessing(table, how):
+def _guessing(table, facts):
     """Lead with it where no strategy is better than a guess."""
     strategies = table[table["kind"] == "strategy"]
     if _beats_guessing(strategies).any():
@@ -93,15 +95,14 @@ def _guessing(table, how):
     )
     return [
         "No strategy is shown to be better than guessing: every interval of an AUC "
-        f"reaches down to 0.5 ({how['level']:.0%}).{but}"
+        f"reaches down to 0.5 ({facts.level:.0%}).{but}"
     ]
 
 
-def _inverted(table, how):
+def _inverted(table, facts):
     """Name members that rank reals above fakes, and how to say that they do."""
     members = table[table["kind"] == "member"]
-    named = how.get("look inverted", members.index[members["auc_high"] < 0.5])
-    members = members[members.index.astype(str).isin(list(map(str, named)))]
+    members = members[members.index.astype(str).isin(facts.look_inverted)]
     if members.empty:
         return []
     named = ", ".join(
@@ -110,7 +111,7 @@ def _inverted(table, how):
     )
     way_out = (
         "--invert on the command line, or 1 less the score"
-        if how["from"] == "scores"
+        if facts.compared == "scores"
         else "let the detector return 1 less the score"
     )
     return [
@@ -125,7 +126,7 @@ def _is_are(names):
     return "is" if len(names) == 1 else "are"
 
 
-def _headline(table, ours, first, how):
+def _headline(table, ours, first, facts):
     row = table.loc[first]
     among = ""
     if len(ours) > 1:
@@ -133,33 +134,33 @@ def _headline(table, ours, first, how):
     if first != MEAN:
         among += f", which reaches {table.loc[MEAN, 'auc']:.4f}" if among else ""
     said = (
-        f"{_where(how)} ({how['n_videos_judged']} videos, {how['n_groups_judged']} "
-        f"groups) {first} reaches an AUC of {row['auc']:.4f} ({how['level']:.0%} "
+        f"{_where(facts)} ({facts.n_videos_judged} videos, {facts.n_groups_judged} "
+        f"groups) {first} reaches an AUC of {row['auc']:.4f} ({facts.level:.0%} "
         f"interval {row['auc_low']:.4f} to {row['auc_high']:.4f}){among}."
     )
-    best = how["best member"]
+    best = facts.best_member
     if row["auc"] <= table.loc[best, "auc"]:
         said += f" No ensemble is above the best member, {best}."
     return said
 
 
-def _where(how):
-    exact = how["nesting"] == "exact" and not how.get("fitted beforehand")
+def _where(facts):
+    exact = facts.nesting == "exact" and not facts.fitted_beforehand
     who = "nothing was" if exact else "no strategy was"
-    kind = PROTOCOLS[how["protocol"]].unseen
-    if kind is None and "first judged" in how:
+    kind = PROTOCOLS[facts.protocol].unseen
+    if kind is None and facts.first_judged is not None:
         return (
-            f"On videos from {how['first judged']} on, of groups that {who} fitted on,"
+            f"On videos from {facts.first_judged} on, of groups that {who} fitted on,"
         )
     if kind is None:
         return f"On groups that {who} fitted on"
     # members of a table may have been fitted on what is held out, wherever they were
-    own = how["from"] == "detectors" and not how.get("fitted beforehand")
+    own = facts.compared == "detectors" and not facts.fitted_beforehand
     who = "nothing was" if own else "no strategy was"
     return f"On {kind}s and groups that {who} fitted on"
 
 
-def _against(table, first, rival, called, how):
+def _against(table, first, rival, called, facts):
     row = table.loc[first]
     n_tested = int(table[f"p_{rival}"].notna().sum())
     ahead, p = row[f"over_{rival}"], row[f"p_{rival}"]
@@ -168,7 +169,7 @@ def _against(table, first, rival, called, how):
     corrected = f", corrected for {n_tested} tests" if n_tested > 1 else ""
     shown = "" if math.isnan(p) else f"; p {_p(p)}{corrected}"
     span = f"({_ends(row, rival)}{shown})"
-    state = _state(row, rival, how)
+    state = _state(row, rival, facts)
     if state == "beats":
         return f"It beats {called} by {ahead:.4f} AUC {span}."
     if state == "is a guess above":
@@ -184,9 +185,9 @@ def _against(table, first, rival, called, how):
     return f"It is not shown to differ from {called}: {ahead:+.4f} AUC {span}{but}."
 
 
-def _state(row, rival, how):
+def _state(row, rival, facts):
     p = row[f"p_{rival}"]
-    sure = math.isnan(p) or p < 1 - how["level"]
+    sure = math.isnan(p) or p < 1 - facts.level
     if sure and row[f"over_{rival}_low"] > 0:
         return "beats" if row["auc_low"] > 0.5 else "is a guess above"
     if sure and row[f"over_{rival}_high"] < 0:
@@ -194,8 +195,8 @@ def _state(row, rival, how):
     return "is not shown to differ from"
 
 
-def _who_the_best_is(table, how):
-    best = how["best member"]
+def _who_the_best_is(table, facts):
+    best = facts.best_member
     said = (
         f" That is {best}, {table.loc[best, 'auc']:.4f}, picked on these very videos, "
         "which makes it a hard opponent"
@@ -206,7 +207,7 @@ def _who_the_best_is(table, how):
     return f"{said}; picked in training, as one would, a member reaches {chosen:.4f}."
 
 
-def _automatic(table, how):
+def _automatic(table, facts):
     row = table.loc[AUTO]
     rivals = {
         "mean": "the mean",
@@ -228,8 +229,8 @@ def _automatic(table, how):
     )
 
 
-def _after_choosing(how, n_ours):
-    anew = how.get("chosen anew")
+def _after_choosing(facts, n_ours):
+    anew = facts.chosen_anew
     if not anew:
         return []
     return [
@@ -267,9 +268,9 @@ def _probabilities(table, ours):
     ]
 
 
-def _unseen(table, first, how, by_value, seen):
-    kind = PROTOCOLS[how["protocol"]].unseen
-    said = [] if seen is None else _whether_it_holds(table, first, kind, how, seen)
+def _unseen(table, first, facts, by_value, seen):
+    kind = PROTOCOLS[facts.protocol].unseen
+    said = [] if seen is None else _whether_it_holds(table, first, kind, facts, seen)
     lines = by_value[(by_value["axis"] == "held out") & (by_value["strategy"] == first)]
     if first != MEAN:
         shown = "; ".join(
@@ -284,7 +285,7 @@ def _unseen(table, first, how, by_value, seen):
             f"{shown}. Of {len(lines)} intervals, each by itself, {above} lie above 0 "
             f"and {below} below."
         )
-    if how["from"] == "scores":
+    if facts.compared == "scores":
         said.append(
             f"The members may have been fitted on the {kind}s held out; that only "
             "strategies were not is all that scores can show. Compare detectors and "
@@ -293,7 +294,7 @@ def _unseen(table, first, how, by_value, seen):
     return said
 
 
-def _whether_it_holds(table, first, kind, how, seen):
+def _whether_it_holds(table, first, kind, facts, seen):
     """Set strategies on what is unseen against themselves where it was seen."""
     ours = _ours(table)
     change = ours[["over_seen", "over_seen_low", "over_seen_high"]]
@@ -308,14 +309,14 @@ def _whether_it_holds(table, first, kind, how, seen):
     best_seen = [name for name in _ours(seen).index if name in learners]
     told = [AUTO] if AUTO in learners else learners[:1]
     return said + [
-        _seen_and_unseen(name, kind, table, how, seen)
+        _seen_and_unseen(name, kind, table, facts, seen)
         for name in dict.fromkeys(best_seen[:1] + told)
     ]
 
 
-def _seen_and_unseen(name, kind, table, how, seen):
+def _seen_and_unseen(name, kind, table, facts, seen):
     here, there = seen.loc[name], table.loc[name]
-    states = [_state(row, "mean", how) for row in (here, there)]
+    states = [_state(row, "mean", facts) for row in (here, there)]
     if states[0] == "beats":
         then = "it does so too" if states[1] == "beats" else "it does not"
     else:
@@ -380,60 +381,57 @@ def _added_by(row):
     return f"{row['adds']:+.4f} ({row['adds_low']:+.4f} to {row['adds_high']:+.4f})"
 
 
-def _caveats(how):
+def _caveats(facts):
     said = []
-    if how["nesting"] == "stored":
+    if facts.nesting == "stored":
         said.append(
             "Approximate: the scores learned from are out of fold, of detectors that "
             "saw the judged labels, which reads slightly too well; detectors and "
             "videos with nesting='exact' do not."
         )
-    elif how["nesting"] == "unstated":
+    elif facts.nesting == "unstated":
         said.append(
             "Where the scores come from is not stated: if no detector was fitted on "
             "these videos this is exact (nesting='exact'); if they are out of fold it "
             "is approximate and reads slightly too well (nesting='stored')."
         )
-    beforehand = how.get("fitted beforehand")
-    if beforehand:
+    if facts.fitted_beforehand:
         said.append(
             f"Fitted beforehand, on videos that are not known here: "
-            f"{', '.join(beforehand)}. If these are among them, all that stands on "
-            "them reads too well."
+            f"{', '.join(facts.fitted_beforehand)}. If these are among them, all that "
+            "stands on them reads too well."
         )
-    learned, judged = (
-        how.get(f"share of fakes {of}", 0.5) for of in ("learned from", "judged")
-    )
+    learned, judged = facts.share_of_fakes_learned_from, facts.share_of_fakes_judged
     if abs(learned - judged) > _OTHER_SHARE:
         said.append(
             f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
             "is judged: log loss, Brier score, calibration and balanced accuracy of "
             "what learns suffer from that; AUC does not."
         )
-    if how.get("ranked", 1) < 1:
+    if facts.ranked < 1:
         said.append(
-            f"{1 - how['ranked']:.1%} of the videos are in folds without a video of "
+            f"{1 - facts.ranked:.1%} of the videos are in folds without a video of "
             "the other class, and count for no AUC: only videos of one fold are "
             "compared."
         )
-    if how["coverage"] < 1:
+    if facts.coverage < 1:
         said.append(
-            f"All were judged on the {how['coverage']:.1%} of the videos that everyone "
+            f"All were judged on the {facts.coverage:.1%} of the videos that everyone "
             "has scored."
         )
-    if how.get("not judged"):
-        said.append("Not judged: " + ", ".join(map(str, how["not judged"])) + ".")
-    if how.get("left aside"):
+    if facts.not_judged:
+        said.append("Not judged: " + ", ".join(map(str, facts.not_judged)) + ".")
+    if facts.left_aside:
         said.append(
-            f"{how['left aside']} earlier videos were left aside: their groups come "
+            f"{facts.left_aside} earlier videos were left aside: their groups come "
             "later too."
         )
-    if how["n_groups_judged"] < _FEW_GROUPS:
+    if facts.n_groups_judged < _FEW_GROUPS:
         said.append(
-            f"With {how['n_groups_judged']} groups to judge on, intervals and p-values "
+            f"With {facts.n_groups_judged} groups to judge on, intervals and p-values "
             "are rough."
         )
-    if not how["groups given"]:
+    if not facts.groups_given:
         said.append(
             "No groups were given: if two videos share a person or a source, all this "
             "is too good."

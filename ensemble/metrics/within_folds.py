@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ensemble.metrics.delong import difference_variance
+from ensemble.scores.provenance import Provenance
 from ensemble.scores.table import companions
 
 
@@ -302,10 +303,10 @@ def folds_of_table(table: pd.DataFrame) -> np.ndarray | None:
     >>> folds_of_table(score_table(scores, "abcd", ["net"], fold=[1, 1, 2, 2])).tolist()
     [0, 0, 1, 1]
     """
-    provenance = getattr(table, "attrs", {}).get("provenance", {})
-    if provenance.get("out_of_fold") is False:
+    provenance = Provenance.of(table)
+    if provenance.out_of_fold is False:
         return None
-    if set(table.columns) <= set(provenance.get("prefit", [])):
+    if set(table.columns) <= set(provenance.prefit):
         return None
     fold = companions(table)["fold"]
     scored = table.notna().any(axis=1)

@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from ensemble.choices import FACES_POOLINGS
 from ensemble.out_of_fold.fitting import FitSettings, OutOfFold, fit_over_splits
 from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.scores.provenance import stated
 
 _HELD = 1e-6  # from 0 and 1, so that log-odds are finite
 
@@ -116,11 +117,9 @@ def fit_with_faces(
         own = n_videos + np.flatnonzero(owner == row)
         scores[row], face = pool_faces(outcome.scores[own], how)
         reasons[row] = outcome.reasons[own[face]]
-    provenance = {
-        **outcome.provenance,
-        "faces_pooling": how,
-        "several_faces": len(np.unique(owner)),
-    }
+    provenance = outcome.provenance | stated(
+        faces_pooling=how, several_faces=len(np.unique(owner))
+    )
     return replace(outcome, scores=scores, reasons=reasons, provenance=provenance)
 
 

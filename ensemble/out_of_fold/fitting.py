@@ -78,9 +78,8 @@ class OutOfFold:
     detectors : dict of str to list
         The fitted detectors that were kept, by name.
     provenance : dict
-        Where there are such: ``prefit``, names of those that were fitted already and
-        scored all videos once; ``trained_on``, by name, what those and others that
-        started from a checkpoint saw before (None: unknown, []: nothing).
+        ``prefit`` and ``trained_on`` of `ensemble.scores.provenance.Provenance`, where
+        there are such.
     """
 
     scores: np.ndarray

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.scores.provenance import Provenance, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +53,11 @@ def with_refit_offsets(
         for name in table
         if not isinstance(detectors[name], list) and not is_prefit(detectors[name])
     }
-    provenance = table.attrs["provenance"]
-    one_face = provenance.get("faces_pooling", "largest") == "largest"
+    one_face = Provenance.of(table).faces_pooling == "largest"
     if refitted and one_face and training.is_fake.any():
         offsets = refit_offsets(refitted, training, table, store)
-        table.attrs["provenance"] = provenance | {"refit_offsets": offsets}
+        known = table.attrs["provenance"]
+        table.attrs["provenance"] = known | stated(refit_offsets=offsets)
     return table
 
 

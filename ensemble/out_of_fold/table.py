@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from base_models.inputs import clean_labels
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.scores.provenance import Provenance, stated
 from ensemble.scores.table import concat_scores, score_table
 
 
@@ -57,27 +58,26 @@ def out_of_fold_table(
         group=None if training.groups is None else training.groups[rows].tolist(),
         fold=fold[rows].tolist() if once else None,
         reasons=outcome.reasons[rows],
-        provenance={
-            "out_of_fold": True,
-            "splits": len(splits),
-            "scores_per_video": round(float(tested[rows].mean()), 2),
+        provenance=stated(
+            out_of_fold=True,
+            splits=len(splits),
+            scores_per_video=round(float(tested[rows].mean()), 2),
             **outcome.provenance,
-        },
+        ),
     )
 
 
 def with_column(table: pd.DataFrame, column: pd.DataFrame) -> pd.DataFrame:
     """Return a score table with one more column, and where that comes from."""
     joined = concat_scores([table, column], axis=1)
-    first, second = (part.attrs["provenance"] for part in (table, column))
-    parts = {
-        "prefit": [*first.get("prefit", []), *second.get("prefit", [])],
-        **{
-            key: first.get(key, {}) | second.get(key, {})
-            for key in ("trained_on", "refit_offsets")
-        },
-    }
-    joined.attrs["provenance"] = first | {k: v for k, v in parts.items() if v}
+    first, second = Provenance.of(table), Provenance.of(column)
+    both = stated(
+        prefit=first.prefit + second.prefit,
+        trained_on=first.trained_on | second.trained_on,
+        refit_offsets=first.refit_offsets | second.refit_offsets,
+    )
+    known = {name: value for name, value in both.items() if value}
+    joined.attrs["provenance"] = table.attrs["provenance"] | known
     return joined
 
 
@@ -90,7 +90,7 @@ def provenance_of(named: list[Any]) -> Any:
         for name, card in cards.items()
         if card is not None or name in prefit
     }
-    known = {"prefit": prefit, "trained_on": trained_on}
+    known = stated(prefit=prefit, trained_on=trained_on)
     return {key: value for key, value in known.items() if value}
 
 

@@ -93,11 +93,11 @@ def shown_strategies(comparison: Any) -> list[str]:
     list of str
         The best ensemble first; at most six.
     """
-    table, how = comparison.table, comparison.how
+    table, facts = comparison.table, comparison.facts
     ours = table.index[
         (table["kind"] == "strategy") & ~table.index.isin([MEAN, CHOSEN_MEMBER])
     ]
-    wanted = [*ours[:1], *([AUTO] if AUTO in ours else []), MEAN, how["best member"]]
+    wanted = [*ours[:1], *([AUTO] if AUTO in ours else []), MEAN, facts.best_member]
     members = table.index[table["kind"] == "member"]
     return list(dict.fromkeys([*wanted, *members]))[:_MOST_CURVES]
 
@@ -133,7 +133,7 @@ def worst_videos(
 
 def _content(comparison, title, videos):
     """Return all that the template shows."""
-    how, table = comparison.how, comparison.table
+    facts, table = comparison.facts, comparison.table
     shown = shown_strategies(comparison)
     weights = _weights(comparison)
     by_value = _by_value(comparison, shown)
@@ -142,8 +142,8 @@ def _content(comparison, title, videos):
     return {
         "title": title,
         "verdict": comparison.verdict.split("\n"),
-        "how": how,
-        "level": f"{how['level']:.0%}".replace("%", " %"),
+        "facts": facts,
+        "level": f"{facts.level:.0%}".replace("%", " %"),
         "table": table,
         "seen": comparison.seen,
         "first": shown[0],
@@ -273,7 +273,7 @@ def _spread_figures(shown, judged):
 
 
 def _value_figures(comparison, first):
-    names = list(dict.fromkeys([first, MEAN, comparison.how["best member"]]))
+    names = list(dict.fromkeys([first, MEAN, comparison.facts.best_member]))
     for place, (axis, by_value) in enumerate(comparison.by_group_of.items()):
         n_values = by_value.shape[1]
         if n_values > 20:
@@ -388,39 +388,44 @@ def _short(video):
 
 def _computed(comparison):
     """What a reader must know to do it again, as (what, how) pairs."""
-    how = comparison.how
-    folds = f"{how['n_folds']} group folds" + (
-        f", drawn {how['repeats']} times" if how["repeats"] > 1 else ""
+    facts = comparison.facts
+    folds = f"{facts.n_folds} group folds" + (
+        f", drawn {facts.repeats} times" if facts.repeats > 1 else ""
     )
     rows = [
-        ("Videos", f"{how['n_videos']}, {how['n_fakes']} of them fake; "
-         f"{how['n_videos_judged']} judged"),
-        ("Groups", f"{how['n_groups']}; {how['n_groups_judged']} judged"
-         if how["groups given"] else "none given: each video by itself"),
-        ("Judged on", f"{how['coverage']:.1%}".replace("%", " %")
+        ("Videos", f"{facts.n_videos}, {facts.n_fakes} of them fake; "
+         f"{facts.n_videos_judged} judged"),
+        ("Groups", f"{facts.n_groups}; {facts.n_groups_judged} judged"
+         if facts.groups_given else "none given: each video by itself"),
+        ("Judged on", f"{facts.coverage:.1%}".replace("%", " %")
          + " of the judged videos: those that everyone has scored"),
         ("Protocol", comparison.protocol_label),
-        ("Nesting", _NESTINGS.get(how["nesting"], how["nesting"])),
+        ("Nesting", _NESTINGS.get(facts.nesting, facts.nesting)),
         ("Folds", folds),
         ("Rank metrics", "AUC, average precision, equal error rate, found at false "
          "alarms: a fake is compared with the reals of its own fold alone"
          + (", and of the fold in which the members were fitted"
-            if how.get("folds of the table") else "")
-         + f"; {how.get('ranked', 1):.1%}".replace("%", " %")
+            if facts.folds_of_the_table else "")
+         + f"; {facts.ranked:.1%}".replace("%", " %")
          + " of the videos have such a rival. Other metrics take all folds together"),
         ("Compared from", "videos: detectors were fitted for it"
-         if how["from"] == "detectors" else "a table of scores"),
+         if facts.compared == "detectors" else "a table of scores"),
     ]  # fmt: skip
-    for key in ("fits of each detector", "first judged", "left aside", "not judged"):
-        if how.get(key):
-            value = how[key]
-            value = ", ".join(map(str, value)) if isinstance(value, list) else value
-            rows.append((key[0].upper() + key[1:], value))
     rows += [
-        ("Intervals", f"{how['level']:.0%}".replace("%", " %") + f", percentiles of "
-         f"{how['n_boot']} bootstrap draws of whole groups, the same draws for all"),
-        ("Seed", how["random_state"]),
-        ("Hash of the scores", how["hash of the scores"]),
-        ("Versions", ", ".join(f"{n} {v}" for n, v in how["versions"].items())),
+        (name, value)
+        for name, value in (
+            ("Fits of each detector", facts.fits_of_each_detector),
+            ("First judged", facts.first_judged),
+            ("Left aside", facts.left_aside),
+            ("Not judged", facts.not_judged),
+        )
+        if value
+    ]
+    rows += [
+        ("Intervals", f"{facts.level:.0%}".replace("%", " %") + f", percentiles of "
+         f"{facts.n_boot} bootstrap draws of whole groups, the same draws for all"),
+        ("Seed", facts.random_state),
+        ("Hash of the scores", facts.hash_of_the_scores),
+        ("Versions", ", ".join(f"{n} {v}" for n, v in facts.versions.items())),
     ]  # fmt: skip
     return rows

@@ -22,6 +22,7 @@ from ensemble.scores.columns import (
 )
 from ensemble.scores.formats import Table, read_table
 from ensemble.scores.orientation import invert_scores
+from ensemble.scores.provenance import stated
 from ensemble.scores.table import (
     checked_columns,
     checked_ids,
@@ -160,7 +161,7 @@ def read_scores(
     check_not_labels(values, columns, beside.get("label"), by_default=scores is None)
     provenance = dict(beside.pop("provenance", None) or {})
     if out_of_fold is not None:
-        provenance["out_of_fold"] = bool(out_of_fold)
+        provenance |= stated(out_of_fold=bool(out_of_fold))
     table = score_table(
         values,
         ids,

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ensemble.scores.provenance import Provenance, stated
+
 
 def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
     """Turn the scores of some detectors round, so that high means fake.
@@ -62,8 +64,9 @@ def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
         else:
             turned[:, name] = new
     if is_table and "provenance" in turned.attrs:
-        provenance = dict(turned.attrs["provenance"])
-        before = set(provenance.get("inverted", []))  # twice is not at all
-        provenance["inverted"] = sorted(before.symmetric_difference(map(str, names)))
-        turned.attrs["provenance"] = provenance
+        before = set(Provenance.of(turned).inverted)  # twice is not at all
+        inverted = sorted(before.symmetric_difference(map(str, names)))
+        turned.attrs["provenance"] = turned.attrs["provenance"] | stated(
+            inverted=inverted
+        )
     return turned

@@ -14,6 +14,7 @@ from ensemble.choices import FAKE, PARTIAL, REAL, SCORED
 from ensemble.decision.error_rates import rate_interval
 from ensemble.metrics.intervals import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance, out_of_fold_of
+from ensemble.scores.provenance import Provenance
 from ensemble.verdicts.threshold_and_prior import to_probability
 from ensemble.verdicts.video_profile import TrainingProfile
 
@@ -438,7 +439,7 @@ def _made(model, facts, thresholds):
         n_real=len(is_fake) - n_fake,
         n_fake=n_fake,
         n_groups=None if groups is None else len(np.unique(groups)),
-        fitted_before=dict(model.oof_scores_.attrs["provenance"].get("trained_on", {})),
+        fitted_before=dict(Provenance.of(model.oof_scores_).trained_on),
         auc=auc,
         above_chance=above,
         problem=facts.problem if n_fake or not len(is_fake) else "",

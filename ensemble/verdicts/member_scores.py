@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.inputs import Videos
 from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.out_of_fold.training_set import row_ids
+from ensemble.scores.provenance import Provenance
 from ensemble.scores.table import score_table
 from ensemble.verdicts.threshold_and_prior import to_probability
 
@@ -39,7 +40,7 @@ def fitted_pooling(model: Any) -> str:
     ValueError
         If another way was set after the fit.
     """
-    fitted = model.oof_scores_.attrs["provenance"].get("faces_pooling", "largest")
+    fitted = Provenance.of(model.oof_scores_).faces_pooling
     if model.faces_pooling != fitted:
         raise ValueError(
             f"faces_pooling={model.faces_pooling!r} was set after a fit with "

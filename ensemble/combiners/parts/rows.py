@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.resampling.splitters import StratifiedGroupFolds
+from ensemble.scores.provenance import Provenance
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HIGHEST = ~np.uint64(0)
@@ -87,11 +88,10 @@ def stated_offsets(X: Any) -> np.ndarray | None:
         0 for a detector of which none is stated. See
         `ensemble.out_of_fold.refit_offsets`.
     """
-    provenance = getattr(X, "attrs", {}).get("provenance")
-    stated = provenance.get("refit_offsets") if isinstance(provenance, dict) else None
-    if not stated:
+    offsets = Provenance.of(X).refit_offsets
+    if not offsets:
         return None
-    return np.array([float(stated.get(str(name), 0.0)) for name in X.columns])
+    return np.array([float(offsets.get(str(name), 0.0)) for name in X.columns])
 
 
 def canonical_columns(rows: Rows) -> np.ndarray:

@@ -1,21 +1,38 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.comparison.result import ComparisonFacts
 from ensemble.comparison.summary_text import put_in_words
 
-HOW = {
-    "protocol": "group-kfold",
-    "from": "scores",
-    "nesting": "exact",
-    "level": 0.95,
-    "n_videos_judged": 400,
-    "n_groups_judged": 100,
-    "best member": "xception",
-    "coverage": 1.0,
-    "groups given": True,
-}
+FACTS = ComparisonFacts(
+    protocol="group-kfold",
+    compared="scores",
+    nesting="exact",
+    n_videos=400,
+    n_fakes=200,
+    n_groups=100,
+    n_videos_judged=400,
+    n_groups_judged=100,
+    groups_given=True,
+    n_folds=5,
+    repeats=1,
+    n_boot=1000,
+    level=0.95,
+    random_state=0,
+    best_member="xception",
+    look_inverted=[],
+    coverage=1.0,
+    ranked=1.0,
+    folds_of_the_table=False,
+    share_of_fakes_learned_from=0.5,
+    share_of_fakes_judged=0.5,
+    fitted_beforehand=[],
+    chosen_anew={},
+)
 
 
 def row(auc, over_mean=0.0, over_best=0.0, p=np.nan, kind="strategy", spread=0.003):
@@ -54,8 +71,10 @@ def table_of(**ours):
     return table.sort_values("auc", ascending=False)
 
 
-def words(table, by_value=None, seen=None, ablation=None, **how):
-    return put_in_words(table, HOW | how, by_value, seen, ablation)
+def words(table, by_value=None, seen=None, ablation=None, **changes):
+    inverted = table.index[(table["kind"] == "member") & (table["auc_high"] < 0.5)]
+    facts = replace(FACTS, look_inverted=list(inverted), **changes)
+    return put_in_words(table, facts, by_value, seen, ablation)
 
 
 def test_a_clear_lead_is_a_lead():
@@ -108,14 +127,14 @@ def test_automatic_choice_and_the_price_of_choosing_are_told():
         **{AUTO: row(0.953, 0.003, 0.013, p=0.02)},
     )
     anew = {"auc": 0.951, "over_mean": 0.0012, "most often": "stacking", "share": 0.4}
-    said = words(table, **{"chosen anew": anew})
+    said = words(table, chosen_anew=anew)
     assert f"{AUTO} chooses in training" in said
     assert "0.9530, +0.0030 over the mean (+0.0000 to +0.0060; p 0.02)" in said
     assert "+0.0130 over the best member" in said
     assert "over the member chosen in training" not in said
     table[["over_chosen_member", "p_chosen_member_alone"]] = [0.02, 0.001]
     table[["over_chosen_member_low", "over_chosen_member_high"]] = [0.01, 0.03]
-    said = words(table, **{"chosen anew": anew})
+    said = words(table, chosen_anew=anew)
     assert "+0.0200 over the member chosen in training (+0.0100 to +0.0300; p" in said
     assert "Picking the best of 2 by this table flatters the pick" in said
     assert "it reaches 0.9510, +0.0012 over the mean; stacking is picked in 40%" in said
@@ -194,7 +213,7 @@ def test_members_that_look_inverted_are_named_with_the_way_out(source, way_out):
     both = {"worst": row(0.1, kind="member"), "bad": row(0.4, kind="member")}
     maybe = {"maybe": guess(0.45, kind="member")}
     table = pd.concat([ours, pd.DataFrame(both | maybe).T.infer_objects()])
-    said = words(table, **{"from": source})
+    said = words(table, compared=source)
     assert "worst (AUC 0.1000, 0.0900 to 0.1100), bad (AUC 0.4000" in said
     assert "look inverted: real videos score above fake ones" in said
     assert way_out in said
@@ -267,7 +286,7 @@ def test_each_method_held_out_is_told_and_the_hardest_named():
         table_of(stacking=row(0.951, 0.001, 0.01, p=0.5)),
         by_method(0.004),
         protocol="leave-method-out",
-        **{"from": "detectors"},
+        compared="detectors",
     )
     assert "On methods and groups that nothing was fitted on" in from_detectors
     assert "may have been fitted" not in from_detectors
@@ -318,15 +337,15 @@ def test_probabilities_are_not_flattered_either(auc, expected):
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
+    ("changes", "expected"),
     [
         (
-            {"fitted beforehand": ["net"]},
+            {"fitted_beforehand": ["net"]},
             "Fitted beforehand, on videos that are not known here: net.",
         ),
-        ({"fitted beforehand": ["net"]}, "On groups that no strategy was fitted on"),
+        ({"fitted_beforehand": ["net"]}, "On groups that no strategy was fitted on"),
         (
-            {"share of fakes learned from": 0.8},
+            {"share_of_fakes_learned_from": 0.8},
             "Fakes are 80% of what is learned from and 50% of what is judged",
         ),
         ({"nesting": "stored"}, "Approximate"),
@@ -334,19 +353,19 @@ def test_probabilities_are_not_flattered_either(auc, expected):
         ({"nesting": "unstated"}, "Where the scores come from is not stated"),
         ({"ranked": 0.9}, "10.0% of the videos are in folds without a video of the"),
         ({"coverage": 0.913}, "on the 91.3% of the videos that everyone has scored"),
-        ({"not judged": {"lab": "no real to judge"}}, "Not judged: lab."),
-        ({"left aside": 7}, "7 earlier videos were left aside"),
+        ({"not_judged": {"lab": "no real to judge"}}, "Not judged: lab."),
+        ({"left_aside": 7}, "7 earlier videos were left aside"),
         ({"n_groups_judged": 12}, "With 12 groups to judge on, intervals and p-values"),
-        ({"groups given": False}, "No groups were given"),
+        ({"groups_given": False}, "No groups were given"),
         (
-            {"protocol": "time-holdout", "first judged": "2021"},
+            {"protocol": "time-holdout", "first_judged": "2021"},
             "On videos from 2021 on",
         ),
     ],
 )
-def test_what_weakens_it_is_said(how, expected):
+def test_what_weakens_it_is_said(changes, expected):
     table = table_of(stacking=row(0.954, 0.004, 0.014, p=0.01))
-    assert expected in words(table, **how)
+    assert expected in words(table, **changes)
     assert expected not in words(table)
 
 
