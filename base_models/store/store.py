@@ -246,6 +246,8 @@ class Store:
 
     def _make_room(self, n_bytes: int) -> None:
         """Delete what was used longest ago, looking at the folder now and then."""
+        # Not `diskcache`: it unpickles whatever its index calls a pickle, deletes only
+        # what is in that index, which reading writes to, and maps no file.
         folder = str(self.path), self.size_limit
         unchecked = _unchecked.get(folder, np.inf) + n_bytes
         is_due = unchecked >= self.size_limit / 50
