@@ -12,7 +12,7 @@ import numpy as np
 from base_models.faces.rare_faces import FaceSearch, FollowedFaces
 from base_models.faces.tracking import FaceTrack, follow_faces, largest_track
 from base_models.store.store import Store, resolve_store
-from base_models.video.one_face import SAME_FACE, OneFace, box_overlap
+from base_models.video.one_face import SAME_FACE, box_overlap
 from base_models.video.reading import (
     SampledFrames,
     VideoInfo,
@@ -145,7 +145,8 @@ class FollowedVideo:
             while left:
                 track = largest_track(left)
                 left = [other for other in left if other is not track]
-                face = self._face_of(track, followed.sample.indices)
+                frames = followed.sample.indices[track.frames].tolist()
+                face = self.face_at(frames, [found.box for found in track.faces])
                 if face is not None and face not in numbered:
                     numbered[face] = track
             self._tracks[key] = numbered
@@ -158,10 +159,6 @@ class FollowedVideo:
         faces = {id(track): face for face, track in numbered.items()}
         return [faces.get(id(track), WHOLE_FRAME) for track in followed]
 
-    def face_at(self, frame: int, box: tuple) -> int | None:
-        """Return which face a box in one frame is of."""
-        return self._best([(frame, box)])
-
     def surest(self, recipe: ViewRecipe) -> dict[int, tuple]:
         """Return {frame: box} of the face of which the finder is surest."""
         found = self.faces_in_sample(recipe, surest=True)
@@ -171,16 +168,9 @@ class FollowedVideo:
             for place, face in zip(track.frames, track.faces, strict=True)
         }
 
-    def face_of(self, face: OneFace) -> int | None:
-        """Return which face a `OneFace` is."""
-        return self._best(zip(face.frames, face.boxes, strict=True))
-
-    def _face_of(self, track, indices):
-        places = zip(indices[track.frames].tolist(), track.faces, strict=True)
-        return self._best([(index, found.box) for index, found in places])
-
-    def _best(self, places):
-        places = list(places)
+    def face_at(self, frames: Iterable[int], boxes: Iterable[tuple]) -> int | None:
+        """Return which face boxes are of, one in each of some frames of the video."""
+        places = list(zip(frames, boxes, strict=True))
         overlaps = [
             np.mean(
                 [

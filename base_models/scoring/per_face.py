@@ -121,7 +121,9 @@ def look_closely(
     if followed is None:
         looking = [detector for _, detector in members]
         followed = follow_video(looking, video, store, looks_per_second)
-    main = None if about is None else {followed.face_of(face) for face in about}
+    main = None
+    if about is not None:
+        main = {followed.face_at(face.frames, face.boxes) for face in about}
     shape = len(followed.faces), len(members)
     scores, reasons = np.full(shape, np.nan), np.full(shape, "", dtype=object)
     timelines, views, shared = [], {}, {}
@@ -203,7 +205,7 @@ def _shown_faces(recipe, frames, followed):
         return numbers[frames["face"].to_numpy(int)]
     boxes = followed.surest(recipe)
     faces = [
-        followed.face_at(frame, boxes[frame]) if frame in boxes else None
+        followed.face_at([frame], [boxes[frame]]) if frame in boxes else None
         for frame in frames["frame"].tolist()
     ]
     return [WHOLE_FRAME if face is None else face for face in faces]

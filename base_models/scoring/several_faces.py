@@ -33,7 +33,8 @@ def faces_of(
         The largest first, at most `MOST_FACES`, none of them much smaller than the
         first; empty where there are no two, or no detector looks at faces.
     """
-    recipe = _reference(detectors)
+    recipes = _face_recipes(detectors)  # in whose frames faces are told apart
+    recipe = max(recipes, key=lambda recipe: recipe.n_frames, default=None)
     if recipe is None:
         return []
     tracks = followed_boxes(video, recipe, resolve_store(store))
@@ -81,12 +82,6 @@ def score_faces(
         return score_videos(named, faces, store)
     scores, reasons = score_videos(named, faces[1:], store)
     return np.vstack([largest[0], scores]), np.vstack([largest[1], reasons])
-
-
-def _reference(detectors):
-    """The recipe in whose frames faces are told apart."""
-    recipes = _face_recipes(detectors)
-    return max(recipes, key=lambda recipe: recipe.n_frames, default=None)
 
 
 def _face_recipes(detectors):

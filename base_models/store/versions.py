@@ -101,12 +101,7 @@ def library_version(name: str) -> str:
     version = getattr(importlib.import_module(name), "__version__", None)
     if not isinstance(version, str):
         version = importlib.metadata.version(name)
-    return _major_minor(version)
-
-
-def _major_minor(version: str) -> str:
-    """Return "2.14" of "2.14.1+cu130"."""
-    return ".".join(re.split(r"[.+]", version)[:2])
+    return ".".join(re.split(r"[.+]", version)[:2])  # "2.14" of "2.14.1+cu130"
 
 
 def module_version(name: str | None) -> str | None:

@@ -121,7 +121,8 @@ class Validation:
         """
         if self._fakes is None:
             scores = [
-                self._score(network, _images(view)).mean() for view in self._views
+                self._score(network, getattr(view, "images", view)).mean()
+                for view in self._views
             ]
             labels, name = self._is_fake, "validation_auc"
         else:
@@ -138,10 +139,6 @@ class Validation:
             "validation_loss": float(log_loss(labels, scores, sample_weight=balance)),
             name: float(roc_auc_score(labels, scores)),
         }
-
-
-def _images(view):
-    return getattr(view, "images", view)
 
 
 def _few_fakes(images, landmarks, make_fakes, seed):

@@ -121,7 +121,7 @@ class DynamicSelection(Combiner):
         rows = sample_rows(rows, _MAX_KNOWN)
         here = ~np.isnan(rows.scores)
         is_fake = rows.is_fake[:, None] == 1
-        single = self._to_probability(rows.scores)
+        single = rows.scores if self._as_is() else expit(rows.scores)
         right = np.clip(np.where(is_fake, single, 1 - single), 1e-6, 1)
         self.known_scores_, self.known_weight_ = rows.scores, rows.weight
         self.known_losses_ = np.where(here, -np.log(right), 0.0)
@@ -198,9 +198,6 @@ class DynamicSelection(Combiner):
     def _mean(self, scores, weights):
         combined = (np.nan_to_num(scores) * weights).sum(axis=1)
         return combined if self._as_is() else expit(combined)
-
-    def _to_probability(self, scores):
-        return scores if self._as_is() else expit(scores)
 
     def _as_is(self):
         return self.scale_["name"] in ("probability", "rank")

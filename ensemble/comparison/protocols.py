@@ -194,25 +194,27 @@ def leave_method_out(task: SplitTask) -> list[Split]:
 
 
 @protocol(
-    "leave-source-out",
-    "Leave one source out: judged on a source that was not learned from.",
-    columns=("source",),
-    unseen="source",
-)
-def leave_source_out(task: SplitTask) -> list[Split]:
-    """Learn from other sources, without the groups that are also in this one."""
-    return _leave_each_value_out(task)
-
-
-@protocol(
     "leave-dataset-out",
     "Leave one data set out: judged on a data set that was not learned from.",
     columns=("dataset",),
     unseen="data set",
 )
-def leave_dataset_out(task: SplitTask) -> list[Split]:
-    """Learn from other data sets, without the groups that are also in this one."""
-    return _leave_each_value_out(task)
+@protocol(  # the first of the two: decorators work upwards
+    "leave-source-out",
+    "Leave one source out: judged on a source that was not learned from.",
+    columns=("source",),
+    unseen="source",
+)
+def leave_each_value_out(task: SplitTask) -> list[Split]:
+    """Learn from all else, without the groups that are also in what is held out."""
+    values, splits = task.values.to_numpy(), []
+    for name in _values_to_leave_out(task):
+        is_test = values == name
+        is_train = ~is_test & ~np.isin(task.codes, task.codes[is_test])
+        splits.append(
+            Split(str(name), 0, 0, np.flatnonzero(is_train), np.flatnonzero(is_test))
+        )
+    return splits
 
 
 @protocol(
@@ -401,18 +403,6 @@ def _values_to_leave_out(task, of_fakes=False):
             f"them as groups with protocol='group-kfold', or name some in hold_out="
         )
     return names
-
-
-def _leave_each_value_out(task):
-    """Learn from all else, without the groups that are also in what is held out."""
-    values, splits = task.values.to_numpy(), []
-    for name in _values_to_leave_out(task):
-        is_test = values == name
-        is_train = ~is_test & ~np.isin(task.codes, task.codes[is_test])
-        splits.append(
-            Split(str(name), 0, 0, np.flatnonzero(is_train), np.flatnonzero(is_test))
-        )
-    return splits
 
 
 def _that_can_be_judged(splits, is_fake, notes):

@@ -89,7 +89,8 @@ def _guessing(table, facts):
     members = table[table["kind"] == "member"]
     good = list(members.index[_beats_guessing(members)])
     but = (
-        f" Of the members {', '.join(good)} {_is_are(good)}, each by itself."
+        f" Of the members {', '.join(good)} {'is' if len(good) == 1 else 'are'}, each "
+        "by itself."
         if good
         else " Nor is any member."
     )
@@ -120,10 +121,6 @@ def _inverted(table, facts):
         f"say so ({way_out}): nothing is turned round in silence, and means, votes and "
         "non-negative weights take a high score for fake."
     ]
-
-
-def _is_are(names):
-    return "is" if len(names) == 1 else "are"
 
 
 def _headline(table, ours, first, facts):
@@ -302,8 +299,8 @@ def _whether_it_holds(table, first, kind, facts, seen):
     said = []
     if first != MEAN and not moved[first]:
         said.append(
-            f"{_capital(first)} ranks videos without having learned anything, so that "
-            f"unseen {kind}s are to it what seen ones are."
+            f"{first[0].upper()}{first[1:]} ranks videos without having learned "
+            f"anything, so that unseen {kind}s are to it what seen ones are."
         )
     learners = list(ours.index[moved])
     best_seen = [name for name in _ours(seen).index if name in learners]
@@ -446,7 +443,3 @@ def _ends(row, rival, kind="over"):
 
 def _p(p):
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _capital(text):
-    return text[0].upper() + text[1:]

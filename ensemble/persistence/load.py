@@ -75,8 +75,9 @@ def read_ensemble(
     if fitted["false_alarms_"] is not None:
         fitted["false_alarms_"] = Interval(*fitted["false_alarms_"])
     chosen = reader.decode(manifest["chosen_combiner"])
+    training = manifest["training"]
     fitted["fit_record_"] = FitRecord(
-        _training(reader),
+        TrainingSet(None, **{name: reader.decode(v) for name, v in training.items()}),
         [tuple(split) for split in reader.decode(manifest["splits"])],
         CardFacts.from_dict(manifest.get("card")),
         clone(fitted["combiner_"]) if chosen is None else chosen,
@@ -118,14 +119,6 @@ def _table(reader):
         reasons=attrs["reason"],
         provenance=attrs["provenance"],
         **companions,
-    )
-
-
-def _training(reader):
-    """Return the training set, without its videos."""
-    kept = reader.manifest["training"]
-    return TrainingSet(
-        videos=None, **{name: reader.decode(value) for name, value in kept.items()}
     )
 
 

@@ -67,7 +67,9 @@ def write_scores(table: pd.DataFrame, path: str | Path) -> None:
         with replacing(path) as unfinished:
             flat.to_parquet(unfinished, index=False)
     else:
-        raise _suffix_error(path)
+        raise ValueError(
+            f"expected a path that ends in .csv or .parquet; got {str(path)!r}"
+        )
 
 
 def read_scores(
@@ -183,12 +185,6 @@ def _ids_of(table: Table | pd.DataFrame, column: str | None) -> Any:
     if unnamed is not None and not unnamed.duplicated().any():
         return unnamed.astype(str)
     return [str(row) for row in range(len(table.frame))]
-
-
-def _suffix_error(path: Path) -> ValueError:
-    return ValueError(
-        f"expected a path that ends in .csv or .parquet; got {str(path)!r}"
-    )
 
 
 def _unpacked(table: pd.DataFrame) -> dict[str, Any]:
