@@ -117,10 +117,7 @@ def train_network(
             trouble = _trouble_anywhere(loss, network, device, processes)
             if trouble:
                 when = f"{trouble} in epoch {epoch + 1} of {epochs}"
-                raise DivergedError(
-                    f"{name}: {when}; lower learning_rate (now {learning_rate:g}), for "
-                    f"example to {learning_rate / 10:g}"
-                )
+                raise DivergedError(f"{name}: {when}; {_slower(learning_rate)}")
             entry = {"epoch": epoch + 1, "loss": loss, "learning_rate": run.rate}
             if validate is not None:
                 entry |= run.validate(validate, processes)
@@ -174,6 +171,10 @@ def _trouble_anywhere(loss, network, device, processes):
     if processes.total(diverged) > 0:  # all stop, or none: they wait for each other
         return trouble or "another process diverged"
     return ""
+
+
+def _slower(rate):
+    return f"lower learning_rate (now {rate:g}), for example to {rate / 10:g}"
 
 
 def _trouble(loss, network):

@@ -21,6 +21,7 @@ from ensemble.out_of_fold.reals_only import learns
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.table import provenance_of
 from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.scores.provenance import stated
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import CardFacts
 
@@ -112,7 +113,7 @@ def put_together(model: Any, combiner: Any) -> Any:
         np.zeros((0, len(names))),
         [],
         names,
-        provenance={"out_of_fold": False, **provenance_of(named)},
+        provenance=stated(out_of_fold=False, **provenance_of(named)),
     )
     model.fit_record_ = FitRecord(nobody, [], facts, combiner)
     undecided = pd.DataFrame(np.full((2, len(names)), 0.5), columns=names)
