@@ -14,7 +14,7 @@ from base_models.runtime.failures import is_foreseen, reason_of
 from base_models.runtime.prefetch import look_ahead
 from base_models.store.store import Store, store_key
 from base_models.video.one_face import OneFace, whole_video
-from base_models.video.paths import video_digest
+from base_models.video.paths import hashed_once, video_digest
 from base_models.video.reading import sample_clips
 from base_models.views.drawing import render
 from base_models.views.spec import ViewRecipe
@@ -66,8 +66,13 @@ def iter_views(
         n_workers = 1
     if len(videos) < 2:
         n_workers = 0  # nothing to make ahead
+
+    def make(video):
+        with hashed_once([whole_video(video)]):  # also where faces are kept
+            return make_views(video, recipes, store)
+
     yield from look_ahead(
-        lambda video: make_views(video, recipes, store),
+        make,
         videos,
         n_workers,
         size=lambda views: sum(view.images.nbytes for view in views.values()),

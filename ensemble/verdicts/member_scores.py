@@ -272,12 +272,14 @@ def each_table(model: Any, videos: Videos) -> Iterator[pd.DataFrame]:
     DataFrame of shape (1, n_detectors)
     """
     from base_models.scoring.together import iter_scores
+    from base_models.video.paths import hashed_once
 
     members, videos, text = _ready(model, videos)
     scored = iter_scores(members, videos, model.store, text)
     rows = zip(videos, row_ids(videos), scored, strict=True)
     for video, name, (scores, reasons) in rows:
-        faces = [face_scores(model, members, video, scores, reasons)]
+        with hashed_once([video]):  # the caller may write to others between two rows
+            faces = [face_scores(model, members, video, scores, reasons)]
         yield members_table(model, [name], scores[None], reasons[None], faces)
 
 

@@ -83,6 +83,9 @@ def test_a_fit_and_a_verdict_hash_each_array_once(videos, n_hashed, tmp_path):
         call(videos)
         assert n_hashed == once
     n_hashed.clear()
+    list(model.judge_each(videos))  # for its name, its views, its faces, its profile
+    assert max(n_hashed.values()) <= 4
+    n_hashed.clear()
     model.add_detector("flicker", FlickerDetector(view="frame", n_frames=4))
     assert n_hashed == once
 
