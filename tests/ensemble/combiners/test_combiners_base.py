@@ -193,18 +193,18 @@ def test_rows_that_teach_nothing_are_left_out(name):
 
 @each
 def test_noise_in_gives_chance_out(name):
-    """Mean AUC on fresh videos over 50 seeds; sources of three videos, one label."""
+    """Mean AUC on fresh videos over 10 seeds; sources of three videos, one label."""
     values = []
-    for seed in range(50):
+    for seed in range(10):
         draw = np.random.default_rng(seed)
         scores = draw.random((90, 3))
         scores[:45] = scores[:15].repeat(3, axis=0)
         groups = np.append(np.arange(15).repeat(3), 15 + np.arange(15).repeat(3))
         y = draw.permutation(30)[groups] % 2
-        fresh = draw.random((200, 3))
+        fresh = draw.random((1000, 3))
         combiner = fitted(name, scores, y, groups)
-        values.append(roc_auc_score(np.arange(200) % 2, combiner.fake_score(fresh)))
-    assert abs(np.mean(values) - 0.5) < 3 * 0.041 / np.sqrt(50)
+        values.append(roc_auc_score(np.arange(1000) % 2, combiner.fake_score(fresh)))
+    assert abs(np.mean(values) - 0.5) < 3 * 0.0183 / np.sqrt(10)  # as of 50 times 200
 
 
 @each

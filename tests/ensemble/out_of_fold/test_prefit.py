@@ -329,11 +329,11 @@ def test_the_others_still_see_no_group_that_they_judge(noise, memoriser):
 @unwarned
 @pytest.mark.parametrize("strategy", ["stacking", "blending", "bagging"])
 def test_one_that_knows_nothing_lets_no_label_through(strategy, noise, memoriser):
-    """Mean AUC on fresh noise over 40 seeds: its standard error is about 0.015."""
+    """Mean AUC on fresh noise over 10 seeds: its standard error is about 0.015."""
     areas = []
-    for seed in range(40):
-        videos, y, groups = noise(seed)
-        fresh, fresh_y, _ = noise(1000 + seed)
+    for seed in range(10):
+        videos, y, groups = noise(seed, 160)
+        fresh, fresh_y, _ = noise(1000 + seed, 160)
         members = [("theirs", Counting()), ("ours", memoriser(n_neighbors=3))]
         model = DeepfakeEnsemble(members, strategy, random_state=seed, verbose=False)
         if strategy == "bagging":

@@ -23,6 +23,12 @@ def written():
     return module
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all models: they are made of the same members."""
+    return tmp_path_factory.mktemp("store")
+
+
 def expected(version):
     return json.loads((version / "expected.json").read_text(encoding="utf-8"))
 
@@ -30,9 +36,11 @@ def expected(version):
 @pytest.mark.parametrize(
     "file", MODELS, ids=[f"{file.parent.name}-{file.stem}" for file in MODELS]
 )
-def test_a_model_saved_by_an_earlier_version_scores_as_it_did(file, written, tmp_path):
+def test_a_model_saved_by_an_earlier_version_scores_as_it_did(
+    file, written, store, tmp_path
+):
     videos, *_ = written.small_videos(6, seed=1)
-    model = ensemble.load(file, device="cpu").set_params(store=tmp_path, verbose=False)
+    model = ensemble.load(file, device="cpu").set_params(store=store, verbose=False)
     score = model.fake_score(videos)
     known = expected(file.parent)
     np.testing.assert_allclose(score, known["fake_score"][file.stem], atol=1e-5)
