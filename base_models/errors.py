@@ -99,6 +99,18 @@ class CheckpointError(ValueError):
     """
 
 
+class UnknownNetworkError(CheckpointError):
+    """Neither a file of weights nor its name says which network it is of, or of what.
+
+    Examples
+    --------
+    >>> from base_models.errors import UnknownNetworkError
+    >>> raise UnknownNetworkError("mine.pth: give scope='frame' or scope='face'")
+    Traceback (most recent call last):
+    base_models.errors.UnknownNetworkError: mine.pth: give scope='frame' or scope='face'
+    """
+
+
 class DivergedError(FloatingPointError):
     """A training whose loss or weights stopped being finite numbers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from torch import nn
 
 from base_models.choices import VIEWS
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
-from base_models.errors import CheckpointError
+from base_models.errors import CheckpointError, UnknownNetworkError
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
@@ -107,7 +108,8 @@ class PrefitDetector(NetworkDetector):
         return self
 
     def __str__(self):
-        return f"{Path(self.card['source']).stem}_{self.card['scope']}".lower()
+        name = f"{Path(self.card['source']).stem}_{self.card['scope']}".lower()
+        return re.sub("__+", "_", name)  # two would stand before a parameter
 
     @property
     def fits_on_reals(self) -> bool:
@@ -414,7 +416,7 @@ def load_checkpoint(
     backbone = backbone or (card or {}).get("backbone") or guess_backbone(state, path)
     scope = scope or facts["scope"] or ("face" if compat else None)
     if scope is None:
-        raise CheckpointError(
+        raise UnknownNetworkError(
             f"{path.name}: whether it looks at whole frames or at face crops cannot be "
             "told from its name; give scope='frame' or scope='face'"
         )

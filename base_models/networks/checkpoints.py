@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from base_models.errors import CheckpointError
+from base_models.errors import CheckpointError, UnknownNetworkError
 from base_models.networks import safe_unpickler as module_pickle
 from base_models.networks.checkpoint_names import (
     efficientnet_of,
@@ -321,7 +321,7 @@ def guess_backbone(state: dict[str, torch.Tensor], source: Any) -> Any:
     known = efficientnet_of(without_prefixes(state)[-1], source)
     if known is not None:
         return known
-    raise CheckpointError(
+    raise UnknownNetworkError(
         f"{source}: which network it is of cannot be told from names such as "
         f"{next(iter(names))!r}; give backbone="
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.commands import (
+    assemble,
     compare,
     convert,
     demo,
@@ -65,6 +66,7 @@ def _version(
 # In the order of the help.
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
+app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=scan.EXAMPLES)(scan.scan)
 app.command(epilog=stress.EXAMPLES)(stress.stress)

@@ -1,8 +1,11 @@
 """What commands are given: videos, saved models, and detectors by name."""
 
+import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import typer
 
 
 def split_names(text: str) -> list[str]:
@@ -84,22 +87,66 @@ def named_detectors(
     ]
 
 
+def models_and_videos(
+    paths: Sequence[Path], models: Sequence[Path] | None
+) -> tuple[list[Path], list[Path]]:
+    """Tell models from videos, where the model may come before the videos.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Videos; before them the model, unless `models` are given.
+    models : list of Path or None
+        Of ``--model``.
+
+    Examples
+    --------
+    >>> from ensemble.cli.inputs import models_and_videos
+    >>> models_and_videos(["model.dfe", "clip.mp4"], None)
+    (['model.dfe'], ['clip.mp4'])
+    >>> models_and_videos(["clip.mp4"], ["full_c23.p", "all_c23.p"])
+    (['full_c23.p', 'all_c23.p'], ['clip.mp4'])
+    """
+    if models:
+        if _is_model(paths[0]):
+            raise typer.BadParameter(
+                f"{paths[0]} is a model, and --model gives one already; give all "
+                "models as --model, and videos alone without it"
+            )
+        return list(models), list(paths)
+    if len(paths) < 2:
+        raise typer.BadParameter(
+            f"Missing argument: the model comes first, then the videos; got {paths[0]} "
+            "alone. Or give the model as --model"
+        )
+    return [paths[0]], list(paths[1:])
+
+
 def open_ensemble(
-    path: Path,
+    models: Path | Sequence[Path],
     device: str | None,
     quiet: bool,
     threshold: str | None = None,
     prior: float | None = None,
 ):
-    """Load a `DeepfakeEnsemble`; set what was asked for, refuse what it cannot do."""
-    import ensemble
+    """Load a model; set what was asked for, refuse what it cannot do.
+
+    Parameters
+    ----------
+    models : Path or list of Path
+        A saved ensemble, or checkpoints of networks, which are put together.
+
+    Returns
+    -------
+    DeepfakeEnsemble
+    """
     from ensemble.decision.named_thresholds import parse_threshold
     from ensemble.decision.prior import check_prior
 
     check_prior(prior)
     if threshold is not None:
         parse_threshold(threshold)
-    model = ensemble.load(path, device=device)
+    model = _opened(models, device)
     asked = {"threshold": threshold, "prior": prior}
     asked = {name: value for name, value in asked.items() if value is not None}
     model.set_params(verbose=not quiet, **asked)
@@ -107,13 +154,93 @@ def open_ensemble(
     return model
 
 
+def _opened(models, device):
+    import ensemble
+
+    paths = [models] if isinstance(models, (str, Path)) else list(models)
+    if len(paths) == 1 and not _is_checkpoint(paths[0]):
+        return ensemble.load(paths[0], device=device)
+    saved = [path for path in paths if not _is_checkpoint(path)]
+    if saved:
+        raise typer.BadParameter(
+            f"several models are put together of checkpoints, and {saved[0]} is none: "
+            "give one saved ensemble, or checkpoints (.p, .pth, .h5, .safetensors, or "
+            "folders that convert wrote)"
+        )
+    model = put_together(paths, device=device)
+    if len(paths) == 1:
+        model.fit_record_.file = os.path.realpath(paths[0])
+    return model
+
+
+def put_together(paths: Sequence[Path], device: str | None = None, **params):
+    """Open checkpoints and make one ensemble of them, without labelled videos.
+
+    Parameters
+    ----------
+    paths : list of Path
+    device : str or None
+    **params
+        Of `DeepfakeEnsemble.from_detectors`.
+
+    Returns
+    -------
+    DeepfakeEnsemble
+    """
+    from ensemble import DeepfakeEnsemble
+
+    detectors = checkpoint_detectors(paths, device)
+    return DeepfakeEnsemble.from_detectors(detectors, device=device, **params)
+
+
+def checkpoint_detectors(paths: Sequence[Path], device: str | None) -> list:
+    """Open checkpoints, none of them twice, as detectors that are fitted already."""
+    seen = {}
+    for path in paths:
+        other = seen.setdefault(os.path.realpath(path), path)
+        if other is not path:
+            raise typer.BadParameter(f"{path} is given twice; give each model once")
+    return [_checkpoint(path, device) for path in paths]
+
+
+def _checkpoint(path, device):
+    from base_models import load_checkpoint
+    from base_models.errors import UnknownNetworkError
+
+    try:
+        return load_checkpoint(path, device=device)
+    except UnknownNetworkError as error:
+        raise UnknownNetworkError(
+            f"{error}. Say it once: deepfake-ensemble convert {path} FOLDER --scope "
+            "face --backbone NAME; then --model FOLDER"
+        ) from error
+
+
+def _is_checkpoint(path):
+    """Whether a model is weights of one network, and no saved ensemble."""
+    from ensemble.persistence.wrong_files import is_checkpoint
+
+    return not _is_saved_ensemble(path) and is_checkpoint(path)
+
+
+def _is_model(path):
+    return Path(path).suffix == ".dfe" or (
+        Path(path).is_file() and _is_checkpoint(path)
+    )
+
+
+def _is_saved_ensemble(path):
+    if not zipfile.is_zipfile(path):  # PyTorch's checkpoints are archives too
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "manifest.json" in archive.namelist()
+
+
 def open_model(path: Path):
     """Load a `DeepfakeEnsemble`, or a checkpoint as a detector, on the CPU."""
     import ensemble
     from base_models import load_checkpoint
 
-    if zipfile.is_zipfile(path):  # PyTorch's checkpoints are archives too
-        with zipfile.ZipFile(path) as archive:
-            if "manifest.json" in archive.namelist():
-                return ensemble.load(path, device="cpu")
+    if _is_saved_ensemble(path):
+        return ensemble.load(path, device="cpu")
     return load_checkpoint(path, device="cpu")

@@ -46,8 +46,23 @@ def _check_device(device):
 TrainName = choice("TrainName", TRAINED_PARTS)
 
 # What a command reads.
-ModelFile = Annotated[
-    Path, typer.Argument(help="File that fit or demo wrote.", show_default=False)
+_MODEL = typer.Option(
+    "--model",
+    "-m",
+    help="File that fit, demo or assemble wrote, or a checkpoint of a network (.p, "
+    ".pth, .h5, .safetensors, a folder that convert wrote). Several checkpoints "
+    "are combined by the mean of their log-odds.",
+    show_default=False,
+)
+Models = Annotated[list[Path] | None, _MODEL]
+NeededModels = Annotated[list[Path], _MODEL]
+ModelThenVideos = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL VIDEOS",
+        help="The model, unless --model gives it; then videos, or folders of them.",
+        show_default=False,
+    ),
 ]
 Videos = Annotated[
     list[Path], typer.Argument(help="Videos, or folders of them.", show_default=False)

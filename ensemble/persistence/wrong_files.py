@@ -8,12 +8,10 @@ from pathlib import Path
 _CHECKPOINTS = (".p", ".pth", ".pt", ".ckpt", ".pkl", ".h5", ".hdf5", ".safetensors")
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".json")
 _USE = (
-    "It is one detector and no ensemble: there are no other members, and no threshold "
-    "that was set on scores. In Python it scores videos as it is, "
-    "load_checkpoint({path!r}).predict_proba(videos), or is a member of an ensemble, "
-    "which needs some labelled videos for its combiner: "
-    "DeepfakeEnsemble([load_checkpoint({path!r})]).fit(videos, labels)"
-    ".save('model.dfe')"
+    "predict, scan and stress take it as --model. In Python it scores videos as it is, "
+    "load_checkpoint({path!r}).predict_proba(videos), or is a member of an ensemble: "
+    "DeepfakeEnsemble.from_detectors([load_checkpoint({path!r})]) scores at once, and "
+    "its fit(videos, labels) learns what a score means"
 )
 
 
@@ -43,7 +41,7 @@ def what_it_is(path: str | Path) -> str:
     suffix = path.suffix.lower()
     use = _USE.format(path=str(path))
     if path.is_dir():
-        if (path / "card.json").is_file():
+        if is_checkpoint(path):
             return f"it is a folder that convert wrote. {use}"
         return "it is a folder; give the .dfe file in it, if there is one"
     if suffix in VIDEO_SUFFIXES:
@@ -55,9 +53,33 @@ def what_it_is(path: str | Path) -> str:
         )
     if suffix in _TABLES:
         return "it is a table; the model comes first, then the videos"
-    if suffix in _CHECKPOINTS or _is_checkpoint(path):
+    if is_checkpoint(path):
         return f"it is a checkpoint of a network. {use}"
     return ""
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Say whether something is weights that `base_models.load_checkpoint` may read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file by its ending or content, or a folder that ``convert`` wrote.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from ensemble.persistence.wrong_files import is_checkpoint
+    >>> is_checkpoint("full_c23.p"), is_checkpoint("clip.mp4")
+    (True, False)
+    """
+    path = Path(path)
+    if path.is_dir():
+        return (path / "card.json").is_file() or (path / "model.safetensors").is_file()
+    return path.suffix.lower() in _CHECKPOINTS or _is_checkpoint(path)
 
 
 def _is_checkpoint(path):

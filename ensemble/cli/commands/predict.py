@@ -8,19 +8,20 @@ import typer
 from ensemble.choices import UNSCORABLE
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
-from ensemble.cli.inputs import open_ensemble, videos_at
+from ensemble.cli.inputs import models_and_videos, open_ensemble, videos_at
 from ensemble.cli.output import VerdictStream, say_grounds
 
 EXAMPLES = (
     "Examples:\n\n"
     "  deepfake-ensemble predict model.dfe clip.mp4\n\n"
-    "  deepfake-ensemble predict model.dfe videos/ --csv > verdicts.csv"
+    "  deepfake-ensemble predict model.dfe videos/ --csv > verdicts.csv\n\n"
+    "  deepfake-ensemble predict clip.mp4 --model full_c23.p --model all_c23.p"
 )
 
 
 def predict(
-    model: options.ModelFile,
-    videos: options.Videos,
+    paths: options.ModelThenVideos,
+    models: options.Models = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threshold: options.Threshold = None,
@@ -32,13 +33,14 @@ def predict(
     """Say of each video how likely it is fake: one line a video."""
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
-    paths = videos_at(videos)
+    models, given = models_and_videos(paths, models)
+    videos = videos_at(given)
     # On a terminal the lines show how far it is; a bar between them would tear them.
     no_bar = quiet or sys.stdout.isatty()
-    loaded = open_ensemble(model, device, no_bar, threshold, prior)
+    loaded = open_ensemble(models, device, no_bar, threshold, prior)
     form = "csv" if as_csv else "json" if as_json else "lines"
-    with VerdictStream(form, paths) as stream:
-        for table in loaded.judge_each(paths, doubts=not no_doubts):
+    with VerdictStream(form, videos) as stream:
+        for table in loaded.judge_each(videos, doubts=not no_doubts):
             stream.add(table)
     say_grounds(loaded, quiet)
     if UNSCORABLE in stream.statuses:

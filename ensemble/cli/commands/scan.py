@@ -23,6 +23,7 @@ EXAMPLES = (
     "  deepfake-ensemble scan videos/ --model model.dfe --csv verdicts.csv "
     "--annotate 'seen/{stem}.mp4'\n\n"
     "  deepfake-ensemble scan clip.mp4 --model model.dfe --evidence evidence.html\n\n"
+    "  deepfake-ensemble scan clip.mp4 --model full_c23.p --model all_c23.p\n\n"
     "With several videos a picture, video or page is named by a folder, by {stem}, or "
     "gets the video's stem before its ending. --json - and --csv - print."
 )
@@ -30,12 +31,7 @@ EXAMPLES = (
 
 def scan(
     videos: options.Videos,
-    model: Annotated[
-        Path,
-        typer.Option(
-            "--model", "-m", help="File that fit or demo wrote.", show_default=False
-        ),
-    ],
+    models: options.NeededModels,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="All that was found, every frame.")
     ] = None,
@@ -66,8 +62,8 @@ def scan(
     paths = videos_at(videos)
     pictures = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     tables = tables_of("scan", csv_file, json_file)
-    outputs = planned_outputs(pictures, paths, [model], tables, overwrite)
-    loaded = open_ensemble(model, device, quiet, threshold, prior)
+    outputs = planned_outputs(pictures, paths, models, tables, overwrite)
+    loaded = open_ensemble(models, device, quiet, threshold, prior)
     err = is_printed(json_file, csv_file)
     results = []
     try:

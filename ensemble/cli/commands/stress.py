@@ -7,7 +7,7 @@ import typer
 
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
-from ensemble.cli.inputs import open_ensemble, split_names, videos_at
+from ensemble.cli.inputs import models_and_videos, open_ensemble, split_names, videos_at
 from ensemble.cli.output import is_printed, say_grounds, write_csv, write_text
 
 EXAMPLES = (
@@ -20,7 +20,9 @@ EXAMPLES = (
 LabelledOrNot = Annotated[
     list[Path],
     typer.Argument(
-        help="Videos, or folders of them; labelled, for the AUC: one folder with "
+        metavar="MODEL VIDEOS",
+        help="The model, unless --model gives it; then videos, or folders of them; "
+        "labelled, for the AUC: one folder with "
         "real/ and fake/, or CSV with path,label[,group].",
         show_default=False,
     ),
@@ -50,8 +52,8 @@ Seconds = Annotated[
 
 
 def stress(
-    model: options.ModelFile,
-    videos: LabelledOrNot,
+    paths: LabelledOrNot,
+    models: options.Models = None,
     changes: Changes = "all",
     plot: Plot = None,
     csv_file: options.TableFile = None,
@@ -75,6 +77,7 @@ def stress(
         tables_of,
     )
 
+    models, videos = models_and_videos(paths, models)
     paths, labels, groups = _videos_and_labels(videos, encoding)
     outputs = tables_of("stress", csv_file, json_file)
     if plot is not None:
@@ -82,8 +85,8 @@ def stress(
     if scores_file is not None:
         outputs.append(Output("--scores", scores_file, "csv", SCORES))
     tables = [part for path in videos for part in table_of(path)]
-    check_outputs(outputs, [model, *paths, *tables], overwrite)
-    loaded = open_ensemble(model, device, quiet=True)
+    check_outputs(outputs, [*models, *paths, *tables], overwrite)
+    loaded = open_ensemble(models, device, quiet=True)
     result = stress_test(
         loaded,
         paths,

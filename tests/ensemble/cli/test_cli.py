@@ -11,7 +11,7 @@ from base_models import DivergedError, FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 
-COMMANDS = "demo fit predict scan stress compare convert export verify"
+COMMANDS = "demo fit assemble predict scan stress compare convert export verify"
 HELP = [[], *([command] for command in COMMANDS.split())]
 
 

@@ -1,0 +1,114 @@
+"""``assemble``: networks that are trained already in, a saved ensemble out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli import options
+from ensemble.cli.inputs import labelled_videos_at, put_together
+from ensemble.cli.output import say_grounds
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble assemble full_c23.p all_c23.p meso.h5 --out model.dfe\n\n"
+    "  deepfake-ensemble assemble full_c23.p all_c23.p --combiner logistic --out "
+    "model.dfe --calibrate labelled.csv --threshold fpr=0.05"
+)
+
+Checkpoints = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Checkpoints: .p, .pth, .h5, .safetensors, folders that convert wrote.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="File to write.", show_default=False)
+]
+Combiner = Annotated[
+    str,
+    typer.Option(
+        help="log_odds, soft, median, max, min, trimmed, hard; with --calibrate also "
+        "those that learn: logistic, weighted, lightgbm ..."
+    ),
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labelled videos, which the networks had better not have been trained "
+        "on: folder with real/ and fake/, or CSV with path,label[,group].",
+    ),
+]
+Calibration = Annotated[
+    str,
+    typer.Option(
+        help="With --calibrate: platt, temperature, beta, isotonic, venn_abers or none."
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="A number; with --calibrate also fpr=0.05, cost=10 or three-way, set on "
+        "the labelled videos. 0.5 if not given."
+    ),
+]
+Describe = Annotated[
+    str, typer.Option(help="What it is, in a word; shown beside each verdict.")
+]
+
+
+def assemble(
+    checkpoints: Checkpoints,
+    out: Out,
+    combiner: Combiner = "log_odds",
+    calibrate: Calibrate = None,
+    calibration: Calibration = "platt",
+    threshold: Threshold = None,
+    describe: Describe = "",
+    fake_label: options.FakeLabel = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+    store: options.StorePath = None,
+    device: options.Device = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make an ensemble of networks that are trained already, with labels or without."""
+    from ensemble.cli.tables import show_fit, visible
+    from ensemble.reporting.outputs import Output, check_folder, check_outputs, table_of
+
+    params = {"threshold": threshold, "random_state": seed, "store": store}
+    params |= {"device": device, "verbose": not quiet}
+    labelled, inputs = None, list(checkpoints)
+    if calibrate is not None:
+        labelled = labelled_videos_at(calibrate, encoding)
+        inputs += [*table_of(calibrate), *labelled[0]]
+    check_folder("--store", store)
+    check_outputs([Output("--out", out, "model")], inputs, overwrite)
+    if labelled is None:
+        model = put_together(checkpoints, combiner=combiner, **params)
+        model.describe(describe).save(out)
+        say_grounds(model, quiet)
+        typer.echo(f"Saved to {visible(out)}")
+        return
+    model = _learned(checkpoints, labelled, combiner, calibration, fake_label, params)
+    model.describe(describe).save(out)
+    show_fit(model, out)
+
+
+def _learned(checkpoints, labelled, combiner, calibration, fake_label, params):
+    """Fit combiner, calibration and threshold on labelled videos; no network is."""
+    from base_models.inputs import label_as_given
+    from ensemble import DeepfakeEnsemble
+    from ensemble.cli.inputs import checkpoint_detectors
+
+    videos, labels, groups, *_ = labelled
+    model = DeepfakeEnsemble(
+        checkpoint_detectors(checkpoints, params["device"]),
+        combiner=combiner,
+        calibration=None if calibration == "none" else calibration,
+        fake_label=label_as_given(fake_label, labels),
+        **params,
+    )
+    return model.fit(videos, labels, groups=groups)
