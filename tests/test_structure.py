@@ -102,6 +102,7 @@ def tree(module):
     return ast.parse(MODULES[module].read_text("utf-8"))
 
 
+@cache
 def keeps_a_name(module):
     """Return whether a module is but another name of one that moved."""
     body = tree(module).body
@@ -126,6 +127,7 @@ def own_imports(module):
     return [(to, name) for to, name in found if to in MODULES]
 
 
+@cache
 def layer(module):
     """Return the place of a module in LAYERS."""
     fitting = [x for x in LAYERS if module == x or module.startswith(f"{x}.")]

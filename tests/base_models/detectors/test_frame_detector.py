@@ -378,8 +378,12 @@ def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch)
     assert len(losses) == 4 or losses[-1] >= min(losses)
 
 
-@pytest.mark.parametrize("reals", [0, False, "REAL", "real"])
-def test_real_videos_alone_are_enough_with_pseudo_fakes(toy_videos, reals, monkeypatch):
+@pytest.mark.parametrize(
+    ("reals", "epochs"), [(0, 6), (False, 1), ("REAL", 1), ("real", 1)]
+)
+def test_real_videos_alone_are_enough_with_pseudo_fakes(
+    toy_videos, reals, epochs, monkeypatch
+):
     from base_models.faces import landmarks
 
     monkeypatch.setattr(
@@ -389,14 +393,15 @@ def test_real_videos_alone_are_enough_with_pseudo_fakes(toy_videos, reals, monke
     )
     videos, y, groups = toy_videos
     detector = clone(FULL).set_params(
-        pseudo_fakes=brighter, augment=False, epochs=6, learning_rate=1e-3
+        pseudo_fakes=brighter, augment=False, epochs=epochs, learning_rate=1e-3
     )
     assert detector.fits_on_reals
     genuine = [video for video, label in zip(videos, y, strict=True) if not label]
     detector.fit(genuine, [reals] * len(genuine), groups=groups[y == 0])
     assert len(detector.classes_) == 2
     score = detector.fake_score(videos)
-    assert score[y == 1].mean() > score[y == 0].mean() + 0.1
+    if epochs > 1:  # one spelling is enough to see that it learns
+        assert score[y == 1].mean() > score[y == 0].mean() + 0.1
     table = detector.predict_proba(videos)
     column = 0 if str(reals).upper() == "REAL" else 1
     np.testing.assert_allclose(table[:, column], score)

@@ -392,7 +392,9 @@ def test_mesonets_train_at_other_sizes(toy_videos, backbone):
         "frame",
         image_size=64,
         n_frames=2,
-        epochs=2,
+        n_threads=1,
+        epochs=1,
+        frames_per_epoch=1,
         learning_rate=1e-3,
         random_state=0,
     ).fit(videos, y)

@@ -18,7 +18,7 @@ from ensemble.cli.app import main
 NOT_UTF8 = b"caf\xe9.mp4".decode("utf-8", "surrogateescape")
 NAMES = ["Title [x].mp4", "x[/b].mp4", ":smile: €.mp4", NOT_UTF8, "red\x1b[31m.mp4"]
 COMMAND = "from ensemble.cli.app import main; main()"
-HEAD = FrameDetector("test_resnet", "frame", "head", None, 32, n_frames=2)
+HEAD = FrameDetector("test_resnet", "frame", "head", None, 32, n_frames=2, n_threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -203,8 +203,8 @@ def test_metadata_do_not_tell_real_from_fake(tmp_path):
         made = make_forgeries(
             tmp_path / str(seed),
             n_identities=24,
-            n_frames=8,
-            size=128,
+            n_frames=5,
+            size=96,
             random_state=seed,
         )
         features = np.array([_metadata(video) for video in made.videos])

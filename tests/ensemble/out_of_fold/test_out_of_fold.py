@@ -198,6 +198,7 @@ def test_folds_stand_on_one_frozen_body(toy_videos, tmp_path, monkeypatch):
     file = tmp_path / "weights.pth"
     torch.save(build_network("test_resnet", None).state_dict(), file)
     params = {"train": "head", "weights": file, "image_size": 32, "n_frames": 2}
+    params["n_threads"] = 1
     members = {
         view: FrameDetector("test_resnet", view, **params) for view in ("frame", "crop")
     }
