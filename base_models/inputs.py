@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,23 @@ from sklearn.utils.validation import column_or_1d
 
 from base_models.naming import did_you_mean
 
+
+@runtime_checkable
+class LabelledSet(Protocol):
+    """Videos that bring their labels and groups, as `ensemble.datasets` reads them."""
+
+    @property
+    def videos(self) -> list[Any]: ...
+
+    @property
+    def labels(self) -> list[Any]: ...
+
+    @property
+    def groups(self) -> list[Any] | None: ...
+
+
 # Paths or arrays of frames, one entry a video: what `as_videos` takes.
-Videos: TypeAlias = Sequence[Any] | np.ndarray | pd.Series | pd.DataFrame
+Videos: TypeAlias = Sequence[Any] | np.ndarray | pd.Series | pd.DataFrame | LabelledSet
 _READINGS = [  # spellings that go together, and what each means
     {"real": 0, "fake": 1},
     {"0": 0, "1": 1},
@@ -37,8 +52,8 @@ def as_videos(videos: Videos) -> list[Any]:
     ----------
     videos : sequence
         Paths, RGB uint8 arrays (T, H, W, 3), an array (n_videos, T, H, W, 3), a
-        pandas Series, or a table with one column. What the entries are is for the
-        detectors to say.
+        pandas Series, a table with one column, or a data set of `ensemble.datasets`.
+        What the entries are is for the detectors to say.
 
     Returns
     -------
@@ -54,6 +69,8 @@ def as_videos(videos: Videos) -> list[Any]:
         raise TypeError(
             f"videos must be a list of videos; got one, [{videos!r}] is meant"
         )
+    if _brings_labels(videos):
+        return list(videos.videos)
     if isinstance(videos, np.ndarray) and videos.ndim in (3, 4):
         raise ValueError(
             "videos must be a list of paths or of RGB uint8 arrays (T, H, W, 3); "
@@ -63,6 +80,36 @@ def as_videos(videos: Videos) -> list[Any]:
     if getattr(rows, "ndim", 1) == 2 and rows.shape[1] == 1:
         rows = rows[:, 0]
     return list(rows)
+
+
+def _brings_labels(videos: object) -> TypeGuard[LabelledSet]:
+    is_frame = isinstance(videos, (pd.DataFrame, pd.Series))
+    return not is_frame and isinstance(videos, LabelledSet)
+
+
+def with_labels(videos: Any, y: Any, groups: Any) -> tuple[list[Any], Any, Any]:
+    """Take labels and groups from a data set that brings them, where none are given.
+
+    Parameters
+    ----------
+    videos : sequence or LabelledSet
+    y, groups : array-like or None
+
+    Returns
+    -------
+    videos : list
+    y, groups : array-like or None
+
+    Examples
+    --------
+    >>> from base_models.inputs import with_labels
+    >>> with_labels(["a.mp4"], [1], None)
+    (['a.mp4'], [1], None)
+    """
+    if y is None and _brings_labels(videos):
+        y = None if all(label is None for label in videos.labels) else videos.labels
+        groups = videos.groups if groups is None else groups
+    return as_videos(videos), y, groups
 
 
 def check_fit_arguments(
@@ -93,7 +140,7 @@ def check_fit_arguments(
     ValueError
         Also for labels that do not say which of them means fake.
     """
-    videos = as_videos(videos)
+    videos, y, groups = with_labels(videos, y, groups)
     for name, values in (
         ("y", y),
         ("groups", groups),

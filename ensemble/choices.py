@@ -1,6 +1,8 @@
 """Words that settings take and tables hold, at hand without loading what they name."""
 
 FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
+MISSING = ("refuse", "drop", "keep")  # of `load_dataset`, as are those below
+DUPLICATES = ("refuse", "warn", "allow")
 NESTINGS = ("stored", "exact")  # of `compare_strategies`
 
 FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"

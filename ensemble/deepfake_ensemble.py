@@ -296,7 +296,8 @@ default=None
         Parameters
         ----------
         videos : sequence of length n_videos
-            Paths, folders of frame images, or RGB uint8 arrays (T, H, W, 3).
+            Paths, folders of frame images, or RGB uint8 arrays (T, H, W, 3); or a data
+            set of `ensemble.datasets`, which brings labels and groups.
         y : array-like of shape (n_videos,)
             0 real, 1 fake; "REAL"/"FAKE" in any case; booleans; other labels with
             `fake_label`. All may be real.
@@ -305,11 +306,11 @@ default=None
         sample_weight : array-like of shape (n_videos,), default=None
             For the combiner, and the detectors that take it.
         """
-        from base_models.inputs import as_videos
+        from base_models.inputs import with_labels
         from base_models.video.paths import hashed_once
 
         strategy = checked_strategy(self)
-        videos = as_videos(videos)
+        videos, y, groups = with_labels(videos, y, groups)
         named = self._named_detectors()
         if y is None:
             raise ValueError(needs_labels(named))

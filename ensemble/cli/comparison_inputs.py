@@ -3,13 +3,16 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import typer
 
 from ensemble.cli.inputs import labelled_videos_at, split_names
-from ensemble.datasets.kinds.base import LabelledVideos
+from ensemble.datasets.kinds.csv_tables import is_video_table
+from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_of
+from ensemble.datasets.video_table import VideoTable
 from ensemble.scores.columns import companion_columns, pool_table
 from ensemble.scores.files import read_scores
 from ensemble.scores.formats import (
@@ -70,14 +73,14 @@ class ComparisonInputs:
         Columns that describe the videos, under the names that protocols know.
     scores : DataFrame or None
         Scores of the members; None where detectors are trained on videos.
-    videos : LabelledVideos or None
+    videos : VideoTable or None
         None where there are scores.
     """
 
     labels: list
     metadata: pd.DataFrame | None
     scores: pd.DataFrame | None = None
-    videos: LabelledVideos | None = None
+    videos: VideoTable | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -88,21 +91,21 @@ class ComparisonInputs:
 def read_inputs(
     data: Path,
     columns: TableColumns,
+    reading: Mapping[str, Any],
     as_videos: bool = False,
-    encoding: str | None = None,
     pool: str | None = None,
     invert: str | None = None,
 ) -> ComparisonInputs:
-    """Read a folder of videos, or a table of videos or scores.
+    """Read a data set of videos, or a table of videos or scores.
 
     Parameters
     ----------
     data : Path
     columns : TableColumns
+    reading : dict
+        How a data set is read: arguments of `labelled_videos_at`.
     as_videos : bool, default=False
         Whether the user says that a table lists videos.
-    encoding : str or None, default=None
-        Of the table.
     pool : str or None, default=None
         How several rows of scores a video become one.
     invert : str or None, default=None
@@ -115,7 +118,13 @@ def read_inputs(
             f"--scores names columns of a table, and {data} is a folder; give the "
             "table, or leave --scores out to train on the folder's videos"
         )
-    table = None if data.is_dir() else _table(data, encoding)
+    as_set = reading["kind"] != AUTO or reading["split"] is not None
+    if as_set and columns.scores is not None:
+        raise typer.BadParameter("--kind and --split are for videos, not for --scores")
+    as_videos = as_videos or as_set
+    is_public = (found := kind_of(data)) is not None and KINDS[found].is_public
+    is_set = data.is_dir() or as_videos or is_public
+    table = None if is_set else _table(data, reading["encoding"])
     if columns.scores is None and (
         as_videos
         or table is None
@@ -123,7 +132,7 @@ def read_inputs(
     ):
         if invert is not None:
             raise typer.BadParameter("--invert is for a table of scores, not videos")
-        return _videos(data, table, columns, encoding)
+        return _videos(data, columns, reading)
     return _scores(data, table, columns, pool, invert)
 
 
@@ -137,13 +146,12 @@ def _table(path, encoding):
     return read_table(path, encoding)
 
 
-def _videos(data, table, columns, encoding):
-    videos = labelled_videos_at(data, encoding)
-    metadata = pd.DataFrame() if table is None else table.frame
-    if table is None and any(videos.methods):
-        metadata = pd.DataFrame({"method": videos.methods})
+def _videos(data, columns, reading):
+    videos = labelled_videos_at(data, **reading)
+    known = videos.table.astype(object)
+    known = known.where(known.notna(), None).dropna(axis="columns", how="all")
     return ComparisonInputs(
-        videos.labels, _described(metadata, columns, data), videos=videos
+        videos.labels, _described(known, columns, data), videos=videos
     )
 
 
@@ -230,6 +238,8 @@ def lists_videos(
     """
     if "path" not in frame:
         return False
+    if is_video_table(frame):
+        return True
     scores, others = score_columns(frame, beside)
     if scores and not others:
         return False

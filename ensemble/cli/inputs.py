@@ -4,6 +4,12 @@ import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ensemble.datasets.video_table import VideoTable
 
 import typer
 
@@ -20,43 +26,138 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def videos_at(paths: Iterable[Path]) -> list[str]:
-    """Replace folders by the videos in them; a folder of frame images is a video."""
+def videos_at(
+    paths: Iterable[Path], kind: str = "auto", split: str | None = None
+) -> list[str]:
+    """Replace folders by the videos in them, and data sets by theirs.
+
+    A folder of frame images is a video. A folder that is no known data set, or that
+    holds real/ and fake/, gives all that is below it.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    kind : str, default="auto"
+        Of the data sets.
+    split : str or None, default=None
+        By comma; then all of them must be data sets that have it.
+
+    Returns
+    -------
+    list of str
+    """
     from base_models.video.paths import list_videos
 
     videos = []
     for path in paths:
+        if _is_data_set(path, kind, split):
+            table = data_set_at(path, kind, split, missing="keep", duplicates="allow")
+            videos += table.videos
+            continue
         listed = list_videos(path) if _is_folder(path) else []
         videos += [str(video) for video in listed] or [str(path)]
     return videos
 
 
-def _is_folder(path):
+def _is_data_set(path: Path, kind: str, split: str | None) -> bool:
+    """Whether what to score is listed by a data set, and is not simply all there is."""
+    from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_of
+
+    if kind != AUTO or split is not None:
+        return True
     try:
-        return path.is_dir()
+        found = kind_of(path)
+        return found is not None and (
+            KINDS[found].is_public if path.is_dir() else path.is_file()
+        )
     except OSError:  # it cannot even be looked at: so says who reads it
         return False
 
 
-def labelled_videos_at(data: Path, encoding: str | None):
-    """Read a folder with real/ and fake/, or a table, of videos that are all there.
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # as above
+        return False
+
+
+def data_set_at(
+    path: Path,
+    kind: str = "auto",
+    split: str | None = None,
+    missing: str = "refuse",
+    duplicates: str = "refuse",
+    fake_label: str | None = None,
+    encoding: str | None = None,
+    quiet: bool = False,
+) -> "VideoTable":
+    """Read a data set and print what it was recognised as.
+
+    Parameters
+    ----------
+    path : Path
+    kind, missing, duplicates, fake_label, encoding
+        As for `ensemble.datasets.load_dataset`.
+    split : str or None, default=None
+        By comma.
+    quiet : bool, default=False
+        Print nothing.
 
     Returns
     -------
-    LabelledVideos
-        As from `ensemble.datasets.read_videos`.
+    VideoTable
     """
-    from ensemble.datasets import read_videos
+    from ensemble.datasets import load_dataset
 
-    labelled = read_videos(data, encoding)
-    videos = labelled[0]
-    lost = [video for video in videos if not Path(video).exists()]
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise ValueError(
-            f"{data} names {len(lost)} of {len(videos)} videos that are not there: "
-            f"{', '.join(lost[:3])}{more}; mend the paths, or take these lines out"
-        )
+    table = load_dataset(
+        kind,
+        path,
+        split=None if split is None else split_names(split),
+        missing=missing,
+        duplicates=duplicates,
+        fake_label=fake_label,
+        encoding=encoding,
+    )
+    if not quiet:
+        typer.echo(f"{path}: {table.kind}, {table.summary()}", err=True)
+    return table
+
+
+def labelled_videos_at(
+    path: Path,
+    kind: str = "auto",
+    split: str | None = None,
+    missing: str = "refuse",
+    duplicates: str = "refuse",
+    fake_label: str | None = None,
+    encoding: str | None = None,
+    quiet: bool = False,
+) -> "VideoTable":
+    """Read a data set and leave out what has no label.
+
+    Parameters
+    ----------
+    path, kind, split, missing, duplicates, fake_label, encoding, quiet
+        As for `data_set_at`.
+
+    Returns
+    -------
+    VideoTable
+
+    Raises
+    ------
+    ValueError
+        If no video has a label.
+    """
+    table = data_set_at(
+        path, kind, split, missing, duplicates, fake_label, encoding, quiet
+    )
+    labelled = table.subset(labelled=True)
+    if not len(labelled):
+        raise ValueError(f"none of the {len(table)} videos of {path} has a label")
+    if len(labelled) < len(table) and not quiet:
+        n_left_out = len(table) - len(labelled)
+        typer.echo(f"note: {n_left_out} videos without a label are left out", err=True)
     return labelled
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from base_models.choices import TRAINED_PARTS
+from ensemble.choices import DUPLICATES
+from ensemble.datasets.kinds.registry import KIND_NAMES
 
 
 def choice(name, values):
@@ -44,6 +46,9 @@ def _check_device(device):
 
 
 TrainName = choice("TrainName", TRAINED_PARTS)
+KindName = choice("KindName", KIND_NAMES)
+MissingName = choice("MissingName", ("refuse", "drop"))
+DuplicatesName = choice("DuplicatesName", DUPLICATES)
 
 # What a command reads.
 _MODEL = typer.Option(
@@ -65,7 +70,12 @@ ModelThenVideos = Annotated[
     ),
 ]
 Videos = Annotated[
-    list[Path], typer.Argument(help="Videos, or folders of them.", show_default=False)
+    list[Path],
+    typer.Argument(
+        help="Videos, folders of them, tables that list them, or the root of a data "
+        "set.",
+        show_default=False,
+    ),
 ]
 Encoding = Annotated[
     str | None,
@@ -76,6 +86,26 @@ Encoding = Annotated[
 FakeLabel = Annotated[
     str | None,
     typer.Option(help="Which label means fake, where it is not 0/1, REAL/FAKE ..."),
+]
+
+Kind = Annotated[
+    KindName,
+    typer.Option(help="How the data set lies on the disk; auto finds out."),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="Of train, val, test, by comma: those videos that the authors of the data "
+        "set put there."
+    ),
+]
+Missing = Annotated[
+    MissingName,
+    typer.Option(help="Videos that are listed and not there: refuse, or leave out."),
+]
+Duplicates = Annotated[
+    DuplicatesName,
+    typer.Option(help="The same content under two labels or in two groups."),
 ]
 
 # The detectors that fit and compare train.

@@ -106,7 +106,7 @@ def compare_strategies(
         Draws of groups behind each interval.
     level : float, default=0.95
     videos : sequence or None, default=None
-        With detectors.
+        With detectors. A `ensemble.datasets.VideoTable` brings y, groups and metadata.
     random_state : int, default=0
     n_jobs : int, default=1
         Fits side by side.

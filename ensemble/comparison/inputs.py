@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from base_models.groups import clean_groups, group_codes
-from base_models.inputs import Videos, encode_labels
+from base_models.inputs import Videos, encode_labels, with_labels
 from base_models.store.store import Store
 from ensemble.choices import NESTINGS
 from ensemble.comparison.protocols import Split
@@ -134,6 +134,8 @@ def check_input(
         compared = {"members": members, "table_folds": folds}
         nesting, prefit = (nesting, []) if nesting else _stated_nesting(members)
     else:
+        metadata = getattr(videos, "metadata", None) if metadata is None else metadata
+        videos, y, groups = with_labels(videos, y, groups)
         if y is None:
             raise ValueError("detectors are fitted for the comparison; y is needed")
         named, prefit = _named_detectors(detectors_or_scores)

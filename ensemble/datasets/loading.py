@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
 from ensemble.datasets.kinds.files import named
 from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_for, kind_of
 from ensemble.datasets.video_table import VideoTable
-
-MISSING = ("refuse", "drop")
-DUPLICATES = ("refuse", "warn", "allow")
 
 
 def load_dataset(
@@ -45,7 +43,7 @@ def load_dataset(
         Of raw, c23, c40.
     methods : str or sequence of str, default=None
         Fakes of these methods alone; the reals stay.
-    missing : {"refuse", "drop"}, default="refuse"
+    missing : {"refuse", "drop", "keep"}, default="refuse"
         What to do about videos that a list names and that are not there.
     duplicates : {"refuse", "warn", "allow"}, default="refuse"
         What to do about the same content under two labels or in two groups. Files are
@@ -97,7 +95,8 @@ def load_dataset(
         name = kind if KINDS[kind].is_public else root.resolve().stem
     table = VideoTable.from_records(records, root, name, kind, fake_label)
     table = table.subset(split=split, method=methods, compression=compression)
-    table = _that_are_there(table, root, missing)
+    if missing != "keep":
+        table = _that_are_there(table, root, missing)
     if duplicates != "allow":
         _check_content(table, root, duplicates)
     return table

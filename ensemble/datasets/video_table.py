@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.groups import clean_groups
-from base_models.inputs import encode_labels
+from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
 from ensemble.datasets.kinds.base import VideoRecord
@@ -437,6 +437,7 @@ def _encoded(labels: list[Any], fake_label: Any) -> tuple[list[Any], tuple[Any, 
     known = [label for label in labels if label is not None]
     if not known:
         return [None] * len(labels), (0, 1)
+    fake_label = label_as_given(fake_label, known)
     classes, is_fake = encode_labels(known, fake_label, allow_one_class=True)
     codes = iter(is_fake.tolist())
     encoded = [None if label is None else next(codes) for label in labels]

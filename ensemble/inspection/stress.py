@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
-from base_models.inputs import Videos, clean_labels, encode_labels
+from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
 from base_models.runtime.failures import Failures
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
@@ -155,6 +155,7 @@ def stress_test(
     check_is_fitted(model)
     wanted = _wanted(changes)
     is_fake = None
+    videos, labels, groups = with_labels(videos, labels, groups)
     if labels is not None:
         if len(labels) != len(videos):
             raise ValueError(

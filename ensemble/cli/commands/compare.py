@@ -31,8 +31,9 @@ NestingName = options.choice("NestingName", NESTINGS)
 Data = Annotated[
     Path,
     typer.Argument(
-        help="Table of scores (.csv, .parquet), one row a video; or videos: a "
-        "folder with real/ and fake/, or CSV with path,label[,group].",
+        help="Table of scores (.csv, .parquet), one row a video; or videos: the root "
+        "of a data set, a folder with real/ and fake/, or CSV with "
+        "path,label[,group].",
         show_default=False,
     ),
 ]
@@ -100,6 +101,10 @@ Draws = Annotated[
 
 def compare(
     data: Data,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
+    missing: options.Missing = options.MissingName.refuse,
+    duplicates: options.Duplicates = options.DuplicatesName.refuse,
     report: Report = None,
     scores: Scores = None,
     as_videos: AsVideos = False,
@@ -165,11 +170,20 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
         {name: getattr(settings, name) for name in described},
         settings.time_format,
     )
+    reading = {
+        "kind": settings.kind.value,
+        "split": settings.split,
+        "missing": settings.missing.value,
+        "duplicates": settings.duplicates.value,
+        "fake_label": settings.fake_label,
+        "encoding": settings.encoding,
+        "quiet": settings.quiet,
+    }
     return read_inputs(
         settings.data,
         columns,
+        reading,
         settings.as_videos,
-        settings.encoding,
         settings.pool,
         settings.invert,
     )
@@ -210,7 +224,7 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
             settings.n_frames,
             settings.epochs,
         )
-        paths, labels, groups, _ = inputs.videos
+        paths, labels, groups = inputs.videos
         videos = {"videos": paths, "y": labels, "groups": groups}
         videos["device"] = settings.device
     names, nesting = settings.strategies, settings.nesting

@@ -13,6 +13,7 @@ from ensemble.presets import STRATEGIES
 EXAMPLES = (
     "Examples:\n\n"
     "  deepfake-ensemble fit videos/ --out model.dfe    (videos/real, videos/fake)\n\n"
+    "  deepfake-ensemble fit FaceForensics++/ --split train --out model.dfe\n\n"
     "  deepfake-ensemble fit videos.csv --out model.dfe --strategy voting\n\n"
     "  deepfake-ensemble fit videos.csv --out model.dfe --backbones efficientnet_lite0 "
     "--image-size 128 --epochs 5"
@@ -24,7 +25,8 @@ PoolingName = options.choice("PoolingName", FACES_POOLINGS)
 Data = Annotated[
     Path,
     typer.Argument(
-        help="Folder with real/ and fake/, or CSV with path,label[,group].",
+        help="Root of a data set, folder with real/ and fake/, or CSV with "
+        "path,label[,group].",
         show_default=False,
     ),
 ]
@@ -56,6 +58,10 @@ Describe = Annotated[
 def fit(
     data: Data,
     out: Out,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
+    missing: options.Missing = options.MissingName.refuse,
+    duplicates: options.Duplicates = options.DuplicatesName.refuse,
     strategy: Strategy = StrategyName.stacking,
     combiner: Combiner = None,
     folds: Folds = None,
@@ -83,7 +89,10 @@ def fit(
     from ensemble.cli.tables import show_fit
     from ensemble.reporting.outputs import Output, check_folder, check_outputs, table_of
 
-    videos, labels, groups, _ = labelled_videos_at(data, encoding)
+    videos, labels, groups = labelled_videos_at(
+        data, kind.value, split, missing.value, duplicates.value, fake_label, encoding,
+        quiet,
+    )  # fmt: skip
     check_folder("--store", store)
     inputs = [*table_of(data), *videos, weights]
     check_outputs([Output("--out", out, "model")], inputs, overwrite)

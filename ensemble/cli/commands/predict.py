@@ -22,6 +22,8 @@ EXAMPLES = (
 def predict(
     paths: options.ModelThenVideos,
     models: options.Models = None,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threshold: options.Threshold = None,
@@ -34,7 +36,7 @@ def predict(
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
     models, given = models_and_videos(paths, models)
-    videos = videos_at(given)
+    videos = videos_at(given, kind.value, split)
     # On a terminal the lines show how far it is; a bar between them would tear them.
     no_bar = quiet or sys.stdout.isatty()
     loaded = open_ensemble(models, device, no_bar, threshold, prior)

@@ -48,6 +48,8 @@ def scan(
         str | None,
         typer.Option(help="Page of what speaks for the verdict, with pictures: .html."),
     ] = None,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     no_doubts: options.NoDoubts = False,
@@ -59,7 +61,7 @@ def scan(
     from ensemble.inspection.outputs import planned_outputs
     from ensemble.reporting.outputs import tables_of
 
-    paths = videos_at(videos)
+    paths = videos_at(videos, kind.value, split)
     pictures = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     tables = tables_of("scan", csv_file, json_file)
     outputs = planned_outputs(pictures, paths, models, tables, overwrite)

@@ -22,8 +22,8 @@ LabelledOrNot = Annotated[
     typer.Argument(
         metavar="MODEL VIDEOS",
         help="The model, unless --model gives it; then videos, or folders of them; "
-        "labelled, for the AUC: one folder with "
-        "real/ and fake/, or CSV with path,label[,group].",
+        "labelled, for the AUC: the root of one data set, one folder with real/ and "
+        "fake/, or CSV with path,label[,group].",
         show_default=False,
     ),
 ]
@@ -54,6 +54,8 @@ Seconds = Annotated[
 def stress(
     paths: LabelledOrNot,
     models: options.Models = None,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
     changes: Changes = "all",
     plot: Plot = None,
     csv_file: options.TableFile = None,
@@ -78,7 +80,9 @@ def stress(
     )
 
     models, videos = models_and_videos(paths, models)
-    paths, labels, groups = _videos_and_labels(videos, encoding)
+    paths, labels, groups = _videos_and_labels(
+        videos, kind.value, split, encoding, quiet
+    )
     outputs = tables_of("stress", csv_file, json_file)
     if plot is not None:
         outputs.append(Output("--plot", plot, "plot"))
@@ -109,12 +113,16 @@ def stress(
 
 
 def _videos_and_labels(
-    videos: list[Path], encoding: str | None
+    videos: list[Path], kind: str, split: str | None, encoding: str | None, quiet: bool
 ) -> tuple[list, list | None, list | None]:
-    from ensemble.datasets import read_videos
+    from ensemble.cli.inputs import data_set_at
     from ensemble.datasets.loading import is_labelled
 
-    if len(videos) == 1 and is_labelled(videos[0]):
-        paths, labels, groups, _ = read_videos(videos[0], encoding)
-        return paths, labels, groups
-    return videos_at(videos), None, None
+    if len(videos) == 1 and (kind != "auto" or split or is_labelled(videos[0])):
+        table = data_set_at(
+            videos[0], kind, split, duplicates="warn", encoding=encoding, quiet=quiet
+        )
+        labelled = table.subset(labelled=True)
+        paths, labels, groups = labelled if len(labelled) else table
+        return paths, labels if len(labelled) else None, groups
+    return videos_at(videos, kind, split), None, None

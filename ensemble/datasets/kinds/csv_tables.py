@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ def fits(path: Path) -> bool:
     if path.is_dir():
         return (path / INDEX).is_file()
     return path.suffix.lower() in _SUFFIXES
+
+
+def is_video_table(names: Iterable[str]) -> bool:
+    """Whether columns are those of a `VideoTable`, as it writes itself."""
+    return {"path", "label", "group", *_OF_A_RECORD} <= set(names)
 
 
 def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
@@ -62,7 +68,7 @@ def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
         if column is not None
     }
     more = {str(name): _typed(table.frame[name]) for name in names if name not in used}
-    is_ours = set(_OF_A_RECORD) <= set(texts)  # in which labels and groups may lack
+    is_ours = is_video_table(names)  # in which labels and groups may lack
     _check_filled(texts, table, ("path",) if is_ours else ("path", "label"))
     labels = _labels(typed(table.frame[columns["label"]]), texts["label"])
     groups = _groups(texts.get("group"), table, allow_missing=is_ours)

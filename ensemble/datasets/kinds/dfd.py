@@ -9,7 +9,13 @@ import warnings
 from pathlib import Path
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import COMPRESSIONS, below, videos_in, what_is_in
+from ensemble.datasets.kinds.files import (
+    COMPRESSIONS,
+    below,
+    entries,
+    videos_in,
+    what_is_in,
+)
 
 _ORIGINAL = re.compile(r"(?P<target>\d\d)__(?P<scene>[A-Za-z0-9_]+)")
 _FAKE = re.compile(
@@ -20,10 +26,8 @@ _DEPTH = 4
 
 def fits(path: Path) -> bool:
     """Whether fakes that are called like its own lie in it."""
-    return path.is_dir() and any(
-        is_fake_of_dfd(video)
-        for folder in below(path, 2)
-        for video in videos_in(folder)
+    return any(
+        is_fake_of_dfd(entry) for folder in below(path, 2) for entry in entries(folder)
     )
 
 

@@ -126,7 +126,8 @@ def _unlabelled(path: Path, split: str | None) -> VideoRecord:
 def _is_metadata(path: Path) -> bool:
     """Whether a metadata.json begins as those of the data set do."""
     try:
-        start = path.read_text("utf-8-sig", errors="replace")[:2000]
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            start = file.read(2000)
     except OSError:
         return False
     return start.lstrip().startswith("{") and (

@@ -12,14 +12,21 @@ _MOST_NAMED = 8
 
 def entries(folder: Path) -> list[Path]:
     """Return what is in a folder, sorted; hidden entries and no folder: nothing."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return [folder / entry.name for entry in _scan(folder)]
 
 
 def folders(folder: Path) -> list[Path]:
     """Return the folders in a folder, sorted."""
-    return [path for path in entries(folder) if path.is_dir()]
+    return [folder / entry.name for entry in _scan(folder) if entry.is_dir()]
+
+
+def _scan(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as found:
+            shown = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError:  # no folder, or none that may be opened
+        return []
+    return sorted(shown, key=lambda entry: entry.name)
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -28,15 +35,22 @@ def videos_in(folder: Path) -> list[Path]:
 
     suffixes = {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES}
     return [
-        path
-        for path in entries(folder)
-        if path.suffix.lower() in suffixes or _holds(path, IMAGE_SUFFIXES)
+        folder / entry.name
+        for entry in _scan(folder)
+        if os.path.splitext(entry.name)[1].lower() in suffixes
+        or (entry.is_dir() and _holds(entry.path, IMAGE_SUFFIXES))
     ]
 
 
-def _holds(folder: Path, suffixes: Container[str]) -> bool:
-    """Whether a path is a folder with files of some endings directly in it."""
-    return any(path.suffix.lower() in suffixes for path in entries(folder))
+def _holds(folder: str, suffixes: Container[str]) -> bool:
+    """Whether a folder has files of some endings directly in it."""
+    try:
+        with os.scandir(folder) as found:
+            return any(
+                os.path.splitext(entry.name)[1].lower() in suffixes for entry in found
+            )
+    except OSError:
+        return False
 
 
 def below(folder: Path, depth: int) -> Iterator[Path]:
