@@ -10,9 +10,10 @@ from base_models import FrameDetector
 from base_models.choices import TRAINED_PARTS, VIEWS
 from base_models.video.quality import LEVELS
 from ensemble import DeepfakeEnsemble, compare_strategies
-from ensemble.choices import FACES_POOLINGS, NESTINGS
+from ensemble.choices import DUPLICATES, FACES_POOLINGS, NESTINGS
 from ensemble.cli.commands import compare, convert, fit, stress
 from ensemble.comparison.protocols import PROTOCOLS
+from ensemble.datasets.kinds.registry import KIND_NAMES
 from ensemble.inspection.changes import CHANGES
 from ensemble.presets import STRATEGIES
 
@@ -29,6 +30,8 @@ def offered(command, option):
     ("command", "option", "names"),
     [
         (fit.fit, "strategy", STRATEGIES),
+        (fit.fit, "kind", KIND_NAMES),
+        (fit.fit, "duplicates", DUPLICATES),
         (fit.fit, "train", TRAINED_PARTS),
         (fit.fit, "faces_pooling", FACES_POOLINGS),
         (compare.compare, "train", TRAINED_PARTS),

@@ -1,9 +1,15 @@
+import os
+
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.duplicates import same_content
 from ensemble.datasets.video_table import COLUMNS, concat
+from ensemble.scores.table import companions
 
 
 @pytest.fixture
@@ -139,3 +145,38 @@ def test_unknown_kinds_and_places_are_refused(tmp_path):
         load_dataset("faceforensic", tmp_path)
     with pytest.raises(FileNotFoundError, match="nothing at"):
         load_dataset("auto", tmp_path / "absent")
+
+
+class BySize(ClassifierMixin, BaseEstimator):
+    """Knows a fake by the size of its file."""
+
+    def fit(self, videos, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, videos):
+        fake = np.array([os.stat(v).st_size % 2 for v in videos]) * 0.8 + 0.1
+        return np.column_stack([1 - fake, fake])
+
+    def predict(self, videos):
+        return self.classes_[(self.predict_proba(videos)[:, 1] > 0.5).astype(int)]
+
+
+def test_it_is_taken_where_videos_labels_and_groups_are(tmp_path):
+    rows = []
+    for row in range(24):
+        (tmp_path / f"{row}.mp4").write_text("x" * (100 + 2 * row + row % 2))
+        rows.append(f"{row}.mp4,{row % 2},{row // 2},{['none', 'swap'][row % 2]}")
+    (tmp_path / "videos.csv").write_text("path,label,group,method\n" + "\n".join(rows))
+    table = load_dataset("auto", tmp_path)
+    comparison = compare_strategies(
+        [BySize()], videos=table, strategies=["soft"], n_boot=10, n_folds=3, store=None
+    )
+    assert comparison.how["n_groups"] == 12
+    assert comparison.metadata["method"].tolist() == ["none", "swap"] * 12
+    assert comparison.y.tolist() == table.labels
+    model = DeepfakeEnsemble([("size", BySize())], "voting", resampling=3).fit(table)
+    assert companions(model.oof_scores_)["group"].tolist() == table.groups
+    np.testing.assert_array_equal(model.predict(table), table.labels)
+    again = DeepfakeEnsemble([("size", BySize())], "voting", resampling=3).fit(*table)
+    np.testing.assert_array_equal(again.fake_score(table), model.fake_score(table))
