@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -40,12 +41,22 @@ def sample(tmp_path_factory, toy_videos):
 
 
 @pytest.fixture(scope="module")
-def model(sample, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.dfe"
-    with pytest.raises(SystemExit) as left:
-        main(["fit", str(sample), "--out", str(path), "--quiet", *SMALL])
+def fitted(sample, tmp_path_factory):
+    """A model of the sample, and what the fit printed to both streams."""
+    path, out, err = (
+        tmp_path_factory.mktemp("m") / "m.dfe",
+        io.StringIO(),
+        io.StringIO(),
+    )
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main(["fit", str(sample), "--out", str(path), *SMALL])
     assert not left.value.code
-    return path
+    return path, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def model(fitted):
+    return fitted[0]
 
 
 def run(capsys, *arguments):
@@ -54,10 +65,8 @@ def run(capsys, *arguments):
     return left.value.code, *capsys.readouterr()
 
 
-def test_fit_says_what_it_recognised_and_what_it_leaves_out(sample, tmp_path, capsys):
-    out = tmp_path / "model.dfe"
-    code, shown, err = run(capsys, "fit", sample, "--out", out, *SMALL)
-    assert code == 0, err
+def test_fit_says_what_it_recognised_and_what_it_leaves_out(fitted):
+    _, shown, err = fitted
     assert "dfdc, 14 videos (6 real, 6 fake, 2 unlabelled), 8 groups" in err
     assert "2 videos without a label are left out" in err
     assert "Out of fold on 12 videos of 6 groups" in shown
