@@ -11,8 +11,6 @@ import typer
 if TYPE_CHECKING:
     from ensemble.datasets.video_table import VideoTable
 
-import typer
-
 
 def split_names(text: str) -> list[str]:
     """Split names that are given by comma.

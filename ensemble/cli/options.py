@@ -65,7 +65,8 @@ ModelThenVideos = Annotated[
     list[Path],
     typer.Argument(
         metavar="MODEL VIDEOS",
-        help="The model, unless --model gives it; then videos, or folders of them.",
+        help="The model, unless --model gives it; then videos, folders of them, "
+        "tables that list them, or the root of a data set.",
         show_default=False,
     ),
 ]

@@ -37,7 +37,8 @@ Calibrate = Annotated[
     Path | None,
     typer.Option(
         help="Labelled videos, which the networks had better not have been trained "
-        "on: folder with real/ and fake/, or CSV with path,label[,group].",
+        "on: root of a data set, folder with real/ and fake/, or CSV with "
+        "path,label[,group].",
     ),
 ]
 Calibration = Annotated[
@@ -63,6 +64,8 @@ def assemble(
     out: Out,
     combiner: Combiner = "log_odds",
     calibrate: Calibrate = None,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
     calibration: Calibration = "platt",
     threshold: Threshold = None,
     describe: Describe = "",
@@ -82,8 +85,11 @@ def assemble(
     params |= {"device": device, "verbose": not quiet}
     labelled, inputs = None, list(checkpoints)
     if calibrate is not None:
-        labelled = labelled_videos_at(calibrate, encoding)
-        inputs += [*table_of(calibrate), *labelled[0]]
+        labelled = labelled_videos_at(
+            calibrate, kind.value, split, fake_label=fake_label, encoding=encoding,
+            quiet=quiet,
+        )  # fmt: skip
+        inputs += [*table_of(calibrate), *labelled.videos]
     check_folder("--store", store)
     check_outputs([Output("--out", out, "model")], inputs, overwrite)
     if labelled is None:
@@ -103,7 +109,7 @@ def _learned(checkpoints, labelled, combiner, calibration, fake_label, params):
     from ensemble import DeepfakeEnsemble
     from ensemble.cli.inputs import checkpoint_detectors
 
-    videos, labels, groups, *_ = labelled
+    videos, labels, groups = labelled
     model = DeepfakeEnsemble(
         checkpoint_detectors(checkpoints, params["device"]),
         combiner=combiner,
