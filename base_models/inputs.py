@@ -90,16 +90,6 @@ def _brings_labels(videos: object) -> TypeGuard[LabelledSet]:
 def with_labels(videos: Any, y: Any, groups: Any) -> tuple[list[Any], Any, Any]:
     """Take labels and groups from a data set that brings them, where none are given.
 
-    Parameters
-    ----------
-    videos : sequence or LabelledSet
-    y, groups : array-like or None
-
-    Returns
-    -------
-    videos : list
-    y, groups : array-like or None
-
     Examples
     --------
     >>> from base_models.inputs import with_labels
