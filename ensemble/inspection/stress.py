@@ -154,17 +154,8 @@ def stress_test(
     """
     check_is_fitted(model)
     wanted = _wanted(changes)
-    is_fake = None
     videos, labels, groups = with_labels(videos, labels, groups)
-    if labels is not None:
-        if len(labels) != len(videos):
-            raise ValueError(
-                f"labels must have one entry per video; got {len(labels)} for "
-                f"{len(videos)} videos"
-            )
-        labels = clean_labels(labels)
-        known = set(labels.tolist()) <= set(model.classes_.tolist())
-        _, is_fake = encode_labels(labels, model.fake_class_ if known else None)
+    is_fake = None if labels is None else _is_fake(model, labels, len(videos))
     ids = [video_id(video) for video in videos]
     settings = {"seconds": float(seconds), "seed": random_state}
     settings["model"] = "" if scores_file is None else model_digest(model)
@@ -201,6 +192,17 @@ def stress_test(
     truth = truth[~truth.index.duplicated()]
     table = _summary(model, scores, wanted, truth, n_boot)
     return StressResult(table, scores, reasons)
+
+
+def _is_fake(model, labels, n_videos):
+    if len(labels) != n_videos:
+        raise ValueError(
+            f"labels must have one entry per video; got {len(labels)} for "
+            f"{n_videos} videos"
+        )
+    labels = clean_labels(labels)
+    known = set(labels.tolist()) <= set(model.classes_.tolist())
+    return encode_labels(labels, model.fake_class_ if known else None)[1]
 
 
 def _wanted(changes):
