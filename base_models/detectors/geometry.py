@@ -33,8 +33,8 @@ _PARTS = {
 _RIGID = [27, 28, 29, 30, 33, 36, 39, 42, 45]  # move with the skull
 # A head as Mallick (2016) has it, corners of the eyes 86.6 mm apart: chin, tip of the
 # nose, corners of eyes and mouth.
-_POSE_POINTS = np.array([8, 30, 36, 45, 48, 54])
-_POSE_MODEL = np.array(  # millimetres
+POSE_POINTS = np.array([8, 30, 36, 45, 48, 54])
+POSE_MODEL = np.array(  # millimetres
     [
         [0.0, 63.6, -12.5],
         [0.0, 0.0, 0.0],
@@ -346,10 +346,10 @@ def _pose(points):
     focal = _FOCAL * np.ptp(points, axis=0).max()
     x, y = points.mean(0)
     camera = np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]])
-    seen = points[_POSE_POINTS]
+    seen = points[POSE_POINTS]
     try:
         _, turn, _ = cv2.solvePnP(
-            _POSE_MODEL, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP
+            POSE_MODEL, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP
         )
     except cv2.error:  # all in one place
         return np.full(3, np.nan)

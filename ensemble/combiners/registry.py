@@ -47,7 +47,7 @@ class Entry:
 
 
 COMBINER_CLASSES: dict[str, str] = {}  # name of a registered class -> its module
-_ENTRIES: list[tuple[type, Entry]] = []
+ENTRIES: list[tuple[type, Entry]] = []
 
 
 def register(*entries: Entry) -> Callable[[type], type]:
@@ -65,7 +65,7 @@ def register(*entries: Entry) -> Callable[[type], type]:
 
     def remember(cls):
         COMBINER_CLASSES[cls.__name__] = cls.__module__
-        _ENTRIES.extend((cls, entry) for entry in entries)
+        ENTRIES.extend((cls, entry) for entry in entries)
         return cls
 
     return remember
@@ -90,7 +90,7 @@ def candidate_kinds() -> dict[str, str]:
     >>> list(candidate_kinds().items())[:3]
     [('calibrated', 'pool'), ('soft', 'pool'), ('median', 'pool')]
     """
-    candidates = [entry for _, entry in _ENTRIES if entry.kind is not None]
+    candidates = [entry for _, entry in ENTRIES if entry.kind is not None]
     candidates.sort(key=lambda entry: entry.complexity)
     return {entry.name: entry.kind for entry in candidates}
 
@@ -168,7 +168,7 @@ def _make(cls, entry, random_state):
 
 
 def _sorted():
-    return sorted(_ENTRIES, key=lambda registered: registered[1].order)
+    return sorted(ENTRIES, key=lambda registered: registered[1].order)
 
 
 def _by_name():

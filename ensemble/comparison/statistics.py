@@ -84,7 +84,7 @@ def measure(
     kinds = ["member" if name in names else "strategy" for name in columns]
     table.insert(0, "kind", kinds)
     for key in METRICS:
-        table[f"{key}_low"], table[f"{key}_high"] = _ends(draws[key], level)
+        table[f"{key}_low"], table[f"{key}_high"] = interval_ends(draws[key], level)
     best = table.loc[names, "auc"].idxmax()
     rivals = {"best_member": best, "mean": MEAN, "chosen_member": CHOSEN_MEMBER}
     for rival, name in rivals.items():
@@ -95,12 +95,14 @@ def measure(
         p = [_p_value(common, codes, one, name) for one in columns]
         tested = (table["kind"] == "strategy") & (table.index != name)
         table[f"over_{rival}"] = table["auc"] - table.loc[name, "auc"]
-        table[f"over_{rival}_low"], table[f"over_{rival}_high"] = _ends(ahead, level)
+        table[f"over_{rival}_low"], table[f"over_{rival}_high"] = interval_ends(
+            ahead, level
+        )
         table[f"p_{rival}_alone"] = np.where(tested, p, np.nan)
         table[f"p_{rival}"] = holm(table[f"p_{rival}_alone"].to_numpy())
     lower = draws["log_loss"] - draws["log_loss"][:, [columns.index(MEAN)]]
     table["log_loss_over_mean"] = table["log_loss"] - table.loc[MEAN, "log_loss"]
-    table["log_loss_over_mean_low"], table["log_loss_over_mean_high"] = _ends(
+    table["log_loss_over_mean_low"], table["log_loss_over_mean_high"] = interval_ends(
         lower, level
     )
     share = _share_of_video(panels)
@@ -156,7 +158,7 @@ def paired_change(
         _over_panels([p.common() for p in some], columns, codes, times, ["auc"])
         for some in (panels, others)
     )
-    low, high = _ends(drawn["auc"] - theirs_drawn["auc"], level)
+    low, high = interval_ends(drawn["auc"] - theirs_drawn["auc"], level)
     return pd.DataFrame(
         {"auc": ours["auc"] - theirs["auc"], "low": low, "high": high}, index=columns
     )
@@ -274,7 +276,7 @@ def _mean_told(parts):
     return np.divide(total, told, out=np.full(total.shape, np.nan), where=told > 0)
 
 
-def _ends(draws, level):
+def interval_ends(draws, level):
     """Return both ends of the interval; NaN where most draws cannot be told."""
     tail = (1 - level) / 2
     told = ~np.isnan(draws)
@@ -405,9 +407,9 @@ def _lines(axis, value, some, columns, codes, times, level):
         }
         draws.append(_mean_told(of_name))
     draws = np.column_stack(draws)
-    low, high = _ends(draws, level)
+    low, high = interval_ends(draws, level)
     mean = columns.index(MEAN)
-    ahead_low, ahead_high = _ends(draws - draws[:, [mean]], level)
+    ahead_low, ahead_high = interval_ends(draws - draws[:, [mean]], level)
     rows = np.unique(np.concatenate([panel.rows[rows] for panel, rows in some]))
     fakes = np.unique(
         np.concatenate([panel.rows[rows & (panel.y == 1)] for panel, rows in some])

@@ -104,11 +104,11 @@ def refit_offsets(
         now, before = refitted[:, column], table.loc[names, name].to_numpy(float)
         known = ~np.isnan(now - before)
         if len(np.unique(is_fake[known])) == 2:
-            offsets[name] = _offset(now[known], before[known], is_fake[known])
+            offsets[name] = offset_between(now[known], before[known], is_fake[known])
     return offsets
 
 
-def _offset(now, before, is_fake):
+def offset_between(now, before, is_fake):
     moved = [np.mean((now - before)[is_fake == label]) for label in (0, 1)]
     real, fake = (now[is_fake == label].mean() for label in (0, 1))
     offset = np.mean(moved)

@@ -267,7 +267,7 @@ def _spread_figures(shown, judged):
                 y, score, ax=ax, video=video
             ),
             f"Scores of {name} by class",
-            _spread_in_words(y, score.to_numpy(), video),
+            spread_in_words(y, score.to_numpy(), video),
             (4.7, 2.9),
         )
 
@@ -294,20 +294,20 @@ def _listed(figures, style):
     return "; ".join(f"{name} {value:{style}}" for name, value in figures.items()) + "."
 
 
-def _spread_in_words(y, score, video):
+def spread_in_words(y, score, video):
     """Quartiles of each class; a video judged several times counts once."""
     share = plots.rows_of_videos(video, len(video))[1]
     parts = []
     for label, called in ((0, "reals"), (1, "fakes")):
         own = y == label
-        low, middle, high = _quartiles(score[own], share[own])
+        low, middle, high = weighted_quartiles(score[own], share[own])
         parts.append(
             f"{called}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}"
         )
     return "; ".join(parts) + "."
 
 
-def _quartiles(values, weight):
+def weighted_quartiles(values, weight):
     """Where a quarter, a half and three quarters of the weight lie below."""
     order = np.argsort(values, kind="stable")
     values, weight = values[order], weight[order]

@@ -345,7 +345,7 @@ def _may_replace(output):
     try:
         if not output.path.is_file() or output.path.stat().st_size == 0:
             return True
-        return _WROTE[output.kind](output.path, output.marks)
+        return WROTE[output.kind](output.path, output.marks)
     except OSError:
         return False
 
@@ -433,7 +433,7 @@ def _is_onnx(path, marks):
     return _is_json(path.with_name(f"{name}.json"), ("weights_sha256",))
 
 
-_WROTE = {
+WROTE = {
     "model": _is_model,
     "csv": _is_csv,
     "json": _is_json,

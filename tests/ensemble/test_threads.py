@@ -213,6 +213,6 @@ def test_a_member_that_diverges_is_named_and_costs_the_others_nothing(
     def again(*args):
         raise AssertionError("it was fitted before")
 
-    monkeypatch.setattr(FrameDetector, "_learn_from", again)
+    monkeypatch.setattr(FrameDetector, "fit", again)
     table = out_of_fold_scores({"good": good}, videos, y, **how)
     assert table["good"].notna().all()

@@ -10,8 +10,8 @@ from sklearn.base import clone
 from base_models import GeometryDetector
 from base_models.detectors import geometry
 from base_models.detectors.geometry import (
-    _POSE_MODEL,
-    _POSE_POINTS,
+    POSE_MODEL,
+    POSE_POINTS,
     track_feature_names,
     track_features,
 )
@@ -102,10 +102,10 @@ def photographed(rotations):
     """The six points of a head, as a camera 60 cm away sees them, among 68."""
     frames = []
     for rotation in rotations:
-        solid = _POSE_MODEL @ rotation.T + np.array([0, 0, 600])
+        solid = POSE_MODEL @ rotation.T + np.array([0, 0, 600])
         seen = solid[:, :2] / solid[:, 2:] * 1000 + 300
         points = np.repeat(seen.mean(0)[None], 68, axis=0)
-        points[_POSE_POINTS] = seen
+        points[POSE_POINTS] = seen
         frames.append(points)
     return np.array(frames)
 

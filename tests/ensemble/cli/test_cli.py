@@ -264,10 +264,10 @@ def test_a_device_that_is_not_there_is_a_usage_error_before_any_work(
 def test_a_training_that_diverges_is_an_error_without_a_traceback(
     clips, tmp_path, capsys, monkeypatch
 ):
-    def diverged(*args):
+    def diverged(*args, **kwargs):
         raise DivergedError("resnet18_frame: the loss became nan in epoch 1 of 2")
 
-    monkeypatch.setattr(FrameDetector, "_learn_from", diverged)
+    monkeypatch.setattr(FrameDetector, "fit", diverged)
     code, _, err = _run(
         capsys, "fit", clips / "set.csv", "--out", tmp_path / "m.dfe", *SMALL,
         "--store", tmp_path / "store",

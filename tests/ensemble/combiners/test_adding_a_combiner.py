@@ -27,10 +27,10 @@ def trimmed_log_odds(walk_through, tmp_path, monkeypatch):
     monkeypatch.setattr(
         ensemble.combiners, "__path__", [*ensemble.combiners.__path__, str(tmp_path)]
     )
-    known, classes = list(registry._ENTRIES), dict(registry.COMBINER_CLASSES)
+    known, classes = list(registry.ENTRIES), dict(registry.COMBINER_CLASSES)
     yield importlib.import_module(name).TrimmedLogOdds
     del sys.modules[name], ensemble.combiners.trimmed_log_odds
-    registry._ENTRIES[:] = known
+    registry.ENTRIES[:] = known
     del registry.COMBINER_CLASSES["TrimmedLogOdds"]
     assert classes == registry.COMBINER_CLASSES
 
@@ -99,11 +99,11 @@ def test_it_is_saved_and_loaded(trimmed_log_odds, toy_videos, tmp_path):
 def test_no_name_is_registered_twice():
     names = [
         name
-        for _, entry in registry._ENTRIES
+        for _, entry in registry.ENTRIES
         for name in (entry.name, *entry.aliases)
         if name is not None
     ]
-    labels = [entry.label for _, entry in registry._ENTRIES if entry.label]
+    labels = [entry.label for _, entry in registry.ENTRIES if entry.label]
     assert len(set(names)) == len(names)
     assert len(set(labels)) == len(labels)
 
@@ -114,4 +114,4 @@ def test_a_subclass_is_not_registered_by_accident():
 
     assert Louder.__name__ not in registry.COMBINER_CLASSES
     assert saved_name(Louder, COMBINERS) is None
-    assert all(cls is not Louder for cls, _ in registry._ENTRIES)
+    assert all(cls is not Louder for cls, _ in registry.ENTRIES)

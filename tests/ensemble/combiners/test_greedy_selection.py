@@ -5,7 +5,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from ensemble.combiners import GreedySelection
-from ensemble.combiners.greedy_selection import _BINS, Library, select_greedily
+from ensemble.combiners.greedy_selection import Library, select_greedily
 
 TIE = 1e-10
 
@@ -86,7 +86,7 @@ def test_trajectory_is_that_of_the_naive_loop(metric, sorted_start, scale, seed)
 @pytest.mark.parametrize("metric", ["log_loss", "auc"])
 @pytest.mark.parametrize("as_is", [True, False])
 def test_bounds_do_not_change_the_trajectory_of_many_videos(metric, as_is):
-    scores, y = make_scores(2 * _BINS, 8, seed=3)
+    scores, y = make_scores(2 * 4096, 8, seed=3)  # more than the bins of its bounds
     scores = scores if as_is else logit(scores)
     library = Library(scores, y, np.ones(len(y)), metric, as_is)
     added, values, _, _ = select_greedily(library, 40, sorted_start=False)

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from ensemble.comparison.evaluation import Panel
-from ensemble.comparison.statistics import _ends, holm, measure
+from ensemble.comparison.statistics import holm, interval_ends, measure
 from ensemble.metrics import auc
 
 LIFT = 1.2  # of the fakes' scores, in standard deviations
@@ -118,7 +118,7 @@ def test_a_strategy_that_is_really_best_is_so_where_it_was_not_chosen():
 
 def test_an_interval_that_most_draws_cannot_tell_is_none():
     draws = np.array([[0.5, np.nan], [0.6, np.nan], [0.7, 0.6], [np.nan, 0.7]])
-    low, high = _ends(draws, 0.5)
+    low, high = interval_ends(draws, 0.5)
     np.testing.assert_allclose([low[0], high[0]], [0.55, 0.65])
     assert np.isnan([low[1], high[1]]).all()
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 import ensemble
 from ensemble import DeepfakeEnsemble
 from ensemble.combiners import Bagging, Stacking
-from ensemble.out_of_fold.refit_offsets import _offset
+from ensemble.out_of_fold.refit_offsets import offset_between
 
 
 class Drifting(ClassifierMixin, BaseEstimator):
@@ -50,10 +50,10 @@ def fitted(toy, **params):
 def test_offset_is_that_of_both_classes_less_what_having_seen_them_may_explain():
     y = np.arange(40) % 2
     before = np.random.default_rng(0).normal(0.5, 0.01, 40)
-    assert _offset(before + 0.2, before, y) == pytest.approx(0.2, abs=0.01)
-    assert _offset(before - 0.2, before, y) == pytest.approx(-0.2, abs=0.01)
+    assert offset_between(before + 0.2, before, y) == pytest.approx(0.2, abs=0.01)
+    assert offset_between(before - 0.2, before, y) == pytest.approx(-0.2, abs=0.01)
     surer = np.where(y == 1, 0.99, 0.02)  # as a network that knows them by heart
-    assert _offset(surer, before, y) == 0
+    assert offset_between(surer, before, y) == 0
 
 
 def test_an_offset_of_the_refitted_detector_makes_no_sure_verdicts(toy):

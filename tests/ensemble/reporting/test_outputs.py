@@ -15,6 +15,7 @@ from ensemble.plots import save_figure
 from ensemble.reporting.outputs import (
     KINDS,
     SCORES,
+    WROTE,
     Output,
     OutputError,
     check_demo,
@@ -267,6 +268,4 @@ def test_each_video_has_its_own_picture(videos):
 
 
 def test_every_kind_says_how_it_is_known_again():
-    from ensemble.reporting.outputs import _WROTE
-
-    assert set(_WROTE) == set(KINDS) - {"folder"}
+    assert set(WROTE) == set(KINDS) - {"folder"}

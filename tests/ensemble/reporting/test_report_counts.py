@@ -11,8 +11,8 @@ from scipy.integrate import trapezoid
 from ensemble import compare_strategies
 from ensemble.reporting import plots
 from ensemble.reporting.comparison_report import (
-    _quartiles,
-    _spread_in_words,
+    spread_in_words,
+    weighted_quartiles,
     write_report,
 )
 
@@ -56,14 +56,14 @@ def test_a_video_judged_often_weighs_as_much_as_one_judged_once():
     np.testing.assert_allclose(heights[0], [0.5, 0.5])
     np.testing.assert_allclose(heights[-1], [0, 1])
     plt.close("all")
-    text = _spread_in_words(y, score, video)
+    text = spread_in_words(y, score, video)
     assert text.startswith("reals: median 0.500")
 
 
 def test_quartiles_of_equal_weights_are_those_of_the_values():
     values = np.random.default_rng(0).random(11)
     expected = np.quantile(values, [0.25, 0.5, 0.75])
-    np.testing.assert_allclose(_quartiles(values, np.ones(11)), expected)
+    np.testing.assert_allclose(weighted_quartiles(values, np.ones(11)), expected)
 
 
 def test_a_bin_of_one_video_judged_often_is_not_drawn():
