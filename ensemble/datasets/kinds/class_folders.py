@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+from ensemble.datasets.kinds import csv_tables
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import entries, folders, what_is_in
 
@@ -22,7 +23,12 @@ def fits(path: Path) -> bool:
 
 
 def read(folder: Path, encoding: str | None = None) -> list[VideoRecord]:
-    """List the videos in both, at any depth; images directly in them are videos."""
+    """List the videos in both, at any depth; images directly in them are videos.
+
+    A table in the folder, ``videos.csv``, says more, and is read in their place.
+    """
+    if csv_tables.fits(folder):
+        return csv_tables.read(folder, encoding)
     label_of = _label_folders(folder)
     if set(label_of.values()) != {0, 1}:
         raise ValueError(

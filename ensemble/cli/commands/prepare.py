@@ -1,0 +1,1 @@
+"""``prepare``: frames or face crops of a data set, to disk or into the store."""

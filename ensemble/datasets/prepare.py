@@ -1,0 +1,483 @@
+"""Prepares a data set: frames or face crops of every video, on the disk, once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from base_models.runtime.file_writing import replacing, write_text
+from base_models.store.store import resolve_store
+from ensemble.datasets.video_table import VideoTable
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from base_models.views.spec import ViewRecipe
+    from base_models.views.view import View
+
+FORMATS = ("png", "jpg", "webdataset")
+SPLITS = ("train", "val", "test")
+_RECIPE, _STATE, _SHARDED = "prepared.json", ".prepared", "sharded.json"
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class _Job:
+    """How each video is prepared; a part of the folder's recipe, but for `store`."""
+
+    view: str
+    size: int
+    n_frames: int
+    every: float | None
+    margin: float
+    align: bool
+    format: str
+
+
+def prepare_dataset(
+    table: VideoTable,
+    out: str | Path | None,
+    *,
+    view: str = "face",
+    size: int = 224,
+    n_frames: int = 16,
+    every: float | None = None,
+    margin: float = 1.3,
+    align: bool = False,
+    format: str = "png",
+    shares: Sequence[float] = (0.7, 0.15, 0.15),
+    shard_videos: int = 100,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+    store: Store | str | Path | None = None,
+    verbose: bool = False,
+) -> VideoTable:
+    """Write frames or face crops of every video, by split and label.
+
+    ``out/train/fake/<video>/000012.png`` is what was cut out of frame 12. Beside the
+    images lie ``videos.csv`` (path, label, group, method, split ...), which
+    ``load_dataset("folder", out)`` reads, groups included, and ``deepfakebench.json``,
+    a list as DeepfakeBench reads them. Videos of which there is nothing to write, such
+    as those without a face, are listed with the reason in ``left_out.csv``.
+
+    A run that was stopped goes on where it was; a second run finds everything done.
+    The same videos and settings give the same bytes, whatever `n_jobs`.
+
+    Parameters
+    ----------
+    table : VideoTable
+        From `load_dataset`. Its splits are kept where every video has one.
+    out : str, Path or None
+        A folder that is new, empty, or was made by the same call. None only fills the
+        store, from which detectors of the same view, size, margin and number of frames
+        take their images.
+    view : {"face", "frame"}, default="face"
+        A square around the largest face, or the whole frame.
+    size : int, default=224
+        Side of the images, pixels.
+    n_frames : int, default=16
+        Spread evenly over each video.
+    every : float or None, default=None
+        One frame about every so many seconds in place of `n_frames`.
+    margin : float, default=1.3
+        Side of the crop, in sides of the face box.
+    align : bool, default=False
+        Turn face crops so that the eyes are level.
+    format : {"png", "jpg", "webdataset"}, default="png"
+        JPEG has quality 95. WebDataset writes PNGs into shards,
+        ``train-000000.tar``, with one sample a frame: image, ``cls`` (the label) and
+        ``json`` (the rest).
+    shares : (train, val, test), default=(0.7, 0.15, 0.15)
+        Where the data set has no splits: shares of the videos, in whole groups.
+    shard_videos : int, default=100
+        Videos in a shard.
+    random_state : int, default=0
+        Which groups go where.
+    n_jobs : int or None, default=None
+        Videos at once, as joblib counts.
+    store : Store, str, Path or None, default=None
+        Where images are also kept.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    VideoTable
+        What was written; with `out` None, the videos that gave images.
+
+    Raises
+    ------
+    FileExistsError
+        If `out` holds anything else.
+    ValueError
+        For unusable settings, or where no video gives an image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from base_models import write_video
+    >>> from ensemble.datasets import VideoTable, load_dataset
+    >>> from ensemble.datasets.prepare import prepare_dataset
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in "abcdef":
+    ...     frames = np.full((5, 48, 64, 3), 20 * ord(name) % 256, np.uint8)
+    ...     _ = write_video(f"{folder}/{name}.mp4", frames)
+    >>> table = pd.DataFrame({"path": [f"{folder}/{name}.mp4" for name in "abcdef"]})
+    >>> table = table.assign(label=[0, 1] * 3, group=list("aabbcc"))
+    >>> prepared = prepare_dataset(
+    ...     VideoTable(table), f"{folder}/out", view="frame", size=32, n_frames=2,
+    ...     shares=(1 / 3, 1 / 3, 1 / 3),
+    ... )
+    >>> sorted(load_dataset("folder", f"{folder}/out").table["split"])
+    ['test', 'test', 'train', 'train', 'val', 'val']
+    """
+    job = _Job(view, size, n_frames, every, margin, align, format)
+    _check(job, shard_videos)
+    split = _splits(table, shares, random_state)
+    names = _folder_names(table, split)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        _start(folder, table, job, names, shard_videos)
+    run = _Run(folder, job, names, resolve_store(store))
+    outcomes = run.prepare(table.videos, n_jobs, verbose)
+    done = np.array([not outcome["reason"] for outcome in outcomes])
+    if not done.any():
+        raise ValueError(
+            f"none of {len(table)} videos gave an image; the first: "
+            f"{table.videos[0]}: {outcomes[0]['reason']}"
+        )
+    frame = table.table.assign(
+        split=split, n_images=[len(o["images"]) for o in outcomes]
+    )
+    if folder is None:
+        return VideoTable(frame[done], table.kind, table.classes)
+    frame = frame.assign(source_path=frame["path"], path=names)
+    _write_left_out(folder, frame, outcomes)
+    written = frame[done].reset_index(drop=True)
+    if format == "webdataset":
+        run.write_shards(written, shard_videos, outcomes)
+    else:
+        _write_lists(folder, written, outcomes, done)
+    paths = [str(folder / name) for name in written["path"]]
+    return VideoTable(written.assign(path=paths), "folder", table.classes)
+
+
+def _check(job, shard_videos):
+    if job.view not in ("face", "frame"):
+        raise ValueError(f"view must be face or frame; got {job.view!r}")
+    if job.format not in FORMATS:
+        raise ValueError(
+            f"format must be one of {', '.join(FORMATS)}; got {job.format!r}"
+        )
+    for name, value in (("size", job.size), ("n_frames", job.n_frames),
+                        ("shard_videos", shard_videos)):  # fmt: skip
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1; got {value!r}")
+    if job.every is not None and not job.every > 0:
+        raise ValueError(f"every must be above 0 seconds; got {job.every!r}")
+
+
+def _splits(table, shares, random_state):
+    """Return the split of each video: that of the data set, or whole groups."""
+    given = table.table["split"]
+    if given.notna().all():
+        return list(given)
+    shares = np.asarray(shares, float)
+    if shares.shape != (3,) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
+        raise ValueError(
+            "shares must be three numbers of train, val and test that add up to 1; got "
+            f"{tuple(shares.tolist())}"
+        )
+    from ensemble.resampling.splitters import GroupHoldout
+
+    groups = table.groups
+    if groups is None:
+        warnings.warn(
+            "the data set has no groups: each video is taken for a group of its own, "
+            "so that one person may be in several splits",
+            stacklevel=3,
+        )
+        groups = list(table.table["video_id"])
+    y = table.table["label"].fillna(-1).to_numpy(int)
+    split = np.full(len(table), "train", dtype=object)
+    left, rest = np.arange(len(table)), 1.0
+    codes = pd.factorize(np.asarray(groups, dtype=object))[0]
+    for name, share in zip(("test", "val"), shares[[2, 1]], strict=True):
+        if share == 0:
+            continue
+        if np.isclose(share, rest):
+            split[left] = name
+            break
+        holdout = GroupHoldout(share / rest, random_state)
+        _, aside = next(holdout.split(left, y[left], codes[left]))
+        split[left[aside]] = name
+        left, rest = np.delete(left, aside), rest - share
+    return split.tolist()
+
+
+def _folder_names(table, split):
+    """Return where each video goes below `out`: split, label, a name of its own."""
+    label = table.table["label"].map({0: "real", 1: "fake"}).fillna("unlabelled")
+    names, taken = [], set()
+    for part, word, video_id in zip(split, label, table.table["video_id"], strict=True):
+        name = re.sub(r"[^\w.-]+", "_", str(video_id)).strip("._") or "video"
+        name = name if len(name) <= 100 else name[-100:]
+        path = f"{part}/{word}/{name}"
+        if path.lower() in taken:  # also of names that differ in what was replaced
+            mark = hashlib.sha256(str(video_id).encode()).hexdigest()[:8]
+            path = f"{path}-{mark}"
+        taken.add(path.lower())
+        names.append(path)
+    return names
+
+
+def _start(folder, table, job, names, shard_videos):
+    """Say what the folder will hold; an error if it holds anything else."""
+    inputs = {os.path.realpath(video) for video in table.videos}
+    inside = os.path.realpath(folder)
+    for video in inputs:
+        if video == inside or inside.startswith(video + os.sep):
+            raise FileExistsError(f"{folder} is one of the videos; choose another out")
+    recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
+    path = folder / _RECIPE
+    if path.exists():
+        before = json.loads(path.read_text("utf-8"))
+        changed = [key for key in recipe if before.get(key) != recipe[key]]
+        if changed:
+            raise FileExistsError(
+                f"{folder} was prepared with another {', '.join(changed)} (see "
+                f"{_RECIPE} there); delete it or choose another out"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} is not empty and was not made by prepare; choose another out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(recipe, indent=1) + "\n")
+    wanted = {_state_name(name) for name in names}
+    for state in (folder / _STATE).glob("*.json"):
+        if state.name not in {
+            *wanted,
+            _SHARDED,
+        }:  # the data set has changed: what is gone, goes
+            gone = json.loads(state.read_text("utf-8"))["name"]
+            shutil.rmtree(folder / gone, ignore_errors=True)
+            state.unlink()
+
+
+def _state_name(name):
+    return hashlib.sha256(name.encode()).hexdigest()[:24] + ".json"
+
+
+@dataclass
+class _Run:
+    """Prepares the images of videos, and finds again what an earlier run made."""
+
+    folder: Path | None
+    job: _Job
+    names: list[str]
+    store: Store
+
+    def prepare(self, videos, n_jobs, verbose):
+        """Return what came of each video."""
+        sharded = self._sharded()
+        outcomes = self._each(videos, sharded, n_jobs, verbose)
+        done = {o["name"]: o["digest"] for o in outcomes if not o["reason"]}
+        if sharded and sharded != done:  # the shards are made anew: of images
+            outcomes = self._each(videos, {}, n_jobs, verbose)
+        return outcomes
+
+    def _each(self, videos, sharded, n_jobs, verbose):
+        from joblib import Parallel, delayed
+
+        from base_models.runtime.progress import progress_bar
+
+        tasks = [
+            delayed(self.one)(video, name, sharded.get(name))
+            for video, name in zip(videos, self.names, strict=True)
+        ]
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+        text = "preparing videos" if verbose else None
+        return list(progress_bar(results, text, total=len(tasks)))
+
+    def one(self, video, name, sharded):
+        """Write the images of one video; return which, or why there are none."""
+        from base_models.errors import VideoReadError
+        from base_models.runtime.failures import reason_of
+        from base_models.video.paths import video_digest
+
+        outcome = {"name": name, "digest": "", "images": [], "reason": ""}
+        try:
+            outcome["digest"] = digest = video_digest(video)
+        except (VideoReadError, OSError) as error:
+            return outcome | {"reason": reason_of(error)}
+        before = self._before(name)
+        if before is not None and before["digest"] == digest:
+            images = [self._images(name) / image for image in before["images"]]
+            if sharded == digest or all(image.exists() for image in images):
+                return before
+        view, outcome["reason"] = _view_of(video, self.job, self.store)
+        if not outcome["reason"]:
+            ending = "jpg" if self.job.format == "jpg" else "png"
+            outcome["images"] = [f"{frame:06d}.{ending}" for frame in view.frames]
+        if self.folder is not None:
+            _write_images(self._images(name), view, outcome["images"])
+            write_text(self._state(name), json.dumps(outcome) + "\n")
+        return outcome
+
+    def _images(self, name):
+        """Where a video's images lie; those that go into shards only wait there."""
+        waits = self.job.format == "webdataset"
+        return self.folder / _STATE / "images" / name if waits else self.folder / name
+
+    def _state(self, name):
+        return self.folder / _STATE / _state_name(name)
+
+    def _before(self, name):
+        if self.folder is None or not self._state(name).exists():
+            return None
+        return json.loads(self._state(name).read_text("utf-8"))
+
+    def _sharded(self):
+        """Return the digests of the videos that lie in shards, by name."""
+        path = None if self.folder is None else self.folder / _STATE / _SHARDED
+        if path is None or not path.exists():
+            return {}
+        known = json.loads(path.read_text("utf-8"))
+        are_there = all((self.folder / shard).exists() for shard in known["shards"])
+        return known["videos"] if are_there else {}
+
+    def write_shards(self, written, shard_videos, outcomes):
+        """Write shards of whole videos, the same bytes each time."""
+        done = {o["name"]: o["digest"] for o in outcomes if not o["reason"]}
+        if self._sharded() == done:
+            return
+        shards = {}
+        for split, rows in written.groupby("split", sort=True):
+            for number, first in enumerate(range(0, len(rows), shard_videos)):
+                rows_of = rows.iloc[first : first + shard_videos]
+                shards[f"{split}-{number:06d}.tar"] = rows_of
+        for old in self.folder.glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].tar"):
+            if old.name not in shards:
+                old.unlink()
+        for name, rows in shards.items():
+            with (
+                replacing(self.folder / name) as unfinished,
+                tarfile.open(unfinished, "w") as shard,
+            ):
+                for row in rows.itertuples():
+                    _add_video(shard, self._images(row.path), row)
+        known = {"shards": sorted(shards), "videos": done}
+        write_text(self.folder / _STATE / _SHARDED, json.dumps(known) + "\n")
+        shutil.rmtree(self.folder / _STATE / "images")
+
+
+def _view_of(video, job, store) -> tuple[View | None, str]:
+    from base_models.errors import VideoReadError
+    from base_models.views.making import make_views
+
+    try:
+        recipe = _recipe(video, job)
+        view = make_views(video, [recipe], store)[recipe.key]
+    except VideoReadError as error:
+        return None, str(error)
+    return view, view.reason
+
+
+def _recipe(video, job) -> ViewRecipe:
+    from base_models.faces.dlib_finder import DlibFaceFinder
+    from base_models.video.reading import probe_video
+    from base_models.views.spec import ViewRecipe
+
+    n_frames = job.n_frames
+    if job.every is not None:
+        info = probe_video(video)
+        seconds = info.seconds or info.n_frames / 25  # as elsewhere without a clock
+        n_frames = max(1, round(seconds / job.every))
+    if job.view == "frame":
+        return ViewRecipe("frame", image_size=job.size, n_frames=n_frames)
+    finder = DlibFaceFinder(landmarks="68") if job.align else DlibFaceFinder()
+    return ViewRecipe(
+        "face", image_size=job.size, n_frames=n_frames, margin=job.margin,
+        align=job.align, finder=finder,
+    )  # fmt: skip
+
+
+def _write_images(folder, view, images):
+    """Write a video's images into a folder that appears when it is whole."""
+    from PIL import Image
+
+    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    if not images:
+        return
+    unfinished.mkdir(parents=True)
+    for name, image in zip(images, view.images, strict=True):
+        Image.fromarray(np.ascontiguousarray(image)).save(
+            unfinished / name, quality=_JPEG_QUALITY
+        )
+    os.replace(unfinished, folder)
+
+
+# What lies beside the images
+
+
+def _write_left_out(folder, frame, outcomes):
+    reasons = [outcome["reason"] for outcome in outcomes]
+    left = frame.assign(reason=reasons)[["video_id", "source_path", "reason"]]
+    with replacing(folder / "left_out.csv") as unfinished:
+        left[left["reason"] != ""].to_csv(unfinished, index=False)
+
+
+def _write_lists(folder, written, outcomes, done):
+    table = written.drop(columns=["source_path"]).assign(
+        source_ids=written["source_ids"].map("|".join)
+    )
+    with replacing(folder / "videos.csv") as unfinished:
+        table.to_csv(unfinished, index=False)
+    lists: dict[str, Any] = {}
+    images = [outcome["images"] for outcome, is_done in zip(outcomes, done, strict=True)
+              if is_done]  # fmt: skip
+    for row, names in zip(written.itertuples(), images, strict=True):
+        if pd.isna(row.label):
+            continue
+        dataset = "prepared" if pd.isna(row.dataset) else str(row.dataset)
+        label = f"{dataset}_{'fake' if row.label else 'real'}"
+        video = {"label": label, "frames": [f"{row.path}/{name}" for name in names]}
+        by_split = lists.setdefault(dataset, {}).setdefault(label, {})
+        by_split.setdefault(row.split, {})[Path(row.path).name] = video
+    write_text(folder / "deepfakebench.json", json.dumps(lists, indent=1) + "\n")
+
+
+def _add_video(shard, images, row):
+    known = {
+        name: getattr(row, name)
+        for name in ("video_id", "method", "compression", "split", "group", "dataset")
+    }
+    known = {name: None if pd.isna(value) else value for name, value in known.items()}
+    for image in sorted(images.iterdir()):
+        key = f"{images.parent.name}_{images.name}_{image.stem}".replace(".", "_")
+        label = "" if pd.isna(row.label) else str(int(row.label))
+        for ending, content in (
+            ("png", image.read_bytes()),
+            ("cls", label.encode()),
+            ("json", json.dumps(known | {"frame": int(image.stem)}).encode()),
+        ):
+            member = tarfile.TarInfo(f"{key}.{ending}")
+            member.size = len(content)
+            shard.addfile(member, io.BytesIO(content))

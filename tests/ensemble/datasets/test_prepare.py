@@ -1,0 +1,268 @@
+"""Prepared data sets: the right pixels, by group, resumable, read back with groups."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from base_models import sample_frames, write_video
+from ensemble.datasets import VideoTable, load_dataset
+from ensemble.datasets.prepare import prepare_dataset
+
+N_GROUPS = 10
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Ten groups of a real and a fake video, 1.2 seconds of noise each."""
+    folder, draw = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    rows = []
+    for group in range(N_GROUPS):
+        for label in (0, 1):
+            frames = draw.integers(0, 255, (12, 12, 16, 3)).astype(np.uint8)
+            frames = frames.repeat(4, axis=1).repeat(4, axis=2)
+            path = folder / f"{'swap' if label else 'clean'}" / f"{group}.mp4"
+            path.parent.mkdir(exist_ok=True)
+            write_video(path, frames, fps=10, crf=10)
+            rows.append({"path": str(path), "label": label, "group": f"person {group}",
+                         "video_id": f"{path.parent.name}/{group}.mp4",
+                         "method": "swap" if label else "none"})  # fmt: skip
+    return VideoTable(pd.DataFrame(rows))
+
+
+SETTINGS = {"view": "frame", "size": 32, "n_frames": 3}
+
+
+def _content(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared") / "out"
+    return out, prepare_dataset(table, out, **SETTINGS)
+
+
+def test_images_are_the_sampled_frames(table, prepared):
+    _, written = prepared
+    for video, folder in zip(table.videos, written.videos, strict=True):
+        frames, indices = sample_frames(video, 3, return_indices=True)
+        images = sorted(Path(folder).iterdir())
+        assert [image.name for image in images] == [f"{i:06d}.png" for i in indices]
+        for frame, image in zip(frames, images, strict=True):
+            expected = Image.fromarray(frame).resize((32, 32), Image.BILINEAR)
+            np.testing.assert_array_equal(np.array(Image.open(image)), expected)
+
+
+def test_no_group_is_in_two_splits_and_shares_are_kept(prepared):
+    written = prepared[1].table
+    assert (written.groupby("group")["split"].nunique() == 1).all()
+    counts = written["split"].value_counts()
+    assert counts.to_dict() == {"train": 14, "val": 2, "test": 4} or (
+        counts.to_dict() == {"train": 14, "val": 4, "test": 2}
+    )
+    for split, rows in written.groupby("split"):
+        assert set(rows["label"]) == {0, 1}, split
+
+
+def test_it_is_read_back_as_a_folder_with_its_groups(table, prepared):
+    out, written = prepared
+    for kind in ("folder", "csv", "auto"):
+        read = load_dataset(kind, out)
+        assert read.labels == table.labels
+        assert read.groups == table.groups
+        assert [Path(v) for v in read.videos] == [Path(v) for v in written.videos]
+        assert list(read.table["split"]) == list(written.table["split"])
+    assert len(load_dataset("folder", out, split="train")) == 14
+
+
+def test_it_is_read_back_as_a_list_of_deepfakebench(prepared):
+    out, written = prepared
+    read = load_dataset("deepfakebench", out / "deepfakebench.json")
+    labels = dict(zip(map(Path, read.videos), read.labels, strict=True))
+    splits = dict(zip(map(Path, read.videos), read.table["split"], strict=True))
+    for path, label, split in zip(
+        written.videos, written.labels, written.table["split"], strict=True
+    ):
+        assert labels[Path(path)] == label
+        assert splits[Path(path)] == split
+
+
+def test_a_second_run_makes_nothing_and_changes_no_byte(table, prepared, monkeypatch):
+    out, _ = prepared
+    before = _content(out)
+    monkeypatch.setattr("ensemble.datasets.prepare._write_images", None)
+    prepare_dataset(table, out, **SETTINGS)
+    assert _content(out) == before
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webdataset"])
+def test_the_same_bytes_whatever_the_order_of_work(table, tmp_path, format):
+    some = table.subset(where=np.arange(2 * N_GROUPS) < 8)
+    settings = SETTINGS | {"format": format, "shares": (0.5, 0.25, 0.25)}
+    prepare_dataset(some, tmp_path / "one", **settings)
+    prepare_dataset(some, tmp_path / "two", n_jobs=2, **settings)
+    assert _content(tmp_path / "one") == _content(tmp_path / "two")
+
+
+def test_a_stopped_run_goes_on(table, prepared, tmp_path, monkeypatch):
+    from ensemble.datasets import prepare
+
+    real, written = prepare._write_images, []
+
+    def stops(folder, view, images):
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        written.append(folder)
+        real(folder, view, images)
+
+    monkeypatch.setattr(prepare, "_write_images", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_dataset(table, tmp_path / "out", **SETTINGS)
+    assert not (tmp_path / "out/videos.csv").exists()  # not complete, and says so
+    done = list(written)
+    monkeypatch.setattr(
+        prepare, "_write_images", lambda *a: written.append(a[0]) or real(*a)
+    )
+    prepare_dataset(table, tmp_path / "out", **SETTINGS)
+    assert not set(done) & set(written[5:])
+    assert _content(tmp_path / "out") == _content(prepared[0])
+
+
+def test_a_changed_video_is_prepared_anew(table, tmp_path):
+    copies = table.table.copy()
+    folder = tmp_path / "clips"
+    for row, path in enumerate(copies["path"]):
+        copy = folder / f"{row}.mp4"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(Path(path).read_bytes())
+        copies.loc[row, "path"] = str(copy)
+    copies = VideoTable(copies)
+    out = tmp_path / "out"
+    first = prepare_dataset(copies, out, **SETTINGS)
+    before = _content(out)
+    write_video(folder / "3.mp4", np.full((12, 48, 64, 3), 77, np.uint8), fps=10)
+    prepare_dataset(copies, out, **SETTINGS)
+    after = _content(out)
+    changed = {name for name in before if before[name] != after[name]}
+    place = str(Path(first.videos[3]).relative_to(out))
+    assert {name for name in changed if name.endswith(".png")} == {
+        name for name in before if name.startswith(place)
+    }
+
+
+def test_videos_without_an_image_are_listed_with_the_reason(table, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    more = pd.DataFrame({"path": [str(broken)], "label": [1], "group": ["person 0"]})
+    both = VideoTable(pd.concat([table.table, more], ignore_index=True).assign(
+        video_id=[*table.table["video_id"], "broken.mp4"]))  # fmt: skip
+    written = prepare_dataset(both, tmp_path / "out", **SETTINGS)
+    assert len(written) == len(table)
+    left = pd.read_csv(tmp_path / "out/left_out.csv")
+    assert left["video_id"].tolist() == ["broken.mp4"]
+    assert "cannot be opened" in left["reason"][0]
+    with pytest.raises(ValueError, match="none of 20 videos gave an image.*no face"):
+        prepare_dataset(table, tmp_path / "faces", view="face", size=32, n_frames=1)
+
+
+def test_one_frame_every_so_many_seconds(table, tmp_path):
+    some = table.subset(where=np.arange(2 * N_GROUPS) < 8)
+    written = prepare_dataset(
+        some, tmp_path / "out", view="frame", size=16, every=0.4, shares=(1, 0, 0)
+    )
+    assert written.table["n_images"].tolist() == [3] * 8  # 1.2 seconds
+    assert set(written.table["split"]) == {"train"}
+
+
+def test_shards_hold_each_frame_with_its_label(table, tmp_path):
+    some = table.subset(where=np.arange(2 * N_GROUPS) < 12)
+    settings = SETTINGS | {"format": "webdataset", "shard_videos": 4}
+    settings["shares"] = (0.5, 0.25, 0.25)
+    out = tmp_path / "out"
+    written = prepare_dataset(some, out, **settings)
+    before, found = _content(out), []
+    for path in sorted(out.glob("*.tar")):
+        with tarfile.open(path) as shard:
+            names = shard.getnames()
+            keys = list(dict.fromkeys(name.partition(".")[0] for name in names))
+            assert names == [
+                f"{key}.{e}" for key in keys for e in ("png", "cls", "json")
+            ]
+            for key in keys:
+                label = int(shard.extractfile(f"{key}.cls").read())
+                facts = json.load(shard.extractfile(f"{key}.json"))
+                image = Image.open(io.BytesIO(shard.extractfile(f"{key}.png").read()))
+                assert image.size == (32, 32)
+                assert path.name.startswith(facts["split"])
+                found.append((facts["video_id"], label))
+    expected = zip(some.table["video_id"], some.labels, strict=True)
+    assert sorted(found) == sorted(3 * list(expected))
+    assert not list(out.rglob("*.png"))
+    prepare_dataset(some, out, **settings)
+    assert _content(out) == before
+    assert len(written) == 12
+
+
+def test_official_splits_are_kept(table, tmp_path):
+    split = ["test", "train"] * N_GROUPS
+    official = VideoTable(table.table.assign(split=split))
+    written = prepare_dataset(official, tmp_path / "out", **SETTINGS)
+    assert list(written.table["split"]) == split
+
+
+def test_into_the_store_alone(table, tmp_path, monkeypatch):
+    from base_models import FrameDetector, Store
+
+    store = Store(tmp_path / "store")
+    kept = prepare_dataset(table, None, store=store, **SETTINGS)
+    assert len(kept) == len(table)
+    monkeypatch.setattr(
+        "base_models.views.making.sample_clips", None
+    )  # nothing is read
+    detector = FrameDetector(
+        "resnet18", view="frame", train="head", weights=None, image_size=32, n_frames=3,
+        store=store,
+    )  # fmt: skip
+    detector.fit(table.videos, table.labels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"view": "crop"}, "view must be face or frame; got 'crop'"),
+        ({"format": "bmp"}, "format must be one of png, jpg, webdataset; got 'bmp'"),
+        ({"size": 0}, "size must be a whole number from 1; got 0"),
+        ({"every": 0}, "every must be above 0 seconds; got 0"),
+        ({"shares": (0.5, 0.6, 0)}, "add up to 1; got"),
+    ],
+)
+def test_unusable_settings_are_named(table, tmp_path, settings, said):
+    with pytest.raises(ValueError, match=said):
+        prepare_dataset(table, tmp_path / "out", **SETTINGS | settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_others_are_left_alone(table, prepared, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="was not made by prepare"):
+        prepare_dataset(table, tmp_path, **SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(FileExistsError, match="prepared with another size"):
+        prepare_dataset(table, prepared[0], **SETTINGS | {"size": 48})
+
+
+def test_two_ids_that_look_alike_get_two_folders(table, tmp_path):
+    rows = table.table.head(2).assign(video_id=["a b.mp4", "a_b.mp4"], label=[1, 1],
+                                      split="train")  # fmt: skip
+    written = prepare_dataset(VideoTable(rows), tmp_path / "out", **SETTINGS)
+    assert len(set(written.videos)) == 2
