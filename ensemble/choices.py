@@ -3,6 +3,7 @@
 FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
 MISSING = ("refuse", "drop", "keep")  # of `load_dataset`, as are those below
 DUPLICATES = ("refuse", "warn", "allow")
+PREPARED_FORMATS = ("png", "jpg", "webdataset")  # of `prepare_dataset`
 NESTINGS = ("stored", "exact")  # of `compare_strategies`
 
 FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"

@@ -15,6 +15,7 @@ from ensemble.cli.commands import (
     export,
     fit,
     predict,
+    prepare,
     scan,
     stress,
     verify,
@@ -65,6 +66,7 @@ def _version(
 
 # In the order of the help.
 app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(predict.predict)

@@ -20,6 +20,7 @@ import pandas as pd
 
 from base_models.runtime.file_writing import replacing, write_text
 from base_models.store.store import resolve_store
+from ensemble.choices import PREPARED_FORMATS
 from ensemble.datasets.video_table import VideoTable
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from base_models.views.spec import ViewRecipe
     from base_models.views.view import View
 
-FORMATS = ("png", "jpg", "webdataset")
-SPLITS = ("train", "val", "test")
 _RECIPE, _STATE, _SHARDED = "prepared.json", ".prepared", "sharded.json"
 _JPEG_QUALITY = 95
 
@@ -179,9 +178,9 @@ def prepare_dataset(
 def _check(job, shard_videos):
     if job.view not in ("face", "frame"):
         raise ValueError(f"view must be face or frame; got {job.view!r}")
-    if job.format not in FORMATS:
+    if job.format not in PREPARED_FORMATS:
         raise ValueError(
-            f"format must be one of {', '.join(FORMATS)}; got {job.format!r}"
+            f"format must be one of {', '.join(PREPARED_FORMATS)}; got {job.format!r}"
         )
     for name, value in (("size", job.size), ("n_frames", job.n_frames),
                         ("shard_videos", shard_videos)):  # fmt: skip

@@ -1,1 +1,121 @@
 """``prepare``: frames or face crops of a data set, to disk or into the store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.choices import PREPARED_FORMATS
+from ensemble.cli import options
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble prepare FaceForensics/ crops/ --size 299 --frames 32\n\n"
+    "  deepfake-ensemble prepare dfdc/ crops/ --every 1 --align --format jpg -j 8\n\n"
+    "  deepfake-ensemble prepare videos/ --store /data/store    (for fit to find)\n\n"
+    "  deepfake-ensemble fit crops/ --split train --views crop --out model.dfe\n\n"
+    "A run that was stopped goes on where it was. Several sizes are several runs."
+)
+
+ViewName = options.choice("ViewName", ("face", "frame"))
+FormatName = options.choice("FormatName", PREPARED_FORMATS)
+
+Data = Annotated[
+    Path,
+    typer.Argument(help="Root of a data set, or a table.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder to write; without it only the store is filled.",
+        show_default=False,
+    ),
+]
+View = Annotated[ViewName, typer.Option(help="Around the largest face, or all.")]
+Size = Annotated[int, typer.Option(help="Side of the images, pixels.", min=1)]
+Every = Annotated[
+    float | None,
+    typer.Option(help="A frame about every so many seconds, in place of --frames."),
+]
+Margin = Annotated[float, typer.Option(help="Side of a crop, in sides of the face.")]
+Align = Annotated[
+    bool, typer.Option("--align", help="Turn crops until eyes are level.")
+]
+Format = Annotated[
+    FormatName, typer.Option("--format", help="webdataset: shards of PNGs.")
+]
+Shares = Annotated[
+    str,
+    typer.Option(
+        help="train,val,test where the data set has no splits: in whole groups."
+    ),
+]
+ShardVideos = Annotated[int, typer.Option(help="Videos in a shard.", min=1)]
+
+
+def prepare(
+    data: Data,
+    out: Out = None,
+    view: View = ViewName.face,
+    size: Size = 224,
+    n_frames: options.Frames = 16,
+    every: Every = None,
+    margin: Margin = 1.3,
+    align: Align = False,
+    image_format: Format = FormatName.png,
+    shares: Shares = "0.7,0.15,0.15",
+    shard_videos: ShardVideos = 100,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
+    missing: options.Missing = options.MissingName.refuse,
+    duplicates: options.Duplicates = options.DuplicatesName.refuse,
+    store: options.StorePath = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+    jobs: options.Jobs = 1,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write frames or face crops of every video, by split, label and group."""
+    from ensemble.cli.inputs import data_set_at
+    from ensemble.datasets.prepare import prepare_dataset
+    from ensemble.reporting.outputs import check_folder
+
+    check_folder("OUT", out)
+    check_folder("--store", store)
+    table = data_set_at(
+        data, kind.value, split, missing.value, duplicates.value,
+        encoding=encoding, quiet=quiet,
+    )  # fmt: skip
+    prepared = prepare_dataset(
+        table,
+        out,
+        view=view.value,
+        size=size,
+        n_frames=n_frames,
+        every=every,
+        margin=margin,
+        align=align,
+        format=image_format.value,
+        shares=_numbers(shares),
+        shard_videos=shard_videos,
+        random_state=seed,
+        n_jobs=jobs,
+        store=store,
+        verbose=not quiet,
+    )
+    left = len(table) - len(prepared)
+    where = "the store" if out is None else out
+    typer.echo(f"{where}: {prepared.summary()}")
+    if left:
+        listed = "" if out is None else f"; {out / 'left_out.csv'} says why"
+        typer.echo(f"{left} of {len(table)} videos gave no image{listed}", err=True)
+
+
+def _numbers(text):
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"--shares must be three numbers by comma, such as 0.7,0.15,0.15; got "
+            f"{text!r}"
+        ) from None

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from base_models import sample_frames, write_video
+from ensemble.cli.app import main
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.prepare import prepare_dataset
 
@@ -266,3 +267,33 @@ def test_two_ids_that_look_alike_get_two_folders(table, tmp_path):
                                       split="train")  # fmt: skip
     written = prepare_dataset(VideoTable(rows), tmp_path / "out", **SETTINGS)
     assert len(set(written.videos)) == 2
+
+
+def _run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_the_command_prepares_what_fit_reads(capsys, table, tmp_path):
+    listed, out = tmp_path / "videos.csv", tmp_path / "out"
+    table.to_csv(listed)
+    arguments = ("prepare", listed, out, "--view", "frame", "--size", 32)
+    arguments += ("--n-frames", 3, "-q")
+    code, printed, _ = _run(capsys, *arguments)
+    assert code == 0
+    assert "20 videos (10 real, 10 fake), 10 groups" in printed
+    assert _run(capsys, *arguments)[0] == 0
+    code, _, err = _run(capsys, "prepare", listed, out, "--size", 48, "-q")
+    assert code == 2
+    assert "prepared with another view, size" in err
+    code, _, err = _run(capsys, "prepare", listed, out, "--shares", "most")
+    assert "three numbers by comma" in err
+    code, _, err = _run(
+        capsys, "fit", out, "--split", "train", "--out", tmp_path / "model.dfe", "-q",
+        "--backbones", "resnet18", "--views", "crop", "--train", "head", "--weights",
+        "none", "--image-size", 32, "--n-frames", 2, "--folds", 2,
+    )  # fmt: skip
+    assert code == 0, err
+    assert (tmp_path / "model.dfe").exists()
