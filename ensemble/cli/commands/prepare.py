@@ -38,9 +38,7 @@ Every = Annotated[
     typer.Option(help="A frame about every so many seconds, in place of --frames."),
 ]
 Margin = Annotated[float, typer.Option(help="Side of a crop, in sides of the face.")]
-Align = Annotated[
-    bool, typer.Option("--align", help="Turn crops until eyes are level.")
-]
+Align = Annotated[bool, typer.Option("--align", help="Turn crops to level the eyes.")]
 Format = Annotated[
     FormatName, typer.Option("--format", help="webdataset: shards of PNGs.")
 ]
