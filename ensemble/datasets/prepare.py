@@ -26,7 +26,6 @@ from ensemble.datasets.video_table import VideoTable
 if TYPE_CHECKING:
     from base_models.store.store import Store
     from base_models.views.spec import ViewRecipe
-    from base_models.views.view import View
 
 _RECIPE, _STATE, _SHARDED = "prepared.json", ".prepared", "sharded.json"
 _JPEG_QUALITY = 95
@@ -269,12 +268,10 @@ def _start(folder, table, job, names, shard_videos):
     write_text(path, json.dumps(recipe, indent=1) + "\n")
     wanted = {_state_name(name) for name in names}
     for state in (folder / _STATE).glob("*.json"):
-        if state.name not in {
-            *wanted,
-            _SHARDED,
-        }:  # the data set has changed: what is gone, goes
-            gone = json.loads(state.read_text("utf-8"))["name"]
-            shutil.rmtree(folder / gone, ignore_errors=True)
+        if state.name not in wanted and state.name != _SHARDED:
+            gone = Path(json.loads(state.read_text("utf-8"))["name"])
+            if len(gone.parts) == 3 and ".." not in gone.parts:  # as we name them
+                shutil.rmtree(folder / gone, ignore_errors=True)
             state.unlink()
 
 
@@ -286,7 +283,7 @@ def _state_name(name):
 class _Run:
     """Prepares the images of videos, and finds again what an earlier run made."""
 
-    folder: Path | None
+    folder: Any  # Path, or None for the store alone
     job: _Job
     names: list[str]
     store: Store
@@ -385,7 +382,7 @@ class _Run:
         shutil.rmtree(self.folder / _STATE / "images")
 
 
-def _view_of(video, job, store) -> tuple[View | None, str]:
+def _view_of(video: Any, job: _Job, store: Store) -> tuple[Any, str]:
     from base_models.errors import VideoReadError
     from base_models.views.making import make_views
 
