@@ -36,6 +36,7 @@ LAYERS = [
     "base_models.detectors.bases",
     "base_models.detectors",
     "base_models.export",
+    "base_models.published",
     "base_models",
     "ensemble._version",
     "ensemble.choices",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 
 from base_models.choices import VIEWS
@@ -18,6 +18,7 @@ from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
+from base_models.networks.checkpoint_cards import fixture_images, make_card
 from base_models.networks.checkpoints import (
     guess_backbone,
     head_weights,
@@ -29,7 +30,7 @@ from base_models.networks.checkpoints import (
     weights_file,
 )
 from base_models.networks.forward import forward
-from base_models.networks.preprocessing import Preprocessing, backbone_recipe
+from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.runtime.file_digest import file_sha256
@@ -39,8 +40,6 @@ from base_models.views.spec import ViewRecipe
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_N_FIXTURES = 4
 
 
 class PrefitDetector(NetworkDetector):
@@ -243,84 +242,6 @@ class PrefitDetector(NetworkDetector):
         return self._preparation().normalise(images)
 
 
-def fixture_images(size: int) -> NDArray:
-    """Return a few images that everyone can make, to know a network by its answers.
-
-    Parameters
-    ----------
-    size : int
-        Side, pixels.
-
-    Returns
-    -------
-    ndarray of shape (4, size, size, 3)
-        RGB uint8.
-
-    Examples
-    --------
-    >>> from base_models.detectors.prefit import fixture_images
-    >>> fixture_images(32).shape
-    (4, 32, 32, 3)
-    """
-    rows, columns = np.indices((size, size)) / size
-    images = [
-        127.5 + 127.5 * np.sin(2 * np.pi * (i + 1) * (rows + (c + 1) * columns / 2))
-        for i in range(_N_FIXTURES)
-        for c in range(3)
-    ]
-    images = np.rint(images).astype(np.uint8).reshape(-1, 3, size, size)
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-
-
-def make_card(
-    backbone: str,
-    scope: str | None,
-    image_size: int | None = None,
-    compat: str | None = None,
-    compression: str | None = None,
-    trained_on: Sequence[str] | None = None,
-    margin: float = 1.3,
-    source: str | None = "",
-    source_sha256: str | None = "",
-) -> dict[str, Any]:
-    """Return a card: where a network comes from and what it looks at.
-
-    Parameters
-    ----------
-    backbone : str
-        See `base_models.networks.weights.timm_name`.
-    scope : {"frame", "face", "crop"}
-        What it was trained on: whole frames, face crops.
-    image_size, compat, compression, trained_on, margin
-        As for `load_checkpoint`.
-    source, source_sha256 : str
-        The file's name and SHA-256.
-
-    Returns
-    -------
-    dict
-        Ready for JSON.
-    """
-    recipe = backbone_recipe(backbone, image_size)
-    return {
-        "source": source,
-        "source_sha256": source_sha256,
-        "backbone": backbone,
-        "classes": ["real", "fake"],
-        "scope": scope,
-        "compat": compat,
-        "margin": margin,
-        "compression": compression,
-        "trained_on": trained_on,
-        "transform": {
-            "image_size": recipe.image_size,
-            "resize": "pillow bilinear, to a square",
-            "mean": list(recipe.mean),
-            "std": list(recipe.std),
-        },
-    }
-
-
 def load_checkpoint(
     path: str | Path | Sequence[str | Path],
     scope: str | None = None,
@@ -330,6 +251,9 @@ def load_checkpoint(
     image_size: int | None = None,
     compression: str | None = None,
     trained_on: Sequence[str] | None = None,
+    margin: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     **params: Any,
 ) -> Any:
     """Open a checkpoint as a detector that is fitted already.
@@ -372,6 +296,11 @@ def load_checkpoint(
     trained_on : list of str or None, default=None
         Names of the data it saw; [] says that none of yours is among them. None takes
         it from the card or the name; unknown where these do not tell.
+    margin : float or None, default=None
+        Side of a face crop, in sides of the face's box; None is the card's, or 1.3.
+    mean, std : sequence of 3 floats or None, default=None
+        By channel, of RGB scaled to 0..1, where the network was trained with others
+        than its backbone; None is the card's, or the backbone's.
     **params
         Of `PrefitDetector`: ``n_frames``, ``pooling``, ``n_threads``, ...
 
@@ -407,7 +336,8 @@ def load_checkpoint(
     """
     if compression == "auto":
         return _routed(path, scope, compat, backbone, classes, image_size,
-                       trained_on=trained_on, **params)  # fmt: skip
+                       trained_on=trained_on, margin=margin, mean=mean, std=std,
+                       **params)  # fmt: skip
     path = Path(path)
     _check_choices(scope, compat, classes)
     state = read_state_dict(path)
@@ -420,12 +350,11 @@ def load_checkpoint(
             f"{path.name}: whether it looks at whole frames or at face crops cannot be "
             "told from its name; give scope='frame' or scope='face'"
         )
-    if card is not None and image_size is None:
-        image_size = card["transform"]["image_size"]
+    known = {} if card is None else {"margin": card["margin"], **card["transform"]}
     new = make_card(
         backbone,
         scope,
-        image_size,
+        image_size or known.get("image_size"),
         compat=compat or (card or {}).get("compat"),
         compression=compression or facts["compression"],
         trained_on=facts["trained_on"] if trained_on is None else list(trained_on),
@@ -433,7 +362,12 @@ def load_checkpoint(
         source_sha256=(
             file_sha256(weights_file(path)) if card is None else card["source_sha256"]
         ),
+        margin=known.get("margin", 1.3) if margin is None else margin,
+        mean=known.get("mean") if mean is None else mean,
+        std=known.get("std") if std is None else std,
     )
+    if card is not None and "published" in card:
+        new["published"] = card["published"]
     if card is not None and "fixture_scores" in card:
         new["fixture_scores"] = card["fixture_scores"]
     network = _network_of(new)

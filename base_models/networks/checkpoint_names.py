@@ -8,7 +8,7 @@ from base_models.errors import CheckpointError
 # Of wrappers. What lies beside them in a state is no part of the network's body.
 _PREFIXES = ("module.", "model.", "backbone.")
 # Words that a network may use for a part of itself too: taken off where most have them.
-_LIKELY = ("encoder.", "net.", "network.", "efficientnet.", "_orig_mod.")
+_LIKELY = ("encoder.", "net.", "network.", "efficientnet.", "xception.", "_orig_mod.")
 
 # efficientnet_pytorch (Melas-Kyriazi, 2019) -> timm, of its blocks that expand and of
 # those that do not.

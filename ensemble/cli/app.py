@@ -14,6 +14,8 @@ from ensemble.cli.commands import (
     demo,
     export,
     fit,
+    get,
+    models,
     predict,
     prepare,
     scan,
@@ -74,6 +76,8 @@ app.command(epilog=scan.EXAMPLES)(scan.scan)
 app.command(epilog=stress.EXAMPLES)(stress.stress)
 app.command(epilog=watch.EXAMPLES)(watch.watch)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=models.EXAMPLES)(models.models)
+app.command(epilog=get.EXAMPLES)(get.get)
 app.command(epilog=convert.EXAMPLES)(convert.convert)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=verify.EXAMPLES)(verify.verify)

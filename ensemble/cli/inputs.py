@@ -257,6 +257,7 @@ def _opened(models, device):
     import ensemble
 
     paths = [models] if isinstance(models, (str, Path)) else list(models)
+    paths = [fetched_model(path) for path in paths]
     if len(paths) == 1 and not _is_checkpoint(paths[0]):
         return ensemble.load(paths[0], device=device)
     saved = [path for path in paths if not _is_checkpoint(path)]
@@ -294,12 +295,22 @@ def put_together(paths: Sequence[Path], device: str | None = None, **params):
 
 def checkpoint_detectors(paths: Sequence[Path], device: str | None) -> list:
     """Open checkpoints, none of them twice, as detectors that are fitted already."""
-    seen = {}
+    paths, seen = [fetched_model(path) for path in paths], {}
     for path in paths:
         other = seen.setdefault(os.path.realpath(path), path)
         if other is not path:
             raise typer.BadParameter(f"{path} is given twice; give each model once")
     return [_checkpoint(path, device) for path in paths]
+
+
+def fetched_model(path: Path) -> Path:
+    """Return where a published model lies that is given by name; a path as it is."""
+    from base_models.published import model_path, published_models
+
+    name = str(path)
+    if Path(path).exists() or name not in {entry.name for entry in published_models()}:
+        return path
+    return model_path(name)
 
 
 def _checkpoint(path, device):
@@ -340,6 +351,7 @@ def open_model(path: Path):
     import ensemble
     from base_models import load_checkpoint
 
+    path = fetched_model(path)
     if _is_saved_ensemble(path):
         return ensemble.load(path, device="cpu")
     return load_checkpoint(path, device="cpu")

@@ -55,8 +55,8 @@ _MODEL = typer.Option(
     "--model",
     "-m",
     help="File that fit, demo or assemble wrote, or a checkpoint of a network (.p, "
-    ".pth, .h5, .safetensors, a folder that convert wrote). Several checkpoints "
-    "are combined by the mean of their log-odds.",
+    ".pth, .h5, .safetensors, a folder that convert wrote), or one that get "
+    "fetched, by name. Several checkpoints are combined by the mean of their log-odds.",
     show_default=False,
 )
 Models = Annotated[list[Path] | None, _MODEL]

@@ -19,7 +19,8 @@ EXAMPLES = (
 Checkpoints = Annotated[
     list[Path],
     typer.Argument(
-        help="Checkpoints: .p, .pth, .h5, .safetensors, folders that convert wrote.",
+        help="Checkpoints: .p, .pth, .h5, .safetensors, folders that convert wrote, "
+        "names of those that get fetched.",
         show_default=False,
     ),
 ]

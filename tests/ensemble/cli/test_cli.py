@@ -11,7 +11,9 @@ from base_models import DivergedError, FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 
-COMMANDS = "demo fit assemble predict scan stress compare convert export verify"
+COMMANDS = (
+    "demo fit assemble predict scan stress compare models get convert export verify"
+)
 HELP = [[], *([command] for command in COMMANDS.split())]
 
 

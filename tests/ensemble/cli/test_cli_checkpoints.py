@@ -107,6 +107,38 @@ def test_stress_takes_checkpoints_in_both_forms(clips, checkpoints, capsys):
     assert "one_frame" in first
 
 
+def test_models_lists_and_get_shows_the_licence_and_keeps(
+    clips, tmp_path, capsys, monkeypatch, shared
+):
+    pytest.importorskip("h5py")
+    file = shared / "models" / "mesonet" / "Meso4_DF.h5"
+    if not file.is_file():
+        pytest.skip("no MesoNet weights")
+    monkeypatch.setenv("DEEPFAKE_ENSEMBLE_MODELS", str(tmp_path / "models"))
+    name, video = "mesonet-meso4-df", clips / "00.mp4"
+    code, out, _ = run(capsys, "models")
+    assert code == 0
+    assert name in out
+    assert "fetched" not in out
+    code, _, err = run(capsys, "predict", video, "--model", name)
+    assert code == 2
+    assert f"deepfake-ensemble get {name} --accept-licence Apache-2.0" in err
+    code, _, err = run(capsys, "get", name, "--file", file)
+    assert code == 2
+    assert "accept it by name: --accept-licence Apache-2.0" in err
+    code, out, err = run(
+        capsys, "get", name, "--file", file, "--accept-licence", "Apache-2.0"
+    )
+    assert code == 0, err
+    assert f"--model {name}" in out
+    assert "MesoNet's deepfakes" in err
+    code, out, _ = run(capsys, "models", name, "--json")
+    assert json.loads(out)[0]["fetched"] is True
+    code, out, err = run(capsys, "predict", video, "--model", name, "--json", "-q")
+    assert code in (0, 1), err  # clips of noise show no face
+    assert "meso4_df_face" in json.loads(out)[0]
+
+
 @pytest.mark.slow
 def test_a_file_of_faceforensics_is_a_model(toy_videos, tmp_path, capsys):
     timm = pytest.importorskip("timm")

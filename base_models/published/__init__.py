@@ -1,0 +1,5 @@
+"""Weights that others publish: a list of them, fetched when asked, used by name."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
