@@ -67,6 +67,7 @@ LAYERS = [
     "ensemble",
     "ensemble.cli",
     "ensemble.cli.commands",
+    "ensemble.cli.commands.networks",
     "ensemble.cli.app",
 ]
 NOISE = (

@@ -10,19 +10,15 @@ import typer
 from ensemble.cli.commands import (
     assemble,
     compare,
-    convert,
     demo,
-    export,
     fit,
-    get,
-    models,
     predict,
     prepare,
     scan,
     stress,
-    verify,
     watch,
 )
+from ensemble.cli.commands.networks import convert, export, get, models, verify
 from ensemble.cli.errors import (
     DONE,
     FATAL,

@@ -11,7 +11,8 @@ from base_models.choices import TRAINED_PARTS, VIEWS
 from base_models.video.quality import LEVELS
 from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.choices import DUPLICATES, FACES_POOLINGS, NESTINGS
-from ensemble.cli.commands import compare, convert, fit, stress
+from ensemble.cli.commands import compare, fit, stress
+from ensemble.cli.commands.networks import convert
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.datasets.kinds.registry import KIND_NAMES
 from ensemble.inspection.changes import CHANGES

@@ -44,7 +44,7 @@ def get(
 ) -> None:
     """Fetch a published checkpoint over https; --model NAME uses it from then on."""
     from base_models.published import fetch_model, published_model
-    from ensemble.cli.commands.models import describe
+    from ensemble.cli.commands.networks.models import describe
 
     entry = published_model(name)
     if not quiet:

@@ -1,0 +1,1 @@
+"""Commands about files of networks: listed, fetched, converted, exported, verified."""
