@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import types
 
@@ -112,6 +113,50 @@ def test_a_module_pickle_gives_the_network_without_its_classes(full_c23, xceptio
     assert len(card["source_sha256"]) == 64
     kinds = {type(module).__module__ for module in detector.module_.modules()}
     assert not any(kind.startswith(("network", "pretrainedmodels")) for kind in kinds)
+
+
+@pytest.mark.slow
+def test_no_files_of_the_network_are_needed(full_c23, xception):
+    """A process that never heard of the pickled classes gives the same logits."""
+    code = (
+        "import importlib.util, sys, torch\n"
+        "from base_models import load_checkpoint\n"
+        "for name in ('network', 'pretrainedmodels'):\n"
+        "    assert importlib.util.find_spec(name) is None, name\n"
+        "network = load_checkpoint(sys.argv[1]).module_\n"
+        "with torch.no_grad():\n"
+        "    print(network(torch.full((1, 3, 64, 64), 0.25)).tolist())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(full_c23)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    with torch.no_grad():
+        expected = xception(torch.full((1, 3, 64, 64), 0.25))
+    torch.testing.assert_close(torch.tensor(json.loads(run.stdout)), expected)
+
+
+def test_a_local_file_of_imagenet_weights_is_a_start(tmp_path):
+    """As the file xception-b5690688.pth: 1000 classes, flat 1x1 convolutions."""
+    torch.manual_seed(0)
+    imagenet = timm.create_model("legacy_xception", num_classes=1000).eval()
+    state = {
+        name.replace("fc.", "last_linear."): (
+            value[:, :, 0, 0] if name.endswith("pointwise.weight") else value
+        )
+        for name, value in imagenet.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    path = tmp_path / "xception-b5690688.pth"
+    torch.save(state, path)
+    network = build_network("xception", weights=path).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        features = imagenet.forward_head(imagenet.forward_features(images), True)
+        torch.testing.assert_close(network.backbone(images), features)
 
 
 @pytest.mark.parametrize(
