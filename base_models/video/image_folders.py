@@ -1,4 +1,4 @@
-"""Reads videos that are folders of frame images."""
+"""Reads videos that are folders of frame images, or an image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from base_models.errors import VideoReadError
 from base_models.video.paths import frame_images, naming
 
 
-def sample_images(folder: str | Path, choose: Any) -> Any:
-    """Read images of a folder; `choose` and what is returned: see `sample_file`."""
+def sample_images(folder: Path, choose: Any) -> Any:
+    """Read images of a folder, or one; for `choose` and result see `sample_file`."""
     # A broken image is left out and the frames are chosen again from the others.
     images = frame_images(folder)
     while images:
@@ -29,7 +29,12 @@ def sample_images(folder: str | Path, choose: Any) -> Any:
             return frames, len(images)
         broken = set(chosen) - readable
         images = [image for image in images if image not in broken]
-    raise VideoReadError(folder, "none of its images can be decoded")
+    raise VideoReadError(
+        folder,
+        "none of its images can be decoded"
+        if folder.is_dir()
+        else "the image cannot be decoded",
+    )
 
 
 def read_images(images: Any) -> Iterator[Any]:

@@ -147,6 +147,8 @@ def video_digest(video: Any) -> Any:
         known[1] = known[1] or _array_digest(frames)
         return known[1]
     path = existing(video)
+    if is_image(path):  # whose frame is not the one that a video of these bytes has
+        return hashlib.sha256(f"image {_file_digest(path)}".encode()).hexdigest()
     if not path.is_dir():
         return _file_digest(path)
     digest = hashlib.sha256(b"folder")
@@ -342,7 +344,31 @@ def _is_type_script(path, suffix):
     return bool(start) and b"G" not in (start[:1], start[4:5])
 
 
-def frame_images(folder: str | Path) -> Any:
+def is_image(path: Path) -> bool:
+    """Whether a path is a still image, by its ending and by how it begins."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    except OSError:  # a folder, or who reads it is told why that cannot be done
+        return False
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return not (start[12:16] == b"VP8X" and start[20] & 2)  # animated
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" not in start  # animated
+    return start.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a video is an image, or a folder of them, and not a video file."""
+    return path.is_dir() or is_image(path)
+
+
+def frame_images(folder: Path) -> Any:
+    """Return the images of a folder in their order, or an image itself."""
+    if is_image(folder):
+        return [folder]
     with naming(folder):
         entries = list(folder.iterdir())
         images = [

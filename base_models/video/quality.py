@@ -48,7 +48,7 @@ def estimate_qp(
     Returns
     -------
     float
-        0 (lossless) to 51; NaN for arrays and folders of images, which do not tell.
+        0 (lossless) to 51; NaN for arrays and images, which do not tell.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def estimate_qp(
     if isinstance(video, np.ndarray):
         return math.nan
     info = probe_video(video)
-    if info.codec is None:  # a folder of images
+    if info.codec is None:  # images
         return math.nan
     qp = _stated_qp(os.path.realpath(video), n_places, n_frames)
     if qp is not None:

@@ -1,7 +1,8 @@
 """Opens, probes and samples videos.
 
-A video is a path to a file, a folder of frame images, or an RGB uint8 array of shape
-(T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
+A video is a path to a file, a folder of frame images, an image (a video of one frame),
+or an RGB uint8 array of shape (T, H, W, 3). Frames come out as RGB uint8, upright, in
+presentation order.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from base_models.video.paths import (
     check_array,
     existing,
     frame_images,
+    holds_images,
     list_videos,
     reading,
     video_digest,
@@ -63,7 +65,7 @@ class VideoInfo:
     width, height : int
         Pixels, as shown, after the rotation metadata.
     fps : float or None
-        Mean frames a second; None where the video has no clock (arrays, folders).
+        Mean frames a second; None where the video has no clock (arrays, images).
     seconds : float or None
         Length of the video stream.
     codec : str or None
@@ -110,7 +112,7 @@ def sample_frames(
     ----------
     video : str, Path or ndarray of shape (T, H, W, 3)
         A file, a folder of frame images (in natural order of their names: 2 before 10),
-        or RGB uint8 frames.
+        an image, or RGB uint8 frames.
     n_frames : int or None, default=16
         Frames wanted; None for all. A shorter video gives all it has.
     return_indices : bool, default=False
@@ -226,7 +228,7 @@ def sample_clips(
     else:
         path = existing(video)
         with reading(path):
-            if path.is_dir():
+            if holds_images(path):
                 frames, total = sample_images(path, choose)
             else:
                 frames, total = sample_file(path, choose, seek)
@@ -268,7 +270,7 @@ def iter_frames(
         path, timed = video, ((frame, None) for frame in check_array(video))
     else:
         path = existing(video)
-        if path.is_dir():
+        if holds_images(path):
             images = read_images(frame_images(path))
             timed = ((frame, None) for _, frame in images)
         else:
@@ -303,7 +305,7 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
     if isinstance(video, np.ndarray):
         return _info_without_clock(video_id(video), *check_array(video).shape[:3])
     path = existing(video)
-    if not path.is_dir():
+    if not holds_images(path):
         info = _probe_file(path)
         return replace(info, tags=dict(info.tags))  # which the caller may change
     images = frame_images(path)

@@ -44,7 +44,7 @@ def videos_at(
     -------
     list of str
     """
-    from base_models.video.paths import list_videos
+    from ensemble.datasets.kinds.class_folders import videos_below
 
     videos = []
     for path in paths:
@@ -52,7 +52,7 @@ def videos_at(
             table = data_set_at(path, kind, split, missing="keep", duplicates="allow")
             videos += table.videos
             continue
-        listed = list_videos(path) if _is_folder(path) else []
+        listed = videos_below(path) if _is_folder(path) else []
         videos += [str(video) for video in listed] or [str(path)]
     return videos
 

@@ -49,6 +49,18 @@ def read(folder: Path, encoding: str | None = None) -> list[VideoRecord]:
     return records
 
 
+def videos_below(folder: Path) -> list[Path]:
+    """List all videos below a folder, as `read` takes those in folders of a class."""
+    from base_models.video.paths import list_videos
+
+    classes = _label_folders(folder) if fits(folder) else {}
+    listed = [
+        _videos_of(video) if video in classes else [video]
+        for video in list_videos(folder)
+    ]
+    return [video for videos in listed for video in videos]
+
+
 def _videos_of(folder: Path) -> list[Path]:
     """Videos below a folder; images in the folder of a class are not frames of one."""
     from base_models.video.paths import IMAGE_SUFFIXES, list_videos

@@ -1,11 +1,13 @@
 """Folders of frames are videos."""
 
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from little_videos import counting_frames, four_colours, numbers
+from PIL import Image
 
 from base_models.video import (
     VideoReadError,
@@ -15,6 +17,7 @@ from base_models.video import (
     video_digest,
     write_video,
 )
+from base_models.video.quality import estimate_qp
 
 
 def test_a_folder_of_images_is_read_in_natural_order(frame_folder):
@@ -62,3 +65,40 @@ def test_a_folder_of_broken_images_is_an_error(tmp_path):
     for read in [sample_frames, lambda v: list(iter_frames(v)), probe_video]:
         with pytest.raises(VideoReadError, match="decoded"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_an_image_is_what_a_folder_with_nothing_else_is(suffix, tmp_path):
+    name = f"folder/a.{suffix}"
+    (tmp_path / "folder").mkdir()
+    cv2.imwrite(str(tmp_path / name), counting_frames(4, 96, 128)[3] + 40)
+    (frame,) = sample_frames(tmp_path / name)
+    np.testing.assert_array_equal(frame, sample_frames(tmp_path / "folder")[0])
+    np.testing.assert_array_equal(frame, np.array(Image.open(tmp_path / name)))
+    ((again, seconds),) = iter_frames(tmp_path / name, return_times=True)
+    np.testing.assert_array_equal(frame, again)
+    assert seconds is None
+    info = probe_video(tmp_path / name)
+    assert (info.n_frames, info.width, info.height) == (1, 128, 96)
+    assert (info.fps, info.seconds, info.codec, info.bit_rate) == (None,) * 4
+    assert math.isnan(estimate_qp(tmp_path / name))
+
+
+def test_an_image_is_upright_and_a_broken_one_is_named(tmp_path):
+    image = Image.fromarray(four_colours())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "turned.png", exif=exif)
+    turned = sample_frames(tmp_path / "turned.png")[0]
+    np.testing.assert_array_equal(turned, np.rot90(four_colours(), -1))
+    content = (tmp_path / "turned.png").read_bytes()
+    (tmp_path / "broken.png").write_bytes(content[:40])
+    with pytest.raises(VideoReadError, match=r"broken\.png.*image cannot be decoded"):
+        sample_frames(tmp_path / "broken.png")
+
+
+def test_an_animated_image_is_a_video(tmp_path):
+    frames = [Image.fromarray(frame) for frame in counting_frames(3)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    assert numbers(sample_frames(tmp_path / "a.png")) == [0, 1, 2]
+    assert probe_video(tmp_path / "a.png").fps

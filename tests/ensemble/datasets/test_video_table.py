@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.duplicates import same_content
+from ensemble.datasets.kinds.class_folders import videos_below
 from ensemble.datasets.video_table import COLUMNS, concat
 from ensemble.scores.table import companions
 
@@ -138,6 +139,8 @@ def test_images_of_a_class_are_videos_and_folders_of_them_too(tmp_path):
     with pytest.warns(UserWarning, match="says nothing of groups"):
         table = load_dataset("folder", tmp_path)
     assert sorted(table.table["video_id"]) == ["fake/clip", "real/1.jpg", "real/2.webp"]
+    assert sorted(map(str, videos_below(tmp_path))) == sorted(table.videos)
+    assert videos_below(tmp_path / "real") == [tmp_path / "real"]  # frames of a video
 
 
 def test_unknown_kinds_and_places_are_refused(tmp_path):
