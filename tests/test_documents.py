@@ -100,6 +100,17 @@ def world(tmp_path_factory, toy_videos):
         write_video(folder / f"{row}.mp4", videos[row], fps=10)
         lines.append(f"{row}.mp4,{y[row]},g{groups[row]}")
     (folder / "videos.csv").write_text("\n".join(lines))
+    originals, fakes = (
+        folder / "FaceForensics++" / name / "c23" / "videos"
+        for name in ("original_sequences/youtube", "manipulated_sequences/Deepfakes")
+    )
+    for number, (one, other) in enumerate([("071", "054"), ("087", "081")]):
+        for row, place in enumerate(
+            (originals / one, fakes / f"{one}_{other}", originals / other,
+             fakes / f"{other}_{one}")
+        ):  # fmt: skip
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_video(f"{place}.mp4", videos[4 * number + row], fps=10)
     for name in ("folder", "full_c23"):
         (folder / name).mkdir()
     for name in ("clip.mp4", "folder/a.mp4"):
