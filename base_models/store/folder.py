@@ -20,7 +20,7 @@ DATABASES = ("small.sqlite", *(f"small.{number}.sqlite" for number in range(1, 1
 _FORMAT = 1
 KINDS = {  # of the entries; stores without a marker hold no others
     "view", "features", "member", "scores", "training", "graph", "landmarks", "judged",
-    "faces",
+    "faces", "index",
 }  # fmt: skip
 _KEY = re.compile(r"[0-9a-f]{64}")
 _TWO = re.compile(r"[0-9a-f]{2}")

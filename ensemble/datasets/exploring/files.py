@@ -1,0 +1,109 @@
+"""What lies in the folders of a data set, beside what its lists name."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+from ensemble.datasets.video_table import VideoTable
+
+
+def file_census(root: str | Path) -> pd.DataFrame:
+    """Count the files below a folder by folder and ending.
+
+    Parameters
+    ----------
+    root : str or Path
+        Hidden files and folders are passed over, links to folders are not followed.
+
+    Returns
+    -------
+    DataFrame, one row a folder and ending
+        files, bytes; the folder is relative to the root, with slashes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ensemble.datasets.exploring.files import file_census
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a.mp4", "b.MP4", "metadata.json"):
+    ...     _ = (folder / name).write_text("12")
+    >>> file_census(folder)["files"].to_dict()
+    {('.', '.json'): 1, ('.', '.mp4'): 2}
+    """
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        place = os.path.relpath(folder, root).replace(os.sep, "/")
+        for name in names:
+            if not name.startswith("."):
+                try:
+                    size = os.stat(os.path.join(folder, name)).st_size
+                except OSError:  # a link that leads nowhere
+                    size = 0
+                ending = os.path.splitext(name)[1].lower() or "(none)"
+                found[place, ending].append(size)
+    rows = [(*key, len(sizes), sum(sizes)) for key, sizes in sorted(found.items())]
+    columns = ["folder", "ending", "files", "bytes"]
+    return pd.DataFrame(rows, columns=columns).set_index(["folder", "ending"])
+
+
+def lists_against_folders(table: VideoTable, root: str | Path | None) -> pd.DataFrame:
+    """Compare what the lists of a data set name with what lies in its folders.
+
+    Parameters
+    ----------
+    table : VideoTable
+        Read with ``missing="keep"``: the videos that are not there are in it.
+    root : str, Path or None
+        Where to look for videos that no list names; None looks for none.
+
+    Returns
+    -------
+    DataFrame
+        video, and where it is: "list" for one that is listed and not there, "folder"
+        for one that is there and of which no list says anything.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.datasets import VideoTable
+    >>> table = VideoTable(pd.DataFrame({"path": ["lost.mp4"], "label": [0]}))
+    >>> lists_against_folders(table, None).to_numpy().tolist()
+    [['lost.mp4', 'list']]
+    """
+    from base_models.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    frame = table.table
+    is_there = frame["path"].map(os.path.exists).to_numpy(bool)
+    # DFDC's videos without an entry are rows of which nothing is known.
+    unknown = (frame["label"].isna() & frame["split"].isna()).to_numpy() & is_there
+    no_label = frame["label"].isna().all()
+    named = [] if no_label else frame["video_id"][unknown].tolist()
+    rows = [(video, "list") for video in frame["video_id"][~is_there]]
+    rows += [(video, "folder") for video in named]
+    if root is not None and os.path.isdir(root):
+        listed = {os.path.realpath(path) for path in table.videos}
+        suffixes = set(VIDEO_SUFFIXES)  # images may be masks, or frames of a video
+        if any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in listed):
+            suffixes |= IMAGE_SUFFIXES
+        for folder, inner, names in os.walk(root):
+            inner[:] = sorted(
+                name
+                for name in inner
+                if not name.startswith(".")
+                and os.path.realpath(os.path.join(folder, name)) not in listed
+            )
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                ending = os.path.splitext(name)[1].lower()
+                if name.startswith(".") or ending not in suffixes:
+                    continue
+                if os.path.realpath(path) not in listed:
+                    place = os.path.relpath(path, root).replace(os.sep, "/")
+                    rows.append((place, "folder"))
+    return pd.DataFrame(rows, columns=["video", "only_in"])
