@@ -64,7 +64,7 @@ class HaarCascade:
         Returns
         -------
         list of (x, y, width, height)
-            Pixels.
+            Pixels, sorted.
         """
         grey = frame if frame.ndim == 2 else _grey(frame)
         file = os.fspath(self.name)
@@ -81,7 +81,8 @@ class HaarCascade:
             minNeighbors=min_neighbors,
             minSize=tuple(min_size),
         )
-        return [tuple(map(int, box)) for box in found]
+        # Its threads give them in any order.
+        return sorted(tuple(map(int, box)) for box in found)
 
 
 def haar_parts(

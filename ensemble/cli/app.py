@@ -11,7 +11,9 @@ from ensemble.cli.commands import (
     assemble,
     compare,
     demo,
+    explore,
     fit,
+    index,
     predict,
     prepare,
     scan,
@@ -65,6 +67,8 @@ def _version(
 # In the order of the help.
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
+app.command(epilog=explore.EXAMPLES)(explore.explore)
+app.command(epilog=index.EXAMPLES)(index.index)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(predict.predict)

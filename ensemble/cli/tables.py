@@ -33,7 +33,7 @@ _VERDICT_COLOURS = {FAKE: "red", REAL: "green"}
 
 def show_demo(result: "DemoResult") -> None:
     """Print what a demo found."""
-    console = _console()
+    console = terminal()
     table = _table(
         f"{result.n_test} clips of people that nothing was fitted on "
         f"({result.n_train} for training)",
@@ -98,7 +98,7 @@ def show_fit(model: "DeepfakeEnsemble", path: str | Path) -> None:
     path : str or Path
         Where it was saved.
     """
-    console = _console()
+    console = terminal()
     if model.false_alarms_ is not None:
         _show_reals(console, model, path)
         return
@@ -157,7 +157,7 @@ class VerdictLines:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._console = _console()
+        self._console = terminal()
         widest = max((cell_len(visible(name)) for name in names), default=0)
         self._widths = [max(widest, len("video")), 7, 7, 10]
         self._begun = False
@@ -232,7 +232,7 @@ def show_scan(
     err : bool, default=False
         Print to standard error, where standard output is for data.
     """
-    console = _console(stderr=err)
+    console = terminal(stderr=err)
     colour = _VERDICT_COLOURS.get(result.verdict, "yellow")
     verdict = result.verdict or "no verdict"
     p_fake = f"  {result.score_name} {result.p_fake:.3f}"
@@ -290,7 +290,7 @@ def show_stress(
     err : bool, default=False
         Print to standard error, where standard output is for data.
     """
-    console = _console(stderr=err)
+    console = terminal(stderr=err)
     with_auc = "auc" in result.table
     headings = ["strength", "scorer", "drift", "size", "flipped", "lost"]
     table = _plain_table("change", headings + ["AUC", "before"] * with_auc)
@@ -324,7 +324,7 @@ def show_comparison(
     err : bool, default=False
         Print to standard error, where standard output is for data.
     """
-    console = _console(stderr=err)
+    console = terminal(stderr=err)
     table = _plain_table(
         "strategy or member",
         ("AUC", "interval", "less the mean's", "interval", "p", "log loss"),
@@ -359,7 +359,7 @@ def show_exported(
         From `ensemble.export_members`.
     folder : Path
     """
-    console = _console()
+    console = terminal()
     for card in cards.values():
         console.print(
             f"{visible(folder / card['file'])}: P(fake) differs from torch's by at "
@@ -432,8 +432,8 @@ def _plain_table(first, numbers):
     return table
 
 
-def _console(stderr=False):
-    # Names are shown as they are: no markup, no emoji codes.
+def terminal(stderr: bool = False) -> Console:
+    """Return where to print: names are shown as they are, no markup, no emoji."""
     console = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     if not console.is_terminal:
         console.width = 160  # a file or pipe has no edge to fold at

@@ -50,6 +50,7 @@ KINDS = {
                                         ".json", ".html", ".txt", ".py")),
     "csv": Kind("a table", (), (*_NO_TEXT, ".json", ".html", ".parquet", ".xlsx")),
     "json": Kind("JSON", (), (*_NO_TEXT, *_TABLES, ".html")),
+    "index": Kind("a table of videos", (".parquet", ".csv")),
     "html": Kind("a page", (), (*_NO_TEXT, *_TABLES, ".json"),
                  ("jinja2", "matplotlib")),
     "plot": Kind("a plot", (".png", ".svg", ".pdf", ".jpg", ".jpeg"),
@@ -230,6 +231,42 @@ def check_demo(out: Path, overwrite: bool) -> None:
                 )
 
 
+def check_tables(
+    option: str,
+    folder: Path,
+    names: Iterable[str],
+    inputs: Iterable,
+    overwrite: bool = False,
+) -> None:
+    """Refuse a folder in which tables would replace files of others, or inputs.
+
+    Parameters
+    ----------
+    option : str
+        How it was asked for.
+    folder : Path
+    names : iterable of str
+        Of the tables, without their ending. A folder that has all of them is ours.
+    inputs : iterable of Path
+    overwrite : bool, default=False
+    """
+    check_folder(option, folder)
+    paths = [folder / f"{name}.csv" for name in names]
+    taken = {_identity(path) for path in inputs}
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        if _identity(path) in taken:
+            raise OutputError(
+                f"{option} {folder} would replace {path.name}, one of the inputs; give "
+                "another folder"
+            )
+    if there and len(there) < len(paths) and not overwrite:
+        raise OutputError(
+            f"{option} {folder} holds a {there[0].name} that this command did not "
+            "write; give another folder, or --overwrite to replace it"
+        )
+
+
 def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
     """Refuse a folder in which converted weights would replace something else."""
     check_folder("OUT_DIR", out_dir)
@@ -393,6 +430,17 @@ def _is_json(path, marks):
     return text[:1] in ("[", "{") and bool(keys) and all(keys)
 
 
+def _is_index(path, marks):
+    """Whether a table of videos has the columns that `index` adds."""
+    if path.suffix.lower() == ".csv":
+        header = next(csv.reader((_text(path) or "").splitlines()[:1]), [])
+        return set(marks) <= set(header)
+    with open(path, "rb") as file:  # parquet names its columns at its end
+        file.seek(max(0, path.stat().st_size - _BEGINNING))
+        end = file.read()
+    return end.endswith(b"PAR1") and all(mark.encode() in end for mark in marks)
+
+
 def _is_html(path, marks):
     text = (_text(path) or "").lstrip().lower()
     return (
@@ -437,6 +485,7 @@ WROTE = {
     "model": _is_model,
     "csv": _is_csv,
     "json": _is_json,
+    "index": _is_index,
     "html": _is_html,
     "plot": _is_plot,
     "video": _is_video,

@@ -179,7 +179,11 @@ class Exploration:
         ----------
         path : str or Path
         """
-        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, self.as_json())
+
+    def as_json(self) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
 
     def to_html(
         self, path: str | Path, embed: bool = False, random_state: int = 0
@@ -242,9 +246,9 @@ def explore(
     >>> from base_models import write_video
     >>> from ensemble.datasets import explore, load_dataset
     >>> folder = tempfile.mkdtemp()
-    >>> for name in ("real/a.mp4", "fake/b.mp4", "fake/c.mp4"):
-    ...     frames = np.full((5, 48, 64, 3), len(name), np.uint8)
-    ...     _ = write_video(f"{folder}/{name}", frames)
+    >>> for name, level in {"real/a": 90, "fake/b": 60, "fake/c": 60}.items():
+    ...     frames = np.full((5, 48, 64, 3), level, np.uint8)
+    ...     _ = write_video(f"{folder}/{name}.mp4", frames)
     >>> table = load_dataset("folder", folder, duplicates="allow")
     >>> found = explore(table, folder, finder=None)
     >>> int(found.counts.loc[("class", "fake"), "count"])

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder
 
 from ensemble.datasets.video_table import VideoTable
 from ensemble.metrics.ranking import auc_interval
@@ -123,22 +122,16 @@ def _out_of_fold(
     score, fold = np.empty(len(y)), np.empty(len(y), int)
     folds = StratifiedGroupFolds(_FOLDS, random_state=random_state).split(y, y, groups)
     for number, (train, test) in enumerate(folds):
-        model = _model(frame.iloc[train]).fit(frame.iloc[train], y[train])
-        score[test] = model.predict_proba(frame.iloc[test])[:, 1]
+        ranges = np.column_stack(
+            [_in_ranges(frame[name], _edges(frame[name].iloc[train])) for name in frame]
+        )
+        model = make_pipeline(
+            OneHotEncoder(handle_unknown="ignore"),
+            LogisticRegression(class_weight="balanced"),
+        ).fit(ranges[train], y[train])
+        score[test] = model.predict_proba(ranges[test])[:, 1]
         fold[test] = number
     return score, fold
-
-
-def _model(train: pd.DataFrame):  # type: ignore[no-untyped-def]
-    """Logistic regression on ranges: it sees also what is no matter of more or less."""
-    encoders = []
-    for name in train.columns:
-        ranges = FunctionTransformer(_in_ranges, kw_args={"edges": _edges(train[name])})
-        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        encoders.append((make_pipeline(ranges, one_hot), [name]))
-    return make_pipeline(
-        make_column_transformer(*encoders), LogisticRegression(class_weight="balanced")
-    )
 
 
 def _edges(column: pd.Series) -> np.ndarray | None:
@@ -149,14 +142,13 @@ def _edges(column: pd.Series) -> np.ndarray | None:
     known = np.unique(numbers[~np.isnan(numbers)])
     if len(known) <= _BINS:
         return (known[1:] + known[:-1]) / 2
-    cuts = np.nanquantile(numbers, np.arange(1, _BINS) / _BINS)
-    return np.unique(cuts)
+    return np.unique(np.nanquantile(numbers, np.arange(1, _BINS) / _BINS))
 
 
-def _in_ranges(column: pd.DataFrame, edges: np.ndarray | None) -> np.ndarray:
-    values = column.iloc[:, 0]
+def _in_ranges(column: pd.Series, edges: np.ndarray | None) -> np.ndarray:
+    """Name the range of each value, so that what lies between tells as well."""
     if edges is None:
-        return values.fillna("unknown").astype(object).to_numpy()[:, None]
-    numbers = values.to_numpy(float, na_value=np.nan)
+        return column.astype(object).fillna("unknown").to_numpy(str)
+    numbers = column.to_numpy(float, na_value=np.nan)
     place = np.searchsorted(edges, numbers, side="right")
-    return np.where(np.isnan(numbers), -1, place)[:, None]
+    return np.where(np.isnan(numbers), -1, place).astype(str)

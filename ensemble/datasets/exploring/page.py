@@ -134,7 +134,8 @@ def _facts(found: Any) -> list[tuple[str, str]]:
              ("Leaking pairs", int(found.duplicates["is_leak"].sum()))]  # fmt: skip
     seconds = frame["seconds"].sum()
     length = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
-    size = f"{frame['file_size'].fillna(0).sum() / 1e6:,.1f} MB"
+    megabytes = frame["file_size"].fillna(0).sum() / 1e6
+    size = f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:,.1f} MB"
     return [(n, f"{v:,}") for n, v in facts] + [("Length", length), ("Size", size)]
 
 

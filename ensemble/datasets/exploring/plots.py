@@ -15,7 +15,7 @@ from ensemble.reporting.svg import inline_svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST, _BINS = 20, 24
+_MOST, _SAID, _BINS = 20, 8, 24
 _LONG = 12  # letters from which labels are turned
 _CLASSES = {"real": 0, "fake": 1, "unlabelled": None}
 
@@ -49,15 +49,15 @@ def plot_counts(counts: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def counts_plot(counts: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Yield (column, SVG, what it says) for each column that has counts."""
+def counts_plot(counts: pd.DataFrame) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield (column, SVG, what it says, whether it is wide) for each column."""
     for column in counts.index.get_level_values("column").unique():
         part = counts.loc[column]
         said = ", ".join(
             f"{name} {row['count']:.0f} ({row['percent']:.2f} %)"
-            for name, row in part.head(_MOST).iterrows()
+            for name, row in part.head(_SAID).iterrows()
         )
-        more = len(part) - _MOST
+        more = len(part) - _SAID
         said += f" and {more} more values" if more > 0 else ""
         svg = inline_svg(
             f"counts-{column}",
@@ -66,7 +66,7 @@ def counts_plot(counts: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
             said,
             (min(8.0, 3.4 + 0.22 * min(len(part), _MOST)), 3.4),
         )
-        yield str(column), svg, printable(said)
+        yield str(column), svg, printable(said), len(part) > _SAID
 
 
 def plot_numbers(table: VideoTable, name: str, ax: Axes) -> Axes:

@@ -12,7 +12,8 @@ from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 
 COMMANDS = (
-    "demo fit assemble predict scan stress compare models get convert export verify"
+    "demo explore index fit assemble predict scan stress compare models get convert "
+    "export verify"
 )
 HELP = [[], *([command] for command in COMMANDS.split())]
 

@@ -48,6 +48,8 @@ COMMANDS = [
     (COMPARE_SET, ["--report", "--csv", "--json"], ["set.csv", "a.mp4", "net.pth"]),
     (EXPORT, ["--onnx"], ["net.pth", "a.mp4"]),
     (["convert", "net.pth"], [None], ["net.pth"]),
+    (["index", "set.csv"], ["--out"], ["set.csv", "a.mp4"]),
+    (["explore", "set.csv"], ["--out", "--json"], ["set.csv", "a.mp4"]),
     (["demo"], ["--out"], ["a.mp4"]),
 ]  # fmt: skip
 CASES = [

@@ -1,0 +1,88 @@
+"""``explore``: what is in a data set, what is missing, and what leaks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli import options
+from ensemble.cli.commands.index import Jobs, NoFaces, Root, table_to_show
+from ensemble.cli.output import is_printed, write_text
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble explore dfdc/ --out dfdc.html\n\n"
+    "  deepfake-ensemble explore dfdc/ --out dfdc.html --embed --csv tables/\n\n"
+    "  deepfake-ensemble explore dfdc.parquet    (of index: no video is opened)"
+)
+
+PageFile = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Page to write: .html.")
+]
+Embed = Annotated[
+    bool,
+    typer.Option(
+        "--embed",
+        help="Put the shown clips into the page, so that they play there; else a "
+        "picture of each leads to its file.",
+    ),
+]
+TablesFolder = Annotated[
+    Path | None, typer.Option("--csv", help="Folder for the tables, a CSV each.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="All tables as JSON; - prints it.")
+]
+
+
+def explore(
+    data: Root,
+    out: PageFile = None,
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
+    embed: Embed = False,
+    csv_folder: TablesFolder = None,
+    json_file: JsonFile = None,
+    no_faces: NoFaces = False,
+    jobs: Jobs = 1,
+    seed: options.Seed = 0,
+    fake_label: options.FakeLabel = None,
+    encoding: options.Encoding = None,
+    store: options.StorePath = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """See what is in a data set, what is missing, and what leaks; also as a page."""
+    from ensemble.cli.data_tables import show_exploration
+    from ensemble.datasets.exploring.explore import TABLES, explore as explored
+    from ensemble.reporting.outputs import (
+        Output,
+        check_folder,
+        check_outputs,
+        check_tables,
+        table_of,
+    )
+
+    if embed and out is None:
+        raise typer.BadParameter("--embed is for a page: give --out")
+    table = table_to_show(data, kind, split, fake_label, encoding, quiet)
+    planned = []
+    if out is not None:
+        planned.append(Output("--out", out, "html"))
+    if json_file is not None:
+        planned.append(Output("--json", json_file, "json", ("summary", "files")))
+    check_folder("--store", store)
+    check_outputs(planned, [*table_of(data), *table.videos], overwrite)
+    if csv_folder is not None:
+        check_tables("--csv", csv_folder, TABLES, [data, *table.videos], overwrite)
+    finder = None if no_faces else "dlib"
+    root = data if data.is_dir() else None
+    found = explored(table, root, jobs, finder, store, verbose=not quiet)
+    written = [path for path in (out, csv_folder, json_file) if path is not None]
+    if out is not None:
+        found.to_html(out, embed, seed)
+    if csv_folder is not None:
+        found.to_csv(csv_folder)
+    show_exploration(found, written, err=is_printed(json_file))
+    if json_file is not None:
+        write_text(json_file, found.as_json())
