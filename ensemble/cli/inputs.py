@@ -313,6 +313,24 @@ def fetched_model(path: Path) -> Path:
     return model_path(name)
 
 
+def checkpoints_by_compression(paths: Sequence[Path], device: str | None) -> list:
+    """Open checkpoints, and what chooses among those of different compressions.
+
+    Returns
+    -------
+    list of detector
+        Where all of two or more say for which compression they were trained, each for
+        another, a `CompressionRouter` of them comes last.
+    """
+    from base_models import CompressionRouter
+
+    detectors = checkpoint_detectors(paths, device)
+    levels = {detector.card_["compression"]: detector for detector in detectors}
+    if 1 < len(levels) == len(detectors) and None not in levels:
+        return [*detectors, CompressionRouter(levels, device=device)]
+    return detectors
+
+
 def _checkpoint(path, device):
     from base_models import load_checkpoint
     from base_models.errors import UnknownNetworkError

@@ -343,6 +343,13 @@ def show_comparison(
             f"{row['log_loss']:.4f}",
         )
     console.print(table)
+    by_compression = comparison.by_group_of.get("compression")
+    if by_compression is not None and by_compression.shape[1] > 1:
+        grid = _plain_table("AUC by compression", tuple(by_compression))
+        for name, row in by_compression.iterrows():
+            values = ("" if pd.isna(value) else f"{value:.4f}" for value in row)
+            grid.add_row(Text(visible(name)), *values)
+        console.print("\n", grid)
     console.print(f"\n{comparison.verdict}", soft_wrap=True)
     if report is not None:
         console.print(f"\nReport: {visible(report)}", soft_wrap=True)

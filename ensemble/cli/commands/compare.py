@@ -8,7 +8,11 @@ import typer
 
 from ensemble.choices import NESTINGS
 from ensemble.cli import options
-from ensemble.cli.inputs import named_detectors, split_names
+from ensemble.cli.inputs import (
+    checkpoints_by_compression,
+    named_detectors,
+    split_names,
+)
 from ensemble.cli.output import is_printed, write_csv, write_json
 from ensemble.comparison.protocols import PROTOCOLS
 
@@ -22,7 +26,9 @@ EXAMPLES = (
     '  deepfake-ensemble compare scores.csv --scores "p_*" --label label --group group '
     "--method method --protocol leave-method-out --report report.html\n\n"
     "  deepfake-ensemble compare videos/ --backbones efficientnet_lite0 --train head "
-    "--report report.html    (videos/real, videos/fake)"
+    "--report report.html    (videos/real, videos/fake)\n\n"
+    "  deepfake-ensemble compare FaceForensics/ --split test -m all_raw.p -m all_c23.p "
+    "-m all_c40.p    (trained on x judged on, by compression)"
 )
 
 ProtocolName = options.choice("ProtocolName", PROTOCOLS)
@@ -128,6 +134,7 @@ def compare(
     csv_file: options.TableFile = None,
     json_file: JsonFile = None,
     title: Title = "Comparison of deepfake detectors",
+    models: options.Models = None,
     backbones: options.Backbones = "xception,efficientnet,resnet",
     views: options.Views = "frame,face",
     train: options.Train = options.TrainName.full,
@@ -149,6 +156,11 @@ def compare(
     from ensemble.cli.tables import show_comparison
 
     inputs = _read_inputs(settings)
+    if models and inputs.videos is None:
+        raise typer.BadParameter(
+            f"--model gives networks to score videos, and {data} holds scores; leave "
+            "one out"
+        )
     _check_outputs(settings, inputs)
     comparison = _compare(settings, inputs)
     if report is not None:
@@ -204,8 +216,28 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
     check_folder("--store", settings.store)
     check_outputs(
         outputs,
-        [*table_of(settings.data), *inputs.paths, settings.weights],
+        [
+            *table_of(settings.data),
+            *inputs.paths,
+            settings.weights,
+            *(settings.models or ()),
+        ],
         settings.overwrite,
+    )
+
+
+def _detectors(settings: SimpleNamespace) -> list:
+    """Return the members: checkpoints as they are, or networks to train."""
+    if settings.models:
+        return checkpoints_by_compression(settings.models, settings.device)
+    return named_detectors(
+        settings.backbones,
+        settings.views,
+        settings.train.value,
+        settings.weights,
+        settings.image_size,
+        settings.n_frames,
+        settings.epochs,
     )
 
 
@@ -215,15 +247,7 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
 
     members, videos = inputs.scores, {}
     if inputs.videos is not None:
-        members = named_detectors(
-            settings.backbones,
-            settings.views,
-            settings.train.value,
-            settings.weights,
-            settings.image_size,
-            settings.n_frames,
-            settings.epochs,
-        )
+        members = _detectors(settings)
         paths, labels, groups = inputs.videos
         videos = {"videos": paths, "y": labels, "groups": groups}
         videos["device"] = settings.device

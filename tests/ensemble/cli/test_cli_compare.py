@@ -5,9 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.metrics import roc_auc_score
 
-from base_models import write_video
+from base_models import PrefitDetector, load_checkpoint, write_video
+from base_models.backbones import build_network
+from base_models.detectors.prefit import make_card
 from ensemble.cli.app import main
+from ensemble.datasets import load_dataset
 
 FEW = ["--strategies", "soft,stacking", "--draws", "20", "--folds", "3", "--quiet"]
 
@@ -216,3 +221,68 @@ def test_a_table_of_frames_is_pooled_on_request(scores, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     assert {r["value"] for r in json.loads(out)["by_value"]} >= {"a", "b"}
+
+
+@pytest.fixture(scope="module")
+def regimes(tmp_path_factory):
+    """A small FaceForensics++ of three compressions; a network trained for each."""
+    root = tmp_path_factory.mktemp("regimes")
+    draw = np.random.default_rng(0)
+    crfs = {"raw": 0, "c23": 23, "c40": 40}
+    for pair in range(4):
+        a, b = f"{2 * pair:03}", f"{2 * pair + 1:03}"
+        for name in (a, b, f"{a}_{b}", f"{b}_{a}"):
+            is_fake = "_" in name
+            frames = draw.normal(150 if is_fake else 90, 25, (4, 48, 64, 3))
+            frames = np.clip(frames, 0, 255).astype(np.uint8)
+            for level, crf in crfs.items():
+                sub = "manipulated_sequences/Deepfakes" if is_fake else (
+                    "original_sequences/youtube")  # fmt: skip
+                folder = root / "data" / sub / level / "videos"
+                folder.mkdir(parents=True, exist_ok=True)
+                write_video(folder / f"{name}.mp4", frames, crf=crf)
+    for number, level in enumerate(crfs):
+        torch.manual_seed(number)
+        network = build_network("test_resnet", weights=None)
+        torch.nn.init.normal_(network.head.weight, std=3)
+        card = make_card("test_resnet", "frame", 32, compression=level,
+                         source=f"all_{level}.p", trained_on=[])  # fmt: skip
+        PrefitDetector(card).with_network(network).save(root / f"all_{level}")
+    return root
+
+
+def test_networks_of_three_compressions_are_a_grid_with_auto_beside_them(
+    regimes, capsys
+):
+    models = [a for level in ("raw", "c23", "c40")
+              for a in ("-m", regimes / f"all_{level}")]  # fmt: skip
+    code, out, err = run(
+        capsys, regimes / "data", *models, "--strategies", "soft",
+        "--folds", 2, "--draws", 20, "-q",
+    )  # fmt: skip
+    assert code == 0, err
+    (grid,) = [part for part in out.split("\n\n") if "AUC by compression" in part]
+    header, *rows = [line.split() for line in grid.splitlines() if line.strip()]
+    assert header[-3:] == ["raw", "c23", "c40"] or set(header[-3:]) == {
+        "raw", "c23", "c40"
+    }  # fmt: skip
+    shown = {row[0]: dict(zip(header[-3:], map(float, row[1:]), strict=True))
+             for row in rows if row[0].startswith("all_")}  # fmt: skip
+    assert len(shown) == 4
+    router = next(name for name in shown if "by_compression" in name)
+    table = load_dataset("faceforensics", regimes / "data")
+    for level in ("raw", "c23", "c40"):
+        some = table.subset(compression=level)
+        (name,) = [n for n in shown if n != router and level in n]
+        scores = load_checkpoint(regimes / f"all_{level}").fake_score(some.videos)
+        assert shown[name][level] == pytest.approx(
+            roc_auc_score(some.labels, scores), abs=0.06
+        )
+    assert set(shown[router]) == {"raw", "c23", "c40"}
+
+
+def test_networks_score_videos_and_no_table_of_scores(scores, regimes, capsys):
+    columns = ("--scores", "p_*", "--label", "truth", "--group", "person")
+    code, _, err = run(capsys, scores, *columns, "--model", regimes / "all_raw")
+    assert code == 2
+    assert "holds scores; leave one out" in " ".join(err.split())
