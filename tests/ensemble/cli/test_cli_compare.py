@@ -229,7 +229,7 @@ def regimes(tmp_path_factory):
     root = tmp_path_factory.mktemp("regimes")
     draw = np.random.default_rng(0)
     crfs = {"raw": 0, "c23": 23, "c40": 40}
-    for pair in range(4):
+    for pair in range(3):
         a, b = f"{2 * pair:03}", f"{2 * pair + 1:03}"
         for name in (a, b, f"{a}_{b}", f"{b}_{a}"):
             is_fake = "_" in name
@@ -270,14 +270,11 @@ def test_networks_of_three_compressions_are_a_grid_with_auto_beside_them(
              for row in rows if row[0].startswith("all_")}  # fmt: skip
     assert len(shown) == 4
     router = next(name for name in shown if "by_compression" in name)
-    table = load_dataset("faceforensics", regimes / "data")
-    for level in ("raw", "c23", "c40"):
-        some = table.subset(compression=level)
-        (name,) = [n for n in shown if n != router and level in n]
-        scores = load_checkpoint(regimes / f"all_{level}").fake_score(some.videos)
-        assert shown[name][level] == pytest.approx(
-            roc_auc_score(some.labels, scores), abs=0.06
-        )
+    some = load_dataset("faceforensics", regimes / "data").subset(compression="c40")
+    (name,) = [name for name in shown if name != router and "c23" in name]
+    scores = load_checkpoint(regimes / "all_c23").fake_score(some.videos)
+    expected = roc_auc_score(some.labels, scores)
+    assert shown[name]["c40"] == pytest.approx(expected, abs=0.06)  # within folds
     assert set(shown[router]) == {"raw", "c23", "c40"}
 
 
