@@ -156,11 +156,6 @@ def compare(
     from ensemble.cli.tables import show_comparison
 
     inputs = _read_inputs(settings)
-    if models and inputs.videos is None:
-        raise typer.BadParameter(
-            f"--model gives networks to score videos, and {data} holds scores; leave "
-            "one out"
-        )
     _check_outputs(settings, inputs)
     comparison = _compare(settings, inputs)
     if report is not None:
@@ -191,7 +186,7 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
         "encoding": settings.encoding,
         "quiet": settings.quiet,
     }
-    return read_inputs(
+    inputs = read_inputs(
         settings.data,
         columns,
         reading,
@@ -199,6 +194,12 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
         settings.pool,
         settings.invert,
     )
+    if settings.models and inputs.videos is None:
+        raise typer.BadParameter(
+            f"--model gives networks to score videos, and {settings.data} holds "
+            "scores; leave one out"
+        )
+    return inputs
 
 
 def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> None:
