@@ -225,3 +225,50 @@ def test_assemble_learns_from_labelled_videos(clips, checkpoints, tmp_path, caps
     assert code == 0
     assert "calibration" not in lines.splitlines()[0]
     assert "out-of-fold scores of 6 real and 6 fake videos" in err
+
+
+def test_a_submission_is_clipped_and_missing_scores_are_a_half_in_it_alone(
+    clips, checkpoints, tmp_path, capsys
+):
+    for name in ("00", "01"):
+        (tmp_path / f"{name}.mp4").write_bytes((clips / f"{name}.mp4").read_bytes())
+    (tmp_path / "no.mp4").write_bytes(b"nothing")
+    out = tmp_path / "out" / "submission.csv"
+    arguments = ["predict", tmp_path, "-m", checkpoints[0], "--csv"]
+    arguments += ["--submission", out, "--clip", "0.45,0.55"]
+    code, shown, err = run(capsys, *arguments)
+    assert code == 1
+    rows = {row["video"][-6:]: row for row in csv.DictReader(io.StringIO(shown))}
+    assert rows["no.mp4"]["p_fake"] == ""
+    written = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["filename"] for row in written] == ["00.mp4", "01.mp4", "no.mp4"]
+    assert "1 of 3 videos have no score and got 0.5, in this file alone: no.mp4" in err
+    for row in written:
+        score = rows[row["filename"]]["p_fake"] or "0.5"
+        expected = min(max(float(score), 0.45), 0.55)
+        assert float(row["label"]) == pytest.approx(expected)
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert "--overwrite" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--clip", "0.4,0.8"], "--clip is of --submission"),
+        (["--submission", "s.csv", "--clip", "0.8,0.4"], "the lower first"),
+        (["--submission", "s.csv", "--clip", "high"], "two numbers"),
+        (["CLIP", "--submission", "s.csv"], "is there twice"),
+        (["--submission", "s.mp4"], "s.mp4"),
+    ],
+)
+def test_a_submission_that_cannot_be_is_refused_before_any_work(
+    arguments, message, clips, checkpoints, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    clip = clips / "00.mp4"
+    arguments = [clip if word == "CLIP" else word for word in arguments]
+    code, _, err = run(capsys, "predict", clip, "-m", checkpoints[0], *arguments)
+    assert code == 2
+    assert message in err
+    assert not list(tmp_path.iterdir())
