@@ -5,6 +5,7 @@ MISSING = ("refuse", "drop", "keep")  # of `load_dataset`, as are those below
 DUPLICATES = ("refuse", "warn", "allow")
 PREPARED_FORMATS = ("png", "jpg", "webdataset")  # of `prepare_dataset`
 NESTINGS = ("stored", "exact")  # of `compare_strategies`
+FORGERIES = ("LandmarkSwap", "BlendedRegion", "LipReenactment", "SelfBlend")
 
 FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"
 NO_VERDICT = ""  # without a score

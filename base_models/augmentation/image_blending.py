@@ -133,7 +133,7 @@ def blend_poisson(face: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.
     return cv2.seamlessClone(
         np.rint(face).astype(np.uint8),
         target,
-        mask,
+        mask.copy(),  # OpenCV writes to it
         (x + width // 2, y + height // 2),
         cv2.NORMAL_CLONE,
     )

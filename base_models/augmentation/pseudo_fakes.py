@@ -84,7 +84,7 @@ class PseudoFakes(BaseEstimator):
     ((96, 96, 3), (96, 96, 3), True)
     """
 
-    code_version = 1
+    code_version = 2
     key_libraries = ("cv2",)
 
     def __init__(self, kinds: Any = None) -> None:
@@ -96,6 +96,7 @@ class PseudoFakes(BaseEstimator):
         landmarks: np.ndarray,
         draw: np.random.Generator,
         donor: tuple[np.ndarray, np.ndarray] | None = None,
+        keep_real: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make a pair that differs in the traces of forging alone.
 
@@ -109,6 +110,9 @@ class PseudoFakes(BaseEstimator):
             Decides everything.
         donor : tuple of (image, landmarks) or None, default=None
             Another person's real face, for ``swapped``; of a clip a clip.
+        keep_real : bool, default=False
+            Give the real one back as it is, so that a fake differs from `image` in the
+            region that is replaced alone.
 
         Returns
         -------
@@ -117,7 +121,7 @@ class PseudoFakes(BaseEstimator):
             as the region that is replaced in the fake may.
         """
         if image.ndim == 3:
-            return self._pair(image, landmarks, draw, donor)
+            return self._pair(image, landmarks, draw, donor, keep_real)
         seeds = draw.integers(2**63, size=2)
         donors = [None] * len(image) if donor is None else zip(*donor, strict=True)
         frames = zip(image, landmarks, donors, strict=True)
@@ -127,11 +131,12 @@ class PseudoFakes(BaseEstimator):
             same = np.random.default_rng(seeds[0])
             waver = _Waver(seeds[1], number)
             points = waver.moved_points(points)
-            pairs.append(self._pair(frame, points, same, other, waver))
+            pair = self._pair(frame, points, same, other, keep_real, waver)
+            pairs.append(pair)
         real, fake = map(np.stack, zip(*pairs, strict=True))
         return real, fake
 
-    def _pair(self, image, landmarks, draw, donor, waver=None):
+    def _pair(self, image, landmarks, draw, donor, keep_real, waver=None):
         names, odds = self._odds()
         kind = draw.choice(names, p=odds)
         if kind == "swapped" and donor is None:
@@ -147,7 +152,7 @@ class PseudoFakes(BaseEstimator):
             source = _with_new_expression(source, landmarks, width, draw)
         # Either side may be the odd one, lest odd colours as such mean fake.
         changed = _other_look(source, draw)
-        if kind == "swapped" or draw.random() < 0.5:
+        if keep_real or kind == "swapped" or draw.random() < 0.5:
             source = changed
         elif kind == "self_blended":
             source, target = target, _other_look(target, draw)
@@ -359,7 +364,9 @@ def _blended(source, target, mask, kind, draw):
         hard = np.uint8(255 * (mask > 0.5 * mask.max()))
         hard[:2] = hard[-2:] = hard[:, :2] = hard[:, -2:] = 0
         if hard.any():
-            return blending.blend_poisson(np.clip(source, 0, 255), target, hard)
+            face = blending.blend_poisson(np.clip(source, 0, 255), target, hard)
+            # it is solved in a box, and its rim changes too
+            return np.where(hard[..., None] > 0, face, target)
     return _as_image(target + mask[..., None] * (np.clip(source, 0, 255) - target))
 
 

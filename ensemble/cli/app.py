@@ -13,6 +13,7 @@ from ensemble.cli.commands import (
     demo,
     explore,
     fit,
+    forge,
     index,
     predict,
     prepare,
@@ -69,6 +70,7 @@ app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
 app.command(epilog=explore.EXAMPLES)(explore.explore)
 app.command(epilog=index.EXAMPLES)(index.index)
+app.command(epilog=forge.EXAMPLES)(forge.forge)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(predict.predict)

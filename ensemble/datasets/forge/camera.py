@@ -93,6 +93,8 @@ class Recording:
         them as they are.
     rng : Generator
         Draws where in the first ten seconds the piece begins.
+    landmarks : ndarray of shape (T, 68, 2) or None, default=None
+        Of the face in that piece, where it was followed before.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class Recording:
         n_frames: int,
         size: int | None,
         rng: np.random.Generator,
+        landmarks: np.ndarray | None = None,
     ) -> None:
         from base_models.video.reading import probe_video
 
@@ -116,7 +119,9 @@ class Recording:
         self.size = size
         reach = min(info.n_frames, round(10 * self.fps))
         self.start = int(rng.integers(max(0, reach - n_frames) + 1))
-        self.landmarks = follow_landmarks(self._read(n_frames), self.name)
+        if landmarks is None:
+            landmarks = follow_landmarks(self._read(n_frames), self.name)
+        self.landmarks = landmarks
         self.n_frames = len(self.landmarks)
 
     def film(

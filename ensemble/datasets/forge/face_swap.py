@@ -129,9 +129,36 @@ def swap_face(
     if style.method == "swap_poisson":
         blended = blending.blend_poisson(face, box, mask)
     else:
-        blended = _blend_feathered(face, box, mask, style.feather)
-    box[inside] = _regrain(blended, box, inside, style.grain, rng)[inside]
+        blended = blend_feathered(face, box, mask, style.feather)
+    box[inside] = regrain(blended, box, inside, style.grain, rng)[inside]
     return swapped
+
+
+def swap_clip(
+    target: tuple[np.ndarray, np.ndarray],
+    source: tuple[np.ndarray, np.ndarray],
+    style: SwapStyle,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Set the source's face into each frame of the target.
+
+    Parameters
+    ----------
+    target, source : tuple of (frames, landmarks)
+        Of equal length T: (T, H, W, 3) uint8, and (T, 68, 2) in pixels.
+    style : SwapStyle
+    rng : Generator
+
+    Returns
+    -------
+    list of ndarray of shape (H, W, 3), uint8
+    """
+    return [
+        swap_face(*of_target, *of_source, style, rng)
+        for of_target, of_source in zip(
+            zip(*target, strict=True), zip(*source, strict=True), strict=True
+        )
+    ]
 
 
 def face_mask(
@@ -166,8 +193,24 @@ def face_mask(
     return mask
 
 
-def _blend_feathered(face, target, mask, feather):
-    """Mix the two, with a soft edge that lies inside the mask."""
+def blend_feathered(
+    face: np.ndarray, target: np.ndarray, mask: np.ndarray, feather: float
+) -> np.ndarray:
+    """Mix the two, with a soft edge that lies inside the mask.
+
+    Parameters
+    ----------
+    face, target : ndarray of shape (H, W, 3)
+        RGB, 0 to 255.
+    mask : ndarray of shape (H, W), uint8
+        255 where the face goes.
+    feather : float
+        Width of the edge as a share of the mask's width.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), float32
+    """
     import cv2
 
     sigma = feather * cv2.boundingRect(mask)[2]
@@ -176,8 +219,30 @@ def _blend_feathered(face, target, mask, feather):
     return target + share[..., None] * (face - target)
 
 
-def _regrain(face, target, inside, share, rng):
-    """Put grain on the swapped face, which has less of it than what was there."""
+def regrain(
+    face: np.ndarray,
+    target: np.ndarray,
+    inside: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Put grain on a synthesised face, which has less of it than what was there.
+
+    Parameters
+    ----------
+    face, target : ndarray of shape (H, W, 3)
+        RGB, 0 to 255.
+    inside : ndarray of shape (H, W), bool
+        Where the face is.
+    share : float
+        Of the grain that is missing.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3)
+        Whole numbers, 0 to 255.
+    """
     import cv2
 
     def grain_of(image):

@@ -24,7 +24,8 @@ from ensemble.datasets.kinds.files import (
 
 ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
 _OF_DFD = ("actors", "DeepFakeDetection")
-_LISTS = ("train", "val", "test")
+LISTS = ("train", "val", "test")
+PEOPLE = "people.json"  # id -> person, in a tree that the forge made
 _OFFICIAL = Path(__file__).with_name("faceforensics_splits.json")
 
 
@@ -50,7 +51,7 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     own = [clip for clip in clips if clip.made_by not in _OF_DFD]
     records = [dfd_record(clip.path, clip.is_fake) for clip in of_dfd]
     videos = [(clip.path, clip.is_fake) for clip in own]
-    records += records_of_pairs(videos, _lists_in(root))
+    records += records_of_pairs(videos, _lists_in(root), _same_person_in(root))
     for clip, record in zip(of_dfd + own, records, strict=True):
         record.compression = clip.compression
         record.method = clip.made_by if clip.is_fake else "none"
@@ -116,11 +117,13 @@ def official_splits() -> dict[str, list[list[str]]]:
     {'train': 360, 'val': 70, 'test': 70}
     """
     content = read_json(_OFFICIAL)
-    return {name: [pair.split("_") for pair in content[name]] for name in _LISTS}
+    return {name: [pair.split("_") for pair in content[name]] for name in LISTS}
 
 
 def records_of_pairs(
-    videos: Sequence[tuple[Path, bool]], lists: Mapping[str, list] | None = None
+    videos: Sequence[tuple[Path, bool]],
+    lists: Mapping[str, list] | None = None,
+    same_person: Iterable[tuple[str, ...]] = (),
 ) -> list[VideoRecord]:
     """Describe originals, and fakes that are called after target and source.
 
@@ -131,6 +134,8 @@ def records_of_pairs(
     lists : dict of str to list of pairs or None, default=None
         Split -> pairs of originals. None or empty takes the authors', where these are
         their videos.
+    same_person : iterable of pairs of ids, default=()
+        Originals that show one person, which therefore share a group.
 
     Returns
     -------
@@ -143,7 +148,7 @@ def records_of_pairs(
         for path, is_fake in videos
     ]
     split_of, pairs = _splits(lists, people)
-    group_of = groups_of_pairs([*people, *pairs])
+    group_of = groups_of_pairs([*people, *pairs, *same_person])
     return [
         VideoRecord(
             str(path),
@@ -238,7 +243,7 @@ def _splits(
 def _lists_in(root: Path) -> Mapping[str, list]:
     """Read {train,val,test}.json of a tree, in it or in splits/, where it has them."""
     for folder in (root / "splits", root / "dataset" / "splits", root):
-        there = {name: folder / f"{name}.json" for name in _LISTS}
+        there = {name: folder / f"{name}.json" for name in LISTS}
         found = {name: path for name, path in there.items() if path.is_file()}
         if not found:
             continue
@@ -260,6 +265,17 @@ def _lists_in(root: Path) -> Mapping[str, list]:
             )
         return lists
     return {}
+
+
+def _same_person_in(root: Path) -> list[tuple[str, ...]]:
+    """Return pairs of originals of one person, where the tree says who is who."""
+    if not (root / PEOPLE).is_file():
+        return []
+    first: dict[str, str] = {}
+    return [
+        (first.setdefault(person, name), name)
+        for name, person in read_json(root / PEOPLE).items()
+    ]
 
 
 def _check_pairs(pairs: object, path: Path) -> None:

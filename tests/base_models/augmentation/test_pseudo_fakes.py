@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from skimage.data import lfw_subset
 
+from base_models.augmentation import image_blending
 from base_models.augmentation.pseudo_fakes import KINDS, PseudoFakes
 from base_models.landmarks import image_landmarks
 
@@ -66,6 +67,35 @@ def test_real_ones_change_in_self_blending_alone(faces):
         ]
         assert any(changed) == (kind == "self_blended")
         assert not all(changed)
+
+
+def test_the_real_one_is_kept_on_request(faces):
+    (image, _), (points, _) = faces
+    for seed in range(12):
+        real, fake = PseudoFakes(["self_blended"])(
+            image, points, np.random.default_rng(seed), keep_real=True
+        )
+        np.testing.assert_array_equal(real, image)
+        assert (fake != image).any()
+
+
+def test_poisson_blending_changes_nothing_outside_its_region(faces, monkeypatch):
+    (image, other), (points, others) = faces
+    masks, blend = [], image_blending.blend_poisson
+
+    def recording(face, target, mask):
+        masks.append(mask.copy())
+        return blend(face, target, mask)
+
+    monkeypatch.setattr(image_blending, "blend_poisson", recording)
+    for seed in range(20):
+        before = len(masks)
+        real, fake = PseudoFakes(["swapped"])(
+            image, points, np.random.default_rng(seed), donor=(other, others)
+        )
+        for mask in masks[before:]:
+            assert not (real != fake)[mask == 0].any()
+    assert masks
 
 
 def test_a_donor_is_seen_in_the_swap(faces):

@@ -157,3 +157,12 @@ def test_what_is_missing_is_said(plant, tmp_path):
     plant(clip("Deepfakes", "strange.mp4"))
     with pytest.raises(ValueError, match=r"strange\.mp4 is not called <target>_<sou"):
         load_dataset("faceforensics", tmp_path)
+
+
+def test_people_who_are_named_in_the_tree_share_a_group(plant, plant_json):
+    pairs = [("000", "001"), ("002", "003"), ("004", "005")]
+    root = plant(*tree(pairs, methods=("Deepfakes",)))
+    people = ("ann", "bob", "cleo", "ann", "dan", "eve")
+    plant_json("people.json", {f"{n:03}": who for n, who in enumerate(people)})
+    table = load_dataset("faceforensics", root)
+    assert set(table.groups) == {"ff/000_001", "ff/004_005"}

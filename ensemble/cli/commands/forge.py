@@ -1,0 +1,120 @@
+"""``forge``: fakes of real footage, laid out as FaceForensics++."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.choices import FORGERIES
+from ensemble.cli import options
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble forge interviews/ forged/ --pairs 20 --size 480\n\n"
+    "  deepfake-ensemble forge people.csv forged/   (path, label, group)\n\n"
+    "  deepfake-ensemble forge forged/ --bundled --pairs 8 --compression c23\n\n"
+    "  deepfake-ensemble compare forged/ --protocol leave-method-out\n\n"
+    "A run that was stopped goes on where it was. Such fakes serve tests and "
+    "augmentation; they are far easier than those in the wild."
+)
+
+Folders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="[REAL_DIR] OUT",
+        help="Folder of real footage, one face in each video, or a table or data set "
+        "of which the real videos and their groups are taken; and a folder to write.",
+        show_default=False,
+    ),
+]
+Bundled = Annotated[
+    bool,
+    typer.Option("--bundled", help="scikit-image's portraits in place of REAL_DIR."),
+]
+Methods = Annotated[
+    str | None,
+    typer.Option(help=f"Of {', '.join(FORGERIES)}, by comma; all if not given."),
+]
+Compression = Annotated[str, typer.Option(help="raw, c23, c40, by comma.")]
+Pairs = Annotated[
+    int | None,
+    typer.Option(help="Pairs of people; all there are if not given.", min=1),
+]
+Length = Annotated[int, typer.Option("--frames", help="Length of the clips.", min=1)]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Shorter side, pixels; footage as it is if not given.", min=64),
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", help="Pairs side by side; -1 for all cores.")
+]
+Shares = Annotated[str, typer.Option(help="Of the pairs, in train,val,test.")]
+
+
+def forge(
+    folders: Folders,
+    bundled: Bundled = False,
+    methods: Methods = None,
+    compression: Compression = "raw,c23,c40",
+    pairs: Pairs = None,
+    n_frames: Length = 50,
+    size: Size = None,
+    shares: Shares = "0.72,0.14,0.14",
+    seed: options.Seed = 0,
+    jobs: Jobs = 1,
+    encoding: options.Encoding = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Forge real footage by several methods, with masks, splits and a manifest."""
+    from ensemble.cli.inputs import split_names
+    from ensemble.datasets import forge_dataset
+    from ensemble.reporting.outputs import check_folder
+
+    if len(folders) != (1 if bundled else 2):
+        raise typer.BadParameter(
+            "give one folder, OUT, with --bundled, and two, REAL_DIR and OUT, without; "
+            f"got {len(folders)}"
+        )
+    out = folders[-1]
+    check_folder("OUT", out)
+    sources, groups = (None, None) if bundled else _reals_at(folders[0], encoding)
+    table = forge_dataset(
+        sources,
+        out,
+        methods=None if methods is None else split_names(methods),
+        compression=split_names(compression),
+        pairs=pairs,
+        n_frames=n_frames,
+        size=size,
+        shares=_numbers(shares),
+        source_groups=groups,
+        random_state=seed,
+        n_jobs=jobs,
+        verbose=not quiet,
+    )
+    typer.echo(f"{out}: {table.summary()}; manifest.json says how each was made")
+
+
+def _reals_at(path, encoding):
+    """Real videos, and who is seen in them: None where nobody says."""
+    from ensemble.datasets import load_dataset
+    from ensemble.datasets.loading import is_labelled
+
+    if not is_labelled(path):
+        return path, None
+    table = load_dataset("auto", path, encoding=encoding).table
+    reals = table[table["label"] == 0]
+    if not len(reals):
+        raise ValueError(f"{path} has no real videos; fakes are not forged once more")
+    groups = reals["group"].fillna(reals["video_id"])
+    return reals["path"].tolist(), groups.tolist()
+
+
+def _numbers(text):
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"--shares must be three numbers by comma, such as 0.72,0.14,0.14; got "
+            f"{text!r}"
+        ) from None

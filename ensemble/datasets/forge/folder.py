@@ -1,0 +1,54 @@
+"""The folder that the forge writes: one that holds anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from base_models.runtime.file_writing import write_text
+
+RECIPE = "forge.json"
+
+
+def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
+    """Whether the folder holds the set of this recipe, or a part of it.
+
+    Parameters
+    ----------
+    out_dir : Path
+    recipe : dict
+        All that decides what is written; as JSON gives it back.
+
+    Returns
+    -------
+    bool
+        False for a folder that is new or empty.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds anything else.
+    """
+    if not out_dir.exists() or not any(out_dir.iterdir()):
+        return False
+    if not (out_dir / RECIPE).exists():
+        raise FileExistsError(
+            f"{out_dir} is not empty and was not made by the forge; choose another "
+            "out_dir"
+        )
+    before = json.loads((out_dir / RECIPE).read_text("utf-8"))
+    changed = [key for key in recipe if before.get(key) != recipe[key]]
+    if changed:
+        raise FileExistsError(
+            f"{out_dir} holds clips that were forged with another "
+            f"{', '.join(changed)} (see {RECIPE} there); delete it or choose another "
+            "out_dir"
+        )
+    return True
+
+
+def write_recipe(out_dir: Path, recipe: Mapping[str, Any]) -> None:
+    """Say what the folder will hold."""
+    write_text(out_dir / RECIPE, json.dumps(recipe, indent=1) + "\n")
