@@ -24,6 +24,24 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def split_shares(text: str) -> list[float]:
+    """Split the numbers of ``--shares``.
+
+    Examples
+    --------
+    >>> from ensemble.cli.inputs import split_shares
+    >>> split_shares("0.7,0.15,0.15")
+    [0.7, 0.15, 0.15]
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            "--shares must be three numbers by comma, such as 0.7,0.15,0.15; got "
+            f"{text!r}"
+        ) from None
+
+
 def videos_at(
     paths: Iterable[Path], kind: str = "auto", split: str | None = None
 ) -> list[str]:

@@ -60,13 +60,15 @@ def forge(
     n_frames: Length = 50,
     size: Size = None,
     shares: Shares = "0.72,0.14,0.14",
+    kind: options.Kind = options.KindName.auto,
+    split: options.Split = None,
     seed: options.Seed = 0,
     jobs: Jobs = 1,
     encoding: options.Encoding = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Forge real footage by several methods, with masks, splits and a manifest."""
-    from ensemble.cli.inputs import split_names
+    from ensemble.cli.inputs import split_names, split_shares
     from ensemble.datasets import forge_dataset
     from ensemble.reporting.outputs import check_folder
 
@@ -77,7 +79,9 @@ def forge(
         )
     out = folders[-1]
     check_folder("OUT", out)
-    sources, groups = (None, None) if bundled else _reals_at(folders[0], encoding)
+    sources, groups = None, None
+    if not bundled:
+        sources, groups = _reals_at(folders[0], kind.value, split, encoding, quiet)
     table = forge_dataset(
         sources,
         out,
@@ -86,7 +90,7 @@ def forge(
         pairs=pairs,
         n_frames=n_frames,
         size=size,
-        shares=_numbers(shares),
+        shares=split_shares(shares),
         source_groups=groups,
         random_state=seed,
         n_jobs=jobs,
@@ -95,26 +99,16 @@ def forge(
     typer.echo(f"{out}: {table.summary()}; manifest.json says how each was made")
 
 
-def _reals_at(path, encoding):
+def _reals_at(path, kind, split, encoding, quiet):
     """Real videos, and who is seen in them: None where nobody says."""
-    from ensemble.datasets import load_dataset
+    from ensemble.cli.inputs import data_set_at
     from ensemble.datasets.loading import is_labelled
 
-    if not is_labelled(path):
+    if kind == "auto" and split is None and not is_labelled(path):
         return path, None
-    table = load_dataset("auto", path, encoding=encoding).table
+    table = data_set_at(path, kind, split, encoding=encoding, quiet=quiet).table
     reals = table[table["label"] == 0]
     if not len(reals):
         raise ValueError(f"{path} has no real videos; fakes are not forged once more")
     groups = reals["group"].fillna(reals["video_id"])
     return reals["path"].tolist(), groups.tolist()
-
-
-def _numbers(text):
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--shares must be three numbers by comma, such as 0.72,0.14,0.14; got "
-            f"{text!r}"
-        ) from None

@@ -74,7 +74,7 @@ def prepare(
     quiet: options.Quiet = False,
 ) -> None:
     """Write frames or face crops of every video, by split, label and group."""
-    from ensemble.cli.inputs import data_set_at
+    from ensemble.cli.inputs import data_set_at, split_shares
     from ensemble.datasets.prepare import prepare_dataset
     from ensemble.reporting.outputs import check_folder
 
@@ -94,7 +94,7 @@ def prepare(
         margin=margin,
         align=align,
         format=image_format.value,
-        shares=_numbers(shares),
+        shares=split_shares(shares),
         shard_videos=shard_videos,
         random_state=seed,
         n_jobs=jobs,
@@ -107,13 +107,3 @@ def prepare(
     if left:
         listed = "" if out is None else f"; {out / 'left_out.csv'} says why"
         typer.echo(f"{left} of {len(table)} videos gave no image{listed}", err=True)
-
-
-def _numbers(text):
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--shares must be three numbers by comma, such as 0.7,0.15,0.15; got "
-            f"{text!r}"
-        ) from None
