@@ -1,3 +1,3 @@
-"""Only another path of `ensemble.scores.labels`, where the code is."""
+"""Only another path of the labels of `base_models.inputs`, where the code is."""
 
 from ensemble.scores.labels import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Which files of a folder are the store's own: only these are read or deleted."""
+"""Which files of a folder are the store's own, so that no other is ever touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was computed once: sampled views, features and fitted members, by content."""
+"""What was computed once, by content, and the eviction of what was used longest ago."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ensemble.choices import FAKE, REAL
 from ensemble.datasets import make_forgeries
 from ensemble.deepfake_ensemble import DeepfakeEnsemble
 from ensemble.loading import load
-from ensemble.metrics.intervals import group_bootstrap_interval
+from ensemble.metrics.bootstrap_intervals import group_bootstrap_interval
 from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.member_diversity import diversity
 from ensemble.metrics.ranking import auc

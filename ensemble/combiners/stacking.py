@@ -1,4 +1,4 @@
-"""Stacking: a meta-model that learns from out-of-fold scores how to combine them."""
+"""Stacking: its built-in meta-models, their settings, and how they learn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 
 from base_models.naming import did_you_mean, squeezed
 from ensemble.combiners.base import Combiner, Nested
+from ensemble.combiners.parts.any_classifier import filled, fit_classifier
 from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
-from ensemble.combiners.parts.meta_models import filled, fit_classifier
 from ensemble.combiners.parts.monotone_trees import grow_trees, trees_log_odds
 from ensemble.combiners.parts.nonnegative_logistic import log_odds_of
 from ensemble.combiners.parts.reach import fit_reach, within_reach

@@ -153,7 +153,7 @@ def group_kfold(task: SplitTask) -> list[Split]:
 )
 def group_holdout(task: SplitTask) -> list[Split]:
     """Judge one drawn part of the groups, and learn from the others."""
-    from ensemble.resampling.row_splits import split_rows
+    from ensemble.resampling.leak_check import split_rows
     from ensemble.resampling.splitters import GroupHoldout
 
     test_size = _TEST_SIZE if task.hold_out is None else task.hold_out
@@ -347,7 +347,7 @@ def inner_folds(
 
 
 def _drawn_folds(is_fake, codes, n_folds, random_state):
-    from ensemble.resampling.row_splits import split_rows
+    from ensemble.resampling.leak_check import split_rows
     from ensemble.resampling.splitters import StratifiedGroupFolds
 
     splits = split_rows(StratifiedGroupFolds(n_folds, random_state), is_fake, codes)

@@ -9,7 +9,7 @@ from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
 from ensemble.decision.prior import check_share
-from ensemble.metrics.intervals import Interval, group_bootstrap_interval
+from ensemble.metrics.bootstrap_intervals import Interval, group_bootstrap_interval
 
 
 def rate_interval(

@@ -31,7 +31,7 @@ from ensemble.inspection.changes import (
     noise_of,
 )
 from ensemble.inspection.stress_scores import StressScores, model_digest
-from ensemble.metrics.intervals import group_bootstrap_interval
+from ensemble.metrics.bootstrap_intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
 from ensemble.reporting.plots.stress import plot_stress

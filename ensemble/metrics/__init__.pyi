@@ -1,4 +1,4 @@
-from .intervals import (
+from .bootstrap_intervals import (
     Interval as Interval,
     group_bootstrap_interval as group_bootstrap_interval,
 )

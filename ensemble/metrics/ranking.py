@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.metrics.bootstrap import drawn_metrics, group_draws
-from ensemble.metrics.intervals import Interval, check_level
+from ensemble.metrics.bootstrap_intervals import Interval, check_level
 from ensemble.metrics.within_folds import fold_auc, numbered_folds
 
 _AT_ONCE = 2_000_000  # weights of a bootstrap, which bounds the memory

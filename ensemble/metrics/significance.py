@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm
 
 from base_models.groups import group_codes
+from ensemble.metrics.bootstrap_intervals import check_level
 from ensemble.metrics.delong import difference_variance
-from ensemble.metrics.intervals import check_level
 from ensemble.metrics.member_diversity import rights
 from ensemble.metrics.ranking import (
     aligned,

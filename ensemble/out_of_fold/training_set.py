@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, classes_of_reals, encode_labels, fake_column
+from ensemble.resampling.leak_check import split_rows
 from ensemble.resampling.names import resolve_resampling
-from ensemble.resampling.row_splits import split_rows
 
 NO_GROUPS = (
     "no groups given: if two videos share a person or a source clip, the out-of-fold "

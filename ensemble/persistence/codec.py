@@ -1,4 +1,4 @@
-"""What a saved ensemble is made of: JSON, safetensors and skops in a zip archive.
+"""How the parts of a saved ensemble are encoded: JSON, safetensors, skops in a zip.
 
 ``manifest.json`` says what the ensemble is, with versions and the SHA-256 of every
 other part; arrays and networks are safetensors; scikit-learn models are skops, read

@@ -6,7 +6,7 @@ from pathlib import Path
 from sklearn.base import clone
 
 from base_models.errors import CheckpointError
-from ensemble.metrics.intervals import Interval
+from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.codec import Reader

@@ -1,4 +1,4 @@
-"""Writes a fitted ensemble to one file."""
+"""What a saved ensemble (.dfe) holds: its manifest, and the writing of the file."""
 
 import platform
 from importlib.metadata import version

@@ -12,7 +12,7 @@ import numpy as np
 from ensemble._version import __version__
 from ensemble.choices import FAKE, PARTIAL, REAL, SCORED
 from ensemble.decision.error_rates import rate_interval
-from ensemble.metrics.intervals import Interval
+from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance, out_of_fold_of
 from ensemble.scores.provenance import Provenance
 from ensemble.verdicts.threshold_and_prior import to_probability
