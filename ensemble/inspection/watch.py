@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.choices import NO_VERDICT
+from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
 
@@ -45,7 +45,8 @@ class WatchStep:
         before the first, and where the last is three windows ago.
     verdict : str
         What the ensemble's threshold says of `running`: REAL, FAKE, UNSURE or empty.
-        The threshold was set on whole videos.
+        The threshold was set on whole videos. UNSURE where the card says why no
+        verdict of the ensemble is to be trusted.
     reason : str
         Why `p_fake` is missing.
     frames_per_second : float
@@ -83,6 +84,7 @@ class WatchStep:
             for name, value in vars(self).items()
             if name != "scan"
         }
+        numbers |= {k: scan[k] for k in ("calibration",) if k in scan}
         return numbers | {"members": scan["members"], "faces": scan["faces"]}
 
 
@@ -390,6 +392,8 @@ class _Watcher:
         ]
         running = self.running.add(seconds, result.p_fake)
         (verdict,) = result.threshold.verdicts([running])
+        if verdict and self.model.card_.doubt:
+            verdict = UNSURE
         self.last = running, verdict, boxes
         now, frames = time.perf_counter(), self.n_frames
         (then, frames_then), self.since = self.since, (now, frames)
@@ -412,7 +416,8 @@ class _Watcher:
         banner, boxes = ("NO SCORE YET", NO_VERDICT), []
         if self.last is not None:
             running, verdict, faces = self.last
-            score = "no score" if np.isnan(running) else f"P(fake) {running:.2f}"
+            score = f"{self.model.card_.score_name} {running:.2f}"
+            score = "no score" if np.isnan(running) else score
             banner = f"{verdict or 'NO VERDICT'}  {score}", verdict
             boxes = [
                 (box, "no score" if np.isnan(p) else f"{label} {p:.2f}".strip(), label)

@@ -113,7 +113,11 @@ def put_together(model: Any, combiner: Any) -> Any:
         np.zeros((0, len(names))),
         [],
         names,
-        provenance=stated(out_of_fold=False, **provenance_of(named)),
+        provenance=stated(
+            out_of_fold=False,
+            faces_pooling=model.faces_pooling,
+            **provenance_of(named),
+        ),
     )
     model.fit_record_ = FitRecord(nobody, [], facts, combiner)
     undecided = pd.DataFrame(np.full((2, len(names)), 0.5), columns=names)

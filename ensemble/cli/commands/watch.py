@@ -35,12 +35,6 @@ Source = Annotated[
         help="Number of a webcam, address of a stream, or a file.", show_default=False
     ),
 ]
-Model = Annotated[
-    Path,
-    typer.Option(
-        "--model", "-m", help="File that fit or demo wrote.", show_default=False
-    ),
-]
 Every = Annotated[float, typer.Option(help="Seconds from score to score.")]
 Frames = Annotated[int, typer.Option(help="Frames a score.", min=1)]
 Window = Annotated[
@@ -60,7 +54,7 @@ Show = Annotated[
 
 def watch(
     source: Source,
-    model: Model,
+    models: options.NeededModels,
     every: Every = 1.0,
     frames: Frames = 4,
     window: Window = 10.0,
@@ -80,8 +74,8 @@ def watch(
 
     if annotate is not None:
         planned = [Output("--annotate", annotate, "video")]
-        check_outputs(planned, [model, Path(source)], overwrite)
-    loaded = open_ensemble(model, device, True, threshold, prior)
+        check_outputs(planned, [*models, Path(source)], overwrite)
+    loaded = open_ensemble(models, device, True, threshold, prior)
     n_frames = n_skipped = 0
     with _stopped_by_signals() as stop, ExitStack() as outputs:
         receivers: list[Callable[[Any, float], None]] = []
@@ -113,7 +107,8 @@ def watch(
 
 def _line(step: "WatchStep") -> str:
     now = step.reason or f"now {step.p_fake:.3f}"
-    running = "no score" if isnan(step.running) else f"P(fake) {step.running:.3f}"
+    running = f"{step.scan.score_name} {step.running:.3f}"
+    running = "no score" if isnan(step.running) else running
     return (
         f"{step.seconds:8.2f} s  {step.verdict or '-':6} {running}  "
         f"{step.frames_per_second:5.1f} frames/s  {1000 * step.latency:5.0f} ms  "

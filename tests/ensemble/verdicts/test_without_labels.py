@@ -10,8 +10,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
 import ensemble
-from base_models import CallableDetector, FrameDetector
-from ensemble import DeepfakeEnsemble, UnscorableVideoError, scan_video
+from base_models import CallableDetector, FrameDetector, write_video
+from ensemble import DeepfakeEnsemble, UnscorableVideoError, scan_video, watch
 
 
 def bright(videos):
@@ -111,6 +111,25 @@ def test_labelled_videos_teach_combiner_calibration_and_threshold(model, toy_vid
     assert model.calibrator_ is not None
     assert "calibration" not in model.judge(videos[:2])
     assert set(model.judge(videos)["verdict"]) >= {"REAL", "FAKE"}
+
+
+def test_faces_are_pooled_as_asked(toy_videos):
+    named = [CallableDetector(bright)]
+    model = DeepfakeEnsemble.from_detectors(named, faces_pooling="worst")
+    video = toy_videos[0][0]
+    np.testing.assert_allclose(model.fake_score([video]), bright([video]))
+
+
+def test_a_watch_is_in_doubt_as_well(toy_videos, tmp_path):
+    network = FrameDetector(
+        "resnet18", "frame", "head", weights=None, image_size=32, n_frames=2
+    ).fit(toy_videos[0][:8], toy_videos[1][:8])
+    model = DeepfakeEnsemble.from_detectors([("net", network)])
+    path = write_video(tmp_path / "clip.mp4", np.tile(toy_videos[0][1], (5, 1, 1, 1)))
+    steps = list(watch(model, path))
+    assert {step.verdict for step in steps} == {"UNSURE"}
+    assert all(step.running > 0 for step in steps)
+    assert {step.to_dict()["calibration"] for step in steps} == {"unknown"}
 
 
 def test_a_detector_may_be_added(model, toy_videos):
