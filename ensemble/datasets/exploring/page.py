@@ -89,7 +89,7 @@ def warnings_of(found: Any) -> Iterable[str]:
     leaks = found.duplicates[found.duplicates["is_leak"]]
     for what, rows in leaks.groupby("what", sort=False):
         row = rows.iloc[0]
-        more = f" and {len(rows) - 1} more pairs" if len(rows) > 1 else ""
+        more = f" and {_many(len(rows) - 1, 'more pair')}" if len(rows) > 1 else ""
         yield (
             f"{row['first']} and {row['second']}{more}: {what}, "
             f"and different ({row['differ_in']}); what is learned of one is known of "
@@ -99,8 +99,8 @@ def warnings_of(found: Any) -> Iterable[str]:
     across = across[across != "(no group)"]
     if len(across):
         yield (
-            f"{len(across)} groups are in several splits, such as {across[0]}: scores "
-            "on one split are too good"
+            f"{_many(len(across), 'group')} in several splits, such as {across[0]}: "
+            "scores on one split are too good"
         )
     for name, row in found.leak_hints[found.leak_hints["is_leak"]].iterrows():
         what = f"The {name} by itself tells" if name != TOGETHER else (
@@ -114,14 +114,18 @@ def warnings_of(found: Any) -> Iterable[str]:
     if n_broken := int(found.table.table["path"].map(os.path.exists).sum()) - int(
         found.table.table["readable"].sum()
     ):
-        yield f"{n_broken} files cannot be read as videos"
+        yield f"{_many(n_broken, 'file')} cannot be read as video"
     if counts.get("list"):
-        yield f"{counts['list']} videos are listed and not there"
+        yield f"{_many(counts['list'], 'video')} listed and not there"
     if counts.get("folder"):
-        yield f"{counts['folder']} videos are there and in no list"
+        yield f"{_many(counts['folder'], 'video')} there and in no list"
     faces = found.table.table["face"]
     if (n_without := int((faces == False).fillna(False).sum())) > 0:  # noqa: E712
-        yield f"{n_without} videos show no face in the four frames that were looked at"
+        yield f"{_many(n_without, 'video')} without a face in the frames looked at"
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _facts(found: Any) -> list[tuple[str, str]]:
