@@ -35,7 +35,8 @@ def miniature(folder, n_identities):
     train, test = root / "train_sample_videos", root / "test_videos"
     train.mkdir(parents=True)
     test.mkdir()
-    metadata, real = {}, None
+    metadata: dict[str, dict[str, str]] = {}
+    real = ""
     for number, (video, label) in enumerate(
         zip(clips.videos, clips.labels, strict=True)
     ):
