@@ -198,7 +198,7 @@ def reenact_lips(
     face = cv2.remap(
         np.float32(box), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
-    face = _darkened(face, after, opening - float(mouth_opening(before)))
+    face = _darkened(face, after, float(mouth_opening(before)), opening)
     face = blending.limit_resolution(face, style.resolution)
     blended = blend_feathered(face, box, mask, style.feather)
     inside = mask > 0
@@ -219,11 +219,14 @@ def _lower_face(shape, landmarks):
     return mask
 
 
-def _darkened(face, landmarks, more):
-    """The inside of a mouth that was closed is dark, and not lips drawn out."""
+def _darkened(face, landmarks, before, opening):
+    """The inside of a mouth that was closed is dark, and not lips drawn out.
+
+    One that was open shows what was in it, such as teeth.
+    """
     import cv2
 
-    depth = np.clip(more / 0.15, 0, 1)
+    depth = np.clip((opening - before) / 0.15, 0, 1) * np.clip(1 - before / 0.1, 0, 1)
     if depth == 0:
         return face
     cavity = np.zeros(face.shape[:2], np.float32)
