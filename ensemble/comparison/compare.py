@@ -56,6 +56,7 @@ def compare_strategies(
     hold_out: Any = None,
     device: str | None = None,
     verbose: bool = False,
+    min_coverage: float = 0.0,
 ) -> Comparison:
     """Judge members and strategies side by side on videos that they never learned from.
 
@@ -88,6 +89,13 @@ def compare_strategies(
           those of the unseen groups), each in turn;
         - "leave-source-out", "leave-dataset-out": on an unseen ``source`` or
           ``dataset``, each in turn; groups that are also in it are not learned from;
+        - "leave-family-out": as "leave-method-out", of families of forgeries (a
+          column ``family``, or known by the names of the methods: face swap,
+          reenactment, talking head, whole synthesis);
+        - "one-family": learned from one family, judged on the others;
+        - "compression-grid": learned from one ``compression`` and judged on one, each
+          with each;
+        - "cross-auc": on the reals of one ``dataset`` and the fakes of another;
         - "time-holdout": on the videos from some ``time`` (or ``date``) on, learning
           from earlier ones of other groups.
     nesting : {"stored", "exact"} or None, default=None
@@ -122,6 +130,9 @@ def compare_strategies(
         For detectors.
     verbose : bool, default=False
         Show progress of the detectors' fits.
+    min_coverage : float, default=0.0
+        Share of the judged videos that each member and strategy must have scored; where
+        one has not, it is an error that names it.
 
     Returns
     -------
@@ -160,6 +171,7 @@ def compare_strategies(
     )  # fmt: skip
     combiners = chosen_strategies(strategies, data.names, seed)
     evaluation = _evaluate(data, settings, splits, notes, combiners)
+    _check_coverage(evaluation.panels, min_coverage)
     return _summarize(data, settings, evaluation)
 
 
@@ -191,6 +203,21 @@ def _evaluate(data, settings, splits, notes, combiners):
     panels = judge(data, splits, scores, combiners, folds, settings.n_jobs, store)
     panels = of_one_fit(panels, data.table_folds)
     return Evaluation(splits, notes, scores, inverted, combiners, panels)
+
+
+def _check_coverage(panels, min_coverage):
+    """Refuse to go on where a member or strategy has lost too many videos."""
+    if not 0 <= min_coverage <= 1:
+        raise ValueError(f"min_coverage must be a share, 0 to 1; got {min_coverage!r}")
+    judged = pd.concat([panel.scores for panel in panels])
+    n_scored = judged.notna().sum()
+    low = n_scored[n_scored < min_coverage * len(judged)]
+    if len(low):
+        lost = ", ".join(f"{name} {n} of {len(judged)}" for name, n in low.items())
+        raise ValueError(
+            f"fewer videos were scored than min_coverage={min_coverage:g} asks for: "
+            f"{lost}; see why they have no score, or lower it"
+        )
 
 
 def _summarize(data, settings, evaluation):

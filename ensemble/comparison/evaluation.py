@@ -11,7 +11,7 @@ from sklearn.base import clone
 from base_models.store.store import Store
 from ensemble.comparison.inputs import ComparisonInput
 from ensemble.comparison.nested_cv import MemberScores
-from ensemble.comparison.protocols import Split
+from ensemble.comparison.protocol_registry import Split
 
 
 @dataclass

@@ -12,7 +12,7 @@ from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, encode_labels, with_labels
 from base_models.store.store import Store
 from ensemble.choices import NESTINGS
-from ensemble.comparison.protocols import Split
+from ensemble.comparison.protocol_registry import Split
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
 from ensemble.scores.provenance import Provenance

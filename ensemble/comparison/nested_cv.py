@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ensemble.comparison.inputs import ComparisonInput, ComparisonSettings
-from ensemble.comparison.protocols import Split, inner_folds
+from ensemble.comparison.protocol_registry import Split
+from ensemble.comparison.protocols import inner_folds
 from ensemble.out_of_fold.training_set import TrainingSet
 
 

@@ -7,12 +7,18 @@ on both sides of a split, whatever the protocol.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 
+from ensemble.comparison.protocol_registry import (
+    PROTOCOLS,
+    Split,
+    SplitTask,
+    protocol,
+)
+from ensemble.datasets.families import family_of
 from ensemble.errors import LeakError
 
 if TYPE_CHECKING:
@@ -23,106 +29,6 @@ pd = lazy_loader.load("pandas")
 
 _MOST_VALUES = 40  # beyond, leaving each out is folds by another name
 _TEST_SIZE = 0.3
-
-
-@dataclass(frozen=True)
-class Split:
-    """Videos to judge, and those that may be learned from.
-
-    Attributes
-    ----------
-    name : str
-        What is held out, such as a method; "" where it is groups alone.
-    repeat, fold : int
-    train, test : int ndarray
-        Rows, none in both, nor any group.
-    inner : int ndarray of shape (n_train,) or None
-        For each training row the fold it is in when it is judged itself; None where a
-        split stands alone.
-    """
-
-    name: str
-    repeat: int
-    fold: int
-    train: NDArray
-    test: NDArray
-    inner: NDArray | None = None
-
-
-@dataclass(frozen=True)
-class SplitTask:
-    """What a protocol splits, and how; see `protocol_splits`.
-
-    Attributes
-    ----------
-    is_fake, codes : int ndarray of shape (n_videos,)
-        1 for fake; the number of each video's group.
-    column : str or None
-        Of the metadata: the protocol's own.
-    values : Series of shape (n_videos,) or None
-        What that column holds.
-    n_folds, repeats, random_state : int
-    hold_out : sequence, number, date or None
-    own_fold : int ndarray of shape (n_videos,) or None
-    notes : dict
-        What a reader should know; a protocol adds to it.
-    """
-
-    is_fake: NDArray
-    codes: NDArray
-    column: str | None
-    values: pd.Series | None
-    n_folds: int
-    repeats: int
-    random_state: int
-    hold_out: Any
-    own_fold: NDArray | None
-    notes: dict
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A way to hold videos out, as `PROTOCOLS` lists it.
-
-    Attributes
-    ----------
-    label : str
-        What is judged and what is learned from: a sentence for reports.
-    splits : callable
-        SplitTask -> list of Split.
-    columns : tuple of str
-        Of the metadata: it needs the first, or one of the others in its place.
-    unseen : str or None
-        What is held out beside groups, such as "method". Strategies are then also
-        judged where it was seen, to say what that costs.
-    draws : bool
-        Whether the seed decides, so that repeats differ.
-    """
-
-    label: str
-    splits: Callable[[SplitTask], list[Split]]
-    columns: tuple[str, ...] = ()
-    unseen: str | None = None
-    draws: bool = False
-
-
-PROTOCOLS: dict[str, Protocol] = {}
-
-
-def protocol(
-    name: str,
-    label: str,
-    columns: tuple[str, ...] = (),
-    unseen: str | None = None,
-    draws: bool = False,
-) -> Callable:
-    """List a function among `PROTOCOLS` by its name; see `Protocol` for the rest."""
-
-    def register(splits):
-        PROTOCOLS[name] = Protocol(label, splits, columns, unseen, draws)
-        return splits
-
-    return register
 
 
 @protocol(
@@ -166,6 +72,14 @@ def group_holdout(task: SplitTask) -> list[Split]:
 
 
 @protocol(
+    "leave-family-out",
+    "Leave one family of forgeries out (face swap, reenactment, ...), crossed with "
+    "groups: judged on a family and on groups that were both not learned from.",
+    columns=("family",),
+    unseen="forgery type",
+    draws=True,
+)
+@protocol(  # the first of the two: decorators work upwards
     "leave-method-out",
     "Leave one method out, crossed with groups: judged on a method and on groups that "
     "were both not learned from; the reals are those of the held-out groups.",
@@ -174,7 +88,7 @@ def group_holdout(task: SplitTask) -> list[Split]:
     draws=True,
 )
 def leave_method_out(task: SplitTask) -> list[Split]:
-    """Learn from other groups and other methods; the reals are of the groups."""
+    """Learn from other groups and methods, or families; the reals are of the groups."""
     method = task.values.to_numpy()
     names = _values_to_leave_out(task, of_fakes=True)
     folds = group_kfold(task)
@@ -199,7 +113,7 @@ def leave_method_out(task: SplitTask) -> list[Split]:
     columns=("dataset",),
     unseen="data set",
 )
-@protocol(  # the first of the two: decorators work upwards
+@protocol(
     "leave-source-out",
     "Leave one source out: judged on a source that was not learned from.",
     columns=("source",),
@@ -215,6 +129,82 @@ def leave_each_value_out(task: SplitTask) -> list[Split]:
             Split(str(name), 0, 0, np.flatnonzero(is_train), np.flatnonzero(is_test))
         )
     return splits
+
+
+@protocol(
+    "one-family",
+    "One against all: learned from one family of forgeries, judged on the others and "
+    "on groups that were not learned from.",
+    columns=("family",),
+    unseen="forgery type",
+    draws=True,
+)
+def one_family(task: SplitTask) -> list[Split]:
+    """Learn from the fakes of one family, and judge those of the others."""
+    family, is_fake = task.values.to_numpy(), task.is_fake == 1
+    return [
+        _with_fakes(split, f"learned from {name}", is_fake, family == name)
+        for name in _values_to_leave_out(task, of_fakes=True)
+        for split in group_kfold(task)
+    ]
+
+
+@protocol(
+    "compression-grid",
+    "Compression grid: learned from one compression and judged on one, on groups that "
+    "were not learned from.",
+    columns=("compression",),
+    draws=True,
+)
+def compression_grid(task: SplitTask) -> list[Split]:
+    """Learn from each compression in turn, and judge each."""
+    level = task.values.to_numpy()
+    names, folds = _values_to_leave_out(task), group_kfold(task)
+    splits = []
+    for learned in names:
+        for judged in names:
+            for fold in folds:
+                kept = level[fold.train] == learned
+                splits.append(
+                    replace(
+                        fold,
+                        name=f"{learned} on {judged}",
+                        train=fold.train[kept],
+                        test=fold.test[level[fold.test] == judged],
+                        inner=fold.inner[kept],
+                    )
+                )
+    return splits
+
+
+@protocol(
+    "cross-auc",
+    "Reals of one data set against fakes of another, on groups that were not learned "
+    "from.",
+    columns=("dataset",),
+    draws=True,
+)
+def cross_auc(task: SplitTask) -> list[Split]:
+    """Judge reals and fakes of different data sets, learning from all of them."""
+    dataset, is_fake = task.values.to_numpy(), task.is_fake == 1
+    names, folds = _values_to_leave_out(task), group_kfold(task)
+    return [
+        replace(
+            fold,
+            name=f"reals of {of_reals}, fakes of {of_fakes}",
+            test=fold.test[
+                np.where(
+                    is_fake[fold.test],
+                    dataset[fold.test] == of_fakes,
+                    dataset[fold.test] == of_reals,
+                )
+            ],
+        )
+        for of_reals in names
+        for of_fakes in names
+        if of_reals != of_fakes
+        for fold in folds
+    ]
 
 
 @protocol(
@@ -291,6 +281,8 @@ def protocol_splits(
             f"protocol must be one of {tuple(PROTOCOLS)}; got {protocol!r}"
         )
     rules = PROTOCOLS[protocol]
+    if "family" in rules.columns and "family" not in metadata and "method" in metadata:
+        metadata = metadata.assign(family=_families(metadata["method"], is_fake))
     column = next((name for name in rules.columns if name in metadata), None)
     if rules.columns and column is None:
         raise ValueError(
@@ -370,6 +362,31 @@ def _can_judge_by(fold, task):
     )
 
 
+def _with_fakes(split, name, is_fake, is_learned):
+    """Learn from some fakes and judge the others; the reals are of the groups."""
+    kept = ~is_fake[split.train] | is_learned[split.train]
+    judged = ~is_fake[split.test] | ~is_learned[split.test]
+    return replace(
+        split,
+        name=name,
+        train=split.train[kept],
+        test=split.test[judged],
+        inner=split.inner[kept],
+    )
+
+
+def _families(method, is_fake):
+    """Return the family of each fake's method; those not known are named."""
+    found = method.map(family_of, na_action="ignore")
+    unknown = method[(is_fake == 1) & found.isna().to_numpy()]
+    if len(unknown):
+        raise ValueError(
+            "no family of forgeries is known of the methods "
+            f"{sorted(set(map(str, unknown)))}; say it in a column family"
+        )
+    return found
+
+
 def _values_to_leave_out(task, of_fakes=False):
     """Return the values to leave out, each in turn; only those of fakes if so said."""
     column, values = task.column, task.values.to_numpy()
@@ -377,7 +394,7 @@ def _values_to_leave_out(task, of_fakes=False):
     unnamed = np.flatnonzero(pd.isna(values) & counts)
     if unnamed.size:
         raise ValueError(
-            f"leaving a {column} out needs one for every "
+            f"splits by {column} need one for every "
             f"{'fake' if of_fakes else 'video'}; {unnamed.size} have "
             f"none, the first at row {unnamed[0]}"
         )
@@ -395,7 +412,7 @@ def _values_to_leave_out(task, of_fakes=False):
             )
     if len(present) < 2:
         raise ValueError(
-            f"leaving a {column} out needs two or more of them; got {sorted(present)}"
+            f"splits by {column} need two or more of them; got {sorted(present)}"
         )
     if len(names) > _MOST_VALUES:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ensemble.metrics.ranking import auc
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
+_MOST_VALUES = 40  # of a column that error rates are listed by
 _SHOWN = ["kind", "auc", "auc_low", "auc_high", "over_mean", "over_mean_low",
           "over_mean_high", "p_mean", "over_best_member", "p_best_member", "log_loss",
           "coverage"]  # fmt: skip
@@ -196,6 +198,71 @@ class Comparison:
             np.array(list(found.values())).T, self.panels[0].scores.columns, columns
         )
 
+    def error_rates(
+        self, columns: str | Sequence[str], threshold: float = 0.5
+    ) -> pd.DataFrame:
+        """Return false alarms and misses by what is known of the videos.
+
+        Recall by generator is one less the misses by ``"method"``; quality by method
+        is ``["compression", "method"]``.
+
+        Parameters
+        ----------
+        columns : str or sequence of str
+            Of the metadata.
+        threshold : float, default=0.5
+            Fake is said above it.
+
+        Returns
+        -------
+        DataFrame
+            A row a value, or combination of values, and strategy: ``reals`` and
+            ``fakes``, how many it scored; ``false_alarms`` and ``misses``, their
+            shares, NaN where there are none; ``unscored``. A video that is judged
+            several times, as in repeats, counts as often.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from ensemble import compare_strategies
+        >>> y = np.arange(40) % 2
+        >>> noise = np.random.default_rng(0).normal(1 - 2 * y, 1, (2, 40))
+        >>> scores = pd.DataFrame(1 / (1 + np.exp(noise.T)), columns=["a", "b"])
+        >>> camera = pd.DataFrame({"camera": np.arange(40) // 20})
+        >>> comparison = compare_strategies(
+        ...     scores, y, strategies="mean", metadata=camera, n_boot=20
+        ... )
+        >>> comparison.error_rates("camera")["fakes"].loc[(0, "a")]
+        np.int64(10)
+        """
+        columns = [columns] if isinstance(columns, str) else list(columns)
+        known = [] if self.metadata is None else list(self.metadata)
+        missing = [name for name in columns if name not in known]
+        if missing or not columns:
+            raise ValueError(
+                f"error rates need columns of the metadata, {known}; got {columns}"
+            )
+        judged = pd.concat([panel.scores for panel in self.panels])
+        said = judged.stack(future_stack=True).rename("score").reset_index()
+        said.columns = ["row", "strategy", "score"]
+        for name in columns:
+            said[name] = self.metadata[name].to_numpy()[said["row"]]
+        is_fake = self.y[said["row"]] == 1
+        scored = said["score"].notna().to_numpy()
+        is_called_fake = said["score"].to_numpy() > threshold
+        said["reals"], said["fakes"] = scored & ~is_fake, scored & is_fake
+        said["false_alarms"] = scored & ~is_fake & is_called_fake
+        said["misses"] = scored & is_fake & ~is_called_fake
+        said["unscored"] = ~scored
+        counts = said.drop(columns=["row", "score"]).groupby(
+            [*columns, "strategy"], sort=False
+        )
+        rates = counts.sum()
+        for rate, of in (("false_alarms", "reals"), ("misses", "fakes")):
+            rates[rate] = rates[rate] / rates[of].where(rates[of] > 0)
+        return rates.sort_index()
+
     def to_html(
         self,
         path: str | Path,
@@ -221,13 +288,15 @@ class Comparison:
         Returns
         -------
         dict
-            ``verdict``; ``table``, ``ablation`` and ``by_value``, a dict a row, None
-            where there is no figure; ``how``.
+            ``verdict``; ``table``, ``ablation``, ``by_value`` and ``error_rates`` (by
+            each column of the metadata), a dict a row, None where there is no figure;
+            ``how``.
         """
         tables = {
             "table": self.table.rename_axis("strategy").reset_index(),
             "ablation": self.ablation.rename_axis("member").reset_index(),
             "by_value": self.by_value,
+            "error_rates": self._error_rates_by_column(),
         }
         return {
             "verdict": self.verdict,
@@ -235,6 +304,18 @@ class Comparison:
                for name, t in tables.items()},
             "how": json.loads(json.dumps(self.how, default=str)),
         }  # fmt: skip
+
+    def _error_rates_by_column(self):
+        """Error rates by each column of the metadata that has few values."""
+        known = pd.DataFrame() if self.metadata is None else self.metadata
+        parts = []
+        for column in known:
+            if 1 <= known[column].nunique() <= _MOST_VALUES:
+                rates = self.error_rates(column).rename_axis(["value", "strategy"])
+                rates = rates.reset_index().astype({"value": str})
+                rates.insert(0, "axis", column)
+                parts.append(rates)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     @property
     def protocol_label(self) -> str:

@@ -100,6 +100,15 @@ Folds = Annotated[
     ),
 ]
 Repeats = Annotated[int, typer.Option(help="How often they are drawn.", min=1)]
+MinCoverage = Annotated[
+    float,
+    typer.Option(
+        help="Share of the videos that each member and strategy must have scored, "
+        "else it is an error.",
+        min=0,
+        max=1,
+    ),
+]
 Draws = Annotated[
     int, typer.Option(help="Bootstrap draws behind each interval.", min=10)
 ]
@@ -131,6 +140,7 @@ def compare(
     folds: Folds = None,
     repeats: Repeats = 1,
     draws: Draws = 1000,
+    min_coverage: MinCoverage = 0.0,
     csv_file: options.TableFile = None,
     json_file: JsonFile = None,
     title: Title = "Comparison of deepfake detectors",
@@ -262,6 +272,7 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
         n_folds=settings.folds,
         repeats=settings.repeats,
         n_boot=settings.draws,
+        min_coverage=settings.min_coverage,
         random_state=settings.seed,
         n_jobs=settings.jobs,
         store=settings.store,

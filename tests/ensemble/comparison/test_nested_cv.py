@@ -54,6 +54,8 @@ def nested(protocol, nesting, n_folds=3, **kwargs):
             "method": METHOD,
             "source": groups // 4,
             "dataset": groups // 6,
+            "family": METHOD,
+            "compression": groups % 2,
             "time": groups // 2 + np.arange(48) % 4 // 3,
         }
     )

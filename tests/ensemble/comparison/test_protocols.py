@@ -14,6 +14,10 @@ def some_videos():
             "method": np.tile(["real", None, "swap", "puppet", "lips"], 48),
             "source": np.array(["tv", "web", "phone", "lab"])[groups // 12],
             "dataset": np.array(["one", "two"])[groups // 24],
+            "family": np.tile(
+                [None, None, "face swap", "reenactment", "reenactment"], 48
+            ),
+            "compression": np.array(["c23", "c40"])[groups % 2],
             "time": pd.date_range("2020-01-01", periods=240).to_numpy(),
         }
     )
