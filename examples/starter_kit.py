@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from base_models.faces.haar_parts import HaarCascade, haar_parts
+from base_models.faces import HaarCascade, haar_parts
 from ensemble.datasets import explore, load_dataset, make_forgeries
 from ensemble.datasets.exploring.columns import missing_values
 from ensemble.datasets.exploring.pictures import (

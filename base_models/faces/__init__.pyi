@@ -12,3 +12,8 @@ from .finders import (
     NoFaceError as NoFaceError,
     YuNetFaceFinder as YuNetFaceFinder,
 )
+from .haar_parts import (
+    HaarCascade as HaarCascade,
+    draw_haar_parts as draw_haar_parts,
+    haar_parts as haar_parts,
+)

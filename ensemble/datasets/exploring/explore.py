@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,8 +230,8 @@ def explore(
         Best read with ``missing="keep"`` and ``duplicates="allow"``, so that what is
         wrong is listed. Videos are opened where `index_videos` has not done so.
     root : str, Path or None, default=None
-        The folder of the data set, in which files are counted; None takes the folder
-        that all videos have in common.
+        The folder of the data set, below which files are counted; None counts in the
+        folders of the videos alone.
     n_jobs, finder, store, verbose
         As for `index_videos`.
 
@@ -261,25 +261,30 @@ def explore(
             "explore takes a VideoTable, as load_dataset gives it; got "
             f"{type(table).__name__}"
         )
-    root = _root(table) if root is None else Path(root)
+    folders = None
+    if root is None:
+        folders = {os.path.dirname(os.path.abspath(path)) for path in table.videos}
+        root = _common(folders)
+    root = None if root is None else Path(root)
     if not set(MEASURED) <= set(table.table.columns):
         table = index_videos(table, n_jobs, None, finder, store, verbose)
     metadata = listed_columns(table)
     is_dir = root is not None and root.is_dir()
+    where = root if is_dir else None
     empty = pd.DataFrame(columns=["folder", "ending", "files", "bytes"])
     frame = table.table
     broken = frame.loc[~frame["readable"], ["video_id", "reason"]]
     return Exploration(
         table=table,
         root=root,
-        files=file_census(root) if root is not None and is_dir
+        files=file_census(where, folders) if where is not None
         else empty.set_index(["folder", "ending"]),
         metadata=metadata,
         missing=_missing_by_part(metadata),
         unique=unique_values(metadata),
         most_frequent=most_frequent_values(metadata),
         counts=value_counts(metadata.assign(codec=frame["codec"].to_numpy()), COUNTED),
-        lists_and_folders=lists_against_folders(table, root if is_dir else None),
+        lists_and_folders=lists_against_folders(table, where, folders),
         originals=_originals(table),
         by_class=_by_class(table),
         unreadable=broken.set_index("video_id"),
@@ -319,14 +324,11 @@ def classes_of(table: VideoTable) -> np.ndarray:
     return np.array(CLASSES, dtype=object)[codes]
 
 
-def _root(table: VideoTable) -> Path | None:
-    """The folder that all videos have in common."""
-    if not len(table):
-        return None
-    folders = [os.path.dirname(os.path.abspath(path)) for path in table.videos]
+def _common(folders: Collection[str]) -> str | None:
+    """The folder that all lie in."""
     try:
-        return Path(os.path.commonpath(folders))
-    except ValueError:  # several drives
+        return os.path.commonpath(folders)
+    except ValueError:  # several drives, or no video
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +12,17 @@ import pandas as pd
 from ensemble.datasets.video_table import VideoTable
 
 
-def file_census(root: str | Path) -> pd.DataFrame:
+def file_census(
+    root: str | Path, folders: Collection[str] | None = None
+) -> pd.DataFrame:
     """Count the files below a folder by folder and ending.
 
     Parameters
     ----------
     root : str or Path
         Hidden files and folders are passed over, links to folders are not followed.
+    folders : collection of str or None, default=None
+        Count in these alone, full paths; None counts in all below the root.
 
     Returns
     -------
@@ -36,23 +41,25 @@ def file_census(root: str | Path) -> pd.DataFrame:
     {('.', '.json'): 1, ('.', '.mp4'): 2}
     """
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+    for folder, names in _walked(root, folders):
         place = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in names:
-            if not name.startswith("."):
-                try:
-                    size = os.stat(os.path.join(folder, name)).st_size
-                except OSError:  # a link that leads nowhere
-                    size = 0
-                ending = os.path.splitext(name)[1].lower() or "(none)"
-                found[place, ending].append(size)
+            try:
+                size = os.stat(os.path.join(folder, name)).st_size
+            except OSError:  # a link that leads nowhere
+                size = 0
+            ending = os.path.splitext(name)[1].lower() or "(none)"
+            found[place, ending].append(size)
     rows = [(*key, len(sizes), sum(sizes)) for key, sizes in sorted(found.items())]
     columns = ["folder", "ending", "files", "bytes"]
     return pd.DataFrame(rows, columns=columns).set_index(["folder", "ending"])
 
 
-def lists_against_folders(table: VideoTable, root: str | Path | None) -> pd.DataFrame:
+def lists_against_folders(
+    table: VideoTable,
+    root: str | Path | None,
+    folders: Collection[str] | None = None,
+) -> pd.DataFrame:
     """Compare what the lists of a data set name with what lies in its folders.
 
     Parameters
@@ -61,6 +68,8 @@ def lists_against_folders(table: VideoTable, root: str | Path | None) -> pd.Data
         Read with ``missing="keep"``: the videos that are not there are in it.
     root : str, Path or None
         Where to look for videos that no list names; None looks for none.
+    folders : collection of str or None, default=None
+        As for `file_census`.
 
     Returns
     -------
@@ -91,19 +100,36 @@ def lists_against_folders(table: VideoTable, root: str | Path | None) -> pd.Data
         suffixes = set(VIDEO_SUFFIXES)  # images may be masks, or frames of a video
         if any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in listed):
             suffixes |= IMAGE_SUFFIXES
-        for folder, inner, names in os.walk(root):
-            inner[:] = sorted(
-                name
-                for name in inner
-                if not name.startswith(".")
-                and os.path.realpath(os.path.join(folder, name)) not in listed
-            )
-            for name in sorted(names):
+        for folder, names in _walked(root, folders, listed):
+            for name in names:
                 path = os.path.join(folder, name)
                 ending = os.path.splitext(name)[1].lower()
-                if name.startswith(".") or ending not in suffixes:
-                    continue
-                if os.path.realpath(path) not in listed:
+                if ending in suffixes and os.path.realpath(path) not in listed:
                     place = os.path.relpath(path, root).replace(os.sep, "/")
                     rows.append((place, "folder"))
     return pd.DataFrame(rows, columns=["video", "only_in"])
+
+
+def _walked(
+    root: str | Path,
+    folders: Collection[str] | None,
+    but: Collection[str] = frozenset(),
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders, sorted, and the files in each, without those that are hidden."""
+    for folder, inner, names in os.walk(root):
+        full = os.path.abspath(folder)
+        inner[:] = sorted(
+            name
+            for name in inner
+            if not name.startswith(".")
+            and (folders is None or _leads_to(os.path.join(full, name), folders))
+            and (not but or os.path.realpath(os.path.join(folder, name)) not in but)
+        )
+        if folders is None or full in folders:
+            yield folder, sorted(name for name in names if not name.startswith("."))
+
+
+def _leads_to(folder: str, folders: Collection[str]) -> bool:
+    """Whether one of some folders is a folder or lies below it."""
+    start = os.path.join(folder, "")
+    return any(each == folder or each.startswith(start) for each in folders)

@@ -125,7 +125,7 @@ def warnings_of(found: Any) -> Iterable[str]:
 
 
 def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 def _facts(found: Any) -> list[tuple[str, str]]:

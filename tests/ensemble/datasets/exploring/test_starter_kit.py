@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from base_models import write_video
-from base_models.faces.haar_parts import HaarCascade, draw_haar_parts, haar_parts
+from base_models.faces import HaarCascade, draw_haar_parts, haar_parts
 from ensemble.datasets import explore, load_dataset
 from ensemble.datasets.exploring.columns import (
     missing_values,
