@@ -318,6 +318,10 @@ def checkpoint_detectors(paths: Sequence[Path], device: str | None) -> list:
         other = seen.setdefault(os.path.realpath(path), path)
         if other is not path:
             raise typer.BadParameter(f"{path} is given twice; give each model once")
+        if _is_saved_ensemble(path):
+            raise typer.BadParameter(
+                f"{path} is a saved ensemble; give the checkpoints that it is of"
+            )
     return [_checkpoint(path, device) for path in paths]
 
 

@@ -1,6 +1,7 @@
 """Checkpoints that others trained, in the place of a saved ensemble."""
 
 import csv
+import hashlib
 import io
 import json
 
@@ -207,6 +208,9 @@ def test_assemble_writes_a_model_that_says_what_it_is(
     code, lines, err = run(capsys, "predict", out, video)
     assert code == 0
     assert "unknown calibration" in lines
+    code, _, err = run(capsys, "assemble", out, "--out", tmp_path / "again.dfe")
+    assert code == 2
+    assert "is a saved ensemble; give the checkpoints" in err
 
 
 def test_assemble_learns_from_labelled_videos(clips, checkpoints, tmp_path, capsys):
@@ -272,3 +276,28 @@ def test_a_submission_that_cannot_be_is_refused_before_any_work(
     assert code == 2
     assert message in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scan_says_which_files_it_stands_on(clips, checkpoints, tmp_path, capsys):
+    found = tmp_path / "found.json"
+    arguments = ["scan", clips / "00.mp4", "--json", found, "-q"]
+    arguments += ["-m", checkpoints[0], "-m", checkpoints[1]]
+    code, _, err = run(capsys, *arguments)
+    assert code == 0, err
+    (result,) = json.loads(found.read_text())
+    assert result["model"] == {"name": None, "sha256": None}  # made in a test: no file
+    sources = []
+    for path in checkpoints:
+        weights = (path / "model.safetensors").read_bytes()
+        copied = tmp_path / path.name
+        copied.mkdir()
+        (copied / "model.safetensors").write_bytes(weights)
+        card = json.loads((path / "card.json").read_text())
+        digest = hashlib.sha256(weights).hexdigest()
+        (copied / "card.json").write_text(json.dumps(card | {"source_sha256": digest}))
+        arguments[arguments.index(path)] = copied
+        sources.append(f"{path.name}.pth (sha256 {digest[:12]})")
+    code, _, err = run(capsys, *arguments)
+    assert code == 0, err
+    (result,) = json.loads(found.read_text())
+    assert result["model"]["name"] == " and ".join(sources)

@@ -99,6 +99,12 @@ def test_a_saved_one_scores_alike_and_says_the_same(toy_videos, tmp_path):
     assert again.card_.summary() == model.card_.summary()
     assert again.card_.unlabelled
     assert "unknown calibration" in repr(again)
+    with pytest.warns(UserWarning, match="net was trained on unknown data"):
+        again.set_params(combiner="logistic", resampling=2).fit(
+            videos, y, groups=toy_videos[2]
+        )
+    assert not again.card_.unlabelled  # what is loaded learns from labels as well
+    assert len(again.oof_scores_) == len(videos)
 
 
 def test_labelled_videos_teach_combiner_calibration_and_threshold(model, toy_videos):
