@@ -10,7 +10,7 @@ from ensemble.cli import options
 
 EXAMPLES = (
     "Examples:\n\n"
-    "  deepfake-ensemble prepare FaceForensics/ crops/ --size 299 --frames 32\n\n"
+    "  deepfake-ensemble prepare FaceForensics/ crops/ --size 299 --n-frames 32\n\n"
     "  deepfake-ensemble prepare dfdc/ crops/ --every 1 --align --format jpg -j 8\n\n"
     "  deepfake-ensemble prepare videos/ --store /data/store    (for fit to find)\n\n"
     "  deepfake-ensemble fit crops/ --split train --views crop --out model.dfe\n\n"
@@ -35,7 +35,7 @@ View = Annotated[ViewName, typer.Option(help="Around the largest face, or all.")
 Size = Annotated[int, typer.Option(help="Side of the images, pixels.", min=1)]
 Every = Annotated[
     float | None,
-    typer.Option(help="A frame about every so many seconds, in place of --frames."),
+    typer.Option(help="A frame about every so many seconds, in place of --n-frames."),
 ]
 Margin = Annotated[float, typer.Option(help="Side of a crop, in sides of the face.")]
 Align = Annotated[bool, typer.Option("--align", help="Turn crops to level the eyes.")]
