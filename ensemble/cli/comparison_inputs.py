@@ -27,8 +27,8 @@ from ensemble.scores.times import parse_times
 
 # Columns that describe a video, whatever numbers they hold.
 _NEVER_SCORES = (
-    "path", "video", "video_id", "label", "group", "fold", "reason", "method", "source",
-    "compression", "dataset", "time",
+    "path", "video", "video_id", "label", "group", "fold", "reason", "method", "family",
+    "source", "compression", "dataset", "time",
 )  # fmt: skip
 _NOTHING = ("", "nan", "na", "n/a", "null", "none")
 

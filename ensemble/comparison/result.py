@@ -233,8 +233,8 @@ class Comparison:
         >>> comparison = compare_strategies(
         ...     scores, y, strategies="mean", metadata=camera, n_boot=20
         ... )
-        >>> comparison.error_rates("camera")["fakes"].loc[(0, "a")]
-        np.int64(10)
+        >>> int(comparison.error_rates("camera")["fakes"].loc[(0, "a")])
+        10
         """
         columns = [columns] if isinstance(columns, str) else list(columns)
         known = [] if self.metadata is None else list(self.metadata)

@@ -26,7 +26,9 @@ COLUMNS = (
     "video_id", "path", "label", "method", "compression", "split", "original_id",
     "source_ids", "group", "source", "dataset", "fps", "frames", "seconds",
 )  # fmt: skip
-METADATA = ("method", "source", "compression", "dataset", "time", "date")
+METADATA = (
+    "method", "family", "source", "compression", "dataset", "time", "date"
+)  # fmt: skip
 _BETWEEN_IDS = "|"
 
 
@@ -136,6 +138,46 @@ class VideoTable:
         path = Path(path)
         return cls.from_records(csv_tables.read(path), path, path.stem, "csv")
 
+    @classmethod
+    def concat(cls, tables: Sequence[VideoTable]) -> VideoTable:
+        """Join data sets into one, for training on several or across data sets.
+
+        Parameters
+        ----------
+        tables : sequence of VideoTable
+            Groups of the same name are the same group, also from different data sets. A
+            video without one is alone in its own.
+
+        Returns
+        -------
+        VideoTable
+            Labels are 0 and 1 where the words for them differ. Where ids meet, the name
+            of the data set stands before each.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from ensemble.datasets import VideoTable
+        >>> frame = pd.DataFrame({"path": ["a.mp4"], "label": [0], "dataset": "one"})
+        >>> other = pd.DataFrame({"path": ["b.mp4"], "label": [1], "dataset": "two"})
+        >>> both = VideoTable.concat([VideoTable(frame), VideoTable(other)])
+        >>> both.table["dataset"].tolist()
+        ['one', 'two']
+        """
+        tables = list(tables)
+        if not tables:
+            raise ValueError("concat needs at least one table; got none")
+        frame = pd.concat([table.table for table in tables], ignore_index=True)
+        if frame["video_id"].duplicated().any():
+            frame["video_id"] = frame["dataset"].fillna("") + "/" + frame["video_id"]
+        kinds = {table.kind for table in tables}
+        classes = {table.classes for table in tables}
+        return cls(
+            frame,
+            kinds.pop() if len(kinds) == 1 else None,
+            classes.pop() if len(classes) == 1 else (0, 1),
+        )
+
     @property
     def videos(self) -> list[str]:
         """Paths."""
@@ -167,7 +209,7 @@ class VideoTable:
     def metadata(self) -> pd.DataFrame:
         """What `compare_strategies` takes as ``metadata``: a row a video.
 
-        Those of method, source, compression, dataset, time and date of which
+        Those of method, family, source, compression, dataset, time and date of which
         something is known; None where it is not.
         """
         columns = [name for name in METADATA if name in self.table]
@@ -322,47 +364,6 @@ class VideoTable:
                     + did_you_mean(name, present)
                 )
         return np.asarray(values.isin(names), bool)
-
-
-def concat(tables: Sequence[VideoTable]) -> VideoTable:
-    """Join data sets into one, for training on several or across data sets.
-
-    Parameters
-    ----------
-    tables : sequence of VideoTable
-        Groups of the same name are the same group, also from different data sets. A
-        video without one is alone in its own.
-
-    Returns
-    -------
-    VideoTable
-        Labels are 0 and 1 where the words for them differ. Where ids meet, the name of
-        the data set stands before each.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from ensemble.datasets.video_table import concat
-    >>> frame = pd.DataFrame({"path": ["a.mp4", "b.mp4"], "label": [0, 1]})
-    >>> one, two = VideoTable(frame.assign(dataset="one")), VideoTable(
-    ...     frame.assign(dataset="two", path=["c.mp4", "d.mp4"])
-    ... )
-    >>> concat([one, two]).table["dataset"].tolist()
-    ['one', 'one', 'two', 'two']
-    """
-    tables = list(tables)
-    if not tables:
-        raise ValueError("concat needs at least one table; got none")
-    frame = pd.concat([table.table for table in tables], ignore_index=True)
-    if frame["video_id"].duplicated().any():
-        frame["video_id"] = frame["dataset"].fillna("") + "/" + frame["video_id"]
-    kinds = {table.kind for table in tables}
-    classes = {table.classes for table in tables}
-    return VideoTable(
-        frame,
-        kinds.pop() if len(kinds) == 1 else None,
-        classes.pop() if len(classes) == 1 else (0, 1),
-    )
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:

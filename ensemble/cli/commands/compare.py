@@ -62,6 +62,10 @@ Index = Annotated[
     str | None, typer.Option(help="Column of ids; paths give thumbnails.")
 ]
 Method = Annotated[str | None, typer.Option(help="Column of manipulation methods.")]
+Family = Annotated[
+    str | None,
+    typer.Option(help="Column of families of forgeries; else by the methods' names."),
+]
 Source = Annotated[str | None, typer.Option(help="Column of sources.")]
 Compression = Annotated[str | None, typer.Option(help="Column of compression.")]
 Dataset = Annotated[str | None, typer.Option(help="Column of data sets.")]
@@ -127,6 +131,7 @@ def compare(
     group: Group = None,
     index: Index = None,
     method: Method = None,
+    family: Family = None,
     source: Source = None,
     compression: Compression = None,
     dataset: Dataset = None,
@@ -178,7 +183,7 @@ def compare(
 def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
     from ensemble.cli.comparison_inputs import TableColumns, read_inputs
 
-    described = ("method", "source", "compression", "dataset", "time")
+    described = ("method", "family", "source", "compression", "dataset", "time")
     columns = TableColumns(
         settings.scores,
         settings.label,

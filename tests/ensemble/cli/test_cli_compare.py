@@ -61,10 +61,11 @@ def test_scores_give_table_verdict_and_report(scores, tmp_path, capsys):
     assert "aside" not in out
 
 
-def test_methods_are_left_out_one_by_one(scores, capsys):
+@pytest.mark.parametrize("what", ["method", "family"])
+def test_methods_are_left_out_one_by_one(what, scores, capsys):
     code, out, _ = run(
-        capsys, scores, *NAMED, *FEW, "--method", "made_by",
-        "--protocol", "leave-method-out", "--json", "-",
+        capsys, scores, *NAMED, *FEW, f"--{what}", "made_by",
+        "--protocol", f"leave-{what}-out", "--min-coverage", "1", "--json", "-",
     )  # fmt: skip
     assert code == 0
     found = json.loads(out)

@@ -9,7 +9,7 @@ from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.duplicates import same_content
 from ensemble.datasets.kinds.class_folders import videos_below
-from ensemble.datasets.video_table import COLUMNS, concat
+from ensemble.datasets.video_table import COLUMNS
 from ensemble.scores.table import companions
 
 
@@ -85,7 +85,8 @@ def test_bad_tables_are_refused():
 
 def test_data_sets_are_joined(table):
     other = VideoTable(table.table.assign(dataset="other"))
-    joined = concat([VideoTable(table.table.assign(dataset="one")), other])
+    one = VideoTable(table.table.assign(dataset="one"))
+    joined = VideoTable.concat([one, other])
     assert joined.table["video_id"].is_unique
     assert joined.table["dataset"].tolist() == ["one"] * 3 + ["other"] * 3
     assert joined.groups[0] == joined.groups[3] == "007"
