@@ -71,7 +71,7 @@ def test_methods_are_left_out_one_by_one(what, scores, capsys):
     found = json.loads(out)
     held_out = {r["value"] for r in found["by_value"] if r["axis"] == "held out"}
     assert held_out == {"a", "b"}
-    assert found["how"]["protocol"] == "leave-method-out"
+    assert found["how"]["protocol"] == f"leave-{what}-out"
 
 
 def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsys):
