@@ -18,6 +18,7 @@ from ensemble.datasets.kinds.base import DataSetKind
 
 KINDS = {
     "csv": DataSetKind(csv_tables.fits, csv_tables.read),
+    "folder": DataSetKind(class_folders.fits, class_folders.read),
     "faceforensics": DataSetKind(faceforensics.fits, faceforensics.read, True),
     "dfd": DataSetKind(dfd.fits, dfd.read, True),
     "dfdc_preview": DataSetKind(dfdc_preview.fits, dfdc_preview.read, True),
@@ -25,7 +26,6 @@ KINDS = {
     "celeb_df": DataSetKind(celeb_df.fits, celeb_df.read, True),
     "kodf": DataSetKind(kodf.fits, kodf.read, True),
     "deepfakebench": DataSetKind(deepfakebench.fits, deepfakebench.read, True),
-    "folder": DataSetKind(class_folders.fits, class_folders.read),
 }
 AUTO = "auto"
 KIND_NAMES = (AUTO, *KINDS)

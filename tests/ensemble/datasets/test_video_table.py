@@ -144,6 +144,15 @@ def test_images_of_a_class_are_videos_and_folders_of_them_too(tmp_path):
     assert videos_below(tmp_path / "real") == [tmp_path / "real"]  # frames of a video
 
 
+def test_real_and_fake_are_taken_before_a_list_of_another_kind(tmp_path):
+    for name in ("real/1.mp4", "fake/2.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    (tmp_path / "labels.csv").write_text("filename,label\n1.mp4,0\n2.mp4,1\n")
+    with pytest.warns(UserWarning, match="says nothing of groups"):
+        assert load_dataset("auto", tmp_path).kind == "folder"
+
+
 def test_unknown_kinds_and_places_are_refused(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'faceforensics'"):
         load_dataset("faceforensic", tmp_path)
