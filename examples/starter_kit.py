@@ -49,7 +49,7 @@ def miniature(folder, n_identities):
         metadata[name] = {"label": "FAKE" if label else "REAL", "split": "train"}
         if label:
             metadata[name]["original"] = real
-    lost = {"label": "FAKE", "split": "train", "original": real}
+    lost = {"label": "FAKE", "split": "train", "original": "clip000.mp4"}
     metadata["lost.mp4"] = lost  # as after half a download
     (train / "metadata.json").write_text(json.dumps(metadata))
     return root

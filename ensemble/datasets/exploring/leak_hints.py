@@ -75,7 +75,7 @@ def leak_hints(
     y = frame["label"].to_numpy(int)
     groups = np.asarray(table.groups or frame["video_id"].tolist(), dtype=object)
     found = {
-        name: [column for column in columns if column in frame]
+        name: [c for c in columns if c in frame and frame[c].notna().any()]
         for name, columns in HINTS.items()
     }
     varied = {

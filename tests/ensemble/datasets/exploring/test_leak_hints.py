@@ -81,12 +81,16 @@ def test_with_few_groups_nothing_is_claimed():
 
 
 def test_what_is_the_same_or_not_known_has_no_figure():
-    hints = leak_hints(made(fps=lambda y, d: 25.0, width=lambda y, d: 1280))
+    hints = leak_hints(
+        made(
+            fps=lambda y, d: 25.0, width=lambda y, d: 1280, seconds=lambda y, d: np.nan
+        )
+    )  # fmt: skip
     assert (
         hints.loc[["frame rate", "resolution"], "reason"].tolist()
         == ["the same in all videos"] * 2
     )
-    assert hints.loc["quantiser", "reason"] == "not known"
+    assert hints.loc[["quantiser", "length"], "reason"].tolist() == ["not known"] * 2
     assert hints.loc[["frame rate", "quantiser"], "auc"].isna().all()
 
 

@@ -170,6 +170,18 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
     assert index_videos(table, finder=None, store=store).table["frames"][0] == 4
 
 
+def test_an_image_is_a_video_of_one_frame(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "face.png"
+    Image.new("RGB", (40, 30), (90, 90, 90)).save(path)
+    table = VideoTable(pd.DataFrame({"path": [str(path)], "label": [0]}))
+    row = index_videos(table, finder=None, store=tmp_path / "s").table.iloc[0]
+    assert row[["width", "height", "frames", "readable"]].tolist() == [40, 30, 1, True]
+    assert row["brightness"] == pytest.approx(90)
+    assert pd.isna(row["seconds"])
+
+
 def test_an_error_is_a_reason_and_names_no_path_twice(folder):
     row, error = index_module.measure_video(folder / "text.mp4", None)
     assert isinstance(error, VideoReadError)
