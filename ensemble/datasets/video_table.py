@@ -15,6 +15,7 @@ from base_models.groups import clean_groups
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
+from base_models.video.paths import printable
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import below_root, named
 
@@ -111,7 +112,8 @@ class VideoTable:
             if column not in ("fps", "frames", "seconds")
         }
         columns["video_id"] = [
-            record.video_id or below_root(record.path, root) for record in records
+            record.video_id or printable(below_root(record.path, root))
+            for record in records
         ]
         columns["dataset"] = [record.dataset or name for record in records]
         columns["label"], classes = _encoded(columns["label"], fake_label)
@@ -350,6 +352,7 @@ class VideoTable:
             frame.to_parquet(unfinished, index=False)
 
     def _to_write(self) -> pd.DataFrame:
+        check_names(self.videos)
         return self.table.assign(path=[os.path.abspath(path) for path in self.videos])
 
     def _is_among(self, column: str, wanted: str | Sequence[str]) -> np.ndarray:
@@ -364,6 +367,26 @@ class VideoTable:
                     + did_you_mean(name, present)
                 )
         return np.asarray(values.isin(names), bool)
+
+
+def check_names(videos: Sequence[str]) -> None:
+    """Refuse to write a table of files whose names are no text.
+
+    Parameters
+    ----------
+    videos : sequence of str
+
+    Raises
+    ------
+    ValueError
+        Naming the first whose bytes are no UTF-8.
+    """
+    odd = [video for video in videos if printable(video) != video]
+    if odd:
+        raise ValueError(
+            f"{len(odd)} files have names that are no UTF-8 and cannot stand in a "
+            f"table, such as {printable(odd[0])}; rename them"
+        )
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -422,7 +445,8 @@ def _as_text(column: pd.Series, name: str) -> pd.Series:
                 clean_groups(entries, len(column), allow_missing=True), column.index
             )
     texts = [None if pd.isna(entry) else str(entry) for entry in column]
-    return pd.Series(texts, column.index, dtype="string")
+    # Names of files may be no UTF-8, which arrow cannot hold.
+    return pd.Series(texts, column.index, dtype=pd.StringDtype("python"))
 
 
 def _ids(entry: Any) -> tuple[str, ...]:

@@ -344,18 +344,23 @@ def _missing_by_part(metadata: pd.DataFrame) -> pd.DataFrame:
 def _is_original(frame: pd.DataFrame, original: str) -> np.ndarray:
     """Whether each video is the original of this name, as a file or as an id."""
     stem = os.path.splitext(original)[0]
-    names = frame["path"].map(os.path.basename)
     is_real = (frame["label"] == 0).fillna(False).to_numpy(bool)
-    stems = names.map(lambda name: os.path.splitext(name)[0])
-    return is_real & ((names == original) | (stems == stem)).to_numpy(bool)
+    names = [os.path.basename(path) for path in frame["path"]]
+    stems = [os.path.splitext(name)[0] for name in names]
+    return is_real & np.array(
+        [
+            name == original or own == stem
+            for name, own in zip(names, stems, strict=True)
+        ],
+        bool,
+    )
 
 
 def _originals(table: VideoTable) -> pd.DataFrame:
     frame = table.table
     counts = frame["original_id"].value_counts()
-    names = frame["path"].map(os.path.basename)
     is_real = (frame["label"] == 0).fillna(False).to_numpy(bool)
-    there = set(names[is_real])
+    there = {os.path.basename(path) for path in frame.loc[is_real, "path"]}
     there |= {os.path.splitext(name)[0] for name in there}
     index = pd.Index(counts.index.astype(str), name="original")
     is_there = [name in there or os.path.splitext(name)[0] in there for name in index]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ensemble.datasets import VideoTable, explore
+from ensemble.datasets import VideoTable, explore, index_videos, load_dataset
 from ensemble.datasets.exploring.files import file_census, lists_against_folders
 
 
@@ -16,7 +16,7 @@ def listed(folder, *names, **columns):
 def plant(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
+        (folder / name).write_text(ascii(name).strip("'"))
 
 
 def test_without_a_root_only_the_folders_of_the_videos_are_looked_at(tmp_path):
@@ -66,6 +66,22 @@ def test_a_data_set_without_videos_labels_or_anything(tmp_path):
     found = explore(listed(tmp_path), store=tmp_path / ".s")
     assert "0 videos" in found.summary()
     assert found.to_dict()["metadata"] == []
+
+
+def test_names_that_are_no_utf8_are_explored_and_not_written(tmp_path):
+    try:
+        for folder in ("real", "fake"):
+            plant(tmp_path, f"{folder}/caf\udce9.mp4")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    table = load_dataset("folder", tmp_path)
+    found = explore(table, tmp_path, store=tmp_path / ".s")
+    names = sorted(found.metadata.index)
+    assert names == [r"fake/caf\udce9.mp4", r"real/caf\udce9.mp4"]
+    assert len(found.unreadable) == 2
+    found.to_json(tmp_path / "all.json")
+    with pytest.raises(ValueError, match="2 files have names that are no UTF-8"):
+        index_videos(table, out=tmp_path / "table.csv")
 
 
 def test_what_is_no_table_is_refused(tmp_path):
