@@ -17,7 +17,7 @@ def entries(folder: Path) -> list[Path]:
 
 def folders(folder: Path) -> list[Path]:
     """Return the folders in a folder, sorted."""
-    return [folder / entry.name for entry in _scan(folder) if entry.is_dir()]
+    return [folder / entry.name for entry in _scan(folder) if _is_dir(entry)]
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:
@@ -38,8 +38,16 @@ def videos_in(folder: Path) -> list[Path]:
         folder / entry.name
         for entry in _scan(folder)
         if os.path.splitext(entry.name)[1].lower() in suffixes
-        or (entry.is_dir() and _holds(entry.path, IMAGE_SUFFIXES))
+        or (_is_dir(entry) and _holds(entry.path, IMAGE_SUFFIXES))
     ]
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    """Whether it is a folder; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _holds(folder: str, suffixes: Container[str]) -> bool:
