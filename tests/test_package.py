@@ -38,5 +38,4 @@ def test_types_and_templates_are_installed(installed):
         Path("ensemble/py.typed"),
         Path("ensemble/__init__.pyi"),
         Path("ensemble/reporting/templates/report.html"),
-        Path("ensemble/datasets/kinds/faceforensics_splits.json"),
     } <= installed

@@ -94,6 +94,15 @@ def load_dataset(
     if name is None:
         name = kind if KINDS[kind].is_public else root.resolve().stem
     table = VideoTable.from_records(records, root, name, kind, fake_label)
+    if (
+        split is not None
+        and table.table["split"].isna().all()
+        and KINDS[kind].no_splits
+    ):
+        raise ValueError(
+            f"no video of {root} has a split: {KINDS[kind].no_splits}; got "
+            f"split={split!r}"
+        )
     table = table.subset(split=split, method=methods, compression=compression)
     if missing != "keep":
         table = _that_are_there(table, root, missing)

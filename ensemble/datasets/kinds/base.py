@@ -88,8 +88,11 @@ class DataSetKind:
     is_public : bool
         Whether it is one data set, which is called as the kind is; else it is called
         after its file or folder.
+    no_splits : str
+        Where its splits come from, for who asks for one and has none.
     """
 
     fits: Callable[[Path], bool]
     read: Callable[[Path, str | None], Sequence[VideoRecord]]
     is_public: bool = False
+    no_splits: str = ""

@@ -22,11 +22,15 @@ from ensemble.datasets.kinds.files import (
     what_is_in,
 )
 
+NO_SPLITS = (
+    "the official splits are the three lists train.json, val.json and test.json in "
+    "dataset/splits of https://github.com/ondyari/FaceForensics; put them into "
+    "splits/ below the root, or ask for no split: folds and prepare split by group"
+)
 ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
 _OF_DFD = ("actors", "DeepFakeDetection")
 LISTS = ("train", "val", "test")
 PEOPLE = "people.json"  # id -> person, in a tree that the forge made
-_OFFICIAL = Path(__file__).with_name("faceforensics_splits.json")
 
 
 @dataclass(frozen=True)
@@ -104,22 +108,6 @@ def _places(level: Path) -> list[Path]:
     return [level / name for name in ("videos", "images", "frames")]
 
 
-def official_splits() -> dict[str, list[list[str]]]:
-    """Return the authors' splits, which downloads of the videos do not bring along.
-
-    Returns
-    -------
-    dict of str to list of pairs of ids
-
-    Examples
-    --------
-    >>> {name: len(pairs) for name, pairs in official_splits().items()}
-    {'train': 360, 'val': 70, 'test': 70}
-    """
-    content = read_json(_OFFICIAL)
-    return {name: [pair.split("_") for pair in content[name]] for name in LISTS}
-
-
 def records_of_pairs(
     videos: Sequence[tuple[Path, bool]],
     lists: Mapping[str, list] | None = None,
@@ -132,8 +120,7 @@ def records_of_pairs(
     videos : sequence of (Path, bool)
         And whether it is a fake.
     lists : dict of str to list of pairs or None, default=None
-        Split -> pairs of originals. None or empty takes the authors', where these are
-        their videos.
+        Split -> pairs of originals; None or empty where nobody says.
     same_person : iterable of pairs of ids, default=()
         Originals that show one person, which therefore share a group.
 
@@ -147,7 +134,9 @@ def records_of_pairs(
         pair_of(path, originals) if is_fake else (path.stem,)
         for path, is_fake in videos
     ]
-    split_of, pairs = _splits(lists, people)
+    of_split = [(name, pair) for name, those in (lists or {}).items() for pair in those]
+    split_of = {person: name for name, pair in of_split for person in pair}
+    pairs = [tuple(pair) for _, pair in of_split]
     group_of = groups_of_pairs([*people, *pairs, *same_person])
     return [
         VideoRecord(
@@ -217,27 +206,6 @@ def groups_of_pairs(pairs: Iterable[tuple[str, ...]]) -> dict[str, str]:
         for those in members.values()
         for name in those
     }
-
-
-def _splits(
-    lists: Mapping[str, list] | None, people: Iterable[tuple[str, ...]]
-) -> tuple[dict[str, str], list[tuple[str, ...]]]:
-    """Return the split of each person and the pairs of the lists; or neither."""
-    is_theirs = not lists
-    lists = lists or official_splits()
-    pairs = [tuple(pair) for those in lists.values() for pair in those]
-    if is_theirs:
-        official = {frozenset(pair) for pair in pairs}
-        known = {name for pair in pairs for name in pair}
-        if not all(
-            frozenset(who) in official if len(who) > 1 else who[0] in known
-            for who in people
-        ):
-            return {}, []
-    split_of = {
-        name: split for split, those in lists.items() for p in those for name in p
-    }
-    return split_of, pairs
 
 
 def _lists_in(root: Path) -> Mapping[str, list]:

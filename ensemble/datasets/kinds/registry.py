@@ -19,7 +19,9 @@ from ensemble.datasets.kinds.base import DataSetKind
 KINDS = {
     "csv": DataSetKind(csv_tables.fits, csv_tables.read),
     "folder": DataSetKind(class_folders.fits, class_folders.read),
-    "faceforensics": DataSetKind(faceforensics.fits, faceforensics.read, True),
+    "faceforensics": DataSetKind(
+        faceforensics.fits, faceforensics.read, True, faceforensics.NO_SPLITS
+    ),
     "dfd": DataSetKind(dfd.fits, dfd.read, True),
     "dfdc_preview": DataSetKind(dfdc_preview.fits, dfdc_preview.read, True),
     "dfdc": DataSetKind(dfdc.fits, dfdc.read, True),

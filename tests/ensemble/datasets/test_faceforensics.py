@@ -1,9 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
 from ensemble.datasets import load_dataset
-from ensemble.datasets.kinds.faceforensics import groups_of_pairs, official_splits
+from ensemble.datasets.kinds.faceforensics import groups_of_pairs
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
@@ -22,16 +23,19 @@ def tree(pairs, compressions=("c23",), methods=METHODS):
                     yield clip(method, name, level)
 
 
-def test_the_official_splits_hold_every_id_once():
-    sizes = {name: len(pairs) for name, pairs in official_splits().items()}
-    assert sizes == {"train": 360, "val": 70, "test": 70}
-    ids = [name for pairs in official_splits().values() for p in pairs for name in p]
-    assert sorted(ids) == [f"{number:03}" for number in range(1000)]
+def plant_splits(root, lists):
+    (root / "splits").mkdir(exist_ok=True)
+    for name in ("train", "val", "test"):
+        pairs = json.dumps(lists.get(name, []))
+        (root / "splits" / f"{name}.json").write_text(pairs)
 
 
 def test_the_whole_list_of_ids_has_500_groups_and_none_crosses_the_splits(plant):
-    pairs = [pair for those in official_splits().values() for pair in those]
+    ids = [f"{number:03}" for number in np.random.default_rng(0).permutation(1000)]
+    pairs = [[a, b] for a, b in zip(ids[::2], ids[1::2], strict=True)]
     root = plant(*tree(pairs, methods=("Deepfakes",)))
+    sizes = {"train": pairs[:360], "val": pairs[360:430], "test": pairs[430:]}
+    plant_splits(root, sizes)
     table = load_dataset("faceforensics", root, duplicates="allow").table
     assert table["group"].nunique() == 500
     assert (table["group"].value_counts() == 4).all()  # a, b, a_b, b_a
@@ -42,18 +46,27 @@ def test_the_whole_list_of_ids_has_500_groups_and_none_crosses_the_splits(plant)
     assert (table.groupby("group")["split"].nunique() == 1).all()
 
 
-def test_the_pairs_are_those_of_fakes_that_others_scored(shared):
+def test_fakes_that_others_scored_are_pairs_of_two(shared, plant):
     lines = (shared / "data/scores/ffpp_4detectors.csv").read_text().splitlines()
     columns = lines[0].split(",")
     rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
     fakes = {(r["target"], r["source"]) for r in rows if r["target"] != r["source"]}
-    known = {frozenset(pair) for pairs in official_splits().values() for pair in pairs}
-    assert len(fakes) == 200
-    assert {frozenset(pair) for pair in fakes} <= known
+    root = plant(*(clip("Deepfakes", f"{a}_{b}.mp4") for a, b in fakes))
+    table = load_dataset("faceforensics", root, duplicates="allow").table
+    assert len(table) == 200
+    assert table["group"].nunique() == len({frozenset(pair) for pair in fakes})
+
+
+def test_a_tree_without_lists_says_where_its_splits_come_from(plant):
+    root = plant(*tree([("000", "003")]))
+    assert load_dataset("faceforensics", root).table["split"].isna().all()
+    with pytest.raises(ValueError, match=r"no video of .* has a split: .*dataset/spl"):
+        load_dataset("faceforensics", root, split="train")
 
 
 def test_four_fakes_for_each_real_and_their_pair_is_the_group(plant):
     root = plant(*tree([("000", "003"), ("071", "054")]))
+    plant_splits(root, {"test": [["000", "003"]], "train": [["054", "071"]]})
     table = load_dataset("auto", root)
     assert table.kind == "faceforensics"
     assert sorted(table.labels) == [0] * 4 + [1] * 16
@@ -93,6 +106,7 @@ def test_the_same_name_under_two_methods_is_two_videos(plant):
 
 def test_splits_and_methods_are_chosen_by_name(plant):
     root = plant(*tree([("000", "003"), ("071", "054")]))
+    plant_splits(root, {"test": [["000", "003"]], "train": [["054", "071"]]})
     table = load_dataset("faceforensics", root, split="test", methods="FaceSwap")
     names = [video.rsplit("/", 1)[1] for video in table.videos]
     assert sorted(names) == ["000.mp4", "000_003.mp4", "003.mp4", "003_000.mp4"]
@@ -115,7 +129,7 @@ def test_frames_stand_in_for_videos(plant):
     ]
 
 
-def test_lists_in_the_tree_come_before_the_official_ones(plant):
+def test_lists_in_the_tree_say_the_splits(plant):
     root = plant(*tree([("a", "b"), ("c_d", "e")], methods=("Deepfakes",)))
     table = load_dataset("faceforensics", root)
     assert table.table["split"].isna().all()
