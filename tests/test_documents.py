@@ -57,6 +57,7 @@ ONLY_READ = {
     "convert": "needs a published checkpoint; tested in test_cli",
     "verify": "needs a converted checkpoint; tested in test_cli",
     "stress": "takes long; tested in test_stress",
+    "watch": "needs a webcam and a screen; tested in test_watch",
 }
 
 

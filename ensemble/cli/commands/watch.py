@@ -1,7 +1,9 @@
 """``watch``: a running score of a webcam, a stream or a file."""
 
 import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from ensemble.inspection.watch import WatchStep
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NO_SCREEN = (
+    "--show needs a screen, and an OpenCV that can draw on it (opencv-python, not "
+    "opencv-python-headless); leave it out, or write --annotate seen.mp4"
+)
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -72,6 +78,8 @@ def watch(
     from ensemble.inspection.watch import FilmWriter, watch as watch_source
     from ensemble.reporting.outputs import Output, check_outputs
 
+    if show and not _has_screen():
+        raise typer.BadParameter(_NO_SCREEN)
     if annotate is not None:
         planned = [Output("--annotate", annotate, "video")]
         check_outputs(planned, [*models, Path(source)], overwrite)
@@ -103,6 +111,12 @@ def watch(
             write_out(json.dumps(step.to_dict()) + "\n" if as_json else _line(step))
     typer.echo(f"{n_frames} frames seen, {n_skipped} skipped", err=True)
     say_grounds(loaded, quiet)
+
+
+def _has_screen() -> bool:
+    """Whether there can be a window; without, OpenCV's toolkit ends the process."""
+    is_x = sys.platform.startswith(("linux", "freebsd"))
+    return not is_x or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _line(step: "WatchStep") -> str:
@@ -146,10 +160,7 @@ def _window(stop: threading.Event) -> Iterator[Callable[[Any, float], None]]:
     try:
         cv2.namedWindow(name, cv2.WINDOW_NORMAL)
     except cv2.error as error:
-        raise typer.BadParameter(
-            "--show needs a screen, and an OpenCV that can draw on it (opencv-python, "
-            "not opencv-python-headless); leave it out, or write --annotate seen.mp4"
-        ) from error
+        raise typer.BadParameter(_NO_SCREEN) from error
 
     def show(image, seconds):
         cv2.imshow(name, image[..., ::-1])

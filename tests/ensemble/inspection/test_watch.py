@@ -223,3 +223,14 @@ def test_ctrl_c_ends_it_with_a_whole_film(saved, serve, tmp_path):
     assert running.returncode == 0, err
     assert "frames seen" in err
     assert probe_video(film).n_frames > 5
+
+
+def test_without_a_screen_show_is_refused_before_any_work(
+    capsys, saved, clip, monkeypatch
+):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    code, _, err = _run(capsys, "watch", clip, "-m", saved, "--show")
+    assert code == 2
+    assert "--show needs a screen" in " ".join(err.replace("│", "").split())
