@@ -57,6 +57,8 @@ ONLY_READ = {
     "convert": "needs a published checkpoint; tested in test_cli",
     "verify": "needs a converted checkpoint; tested in test_cli",
     "stress": "takes long; tested in test_stress",
+    "prepare FaceForensics++/": "needs faces; see the tests of prepare",
+    "fit crops/": "needs what the line above writes; see the same",
     "watch": "needs a webcam and a screen; tested in test_watch",
 }
 
@@ -112,6 +114,10 @@ def world(tmp_path_factory, toy_videos):
         ):  # fmt: skip
             place.parent.mkdir(parents=True, exist_ok=True)
             write_video(f"{place}.mp4", videos[4 * number + row], fps=10)
+    (folder / "FaceForensics++" / "splits").mkdir()
+    pairs = {"train": '[["071", "054"], ["087", "081"]]', "val": "[]", "test": "[]"}
+    for name, text in pairs.items():
+        (folder / "FaceForensics++" / "splits" / f"{name}.json").write_text(text)
     for name in ("folder", "full_c23"):
         (folder / name).mkdir()
     for name in ("clip.mp4", "folder/a.mp4"):
