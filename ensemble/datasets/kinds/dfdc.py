@@ -6,6 +6,8 @@ about the picture: where only the voice was changed a video is called real.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from ensemble.datasets.kinds.files import (
     below_root,
     entries,
     named,
-    read_json,
+    read_object,
     videos_in,
     what_is_in,
 )
 
 METADATA, LABELS = "metadata.json", "labels.csv"
+_EXPECTED = '{"x.mp4": {"label": "FAKE" or "REAL", ...}}'
+_PART = re.compile(r"dfdc_train_part_\d+", re.IGNORECASE)
 _DEPTH = 3  # how far below the root a part may lie
 _LABELS = {"REAL": 0, "FAKE": 1}
 
@@ -38,13 +42,25 @@ def fits(path: Path) -> bool:
 def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     """List the videos of all parts below the root, those without a label as well."""
     records = []
+    whole = []
     for folder in below(root, _DEPTH):
+        n_before = len(records)
         if (folder / METADATA).is_file():
             records += _part(folder, root)
         elif _has_labels(folder):
             records += _judged(folder)
         elif _is_test(folder):
             records += [_unlabelled(path, "test") for path in videos_in(folder)]
+        if len(records) > n_before:
+            whole.append(folder)
+    lost = list(_lost_parts(root, whole))
+    if lost:
+        raise ValueError(
+            f"{lost[0]} has no {METADATA}, which says which of its videos are fake: "
+            f"looked for it beside them, got {what_is_in(lost[0])}. Finish the "
+            "download, or move the folder away"
+            + (f" (as well as {named(lost[1:])})" if lost[1:] else "")
+        )
     if not records:
         raise ValueError(
             f"{root} has no videos of DFDC: looked for a {METADATA} beside them, in "
@@ -54,15 +70,34 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     return records
 
 
+def _lost_parts(root: Path, whole: list[Path]) -> Iterator[Path]:
+    """Yield parts of which nothing says what is fake.
+
+    They are called as parts are, or have videos in them and lie beside one that is
+    whole.
+    """
+    from base_models.video.paths import VIDEO_SUFFIXES
+
+    beside = {part.parent for part in whole if part != root}
+    in_whole = {*whole, *(above for part in whole for above in part.parents)}
+    for folder in below(root, _DEPTH):
+        if folder in in_whole or any(part in folder.parents for part in whole):
+            continue
+        if _PART.fullmatch(folder.name) or (
+            folder.parent in beside
+            and any(path.suffix.lower() in VIDEO_SUFFIXES for path in entries(folder))
+        ):
+            yield folder
+
+
 def _part(folder: Path, root: Path) -> list[VideoRecord]:
     """One folder with its metadata.json; those that it does not name have no label."""
     path = folder / METADATA
-    metadata = read_json(path)
+    metadata = read_object(path, _EXPECTED)
     wrong = [name for name, entry in metadata.items() if _label(entry) is None]
     if wrong:
         raise ValueError(
-            f'{path} must say {{"x.mp4": {{"label": "FAKE" or "REAL", ...}}}} of each '
-            f"video; it does not of {named(wrong)}"
+            f"{path} must say {_EXPECTED} of each video; it does not of {named(wrong)}"
         )
     source = below_root(folder, root)
     source = folder.name if source in (".", str(folder)) else source

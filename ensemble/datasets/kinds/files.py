@@ -8,6 +8,7 @@ from typing import Any
 
 COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 _MOST_NAMED = 8
+_MOST_SHOWN = 80  # characters of what came
 
 
 def entries(folder: Path) -> list[Path]:
@@ -92,6 +93,34 @@ def read_json(path: Path) -> Any:
         raise ValueError(
             f"{path} is no whole JSON file ({error}); fetch it again"
         ) from error
+
+
+def read_object(path: Path, expected: str) -> dict:
+    """Read a JSON file that is an object, such as ``{"x.mp4": ...}``.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What it must look like, for an error.
+
+    Returns
+    -------
+    dict
+    """
+    return check_object(read_json(path), expected, str(path))
+
+
+def check_object(content: Any, expected: str, where: str) -> dict:
+    """Return part of a JSON file that must be an object, or say what came."""
+    if not isinstance(content, dict):
+        text = json.dumps(content)
+        text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+        raise ValueError(
+            f"{where} must be an object such as {expected}; got {text}. Fetch the file "
+            "again, or mend it"
+        )
+    return content
 
 
 def below_root(path: str | Path, root: Path) -> str:

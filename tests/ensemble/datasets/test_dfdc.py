@@ -81,3 +81,40 @@ def test_a_video_that_metadata_does_not_name_has_no_label(plant, plant_json):
     root = plant("a.mp4", "b.mp4")
     plant_json("metadata.json", {"a.mp4": entry()})
     assert load_dataset("dfdc", root).labels == [0, None]
+
+
+def test_a_part_without_metadata_is_named_and_not_dropped(plant, plant_json):
+    root = plant("dfdc_train_part_0/a.mp4", "dfdc_train_part_1/b.mp4")
+    plant_json("dfdc_train_part_0/metadata.json", {"a.mp4": entry()})
+    with pytest.raises(
+        ValueError, match=r"dfdc_train_part_1 has no metadata\.json.*got b\.mp4"
+    ):
+        load_dataset("auto", root)
+    (root / "dfdc_train_part_1/b.mp4").unlink()  # nor where nothing of it is there
+    with pytest.raises(ValueError, match=r"part_1 has no metadata.*got nothing"):
+        load_dataset("dfdc", root)
+    (root / "dfdc_train_part_1").rmdir()
+    plant("notes/read_me.txt", "dfdc_train_part_0/crops/c.mp4")
+    assert len(load_dataset("dfdc", root)) == 1
+    plant("more/c.mp4")
+    with pytest.raises(ValueError, match=r"more has no metadata\.json"):
+        load_dataset("dfdc", root)
+
+
+def test_a_part_may_lie_in_a_folder_of_its_name(plant, plant_json):
+    root = plant("dfdc_train_part_00/dfdc_train_part_0/a.mp4")
+    name = "dfdc_train_part_00/dfdc_train_part_0/metadata.json"
+    plant_json(name, {"a.mp4": entry()})
+    assert len(load_dataset("dfdc", root)) == 1
+
+
+def test_the_sample_without_its_metadata_is_refused(sample):
+    (sample / "train_sample_videos/metadata.json").unlink()
+    with pytest.raises(ValueError, match=r"train_sample_videos has no metadata"):
+        load_dataset("dfdc", sample)
+
+
+def test_metadata_that_is_a_list_is_named(plant_json, tmp_path):
+    plant_json("metadata.json", [1])
+    with pytest.raises(ValueError, match=r'metadata\.json must be .*"x\.mp4".*got \[1'):
+        load_dataset("dfdc", tmp_path)
