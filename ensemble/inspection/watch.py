@@ -45,10 +45,12 @@ class WatchStep:
         before the first, and where the last is three windows ago.
     verdict : str
         What the ensemble's threshold says of `running`: REAL, FAKE, UNSURE or empty.
-        The threshold was set on whole videos. UNSURE where the card says why no
-        verdict of the ensemble is to be trusted.
+        The threshold was set on whole videos. UNSURE where there are doubts.
     reason : str
         Why `p_fake` is missing.
+    doubts : str
+        Why the last score is no ground for a verdict, as in `DeepfakeEnsemble.judge`;
+        of the last moments that had a score, as long as `running` is known.
     frames_per_second : float
         Frames taken from the source, by the clock on the wall, since the last step.
     latency : float
@@ -64,6 +66,7 @@ class WatchStep:
     running: float
     verdict: str
     reason: str
+    doubts: str
     frames_per_second: float
     latency: float
     n_frames: int
@@ -142,6 +145,7 @@ def watch(
     on_frame: Callable[[np.ndarray, float], Any] | None = None,
     stop: threading.Event | None = None,
     max_seconds: float | None = None,
+    doubts: bool = True,
 ) -> Iterator[WatchStep]:
     """Score a webcam, a stream or a file while it plays.
 
@@ -170,6 +174,8 @@ def watch(
         Ends the watch after the frame at hand.
     max_seconds : float or None, default=None
         Ends the watch when the source has run that long.
+    doubts : bool, default=True
+        Whether moments in doubt are UNSURE; False leaves the threshold's verdict.
 
     Yields
     ------
@@ -212,7 +218,7 @@ def watch(
         model.store, model.verbose = Store(folder, size_limit=_STORE_BYTES), False
         with ThreadPoolExecutor(1) as beside:
             begin = beside.submit if is_live(source) else _at_once
-            watcher = _Watcher(model, running, every, frames, on_frame, begin)
+            watcher = _Watcher(model, running, every, frames, on_frame, begin, doubts)
             yield from watcher.steps(live_frames(source, stop), max_seconds)
 
 
@@ -334,12 +340,13 @@ def _at_once(work, *arguments):
 class _Watcher:
     """Gathers frames, has them scored when there are enough, draws what is known."""
 
-    def __init__(self, model, running, every, n_frames, on_frame, begin):
-        self.model, self.running = model, running
+    def __init__(self, model, running, every, n_frames, on_frame, begin, unsure):
+        self.model, self.running, self.unsure = model, running, unsure
         self.on_frame, self.begin = on_frame, begin
         self.gap = every / n_frames  # seconds from one gathered frame to the next
         self.gathered = deque(maxlen=n_frames)
         self.scoring, self.last = None, None
+        self.doubts = ""  # of the last moments that had a score
         self.n_frames = self.n_skipped = 0
         self.since = time.perf_counter(), 0  # when the last step was, at which frame
 
@@ -375,7 +382,7 @@ class _Watcher:
 
     def _scored(self, frames):
         clip = np.stack([frame.image for frame in frames])
-        result = scan_video(self.model, clip, looks_per_second=np.inf)
+        result = scan_video(self.model, clip, np.inf, self.unsure)
         latency = time.perf_counter() - frames[-1].arrived
         return frames[-1].seconds, result, latency
 
@@ -392,7 +399,11 @@ class _Watcher:
         ]
         running = self.running.add(seconds, result.p_fake)
         (verdict,) = result.threshold.verdicts([running])
-        if verdict and self.model.card_.doubt:
+        if not np.isnan(result.p_fake):
+            self.doubts = result.doubts
+        elif np.isnan(running):
+            self.doubts = ""
+        if verdict and self.doubts and self.unsure:
             verdict = UNSURE
         self.last = running, verdict, boxes
         now, frames = time.perf_counter(), self.n_frames
@@ -403,6 +414,7 @@ class _Watcher:
             running=float(running),
             verdict=verdict,
             reason=result.reason,
+            doubts=self.doubts,
             frames_per_second=(frames - frames_then) / max(now - then, 1e-9),
             latency=latency,
             n_frames=frames,

@@ -70,6 +70,7 @@ def watch(
     show: Show = False,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
+    no_doubts: options.NoDoubts = False,
     device: options.Device = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -106,6 +107,7 @@ def watch(
             on_frame if receivers else None,
             stop,
             seconds,
+            not no_doubts,
         ):
             n_frames, n_skipped = step.n_frames, step.n_skipped
             write_out(json.dumps(step.to_dict()) + "\n" if as_json else _line(step))
@@ -121,6 +123,7 @@ def _has_screen() -> bool:
 
 def _line(step: "WatchStep") -> str:
     now = step.reason or f"now {step.p_fake:.3f}"
+    now = "; ".join(filter(None, (now, step.doubts)))
     running = f"{step.scan.score_name} {step.running:.3f}"
     running = "no score" if isnan(step.running) else running
     return (

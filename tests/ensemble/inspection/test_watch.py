@@ -83,6 +83,56 @@ def test_moments_without_a_score_have_a_reason_and_the_running_score_fades(model
     assert forgotten.to_dict()["running"] is None
 
 
+def _channel(number):
+    """P(fake) is the mean of one colour channel; a black video has no score."""
+    return lambda videos: _brightness([video[..., number] for video in videos])
+
+
+def test_moments_in_doubt_are_unsure_and_say_why(tmp_path):
+    draw = np.random.default_rng(0)
+    videos = [_frames(draw.integers(s - 20, s + 20, 4)) for s in SHADES]
+    members = [
+        (n, CallableDetector(_channel(i))) for i, n in enumerate(["red", "green"])
+    ]
+    model = DeepfakeEnsemble(members, resampling=2, verbose=False)
+    model.fit(videos, SHADES > 100, groups=np.arange(16) % 8)
+    frames = _frames([200] * 8 + [230] * 8 + [0] * 8)
+    frames[8:16, ..., 1] = 90  # of all training videos red and green agree
+    path = write_video(tmp_path / "clip.mp4", frames, fps=8, crf=0)
+    agree, apart, black = watch(model, path)
+    assert (agree.verdict, agree.doubts) == ("FAKE", "")
+    assert apart.running > 0.5
+    assert (apart.verdict, apart.scan.verdict) == ("UNSURE", "UNSURE")
+    assert "members disagree" in apart.doubts
+    assert apart.to_dict()["doubts"] == apart.doubts == apart.scan.doubts
+    assert math.isnan(black.p_fake)  # so that the running score is what it was
+    assert (black.verdict, black.doubts) == ("UNSURE", apart.doubts)
+    *_, forgotten = watch(model, path, window=0.2)
+    assert (forgotten.verdict, forgotten.doubts) == ("", "")
+    plain = list(watch(model, path, doubts=False))
+    assert [step.verdict for step in plain] == ["FAKE"] * 3
+    assert plain[1].doubts == apart.doubts
+
+
+def test_a_picture_of_another_size_than_in_training_is_unsure_in_the_banner(
+    model, tmp_path, monkeypatch
+):
+    banners = []
+    monkeypatch.setattr(
+        "ensemble.inspection.watch.draw_frame",
+        lambda image, boxes, banner, note: banners.append(banner) or image,
+    )
+    path = write_video(tmp_path / "large.mp4", _frames([200] * 16, (240, 320)), fps=8)
+    steps = list(watch(model, path, on_frame=lambda *frame: None))
+    assert {step.verdict for step in steps} == {"UNSURE"}
+    assert all("shorter side of the frame 240" in step.doubts for step in steps)
+    text, verdict = banners[-1]
+    assert text.startswith("UNSURE")
+    assert verdict == "UNSURE"
+    (step, *_) = watch(model, path, doubts=False)
+    assert (step.verdict, step.scan.verdict) == ("FAKE", "FAKE")
+
+
 def test_a_running_score_starts_unknown():
     running = RunningScore(10)
     assert math.isnan(running.add(0.0, np.nan))
@@ -200,6 +250,16 @@ def test_the_command_prints_steps_and_writes_a_film(capsys, saved, clip, tmp_pat
     assert code == 2
     assert "is one of the inputs" in err
     assert probe_video(clip).n_frames == 24
+
+
+def test_the_command_says_doubts_and_goes_without(capsys, saved, tmp_path):
+    path = write_video(tmp_path / "large.mp4", _frames([200] * 8, (240, 320)), fps=8)
+    _, out, _ = _run(capsys, "watch", path, "-m", saved)
+    assert "UNSURE" in out
+    assert "shorter side of the frame 240" in out
+    _, out, _ = _run(capsys, "watch", path, "-m", saved, "--no-doubts")
+    assert "FAKE" in out
+    assert "shorter side of the frame 240" in out
 
 
 def test_lines_for_people(capsys, saved, clip):
