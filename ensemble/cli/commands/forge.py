@@ -70,6 +70,7 @@ def forge(
     """Forge real footage by several methods, with masks, splits and a manifest."""
     from ensemble.cli.inputs import split_names, split_shares
     from ensemble.datasets import forge_dataset
+    from ensemble.datasets.forge.folder import check_apart
     from ensemble.reporting.outputs import check_folder
 
     if len(folders) != (1 if bundled else 2):
@@ -81,6 +82,8 @@ def forge(
     check_folder("OUT", out)
     sources, groups = None, None
     if not bundled:
+        if folders[0].is_dir():
+            check_apart(out, [folders[0]])
         sources, groups = _reals_at(folders[0], kind.value, split, encoding, quiet)
     table = forge_dataset(
         sources,

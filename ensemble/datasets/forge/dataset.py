@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ensemble.datasets.forge.casting import (
     identities_of,
 )
 from ensemble.datasets.forge.delivery import CRF, crfs_of, with_grain, write_ladder
+from ensemble.datasets.forge.folder import check_apart
 from ensemble.datasets.forge.jobs import (
     FILM,
     FORGERY,
@@ -83,7 +85,8 @@ def forge_dataset(
         camera; as do the landmarks of footage, this needs the extra ``demo``.
     out : str or Path
         Folder to write; what an interrupted run of the same call left there is kept
-        and completed, pair by pair. One that holds anything else is refused.
+        and completed, pair by pair. One that holds anything else is refused, and so
+        is one in a folder of sources, whose next reader would take fakes for them.
     methods : str, list of str or None, default=None
         Of LandmarkSwap (the partner's face, warped onto the landmarks), BlendedRegion
         (a region of the partner's face, such as the eyes or the mouth),
@@ -121,7 +124,8 @@ def forge_dataset(
     FileExistsError
         If `out` holds anything else.
     ValueError
-        For unusable settings, or where there are no two people.
+        For unusable settings, an `out` in a folder of sources or above one, or where
+        there are no two people.
 
     Warns
     -----
@@ -268,12 +272,10 @@ def _check(sources, pairs, shares, out):
             f"{shares}"
         )
     if isinstance(sources, str | Path):
-        folder, inside = Path(sources).resolve(), out.resolve()
-        if folder == inside or folder in inside.parents:
-            raise ValueError(
-                f"out {out} lies in the folder of the sources, {sources}, where its "
-                "files would be taken for sources; choose another folder"
-            )
+        check_apart(out, [sources])
+    elif sources is not None:
+        paths = [video for video in sources if isinstance(video, str | os.PathLike)]
+        check_apart(out, [Path(video).parent for video in paths])
     return shares
 
 

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from base_models.runtime.file_writing import write_text
 
 RECIPE = "forge.json"
+
+
+def check_apart(out_dir: str | Path, folders: Iterable[str | Path]) -> None:
+    """Refuse a folder among the sources, where fakes would be taken for real videos.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+    folders : iterable of str or Path
+        Those in which sources lie.
+
+    Raises
+    ------
+    ValueError
+        If one of them is the folder to write, holds it, or lies in it.
+    """
+    inside = Path(os.path.realpath(out_dir))
+    for folder in dict.fromkeys(map(os.fspath, folders)):
+        top = Path(os.path.realpath(folder))
+        if top == inside or top in inside.parents:
+            raise ValueError(
+                f"out {out_dir} lies in the folder of the sources, {folder}, where its "
+                "files would be taken for sources; choose another folder"
+            )
+        if inside in top.parents:
+            raise ValueError(
+                f"out {out_dir} holds the folder of the sources, {folder}; choose "
+                "another folder"
+            )
 
 
 def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:

@@ -39,10 +39,10 @@ def test_real_videos_of_a_table_are_forged_by_person(tmp_path, capsys):
         scene = paint_portrait(lfw_subset()[number], 96, rng)
         film = Portrait(scene, np.zeros((68, 2)), 96)
         frames, _ = film.film(2, np.random.default_rng(take))
-        write_video(tmp_path / f"{take}.mp4", frames)
-        rows.append((f"{take}.mp4", "REAL", who))
-    write_video(tmp_path / "fake.mp4", frames[:1])
-    rows.append(("fake.mp4", "FAKE", "bob"))
+        write_video(tmp_path / f"clips/{take}.mp4", frames)
+        rows.append((f"clips/{take}.mp4", "REAL", who))
+    write_video(tmp_path / "clips/fake.mp4", frames[:1])
+    rows.append(("clips/fake.mp4", "FAKE", "bob"))
     with open(tmp_path / "videos.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
     out = tmp_path / "forged"
@@ -50,6 +50,36 @@ def test_real_videos_of_a_table_are_forged_by_person(tmp_path, capsys):
     assert run(tmp_path / "videos.csv", out, *asked) == 0
     assert "note: no partner is left" in capsys.readouterr().err
     assert sorted(load_dataset("auto", out).labels) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("sources", "out"),
+    [
+        ("set", "set/real/out"),
+        ("set", "set/forged"),
+        ("set", "set"),
+        ("set", "."),
+        ("set/real", "set/real/out"),
+        ("set/real", "set"),
+        ("table.csv", "set/real/out"),
+        ("table.csv", "set/real"),
+        ("table.csv", "set"),
+    ],
+)
+def test_no_fakes_are_written_among_the_sources(tmp_path, capsys, sources, out):
+    rows = ["path,label"]
+    for label, name in (("real", "a"), ("real", "b"), ("fake", "c")):
+        path = tmp_path / "set" / label / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        rows.append(f"set/{label}/{name}.mp4,{label.upper()}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    before = sorted(tmp_path.rglob("*"))
+    assert run(tmp_path / sources, tmp_path / out, *SMALL) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "the folder of the sources" in err
+    assert "choose another folder" in err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -379,6 +379,10 @@ def test_landmarks_are_found_again(tmp_path, footage, monkeypatch):
 def test_sources_that_cannot_be_forged_are_refused(tmp_path, footage):
     with pytest.raises(ValueError, match="lies in the folder of the sources"):
         forge_dataset(footage, footage / "out")
+    with pytest.raises(ValueError, match="lies in the folder of the sources"):
+        forge_dataset([footage / "ann1.mp4"], footage / "new" / "out")
+    with pytest.raises(ValueError, match="holds the folder of the sources"):
+        forge_dataset([str(footage / "ann1.mp4")], footage.parent)
     with pytest.raises(ValueError, match="goes with a list"):
         forge_dataset(footage, tmp_path / "set", source_groups=["ann"])
     (tmp_path / "empty").mkdir()
