@@ -58,7 +58,7 @@ ONLY_READ = {
     "verify": "needs a converted checkpoint; tested in test_cli",
     "stress": "takes long; tested in test_stress",
     "prepare FaceForensics++/": "needs faces; see the tests of prepare",
-    "fit crops/": "needs what the line above writes; see the same",
+    "fit FaceForensics++/": "trains the six full-size networks",
     "watch": "needs a webcam and a screen; tested in test_watch",
 }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from base_models.naming import did_you_mean
+from base_models.runtime.caches import cached
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PublishedModel:
     note: str = ""
 
 
-@cache
+@cached(maxsize=1)
 def _entries() -> dict[str, PublishedModel]:
     lines = files("base_models.published").joinpath("models.jsonl")
     entries = [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import tarfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +20,20 @@ import pandas as pd
 from base_models.runtime.file_writing import replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
+from ensemble.datasets.kinds.deepfakebench import PREPARED
+from ensemble.datasets.prepared_layout import (
+    SAID,
+    facts_of,
+    folder_names,
+    splits_of,
+)
 from ensemble.datasets.video_table import VideoTable
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
     from base_models.views.spec import ViewRecipe
 
-_RECIPE, _STATE, _SHARDED = "prepared.json", ".prepared", "sharded.json"
+_STATE, _SHARDED = ".prepared", "sharded.json"
 _JPEG_QUALITY = 95
 
 
@@ -76,7 +82,7 @@ def prepare_dataset(
     Parameters
     ----------
     table : VideoTable
-        From `load_dataset`. Its splits are kept where every video has one.
+        From `load_dataset`. Videos that have a split keep it.
     out : str, Path or None
         A folder that is new, empty, or was made by the same call. None only fills the
         store, from which detectors of the same view, size, margin and number of frames
@@ -131,10 +137,11 @@ def prepare_dataset(
     >>> from ensemble.datasets import VideoTable, load_dataset
     >>> from ensemble.datasets.prepare import prepare_dataset
     >>> folder = tempfile.mkdtemp()
+    >>> clips = f"{folder}/clips"
     >>> for name in "abcdef":
     ...     frames = np.full((5, 48, 64, 3), 20 * ord(name) % 256, np.uint8)
-    ...     _ = write_video(f"{folder}/{name}.mp4", frames)
-    >>> table = pd.DataFrame({"path": [f"{folder}/{name}.mp4" for name in "abcdef"]})
+    ...     _ = write_video(f"{clips}/{name}.mp4", frames)
+    >>> table = pd.DataFrame({"path": [f"{clips}/{name}.mp4" for name in "abcdef"]})
     >>> table = table.assign(label=[0, 1] * 3, group=list("aabbcc"))
     >>> prepared = prepare_dataset(
     ...     VideoTable(table), f"{folder}/out", view="frame", size=32, n_frames=2,
@@ -145,12 +152,12 @@ def prepare_dataset(
     """
     job = _Job(view, size, n_frames, every, margin, align, format)
     _check(job, shard_videos)
-    split = _splits(table, shares, random_state)
-    names = _folder_names(table, split)
+    split = splits_of(table, shares, random_state)
+    names = folder_names(table, split)
     folder = None if out is None else Path(out)
     if folder is not None:
         _start(folder, table, job, names, shard_videos)
-    run = _Run(folder, job, names, resolve_store(store))
+    run = _Run(folder, job, names, resolve_store(store), facts_of(table, split))
     outcomes = run.prepare(table.videos, n_jobs, verbose)
     done = np.array([not outcome["reason"] for outcome in outcomes])
     if not done.any():
@@ -163,6 +170,7 @@ def prepare_dataset(
     )
     if folder is None:
         return VideoTable(frame[done], table.kind, table.classes)
+    run.remove_gone()
     frame = frame.assign(source_path=frame["path"], path=names)
     _write_left_out(folder, frame, outcomes)
     written = frame[done].reset_index(drop=True)
@@ -189,76 +197,25 @@ def _check(job, shard_videos):
         raise ValueError(f"every must be above 0 seconds; got {job.every!r}")
 
 
-def _splits(table, shares, random_state):
-    """Return the split of each video: that of the data set, or whole groups."""
-    given = table.table["split"]
-    if given.notna().all():
-        return list(given)
-    shares = np.asarray(shares, float)
-    if shares.shape != (3,) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
-        raise ValueError(
-            "shares must be three numbers of train, val and test that add up to 1; got "
-            f"{tuple(shares.tolist())}"
-        )
-    from ensemble.resampling.splitters import GroupHoldout
-
-    groups = table.groups
-    if groups is None:
-        warnings.warn(
-            "the data set has no groups: each video is taken for a group of its own, "
-            "so that one person may be in several splits",
-            stacklevel=3,
-        )
-        groups = list(table.table["video_id"])
-    y = table.table["label"].fillna(-1).to_numpy(int)
-    split = np.full(len(table), "train", dtype=object)
-    left, rest = np.arange(len(table)), 1.0
-    codes = pd.factorize(np.asarray(groups, dtype=object))[0]
-    for name, share in zip(("test", "val"), shares[[2, 1]], strict=True):
-        if share == 0:
-            continue
-        if np.isclose(share, rest):
-            split[left] = name
-            break
-        holdout = GroupHoldout(share / rest, random_state)
-        _, aside = next(holdout.split(left, y[left], codes[left]))
-        split[left[aside]] = name
-        left, rest = np.delete(left, aside), rest - share
-    return split.tolist()
-
-
-def _folder_names(table, split):
-    """Return where each video goes below `out`: split, label, a name of its own."""
-    label = table.table["label"].map({0: "real", 1: "fake"}).fillna("unlabelled")
-    names, taken = [], set()
-    for part, word, video_id in zip(split, label, table.table["video_id"], strict=True):
-        name = re.sub(r"[^\w.-]+", "_", str(video_id)).strip("._") or "video"
-        name = name if len(name) <= 100 else name[-100:]
-        path = f"{part}/{word}/{name}"
-        if path.lower() in taken:  # also of names that differ in what was replaced
-            mark = hashlib.sha256(str(video_id).encode()).hexdigest()[:8]
-            path = f"{path}-{mark}"
-        taken.add(path.lower())
-        names.append(path)
-    return names
-
-
 def _start(folder, table, job, names, shard_videos):
     """Say what the folder will hold; an error if it holds anything else."""
-    inputs = {os.path.realpath(video) for video in table.videos}
-    inside = os.path.realpath(folder)
-    for video in inputs:
-        if video == inside or inside.startswith(video + os.sep):
-            raise FileExistsError(f"{folder} is one of the videos; choose another out")
+    inside = os.path.realpath(folder) + os.sep
+    for video in {os.path.realpath(video) for video in table.videos}:
+        place = video if os.path.isdir(video) else os.path.dirname(video)
+        if inside.startswith(place + os.sep):
+            raise FileExistsError(
+                f"{folder} lies in {place}, where the videos are, and would be taken "
+                "for one of them; choose an out beside that folder"
+            )
     recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
-    path = folder / _RECIPE
+    path = folder / PREPARED
     if path.exists():
         before = json.loads(path.read_text("utf-8"))
         changed = [key for key in recipe if before.get(key) != recipe[key]]
         if changed:
             raise FileExistsError(
                 f"{folder} was prepared with another {', '.join(changed)} (see "
-                f"{_RECIPE} there); delete it or choose another out"
+                f"{PREPARED} there); delete it or choose another out"
             )
     elif folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
@@ -266,13 +223,6 @@ def _start(folder, table, job, names, shard_videos):
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(recipe, indent=1) + "\n")
-    wanted = {_state_name(name) for name in names}
-    for state in (folder / _STATE).glob("*.json"):
-        if state.name not in wanted and state.name != _SHARDED:
-            gone = Path(json.loads(state.read_text("utf-8"))["name"])
-            if len(gone.parts) == 3 and ".." not in gone.parts:  # as we name them
-                shutil.rmtree(folder / gone, ignore_errors=True)
-            state.unlink()
 
 
 def _state_name(name):
@@ -287,6 +237,7 @@ class _Run:
     job: _Job
     names: list[str]
     store: Store
+    facts: str  # stands for all that shards say of the videos
 
     def prepare(self, videos, n_jobs, verbose):
         """Return what came of each video."""
@@ -317,23 +268,37 @@ class _Run:
         from base_models.video.paths import video_digest
 
         outcome = {"name": name, "digest": "", "images": [], "reason": ""}
+        before = self._before(name)
+        view: Any = None
         try:
             outcome["digest"] = digest = video_digest(video)
         except (VideoReadError, OSError) as error:
-            return outcome | {"reason": reason_of(error)}
-        before = self._before(name)
-        if before is not None and before["digest"] == digest:
-            images = [self._images(name) / image for image in before["images"]]
-            if sharded == digest or all(image.exists() for image in images):
-                return before
-        view, outcome["reason"] = _view_of(video, self.job, self.store)
+            outcome["reason"] = reason_of(error)
+        else:
+            if before is not None and before["digest"] == digest:
+                images = [self._images(name) / image for image in before["images"]]
+                if sharded == digest or all(image.exists() for image in images):
+                    return before
+            view, outcome["reason"] = _view_of(video, self.job, self.store)
         if not outcome["reason"]:
             ending = "jpg" if self.job.format == "jpg" else "png"
             outcome["images"] = [f"{frame:06d}.{ending}" for frame in view.frames]
         if self.folder is not None:
+            _remove_images(self._images(name), before)
             _write_images(self._images(name), view, outcome["images"])
             write_text(self._state(name), json.dumps(outcome) + "\n")
         return outcome
+
+    def remove_gone(self):
+        """Remove the images of videos that are no longer in the data set."""
+        wanted = {_SHARDED, *map(_state_name, self.names)}
+        for state in (self.folder / _STATE).glob("*.json"):
+            if state.name not in wanted:
+                gone = json.loads(state.read_text("utf-8"))
+                parts = Path(gone["name"]).parts
+                if len(parts) == 3 and ".." not in parts:  # as we name them
+                    _remove_images(self._images(gone["name"]), gone)
+                state.unlink()
 
     def _images(self, name):
         """Where a video's images lie; those that go into shards only wait there."""
@@ -355,7 +320,7 @@ class _Run:
             return {}
         known = json.loads(path.read_text("utf-8"))
         are_there = all((self.folder / shard).exists() for shard in known["shards"])
-        return known["videos"] if are_there else {}
+        return known["videos"] if are_there and known["facts"] == self.facts else {}
 
     def write_shards(self, written, shard_videos, outcomes):
         """Write shards of whole videos, the same bytes each time."""
@@ -377,7 +342,7 @@ class _Run:
             ):
                 for row in rows.itertuples():
                     _add_video(shard, self._images(row.path), row)
-        known = {"shards": sorted(shards), "videos": done}
+        known = {"shards": sorted(shards), "videos": done, "facts": self.facts}
         write_text(self.folder / _STATE / _SHARDED, json.dumps(known) + "\n")
         shutil.rmtree(self.folder / _STATE / "images")
 
@@ -413,21 +378,33 @@ def _recipe(video, job) -> ViewRecipe:
     )  # fmt: skip
 
 
+def _remove_images(folder, outcome):
+    """Remove what was written of a video, and nothing that others put beside it."""
+    for name in () if outcome is None else outcome["images"]:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it is not there, or holds files of others
+        folder.rmdir()
+
+
 def _write_images(folder, view, images):
     """Write a video's images into a folder that appears when it is whole."""
     from PIL import Image
 
-    unfinished = folder.with_name(f".unfinished-{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
     if not images:
         return
+    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     for name, image in zip(images, view.images, strict=True):
         Image.fromarray(np.ascontiguousarray(image)).save(
             unfinished / name, quality=_JPEG_QUALITY
         )
-    os.replace(unfinished, folder)
+    if not folder.exists():
+        os.replace(unfinished, folder)
+        return
+    for name in images:  # beside files of others
+        os.replace(unfinished / name, folder / name)
+    unfinished.rmdir()
 
 
 # What lies beside the images
@@ -461,10 +438,7 @@ def _write_lists(folder, written, outcomes, done):
 
 
 def _add_video(shard, images, row):
-    known = {
-        name: getattr(row, name)
-        for name in ("video_id", "method", "compression", "split", "group", "dataset")
-    }
+    known = {name: getattr(row, name) for name in SAID}
     known = {name: None if pd.isna(value) else value for name, value in known.items()}
     for image in sorted(images.iterdir()):
         key = f"{images.parent.name}_{images.name}_{image.stem}".replace(".", "_")

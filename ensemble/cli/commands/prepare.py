@@ -1,5 +1,6 @@
 """``prepare``: frames or face crops of a data set, to disk or into the store."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ EXAMPLES = (
     "  deepfake-ensemble prepare FaceForensics/ crops/ --size 299 --n-frames 32\n\n"
     "  deepfake-ensemble prepare dfdc/ crops/ --every 1 --align --format jpg -j 8\n\n"
     "  deepfake-ensemble prepare videos/ --store /data/store    (for fit to find)\n\n"
-    "  deepfake-ensemble fit crops/ --split train --views crop --out model.dfe\n\n"
+    "  deepfake-ensemble fit crops/ --split train --views crop --out model.dfe    "
+    "(a model of crops: it scores crops alone)\n\n"
     "A run that was stopped goes on where it was. Several sizes are several runs."
 )
 
@@ -79,6 +81,7 @@ def prepare(
     from ensemble.reporting.outputs import check_folder
 
     check_folder("OUT", out)
+    _check_place(data, out)
     check_folder("--store", store)
     table = data_set_at(
         data, kind.value, split, missing.value, duplicates.value,
@@ -107,3 +110,14 @@ def prepare(
     if left:
         listed = "" if out is None else f"; {out / 'left_out.csv'} says why"
         typer.echo(f"{left} of {len(table)} videos gave no image{listed}", err=True)
+
+
+def _check_place(data: Path, out: Path | None) -> None:
+    """Refuse a folder that would be read as a part of the data set the next time."""
+    if out is not None and data.is_dir():
+        inside = os.path.realpath(out) + os.sep
+        if inside.startswith(os.path.realpath(data) + os.sep):
+            raise typer.BadParameter(
+                f"OUT {out} lies in {data}, and would be read as a part of it the next "
+                "time; give a folder beside it"
+            )

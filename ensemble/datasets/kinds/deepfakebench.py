@@ -39,6 +39,7 @@ _METHODS = {
 _FRAMES_BELOW = ("", "datasets/rgb", "rgb", "datasets")
 _ABOVE = 4  # folders above the list in which paths of frames may begin
 _DEPTH = 2
+PREPARED = "prepared.json"  # in a folder of crops that prepare made, no original
 
 
 @dataclass
@@ -199,6 +200,7 @@ def _lists(root: Path) -> list[Path]:
     return [
         path
         for folder in (below(root, _DEPTH) if root.is_dir() else ())
+        if folder == root or not (folder / PREPARED).is_file()
         for path in entries(folder)
         if path.suffix.lower() == ".json" and path.is_file()
     ]

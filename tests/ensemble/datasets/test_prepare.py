@@ -162,7 +162,8 @@ def test_a_changed_video_is_prepared_anew(table, tmp_path):
 
 
 def test_videos_without_an_image_are_listed_with_the_reason(table, tmp_path):
-    broken = tmp_path / "broken.mp4"
+    broken = tmp_path / "more" / "broken.mp4"
+    broken.parent.mkdir()
     broken.write_bytes(b"no video")
     more = pd.DataFrame({"path": [str(broken)], "label": [1], "group": ["person 0"]})
     both = VideoTable(pd.concat([table.table, more], ignore_index=True).assign(
@@ -212,6 +213,88 @@ def test_shards_hold_each_frame_with_its_label(table, tmp_path):
     prepare_dataset(some, out, **settings)
     assert _content(out) == before
     assert len(written) == 12
+
+
+def _copies(table, folder):
+    """The same videos in files of their own, by label, as a data set in a folder."""
+    rows = table.table.copy()
+    for row, (path, label) in enumerate(zip(rows["path"], rows["label"], strict=True)):
+        copy = folder / ("fake" if label else "real") / f"{row}.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(Path(path).read_bytes())
+        rows.loc[row, "path"] = str(copy)
+    return VideoTable(rows)
+
+
+def test_crops_among_the_videos_are_refused_and_never_read_as_the_data_set(
+    capsys, table, tmp_path
+):
+    copies = _copies(table, tmp_path / "set")
+    with pytest.raises(FileExistsError, match="real, where the videos are"):
+        prepare_dataset(copies, tmp_path / "set/real/crops", **SETTINGS)
+    code, _, err = _run(capsys, "prepare", tmp_path / "set", tmp_path / "set/crops")
+    assert code == 2
+    assert "read as a part of it" in " ".join(err.replace("│", "").split())
+    prepare_dataset(copies, tmp_path / "set/crops", **SETTINGS)
+    before = _content(tmp_path / "set")
+    assert load_dataset("auto", tmp_path / "set").kind == "folder"
+    prepare_dataset(copies, tmp_path / "set/crops", **SETTINGS)
+    assert _content(tmp_path / "set") == before
+
+
+def test_a_video_that_became_empty_leaves_no_image_and_other_files_stay(
+    table, tmp_path
+):
+    copies, out = _copies(table, tmp_path / "set"), tmp_path / "out"
+    written = prepare_dataset(copies, out, **SETTINGS)
+    lost, kept = Path(written.videos[0]), Path(written.videos[1])
+    (kept / "note.txt").write_text("mine")
+    Path(copies.videos[0]).write_bytes(b"")
+    Path(copies.videos[1]).write_bytes(Path(copies.videos[3]).read_bytes())
+    prepare_dataset(copies, out, **SETTINGS)
+    assert not lost.exists()
+    assert (kept / "note.txt").read_text() == "mine"
+    assert sorted(path.read_bytes() for path in kept.glob("*.png")) == sorted(
+        path.read_bytes() for path in Path(written.videos[3]).glob("*.png")
+    )
+
+
+def test_shards_are_made_anew_where_what_they_say_has_changed(table, tmp_path):
+    settings = SETTINGS | {"format": "webdataset"}
+    settings["shares"] = (0.5, 0.25, 0.25)
+    prepare_dataset(table, tmp_path / "out", **settings)
+    group = table.table["group"].str.replace("person", "pair")
+    corrected = VideoTable(table.table.assign(method="other", group=group))
+    prepare_dataset(corrected, tmp_path / "out", **settings)
+    prepare_dataset(corrected, tmp_path / "fresh", **settings)
+    shards = sorted(path.name for path in (tmp_path / "fresh").glob("*.tar"))
+    for name in shards:
+        old, new = ((tmp_path / part / name).read_bytes() for part in ("out", "fresh"))
+        assert old == new
+
+
+def test_keys_of_shards_differ_where_ids_differ_in_a_dot(table, tmp_path):
+    rows = table.table.head(3).assign(
+        video_id=["a.b", "a_b", "a b"], label=[1, 1, 1], split="train"
+    )
+    prepare_dataset(
+        VideoTable(rows), tmp_path / "out", **SETTINGS | {"format": "webdataset"}
+    )
+    (path,) = (tmp_path / "out").glob("*.tar")
+    with tarfile.open(path) as shard:
+        names = shard.getnames()
+    assert len(names) == len(set(names)) == 27
+
+
+def test_a_split_that_is_known_stays_and_takes_its_group_along(table, tmp_path):
+    given = [None] * (2 * N_GROUPS)
+    given[0] = given[2] = "test"  # one video of two groups each
+    written = prepare_dataset(
+        VideoTable(table.table.assign(split=given)), tmp_path / "out", **SETTINGS
+    )
+    assert list(written.table["split"][:4]) == ["test"] * 4
+    assert (written.table.groupby("group")["split"].nunique() == 1).all()
+    assert set(written.table["split"][4:]) == {"train", "val", "test"}
 
 
 def test_official_splits_are_kept(table, tmp_path):

@@ -1,0 +1,94 @@
+"""Where prepared videos go: the split of each, in whole groups, and its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ensemble.datasets.video_table import VideoTable
+
+# What is said of each video beside its images.
+SAID = ("video_id", "method", "compression", "split", "group", "dataset")
+
+
+def splits_of(
+    table: VideoTable, shares: Sequence[float], random_state: int
+) -> list[str]:
+    """Return the split of each video: that of the data set, or of whole groups.
+
+    A video without a split goes where others of its group are.
+    """
+    split = table.table["split"].astype(object)
+    groups = table.groups
+    if split.notna().all():
+        return list(split)
+    three = np.asarray(shares, float)
+    if three.shape != (3,) or (three < 0).any() or not np.isclose(three.sum(), 1):
+        raise ValueError(
+            "shares must be three numbers of train, val and test that add up to 1; got "
+            f"{tuple(three.tolist())}"
+        )
+    if groups is None:
+        warnings.warn(
+            "the data set has no groups: each video is taken for a group of its own, "
+            "so that one person may be in several splits",
+            stacklevel=3,
+        )
+        groups = list(table.table["video_id"])
+    codes = pd.factorize(np.asarray(groups, dtype=object))[0]
+    split = split.groupby(codes).transform("first")  # of the group, where one has it
+    left = np.flatnonzero(split.isna())
+    y = table.table["label"].fillna(-1).to_numpy(int)
+    split[left] = _dealt(y[left], codes[left], three, random_state)
+    return list(table.table["split"].astype(object).fillna(split))
+
+
+def _dealt(y, codes, shares, random_state):
+    """Deal whole groups to train, val and test."""
+    from ensemble.resampling.splitters import GroupHoldout
+
+    split = np.full(len(y), "train", dtype=object)
+    left, rest = np.arange(len(y)), 1.0
+    for name, share in zip(("test", "val"), shares[[2, 1]], strict=True):
+        if share == 0 or not len(left):
+            continue
+        if np.isclose(share, rest):
+            split[left] = name
+            break
+        holdout = GroupHoldout(share / rest, random_state)
+        _, aside = next(holdout.split(left, y[left], codes[left]))
+        split[left[aside]] = name
+        left, rest = np.delete(left, aside), rest - share
+    return split
+
+
+def folder_names(table: VideoTable, split: Sequence[str]) -> list[str]:
+    """Return where each video goes below `out`: split, label, a name of its own."""
+    label = table.table["label"].map({0: "real", 1: "fake"}).fillna("unlabelled")
+    names, taken = [], set()
+    for part, word, video_id in zip(split, label, table.table["video_id"], strict=True):
+        name = re.sub(r"[^\w.-]+", "_", str(video_id)).strip("._") or "video"
+        name = name if len(name) <= 100 else name[-100:]
+        path = f"{part}/{word}/{name}"
+        if _alike(path) in taken:  # also of names that differ in what was replaced
+            mark = hashlib.sha256(str(video_id).encode()).hexdigest()[:8]
+            path = f"{path}-{mark}"
+        taken.add(_alike(path))
+        names.append(path)
+    return names
+
+
+def _alike(path):
+    """What keys of shards, and file systems, may not tell apart."""
+    return path.lower().replace(".", "_")
+
+
+def facts_of(table: VideoTable, split: Sequence[str]) -> str:
+    """Return what stands for all that is said of the videos beside their images."""
+    said = table.table.assign(split=split)[[*SAID, "label"]]
+    return hashlib.sha256(said.to_csv(index=False).encode()).hexdigest()
