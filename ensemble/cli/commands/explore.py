@@ -71,6 +71,8 @@ def explore(
         planned.append(Output("--out", out, "html"))
     if json_file is not None:
         planned.append(Output("--json", json_file, "json", ("summary", "files")))
+    if csv_folder is not None:
+        planned.append(Output("--csv", csv_folder, "folder"))
     check_folder("--store", store)
     check_outputs(planned, [*table_of(data), *table.videos], overwrite)
     if csv_folder is not None:

@@ -107,6 +107,8 @@ def test_explore_prints_where_nothing_is_to_be_written(sample, capsys):
             ["--csv", "taken"],
             "taken holds a counts.csv that this command did not write",
         ),
+        (["--out", "x.html", "--csv", "x.html"], "is also what --out writes"),
+        (["--json", "x", "--csv", "./x"], "is also what --json writes"),
         (["--kind", "dfd"], "no videos"),
     ],
 )
