@@ -111,7 +111,13 @@ Duplicates = Annotated[
 
 # The detectors that fit and compare train.
 Backbones = Annotated[str, typer.Option(help="Networks, by comma.")]
-Views = Annotated[str, typer.Option(help="frame, face, crop, by comma.")]
+Views = Annotated[
+    str,
+    typer.Option(
+        help="By comma: frame, the whole picture; face, a square around the face; "
+        "crop, for videos that are face crops already."
+    ),
+]
 Train = Annotated[
     TrainName, typer.Option(help="All of each network, or a head on frozen features.")
 ]

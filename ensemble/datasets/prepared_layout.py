@@ -69,10 +69,15 @@ def _dealt(y, codes, shares, random_state):
 
 def folder_names(table: VideoTable, split: Sequence[str]) -> list[str]:
     """Return where each video goes below `out`: split, label, a name of its own."""
+    from base_models.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    files = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}  # a folder is not called like a file
     label = table.table["label"].map({0: "real", 1: "fake"}).fillna("unlabelled")
     names, taken = [], set()
     for part, word, video_id in zip(split, label, table.table["video_id"], strict=True):
-        name = re.sub(r"[^\w.-]+", "_", str(video_id)).strip("._") or "video"
+        stem, dot, ending = str(video_id).rpartition(".")
+        stem = stem if f"{dot}{ending}".lower() in files else str(video_id)
+        name = re.sub(r"[^\w.-]+", "_", stem).strip("._") or "video"
         name = name if len(name) <= 100 else name[-100:]
         path = f"{part}/{word}/{name}"
         if _alike(path) in taken:  # also of names that differ in what was replaced
