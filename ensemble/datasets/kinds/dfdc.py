@@ -41,8 +41,8 @@ def fits(path: Path) -> bool:
 
 def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     """List the videos of all parts below the root, those without a label as well."""
-    records = []
-    whole = []
+    records: list[VideoRecord] = []
+    whole: list[Path] = []
     for folder in below(root, _DEPTH):
         n_before = len(records)
         if (folder / METADATA).is_file():

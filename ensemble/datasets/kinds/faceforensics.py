@@ -5,13 +5,14 @@ ICCV. A fake is called ``<target>_<source>``. Its authors forged each pair of or
 both ways, so that the group, what shares a person, is the unordered pair.
 """
 
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.dfd import dfd_record
+from ensemble.datasets.kinds.dfd import dfd_record, warn_of_sources
 from ensemble.datasets.kinds.files import (
     COMPRESSIONS,
     below_root,
@@ -54,8 +55,19 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
     of_dfd = [clip for clip in clips if clip.made_by in _OF_DFD]
     own = [clip for clip in clips if clip.made_by not in _OF_DFD]
     records = [dfd_record(clip.path, clip.is_fake) for clip in of_dfd]
+    warn_of_sources(records, stacklevel=5)
     videos = [(clip.path, clip.is_fake) for clip in own]
-    records += records_of_pairs(videos, _lists_in(root), _same_person_in(root))
+    lists = _lists_in(root)
+    pairs = records_of_pairs(videos, lists, _same_person_in(root))
+    unlisted = [record for record in pairs if record.split is None]
+    if lists and unlisted:
+        warnings.warn(
+            f"{len(unlisted)} of {len(pairs)} videos of {root} are in no split, such "
+            f"as {below_root(unlisted[0].path, root)}: the lists of splits do not name "
+            "them, or name target and source in two of them. The others keep theirs",
+            stacklevel=4,
+        )
+    records += pairs
     for clip, record in zip(of_dfd + own, records, strict=True):
         record.compression = clip.compression
         record.method = clip.made_by if clip.is_fake else "none"
@@ -142,13 +154,19 @@ def records_of_pairs(
         VideoRecord(
             str(path),
             int(is_fake),
-            split=split_of.get(who[0]),
+            split=_split_of(who, split_of),
             original_id=who[0] if is_fake else None,
             source_ids=who,
             group=group_of[who[0]],
         )
         for (path, is_fake), who in zip(videos, people, strict=True)
     ]
+
+
+def _split_of(who: tuple[str, ...], split_of: Mapping[str, str]) -> str | None:
+    """Return the split that all who are seen are in, or None."""
+    splits = {split_of.get(name) for name in who}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def pair_of(path: Path, originals: Iterable[str] = ()) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ensemble.datasets import load_dataset
@@ -180,3 +181,21 @@ def test_people_who_are_named_in_the_tree_share_a_group(plant, plant_json):
     plant_json("people.json", {f"{n:03}": who for n, who in enumerate(people)})
     table = load_dataset("faceforensics", root)
     assert set(table.groups) == {"ff/000_001", "ff/004_005"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        clip("youtube", "999.mp4"),
+        clip("Deepfakes", "000_999.mp4"),  # not all who are seen are listed
+        clip("Deepfakes", "000_054.mp4"),  # in two splits
+    ],
+)
+def test_who_is_in_no_list_has_no_split_and_the_others_keep_theirs(name, plant):
+    root = plant(*tree([("000", "003"), ("071", "054")], methods=("Deepfakes",)), name)
+    plant_splits(root, {"test": [["000", "003"]], "train": [["054", "071"]]})
+    with pytest.warns(UserWarning, match=rf"1 of 9 videos.*no split, such as {name}"):
+        rows = load_dataset("faceforensics", root).table.set_index("video_id")
+    assert rows["split"].isna().sum() == 1
+    assert pd.isna(rows.loc[name, "split"])
+    assert rows["split"].value_counts().to_dict() == {"test": 4, "train": 4}
