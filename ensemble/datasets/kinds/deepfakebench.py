@@ -7,6 +7,7 @@ video is the folder of its frames.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ from ensemble.datasets.kinds.faceforensics import records_of_pairs
 from ensemble.datasets.kinds.files import (
     COMPRESSIONS,
     below,
+    check_object,
     entries,
     named,
     read_json,
+    read_object,
     what_is_in,
 )
 
@@ -36,6 +39,9 @@ _METHODS = {
     "FF-FH": "FaceShifter",
     "DFD_fake": "DeepFakeDetection",
 }
+_REAL_WORDS = ("original", "originals")
+_EXPECTED = '{data set: {label: {split: {video: {"label": ..., "frames": [...]}}}}}'
+_EXPECTED_VIDEOS = '{"000": {"label": ..., "frames": [...]}}'
 _FRAMES_BELOW = ("", "datasets/rgb", "rgb", "datasets")
 _ABOVE = 4  # folders above the list in which paths of frames may begin
 _DEPTH = 2
@@ -54,7 +60,19 @@ class _Listed:
 
     @property
     def is_fake(self) -> bool:
-        return not self.label.lower().endswith("real")
+        return not _is_real(self.label)
+
+
+def _is_real(label: str) -> bool:
+    """Whether a label has the word real or original in it.
+
+    Examples
+    --------
+    >>> [_is_real(label) for label in ("FF-real", "real_youtube", "Real-v2", "FF-DF")]
+    [True, True, True, False]
+    """
+    words = re.findall("[a-z]+", label.lower())
+    return any(word.endswith("real") or word in _REAL_WORDS for word in words)
 
 
 def fits(path: Path) -> bool:
@@ -84,10 +102,30 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
                     f"label calls it {known.label}; a video has one label"
                 )
     videos = list(found.values())
+    _check_labels({video.label for video in videos}, root)
     return [
         _record(video, described)
         for video, described in zip(videos, _described(videos), strict=True)
     ]
+
+
+def _check_labels(labels: set[str], root: Path) -> None:
+    """Refuse labels that say both, and tell of those that say neither."""
+    fake = {label for label in labels if "fake" in label.lower()}
+    both = sorted(label for label in fake if _is_real(label))
+    if both:
+        raise ValueError(
+            f"{root} has labels that say real and fake: {named(both)}; a label says one"
+        )
+    unknown = labels - fake - {*_METHODS, *_METHODS.values()}
+    unknown = {label for label in unknown if not _is_real(label)}
+    if unknown:
+        warnings.warn(
+            f"labels of {root} say neither real nor fake and are no method that is "
+            f"known: {named(sorted(unknown))}; their videos are taken for fakes. If "
+            "they are real, call the label so, such as FF-real",
+            stacklevel=5,
+        )
 
 
 def _described(videos: list[_Listed]) -> list[VideoRecord]:
@@ -152,15 +190,17 @@ def _splits_of(videos: list[_Listed]) -> dict[Path, str | None]:
 def _videos_of(path: Path) -> Iterator[tuple[_Listed, str]]:
     """Yield the videos of a list and the split of each."""
     base: Path | None = None
-    for dataset, labels in read_json(path).items():
-        for label, splits in labels.items():
-            for split, inside in splits.items():
+    for dataset, labels in read_object(path, _EXPECTED).items():
+        of_set = check_object(labels, "{label: {split: ...}}", f"{path}, {dataset}")
+        for label, splits in of_set.items():
+            where = f"{path}, {dataset}, {label}"
+            for split, inside in check_object(splits, '{"train": ...}', where).items():
                 if split not in _SPLITS:
                     raise ValueError(
                         f"{path} has a split {split!r} of {label}; expected one of "
                         f"{', '.join(_SPLITS)}"
                     )
-                for compression, name, video in _entries(inside):
+                for compression, name, video in _entries(inside, f"{where}, {split}"):
                     frames = [text.replace("\\", "/") for text in video["frames"]]
                     if not frames:  # it is missed where it would lie
                         folder = path.parent / name
@@ -171,14 +211,31 @@ def _videos_of(path: Path) -> Iterator[tuple[_Listed, str]]:
                     yield _Listed(folder, source, label, compression), split
 
 
-def _entries(inside: dict) -> Iterator[tuple[str | None, str, dict]]:
+def _entries(
+    inside: object, where: str
+) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
     """Yield (compression, name, entry): the level of compressions may be absent."""
-    for name, entry in inside.items():
-        if "frames" in entry:
-            yield None, name, entry
+    for name, entry in check_object(inside, _EXPECTED_VIDEOS, where).items():
+        entry = check_object(entry, _EXPECTED_VIDEOS, f"{where}, {name}")
+        if "frames" in entry or "label" in entry:
+            yield None, name, _checked(entry, f"{where}, {name}")
         else:
             for video, video_entry in entry.items():
-                yield name, video, video_entry
+                place = f"{where}, {name}, {video}"
+                yield name, video, _checked(video_entry, place)
+
+
+def _checked(entry: object, where: str) -> dict[str, Any]:
+    """Return what a list says of a video, which must name its frames."""
+    expected = '{"label": ..., "frames": ["<folder>/000.png", ...]}'
+    checked = check_object(entry, expected, where)
+    frames = checked.get("frames")
+    if not isinstance(frames, list) or not all(isinstance(f, str) for f in frames):
+        raise ValueError(
+            f"{where} must have frames, a list of paths; got "
+            + (f"frames {frames!r}"[:80] if "frames" in checked else named(checked))
+        )
+    return checked
 
 
 def _dataset_of(dataset: str, label: str) -> str:
@@ -218,11 +275,6 @@ def _is_list(path: Path) -> bool:
         found = next((inner for inner in found.values() if inner), None)
     if not isinstance(found, dict):
         return False
-    return any("frames" in entry for *_, entry in _safe_entries(found))
-
-
-def _safe_entries(inside: dict) -> list:
-    try:
-        return list(_entries(inside))
-    except (AttributeError, TypeError):
-        return []
+    inner = [entry for entry in found.values() if isinstance(entry, dict)]
+    inner += [e for entry in inner for e in entry.values() if isinstance(e, dict)]
+    return any("frames" in entry for entry in inner)

@@ -88,3 +88,54 @@ def test_what_is_missing_is_said(lists, plant):
     (lists.parents[1] / "datasets/rgb" / FAKE).rmdir()
     with pytest.raises(ValueError, match=r"names 1 of 4 videos.*000_003"):
         load_dataset("deepfakebench", lists)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("real_youtube", 0), ("Real-v2", 0), ("FFreal", 0), ("DFD_original", 0),
+        ("UADFV_Fake", 1), ("FF-F2F", 1),
+    ],
+)  # fmt: skip
+def test_a_label_with_the_word_real_in_it_is_real(
+    label, expected, plant, plant_json, recwarn
+):
+    plant("frames/000_003/000.png", "frames/000_003/001.png")
+    videos = {"000_003": entry("frames/000_003", label)}
+    path = plant_json("list.json", {"set": {label: {"test": {"c23": videos}}}})
+    assert load_dataset("deepfakebench", path).labels == [expected]
+    assert not recwarn
+
+
+def test_a_label_that_says_neither_is_told_and_one_that_says_both_refused(
+    plant, plant_json
+):
+    plant("frames/clip/000.png", "frames/clip/001.png")
+    videos = {"clip": entry("frames/clip", "simswap")}
+    path = plant_json("list.json", {"set": {"simswap": {"test": videos}}})
+    with pytest.warns(UserWarning, match="neither real nor fake.*: simswap; their"):
+        table = load_dataset("deepfakebench", path)
+    assert (table.labels, table.metadata["method"].tolist()) == ([1], ["simswap"])
+    plant_json("list.json", {"set": {"real_fake": {"test": videos}}})
+    with pytest.raises(ValueError, match="labels that say real and fake: real_fake"):
+        load_dataset("deepfakebench", path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1], r"list\.json must be an object such as .* got \[1\]"),
+        ({"set": []}, r"list\.json, set must be an object .* got \[\]"),
+        ({"set": {"a": 3}}, r"list\.json, set, a must be an object .* got 3"),
+        ({"set": {"a": {"test": []}}}, r"set, a, test must be an object .* got \[\]"),
+        ({"set": {"a": {"test": {"x": {"label": "a"}}}}},
+         r"set, a, test, x must have frames, a list of paths; got label"),
+        ({"set": {"a": {"test": {"c23": {"x": {"label": "a", "frames": "y"}}}}}},
+         r"test, c23, x must have frames, a list of paths; got frames 'y'"),
+        ({"set": {"a": {"test": {"c23": {"x": 1}}}}}, r"c23, x must be an object .* 1"),
+    ],
+)  # fmt: skip
+def test_a_list_of_another_shape_is_named(content, message, plant_json):
+    path = plant_json("list.json", content)
+    with pytest.raises(ValueError, match=message):
+        load_dataset("deepfakebench", path)
