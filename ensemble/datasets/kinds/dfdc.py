@@ -136,6 +136,11 @@ def _judged(folder: Path) -> list[VideoRecord]:
     from ensemble.scores.formats import read_table
 
     table = read_table(folder / LABELS)
+    if table.frame.empty:
+        raise ValueError(
+            f"{folder / LABELS} has no rows; expected one a video, such as abc.mp4,1, "
+            "below filename,label. Fetch it again"
+        )
     places = [folder, *(path for path in entries(folder) if path.is_dir())]
     records = []
     for name, label in zip(table.frame["filename"], table.frame["label"], strict=True):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import named, read_json, what_is_in
+from ensemble.datasets.kinds.files import named, read_object, what_is_in
 
 LIST = "dataset.json"
 _ORIGINALS = "original_videos"
+_EXPECTED = '{"method_A/.../x.mp4": {"label": "fake" or "real", "set": ...}}'
 _LABELS = {"real": 0, "fake": 1}
 
 
@@ -30,17 +31,23 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
             f"{root} has no {LIST}: looked for it beside method_A, method_B and "
             f"{_ORIGINALS}; got {what_is_in(root)}"
         )
-    listed = read_json(root / LIST)
+    listed = read_object(root / LIST, _EXPECTED)
     wrong = [name for name, entry in listed.items() if _label(entry) is None]
     if wrong:
         raise ValueError(
-            f'{root / LIST} must say {{"method_A/.../x.mp4": {{"label": "fake" or '
-            f'"real", "set": ...}}}} of each video; it does not of {named(wrong)}'
+            f"{root / LIST} must say {_EXPECTED} of each video; it does not of "
+            f"{named(wrong)}"
         )
     records = []
     for name, entry in listed.items():
-        made_by, *between, _ = Path(name).parts
-        person = str(entry.get("target_id") or _person(between, name))
+        made_by, *between = Path(name).parent.parts or ("",)
+        person = entry.get("target_id") or _person(between)
+        if not made_by or not person:
+            raise ValueError(
+                f"{root / LIST} must name videos as <method>/<person>/.../<name>.mp4; "
+                f"got {name!r}"
+            )
+        person = str(person)
         label = _label(entry)
         swapped = entry.get("swapped_id")
         records.append(
@@ -62,14 +69,10 @@ def _label(entry: Any) -> int | None:
     return _LABELS.get(str(entry.get("label")).lower())
 
 
-def _person(folders: list[str], name: str) -> str:
-    """Return who is seen: the first folder below that of the method."""
+def _person(folders: list[str]) -> str | None:
+    """Return who is seen: the first folder below that of the method, or None."""
     people = [folder for folder in folders if folder != "videos"]
-    if not people:
-        raise ValueError(
-            f"{LIST} must name videos as <method>/<person>/.../<name>; got {name}"
-        )
-    return people[0].split("_")[0]
+    return people[0].split("_")[0] if people else None
 
 
 def _place(root: Path, name: str) -> Path:

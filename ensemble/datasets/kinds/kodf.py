@@ -103,6 +103,11 @@ def _read_table(path: Path, is_fake: bool, encoding: str | None) -> pd.DataFrame
             f"{path} must have the columns {', '.join(needed)}; {', '.join(missing)} "
             f"missing, got {', '.join(frame.columns)}"
         )
+    if frame.empty:
+        raise ValueError(
+            f"{path} has no rows; expected one a video below the names of the columns. "
+            "Fetch it again, or remove it"
+        )
     return frame.map(lambda text: _nfc(str(text)).strip())
 
 

@@ -118,3 +118,10 @@ def test_metadata_that_is_a_list_is_named(plant_json, tmp_path):
     plant_json("metadata.json", [1])
     with pytest.raises(ValueError, match=r'metadata\.json must be .*"x\.mp4".*got \[1'):
         load_dataset("dfdc", tmp_path)
+
+
+def test_labels_without_rows_are_named(plant):
+    root = plant("test/a.mp4")
+    (root / "labels.csv").write_text("filename,label\n")
+    with pytest.raises(ValueError, match=r"labels\.csv has no rows"):
+        load_dataset("auto", root)

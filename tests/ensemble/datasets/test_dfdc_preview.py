@@ -34,3 +34,10 @@ def test_other_trees_are_refused(plant, plant_json, tmp_path):
     plant_json("dataset.json", {FAKE: {"label": "odd"}})
     with pytest.raises(ValueError, match="it does not of method_A"):
         load_dataset("dfdc_preview", tmp_path)
+    plant_json("dataset.json", [])
+    with pytest.raises(ValueError, match=r"dataset\.json must be an object.*got \[\]"):
+        load_dataset("dfdc_preview", tmp_path)
+    for name in ("x.mp4", "method_A/x.mp4"):
+        plant_json("dataset.json", {name: {"label": "fake"}})
+        with pytest.raises(ValueError, match=rf"dataset\.json must name .* '{name}'"):
+            load_dataset("dfdc_preview", tmp_path)

@@ -57,3 +57,9 @@ def test_what_is_missing_is_said(root, plant):
     (root / FAKE.format("training")).write_text("영상ID,타겟영상\nf,a\n")
     with pytest.raises(ValueError, match="변조모델 missing"):
         load_dataset("kodf", root)
+
+
+def test_a_table_of_no_rows_is_refused(root):
+    (root / FAKE.format("training")).write_text("영상ID,타겟영상,변조모델\n")
+    with pytest.raises(ValueError, match=r"변조영상_training_.*csv has no rows"):
+        load_dataset("kodf", root)
