@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from base_models.errors import UnscorableVideoError
@@ -14,9 +15,9 @@ from ensemble.calibration.calibrator import Calibrator
 from ensemble.calibration.cross_fitting import cross_fitted_scores
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.error_rates import rate_interval
-from ensemble.decision.named_thresholds import parse_threshold
+from ensemble.decision.named_thresholds import parse_threshold, set_thresholds
 from ensemble.metrics.ties import above
-from ensemble.out_of_fold.ensemble_scores import scored_rows
+from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence, scored_rows
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_settings,
@@ -84,6 +85,33 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)
     return model
+
+
+def check_promise(threshold: Any, training: Any) -> None:
+    """Refuse a threshold that no scores of so few videos could keep, before any fit.
+
+    Parameters
+    ----------
+    threshold : float, str or None
+        As of `DeepfakeEnsemble`.
+    training : TrainingSet
+
+    Raises
+    ------
+    ValueError
+        Saying how many videos are needed.
+    """
+    rule = parse_threshold(threshold)
+    if rule.kind not in ("fpr", "three-way") or len(set(training.is_fake)) < 2:
+        return
+    perfect = 0.25 + 0.5 * training.is_fake + np.linspace(0, 0.2, len(training))
+    kept = OutOfFoldEvidence(
+        pd.DataFrame(), perfect, training.is_fake, training.groups, None, "", []
+    )
+    try:
+        set_thresholds(rule, kept)
+    except ValueError as error:
+        raise ValueError(f"threshold={threshold!r}: {error}") from error
 
 
 def warn_of_what_was_seen(model: Any, combiner: Any, reals_alone: Any) -> None:

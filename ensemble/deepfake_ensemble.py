@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.inputs import Videos
 from base_models.naming import find_name, squeezed
-from ensemble.combiner_fit import fit_combiner, warn_of_missing_rows
+from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_rows
 from ensemble.fitted_ensemble import FittedEnsemble
 from ensemble.naming import check_member_names, member_params
 from ensemble.out_of_fold.face_pooling import fit_with_faces
@@ -325,6 +325,7 @@ default=None
             warnings.warn(NO_GROUPS, stacklevel=2)
         with hashed_once(videos):
             training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+            check_promise(self.threshold, training)
             splits = training.split(strategy.resampling, self.random_state or 0)
             kind = scores_are(splits, len(training))
             if kind == "out-of-bag":

@@ -84,6 +84,20 @@ def test_a_first_fit_that_fails_leaves_an_ensemble_that_is_not_fitted():
     assert not [name for name in vars(model) if name.endswith("_")]
 
 
+@pytest.mark.parametrize("threshold", ["fpr=0.001", "three-way"])
+def test_a_threshold_that_so_few_videos_cannot_promise_is_refused_before_any_fit(
+    threshold,
+):
+    def never(videos):
+        raise AssertionError("a video was looked at")
+
+    model = DeepfakeEnsemble(
+        [CallableDetector(never)], resampling=2, verbose=False, threshold=threshold
+    )
+    with pytest.raises(ValueError, match="or more are needed"):
+        model.fit(VIDEOS, Y, groups=GROUPS)
+
+
 def test_a_threshold_that_cannot_be_promised_leaves_the_model_of_before(model):
     score = model.fake_score(VIDEOS)
     model.set_params(threshold="fpr=0.001")
