@@ -272,7 +272,8 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         strategies : "all", name, combiner, sequence or dict, default="all"
             What is set beside this ensemble's own combiner.
         metadata : DataFrame or None, default=None
-            One row for each row of `oof_scores_`: method, source, compression ...
+            One row for each row of `oof_scores_`, by id or in the same order: method,
+            source, compression ...
         title : str or None, default=None
             Of the page.
         **options

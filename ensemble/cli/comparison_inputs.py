@@ -203,7 +203,7 @@ def _described(table, columns, path):
     }
     if columns.time_format is not None and "time" in described:
         described["time"] = parse_times(described["time"], columns.time_format)
-    return pd.DataFrame(described) if described else None
+    return pd.DataFrame(described).reset_index(drop=True) if described else None
 
 
 def lists_videos(

@@ -82,6 +82,8 @@ def compare_strategies(
         always among them.
     metadata : DataFrame or None, default=None
         One row a video, columns such as method, source, compression, dataset, time.
+        Where it and the scores (or videos) have ids as their index it is put into
+        their order, and so are `y` and `groups`.
     protocol : str, default="group-kfold"
         - "group-kfold": judge on unseen groups;
         - "group-holdout": the same, on one part that nothing else is done with;

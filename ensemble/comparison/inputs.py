@@ -16,6 +16,7 @@ from ensemble.comparison.protocol_registry import Split
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
 from ensemble.scores.provenance import Provenance
+from ensemble.scores.row_order import in_row_order
 from ensemble.scores.table import check_complete, companions
 
 _DEFAULT_FOLDS = 5
@@ -122,12 +123,14 @@ def check_input(
     if nesting not in (None, *NESTINGS):
         raise ValueError(f"nesting must be 'stored' or 'exact'; got {nesting!r}")
     is_table = isinstance(detectors_or_scores, (pd.DataFrame, np.ndarray))
+    rows = detectors_or_scores if is_table else videos
     if is_table == (videos is not None):
         raise TypeError(
             "compare a table of scores, or detectors with videos=...; got "
             f"{type(detectors_or_scores).__name__}"
             + (" and videos" if is_table else " without videos")
         )
+    y, groups = in_row_order(y, rows, "y"), in_row_order(groups, rows, "groups")
     if is_table:
         members, y, groups = _checked_table(detectors_or_scores, y, groups)
         folds = None if nesting == "exact" else folds_of_table(members)
@@ -151,7 +154,7 @@ def check_input(
         group_codes(groups, n_videos),
         nesting or "stored",
         prefit,
-        _checked_metadata(metadata, n_videos),
+        _checked_metadata(metadata, n_videos, rows),
         **compared,
     )
 
@@ -199,7 +202,7 @@ def _checked_table(table, y, groups):
     return table.astype(float), y, groups
 
 
-def _checked_metadata(metadata, n_videos):
+def _checked_metadata(metadata, n_videos, rows):
     if metadata is None:
         return pd.DataFrame(index=range(n_videos))
     metadata = pd.DataFrame(metadata)
@@ -207,7 +210,7 @@ def _checked_metadata(metadata, n_videos):
         raise ValueError(
             f"metadata must have one row per video, {n_videos}; got {len(metadata)}"
         )
-    metadata = metadata.reset_index(drop=True)
+    metadata = in_row_order(metadata, rows, "metadata").reset_index(drop=True)
     for column in metadata.columns.difference(["time", "date"], sort=False):
         if metadata[column].dtype == object or isinstance(
             metadata[column].dtype, pd.StringDtype

@@ -35,6 +35,7 @@ from ensemble.metrics.bootstrap_intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
 from ensemble.reporting.plots.stress import plot_stress
+from ensemble.scores.row_order import in_row_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,6 +155,8 @@ def stress_test(
     """
     check_is_fitted(model)
     wanted = _wanted(changes)
+    labels = in_row_order(labels, videos, "labels")
+    groups = in_row_order(groups, videos, "groups")
     videos, labels, groups = with_labels(videos, labels, groups)
     is_fake = None if labels is None else _is_fake(model, labels, len(videos))
     ids = [video_id(video) for video in videos]

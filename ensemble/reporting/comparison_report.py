@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from base_models.inputs import Videos
+from base_models.inputs import Videos, as_videos
 from ensemble.combiners import GreedySelection, OptimizedWeights, Stacking
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
 from ensemble.metrics.member_diversity import diversity
 from ensemble.reporting import plots
 from ensemble.reporting.html import thumbnail, write_page
 from ensemble.reporting.svg import inline_svg
+from ensemble.scores.row_order import in_row_order
 
 _MOST_CURVES = 6
 _MOST_PAIRS = 28
@@ -78,6 +79,8 @@ def write_report(
     >>> "<h1>Comparison of deepfake detectors</h1>" in page.read_text()
     True
     """
+    if videos is not None:
+        videos = as_videos(in_row_order(videos, comparison.members, "videos"))
     return write_page("report.html", _content(comparison, title, videos), path)
 
 

@@ -85,6 +85,20 @@ def test_the_ensemble_is_judged_beside_its_members(model, found):
     assert rows["auc"].between(0, 1).all()
 
 
+def test_labels_and_groups_with_ids_follow_the_videos(model, found):
+    ids = [f"v{number}" for number in range(8)]
+    videos, labels = pd.Series(VIDEOS, ids), pd.Series(LABELS, ids)
+    groups = pd.Series(np.arange(8) % 4, ids)
+    settings = {"changes": ["darker"], "n_boot": 10}
+    again = stress_test(model, videos, labels[::-1], groups[::-1], **settings)
+    expected = of(found, "darker", "bright").reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        of(again, "darker", "bright").reset_index(drop=True), expected
+    )
+    with pytest.raises(ValueError, match="labels must be of the same videos .* 'v3'"):
+        stress_test(model, videos, labels.rename({"v3": "w"}), **settings)
+
+
 def test_without_labels_there_is_drift_and_no_auc(model):
     found = stress_test(model, VIDEOS[:2], changes=["jpeg"])
     assert "auc" not in found.table

@@ -187,6 +187,21 @@ def test_a_fitted_ensemble_reports_on_itself(model, tmp_path):
     assert "&lt;resnet&gt; 0" in page
 
 
+def test_metadata_of_a_report_goes_by_the_ids_of_the_rows(model, tmp_path):
+    ids = model.oof_scores_.index
+    metadata = pd.DataFrame({"camera": np.arange(24) // 2 % 2}, ids)
+    options = {"strategies": ["soft"], "n_folds": 3, "n_boot": 20}
+    expected, found = (
+        model.report(tmp_path / "report.html", metadata=rows, **options)
+        for rows in (metadata, metadata.sample(frac=1, random_state=0))
+    )
+    pd.testing.assert_frame_equal(found.by_value, expected.by_value)
+    with pytest.raises(ValueError, match="metadata must be of the same videos"):
+        model.report(
+            tmp_path / "report.html", metadata=metadata.add_prefix("x", axis=0)
+        )
+
+
 def test_a_notebook_shows_the_members_of_a_fitted_ensemble(model):
     shown = model._repr_html_()
     assert "Out of fold on 24 videos of 12 groups, 12 fake." in shown
