@@ -11,26 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.groups import clean_groups
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
 from base_models.video.paths import printable
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import below_root, named
+from ensemble.datasets.table_columns import BETWEEN_IDS, COLUMNS, checked_table
 
-_TEXT = (
-    "video_id", "path", "method", "compression", "split", "original_id", "group",
-    "source", "dataset",
-)  # fmt: skip
-COLUMNS = (
-    "video_id", "path", "label", "method", "compression", "split", "original_id",
-    "source_ids", "group", "source", "dataset", "fps", "frames", "seconds",
-)  # fmt: skip
 METADATA = (
     "method", "family", "source", "compression", "dataset", "time", "date"
 )  # fmt: skip
-_BETWEEN_IDS = "|"
 
 
 class VideoTable:
@@ -75,7 +66,7 @@ class VideoTable:
         kind: str | None = None,
         classes: tuple[Any, Any] = (0, 1),
     ) -> None:
-        self.table = _checked(table)
+        self.table = checked_table(table)
         self.kind = kind
         self.classes = classes
 
@@ -156,6 +147,12 @@ class VideoTable:
             Labels are 0 and 1 where the words for them differ. Where ids meet, the name
             of the data set stands before each.
 
+        Raises
+        ------
+        ValueError
+            If one file is real in one and fake in another, or ids and names of the data
+            sets are the same.
+
         Examples
         --------
         >>> import pandas as pd
@@ -170,8 +167,17 @@ class VideoTable:
         if not tables:
             raise ValueError("concat needs at least one table; got none")
         frame = pd.concat([table.table for table in tables], ignore_index=True)
+        _check_one_label(frame)
         if frame["video_id"].duplicated().any():
             frame["video_id"] = frame["dataset"].fillna("") + "/" + frame["video_id"]
+        again = frame["video_id"].duplicated()
+        if again.any():
+            raise ValueError(
+                f"{int(again.sum())} videos have the id of another and the same name "
+                f"of the data set, such as {frame['video_id'][again].iloc[0]!r}: give "
+                "each data set a name of its own, load_dataset(..., name=), or take "
+                "what both hold from one of them"
+            )
         kinds = {table.kind for table in tables}
         classes = {table.classes for table in tables}
         return cls(
@@ -205,7 +211,11 @@ class VideoTable:
         group = self.table["group"]
         if group.isna().all():
             return None
-        return list(group.fillna(self.table["video_id"]))
+        ids = list(self.table["video_id"])
+        named_so = set(group.dropna())
+        taken = {*ids, *named_so}
+        alone = [_unlike(name, taken) if name in named_so else name for name in ids]
+        return [a if pd.isna(g) else g for g, a in zip(group, alone, strict=True)]
 
     @property
     def metadata(self) -> pd.DataFrame:
@@ -335,7 +345,7 @@ class VideoTable:
             Paths of videos are written in full, ids of `source_ids` with bars between.
         """
         frame = self._to_write()
-        frame["source_ids"] = frame["source_ids"].map(_BETWEEN_IDS.join)
+        frame["source_ids"] = frame["source_ids"].map(BETWEEN_IDS.join)
         with replacing(Path(path)) as unfinished:
             frame.to_csv(unfinished, index=False)
 
@@ -359,14 +369,41 @@ class VideoTable:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         values = self.table[column]
         present = sorted(set(values.dropna()) - {"none"})
+        if names and not present:
+            raise ValueError(
+                f"{column}={wanted!r} was asked for, and no video has a {column}: "
+                f"{self.summary()}"
+            )
+        spelled = {
+            name: name.lower() if column == "split" else name for name in present
+        }
+        names = [name.lower() if column == "split" else name for name in names]
         for name in names:
-            if name not in present:
-                there = named(present) or f"no video has one ({self.summary()})"
+            if name not in spelled.values():
                 raise ValueError(
-                    f"{column}={name!r} is not in the data set; it has {there}"
+                    f"{column}={name!r} is not in the data set; it has {named(present)}"
                     + did_you_mean(name, present)
                 )
-        return np.asarray(values.isin(names), bool)
+        return np.asarray(values.map(spelled).isin(names), bool)
+
+
+def _unlike(name: str, taken: set[str]) -> str:
+    """Return a name for the group of one video that no group and no video has."""
+    while name in taken:
+        name += " (alone)"
+    return name
+
+
+def _check_one_label(frame: pd.DataFrame) -> None:
+    """Refuse a file that is real in one row and fake in another."""
+    known = frame[frame["label"].notna()]
+    labels = known.groupby(known["path"].map(os.path.abspath))["label"].nunique()
+    if (labels > 1).any():
+        both = labels.index[labels > 1]
+        raise ValueError(
+            f"{len(both)} files are real in one data set and fake in another, such as "
+            f"{printable(both[0])}; take each out of one of them"
+        )
 
 
 def check_names(videos: Sequence[str]) -> None:
@@ -387,74 +424,6 @@ def check_names(videos: Sequence[str]) -> None:
             f"{len(odd)} files have names that are no UTF-8 and cannot stand in a "
             f"table, such as {printable(odd[0])}; rename them"
         )
-
-
-def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with all columns in their order, each of its type."""
-    missing = [name for name in ("path", "label") if name not in table]
-    if missing:
-        raise ValueError(
-            f"a table of videos must have the columns path and label; "
-            f"{' and '.join(missing)} missing, got {', '.join(map(str, table.columns))}"
-        )
-    frame = pd.DataFrame(table).reset_index(drop=True)
-    if "video_id" not in frame:
-        frame["video_id"] = frame["path"]
-    for name in (*_TEXT, "source_ids"):
-        if name not in frame:
-            frame[name] = None
-    for name in _TEXT:
-        frame[name] = _as_text(frame[name], name)
-    for name in ("video_id", "path"):
-        if frame[name].isna().any():
-            row = int(np.flatnonzero(frame[name].isna())[0])
-            raise ValueError(f"every video needs a {name}; row {row} has none")
-    twice = frame["video_id"][frame["video_id"].duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"video_id must name each video once; {len(twice)} are there again, such "
-            f"as {twice.iloc[0]!r}"
-        )
-    if not frame["label"].dropna().isin([0, 1]).all():
-        raise ValueError(
-            "label must be 0 for real, 1 for fake, or missing; got "
-            f"{named(map(repr, pd.unique(frame['label'])))}"
-        )
-    frame["label"] = pd.array(
-        [None if pd.isna(label) else int(label) for label in frame["label"]], "Int64"
-    )
-    frame["source_ids"] = pd.Series(
-        [_ids(entry) for entry in frame["source_ids"]], frame.index, dtype=object
-    )
-    for name in ("fps", "frames", "seconds"):
-        numbers = frame[name] if name in frame else np.full(len(frame), np.nan)
-        frame[name] = pd.to_numeric(pd.Series(numbers, frame.index), errors="coerce")
-    frame["fps"] = frame["fps"].astype(float)
-    frame["seconds"] = frame["seconds"].astype(float)
-    frame["frames"] = frame["frames"].astype("Int64")
-    others = [name for name in frame.columns if name not in COLUMNS]
-    return frame[[*COLUMNS, *others]]
-
-
-def _as_text(column: pd.Series, name: str) -> pd.Series:
-    if name == "group" and column.notna().any():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said where they become groups of a fit
-            entries = column.astype(object).to_numpy()
-            column = pd.Series(
-                clean_groups(entries, len(column), allow_missing=True), column.index
-            )
-    texts = [None if pd.isna(entry) else str(entry) for entry in column]
-    # Names of files may be no UTF-8, which arrow cannot hold.
-    return pd.Series(texts, column.index, dtype=pd.StringDtype("python"))
-
-
-def _ids(entry: Any) -> tuple[str, ...]:
-    if isinstance(entry, str):
-        entry = entry.split(_BETWEEN_IDS)
-    elif not hasattr(entry, "__len__"):  # missing
-        return ()
-    return tuple(str(name) for name in entry if str(name))
 
 
 def _encoded(labels: list[Any], fake_label: Any) -> tuple[list[Any], tuple[Any, Any]]:

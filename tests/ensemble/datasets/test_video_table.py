@@ -193,3 +193,43 @@ def test_it_is_taken_where_videos_labels_and_groups_are(tmp_path):
     np.testing.assert_array_equal(model.predict(table), table.labels)
     again = DeepfakeEnsemble([("size", BySize())], "voting", resampling=3).fit(*table)
     np.testing.assert_array_equal(again.fake_score(table), model.fake_score(table))
+
+
+def test_a_video_that_is_called_as_a_group_is_alone():
+    frame = pd.DataFrame({
+        "path": ["ann", "b", "ann (alone)"], "label": [0, 1, 0],
+        "group": [None, "ann", None],
+    })  # fmt: skip
+    groups = VideoTable(frame).groups
+    assert groups[1] == "ann"
+    assert len(set(groups)) == 3
+
+
+def test_data_sets_that_disagree_or_have_one_name_are_not_joined(table):
+    other = table.table.assign(label=[1, 1, 0], dataset="other")
+    with pytest.raises(
+        ValueError, match=r"1 files are real in one.*fake.*a\.mp4; take"
+    ):
+        VideoTable.concat([table, VideoTable(other)])
+    frame = pd.DataFrame({"path": ["v1/a.mp4"], "label": [0], "video_id": ["a.mp4"]})
+    frame = frame.assign(dataset="celeb_df")
+    first, second = VideoTable(frame), VideoTable(frame.assign(path="v2/a.mp4"))
+    with pytest.raises(ValueError, match=r"1 videos have.*'celeb_df/a\.mp4'.*name=\)"):
+        VideoTable.concat([first, second])
+    again = VideoTable(second.table.assign(dataset="celeb_df_v2"))
+    assert len(VideoTable.concat([first, again])) == 2
+
+
+def test_a_split_of_a_data_set_without_splits_is_refused_in_words():
+    frame = pd.DataFrame({"path": ["a.mp4"], "label": [0]})
+    message = r"split='x' was asked for, and no video has a split: 1 videos \(1 real\)"
+    with pytest.raises(ValueError, match=message):
+        VideoTable(frame).subset(split="x")
+
+
+def test_splits_are_the_same_in_capital_letters():
+    frame = pd.DataFrame({"path": list("abcd"), "label": [0, 1, 0, 1]})
+    table = VideoTable(frame.assign(split=["Train", "train", "Dev", "dev"]))
+    assert table.subset(split="TRAIN").videos == ["a", "b"]
+    assert table.subset(split="dev").videos == ["c", "d"]
+    assert table.table["split"].tolist()[:2] == ["train", "train"]
