@@ -96,18 +96,32 @@ def show_exploration(
 
 
 def _show_duplicates(console: "Console", duplicates: "pd.DataFrame") -> None:
-    leaks = duplicates[duplicates["is_leak"]]
-    texts = leaks["second"] + ": " + leaks["what"] + " (" + leaks["differ_in"] + ")"
-    _list(console, "leak", leaks.assign(text=texts)[["first", "text"]])
-    copies = duplicates[~duplicates["is_leak"]]
-    _list(console, "are copies", copies[["first", "second"]])
+    what = duplicates["second"] + ": " + duplicates["what"]
+    is_leak = duplicates["is_leak"]
+    is_open = is_leak & (duplicates["differ_in"] == "group not known")
+    leaks = duplicates[is_leak & ~is_open]
+    texts = what + " (" + leaks["differ_in"] + ")"
+    _list(console, "leak", leaks.assign(text=texts)[["first", "text"]], "leaks")
+    rows = duplicates[is_open].assign(text=what)[["first", "text"]]
+    way_out = ", if they come into two splits or folds; a group for both keeps them in "
+    _list(
+        console,
+        f"pair would be a leak{way_out}one",
+        rows,
+        f"pairs would be leaks{way_out}one",
+    )
+    copies = duplicates[~is_leak][["first", "second"]]
+    _list(console, "pair of copies", copies, "pairs of copies")
 
 
-def _list(console: "Console", what: str, rows: "pd.DataFrame") -> None:
+def _list(
+    console: "Console", what: str, rows: "pd.DataFrame", whats: str | None = None
+) -> None:
     """Print the first few of some rows of two columns, under how many there are."""
     if rows.empty:
         return
-    console.print(f"{len(rows)} {what}:")
+    what = whats if whats and len(rows) > 1 else what
+    console.print(f"{len(rows)} {what}:", soft_wrap=True)
     for first, second in rows.head(_MOST).itertuples(index=False):
         console.print(f"  {visible(first)}, {visible(second)}", soft_wrap=True)
     if len(rows) > _MOST:

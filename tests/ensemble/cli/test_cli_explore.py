@@ -139,3 +139,20 @@ def test_help_of_both_loads_neither_torch_nor_opencv():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_index_says_of_copies_without_groups_what_may_come_of_them(
+    sample, tmp_path, capsys
+):
+    clips = sorted((sample / "train_sample_videos").glob("*.mp4"))[:2]
+    for name, clip in zip(("real/a", "real/b", "real/c", "fake/x"),
+                          (*clips[:1] * 3, clips[1]), strict=True):  # fmt: skip
+        path = tmp_path / "set" / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(clip.read_bytes())
+    arguments = ["index", tmp_path / "set", "--out", tmp_path / "t.csv", "--no-faces"]
+    code, printed, _ = run(capsys, *arguments)
+    assert code == 0
+    assert "2 pairs would be leaks, if they come into two splits or folds" in printed
+    assert "  real/a.mp4, real/b.mp4: same content\n" in printed
+    assert " leak:" not in printed
