@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ensemble.cli.tables import terminal, visible
+from ensemble.datasets.exploring.leak_hints import not_tested
 from ensemble.datasets.exploring.page import warnings_of
 from ensemble.datasets.indexing.leaks import find_duplicates
 
@@ -73,19 +74,8 @@ def show_exploration(
             counts.add_row(str(column), f"and {len(part) - _MOST} more values", "", "")
         counts.add_section()
     console.print(counts)
-    hints = Table(
-        "property", title="Does it alone tell the classes apart?", title_justify="left"
-    )
-    for name in ("AUC", "from", "to"):
-        hints.add_column(name, justify="right")
-    hints.add_column("")
-    for name, row in found.leak_hints.iterrows():
-        figures = [
-            "" if value != value else f"{value:.3f}"
-            for value in (row["auc"], row["low"], row["high"])
-        ]
-        hints.add_row(str(name), *figures, "leak" if row["is_leak"] else row["reason"])
-    console.print(hints)
+    if found.leak_hints["auc"].notna().any() or not not_tested(found.leak_hints):
+        console.print(_hints_table(found.leak_hints))  # else a note says why not
     _list(console, "cannot be read", found.unreadable.reset_index())
     _show_duplicates(console, found.duplicates)
     for warning in warnings_of(found):
@@ -93,6 +83,23 @@ def show_exploration(
     for path in written:
         if str(path) != "-":
             console.print(f"Wrote {visible(path)}", soft_wrap=True)
+
+
+def _hints_table(leak_hints: "pd.DataFrame") -> Table:
+    hints = Table(
+        "property", title="Does it alone tell the classes apart?", title_justify="left"
+    )
+    for name in ("AUC", "from", "to"):
+        hints.add_column(name, justify="right")
+    hints.add_column("")
+    for name, row in leak_hints.iterrows():
+        figures = [
+            "" if value != value else f"{value:.3f}"
+            for value in (row["auc"], row["low"], row["high"])
+        ]
+        why = row["reason"] or ("leak" if row["is_leak"] else "")
+        hints.add_row(str(name), *figures, why)
+    return hints
 
 
 def _show_duplicates(console: "Console", duplicates: "pd.DataFrame") -> None:

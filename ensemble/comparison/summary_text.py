@@ -95,8 +95,8 @@ def _guessing(table, facts):
         else " Nor is any member."
     )
     return [
-        "No strategy is shown to be better than guessing: every interval of an AUC "
-        f"reaches down to 0.5 ({facts.level:.0%}).{but}"
+        "No strategy is shown to be better than guessing: no interval of their AUC "
+        f"lies above 0.5 ({facts.level:.0%}).{but}"
     ]
 
 
@@ -255,9 +255,9 @@ def _probabilities(table, ours):
     if not row["auc_low"] > 0.5:
         return [
             f"The log loss of {surest} is below the mean's "
-            f"({row['log_loss_over_mean']:+.4f}, {span}), which scores near the share "
-            "of fakes reach that know nothing: it is not shown to be better than "
-            "guessing."
+            f"({row['log_loss_over_mean']:+.4f}, {span}). That takes no knowledge of "
+            "the videos: a constant score near the share of fakes can do it. By its "
+            f"AUC {surest} is not shown to be better than guessing."
         ]
     return [
         f"As a probability {surest} does best; its log loss differs from the mean's by "

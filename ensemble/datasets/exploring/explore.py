@@ -20,7 +20,7 @@ from ensemble.datasets.exploring.columns import (
     value_counts,
 )
 from ensemble.datasets.exploring.files import file_census, lists_against_folders
-from ensemble.datasets.exploring.leak_hints import leak_hints
+from ensemble.datasets.exploring.leak_hints import leak_hints, not_tested
 from ensemble.datasets.indexing.index import index_videos
 from ensemble.datasets.indexing.leaks import find_duplicates
 from ensemble.datasets.indexing.measuring import MEASURED
@@ -55,7 +55,7 @@ class Exploration:
     root : Path or None
         The folder of the data set.
     files : DataFrame
-        Files and bytes by folder and ending.
+        Files, bytes, and how many are masks, by folder and ending.
     metadata : DataFrame, one row a video
         What lists and folders say of it: class (real, fake or unlabelled), split,
         original_id, ... and the columns that the data set has beside these.
@@ -108,11 +108,14 @@ class Exploration:
         str
         """
         leaks = int(self.duplicates["is_leak"].sum())
-        guilty = self.leak_hints.index[self.leak_hints["is_leak"]].tolist()
+        is_leak = self.leak_hints["is_leak"].fillna(False)
+        guilty = self.leak_hints.index[is_leak].tolist()
         parts = [self.table.summary(), f"{len(self.unreadable)} cannot be read"]
         parts.append(f"{leaks} pairs leak" if leaks else "no copies leak")
         if guilty:
             parts.append(f"classes told apart by {', '.join(guilty)}")
+        if untested := not_tested(self.leak_hints):
+            parts.append(untested[0].lower() + untested[1:])
         return "; ".join(parts)
 
     def siblings(self, original: str) -> VideoTable:
@@ -271,7 +274,7 @@ def explore(
     metadata = listed_columns(table)
     is_dir = root is not None and root.is_dir()
     where = root if is_dir else None
-    empty = pd.DataFrame(columns=["folder", "ending", "files", "bytes"])
+    empty = pd.DataFrame(columns=["folder", "ending", "files", "bytes", "masks"])
     frame = table.table
     broken = frame.loc[~frame["readable"], ["video_id", "reason"]]
     return Exploration(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
 from ensemble.datasets.video_table import VideoTable
 
 
@@ -27,7 +28,8 @@ def file_census(
     Returns
     -------
     DataFrame, one row a folder and ending
-        files, bytes; the folder is relative to the root, with slashes.
+        files, bytes, masks (how many of the files are masks of fakes, in the layout
+        of FaceForensics++); the folder is relative to the root, with slashes.
 
     Examples
     --------
@@ -50,8 +52,11 @@ def file_census(
                 size = 0
             ending = os.path.splitext(name)[1].lower() or "(none)"
             found[place, ending].append(size)
-    rows = [(*key, len(sizes), sum(sizes)) for key, sizes in sorted(found.items())]
-    columns = ["folder", "ending", "files", "bytes"]
+    rows = [
+        (*key, len(sizes), sum(sizes), len(sizes) * _are_masks(root, *key))
+        for key, sizes in sorted(found.items())
+    ]
+    columns = ["folder", "ending", "files", "bytes", "masks"]
     return pd.DataFrame(rows, columns=columns).set_index(["folder", "ending"])
 
 
@@ -75,7 +80,8 @@ def lists_against_folders(
     -------
     DataFrame
         video, and where it is: "list" for one that is listed and not there, "folder"
-        for one that is there and of which no list says anything.
+        for one that is there and of which no list says anything; masks of fakes, in
+        the layout of FaceForensics++, are not videos.
 
     Examples
     --------
@@ -101,6 +107,8 @@ def lists_against_folders(
         if any(os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES for path in listed):
             suffixes |= IMAGE_SUFFIXES
         for folder, names in _walked(root, folders, listed):
+            if is_folder_of_masks(folder):
+                continue
             for name in names:
                 path = os.path.join(folder, name)
                 ending = os.path.splitext(name)[1].lower()
@@ -108,6 +116,13 @@ def lists_against_folders(
                     place = os.path.relpath(path, root).replace(os.sep, "/")
                     rows.append((place, "folder"))
     return pd.DataFrame(rows, columns=["video", "only_in"])
+
+
+def _are_masks(root: str | Path, folder: str, ending: str) -> bool:
+    from base_models.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    is_shown = ending in VIDEO_SUFFIXES or ending in IMAGE_SUFFIXES
+    return is_shown and is_folder_of_masks(os.path.join(root, folder))
 
 
 def _walked(

@@ -27,6 +27,7 @@ HINTS = {
 TOGETHER = "all of them"
 MIN_GROUPS = 10  # with each class, so that an interval says anything
 _FOLDS, _BINS = 5, 8
+_SAME, _FEW = "the same in all videos", "too few groups"
 
 
 def leak_hints(
@@ -51,9 +52,10 @@ def leak_hints(
     Returns
     -------
     DataFrame, one row a property
-        auc (within folds), low, high (over bootstrap draws of groups), is_leak (the
-        interval lies above 0.5), reason (why there is no figure: one value alone,
-        nothing known, or fewer than 10 groups with either class), columns.
+        auc (within folds), low, high (over bootstrap draws of groups), is_leak
+        (boolean: the interval lies above 0.5; NA where that was not tested), reason
+        (why there is no figure: one value alone, which is no leak; nothing known, or
+        fewer than 10 groups with either class, which was not tested), columns.
 
     Examples
     --------
@@ -92,16 +94,56 @@ def leak_hints(
         columns = asked.get(name, [])
         auc, low, high, reason = math.nan, math.nan, math.nan, few
         if not columns:
-            reason = "the same in all videos" if found[name] else "not known"
+            reason = _SAME if found[name] else "not known"
         elif not few:
             score, fold = _out_of_fold(frame[columns], y, groups, random_state)
             auc, low, high = auc_interval(
                 y, score, groups, fold, level=each_level, random_state=random_state
             )
-        is_leak = bool(low > 0.5)
+            reason = "no interval over groups" if math.isnan(low) else ""
+        is_known = reason in ("", _SAME)
+        is_leak = bool(low > 0.5) if is_known else pd.NA
         rows.append((name, auc, low, high, is_leak, reason, ", ".join(columns)))
     names = ["property", "auc", "low", "high", "is_leak", "reason", "columns"]
-    return pd.DataFrame(rows, columns=names).set_index("property")
+    hints = pd.DataFrame(rows, columns=names).set_index("property")
+    return hints.astype({"is_leak": "boolean"})
+
+
+def not_tested(hints: pd.DataFrame) -> str:
+    """Say which properties were not tested, and why.
+
+    Parameters
+    ----------
+    hints : DataFrame
+        From `leak_hints`.
+
+    Returns
+    -------
+    str
+        Without a full stop; "" where all were tested.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.datasets import VideoTable, leak_hints
+    >>> frame = pd.DataFrame({"path": ["a", "b"], "label": [0, 1], "width": [640, 720]})
+    >>> print(not_tested(leak_hints(VideoTable(frame)))[:56])
+    Properties of the files were not tested: too few groups:
+    """
+    alone = hints.drop(index=TOGETHER, errors="ignore")
+    untested = alone[alone["is_leak"].isna()]
+    tested = list(alone.index[alone["auc"].notna()])
+    if untested.empty:
+        return ""
+    if tested:
+        without = ", ".join(f"{n} ({why})" for n, why in untested["reason"].items())
+        return (
+            f"Properties of the files were tested in part: {', '.join(tested)}; not "
+            f"tested: {without}"
+        )
+    reasons = list(dict.fromkeys(untested["reason"]))
+    few = [reason for reason in reasons if reason.startswith(_FEW)]
+    return f"Properties of the files were not tested: {'; '.join(few or reasons)}"
 
 
 def _too_few(y: np.ndarray, groups: np.ndarray) -> str:
@@ -110,7 +152,7 @@ def _too_few(y: np.ndarray, groups: np.ndarray) -> str:
     if min(counts) >= MIN_GROUPS:
         return ""
     return (
-        f"too few groups: {counts[0]} with reals and {counts[1]} with fakes, "
+        f"{_FEW}: {counts[0]} with reals and {counts[1]} with fakes, "
         f"{MIN_GROUPS} of each are needed"
     )
 

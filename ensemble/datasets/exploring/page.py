@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from base_models.errors import VideoReadError
 from ensemble._version import __version__
-from ensemble.datasets.exploring.leak_hints import TOGETHER
+from ensemble.datasets.exploring.leak_hints import TOGETHER, not_tested
 from ensemble.datasets.exploring.pictures import (
     clip_url,
     find_faces,
@@ -21,6 +21,7 @@ from ensemble.datasets.exploring.pictures import (
     has_landmarks,
 )
 from ensemble.datasets.exploring.plots import counts_plot, hints_plot, numbers_plot
+from ensemble.datasets.video_table import VideoTable
 from ensemble.reporting.html import image_url, write_page
 from ensemble.reporting.plain_text import printable
 
@@ -52,6 +53,7 @@ def write_exploration(
     Path
     """
     rng = np.random.default_rng(random_state)
+    captions = captions_of(found.table)
     content = {
         "version": __version__,
         "name": printable(found.root.name if found.root else "videos"),
@@ -59,15 +61,17 @@ def write_exploration(
         "kind": found.table.kind,
         "facts": _facts(found),
         "warnings": list(warnings_of(found)),
+        "untested": not_tested(found.leak_hints),
+        "n_masks": int(found.files["masks"].sum()),
         "files": _files_table(found),
         "lists": _table(found.lists_and_folders, "Videos that are only in a list, or "
                         "only in a folder and in no list.", most=_ROWS),
         "n_only": found.lists_and_folders["only_in"].value_counts().to_dict(),
         "columns": _column_tables(found),
         "counts": list(counts_plot(found.counts)),
-        "grids": _grids(found, Path(path), embed, rng),
+        "grids": _grids(found, captions, Path(path), embed, rng),
         "embed": embed,
-        "faces": _faces(found, rng),
+        "faces": _faces(found, captions, rng),
         "landmarks": has_landmarks(),
         "numbers": [numbers_plot(found.table, name, words)
                     for name, words in _WORDS.items() if _varies(found, name)],
@@ -102,7 +106,8 @@ def warnings_of(found: Any) -> Iterable[str]:
             f"{_many(len(across), 'group')} in several splits, such as {across[0]}: "
             "scores on one split are too good"
         )
-    for name, row in found.leak_hints[found.leak_hints["is_leak"]].iterrows():
+    is_leak = found.leak_hints["is_leak"].fillna(False)
+    for name, row in found.leak_hints[is_leak].iterrows():
         what = f"The {name} by itself tells" if name != TOGETHER else (
             "These properties of the files together tell")  # fmt: skip
         yield (
@@ -110,6 +115,8 @@ def warnings_of(found: Any) -> Iterable[str]:
             f"{row['low']:.3f}, {row['columns']}); a detector may learn that in place "
             "of forgery"
         )
+    if untested := not_tested(found.leak_hints):
+        yield untested
     counts = found.lists_and_folders["only_in"].value_counts()
     if n_broken := int(found.table.table["path"].map(os.path.exists).sum()) - int(
         found.table.table["readable"].sum()
@@ -184,7 +191,9 @@ def _cell(value: Any) -> str:
 
 def _files_table(found: Any) -> dict[str, Any] | None:
     files = found.files.sort_values("files", ascending=False, kind="stable")
-    shown = files.assign(MB=files["bytes"] / 1e6).drop(columns="bytes")
+    shown = files.assign(MB=files["bytes"] / 1e6)[["files", "MB", "masks"]]
+    if not files["masks"].any():
+        shown = shown.drop(columns="masks")
     return _table(shown, "Files by folder and ending.")
 
 
@@ -228,7 +237,10 @@ def _hints_table(found: Any) -> dict[str, Any] | None:
             "AUC": hints["auc"].map(_figure),
             "from": hints["low"].map(_figure),
             "to": hints["high"].map(_figure),
-            "tells classes apart": hints["is_leak"],
+            "tells classes apart": hints["is_leak"]
+            .astype(object)
+            .map({True: "yes", False: "no"})
+            .fillna("not tested"),
             "columns": hints["columns"],
             "note": hints["reason"],
         }
@@ -253,8 +265,50 @@ def _groups_table(found: Any) -> dict[str, Any] | None:
 # Pictures
 
 
+def captions_of(table: VideoTable) -> dict[str, str]:
+    """Return a short name of each video, by its id, that no other video has.
+
+    That is the name of the file; where several have one name, with method, source and
+    compression; where that is not enough, the id.
+
+    Parameters
+    ----------
+    table : VideoTable
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.datasets import VideoTable
+    >>> frame = pd.DataFrame({"path": ["a/1.mp4", "b/1.mp4"], "label": 1})
+    >>> frame = frame.assign(video_id=frame["path"], method=["swap", "morph"])
+    >>> captions_of(VideoTable(frame))
+    {'a/1.mp4': '1.mp4, swap', 'b/1.mp4': '1.mp4, morph'}
+    """
+    frame = table.table
+    ids = frame["video_id"].astype(str)
+    names = frame["path"].map(os.path.basename)
+    details = [
+        [name for name in row if isinstance(name, str) and name != "none"]
+        for row in frame[["method", "source", "compression"]].itertuples(index=False)
+    ]
+    longer = pd.Series(
+        [", ".join([n, *d]) for n, d in zip(names, details, strict=True)], names.index
+    )
+    captions = names.where(~names.duplicated(keep=False), longer)
+    captions = captions.where(~captions.duplicated(keep=False), ids)
+    return dict(zip(ids, captions, strict=True))
+
+
 def _grids(
-    found: Any, page: Path, embed: bool, rng: np.random.Generator
+    found: Any,
+    captions: Mapping[str, str],
+    page: Path,
+    embed: bool,
+    rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
     """Pictures of fakes, reals, one original with its fakes, and unlabelled videos."""
     frame = found.table.table
@@ -274,7 +328,8 @@ def _grids(
         pictures = [
             picture
             for row in rows.itertuples()
-            if (picture := _picture(row, page, embed)) is not None
+            if (picture := _picture(row, captions[row.video_id], page, embed))
+            is not None
         ]
         if pictures:
             grids.append({"title": title, "pictures": pictures})
@@ -288,7 +343,7 @@ def _some(
     return frame.iloc[np.sort(rows)]
 
 
-def _picture(row: Any, page: Path, embed: bool) -> dict[str, Any] | None:
+def _picture(row: Any, name: str, page: Path, embed: bool) -> dict[str, Any] | None:
     try:
         url = image_url(first_frame(row.path), _PICTURE)
         clip = clip_url(row.path) if embed else None
@@ -296,7 +351,7 @@ def _picture(row: Any, page: Path, embed: bool) -> dict[str, Any] | None:
         return None
     words = {0: "real", 1: "fake"}.get(-1 if pd.isna(row.label) else row.label, "")
     return {
-        "name": os.path.basename(row.path), "image": url, "clip": clip, "words": words,
+        "name": name, "image": url, "clip": clip, "words": words,
         "link": None if embed else _link(row.path, page),
     }  # fmt: skip
 
@@ -313,7 +368,9 @@ def _link(video: str, page: Path) -> str | None:
     return urllib.parse.quote(way.encode("utf-8", "surrogateescape"))
 
 
-def _faces(found: Any, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _faces(
+    found: Any, captions: Mapping[str, str], rng: np.random.Generator
+) -> list[dict[str, Any]]:
     frame = found.table.table
     frame = frame[frame["readable"]]
     shown = []
@@ -327,7 +384,7 @@ def _faces(found: Any, rng: np.random.Generator) -> list[dict[str, Any]]:
             continue
         pictures.append(
             {
-                "name": os.path.basename(row.path),
+                "name": captions[row.video_id],
                 "haar": image_url(faces.by_haar, _FACE_PICTURE),
                 "dlib": image_url(faces.by_dlib, _FACE_PICTURE),
                 "counts": faces.counts,

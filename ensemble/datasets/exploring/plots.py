@@ -126,7 +126,7 @@ def hints_plot(hints: pd.DataFrame) -> str | None:
         low, high = known["low"].to_numpy(float), known["high"].to_numpy(float)
         value = known["auc"].to_numpy(float)
         for is_leak, colour in ((True, "C1"), (False, "C0")):
-            here = known["is_leak"].to_numpy(bool) == is_leak
+            here = known["is_leak"].fillna(False).to_numpy(bool) == is_leak
             ax.hlines(places[here], low[here], high[here], color=colour)
             ax.plot(value[here], places[here], "o", color=colour)
         ax.axvline(0.5, color="C6", lw=0.8, ls="--")

@@ -5,6 +5,7 @@ ICCV. A fake is called ``<target>_<source>``. Its authors forged each pair of or
 both ways, so that the group, what shares a person, is the unordered pair.
 """
 
+import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ NO_SPLITS = (
     "splits/ below the root, or ask for no split: folds and prepare split by group"
 )
 ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
+MASKS = "masks"  # below a method, or a compression of it
 _OF_DFD = ("actors", "DeepFakeDetection")
 LISTS = ("train", "val", "test")
 PEOPLE = "people.json"  # id -> person, in a tree that the forge made
@@ -114,6 +116,32 @@ def clips_of(root: Path) -> Iterator[Clip]:
             f"{root} has no videos of FaceForensics++: looked for {looked_for}; got "
             f"{found}"
         )
+
+
+def is_folder_of_masks(folder: str | Path) -> bool:
+    """Whether a folder holds masks, which say where fakes were changed, and no videos.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
+    >>> tree = "ff/manipulated_sequences/Deepfakes"
+    >>> is_folder_of_masks(f"{tree}/masks/videos"), is_folder_of_masks(f"{tree}/c23")
+    (True, False)
+    """
+    parts = Path(os.path.abspath(folder)).parts
+    return any(
+        MANIPULATED in parts[max(0, place - 3) : place - 1]
+        for place, part in enumerate(parts)
+        if part == MASKS and place > 1
+    )
 
 
 def _places(level: Path) -> list[Path]:

@@ -95,6 +95,8 @@ def test_explore_prints_where_nothing_is_to_be_written(sample, capsys):
     code, printed, _ = run(capsys, "explore", sample, "--no-faces", "--quiet")
     assert code == 0
     assert "unlabelled" in printed
+    assert printed.count("too few groups") == 1
+    assert "note: Properties of the files were not tested: too few groups" in printed
     assert "same content" in printed
 
 

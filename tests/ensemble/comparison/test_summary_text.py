@@ -167,6 +167,8 @@ def test_a_strategy_at_chance_is_never_praised():
     said = words(chance_table(), ablation=ablation)
     first, *_ = said.split("\n")
     assert first.startswith("No strategy is shown to be better than guessing")
+    assert "no interval of their AUC lies above 0.5 (95%)" in first
+    assert "reaches down to" not in said  # one lies wholly below
     assert "Nor is any member." in first
     assert " beats " not in said
     assert "does best" not in said
@@ -177,7 +179,8 @@ def test_a_strategy_at_chance_is_never_praised():
     (automatic,) = [line for line in said.split("\n") if "chooses in train" in line]
     assert automatic.endswith("it is not shown to be better than guessing.")
     (loss,) = [line for line in said.split("\n") if "log loss" in line]
-    assert "scores near the share of fakes reach that know nothing" in loss
+    assert "a constant score near the share of fakes can do it" in loss
+    assert loss.endswith("stacking is not shown to be better than guessing.")
 
 
 def test_a_guess_under_unseen_methods_beats_nothing():

@@ -232,3 +232,13 @@ def test_what_is_missing_is_named_with_the_extra(
     with pytest.raises(ImportError, match=says) as refused:
         comparison.to_html(tmp_path / "report.html")
     assert "deepfake-ensemble[report]" in str(refused.value)
+
+
+def test_one_member_is_not_called_members(tmp_path):
+    table, y, groups, _ = scores_of()
+    found = compare_strategies(
+        table[["member 0"]], y, groups, ["log-odds mean"], nesting="exact", n_boot=20
+    )
+    found.to_html(tmp_path / "one.html")
+    text = (tmp_path / "one.html").read_text("utf-8")
+    assert re.search(r"\d (strategies|strategy) and 1 member, judged", text)

@@ -46,6 +46,18 @@ def test_images_are_missed_only_where_images_are_listed(tmp_path):
     assert images["video"].tolist() == ["a.mp4", "mask.jpg"]  # not the frames
 
 
+def test_masks_of_faceforensics_are_files_and_no_videos_in_no_list(tmp_path):
+    fakes = "manipulated_sequences/Deepfakes"
+    names = ["original_sequences/youtube/c23/videos/000.mp4"]
+    names += [f"{fakes}/{level}/videos/000_003.mp4" for level in ("c23", "masks")]
+    plant(tmp_path, *names, "masks/other.mp4")
+    table = load_dataset("faceforensics", tmp_path)
+    found = explore(table, tmp_path, finder=None, store=tmp_path / ".s")
+    assert found.lists_and_folders["video"].tolist() == ["masks/other.mp4"]
+    masks = found.files["masks"]
+    assert masks[masks > 0].to_dict() == {(f"{fakes}/masks/videos", ".mp4"): 1}
+
+
 def test_groups_their_classes_and_splits(tmp_path):
     names = [f"{n}.mp4" for n in range(5)]
     table = listed(

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from base_models import write_video
-from ensemble.datasets import VideoTable, explore
+from ensemble.datasets import VideoTable, explore, load_dataset
+from ensemble.datasets.exploring.page import captions_of
 from ensemble.datasets.exploring.pictures import clip_url
 
 pytest.importorskip("matplotlib")
@@ -89,6 +90,50 @@ def test_names_are_text_and_no_markup(pages):
     text = pages[False].read_text("utf-8")
     assert "<d>" not in text
     assert "&lt;d&gt;.mp4" in text
+
+
+def test_what_was_not_tested_is_not_called_clear(pages, three):
+    text = pages[False].read_text("utf-8")
+    assert "Nothing stands out" not in text
+    assert "<p>Properties of the files were not tested: too few groups: 1 with" in text
+    assert "not tested</td>" in text
+    assert "properties of the files were not tested: too few" in three.summary()
+
+
+def test_the_layout_of_faceforensics_is_understood(tmp_path):
+    fakes = "manipulated_sequences"
+    names = ["original_sequences/youtube/c23/videos/002.mp4"]
+    for method in ("Deepfakes", "FaceSwap"):
+        for level in ("c23", "masks"):
+            names.append(f"{fakes}/{method}/{level}/videos/002_003.mp4")
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True)
+        bars(tmp_path / name, number)
+    table = load_dataset("faceforensics", tmp_path)
+    found = explore(table, tmp_path, finder=None, store=tmp_path / ".store")
+    text = found.to_html(tmp_path / "page.html").read_text("utf-8")
+    captions = re.findall(r"<figcaption>(\d[^:<]*)</figcaption>", text)
+    both = ["002_003.mp4, Deepfakes, c23, fake", "002_003.mp4, FaceSwap, c23, fake"]
+    assert captions[:3] == [*both, "002.mp4, real"]
+    assert "Masks, which say where fakes were changed: 2." in text
+    assert "in no list" not in text.partition('id="files"')[0]
+
+
+def test_names_that_repeat_are_told_apart_by_what_is_known():
+    rows = {
+        "r/c23/1.mp4": ("none", "youtube", "c23"),
+        "r/c40/1.mp4": ("none", "youtube", "c40"),
+        "x/2.mp4": (None, None, None),
+        "y/2.mp4": (None, None, None),
+        "y/3.mp4": ("swap", None, "c23"),
+    }
+    frame = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["method", "source", "compression"]
+    )
+    frame = frame.assign(label=0, path=frame.index, video_id=frame.index)
+    assert list(captions_of(VideoTable(frame)).values()) == [
+        "1.mp4, youtube, c23", "1.mp4, youtube, c40", "x/2.mp4", "y/2.mp4", "3.mp4",
+    ]  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_page(three, pages, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ensemble.datasets import VideoTable, leak_hints
+from ensemble.datasets.exploring.leak_hints import not_tested
 
 
 def made(n_groups=60, seed=0, **columns):
@@ -75,7 +76,8 @@ def test_the_figure_is_that_of_a_column_that_says_the_class():
 
 def test_with_few_groups_nothing_is_claimed():
     hints = leak_hints(made(9, codec=GUILTY["codec"]["codec"]))
-    assert not hints["is_leak"].any()
+    assert hints["is_leak"].dtype == "boolean"
+    assert hints["is_leak"].isna().all()  # neither a leak nor none
     assert hints["auc"].isna().all()
     assert "9 with reals and 9 with fakes, 10 of each" in hints.loc["codec", "reason"]
 
@@ -92,6 +94,12 @@ def test_what_is_the_same_or_not_known_has_no_figure():
     )
     assert hints.loc[["quantiser", "length"], "reason"].tolist() == ["not known"] * 2
     assert hints.loc[["frame rate", "quantiser"], "auc"].isna().all()
+    assert not hints.loc["frame rate", "is_leak"]  # one value tells nothing apart
+    assert pd.isna(hints.loc["quantiser", "is_leak"])
+    assert not_tested(hints) == (
+        "Properties of the files were tested in part: file size, codec, brightness; "
+        "not tested: length (not known), quantiser (not known)"
+    )
 
 
 def test_what_is_missing_may_itself_be_the_leak():
@@ -112,3 +120,12 @@ def test_groups_are_left_out_whole():
     hints = leak_hints(VideoTable(frame))
     assert hints.loc["codec", "auc"] == pytest.approx(0.5, abs=0.05)
     assert not hints.loc["codec", "is_leak"]
+
+
+def test_what_was_tested_is_said():
+    full = made(quantiser=lambda y, d: y * 0 + 20, seconds=lambda y, d: y * 0 + 1)
+    assert not_tested(leak_hints(full)) == ""
+    assert not_tested(leak_hints(made(9))) == (
+        "Properties of the files were not tested: too few groups: 9 with reals and 9 "
+        "with fakes, 10 of each are needed"
+    )
