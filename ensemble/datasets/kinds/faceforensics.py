@@ -294,8 +294,12 @@ def _same_person_in(root: Path) -> list[tuple[str, ...]]:
 
 def _check_pairs(pairs: object, path: Path) -> None:
     if not isinstance(pairs, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 for pair in pairs
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(isinstance(name, str) for name in pair)
+        for pair in pairs
     ):
         raise ValueError(
-            f'{path} must be a list of pairs of ids, such as [["000", "003"], ...]'
+            f"{path} must be a list of pairs of ids in quotes, such as "
+            f'[["000", "003"], ...]; got {str(pairs)[:80]}'
         )

@@ -199,3 +199,12 @@ def test_who_is_in_no_list_has_no_split_and_the_others_keep_theirs(name, plant):
     assert rows["split"].isna().sum() == 1
     assert pd.isna(rows.loc[name, "split"])
     assert rows["split"].value_counts().to_dict() == {"test": 4, "train": 4}
+
+
+def test_lists_of_numbers_are_refused(plant):
+    root = plant(*tree([("000", "003")], methods=("Deepfakes",)))
+    plant_splits(root, {"train": [[0, 3]]})
+    with pytest.raises(
+        ValueError, match=r"train\.json must be a list.*got \[\[0, 3\]\]"
+    ):
+        load_dataset("faceforensics", root)
