@@ -83,9 +83,9 @@ class ComparisonInputs:
     videos: VideoTable | None = None
 
     @property
-    def paths(self) -> list[str]:
-        """Of the videos."""
-        return [] if self.videos is None else self.videos.videos
+    def files(self) -> list[str | Path]:
+        """The videos, and the lists that name them."""
+        return [] if self.videos is None else [*self.videos.lists, *self.videos.videos]
 
 
 def read_inputs(

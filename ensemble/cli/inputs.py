@@ -44,7 +44,7 @@ def split_shares(text: str) -> list[float]:
 
 def videos_at(
     paths: Iterable[Path], kind: str = "auto", split: str | None = None
-) -> list[str]:
+) -> tuple[list[str], list[Path]]:
     """Replace folders by the videos in them, and data sets by theirs.
 
     A folder of frame images is a video. A folder that is no known data set, or that
@@ -60,19 +60,23 @@ def videos_at(
 
     Returns
     -------
-    list of str
+    videos : list of str
+    lists : list of Path
+        Files that were read to find them, which no command writes onto.
     """
     from ensemble.datasets.kinds.class_folders import videos_below
 
-    videos = []
+    videos: list[str] = []
+    lists: list[Path] = []
     for path in paths:
         if _is_data_set(path, kind, split):
             table = data_set_at(path, kind, split, missing="keep", duplicates="allow")
             videos += table.videos
+            lists += table.lists
             continue
         listed = videos_below(path) if _is_folder(path) else []
         videos += [str(video) for video in listed] or [str(path)]
-    return videos
+    return videos, lists
 
 
 def _is_data_set(path: Path, kind: str, split: str | None) -> bool:

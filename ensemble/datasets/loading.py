@@ -9,7 +9,7 @@ from typing import Any
 from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
-from ensemble.datasets.kinds.files import named
+from ensemble.datasets.kinds.files import named, noting_lists
 from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_for, kind_of
 from ensemble.datasets.video_table import VideoTable
 
@@ -90,10 +90,11 @@ def load_dataset(
             raise ValueError(f"{option} must be one of {choices}; got {value!r}")
     root = Path(root)
     kind = kind_for(kind, root)
-    records = list(KINDS[kind].read(root, encoding))
+    with noting_lists() as lists:
+        records = list(KINDS[kind].read(root, encoding))
     if name is None:
         name = kind if KINDS[kind].is_public else root.resolve().stem
-    table = VideoTable.from_records(records, root, name, kind, fake_label)
+    table = VideoTable.from_records(records, root, name, kind, fake_label, lists)
     if (
         split is not None
         and table.table["split"].isna().all()

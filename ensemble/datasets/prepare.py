@@ -169,7 +169,7 @@ def prepare_dataset(
         split=split, n_images=[len(o["images"]) for o in outcomes]
     )
     if folder is None:
-        return VideoTable(frame[done], table.kind, table.classes)
+        return VideoTable(frame[done], table.kind, table.classes, table.lists)
     run.remove_gone()
     frame = frame.assign(source_path=frame["path"], path=names)
     _write_left_out(folder, frame, outcomes)
@@ -206,6 +206,11 @@ def _start(folder, table, job, names, shard_videos):
             raise FileExistsError(
                 f"{folder} lies in {place}, where the videos are, and would be taken "
                 "for one of them; choose an out beside that folder"
+            )
+    for path in map(os.path.realpath, (*table.lists, *table.videos)):
+        if path.startswith(inside):
+            raise FileExistsError(
+                f"{folder} holds {path}, which is read; choose another out"
             )
     recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
     path = folder / PREPARED

@@ -16,7 +16,7 @@ from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
 from base_models.video.paths import printable
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import below_root, named
+from ensemble.datasets.kinds.files import below_root, named, noting_lists
 from ensemble.datasets.table_columns import BETWEEN_IDS, COLUMNS, checked_table
 
 METADATA = (
@@ -41,6 +41,8 @@ class VideoTable:
         As what it was read, such as faceforensics.
     classes : (real, fake), default=(0, 1)
         The words for the labels, for `labels`.
+    lists : sequence of Path, default=()
+        Files that name the videos and say their labels, which nothing may overwrite.
 
     Attributes
     ----------
@@ -65,10 +67,10 @@ class VideoTable:
         table: pd.DataFrame,
         kind: str | None = None,
         classes: tuple[Any, Any] = (0, 1),
+        lists: Sequence[Path] = (),
     ) -> None:
         self.table = checked_table(table)
-        self.kind = kind
-        self.classes = classes
+        self.kind, self.classes, self.lists = kind, classes, tuple(lists)
 
     @classmethod
     def from_records(
@@ -78,6 +80,7 @@ class VideoTable:
         name: str,
         kind: str | None = None,
         fake_label: Any = None,
+        lists: Sequence[Path] = (),
     ) -> VideoTable:
         """Make a table of what a kind of data set read.
 
@@ -90,6 +93,7 @@ class VideoTable:
             Of the data set, where a record does not name it.
         kind : str or None, default=None
         fake_label : label or None, default=None
+        lists : sequence of Path, default=()
 
         Returns
         -------
@@ -112,7 +116,7 @@ class VideoTable:
                               for key, v in columns.items()})  # fmt: skip
         for key in dict.fromkeys(key for record in records for key in record.more):
             frame[key] = pd.Series([record.more.get(key) for record in records])
-        return cls(_each_once(frame), kind, classes)
+        return cls(_each_once(frame), kind, classes, lists)
 
     @classmethod
     def read(cls, path: str | Path) -> VideoTable:
@@ -129,7 +133,9 @@ class VideoTable:
         from ensemble.datasets.kinds import csv_tables
 
         path = Path(path)
-        return cls.from_records(csv_tables.read(path), path, path.stem, "csv")
+        with noting_lists() as lists:
+            records = csv_tables.read(path)
+        return cls.from_records(records, path, path.stem, "csv", lists=lists)
 
     @classmethod
     def concat(cls, tables: Sequence[VideoTable]) -> VideoTable:
@@ -184,6 +190,7 @@ class VideoTable:
             frame,
             kinds.pop() if len(kinds) == 1 else None,
             classes.pop() if len(classes) == 1 else (0, 1),
+            list(dict.fromkeys(path for table in tables for path in table.lists)),
         )
 
     @property
@@ -334,7 +341,7 @@ class VideoTable:
         if method is not None:
             is_fake = (self.table["label"] == 1).fillna(False).to_numpy(bool)
             keep &= self._is_among("method", method) | ~is_fake
-        return VideoTable(self.table[keep], self.kind, self.classes)
+        return VideoTable(self.table[keep], self.kind, self.classes, self.lists)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table as CSV; `read` and ``load_dataset("csv", ...)`` read it.

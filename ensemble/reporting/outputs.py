@@ -214,11 +214,6 @@ def tables_of(
     ]
 
 
-def table_of(data: Path) -> list[Path]:
-    """Return the table that labelled videos come from: the file, or one in a folder."""
-    return [data / "videos.csv" if data.is_dir() else data]
-
-
 def check_demo(out: Path, overwrite: bool) -> None:
     """Refuse a demo's folder in which its files would replace those of others."""
     check_folder("--out", out)

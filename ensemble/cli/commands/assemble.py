@@ -80,7 +80,7 @@ def assemble(
 ) -> None:
     """Make an ensemble of networks that are trained already, with labels or without."""
     from ensemble.cli.tables import show_fit, visible
-    from ensemble.reporting.outputs import Output, check_folder, check_outputs, table_of
+    from ensemble.reporting.outputs import Output, check_folder, check_outputs
 
     params = {"threshold": threshold, "random_state": seed, "store": store}
     params |= {"device": device, "verbose": not quiet}
@@ -90,7 +90,7 @@ def assemble(
             calibrate, kind.value, split, fake_label=fake_label, encoding=encoding,
             quiet=quiet,
         )  # fmt: skip
-        inputs += [*table_of(calibrate), *labelled.videos]
+        inputs += [*labelled.lists, *labelled.videos]
     check_folder("--store", store)
     check_outputs([Output("--out", out, "model")], inputs, overwrite)
     if labelled is None:

@@ -222,7 +222,6 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
         Output,
         check_folder,
         check_outputs,
-        table_of,
         tables_of,
     )
 
@@ -233,8 +232,8 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
     check_outputs(
         outputs,
         [
-            *table_of(settings.data),
-            *inputs.paths,
+            settings.data,
+            *inputs.files,
             settings.weights,
             *(settings.models or ()),
         ],

@@ -60,7 +60,6 @@ def explore(
         check_folder,
         check_outputs,
         check_tables,
-        table_of,
     )
 
     if embed and out is None:
@@ -74,9 +73,10 @@ def explore(
     if csv_folder is not None:
         planned.append(Output("--csv", csv_folder, "folder"))
     check_folder("--store", store)
-    check_outputs(planned, [*table_of(data), *table.videos], overwrite)
+    inputs = [*table.lists, *table.videos]
+    check_outputs(planned, inputs, overwrite)
     if csv_folder is not None:
-        check_tables("--csv", csv_folder, TABLES, [data, *table.videos], overwrite)
+        check_tables("--csv", csv_folder, TABLES, inputs, overwrite)
     finder = None if no_faces else "dlib"
     root = data if data.is_dir() else None
     found = explored(table, root, jobs, finder, store, verbose=not quiet)

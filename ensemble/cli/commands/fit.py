@@ -87,14 +87,15 @@ def fit(
     from base_models.inputs import label_as_given
     from ensemble import DeepfakeEnsemble
     from ensemble.cli.tables import show_fit
-    from ensemble.reporting.outputs import Output, check_folder, check_outputs, table_of
+    from ensemble.reporting.outputs import Output, check_folder, check_outputs
 
-    videos, labels, groups = labelled_videos_at(
+    table = labelled_videos_at(
         data, kind.value, split, missing.value, duplicates.value, fake_label, encoding,
         quiet,
     )  # fmt: skip
+    videos, labels, groups = table
     check_folder("--store", store)
-    inputs = [*table_of(data), *videos, weights]
+    inputs = [*table.lists, *videos, weights]
     check_outputs([Output("--out", out, "model")], inputs, overwrite)
     model = DeepfakeEnsemble(
         named_detectors(

@@ -54,8 +54,8 @@ def predict(
     if clip is not None and submission is None:
         raise typer.BadParameter("--clip is of --submission, which was not given")
     models, given = models_and_videos(paths, models)
-    videos = videos_at(given, kind.value, split)
-    asked = _Submission(submission, clip, videos, [*models, *given], overwrite)
+    videos, lists = videos_at(given, kind.value, split)
+    asked = _Submission(submission, clip, videos, [*models, *given, *lists], overwrite)
     # On a terminal the lines show how far it is; a bar between them would tear them.
     no_bar = quiet or sys.stdout.isatty()
     loaded = open_ensemble(models, device, no_bar, threshold, prior)

@@ -61,10 +61,10 @@ def scan(
     from ensemble.inspection.outputs import planned_outputs
     from ensemble.reporting.outputs import tables_of
 
-    paths = videos_at(videos, kind.value, split)
+    paths, lists = videos_at(videos, kind.value, split)
     pictures = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     tables = tables_of("scan", csv_file, json_file)
-    outputs = planned_outputs(pictures, paths, models, tables, overwrite)
+    outputs = planned_outputs(pictures, paths, [*models, *lists], tables, overwrite)
     loaded = open_ensemble(models, device, quiet, threshold, prior)
     err = is_printed(json_file, csv_file)
     results = []

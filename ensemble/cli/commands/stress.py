@@ -1,5 +1,6 @@
 """``stress``: what scores do when videos are compressed, shrunk, blurred ..."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -75,12 +76,11 @@ def stress(
         SCORES,
         Output,
         check_outputs,
-        table_of,
         tables_of,
     )
 
     models, videos = models_and_videos(paths, models)
-    paths, labels, groups = _videos_and_labels(
+    paths, labels, groups, lists = _videos_and_labels(
         videos, kind.value, split, encoding, quiet
     )
     outputs = tables_of("stress", csv_file, json_file)
@@ -88,8 +88,7 @@ def stress(
         outputs.append(Output("--plot", plot, "plot"))
     if scores_file is not None:
         outputs.append(Output("--scores", scores_file, "csv", SCORES))
-    tables = [part for path in videos for part in table_of(path)]
-    check_outputs(outputs, [*models, *paths, *tables], overwrite)
+    check_outputs(outputs, [*models, *paths, *lists], overwrite)
     loaded = open_ensemble(models, device, quiet=True)
     result = stress_test(
         loaded,
@@ -114,7 +113,7 @@ def stress(
 
 def _videos_and_labels(
     videos: list[Path], kind: str, split: str | None, encoding: str | None, quiet: bool
-) -> tuple[list, list | None, list | None]:
+) -> tuple[list, list | None, list | None, Sequence[Path]]:
     from ensemble.cli.inputs import data_set_at
     from ensemble.datasets.loading import is_labelled
 
@@ -124,5 +123,6 @@ def _videos_and_labels(
         )
         labelled = table.subset(labelled=True)
         paths, labels, groups = labelled if len(labelled) else table
-        return paths, labels if len(labelled) else None, groups
-    return videos_at(videos, kind, split), None, None
+        return paths, labels if len(labelled) else None, groups, table.lists
+    paths, lists = videos_at(videos, kind, split)
+    return paths, None, None, lists

@@ -139,7 +139,8 @@ class Exploration:
         is_it = _is_original(frame, original)
         order = np.argsort(~is_it, kind="stable")
         chosen = order[(mine.to_numpy(bool) | is_it)[order]]
-        return VideoTable(frame.iloc[chosen], self.table.kind, self.table.classes)
+        table = self.table
+        return VideoTable(frame.iloc[chosen], table.kind, table.classes, table.lists)
 
     def to_csv(self, folder: str | Path) -> list[Path]:
         """Write each table as a CSV into a folder.

@@ -197,4 +197,4 @@ def _with_columns(table: VideoTable, rows: list[Any]) -> VideoTable:
         if kind is float:
             values = pd.to_numeric(values, errors="coerce")
         frame[name] = values.astype(kind)
-    return VideoTable(frame, table.kind, table.classes)
+    return VideoTable(frame, table.kind, table.classes, table.lists)

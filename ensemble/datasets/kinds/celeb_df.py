@@ -8,7 +8,13 @@ import re
 from pathlib import Path
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import folders, named, videos_in, what_is_in
+from ensemble.datasets.kinds.files import (
+    folders,
+    named,
+    read_text,
+    videos_in,
+    what_is_in,
+)
 
 LIST = "List_of_testing_videos.txt"
 _REAL, _YOUTUBE, _FAKE = "Celeb-real", "YouTube-real", "Celeb-synthesis"
@@ -125,7 +131,7 @@ def _test_list(root: Path) -> dict[tuple[str, str], str] | None:
     if not path.is_file():
         return None
     found: dict[tuple[str, str], str] = {}
-    lines = path.read_text("utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     wrong = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.datasets.kinds.base import VideoRecord
+from ensemble.datasets.kinds.files import read_list
 
 if TYPE_CHECKING:
     from ensemble.scores.formats import Table
@@ -38,11 +39,11 @@ def is_video_table(names: Iterable[str]) -> bool:
 def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
     """Read the table; paths in it are relative to its own folder."""
     from ensemble.scores.columns import GROUP_NAMES, typed
-    from ensemble.scores.formats import column_named, read_table
+    from ensemble.scores.formats import column_named
 
     if path.is_dir():
         path = path / INDEX
-    table = read_table(path, encoding)
+    table = read_list(path, encoding)
     names = list(table.frame.columns)
     columns = {
         name: column_named(names, name)

@@ -7,6 +7,7 @@ video is the folder of its frames.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections import defaultdict
@@ -25,7 +26,6 @@ from ensemble.datasets.kinds.files import (
     check_object,
     entries,
     named,
-    read_json,
     read_object,
     what_is_in,
 )
@@ -266,7 +266,7 @@ def _lists(root: Path) -> list[Path]:
 def _is_list(path: Path) -> bool:
     """Whether a file is a list: its first video is where one must be."""
     try:
-        found: Any = read_json(path)
+        found: Any = json.loads(path.read_text("utf-8-sig"))  # no list as yet
     except (ValueError, OSError):
         return False
     for _ in range(3):  # data set, label, split

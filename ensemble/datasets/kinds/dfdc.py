@@ -17,6 +17,7 @@ from ensemble.datasets.kinds.files import (
     below_root,
     entries,
     named,
+    read_list,
     read_object,
     videos_in,
     what_is_in,
@@ -133,9 +134,7 @@ def _label(entry: Any) -> int | None:
 
 def _judged(folder: Path) -> list[VideoRecord]:
     """The test set: names and labels in a table, the videos beside it or below."""
-    from ensemble.scores.formats import read_table
-
-    table = read_table(folder / LABELS)
+    table = read_list(folder / LABELS)
     if table.frame.empty:
         raise ValueError(
             f"{folder / LABELS} has no rows; expected one a video, such as abc.mp4,1, "

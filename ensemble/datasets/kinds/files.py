@@ -1,14 +1,22 @@
 """Looks for the videos and lists of a data set, and says what was found instead."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ensemble.scores.formats import Table
 
 COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 _MOST_NAMED = 8
 _MOST_SHOWN = 80  # characters of what came
+_noted: ContextVar[list[Path] | None] = ContextVar("noted", default=None)
 
 
 def entries(folder: Path) -> list[Path]:
@@ -85,14 +93,51 @@ def named(names: Iterable[Any]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+@contextmanager
+def noting_lists() -> Iterator[list[Path]]:
+    """Note which lists are read, so that no command writes onto one of them.
+
+    Yields
+    ------
+    list of Path
+        What `read_json`, `read_text` and `read_list` read meanwhile.
+    """
+    lists: list[Path] = []
+    before = _noted.set(lists)
+    try:
+        yield lists
+    finally:
+        _noted.reset(before)
+
+
+def _note(path: Path) -> None:
+    lists = _noted.get()
+    if lists is not None and path not in lists:
+        lists.append(path)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; one that is cut off or no JSON is named."""
     try:
-        return json.loads(path.read_text("utf-8-sig"))
+        return json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(
             f"{path} is no whole JSON file ({error}); fetch it again"
         ) from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8."""
+    _note(path)
+    return path.read_text("utf-8-sig")
+
+
+def read_list(path: Path, encoding: str | None = None) -> Table:
+    """Read a table that lists videos, as `ensemble.scores.formats.read_table` does."""
+    from ensemble.scores.formats import read_table
+
+    _note(path)
+    return read_table(path, encoding)
 
 
 def read_object(path: Path, expected: str) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import below, entries, named, videos_in
+from ensemble.datasets.kinds.files import below, entries, named, read_list, videos_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,14 +87,12 @@ def _tables(root: Path, depth: int) -> list[tuple[Path, bool, str]]:
 
 def _read_table(path: Path, is_fake: bool, encoding: str | None) -> pd.DataFrame:
     """Read a table in UTF-8 or in the encoding of Korean Windows."""
-    from ensemble.scores.formats import read_table
-
     if encoding is None:
         try:
             path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError:
             encoding = "cp949"
-    frame = read_table(path, encoding).frame
+    frame = read_list(path, encoding).frame
     frame.columns = [_nfc(str(name)) for name in frame.columns]
     needed = [_VIDEO, _TARGET, _METHOD] if is_fake else [_VIDEO]
     missing = [name for name in needed if name not in frame]

@@ -51,10 +51,10 @@ def export(
 
     if calibrate and not int8:
         raise typer.BadParameter("--calibrate serves --int8, which was not given")
-    videos = videos_at(calibrate or [])
-    check_exported(onnx, None, int8, [model, *videos], overwrite)
+    videos, lists = videos_at(calibrate or [])
+    check_exported(onnx, None, int8, [model, *lists, *videos], overwrite)
     loaded = open_model(model)
-    check_exported(onnx, loaded, int8, [model, *videos], overwrite)
+    check_exported(onnx, loaded, int8, [model, *lists, *videos], overwrite)
     if onnx.suffix != ".onnx":
         cards, skipped = export_members(loaded, onnx, int8, videos)
         show_exported(cards, skipped, onnx)
