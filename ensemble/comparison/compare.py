@@ -234,6 +234,9 @@ def _summarize(data, settings, evaluation):
     if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
         seen = _measure_where_seen(data, settings, evaluation, measured.table)
     ablation = panel_contributions(panels, names, codes, level, seed)
+    members = evaluation.scores.members.copy(deep=False)
+    for table in (measured.table, members):  # wherever they go, how they were made goes
+        table.attrs = table.attrs | {"comparison": facts.to_dict()}
     return Comparison(
         table=measured.table,
         verdict=put_in_words(measured.table, facts, measured.by_value, seen, ablation),
@@ -242,7 +245,7 @@ def _summarize(data, settings, evaluation):
         ablation=ablation,
         panels=panels,
         y=data.is_fake,
-        members=evaluation.scores.members,
+        members=members,
         facts=facts,
         groups=codes,
         seen=seen,

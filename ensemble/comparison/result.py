@@ -128,6 +128,7 @@ class Comparison:
     y : ndarray of shape (n_videos,)
         1 for fake.
     members : DataFrame of shape (n_videos, n_members)
+        Its ``attrs["comparison"]``, as that of `table`, is `how`.
     facts : ComparisonFacts
         How it was made; `how` has the same by name.
     how : dict

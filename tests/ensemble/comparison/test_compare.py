@@ -84,6 +84,18 @@ def test_all_are_judged_on_the_same_videos_and_coverage_is_told():
     assert found.table.loc["stacking", "coverage"] == some
 
 
+def test_how_it_was_made_travels_with_its_tables():
+    scores, y, groups, _ = some_scores()
+    before = dict(scores.attrs)
+    found = compare_strategies(scores, y, groups, ["soft"], n_boot=10, n_folds=3)
+    for table in (found.table, found.members):
+        said = table.attrs["comparison"]
+        assert said == found.how
+        assert said["protocol"] == "group-kfold"
+        assert said["hash of the scores"]
+    assert scores.attrs == before
+
+
 def test_a_member_without_scores_for_one_class_is_named():
     scores, y, groups, _ = some_scores()
     scores.loc[y == 1, "c"] = np.nan
