@@ -1,0 +1,307 @@
+"""Measure how far AutoCombiner stays behind the best strategy in hindsight.
+
+    python examples/benchmarks/regret.py --tables DIR --seeds 10 --cache DIR --jobs 2
+
+Every combiner of the family and what one would write by hand (peers) are fitted on the
+same folds of each table of scores. Regret is how much worse a strategy is than the best
+of all others *in the same run*, which was lucky too: chosen among thirty by the very
+figures that it is compared by, so that regret is a little too high on small tables.
+"""
+
+import argparse
+import hashlib
+import inspect
+import json
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from goals import Goal, machine, write
+from joblib import Parallel, delayed
+from regret_parts.made import made_tables
+from regret_parts.peers import peers
+from regret_parts.summary import (
+    OURS,
+    over_tables,
+    show_strategies,
+    show_tables,
+    summarise,
+)
+from regret_parts.tables import real_tables
+from rich.progress import track
+from sklearn.base import clone
+from sklearn.metrics import log_loss, roc_auc_score
+
+from ensemble.combiners import resolve_combiner
+from ensemble.combiners.base import Combiner
+from ensemble.combiners.registry import candidate_kinds, named_strategies
+
+N_DRAWS = 200
+FAST_ROWS, FAST_FOLDS = 300, 2
+AUC_REGRET, LOSS_REGRET, MEAN_REGRET = 0.003, 0.01, 0.001
+
+
+def strategies(seed):
+    """Every strategy of the family, AutoCombiner's candidates, and the peers."""
+    found = named_strategies(seed)
+    known = {_words(one) for one in found.values()}
+    for name in candidate_kinds():
+        candidate = resolve_combiner(name, seed)
+        if _words(candidate) not in known:
+            found[f"candidate: {name}"] = candidate
+    return found | peers(seed)
+
+
+# ---------------------------------------------------------------- one strategy
+
+
+def measure(table, strategy):
+    """Fit and score one strategy over the splits of a table.
+
+    Returns
+    -------
+    dict
+        "auc" and "log_loss": lists of a value a fold, or where the split is given a
+        value a draw of its test rows; "seconds" of CPU time; "unscored", the share of
+        test rows without a score, which count as the training share of fakes; "error",
+        None or in words.
+    """
+    auc, loss, n_unscored = [], [], 0
+    start = time.process_time()
+    try:
+        scored = [_score(table, strategy, *split) for split in table.splits]
+    except Exception as error:  # a strategy that fails is a result
+        return {"auc": [], "log_loss": [], "seconds": 0.0, "unscored": 1.0,
+                "error": f"{type(error).__name__}: {error}"[:300]}  # fmt: skip
+    seconds = time.process_time() - start
+    for (train, test), score in zip(table.splits, scored, strict=True):
+        missing, y = np.isnan(score), table.is_fake[test]
+        n_unscored += missing.sum()
+        score = np.where(missing, table.is_fake[train].mean(), score)
+        for rows in _draws(len(test)) if table.bootstrap else [slice(None)]:
+            auc.append(float(roc_auc_score(y[rows], score[rows])))
+            loss.append(float(log_loss(y[rows], score[rows], labels=[0, 1])))
+    n_tested = sum(len(test) for _, test in table.splits)
+    return {
+        "auc": auc,
+        "log_loss": loss,
+        "seconds": seconds,
+        "unscored": float(n_unscored / n_tested),
+        "error": None,
+    }
+
+
+def _score(table, strategy, train, test):
+    strategy, also = clone(strategy), {}
+    if isinstance(strategy, Combiner):
+        if table.groups is not None:
+            also["groups"] = table.groups[train]
+        takes = inspect.signature(strategy.fit).parameters
+        if table.shift is not None and "shift" in takes:
+            also["shift"] = table.shift[train]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        strategy.fit(table.scores[train], table.is_fake[train], **also)
+        return strategy.predict_proba(table.scores[test])[:, 1]
+
+
+def _draws(n_rows):
+    """The whole, then draws of the rows with replacement, the same for everyone."""
+    yield slice(None)
+    draw = np.random.default_rng(n_rows)
+    for _ in range(N_DRAWS):
+        yield draw.integers(n_rows, size=n_rows)
+
+
+# ---------------------------------------------------------------- all of them
+
+
+@dataclass
+class Cache:
+    """Results on disk, one file a table, strategy and seed; failures are not kept.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None keeps nothing.
+    rerun : tuple of str, default=()
+        Strategies that are measured once more.
+
+    A result is found again where the table's content, the strategy's parameters and
+    the seed are the same. It knows nothing of the code: name what changed in `rerun`.
+    """
+
+    folder: Path | None
+    rerun: tuple[str, ...] = ()
+
+    def path(self, table, name, strategy, seed):
+        rows = np.concatenate([rows for split in table.splits for rows in split])
+        shift = None if table.shift is None else np.array(table.shift, "U")
+        content = hashlib.sha256(repr((name, _words(strategy), seed)).encode())
+        for array in (table.scores, table.is_fake, rows, table.groups, shift):
+            content.update(b"none" if array is None else array.tobytes())
+        return self.folder / f"{table.name}-{seed}-{content.hexdigest()[:24]}.json"
+
+    def known(self, table, name, strategy, seed):
+        if self.folder is None or name in self.rerun:
+            return None
+        path = self.path(table, name, strategy, seed)
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def keep(self, table, name, strategy, seed, result):
+        if self.folder is not None and result["error"] is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.path(table, name, strategy, seed)
+            partial_path = path.with_suffix(f".{os.getpid()}")
+            partial_path.write_text(json.dumps({"strategy": name, **result}))
+            partial_path.replace(path)
+
+
+def _words(strategy):
+    return f"{type(strategy).__name__} {sorted(strategy.get_params().items(), key=str)}"
+
+
+def run(builders, seeds, cache, jobs=1, max_rows=None, max_folds=None, chosen=None):
+    """Measure all strategies on all tables.
+
+    Parameters
+    ----------
+    builders : dict of str to callable
+        ``build(seed, max_rows)`` of each table.
+    seeds : int
+    cache : Cache
+    jobs : int, default=1
+    max_rows, max_folds : int or None, default=None
+        For a quick look.
+    chosen : callable or None, default=None
+        ``chosen(seed)`` returns strategies by name; None is `strategies`.
+
+    Returns
+    -------
+    dict
+        Table -> {"about", "rows", "members", "fakes", "bootstrap", "test_share",
+        "results": strategy -> list of `measure`'s, a seed each}.
+    """
+    found, todo = {}, []
+    for name, build in track(builders.items(), "tables", transient=True):
+        for seed in range(seeds):
+            table = build(seed, max_rows)
+            table.splits = table.splits[:max_folds]
+            if seed == 0:
+                found[name] = _described(table)
+            elif table.bootstrap:
+                break  # its split is the same for all seeds
+            for label, strategy in (chosen or strategies)(seed).items():
+                result = cache.known(table, label, strategy, seed)
+                found[name]["results"].setdefault(label, []).append(result)
+                if result is None:
+                    todo.append((table, label, strategy, seed))
+    measured = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_measure_and_keep)(cache, *one) for one in todo
+    )
+    progress = track(measured, "fits", total=len(todo), transient=True)
+    for (table, label, _, seed), result in zip(todo, progress, strict=True):
+        found[table.name]["results"][label][seed] = result
+    return found
+
+
+def _measure_and_keep(cache, table, label, strategy, seed):
+    result = measure(table, strategy)
+    cache.keep(table, label, strategy, seed, result)
+    return result
+
+
+def _described(table):
+    return {
+        "about": table.about,
+        "rows": len(table.is_fake),
+        "members": table.scores.shape[1],
+        "fakes": float(table.is_fake.mean()),
+        "bootstrap": table.bootstrap,
+        "test_share": float(
+            np.mean([len(test) / len(train) for train, test in table.splits])
+        ),
+        "results": {},
+    }
+
+
+def goals_of(summaries, totals):
+    for name, summary in summaries.items():
+        for metric, words, most in (
+            ("auc", "AUC", AUC_REGRET),
+            ("log_loss", "log loss", LOSS_REGRET),
+        ):
+            regret = summary["strategies"][OURS][f"{metric}_regret"]
+            yield Goal.at_most(f"{name}: regret in {words}", regret, most)
+    yield Goal.at_most(
+        "mean over tables: regret in AUC", totals[OURS]["auc_mean"], MEAN_REGRET
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", help="folder of score tables (label, group, p_*)")
+    parser.add_argument("--seeds", type=int, default=3, help="repeats; 10 to publish")
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="tables, by words in names"
+    )
+    parser.add_argument("--cache", type=Path, help="folder for results; goes on there")
+    parser.add_argument(
+        "--rerun", nargs="+", default=[], help="strategies whose code has changed"
+    )
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument(
+        "--fast", action="store_true",
+        help=f"{FAST_ROWS} rows and {FAST_FOLDS} folds a table: whether it runs",
+    )  # fmt: skip
+    parser.add_argument("--json", help="file for goals and raw figures")
+    options = parser.parse_args()
+
+    builders = (real_tables(options.tables) if options.tables else {}) | made_tables()
+    if options.only:
+        builders = {
+            name: build
+            for name, build in builders.items()
+            if any(words in name for words in options.only)
+        }
+    if not builders:
+        parser.error(f"no table has {' or '.join(options.only)} in its name")
+    unknown = set(options.rerun) - set(strategies(0))
+    if unknown:
+        parser.error(
+            f"--rerun: unknown {sorted(unknown)}; known: {list(strategies(0))}"
+        )
+    print(machine())
+    measured = run(
+        builders,
+        options.seeds,
+        Cache(options.cache, tuple(options.rerun)),
+        options.jobs,
+        FAST_ROWS if options.fast else None,
+        FAST_FOLDS if options.fast else None,
+    )
+    summaries = {name: summarise(one) for name, one in measured.items()}
+    totals = over_tables(summaries)
+    show_tables(summaries, measured)
+    show_strategies(totals)
+    for name, summary in summaries.items():
+        for strategy, one in summary["strategies"].items():
+            if one["error"]:
+                print(f"{name}: {strategy} failed: {one['error']}")
+    print("""
+The interval is of one table's folds and seeds (of draws of its test rows where the
+split is given): it does not say what other tables, members or fakes would give, and the
+best was picked with the same rows. "picked elsewhere" is without that luck.
+""")
+    raw = {"seeds": options.seeds, "tables": {}, "strategies": totals}
+    for name, summary in summaries.items():
+        about = {key: it for key, it in measured[name].items() if key != "results"}
+        raw["tables"][name] = about | summary
+    write(list(goals_of(summaries, totals)), raw, options.json)
+
+
+if __name__ == "__main__":
+    main()
