@@ -15,6 +15,7 @@ import json
 import os
 import time
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +128,7 @@ class Cache:
     ----------
     folder : Path or None
         None keeps nothing.
-    rerun : tuple of str, default=()
+    rerun : set of str, default=()
         Strategies that are measured once more.
 
     A result is found again where the table's content, the strategy's parameters and
@@ -135,7 +136,7 @@ class Cache:
     """
 
     folder: Path | None
-    rerun: tuple[str, ...] = ()
+    rerun: Collection[str] = ()
 
     def path(self, table, name, strategy, seed):
         rows = np.concatenate([rows for split in table.splits for rows in split])
@@ -250,7 +251,11 @@ def main():
     )
     parser.add_argument("--cache", type=Path, help="folder for results; goes on there")
     parser.add_argument(
-        "--rerun", nargs="+", default=[], help="strategies whose code has changed"
+        "--rerun",
+        nargs="+",
+        default=[],
+        metavar="STRATEGY",
+        help='whose code has changed; "family" is all but the peers',
     )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
@@ -269,16 +274,17 @@ def main():
         }
     if not builders:
         parser.error(f"no table has {' or '.join(options.only)} in its name")
-    unknown = set(options.rerun) - set(strategies(0))
+    known = strategies(0)
+    family = [name for name in known if name not in peers(0)]
+    rerun = {*options.rerun, *(family if "family" in options.rerun else [])}
+    unknown = rerun - {"family", *known}
     if unknown:
-        parser.error(
-            f"--rerun: unknown {sorted(unknown)}; known: {list(strategies(0))}"
-        )
+        parser.error(f"--rerun: unknown {sorted(unknown)}; known are {list(known)}")
     print(machine())
     measured = run(
         builders,
         options.seeds,
-        Cache(options.cache, tuple(options.rerun)),
+        Cache(options.cache, rerun),
         options.jobs,
         FAST_ROWS if options.fast else None,
         FAST_FOLDS if options.fast else None,
