@@ -141,6 +141,17 @@ def test_each_fold_holds_out_one_method(load, tmp_path):
     assert tables["t_new_method"](seed=0).shift is None
 
 
+def test_an_unseen_method_is_no_other_share_of_fakes(load):
+    tables, regret = load("regret_parts.tables"), load("regret")
+    y = np.array([1, 1, 1, 0] * 3 + [1, 0, 0, 0])  # 3 of 4 fakes, then 1 of 4
+    splits = [(np.arange(12), np.arange(12, 16))]
+    scores = np.where(y == 1, 0.6, 0.3)[:, None]
+    table = tables.ScoreTable("t", "", scores, y, splits, same_prior=True)
+    found = regret.measure(table, load("ensemble.combiners").Voting("soft"))
+    by_hand = -(0.75 * np.log(0.6) + 0.25 * np.log(0.7))
+    assert found["log_loss"] == pytest.approx([by_hand])
+
+
 def test_a_folder_without_tables_is_an_error(load, tmp_path):
     tables = load("regret_parts.tables")
     with pytest.raises(FileNotFoundError, match="no table of scores"):

@@ -81,10 +81,21 @@ def measure(table, strategy):
     for (train, test), score in zip(table.splits, scored, strict=True):
         missing, y = np.isnan(score), table.is_fake[test]
         n_unscored += missing.sum()
-        score = np.where(missing, table.is_fake[train].mean(), score)
+        prior = table.is_fake[train].mean()
+        score = np.where(missing, prior, score)
+        weight = _prior_weight(y, prior) if table.same_prior else np.ones(len(y))
         for rows in _draws(len(test)) if table.bootstrap else [slice(None)]:
             auc.append(float(roc_auc_score(y[rows], score[rows])))
-            loss.append(float(log_loss(y[rows], score[rows], labels=[0, 1])))
+            loss.append(
+                float(
+                    log_loss(
+                        y[rows],
+                        score[rows],
+                        sample_weight=weight[rows],
+                        labels=[0, 1],
+                    )
+                )
+            )
     n_tested = sum(len(test) for _, test in table.splits)
     return {
         "auc": auc,
@@ -107,6 +118,12 @@ def _score(table, strategy, train, test):
         warnings.simplefilter("ignore")
         strategy.fit(table.scores[train], table.is_fake[train], **also)
         return strategy.predict_proba(table.scores[test])[:, 1]
+
+
+def _prior_weight(is_fake, prior):
+    return np.where(is_fake == 1, prior, 1 - prior) / np.where(
+        is_fake == 1, is_fake.mean(), 1 - is_fake.mean()
+    )
 
 
 def _draws(n_rows):
@@ -144,6 +161,7 @@ class Cache:
         content = hashlib.sha256(repr((name, _words(strategy), seed)).encode())
         for array in (table.scores, table.is_fake, rows, table.groups, shift):
             content.update(b"none" if array is None else array.tobytes())
+        content.update(b"same prior" * table.same_prior)
         return self.folder / f"{table.name}-{seed}-{content.hexdigest()[:24]}.json"
 
     def known(self, table, name, strategy, seed):

@@ -250,6 +250,7 @@ def _experts(mixture=False, announced=False, *, name, about, seed, max_rows):
     scores = _member_scores(learn, table, seed, 16, taught=taught)
     made = _made(name, about, scores, table, seed, None)
     if mixture:
+        made.same_prior = True
         draw, is_low = np.random.default_rng([seed, 2]), table.source < 5
         thinned = [draw.random(len(is_low)) < 0.75 for _ in range(2)]
         made.splits = [
@@ -271,7 +272,7 @@ def _new_digit(announced=False, *, name, about, seed, max_rows):
     learn, table = _rooms(data, seed)
     learn = learn[learn.source != held]
     made = _made(name, about, _member_scores(learn, table, seed, 10), table, seed, None)
-    is_held = table.source == held
+    made.same_prior, is_held = True, table.source == held
     made.splits = [
         (train[~is_held[train]], test[is_held[test] | (table.is_fake[test] == 0)])
         for train, test in made.splits

@@ -36,6 +36,9 @@ class ScoreTable:
     bootstrap : bool, default=False
         The one split is given with the table, so that the spread comes from draws of
         its test rows instead of folds.
+    same_prior : bool, default=False
+        Weigh test rows so that the share of fakes is that of the training rows: where
+        the splits change it by leaving fakes out, and nobody could know.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ScoreTable:
     groups: np.ndarray | None = None
     shift: np.ndarray | None = None
     bootstrap: bool = False
+    same_prior: bool = False
 
 
 def real_tables(folder: str | Path) -> dict[str, Callable]:
@@ -155,6 +159,7 @@ def _new_method(path, name, announced, seed, max_rows=None):
         splits,
         None if groups is None else own,
         shift if announced else None,
+        same_prior=True,
     )
 
 
