@@ -6,18 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.special import expit
 
 from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.parts.neighbours import Neighbours
 from ensemble.combiners.parts.rows import sample_rows
 from ensemble.combiners.registry import Entry, register
 from ensemble.metrics.ties import above
 
 _COMPETENCES = ("log_loss", "union", "eliminate")
 _NEIGHBOURS = (7, 15, 30, 60, 120)
+_NEAR = 64  # looked at first where all known videos count in order
 _MAX_KNOWN = 2000  # different rows of each class kept to look for neighbours in
-_CHUNK = 256  # videos whose neighbours are looked for at once
 
 
 @register(
@@ -156,39 +158,110 @@ class DynamicSelection(Combiner):
         none.
         """
         found = np.empty((len(numbers), *scores.shape))
-        for start in range(0, len(scores), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            distance = _distances(scores[part], self.known_scores_)
-            if groups is not None:
-                distance[groups[part, None] == groups[None, :]] = np.inf
-            order = np.argsort(distance, axis=1, kind="stable")
-            ahead = np.take_along_axis(distance, order, axis=1)
-            weight = np.where(np.isfinite(ahead), self.known_weight_[order], 0.0)
-            before = np.cumsum(weight, axis=1) - weight
-            for local, number in zip(found, numbers, strict=True):
-                share = np.clip(number - before, 0, weight)
-                n_used = max(int((share > 0).sum(axis=1).max(initial=0)), 1)
-                local[part] = self._competence(order[:, :n_used], share[:, :n_used])
-        found *= ~np.isnan(scores)
+        neighbours = Neighbours(self.known_scores_, groups)
+        of_all = np.array(numbers) >= self.known_weight_.sum()
+        if any(of_all):
+            by_order = self.competence == "eliminate"
+            weigh = self._eliminate_all if by_order else self._weights_by_all
+            found[of_all] = weigh(neighbours, scores, groups)
+        if not all(of_all):
+            numbers = np.where(of_all, 0, numbers)
+            self._weigh_by_nearest(found, neighbours, scores, groups, numbers)
+        has_score = ~np.isnan(scores)
+        found *= has_score
         total = found.sum(axis=2, keepdims=True)
-        alike = ~np.isnan(scores) / (~np.isnan(scores)).sum(axis=1, keepdims=True)
+        alike = has_score / has_score.sum(axis=1, keepdims=True)
         return np.where(total > 0, found / np.where(total > 0, total, 1), alike)
 
-    def _competence(self, neighbours, share):
-        """Return each detector's weight, shape (n_videos, n_detectors)."""
-        has_score = ~np.isnan(self.known_scores_[neighbours])
-        if self.competence == "log_loss":
-            total = np.einsum("vk,vkd->vd", share, has_score)
-            loss = np.einsum("vk,vkd->vd", share, self.known_losses_[neighbours])
-            known = total > 0
-            mean = np.divide(loss, total, out=np.zeros(loss.shape), where=known)
-            least = mean.min(axis=1, keepdims=True, where=known, initial=np.inf)
-            ahead = np.where(known, mean - least, 0.0)
-            return np.where(known, np.exp(-self.sharpness * ahead), 0.0)
-        right = self.known_right_[neighbours]
+    def _weights_by_all(self, neighbours, scores, groups):
+        """Return weights by all known videos that have a detector in common."""
+        has_score = ~np.isnan(scores)
+        summed = self.known_weight_[:, None] * self._what_is_summed()
+        which = np.arange(len(scores))
+        if groups is None:  # what is in reach depends on the missing scores alone
+            if has_score.all():
+                scores, which = scores[:1], np.zeros(len(scores), int)
+            else:
+                _, first, which = np.unique(
+                    np.packbits(has_score, axis=1),
+                    axis=0,
+                    return_index=True,
+                    return_inverse=True,
+                )
+                scores, which = scores[first], which.ravel()
+        sums = np.empty((len(scores), summed.shape[1]))
+        for start in range(0, len(scores), neighbours.at_once):
+            part = slice(start, start + neighbours.at_once)
+            own = None if groups is None else groups[part]
+            sums[part] = neighbours.sums_in_reach(summed, scores[part], own)
+        return self._from_sums(sums)[which]
+
+    def _eliminate_all(self, neighbours, scores, groups):
+        """Return who errs farthest, looking only as far as needed."""
+        found = np.empty(scores.shape)
+        wrong = (self.known_right_ == 0) & ~np.isnan(self.known_scores_)
+        errs = wrong.any(axis=0)
+        n_near, n_known, left = _NEAR, len(wrong), np.arange(len(scores))
+        while len(left):
+            n_near = min(n_near, n_known)
+            undecided = []
+            for start in range(0, len(left), neighbours.at_once):
+                part = left[start : start + neighbours.at_once]
+                own = None if groups is None else groups[part]
+                near, distance = neighbours.nearest(scores[part], n_near, own)
+                in_reach = np.isfinite(distance)
+                found[part] = self._longest_right(near, in_reach)
+                seen = (wrong[near] & in_reach[:, :, None]).any(axis=1) | ~errs
+                undecided.append(part[~seen.all(axis=1) & in_reach.all(axis=1)])
+            left = np.concatenate(undecided) if n_near < n_known else left[:0]
+            n_near *= 4
+        return found
+
+    def _weigh_by_nearest(self, found, neighbours, scores, groups, numbers):
+        """Fill in the weights by each number of neighbours above 0."""
+        summed = self._what_is_summed()
+        lightest = np.cumsum(np.sort(self.known_weight_))
+        most = int(np.searchsorted(lightest, numbers.max())) + 1
+        most = min(most, len(lightest))  # any so many weigh enough
+        for start in range(0, len(scores), neighbours.at_once):
+            part = slice(start, start + neighbours.at_once)
+            own = None if groups is None else groups[part]
+            order, distance = neighbours.nearest(scores[part], most, own)
+            weight = np.where(np.isfinite(distance), self.known_weight_[order], 0.0)
+            before = np.cumsum(weight, axis=1) - weight
+            for local, number in zip(found, numbers, strict=True):
+                if number == 0:
+                    continue
+                share = np.clip(number - before, 0, weight)
+                n_used = max(int((share > 0).sum(axis=1).max(initial=0)), 1)
+                near, share = order[:, :n_used], share[:, :n_used]
+                if self.competence == "eliminate":
+                    local[part] = self._longest_right(near, share)
+                else:
+                    local[part] = self._from_sums(_sums(near, share, summed))
+
+    def _what_is_summed(self):
+        """Return what of each known video is summed over neighbours."""
         if self.competence == "union":
-            return np.einsum("vk,vkd->vd", share, right)
-        wrong = has_score & (right == 0) & (share > 0)[:, :, None]
+            return self.known_right_
+        return np.hstack([~np.isnan(self.known_scores_), self.known_losses_])
+
+    def _from_sums(self, sums):
+        """Return each detector's weight, shape (n_videos, n_detectors)."""
+        if self.competence == "union":
+            return sums
+        total, loss = np.split(sums, 2, axis=1)
+        known = total > 0
+        mean = np.divide(loss, total, out=np.zeros(loss.shape), where=known)
+        least = mean.min(axis=1, keepdims=True, where=known, initial=np.inf)
+        ahead = np.where(known, mean - least, 0.0)
+        return np.where(known, np.exp(-self.sharpness * ahead), 0.0)
+
+    def _longest_right(self, neighbours, share):
+        """Return 1 for the detectors that err farthest from the video, else 0."""
+        has_score = ~np.isnan(self.known_scores_[neighbours])
+        wrong = has_score & (self.known_right_[neighbours] == 0)
+        wrong &= (share > 0)[:, :, None]
         in_a_row = np.where(
             wrong.any(axis=1), wrong.argmax(axis=1), (share > 0).sum(axis=1)[:, None]
         )
@@ -219,13 +292,8 @@ class DynamicSelection(Combiner):
             )
 
 
-def _distances(scores, known):
-    """Return mean squared differences, inf where no detector scored both."""
-    total = np.zeros((len(scores), len(known)))
-    n_both = np.zeros(total.shape)
-    for one, other in zip(scores.T, known.T, strict=True):
-        squared = (one[:, None] - other[None, :]) ** 2
-        both = ~np.isnan(squared)
-        total += np.where(both, squared, 0.0)
-        n_both += both
-    return np.divide(total, n_both, out=np.full(total.shape, np.inf), where=n_both > 0)
+def _sums(neighbours, share, values):
+    """Sum the values of each video's neighbours, by their shares."""
+    ends = np.arange(0, neighbours.size + 1, neighbours.shape[1])
+    shape = (len(neighbours), len(values))
+    return csr_array((share.ravel(), neighbours.ravel(), ends), shape=shape) @ values

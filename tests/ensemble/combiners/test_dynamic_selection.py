@@ -65,6 +65,28 @@ def test_eliminate_keeps_detectors_that_get_all_of_the_nearest_right():
         np.testing.assert_allclose(weights, expected / expected.sum())
 
 
+def test_all_neighbours_are_all_known_videos():
+    scores, y = make_scores(300)
+    fresh, _ = make_scores(5, seed=1)
+    likely = np.where(y[:, None] == 1, scores, 1 - scores)
+    expected = np.exp(2.0 * np.log(likely).mean(axis=0))
+    combiner = DynamicSelection(n_neighbors=np.inf, sharpness=2.0).fit(scores, y)
+    for weights in combiner.local_weights(fresh):
+        np.testing.assert_allclose(weights, expected / expected.sum())
+
+
+def test_elimination_among_all_takes_who_errs_farthest():
+    scores, y = make_scores(300)
+    fresh, _ = make_scores(20, seed=1)
+    combiner = DynamicSelection("eliminate", n_neighbors=np.inf).fit(scores, y)
+    for video, weights in zip(fresh, combiner.local_weights(fresh), strict=True):
+        near = neighbours_of(video, scores, 300)
+        wrong = (scores[near] > 0.5) != (y[near, None] == 1)
+        first = wrong.argmax(axis=0)
+        farthest = first == first.max() if first.max() else np.ones(3)
+        np.testing.assert_allclose(weights, farthest / farthest.sum())
+
+
 def test_the_score_is_the_locally_weighted_mean():
     scores, y = make_scores()
     combiner = DynamicSelection(n_neighbors=9).fit(scores, y)
