@@ -12,6 +12,7 @@ from .inspection.watch import watch as watch
 from .loading import load as load
 from .out_of_fold.fitting import out_of_fold_scores as out_of_fold_scores
 from .persistence.onnx_members import export_members as export_members
+from .pipeline.score_pipeline import ScorePipeline as ScorePipeline
 from .scores.files import (
     read_scores as read_scores,
     write_scores as write_scores,

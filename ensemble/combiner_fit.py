@@ -11,8 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from base_models.errors import UnscorableVideoError
-from ensemble.calibration.calibrator import Calibrator
-from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.calibration.cross_fitting import fit_calibrated
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.named_thresholds import parse_threshold, set_thresholds
@@ -75,12 +74,8 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
                 model.false_alarms_,
             )
         return model
-    model.combiner_ = unfitted.fit(table, is_fake, **beside)
-    if model.calibration is not None:
-        record.cross_fitted = cross_fitted_scores(unfitted, table, is_fake, **beside)
-        model.calibrator_ = Calibrator(model.calibration).fit(
-            record.cross_fitted, is_fake, beside["sample_weight"], beside["groups"]
-        )
+    fitted = fit_calibrated(unfitted, table, is_fake, model.calibration, **beside)
+    model.combiner_, model.calibrator_, record.cross_fitted = fitted
     if parse_threshold(model.threshold).kind not in ("default", "value"):
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)

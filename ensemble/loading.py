@@ -1,10 +1,9 @@
-"""Reads a fitted ensemble from its file."""
+"""Reads a fitted ensemble, or a rule on scores alone, from its file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from ensemble.deepfake_ensemble import DeepfakeEnsemble
+from typing import Any
 
 
 def load(
@@ -13,8 +12,8 @@ def load(
     device: str | None = None,
     files: dict | None = None,
     combiners: dict | None = None,
-) -> DeepfakeEnsemble:
-    """Read an ensemble that `DeepfakeEnsemble.save` wrote.
+) -> Any:
+    """Read what `DeepfakeEnsemble.save` or `ScorePipeline.save` wrote.
 
     No code comes from the file: classes are ours, or those scikit-learn types that
     skops trusts. Nor does it decide where anything is read or written: its store is
@@ -40,8 +39,9 @@ def load(
 
     Returns
     -------
-    DeepfakeEnsemble
-        Fitted; its scores are those of the saved one.
+    DeepfakeEnsemble or ScorePipeline
+        Fitted; its scores are those of the saved one. Of the arguments a
+        `ScorePipeline` needs `combiners` at most.
 
     Raises
     ------
@@ -67,15 +67,20 @@ def load(
     >>> bool((again.fake_score(videos) == model.fake_score(videos)).all())
     True
     """
-    from ensemble.persistence.load import read_ensemble
+    from ensemble.persistence.codec import Reader
+    from ensemble.pipeline.files import is_rule, read_rule
 
     if device is not None:
         from base_models.runtime.devices import resolve_device
 
         resolve_device(device)  # not there? before any work
-    params, fitted = read_ensemble(
-        path, DeepfakeEnsemble().get_params(), detectors, device, files, combiners
-    )
+    reader = Reader(Path(path), device, files, combiners)
+    if is_rule(reader):
+        return read_rule(reader)
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
+    from ensemble.persistence.load import read_ensemble
+
+    params, fitted = read_ensemble(reader, DeepfakeEnsemble().get_params(), detectors)
     model = DeepfakeEnsemble(**params)
     vars(model).update(fitted)
     return model

@@ -58,6 +58,7 @@ LAYERS = [
     "ensemble.reporting",
     "ensemble.datasets.exploring",
     "ensemble.persistence",
+    "ensemble.pipeline",
     "ensemble.comparison",
     "ensemble.presets",
     "ensemble.parameters",
@@ -70,6 +71,7 @@ LAYERS = [
     "ensemble.cli",
     "ensemble.cli.commands",
     "ensemble.cli.commands.networks",
+    "ensemble.cli.commands.scores",
     "ensemble.cli.app",
 ]
 NOISE = (

@@ -1,6 +1,6 @@
-"""Scores of a combiner on rows that it has not seen, to calibrate on."""
+"""Scores of a combiner on rows that it has not seen, and what is fitted on them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
+from ensemble.calibration.calibrator import Calibrator
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
@@ -92,6 +93,71 @@ def cross_fitted_scores(
         )
         score[test] = fitted.fake_score(_take(scores, test))
     return score
+
+
+class CalibratedFit(NamedTuple):
+    """A combiner, what calibrates it, and the scores that this was learned from.
+
+    Attributes
+    ----------
+    combiner : Combiner
+        Fitted on all rows.
+    calibrator : Calibrator or None
+        Fitted on `score`.
+    score : ndarray of shape (n_videos,) or None
+        Of each row by a combiner that had not seen its group, before calibration.
+    """
+
+    combiner: Any
+    calibrator: Calibrator | None
+    score: NDArray | None
+
+
+def fit_calibrated(
+    unfitted: Any,
+    scores: ArrayLike | pd.DataFrame,
+    is_fake: NDArray,
+    calibration: str | None,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    cross_fit: bool = False,
+) -> CalibratedFit:
+    """Fit a combiner on all rows, and its calibration on scores of unseen groups.
+
+    Parameters
+    ----------
+    unfitted : Combiner
+        It is fitted itself; copies of it score the rows.
+    scores : array-like or DataFrame of shape (n_videos, n_detectors)
+        Out-of-fold scores, each row with one at least.
+    is_fake : int ndarray of shape (n_videos,)
+    calibration : str or None
+        A method of `Calibrator`; None goes without.
+    groups, sample_weight : array-like of shape (n_videos,) or None, default=None
+    cross_fit : bool, default=False
+        Whether the scores are wanted without a calibration as well.
+
+    Returns
+    -------
+    CalibratedFit
+
+    Examples
+    --------
+    >>> from ensemble.combiners import Voting
+    >>> scores, y = [[0.9, 0.5], [0.1, 0.3], [0.8, 0.6], [0.2, 0.4]], [1, 0, 1, 0]
+    >>> fit_calibrated(Voting("soft"), scores, y, None, cross_fit=True).score
+    array([0.7, 0.2, 0.7, 0.3])
+    """
+    beside = {"groups": groups, "sample_weight": sample_weight}
+    fitted = unfitted.fit(scores, is_fake, **beside)
+    if calibration is None and not cross_fit:
+        return CalibratedFit(fitted, None, None)
+    score = cross_fitted_scores(fitted, scores, is_fake, **beside)
+    if calibration is None:
+        return CalibratedFit(fitted, None, score)
+    calibrator = Calibrator(calibration)
+    calibrator.fit(score, is_fake, sample_weight, groups)
+    return CalibratedFit(fitted, calibrator, score)
 
 
 def _take(scores, rows):

@@ -22,6 +22,7 @@ from ensemble.cli.commands import (
     watch,
 )
 from ensemble.cli.commands.networks import convert, export, get, models, verify
+from ensemble.cli.commands.scores import apply, combine
 from ensemble.cli.errors import (
     DONE,
     FATAL,
@@ -78,6 +79,8 @@ app.command(epilog=scan.EXAMPLES)(scan.scan)
 app.command(epilog=stress.EXAMPLES)(stress.stress)
 app.command(epilog=watch.EXAMPLES)(watch.watch)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=combine.EXAMPLES)(combine.combine)
+app.command(epilog=apply.EXAMPLES)(apply.apply)
 app.command(epilog=models.EXAMPLES)(models.models)
 app.command(epilog=get.EXAMPLES)(get.get)
 app.command(epilog=convert.EXAMPLES)(convert.convert)

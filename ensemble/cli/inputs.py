@@ -281,7 +281,7 @@ def _opened(models, device):
     paths = [models] if isinstance(models, (str, Path)) else list(models)
     paths = [fetched_model(path) for path in paths]
     if len(paths) == 1 and not _is_checkpoint(paths[0]):
-        return ensemble.load(paths[0], device=device)
+        return _scoring_videos(ensemble.load(paths[0], device=device), paths[0])
     saved = [path for path in paths if not _is_checkpoint(path)]
     if saved:
         raise typer.BadParameter(
@@ -397,5 +397,15 @@ def open_model(path: Path):
 
     path = fetched_model(path)
     if _is_saved_ensemble(path):
-        return ensemble.load(path, device="cpu")
+        return _scoring_videos(ensemble.load(path, device="cpu"), path)
     return load_checkpoint(path, device="cpu")
+
+
+def _scoring_videos(model, path):
+    """Refuse a rule on scores, which holds no detectors."""
+    if not hasattr(model, "detectors_"):
+        raise typer.BadParameter(
+            f"{path} is a rule on tables of scores and holds no detectors; use it "
+            f"with deepfake-ensemble apply {path} scores.csv"
+        )
+    return model

@@ -109,6 +109,33 @@ Duplicates = Annotated[
     typer.Option(help="The same content under two labels or in two groups."),
 ]
 
+# Tables of scores, and what their columns hold.
+ScoreTable = Annotated[
+    Path,
+    typer.Argument(
+        help="Table of scores (.csv, .tsv, .xlsx, .parquet), one row a video.",
+        show_default=False,
+    ),
+]
+Scores = Annotated[
+    str | None, typer.Option(help="Columns of P(fake): a pattern, or names by comma.")
+]
+Label = Annotated[str | None, typer.Option(help="Column of labels.")]
+Group = Annotated[str | None, typer.Option(help="Column of groups.")]
+Index = Annotated[
+    str | None, typer.Option(help="Column of ids; paths give thumbnails.")
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        help="For a table of frames, several rows a video: mean, median, max, "
+        "logit_mean ..."
+    ),
+]
+Invert = Annotated[
+    str | None, typer.Option(help="Columns that are high for real videos, by comma.")
+]
+
 # The detectors that fit and compare train.
 Backbones = Annotated[str, typer.Option(help="Networks, by comma.")]
 Views = Annotated[
@@ -142,6 +169,12 @@ Threshold = Annotated[
 Prior = Annotated[
     float | None,
     typer.Option(help="Share of fakes among such videos, to correct P(fake) for it."),
+]
+Abstain = Annotated[
+    bool,
+    typer.Option(
+        "--abstain", help="UNSURE where a threshold lies within a video's interval."
+    ),
 ]
 NoDoubts = Annotated[
     bool,

@@ -110,7 +110,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         self.classes_, is_fake = encode_labels(y, self.fake_label, strict=False)
         _check_length("y", is_fake, X)
         self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
-        weight = _checked_weight(sample_weight, X)
+        weight = checked_weight(sample_weight, X)
         if groups is not None and len(groups) == len(X) and np.all(pd.isna(groups)):
             groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(X))
@@ -419,7 +419,7 @@ def _check_length(name, values, X):
         )
 
 
-def _checked_weight(sample_weight, X):
+def checked_weight(sample_weight, X):
     if sample_weight is None:
         return np.ones(len(X))
     weight = np.asarray(sample_weight, dtype=float)

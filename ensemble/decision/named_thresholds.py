@@ -6,7 +6,8 @@ seen the video's group. Nothing here looks at a score in sample.
 """
 
 import numbers
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -257,6 +258,52 @@ def set_thresholds(
         f"{promise} It was set on {scores}.",
         on_training=True,
     )
+
+
+def thresholds_for(
+    spec: float | str | None,
+    evidence: Callable[[], OutOfFoldEvidence],
+    to_probability: Callable[[np.ndarray], np.ndarray],
+    prior: float | None = None,
+) -> Thresholds:
+    """Return where fake is said, on the scale of P(fake).
+
+    Parameters
+    ----------
+    spec : float, str or None
+        What was asked for: see `parse_threshold`. None is 0.5.
+    evidence : callable
+        Returns out-of-fold scores; called where a threshold is set on them.
+    to_probability : callable
+        Brings the evidence's scores to P(fake), keeping their order.
+    prior : float or None, default=None
+        As for `set_thresholds`.
+
+    Returns
+    -------
+    Thresholds
+
+    Examples
+    --------
+    >>> thresholds_for(0.7, None, None).where
+    'Fake is said above 0.700.'
+    """
+    rule = parse_threshold(spec)
+    if rule.value is not None:
+        return Thresholds(
+            rule.value, rule.value, False, "It was given, and set on no data."
+        )
+    if rule.kind == "default":
+        return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
+    scores = evidence()
+    try:
+        cuts = set_thresholds(rule, scores, prior)
+    except ValueError as error:
+        raise ValueError(f"threshold={spec!r}: {error}") from error
+    # Calibration and prior keep the order of scores: thresholds go the same way. Of
+    # scores that calibration in steps makes equal none is above it: rates hold.
+    low, high = to_probability(np.clip([cuts.low, cuts.high], 0, 1))
+    return replace(cuts, low=float(low), high=float(high))
 
 
 def describe_scores(kind: str, is_fake: np.ndarray, groups: np.ndarray | None) -> str:

@@ -45,6 +45,7 @@ COMBINERS = ChainMap(
         "Calibrator": "ensemble.calibration.calibrator",
         "GroupBootstrap": "ensemble.resampling.splitters",
         "GroupHoldout": "ensemble.resampling.splitters",
+        "ScorePipeline": "ensemble.pipeline.score_pipeline",
         "StratifiedGroupFolds": "ensemble.resampling.splitters",
     },
 )

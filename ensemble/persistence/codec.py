@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_nam
 from ensemble.persistence.wrong_files import what_it_is
 
 FORMAT = 2  # classes by their public names; 1 named their modules too
-_READ = (1, FORMAT)
+RULE_FORMAT = 3  # a rule on scores alone, which releases before it cannot read
+_READ = (1, FORMAT, RULE_FORMAT)
 
 
 class Writer:
@@ -99,10 +102,9 @@ class Writer:
             ) from error
 
     def skops(self, estimator: Any) -> Any:
-        import skops.io
-
-        content = skops.io.dumps(estimator)
-        foreign = skops.io.get_untrusted_types(data=content)
+        skops = _skops()
+        content = skops.dumps(estimator)
+        foreign = skops.get_untrusted_types(data=content)
         if foreign:
             raise CheckpointError(
                 f"{type(estimator).__name__} cannot be saved: it holds "
@@ -173,13 +175,14 @@ class Reader:
             raise CheckpointError(f"no saved ensemble at {path}") from error
         except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
             what = what_it_is(path) or (
-                f"or damaged ({error}); give a file that DeepfakeEnsemble.save wrote"
+                f"or damaged ({error}); give a file that DeepfakeEnsemble.save or "
+                "ScorePipeline.save wrote"
             )
             raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
         if self.manifest.get("format") not in _READ:
             raise CheckpointError(
                 f"{path} has format {self.manifest.get('format')}, this release reads "
-                f"{' and '.join(map(str, _READ))}; it was written by deepfake-ensemble "
+                f"{', '.join(map(str, _READ))}; it was written by deepfake-ensemble "
                 f"{self.manifest.get('versions', {}).get('deepfake-ensemble')}"
             )
         for name, digest in self.manifest["sha256"].items():
@@ -263,9 +266,7 @@ class Reader:
             )
 
     def skops(self, part: Any) -> Any:
-        import skops.io
-
-        estimator = skops.io.loads(self.parts[part], trusted=[])
+        estimator = _skops().loads(self.parts[part], trusted=[])
         for name, value in params_of(estimator, deep=True).items():
             # Where a scikit-learn pipeline keeps what it computed: a folder.
             if name.rpartition("__")[2] == "memory" and value is not None:
@@ -301,6 +302,23 @@ class Reader:
         if hasattr(detector, "function"):  # nothing was learned: two labels
             detector.classes_ = np.array([0, 1])
         return detector
+
+
+def _skops():
+    """Return skops.io, imported without torch.
+
+    It walks through all of scikit-learn, and so through a wrapper that imports torch
+    where it is installed: seconds, for what scores in microseconds.
+    """
+    wrapper = "sklearn.externals.array_api_compat.torch"
+    blocked = "skops.io" not in sys.modules and wrapper not in sys.modules
+    if blocked:
+        sys.modules[wrapper] = None  # its import fails, and is passed over
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        if blocked:
+            del sys.modules[wrapper]
 
 
 def params_of(estimator: Any, deep: bool = False) -> dict:

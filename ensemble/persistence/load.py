@@ -18,21 +18,17 @@ _NOT_FROM_FILES = ("detectors", "store", "device")  # nor paths: see `without_fi
 
 
 def read_ensemble(
-    path: str | Path,
-    parameters: Iterable[str],
-    detectors: dict | None = None,
-    device: str | None = None,
-    files: dict | None = None,
-    combiners: dict | None = None,
+    reader: Reader, parameters: Iterable[str], detectors: dict | None = None
 ) -> tuple[dict, dict]:
     """Read what `save_ensemble` wrote.
 
     Parameters
     ----------
-    path : str or Path
+    reader : Reader
+        Of the file.
     parameters : iterable of str
         Those that an ensemble of this release takes.
-    detectors, device, files, combiners
+    detectors : dict of str to detector or None, default=None
         As for `ensemble.load`.
 
     Returns
@@ -47,8 +43,7 @@ def read_ensemble(
     CheckpointError
         As `ensemble.load` does.
     """
-    reader = Reader(Path(path), device, files, combiners)
-    manifest = reader.manifest
+    path, device, manifest = reader.path, reader.device, reader.manifest
     members = {
         entry["name"]: _members(reader, entry, detectors or {}, device)
         for entry in manifest["detectors"]

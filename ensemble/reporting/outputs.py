@@ -191,9 +191,10 @@ _COLUMNS = {
     "stress": ("change", "strength", "scorer"),
     "compare": ("strategy", "auc"),
 }
+VERDICTS = ("video", "p_fake", "lower", "upper", "verdict")
 _OUR_COLUMN = re.compile(
     r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
-    r"|face_verdict"
+    r"|face_verdict|lower|upper|missing|contribution_.*"
     r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
     r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
     r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ensemble.decision.named_thresholds import (
     Thresholds,
     describe_scores,
     parse_threshold,
-    set_thresholds,
+    thresholds_for,
 )
 from ensemble.decision.prior import adjust_prior
 from ensemble.decision.thresholds import percent
@@ -55,29 +55,20 @@ def resolve_thresholds(model: Any) -> Thresholds:
     Thresholds
     """
     rule = parse_threshold(model.threshold)
-    if rule.value is not None:
-        return Thresholds(
-            rule.value, rule.value, False, "It was given, and set on no data."
-        )
-    if model.prior_ == 0:
+    if rule.value is None and model.prior_ == 0:
         return _for_reals_alone(model, rule)
-    if model.fit_record_.unlabelled and rule.kind != "default":
+    if model.fit_record_.unlabelled and rule.kind not in ("default", "value"):
         raise ValueError(
             f"threshold={model.threshold!r} is set on labelled videos, and this "
             "ensemble was put together without any; give it some "
             "(fit, or deepfake-ensemble assemble --calibrate), or take a number"
         )
-    if rule.kind == "default":
-        return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
-    evidence = out_of_fold_of(model)
-    try:
-        cuts = set_thresholds(rule, evidence, model.prior)
-    except ValueError as error:
-        raise ValueError(f"threshold={model.threshold!r}: {error}") from error
-    # Calibration and prior keep the order of scores: thresholds go the same way. Of
-    # scores that calibration in steps makes equal none is above it: rates hold.
-    low, high = to_probability(model, np.clip([cuts.low, cuts.high], 0, 1))
-    return replace(cuts, low=float(low), high=float(high))
+    return thresholds_for(
+        model.threshold,
+        partial(out_of_fold_of, model),
+        partial(to_probability, model),
+        model.prior,
+    )
 
 
 def meaning_of_scores(model: Any) -> str:

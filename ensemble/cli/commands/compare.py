@@ -50,16 +50,8 @@ JsonFile = Annotated[
 ]
 
 # What the columns of the table hold.
-Scores = Annotated[
-    str | None, typer.Option(help="Columns of P(fake): a pattern, or names by comma.")
-]
 AsVideos = Annotated[
     bool, typer.Option("--videos", help="The table lists videos: train on them.")
-]
-Label = Annotated[str | None, typer.Option(help="Column of labels.")]
-Group = Annotated[str | None, typer.Option(help="Column of groups.")]
-Index = Annotated[
-    str | None, typer.Option(help="Column of ids; paths give thumbnails.")
 ]
 Method = Annotated[str | None, typer.Option(help="Column of manipulation methods.")]
 Family = Annotated[
@@ -73,16 +65,6 @@ Time = Annotated[str | None, typer.Option(help="Column of times.")]
 TimeFormat = Annotated[
     str | None,
     typer.Option(help="Of times that are not like 2019-10-08, such as %d/%m/%Y."),
-]
-Pool = Annotated[
-    str | None,
-    typer.Option(
-        help="For a table of frames, several rows a video: mean, median, max, "
-        "logit_mean ..."
-    ),
-]
-Invert = Annotated[
-    str | None, typer.Option(help="Columns that are high for real videos, by comma.")
 ]
 
 # How strategies are judged.
@@ -125,11 +107,11 @@ def compare(
     missing: options.Missing = options.MissingName.refuse,
     duplicates: options.Duplicates = options.DuplicatesName.refuse,
     report: Report = None,
-    scores: Scores = None,
+    scores: options.Scores = None,
     as_videos: AsVideos = False,
-    label: Label = None,
-    group: Group = None,
-    index: Index = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    index: options.Index = None,
     method: Method = None,
     family: Family = None,
     source: Source = None,
@@ -137,8 +119,8 @@ def compare(
     dataset: Dataset = None,
     time: Time = None,
     time_format: TimeFormat = None,
-    pool: Pool = None,
-    invert: Invert = None,
+    pool: options.Pool = None,
+    invert: options.Invert = None,
     protocol: Protocol = ProtocolName("group-kfold"),  # noqa: B008
     nesting: Nesting = None,
     strategies: Strategies = "all",

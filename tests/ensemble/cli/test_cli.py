@@ -12,8 +12,8 @@ from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 
 COMMANDS = (
-    "demo explore index fit assemble predict scan stress compare models get convert "
-    "export verify"
+    "demo explore index fit assemble predict scan stress compare combine apply models "
+    "get convert export verify"
 )
 HELP = [[], *([command] for command in COMMANDS.split())]
 

@@ -1,0 +1,84 @@
+"""A `ScorePipeline` as one file: JSON and arrays, no code, no network."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from base_models.errors import CheckpointError
+from ensemble._version import __version__
+from ensemble.persistence.codec import RULE_FORMAT, Reader, Writer
+
+_PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops")
+
+
+def save_rule(rule: Any, path: str | Path) -> None:
+    """Write a fitted rule to one file, whole or not at all.
+
+    Parameters
+    ----------
+    rule : ScorePipeline
+    path : str or Path
+    """
+    writer = Writer()
+    manifest = {
+        "format": RULE_FORMAT,
+        "versions": {
+            "deepfake-ensemble": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "rule": writer.encode(rule),
+    }
+    writer.write(manifest, Path(path))
+
+
+def is_rule(reader: Reader) -> bool:
+    """Say whether a file holds a rule on scores, and not an ensemble of detectors.
+
+    Parameters
+    ----------
+    reader : Reader
+
+    Returns
+    -------
+    bool
+    """
+    return reader.manifest["format"] == RULE_FORMAT
+
+
+def read_rule(reader: Reader) -> Any:
+    """Return the rule in a file that `save_rule` wrote.
+
+    Parameters
+    ----------
+    reader : Reader
+
+    Returns
+    -------
+    ScorePipeline
+
+    Raises
+    ------
+    CheckpointError
+        If something else is in it.
+    """
+    if not is_rule(reader):
+        raise CheckpointError(
+            f"{reader.path} is a saved ensemble of detectors, which scores videos; "
+            "ensemble.load reads it, and predict, scan and stress use it"
+        )
+    content = reader.manifest.get("rule")
+    if not isinstance(content, dict) or content.get("own") != "ScorePipeline":
+        raise CheckpointError(f"{reader.path} is damaged: no rule is in it")
+    try:
+        return reader.decode(content)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{reader.path} is damaged, or of another release "
+            f"({type(error).__name__}: {error})"
+        ) from error

@@ -1,0 +1,136 @@
+"""The table of verdicts of a `ScorePipeline`, made for all rows at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ensemble.choices import NO_VERDICT, UNSURE
+from ensemble.verdicts.video_verdicts import statuses
+
+CONTRIBUTION = "contribution_"  # begins the columns of what each detector contributed
+_SMALL_WEIGHT = 0.02  # share of the weights below which members decide nothing
+
+
+def verdict_table(
+    rule: Any,
+    table: pd.DataFrame,
+    used: NDArray,
+    combined: NDArray,
+    contributions: NDArray | None,
+) -> pd.DataFrame:
+    """Lay out what a rule says of videos: see `ScorePipeline.judge`.
+
+    Parameters
+    ----------
+    rule : ScorePipeline
+        Fitted.
+    table : DataFrame of shape (n_videos, n_detectors)
+        Scores as they were given, under the names of the rule.
+    used : bool ndarray of shape (n_videos, n_detectors)
+        Which of them count.
+    combined : ndarray of shape (n_videos,)
+        Before calibration.
+    contributions : ndarray of shape (n_videos, n_detectors) or None
+
+    Returns
+    -------
+    DataFrame
+    """
+    names = [str(name) for name in table.columns]
+    p_fake = rule.to_probability(combined)
+    interval = rule.interval_of(combined)
+    thresholds = rule.thresholds_
+    verdict = thresholds.verdicts(p_fake)
+    pattern, patterns = _patterns(used)
+    missing = np.array([_listed(names, ~row) for row in patterns], object)[pattern]
+    unknown = np.isnan(p_fake)
+    notes = np.array([_of_pattern(rule, names, row) for row in patterns], object)
+    notes = notes[pattern]
+    notes[unknown & (notes == "")] = "no score came of combining these"
+    doubtful = unknown | (notes != "")
+    if rule.abstain:
+        low, high = interval.T
+        torn = (low <= thresholds.high) & (high > thresholds.high)
+        torn |= (low < thresholds.low) & (high >= thresholds.low)
+        _note(notes, torn, "a threshold lies within its interval")
+        doubtful |= torn
+    if rule.doubt_:
+        _note(notes, ~unknown, rule.doubt_)
+        doubtful[:] = True
+    _add_given_reasons(notes, table, used)
+    verdict[doubtful | (verdict == NO_VERDICT)] = UNSURE
+    used_scores = pd.DataFrame(np.where(used, 0.0, np.nan))
+    beside = {
+        "p_fake": p_fake,
+        "lower": interval[:, 0],
+        "upper": interval[:, 1],
+        "verdict": verdict,
+        "status": statuses(used_scores, p_fake),
+        "missing": missing,
+        "reason": notes,
+    }
+    if contributions is not None:
+        for place, name in enumerate(names):
+            beside[CONTRIBUTION + name] = contributions[:, place]
+    return pd.DataFrame(beside, index=table.index)
+
+
+def _patterns(used):
+    """Return which pattern of present scores each row has, and the patterns."""
+    packed = np.packbits(used, axis=1)
+    as_bytes = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").ravel()
+    _, first, pattern = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return pattern, used[first]
+
+
+def _of_pattern(rule: Any, names: list[str], present: NDArray) -> str:
+    """Say why rows with these scores are in doubt, or cannot be scored."""
+    if not present.any():
+        return "no member has a score"
+    trained = rule.trained_
+    if not (present & trained).any():
+        one = present.sum() == 1
+        return (
+            f"only {_listed(names, present)} {'has' if one else 'have'} a score, and "
+            f"{'it' if one else 'they'} had none in training"
+        )
+    weights = rule.weights_
+    if weights is None:
+        return ""
+    weights = np.abs(np.asarray(weights, float))
+    if weights[present].sum() <= _SMALL_WEIGHT * weights.sum():
+        return (
+            f"only {_listed(names, present)} {'has' if present.sum() == 1 else 'have'} "
+            "a score, and next to no weight"
+        )
+    return ""
+
+
+def _listed(names, which):
+    return ", ".join(name for name, one in zip(names, which, strict=True) if one)
+
+
+def _note(notes, where, text):
+    notes[where] = [f"{note}; {text}" if note else text for note in notes[where]]
+
+
+def _add_given_reasons(notes, table, used):
+    """Add why scores are missing, where the table says so or they were refused."""
+    outside = ~used & table.notna().to_numpy()
+    for place in np.flatnonzero(outside.any(axis=0)):
+        text = f"{table.columns[place]} is outside of what it was in training"
+        _note(notes, outside[:, place], text)
+    given = table.attrs.get("reason") or {}
+    if not given:
+        return
+    row_of = {row: number for number, row in enumerate(table.index)}
+    for name, by_row in given.items():
+        for row, text in by_row.items():
+            number = row_of.get(row)
+            if number is not None and text not in notes[number]:
+                before = f"{notes[number]}; " if notes[number] else ""
+                notes[number] = f"{before}{name}: {text}"

@@ -1,0 +1,348 @@
+"""ScorePipeline: scale, combiner, calibration and decision on scores, as one object."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import validate_data
+
+from base_models.groups import group_codes
+from base_models.inputs import encode_labels, fake_column
+from ensemble.calibration.calibrator import check_method
+from ensemble.calibration.cross_fitting import CalibratedFit, fit_calibrated
+from ensemble.combiners.base import checked_weight
+from ensemble.combiners.parts.rows import (
+    Rows,
+    canonical_columns,
+    fold_codes,
+    merge_rows,
+)
+from ensemble.combiners.stacking import as_combiner
+from ensemble.decision.named_thresholds import parse_threshold
+from ensemble.decision.prior import check_prior
+from ensemble.metrics.bootstrap_intervals import check_level
+from ensemble.pipeline.fitted_rule import FittedRule
+from ensemble.pipeline.intervals import fit_band
+from ensemble.scores.provenance import Provenance
+
+
+class ScorePipeline(FittedRule):
+    """A rule from detectors' scores to verdicts, to fit once and use anywhere.
+
+    It holds the scale of each column, the combiner, the calibration and the decision.
+    The combiner is fitted on all rows; calibration, thresholds, intervals and error
+    rates are learned from combined scores of videos whose groups the combiner had not
+    seen. It needs no detector and no video, and is saved alone: `save`, `load`.
+
+    What is not known is never called real: a video without a score has NaN and the
+    verdict UNSURE, and so have all where the rule is not shown to beat chance.
+
+    Parameters
+    ----------
+    combiner : str, combiner or classifier, default="auto"
+        See `ensemble.combiners.resolve_combiner`; how scores are scaled is a parameter
+        of the combiner (``Stacking(scale="rank")``).
+    calibration : {"platt", "temperature", "beta", "isotonic", "venn_abers"} or None, \
+default="platt"
+        How the combined score becomes P(fake); see `ensemble.calibration.Calibrator`.
+    threshold : float, str or None, default=None
+        P(fake) above which it is fake, or how to set it on the out-of-fold scores:
+        ``"fpr=0.05"``, ``"cost=10"``, ``"three-way"``; see
+        `ensemble.thresholds.parse_threshold`. None is 0.5. May be changed after the
+        fit, as `prior` and `abstain` may.
+    prior : float or None, default=None
+        Share of fakes among the videos to be judged, where it is another than in
+        training: see `ensemble.decision.adjust_prior`.
+    abstain : bool, default=False
+        Whether the verdict is UNSURE where a threshold lies within the video's
+        interval.
+    level : float, default=0.95
+        Of the intervals.
+    n_boot : int, default=200
+        Draws of the groups behind the intervals.
+    random_state : int, RandomState or None, default=0
+        Seed of these, and of a combiner that is given by name.
+    fake_label : label or None, default=None
+        The label that means fake, where it is neither FAKE nor 1 nor the second one.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels, sorted.
+    combiner_ : Combiner
+        Fitted on all rows.
+    calibrator_ : Calibrator or None
+        Fitted on `oof_fake_score_`.
+    oof_fake_score_ : ndarray of shape (n_videos,)
+        Combined scores of the training videos by combiners that had not seen their
+        group, before calibration and `prior`; NaN for a video without a score or
+        weight. Without groups only equal rows stay together.
+    thresholds_ : Thresholds
+        Where fake is said, where real, and what that was set on.
+    threshold_ : float
+        P(fake) above which `predict` says fake.
+    rates_ : DataFrame
+        How often the verdicts of `thresholds_` are wrong out of fold, with intervals:
+        see `ensemble.decision.verdict_rates`. Each video counts once, whatever its
+        weight. Thresholds and calibration were set on the same scores, so these are
+        somewhat hopeful.
+    auc_ : Interval
+        Of `oof_fake_score_`, with its 95 % interval over groups.
+    doubt_ : str
+        Why no verdict is given at all; empty where there is no such reason.
+    prior_ : float
+        Share of fakes in training.
+    weights_ : ndarray of shape (n_detectors,) or None
+        The combiner's weights of the detectors, if it has any.
+    inverted_ : list of str
+        Columns that `ensemble.invert_scores` had turned round, as the table states;
+        new tables need the same.
+    score_range_ : ndarray of shape (n_detectors, 2)
+        Lowest and highest score of each detector in training; NaN where it had none.
+    trained_ : bool ndarray of shape (n_detectors,)
+        Which detectors had a score in training.
+
+    Notes
+    -----
+    The interval is about the share of fakes among videos with this combined score, and
+    comes of drawing the groups again and calibrating on each draw. It allows for how
+    few videos the calibration was learned from. It does not allow for other weights of
+    the combiner, a shape of the calibration that does not fit, members that are missing
+    or videos of another kind. That it covers the truth about as often as `level` says
+    was tested on simulated scores only. It is [0, 1] with fewer than five groups of a
+    class, and NaN without calibration.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> scores = pd.DataFrame(
+    ...     1 / (1 + np.exp(draw.normal(1 - 2 * y[:, None], 1.5, (200, 2)))),
+    ...     columns=["xception", "resnet"],
+    ... )
+    >>> rule = ScorePipeline("log_odds").fit(scores, y, groups=np.arange(200) // 2)
+    >>> new = pd.DataFrame(
+    ...     {"xception": [0.9, np.nan], "resnet": [0.8, np.nan]}, ["a.mp4", "b.mp4"]
+    ... )
+    >>> table = rule.judge(new)
+    >>> table[["p_fake", "lower", "upper", "verdict", "status"]].round(2)
+           p_fake  lower  upper verdict      status
+    a.mp4    0.95   0.91   0.98    FAKE      scored
+    b.mp4     NaN    NaN    NaN  UNSURE  unscorable
+    >>> table["reason"].tolist()
+    ['', 'no member has a score']
+    """
+
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        combiner: Any = "auto",
+        calibration: str | None = "platt",
+        threshold: float | str | None = None,
+        prior: float | None = None,
+        abstain: bool = False,
+        level: float = 0.95,
+        n_boot: int = 200,
+        random_state: Any = 0,
+        fake_label: Any = None,
+    ) -> None:
+        self.combiner = combiner
+        self.calibration = calibration
+        self.threshold = threshold
+        self.prior = prior
+        self.abstain = abstain
+        self.level = level
+        self.n_boot = n_boot
+        self.random_state = random_state
+        self.fake_label = fake_label
+
+    def fit(
+        self,
+        X: ArrayLike | pd.DataFrame,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> ScorePipeline:
+        """Learn the whole rule.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+            Scores by detectors that were not trained on these videos; NaN where one is
+            missing.
+        y : array-like of shape (n_videos,)
+            Any two labels; the fake one is FAKE of REAL/FAKE, 1 of 0/1, the one that
+            `fake_label` names, or else the second in sorted order.
+        groups : array-like of shape (n_videos,) or None, default=None
+            Videos that folds keep together: of one person, or one source.
+        sample_weight : array-like of shape (n_videos,) or None, default=None
+            For combiner, calibration and intervals; thresholds and error rates count
+            each video with a weight once.
+
+        Returns
+        -------
+        self : ScorePipeline
+        """
+        self._check_params()
+        values = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        if y is None:
+            raise ValueError(
+                "ScorePipeline requires y to be passed, but the target y is None"
+            )
+        self.classes_, is_fake = encode_labels(y, self.fake_label, strict=False)
+        check_consistent_length(values, is_fake)
+        self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
+        weight = checked_weight(sample_weight, values)
+        if groups is not None and len(groups) == len(values) and pd.isna(groups).all():
+            groups = None  # the companions of a table without groups
+        codes = None if groups is None else group_codes(groups, len(values))
+        rows, first = _canonical(values, is_fake, codes, weight, fold_codes(X))
+        table = X.iloc[first] if isinstance(X, pd.DataFrame) else values[first]
+        unfitted = clone(as_combiner(self.combiner, self._seed()))
+        if "fake_label" in unfitted.get_params(deep=False):
+            unfitted.set_params(fake_label=None)
+        fitted = self._fitted(unfitted, table, rows)
+        self.combiner_, self.calibrator_ = fitted.combiner, fitted.calibrator
+        self.trained_ = ~np.isnan(values[rows.place >= 0]).all(axis=0)
+        self.prior_ = float(rows.weight @ rows.is_fake / rows.weight.sum())
+        self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]
+        self._is_fake, self._groups = is_fake, codes
+        self.score_range_ = _ranges(values[rows.place >= 0])
+        self.inverted_ = list(Provenance.of(X).inverted)
+        self._keep_intervals(rows, fitted.score)
+        self._keep_auc()
+        _ = self.thresholds_  # what cannot be promised is told now
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, combiners: dict | None = None) -> ScorePipeline:
+        """Read a rule that `save` wrote; `ensemble.load` does the same.
+
+        Parameters
+        ----------
+        path : str or Path
+        combiners : dict of str to combiner, default=None
+            Combiners of classes of your own, as for `ensemble.load`.
+
+        Returns
+        -------
+        ScorePipeline
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, damaged, or holds something else.
+        """
+        from ensemble.persistence.codec import Reader
+        from ensemble.pipeline.files import read_rule
+
+        return read_rule(Reader(Path(path), combiners=combiners))
+
+    def _check_params(self):
+        parse_threshold(self.threshold)
+        check_prior(self.prior)
+        check_level(self.level)
+        if self.calibration is not None:
+            check_method(self.calibration)
+        elif self.abstain:
+            raise ValueError(
+                "abstain=True needs intervals, and calibration=None gives none; take "
+                "calibration='platt'"
+            )
+        if not isinstance(self.n_boot, numbers.Integral) or self.n_boot < 0:
+            raise ValueError(
+                f"n_boot must be a number of draws, 0 or more; got {self.n_boot!r}"
+            )
+
+    def _seed(self):
+        return 0 if self.random_state is None else self.random_state
+
+    def _fitted(self, unfitted, table, rows):
+        beside = {
+            "groups": rows.groups,
+            "sample_weight": None if (rows.weight == 1).all() else rows.weight,
+        }
+        codes = np.arange(len(rows)) if rows.groups is None else rows.groups
+        if min(len(np.unique(codes[rows.is_fake == label])) for label in (0, 1)) > 1:
+            return fit_calibrated(
+                unfitted,
+                table,
+                rows.is_fake,
+                self.calibration,
+                **beside,
+                cross_fit=True,
+            )
+        warnings.warn(
+            "a class is in one group, so that no video can be scored by what has not "
+            "seen its group: the rule is not calibrated, and `judge` calls every video "
+            "UNSURE; add videos of other groups",
+            stacklevel=3,
+        )
+        unscored = np.full(len(rows), np.nan)
+        return CalibratedFit(
+            unfitted.fit(table, rows.is_fake, **beside), None, unscored
+        )
+
+    def _keep_intervals(self, rows, score):
+        self._band = None
+        if self.calibrator_ is None or self.n_boot == 0:
+            return
+        codes = np.arange(len(rows)) if rows.groups is None else rows.groups
+        there = ~np.isnan(score)
+        self._band = fit_band(
+            score[there],
+            rows.is_fake[there],
+            rows.weight[there],
+            np.unique(codes[there], return_inverse=True)[1],
+            self.calibration,
+            self.level,
+            self.n_boot,
+            check_random_state(self._seed()),
+        )
+
+    def _keep_auc(self):
+        evidence = self._evidence()
+        one_class = len(set(evidence.is_fake)) < 2
+        self._auc = (np.nan,) * 3 if one_class else tuple(evidence.auc())
+
+
+def _canonical(values, is_fake, codes, weight, folds):
+    """Return the rows that count, equal ones merged, and a given row of each.
+
+    What is learned must not depend on the order of rows, nor on whether a row of weight
+    2 is one row or two.
+    """
+    used = ~np.isnan(values).all(axis=1) & (weight > 0)
+    n_fake, n_used = int(is_fake[used].sum()), int(used.sum())
+    if not 0 < n_fake < n_used:
+        raise ValueError(
+            "both classes need videos with a score and a weight above 0; got "
+            f"{n_used - n_fake} real and {n_fake} fake of {len(used)} videos"
+        )
+    given = np.flatnonzero(used)
+    rows = Rows(values, is_fake, codes, weight, folds=folds)[given]
+    rows.scores = rows.scores[:, canonical_columns(rows)]
+    merged = merge_rows(rows)
+    first = given[np.unique(merged.place, return_index=True)[1]]
+    place = np.full(len(values), -1)
+    place[given] = merged.place
+    merged.place = place
+    return merged, first
+
+
+def _ranges(values):
+    known = ~np.isnan(values)
+    low = np.min(values, axis=0, where=known, initial=np.inf)
+    high = np.max(values, axis=0, where=known, initial=-np.inf)
+    ends = np.column_stack([low, high])
+    ends[low > high] = np.nan
+    return ends

@@ -1,0 +1,119 @@
+"""Reads new tables by the columns that a rule was fitted on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from base_models.naming import did_you_mean
+from ensemble.scores.columns import RESERVED, companion_columns, pool_table, some_names
+from ensemble.scores.files import read_scores
+from ensemble.scores.formats import Table, read_table
+from ensemble.scores.orientation import invert_scores
+
+
+def read_columns(
+    rule: Any,
+    path: str | Path,
+    index: str | None = None,
+    pool: str | None = None,
+    encoding: str | None = None,
+) -> pd.DataFrame:
+    """Read the scores that a rule takes from a table, by the names of its columns.
+
+    Parameters
+    ----------
+    rule : ScorePipeline
+        Fitted on a DataFrame.
+    path : str or Path
+        As for `ensemble.read_scores`, as are the others.
+    index, pool, encoding : str or None, default=None
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+        In the order of the rule; columns that were turned round for the fit are turned
+        round.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+
+    Warns
+    -----
+    UserWarning
+        Naming columns that the rule does not use.
+    """
+    if not hasattr(rule, "feature_names_in_"):
+        raise ValueError(
+            "the rule was fitted on an array without names of columns, so that those "
+            "of a table cannot be matched; fit it on a DataFrame"
+        )
+    names = list(rule.feature_names_in_)
+    table = read_table(path, encoding)
+    if pool is not None:
+        there = [name for name in names if name in table.frame]
+        pooled = pool_table(table, there, index=index, pool=pool)
+        assert isinstance(pooled, Table)
+        table = pooled
+    columns = list(table.frame.columns)
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {some_names(missing)}, which the rule was fitted "
+            f"on; it has {some_names(columns)}"
+            + did_you_mean(missing[0], map(str, columns))
+            + "; rename the column, or add an empty one for a detector without scores"
+        )
+    known = companion_columns(columns, index=index)
+    aside = {*names, *known.values(), *RESERVED, "", "path"}
+    extra = [name for name in columns if name not in aside]
+    if extra:
+        warnings.warn(
+            f"the rule does not use the columns {some_names(extra)}", stacklevel=2
+        )
+    scores = read_scores(table, names, index=index, probabilities=False)
+    ranges = dict(zip(names, rule.score_range_, strict=True))
+    for name in rule.inverted_:
+        scores = invert_scores(scores, name, _is_share(ranges[name]))
+    return scores
+
+
+def turn_round(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Turn columns round that are high for reals: 1 - x within [0, 1], else -x.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_videos, n_detectors)
+        A score table.
+    names : iterable of str
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+        Its provenance names the columns; see `ensemble.invert_scores`.
+
+    Examples
+    --------
+    >>> from ensemble.scores import score_table
+    >>> table = score_table(
+    ...     [[0.25, 3.0]], ["a.mp4"], ["real", "distance"], probabilities=False
+    ... )
+    >>> turn_round(table, ["real", "distance"]).to_numpy().tolist()
+    [[0.75, -3.0]]
+    """
+    for name in names:
+        values = table[name].dropna() if name in table else []
+        table = invert_scores(table, name, _is_share(values))
+    return table
+
+
+def _is_share(values):
+    values = np.asarray(values, float)
+    return bool(((values >= 0) & (values <= 1)).all())

@@ -1,0 +1,175 @@
+"""``combine`` and ``apply``: rules on tables of scores."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ensemble
+from ensemble import ScorePipeline, read_scores
+from ensemble.cli.app import main
+from ensemble.scores import companions
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main([str(one) for one in arguments])
+    return left.value.code
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """train.csv with labels, new.csv with other columns in another order."""
+    folder = tmp_path_factory.mktemp("tables")
+    draw = np.random.default_rng(0)
+    for name, n in (("train", 160), ("new", 8)):
+        y = np.arange(n) % 2
+        p = 1 / (1 + np.exp(draw.normal(1 - 2 * y[:, None], 1.5, (n, 2))))
+        table = pd.DataFrame(p, columns=["p_a", "p_b"])
+        table.insert(0, "video", [f"{row}.mp4" for row in range(n)])
+        if name == "train":
+            table["label"] = np.where(y == 1, "FAKE", "REAL")
+            table["group"] = np.arange(n) // 4
+        else:
+            table["camera"] = "x"
+            table = table[["camera", "p_b", "video", "p_a"]]
+        table.to_csv(folder / f"{name}.csv", index=False)
+    combiner = ["--combiner", "logistic", "--draws", "20"]
+    assert run("combine", folder / "train.csv", "-o", folder / "r.dfe", *combiner) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(tables, tmp_path):
+    shutil.copytree(tables, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_combine_fits_what_python_fits(folder):
+    table = read_scores(folder / "train.csv", scores="p_*")
+    beside = companions(table)
+    expected = ScorePipeline("logistic", n_boot=20)
+    expected.fit(table, beside["label"], groups=beside["group"])
+    rule = ensemble.load(folder / "r.dfe")
+    pd.testing.assert_frame_equal(rule.judge(table), expected.judge(table))
+
+
+def test_combine_says_the_rule(folder, capsys):
+    out = folder / "again.dfe"
+    assert run("combine", folder / "train.csv", "--out", out, "--combiner", "soft") == 0
+    assert ScorePipeline.load(out).describe() in capsys.readouterr().out
+    assert run("combine", folder / "train.csv", "-o", out, "--combiner", "soft",
+               "--draws", "5", "-q") == 0  # fmt: skip
+    assert capsys.readouterr().out == ""
+
+
+def test_apply_matches_columns_by_name(folder, capsys):
+    out = folder / "verdicts.csv"
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "--out", out) == 0
+    said = capsys.readouterr().err
+    assert "the rule does not use the columns 'camera'" in said
+    assert "8 rows: " in said
+    written = pd.read_csv(out, index_col="video", keep_default_na=False)
+    new = pd.read_csv(folder / "new.csv", index_col="video")[["p_a", "p_b"]]
+    expected = ScorePipeline.load(folder / "r.dfe").judge(new)
+    pd.testing.assert_frame_equal(written, expected)
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 0
+
+
+def test_apply_prints_what_it_does_not_write(folder, capsys):
+    options = ["--threshold", "fpr=0.2", "--prior", "0.1", "--abstain"]
+    assert run("apply", folder / "r.dfe", folder / "new.csv", *options) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("video,p_fake,lower,upper,verdict,status,")
+    assert len(printed.splitlines()) == 9
+
+
+def test_rows_without_scores_are_unsure_and_counted(folder):
+    new = pd.read_csv(folder / "new.csv")
+    new.loc[2, ["p_a", "p_b"]] = np.nan
+    new.to_csv(folder / "new.csv", index=False)
+    out = folder / "verdicts.csv"
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 1
+    row = pd.read_csv(out, index_col="video").loc["2.mp4"]
+    assert row["verdict"] == "UNSURE"
+    assert np.isnan(row["p_fake"])
+    assert row["reason"] == "no member has a score"
+
+
+def test_columns_that_were_turned_round_are_turned_round_again(folder):
+    for name in ("train", "new"):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table.assign(p_b=1 - table["p_b"]).to_csv(folder / f"{name}_r.csv", index=False)
+    assert run("combine", folder / "train_r.csv", "-o", folder / "r_r.dfe", "--invert",
+               "p_b", "--combiner", "logistic", "--draws", "20") == 0  # fmt: skip
+    for table, rule in (("new", "r"), ("new_r", "r_r")):
+        assert run("apply", folder / f"{rule}.dfe", folder / f"{table}.csv", "-o",
+                   folder / f"{table}_verdicts.csv") == 0  # fmt: skip
+    one, other = (
+        pd.read_csv(folder / f"{table}_verdicts.csv") for table in ("new", "new_r")
+    )
+    np.testing.assert_allclose(one["p_fake"], other["p_fake"], atol=1e-3)
+
+
+def test_rows_without_a_label_are_left_out(folder, capsys):
+    table = pd.read_csv(folder / "train.csv", dtype=object)
+    table.loc[:3, "label"] = ""
+    table.to_csv(folder / "some.csv", index=False)
+    combiner = ["--combiner", "soft", "--draws", "0"]
+    assert run("combine", folder / "some.csv", "-o", folder / "s.dfe", *combiner) == 0
+    assert "4 rows without a label are left out" in capsys.readouterr().err
+    bare = table.drop(columns=["label", "group"])
+    bare.to_csv(folder / "bare.csv", index=False)
+    assert run("combine", folder / "bare.csv", "-o", folder / "s.dfe") == 2
+    assert "has no labels" in capsys.readouterr().err
+    assert run("combine", folder / "train.csv", "-o", folder / "s.dfe", *combiner) == 0
+    table.drop(columns="group").to_csv(folder / "alone.csv", index=False)
+    assert run("combine", folder / "alone.csv", "-o", folder / "s.dfe", *combiner) == 0
+    assert "no groups were given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["apply", "r.dfe", "new.csv", "-o", "new.csv"], "is one of the inputs"),
+        (["apply", "r.dfe", "new.csv", "-o", "r.dfe"], "give another name"),
+        (["apply", "r.dfe", "new.csv", "-o", "train.csv"], "--overwrite to replace"),
+        (["combine", "train.csv", "-o", "train.csv"], "give another name"),
+        (["combine", "train.csv", "-o", "r.dfe", "--combiner", "x"], "unknown combin"),
+        (["apply", "train.csv", "new.csv"], "it is a table; the model comes first"),
+        (["apply", "absent.dfe", "new.csv"], "no saved ensemble at absent.dfe"),
+        (["apply", "r.dfe", "new.csv", "--threshold", "fpr=0.0001"], "cannot be told"),
+        (["predict", "r.dfe", "a.mp4"], "holds no detectors"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, message, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert run(*arguments) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_missing_column_is_named(folder, capsys):
+    new = pd.read_csv(folder / "new.csv").rename(columns={"p_b": "resnet"})
+    new.to_csv(folder / "new.csv", index=False)
+    assert run("apply", folder / "r.dfe", folder / "new.csv") == 2
+    assert "has no column 'p_b', which the rule was" in capsys.readouterr().err
+
+
+def test_apply_loads_nothing_that_scores_videos(folder):
+    code = (
+        "import sys\nfrom ensemble.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as left:\n"
+        "    assert not left.code\n"
+        "heavy = ('torch', 'cv2', 'dlib', 'av', 'lightgbm', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    arguments = ["apply", folder / "r.dfe", folder / "new.csv", "-o", folder / "v.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr
