@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.combiners.base import Nested
-from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
+from ensemble.combiners.parts.composite import fit_copy, out_of_fold, table_scale
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
 from ensemble.combiners.registry import Entry, candidate_kinds, register
 from ensemble.combiners.stacking import as_combiner
@@ -54,6 +54,12 @@ class AutoCombiner(Nested):
         Average the choice with the best good candidate of each other kind; a candidate
         that is not among the default ones is a kind of its own. False takes the choice
         alone.
+    scale : str or None, default="detect"
+        What candidates see: "detect" brings columns with values outside 0 to 1 there
+        and leaves the others as they are, "rank" and "standard" bring every column
+        there by its ranks or by expit((x - mean) / spread), "probability" and
+        "log_odds" refuse values outside 0 to 1. None hands on any numbers as they are,
+        to candidates that take them. The candidates' own scales follow.
     n_jobs : int or None, default=None
         Candidates tried at once.
     random_state : int, RandomState or None, default=0
@@ -105,6 +111,7 @@ class AutoCombiner(Nested):
         n_folds: int = 5,
         slack: float = 2.0,
         average: bool = True,
+        scale: str | None = "detect",
         n_jobs: int | None = None,
         random_state: Any = 0,
         fake_label: Any = None,
@@ -113,6 +120,7 @@ class AutoCombiner(Nested):
         self.n_folds = n_folds
         self.slack = slack
         self.average = average
+        self.scale = scale
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.fake_label = fake_label
@@ -124,7 +132,7 @@ class AutoCombiner(Nested):
         return pd.DataFrame(self.tried_).set_index("combiner")
 
     def _scale_name(self):
-        return common_scale(self._resolved().values())
+        return table_scale(self.scale, self._resolved())
 
     def _fit(self, rows):
         candidates = self._resolved()

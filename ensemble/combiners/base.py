@@ -5,7 +5,6 @@ it learns (`_fit`) and how it combines (`_fake_score`). Both see scores on the s
 the combiner, NaN where one is missing, without rows and detectors that have none.
 """
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,25 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
+from ensemble.combiners.parts.checks import (
+    check_both_classes,
+    check_length,
+    check_same_order,
+    checked_weight,
+)
+from ensemble.combiners.parts.detection import (
+    DETECT,
+    P_FAKE_SCALES,
+    check_p_fake,
+    clip_rounding,
+    fit_maps,
+    from_p_fake,
+    looks_for,
+    mapped_offsets,
+    to_p_fake,
+    warn_of_other_scales,
+    without_outside,
+)
 from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import (
     Rows,
@@ -26,6 +44,7 @@ from ensemble.combiners.parts.rows import (
 )
 from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.metrics.ties import ROUNDING, above
+from ensemble.scores.looks import P_FAKE
 
 _CHUNK = 65536  # rows scored at once, which bounds the memory of predict
 _MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
@@ -35,7 +54,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
     """Turn a row of detectors' scores into one score.
 
     A subclass has the parameters `scale` (or says in `_scale_name` which one it takes),
-    `clip` and `fake_label`, and defines two methods:
+    `clip` and `fake_label`, says in `_own_scale` what follows where `scale` is
+    "detect", and defines two methods:
 
     - ``_fit(rows)`` learns from `Rows`: scores, is_fake, groups (codes, or None where
       each row is its own group) and weight. Rows equal in scores, label and group come
@@ -97,6 +117,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         if inside is None and self._trusts_direction():
             scored = np.flatnonzero(~np.isnan(rows.scores).all(axis=0))
             self._warn_of_inverted(rows, np.setdiff1d(scored, self._feature_columns()))
+        self.maps_ = self._learned_maps(rows, outermost=inside is None)
         return self._fit_rows(rows)
 
     def _checked_rows(self, X, y, groups, sample_weight):
@@ -108,18 +129,16 @@ class Combiner(ClassifierMixin, BaseEstimator):
                 "None"
             )
         self.classes_, is_fake = encode_labels(y, self.fake_label, strict=False)
-        _check_length("y", is_fake, X)
+        check_length("y", is_fake, X)
         self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
         weight = checked_weight(sample_weight, X)
         if groups is not None and len(groups) == len(X) and np.all(pd.isna(groups)):
             groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(X))
-        scale = self._scale_name()
         features = self._feature_columns()
-        X = _in_range(X, scale, features)
         scores = np.delete(X, features, axis=1) if len(features) else X
         used = ~np.isnan(scores).all(axis=1) & (weight > 0)
-        _check_both_classes(is_fake, used)
+        check_both_classes(is_fake, used)
         rows = Rows(X, is_fake, codes, weight)
         if not used.all():
             rows = rows[used]
@@ -136,15 +155,51 @@ class Combiner(ClassifierMixin, BaseEstimator):
             return self.fit(
                 rows.scores, rows.is_fake, groups=groups, sample_weight=rows.weight
             )
-        _check_both_classes(rows.is_fake, np.full(len(rows), True))
+        check_both_classes(rows.is_fake, np.full(len(rows), True))
         self.classes_, self.fake_index_ = np.array([0, 1]), 1
         self.n_features_in_ = rows.scores.shape[1]
         if groups is not None:
             groups = np.unique(groups, return_inverse=True)[1]  # without gaps
-        return self._fit_rows(replace(rows, groups=groups, place=np.arange(len(rows))))
+        rows = replace(rows, groups=groups, place=np.arange(len(rows)))
+        self.maps_ = self._learned_maps(rows, outermost=False)
+        return self._fit_rows(rows)
+
+    def _learned_maps(self, rows, outermost):
+        """Learn what brings columns to 0 to 1; combiners inside find them there."""
+        scale = self._scale_name()
+        if not outermost and scale in (DETECT, *P_FAKE_SCALES):
+            return None
+        columns, names = self._score_columns(), self._column_names()
+        if scale in P_FAKE_SCALES:
+            check_p_fake(rows.scores, columns, scale, names)
+            looks = [P_FAKE] * self.n_features_in_
+        elif self._maps_columns(scale):
+            looks = looks_for(scale, rows.scores, columns, rows.weight)
+        else:
+            return None
+        if scale == DETECT:
+            warn_of_other_scales(rows.scores, looks, names, stacklevel=3)
+        maps = fit_maps(rows.scores, rows.weight, looks)
+        rows.scores = clip_rounding(rows.scores, columns, maps)
+        return maps if any(maps) else None
+
+    def _maps_columns(self, scale):
+        """Say whether a scale first brings columns of the table to 0 to 1."""
+        return scale == DETECT
+
+    def _own_scale(self):
+        """Return the scale that follows where columns were brought to 0 to 1."""
+        return "probability"
 
     def _fit_rows(self, rows):
         """Learn from clean rows of a table: canonical order, scale, `_fit`."""
+        scale = self._scale_name()
+        if self._maps_columns(scale):
+            scale = self._own_scale()
+        if self.maps_ is not None:
+            rows.scores = to_p_fake(self.maps_, rows.scores)
+            if rows.offsets is not None:
+                rows.offsets = mapped_offsets(self.maps_, rows.scores, rows.offsets)
         columns = canonical_columns(rows)
         is_feature = np.isin(columns, self._feature_columns())
         self.detector_order_ = detectors = columns[~is_feature]
@@ -156,9 +211,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             place, columns = rows.place, np.arange(len(columns))
             detectors, features = np.split(columns, [len(detectors)])
         clip = getattr(self, "clip", None)
-        self.scale_ = fit_scale(
-            self._scale_name(), rows.scores, detectors, rows.weight, clip
-        )
+        self.scale_ = fit_scale(scale, rows.scores, detectors, rows.weight, clip)
         if rows.offsets is not None:
             rows.offsets = self._offsets_on_scale(
                 rows.scores[:, detectors], rows.offsets[self.detector_order_]
@@ -167,7 +220,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             self.feature_scale_ = fit_scale(
                 "standard", rows.scores, features, rows.weight
             )
-        rows.scores = self._on_scale(rows.scores, detectors, features)
+        rows.scores = self._scaled(rows.scores, detectors, features)
         rows.place = np.append(place, -1)[place_of_videos]
         self._fit(rows)
         return self
@@ -315,6 +368,15 @@ class Combiner(ClassifierMixin, BaseEstimator):
     def _feature_columns(self):
         return np.array([], int)
 
+    def _score_columns(self):
+        return np.setdiff1d(np.arange(self.n_features_in_), self._feature_columns())
+
+    def _column_names(self):
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return [f"column {place}" for place in range(self.n_features_in_)]
+        return list(names)
+
     def _has_score(self, scores):
         return ~np.isnan(scores[:, : len(self.detector_order_)]).all(axis=1)
 
@@ -324,7 +386,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def _neutral_in_table(self):
         """Return the neutral scores as they stand in the table."""
-        return self._to_table_order(neutral_scores(self.scale_))
+        mapped = self._to_table_order(neutral_scores(self.scale_))
+        return from_p_fake(self._maps(), mapped)
 
     def _to_table_order(self, values, unused=0.0):
         """Lay values in the combiner's order of detectors out in the table's order."""
@@ -357,15 +420,24 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        _check_same_order(self, X)
+        check_same_order(self, X)
         X = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
-        return _in_range(X, self.scale_["name"], self.feature_order_)
+        if self.scale_["name"] not in P_FAKE_SCALES:
+            return X
+        return without_outside(
+            X, self.detector_order_, self._maps(), self._column_names(), stacklevel=3
+        )
 
-    def _on_scale(self, X, detectors=None, features=None):
-        if detectors is None:
-            detectors, features = self.detector_order_, self.feature_order_
+    def _maps(self):
+        return getattr(self, "maps_", None)  # none in files of older versions
+
+    def _on_scale(self, X):
+        X = to_p_fake(self._maps(), X)
+        return self._scaled(X, self.detector_order_, self.feature_order_)
+
+    def _scaled(self, X, detectors, features):
         scores = to_scale(self.scale_, X, detectors)
         if len(features) == 0:
             return scores
@@ -390,77 +462,10 @@ class Nested(Combiner):
         return self._inner()._neutral_in_table()
 
     def _neutral_in_table(self):
-        return self._to_table_order(self._neutral())
+        return from_p_fake(self._maps(), self._to_table_order(self._neutral()))
 
-
-def _in_range(X, scale, features):
-    if scale not in ("probability", "log_odds"):
-        return X
-    outside = (X < 0) | (X > 1)
-    outside[:, features] = False
-    if not outside.any():
-        return X
-    warnings.warn(
-        f"{int(outside.sum())} of {X.size} scores are outside [0, 1] and are "
-        f'clipped; with scale="{scale}" P(fake) is expected, use scale="rank", '
-        '"standard" or None for other scores',
-        stacklevel=4,
-    )
-    X = X.copy()
-    X[outside] = np.clip(X[outside], 0, 1)
-    return X
-
-
-def _check_length(name, values, X):
-    if len(values) != len(X):
-        raise ValueError(
-            f"{name} must have one entry per video; got {len(values)} for {len(X)} "
-            "videos"
-        )
-
-
-def checked_weight(sample_weight, X):
-    if sample_weight is None:
-        return np.ones(len(X))
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.ndim != 1:
-        raise ValueError(
-            f"sample_weight must have shape ({len(X)},); got {weight.shape}"
-        )
-    _check_length("sample_weight", weight, X)
-    bad = np.flatnonzero(~((weight >= 0) & (weight < np.inf)))
-    if bad.size:
-        raise ValueError(
-            f"sample_weight must be >= 0 and finite; got {weight[bad[0]]} at row "
-            f"{bad[0]}"
-        )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all videos; give some a weight > 0")
-    return weight
-
-
-def _check_both_classes(is_fake, used):
-    n_fake, n_used = int(is_fake[used].sum()), int(used.sum())
-    if not 0 < n_fake < n_used:
-        raise ValueError(
-            "both classes need videos with a score and a weight above 0; got "
-            f"{n_used - n_fake} real and {n_fake} fake of {len(used)} videos"
-        )
-
-
-def _check_same_order(combiner, X):
-    """Name the first column out of place; scikit-learn names renamed ones itself."""
-    expected = getattr(combiner, "feature_names_in_", None)
-    if expected is None or not isinstance(X, pd.DataFrame):
-        return
-    got = list(X.columns)
-    if got != list(expected) and sorted(map(str, got)) == sorted(expected):
-        place = next(j for j, name in enumerate(got) if name != expected[j])
-        raise ValueError(
-            "Feature names must be in the same order as they were in fit.\n"
-            f"Expected {expected[place]!r} in column {place}, got {got[place]!r}; "
-            "reorder with X[combiner.feature_names_in_]"
-        )
+    def _maps_columns(self, scale):
+        return scale in (DETECT, "rank", "standard")
 
 
 def _log_odds(score, clip=1e-9):

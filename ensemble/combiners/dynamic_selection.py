@@ -48,9 +48,10 @@ class DynamicSelection(Combiner):
         training video's neighbours are looked for in other groups.
     sharpness : float, default=4.0
         For "log_loss": 0 weighs all alike.
-    scale : str or None, default="log_odds"
-        Scale of the distances and of the mean: "probability", "log_odds", "rank",
-        "standard" or None. The last three take any numbers, not only P(fake).
+    scale : str or None, default="detect"
+        Scale of the distances and of the mean: "probability" or "log_odds" of P(fake),
+        "rank", "standard" or None; the last three take any numbers. "detect" takes
+        log-odds, after bringing each column with values outside 0 to 1 there.
     clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
     fake_label : label or None, default=None
@@ -87,7 +88,7 @@ class DynamicSelection(Combiner):
         competence: str = "log_loss",
         n_neighbors: float | str = "auto",
         sharpness: float = 4.0,
-        scale: str | None = "log_odds",
+        scale: str | None = "detect",
         clip: float = 1e-3,
         fake_label: Any = None,
     ) -> None:
@@ -117,6 +118,9 @@ class DynamicSelection(Combiner):
         local = self._weights(scores[scored], None, [self.n_neighbors_])[0]
         weights[np.ix_(scored, self.detector_order_)] = local
         return weights
+
+    def _own_scale(self):
+        return "log_odds"
 
     def _fit(self, rows):
         self._check_parameters()

@@ -59,12 +59,13 @@ class GreedySelection(Combiner):
         detectors, and the weights found are averaged: fewer chances to overfit.
     bag_fraction : float, default=0.5
         Share of the detectors in a bag, rounded up.
-    scale : str or None, default="probability"
-        Scale on which scores are averaged: "probability", "log_odds", "rank",
-        "standard" or None. The last three take any numbers, not only P(fake). Means of
+    scale : str or None, default="detect"
+        Scale on which scores are averaged: "probability" or "log_odds" of P(fake),
+        "rank", "standard" or None; the last three take any numbers. "detect" takes
+        P(fake), after bringing each column with values outside 0 to 1 there. Means of
         log-odds, of standardised and of raw scores are brought back to [0, 1] by the
         logistic function.
-    clip : float, default=1e-6
+    clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
     random_state : int, RandomState or None, default=0
         Seed of the bags.
@@ -107,8 +108,8 @@ class GreedySelection(Combiner):
         sorted_start: bool = True,
         n_bags: int = 1,
         bag_fraction: float = 0.5,
-        scale: str | None = "probability",
-        clip: float = 1e-6,
+        scale: str | None = "detect",
+        clip: float = 1e-3,
         random_state: Any = 0,
         fake_label: Any = None,
     ) -> None:

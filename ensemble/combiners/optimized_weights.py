@@ -38,15 +38,16 @@ class OptimizedWeights(Combiner):
         weights, is maximised itself and not a smooth stand-in: a coordinate search from
         equal weights moves a share of the whole weight, half at first and 1 % at last,
         to one detector or back from it, as long as the AUC rises.
-    scale : str or None, default="log_odds"
-        Scale on which scores are averaged: "probability", "log_odds", "rank",
-        "standard" or None. The last three take any numbers, not only P(fake). Means of
+    scale : str or None, default="detect"
+        Scale on which scores are averaged: "probability" or "log_odds" of P(fake),
+        "rank", "standard" or None; the last three take any numbers. "detect" takes
+        log-odds, after bringing each column with values outside 0 to 1 there. Means of
         log-odds, of standardised and of raw scores are brought back to [0, 1] by the
         logistic function.
     shrinkage : float, default=10.0
         Pull towards equal weights: the Kullback-Leibler divergence of the weights from
         equal ones costs as much as a change of the metric on this many videos.
-    clip : float, default=1e-6
+    clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
     fake_label : label or None, default=None
         The label that means fake, where it is neither FAKE nor 1 nor the second one.
@@ -77,9 +78,9 @@ class OptimizedWeights(Combiner):
     def __init__(
         self,
         metric: Any = "log_loss",
-        scale: str | None = "log_odds",
+        scale: str | None = "detect",
         shrinkage: float = 10.0,
-        clip: float = 1e-6,
+        clip: float = 1e-3,
         fake_label: Any = None,
     ) -> None:
         self.metric = metric
@@ -87,6 +88,9 @@ class OptimizedWeights(Combiner):
         self.shrinkage = shrinkage
         self.clip = clip
         self.fake_label = fake_label
+
+    def _own_scale(self):
+        return "log_odds"
 
     def _fit(self, rows):
         if self.metric == "log_loss":

@@ -36,7 +36,7 @@ _MAX_INNER = 5000  # different rows of each class that inner folds need
 
 
 def _plain_logistic(random_state):
-    return {"meta_model": LogisticRegression(), "scale": "probability"}
+    return {"meta_model": LogisticRegression(), "scale": None}
 
 
 def _plain_trees(random_state):
@@ -45,7 +45,7 @@ def _plain_trees(random_state):
     trees = LGBMClassifier(
         n_estimators=60, num_leaves=7, n_jobs=1, verbosity=-1, random_state=random_state
     )
-    return {"meta_model": trees, "scale": "probability"}
+    return {"meta_model": trees, "scale": None}
 
 
 @register(
@@ -92,9 +92,10 @@ class Stacking(Nested):
 
         For all but the first, a missing score is filled with the mean of the row's
         other scores, on the scale in use.
-    scale : str or None, default="log_odds"
-        Scale of what the meta-model sees: "probability", "log_odds", "rank",
-        "standard" or None. The last three take any numbers, not only P(fake).
+    scale : str or None, default="detect"
+        Scale of what the meta-model sees: "probability" or "log_odds" of P(fake),
+        "rank", "standard" or None; the last three take any numbers. "detect" takes
+        log-odds, after bringing each column with values outside 0 to 1 there.
     shrinkage : float or "auto", default="auto"
         For "logistic": pull of the weights towards equal ones, in videos; inf keeps
         them equal. "auto" takes the strongest of eight whose log loss on inner folds is
@@ -121,7 +122,7 @@ class Stacking(Nested):
     resampling : {"k-fold", "holdout"}, default="k-fold"
         For `layers`: "holdout" is blending. Each layer is fitted on 70 % of the rows,
         and only its scores of the others are handed on.
-    clip : float, default=1e-6
+    clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
     random_state : int, RandomState or None, default=0
         Seed of the inner folds, of the meta-model and of combiners given by name.
@@ -170,14 +171,14 @@ class Stacking(Nested):
     def __init__(
         self,
         meta_model: Any = "logistic",
-        scale: str | None = "log_odds",
+        scale: str | None = "detect",
         shrinkage: float | str = "auto",
         inner_folds: int = 5,
         passthrough: Sequence | None = None,
         missing_indicator: bool = False,
         layers: Sequence | None = None,
         resampling: str = "k-fold",
-        clip: float = 1e-6,
+        clip: float = 1e-3,
         random_state: Any = 0,
         fake_label: Any = None,
     ) -> None:
@@ -197,6 +198,14 @@ class Stacking(Nested):
         if not self.layers:
             return self.scale
         return common_scale(self._resolved_layers()[0])
+
+    def _own_scale(self):
+        return "probability" if self.layers else "log_odds"
+
+    def _maps_columns(self, scale):
+        if self.layers:
+            return super()._maps_columns(scale)
+        return Combiner._maps_columns(self, scale)
 
     def _trusts_direction(self):
         """A network and other classifiers learn which way a score points."""

@@ -77,12 +77,15 @@ class Voting(Combiner):
         Trust in each detector, >= 0, scaled to sum to 1, also ``{detector: weight}``;
         for the first four kinds. "learned" takes those with the least log loss on the
         training rows. None trusts all alike.
-    scale : str or None, default="auto"
-        Scale on which scores are combined: "probability", "log_odds", "rank",
-        "standard" (mean 0 and spread 1 in training) or None (as they are, 0 being
-        neutral). "auto" is the one that `kind` speaks of, else "probability". The last
-        three scales take any numbers. Means of log-odds, of standardised and of raw
-        scores are brought back to [0, 1] by the logistic function.
+    scale : str or None, default="detect"
+        Scale on which scores are combined: "probability" or "log_odds" of P(fake),
+        "rank", "standard" (mean 0 and spread 1 in training) or None (as they are, 0
+        being neutral); the last three take any numbers. "auto" is the one that `kind`
+        speaks of, else "probability". "detect" takes the same, after bringing each
+        column with values outside 0 to 1 there: to expit((x - mean) / spread), or to
+        the rank in training where it is heavy-tailed. Means of log-odds, of
+        standardised and of raw scores are brought back to [0, 1] by the logistic
+        function.
     threshold : float, array-like of shape (n_detectors,) or dict, default=0.5
         For "hard": score on its scale above which a detector says fake.
     trim : float, default=0.25
@@ -90,7 +93,7 @@ class Voting(Combiner):
     shrinkage : float, default=10.0
         For "learned": pull towards equal weights; it outweighs evidence of about as
         many videos.
-    clip : float, default=1e-6
+    clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
     fake_label : label or None, default=None
         The label that means fake, where it is neither FAKE nor 1 nor the second one.
@@ -118,11 +121,11 @@ class Voting(Combiner):
         self,
         kind: str = "log_odds",
         weights: ArrayLike | dict | str | None = None,
-        scale: str | None = "auto",
+        scale: str | None = "detect",
         threshold: ArrayLike | dict = 0.5,
         trim: float = 0.25,
         shrinkage: float = 10.0,
-        clip: float = 1e-6,
+        clip: float = 1e-3,
         fake_label: Any = None,
     ) -> None:
         self.kind = kind
@@ -141,12 +144,21 @@ class Voting(Combiner):
                 f"{', '.join(_SCALES)}" + did_you_mean(self.kind, _SCALES)
             )
         own = _SCALES[self.kind]
-        if self.kind in ("log_odds", "rank") and self.scale not in ("auto", own):
+        if self.kind in ("log_odds", "rank") and self.scale not in (
+            "auto",
+            "detect",
+            own,
+        ):
             raise ValueError(
                 f'kind="{self.kind}" is the mean on the scale "{own}"; got '
                 f'scale={self.scale!r}: use kind="soft" for the mean on another scale'
             )
-        return own if self.scale == "auto" else self.scale
+        if self.scale == "auto" or (self.scale == "detect" and own == "rank"):
+            return own  # ranks are those of any numbers
+        return self.scale
+
+    def _own_scale(self):
+        return _SCALES[self.kind]
 
     def _fit(self, rows):
         n_detectors = rows.scores.shape[1]

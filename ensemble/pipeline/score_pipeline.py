@@ -18,7 +18,7 @@ from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from ensemble.calibration.calibrator import check_method
 from ensemble.calibration.cross_fitting import CalibratedFit, fit_calibrated
-from ensemble.combiners.base import checked_weight
+from ensemble.combiners.parts.checks import checked_weight
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.resampling.splitters import StratifiedGroupFolds
+from ensemble.scores.looks import exact_sums
 from ensemble.scores.provenance import Provenance
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -134,7 +135,7 @@ def merge_rows(rows: Rows) -> Rows:
     first = np.concatenate([[True], keys[1:] != keys[:-1]])
     weight = rows.weight[order]
     if not first.all():
-        weight = _sums(weight, np.flatnonzero(first))
+        weight = exact_sums(weight, np.flatnonzero(first))
     merged = rows[order[first]]
     merged.weight = weight
     merged.place = np.empty(len(rows), int)
@@ -226,15 +227,6 @@ def _content(rows, part):
 def _mixed(bits):
     bits = (bits ^ (bits >> np.uint64(32))) * _MIX
     return bits ^ (bits >> np.uint64(29))
-
-
-def _sums(weight, starts):
-    sums = np.add.reduceat(weight, starts)
-    if (weight != np.round(weight)).any():
-        ends = np.append(starts[1:], len(weight))
-        for row in np.flatnonzero(ends - starts > 1):
-            sums[row] = math.fsum(weight[starts[row] : ends[row]])
-    return sums
 
 
 def _exact_sum(rows, column):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from base_models.naming import did_you_mean
+from ensemble.scores.looks import Distribution, distribution
 
 # the value on each scale that speaks neither for real nor for fake
 NEUTRAL = {"probability": 0.5, "log_odds": 0.0, "rank": 0.5, "standard": 0.0, None: 0.0}
@@ -51,7 +52,9 @@ def fit_scale(
             raise ValueError(f"clip must be between 0 and 0.5; got {clip!r}")
         scale["clip"] = float(clip)
     elif name == "rank":
-        knots = [_rank_knots(column, weight) for column in scores[:, columns].T]
+        knots = [
+            rank_knots(distribution(column, weight)) for column in scores[:, columns].T
+        ]
         scale["values"] = [values for values, _ in knots]
         scale["ranks"] = [ranks for _, ranks in knots]
     elif name == "standard":
@@ -113,12 +116,19 @@ def neutral_scores(scale: dict[Any, Any]) -> float | np.ndarray:
     return 0.0 if scale["name"] is None else 0.5
 
 
-def _rank_knots(column, weight):
-    """Return a detector's training scores and their mid-ranks, 0 to 1."""
-    here = ~np.isnan(column)
-    values, which = np.unique(column[here], return_inverse=True)
-    mass = np.bincount(which, weight[here])
-    ranks = (np.cumsum(mass) - mass / 2) / mass.sum()
+def rank_knots(found: Distribution) -> tuple[np.ndarray, np.ndarray]:
+    """Return a detector's training scores and their mid-ranks, 0 to 1.
+
+    Parameters
+    ----------
+    found : Distribution
+
+    Returns
+    -------
+    values, ranks : ndarray of shape (n_knots,)
+        Of at most 1,001 scores; `numpy.interp` gives the others.
+    """
+    values, ranks = found.values, found.ranks()
     if len(values) > _MAX_KNOTS:
         kept = np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _MAX_KNOTS))
         kept = np.unique(kept)

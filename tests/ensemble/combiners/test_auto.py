@@ -22,7 +22,7 @@ def make_scores(n=300, skill=(2.0, 2.0, 2.0), seed=0, slope=1.0):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*outside .0, 1.:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*outside 0 to 1:UserWarning")
 @parametrize_with_checks([AutoCombiner()])
 def test_keeps_the_sklearn_contract(estimator, check):
     check(estimator)
