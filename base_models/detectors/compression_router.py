@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.detectors.bases.video import VideoDetector
+from base_models.detectors.bases.video import VideoDetector, identity_of
 from base_models.errors import VideoReadError
 from base_models.groups import clean_groups
 from base_models.inputs import Videos, as_videos, check_fit_arguments, clean_labels
@@ -267,7 +267,7 @@ class CompressionRouter(VideoDetector):
             "class": class_key(type(self)),
             "compression": self.compression,
             "levels": LEVELS,
-            "members": {level: d.identity() for level, d in self._named()},
+            "members": {level: identity_of(d) for level, d in self._named()},
         }
 
     def get_state(

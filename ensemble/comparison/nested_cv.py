@@ -73,6 +73,7 @@ def nested_scores(
     6
     """
     from base_models.inputs import as_videos
+    from base_models.runtime.progress import progress_bar
     from base_models.video.paths import hashed_once
     from ensemble.out_of_fold.fitting import FitSettings, Keep
     from ensemble.out_of_fold.prefit import is_prefit
@@ -93,7 +94,9 @@ def nested_scores(
             for key in plan:
                 tables[key].append(scores)
         if fitted:
-            for number, (key, (train, to_score)) in enumerate(plan.items()):
+            text = "splits" if settings.verbose else None
+            walked = progress_bar(plan.items(), text, len(plan))
+            for number, (key, (train, to_score)) in enumerate(walked):
                 with warnings.catch_warnings():
                     if number:  # it was said for all videos at the first fit
                         warnings.filterwarnings("ignore", message=".* lack a view")

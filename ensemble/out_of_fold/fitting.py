@@ -234,14 +234,21 @@ def fit_over_splits(
     if keep is Keep.REFIT:
         runs.append((everything[: settings.n_trained], everything[:0], True))
     tasks = [
-        Task(column, detector, train, test, kept)
-        for column, (_, detector) in enumerate(named)
+        Task(column, detector, train, test, kept, f"{name} scoring" if bars else None)
+        for column, (name, detector) in enumerate(named)
         for train, test, kept in runs  # in a row: they share what is frozen
         if not is_prefit(detector)
     ]
     tasks += [  # fitted already: it scores every video once
-        Task(column, detector, everything[:0], everything, keep=False)
-        for column, (_, detector) in enumerate(named)
+        Task(
+            column,
+            detector,
+            everything[:0],
+            everything,
+            keep=False,
+            progress=f"{name} scoring" if bars else None,
+        )
+        for column, (name, detector) in enumerate(named)
         if is_prefit(detector)
     ]
     with hashed_once(training.videos):
@@ -255,8 +262,9 @@ def fit_over_splits(
         outcomes = run(
             joblib.delayed(fit_and_score)(*t.arguments(training)) for t in todo
         )
-        text = "fitting detectors" if verbose else None
-        with progress_bar(text=text, total=len(todo)) as bar:
+        fits = any(len(task.train) for task in todo)
+        text = "fitting detectors" if fits else "scoring by detectors"
+        with progress_bar(text=text if verbose else None, total=len(todo)) as bar:
             for task, outcome in zip(todo, outcomes, strict=True):
                 task.outcome = outcome
                 task.remember(store, explicit)

@@ -141,13 +141,16 @@ class Task:
     train: np.ndarray
     test: np.ndarray
     keep: bool
+    progress: str | None = None  # before a bar over the test videos
     member_key: str | None = None
     scores_key: str | None = None
+    engines: tuple = ()
     store: object = None
     outcome: tuple | None = None  # fitted detector or None, scores, reasons
 
     def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""
+        from base_models.detectors.bases.video import identity_of
         from base_models.store.code import code_digest
         from base_models.store.store import store_key
 
@@ -158,7 +161,7 @@ class Task:
             return  # a foreign detector is remembered only where that was asked for
         try:
             identity = (
-                self.detector.identity()
+                identity_of(self.detector)
                 if portable
                 else code_digest(self.detector, in_process=True)
             )
@@ -171,11 +174,9 @@ class Task:
             groups=_codes(training.groups, self.train),
             weight=None if training.weight is None else training.weight[self.train],
         )
-        digests = [training.digests[row] for row in self.test]
-        engines = _engines(self.detector) if portable else []
-        self.scores_key = store_key(
-            member=self.member_key, videos=digests, engines=engines
-        )
+        if portable:
+            self.engines = _engines(self.detector)
+        self.scores_key = self._key_of([training.digests[row] for row in self.test])
         if not portable:
             self.outcome = store.remember(self.scores_key + str(self.keep))
             return
@@ -192,6 +193,12 @@ class Task:
             detector = clone(self.detector).set_state(member[1], member[0])
         self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
 
+    def _key_of(self, digests):
+        """Name the scores of some videos, all together or one."""
+        from base_models.store.store import store_key
+
+        return store_key(member=self.member_key, videos=digests, engines=self.engines)
+
     def remember(self, store: Any, explicit: Any) -> None:
         """Keep what a foreign detector gave for the rest of this process."""
         if self.member_key is not None and self.store is None and explicit:
@@ -205,6 +212,9 @@ class Task:
         videos, test = (
             [training.videos[row] for row in rows] for rows in (train, self.test)
         )
+        keys = None
+        if self.store is not None:
+            keys = [self._key_of([training.digests[row]]) for row in self.test]
         return (
             self.detector,
             videos,
@@ -217,6 +227,8 @@ class Task:
             self.store,
             self.member_key,
             self.scores_key,
+            keys,
+            self.progress,
         )
 
 
@@ -232,9 +244,12 @@ def fit_and_score(
     store: Any,
     member_key: Any,
     scores_key: Any,
+    keys: Any,
+    progress: str | None,
 ) -> Any:
     """Fit one detector, score the test videos, keep what can be kept on disk."""
     from base_models.runtime.warn_once import warned_by_caller
+    from base_models.scoring.kept_scores import score_and_keep
     from base_models.scoring.together import score_videos
     from base_models.video.paths import hashed_once
 
@@ -255,8 +270,11 @@ def fit_and_score(
             if store is not None:
                 meta, arrays = detector.get_state(portable=False)
                 store.put("member", member_key, arrays, meta)
-        if len(test):
-            scores, reasons = (a[:, 0] for a in score_videos([detector], test, store))
+        if len(test) and store is not None:
+            scores, reasons = score_and_keep(detector, test, store, keys, progress)
+        elif len(test):
+            table = score_videos([detector], test, progress=progress)
+            scores, reasons = (values[:, 0] for values in table)
     if store is not None:
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)
@@ -267,6 +285,8 @@ def _engines(detector):
     """Say what runs the networks of a detector: it decides the scores' last digits."""
     from base_models.inference.engines import engine_key
 
+    while isinstance(detector, FrozenEstimator):
+        detector = detector.estimator
     params = detector.get_params(deep=True)
     return [
         engine_key(engine, params.get(name.removesuffix("engine") + "device"))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
@@ -32,6 +33,7 @@ __all__ = [
     "check_fit_arguments",
     "classes_of_reals",
     "fake_column",
+    "identity_of",
     "two_columns",
     "with_fingerprints",
 ]
@@ -249,3 +251,43 @@ def with_fingerprints(params: dict[str, Any]) -> dict[str, Any]:
         and not hasattr(value, "get_params")
     }
     return {**params, **described}
+
+
+def identity_of(detector: Any) -> dict[str, Any]:
+    """Return what decides the outcome of a detector's fit, beside the videos.
+
+    Parameters
+    ----------
+    detector : detector
+        With ``identity``, or such a one in ``FrozenEstimator``.
+
+    Returns
+    -------
+    dict
+        Ready for `store_key`; for a frozen detector with what it has learned, since
+        its fit is over.
+
+    Raises
+    ------
+    TypeError
+        If that has no stable description.
+
+    Examples
+    --------
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from base_models import FlickerDetector
+    >>> from base_models.detectors.bases.video import identity_of
+    >>> flicker = FlickerDetector()
+    >>> identity_of(flicker) == flicker.identity()
+    True
+    """
+    if not isinstance(detector, FrozenEstimator):
+        return detector.identity()
+    learned = detector.estimator
+    identity = identity_of(learned)
+    if getattr(learned, "prefit", False):
+        return identity
+    if not hasattr(learned, "get_state"):
+        raise TypeError(f"{learned} is frozen, and what it has learned is not known")
+    meta, arrays = learned.get_state(portable=False)
+    return {**identity, "learned": meta, "arrays": arrays}

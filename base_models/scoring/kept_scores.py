@@ -1,0 +1,89 @@
+"""Scores that are kept video by video, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from base_models.inputs import Videos, as_videos
+from base_models.runtime.progress import progress_bar
+from base_models.scoring.together import iter_scores
+from base_models.store.store import Store
+
+
+def score_and_keep(
+    detector: Any,
+    videos: Videos,
+    store: Store,
+    keys: Sequence[str],
+    progress: str | None = None,
+) -> tuple[NDArray, NDArray]:
+    """Score videos with one fitted detector; each score is kept as soon as it is there.
+
+    Scores that the store has are taken from it. Only scores are kept: a video that has
+    none is looked at again.
+
+    Parameters
+    ----------
+    detector : detector
+        Fitted.
+    videos : sequence of length n_videos
+        Paths, or RGB uint8 arrays of shape (T, H, W, 3).
+    store : Store
+        Where scores, views and features are kept.
+    keys : sequence of length n_videos
+        Of each score in the store: it stands for the fitted detector and the video.
+    progress : str or None, default=None
+        What to write before a progress bar; None shows none.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_videos,)
+        P(fake), NaN where there is none.
+    reasons : ndarray of shape (n_videos,), dtype object
+        As of `score_videos`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from base_models import CallableDetector, Store
+    >>> from base_models.scoring.kept_scores import score_and_keep
+    >>> from base_models.store import store_key
+    >>> videos = [np.full((8, 4, 4, 3), shade, np.uint8) for shade in (0, 255)]
+    >>> bright = CallableDetector(lambda videos: [v.mean() / 255 for v in videos])
+    >>> keys = [store_key(detector="bright", video=number) for number in (0, 1)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder)
+    ...     scores, _ = score_and_keep(bright.fit(videos, [0, 1]), videos, store, keys)
+    ...     sorted(keys) == store.keys("scores")
+    True
+    >>> scores
+    array([0., 1.])
+    """
+    videos = as_videos(videos)
+    scores = np.full(len(videos), np.nan)
+    reasons = np.full(len(videos), "", dtype=object)
+    for row, key in enumerate(keys):
+        entry = store.get("scores", key)
+        if entry is not None:
+            scores[row], reasons[row] = entry[0]["scores"][0], entry[1]["reasons"][0]
+    missing = np.flatnonzero(np.isnan(scores))
+    n_found = len(videos) - len(missing)
+    walked = iter_scores([detector], [videos[row] for row in missing], store)
+    with (
+        contextlib.closing(walked),
+        progress_bar(text=progress, total=len(videos), initial=n_found) as bar,
+    ):
+        for row in missing:
+            (scores[row],), (reasons[row],) = next(walked)
+            if not np.isnan(scores[row]):
+                meta = {"reasons": [reasons[row]]}
+                store.put("scores", keys[row], {"scores": scores[[row]]}, meta)
+            bar.update()
+        if not n_found:
+            next(walked, None)  # raises what it raised for every one of them
+    return scores, reasons
