@@ -4,7 +4,7 @@ import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -144,20 +144,13 @@ def data_set_at(
 
 
 def labelled_videos_at(
-    path: Path,
-    kind: str = "auto",
-    split: str | None = None,
-    missing: str = "refuse",
-    duplicates: str = "refuse",
-    fake_label: str | None = None,
-    encoding: str | None = None,
-    quiet: bool = False,
+    path: Path, *, quiet: bool = False, **reading: Any
 ) -> "VideoTable":
     """Read a data set and leave out what has no label.
 
     Parameters
     ----------
-    path, kind, split, missing, duplicates, fake_label, encoding, quiet
+    path, quiet, **reading
         As for `data_set_at`.
 
     Returns
@@ -169,9 +162,7 @@ def labelled_videos_at(
     ValueError
         If no video has a label.
     """
-    table = data_set_at(
-        path, kind, split, missing, duplicates, fake_label, encoding, quiet
-    )
+    table = data_set_at(path, quiet=quiet, **reading)
     labelled = table.subset(labelled=True)
     if not len(labelled):
         raise ValueError(f"none of the {len(table)} videos of {path} has a label")

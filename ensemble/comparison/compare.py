@@ -34,6 +34,10 @@ from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_split
 from ensemble.comparison.result import Comparison, ComparisonFacts
 from ensemble.comparison.statistics import measure, paired_change
 from ensemble.comparison.summary_text import put_in_words
+from ensemble.comparison.training_data import (
+    seen_in_training,
+    warn_of_training_videos,
+)
 
 
 def compare_strategies(
@@ -172,6 +176,7 @@ def compare_strategies(
         hold_out, data.table_folds,
     )  # fmt: skip
     combiners = chosen_strategies(strategies, data.names, seed)
+    warn_of_training_videos(data.trained_on, data.origin, stacklevel=2)
     evaluation = _evaluate(data, settings, splits, notes, combiners)
     _check_coverage(evaluation.panels, min_coverage)
     return _summarize(data, settings, evaluation)
@@ -287,6 +292,8 @@ def _facts(data, settings, evaluation, measured):
         share_of_fakes_learned_from=float(learned_share),
         share_of_fakes_judged=float(judged_share),
         fitted_beforehand=data.prefit,
+        trained_on=data.trained_on or None,
+        seen_in_training=seen_in_training(data.trained_on, data.origin) or None,
         chosen_anew=measured.chosen_anew,
         **{name.replace(" ", "_"): note for name, note in evaluation.notes.items()},
         versions=_versions(),

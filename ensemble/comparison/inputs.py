@@ -13,6 +13,7 @@ from base_models.inputs import Videos, encode_labels, with_labels
 from base_models.store.store import Store
 from ensemble.choices import NESTINGS
 from ensemble.comparison.protocol_registry import Split
+from ensemble.comparison.training_data import origin_of
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
 from ensemble.scores.provenance import Provenance
@@ -52,7 +53,11 @@ class ComparisonInput:
     nesting : {"stored", "exact", "unstated"}
         As given, or as the provenance of a table says.
     prefit : list of str
-        Members that were fitted before, on unknown videos.
+        Members that were fitted before.
+    trained_on : dict of str to (list of str or None)
+        What these and others that started from a checkpoint have seen; None: unknown.
+    origin : DataFrame of shape (n_videos, 3)
+        Data set, split and label; see `origin_of`.
     metadata : DataFrame with n_videos rows
     members : DataFrame of shape (n_videos, n_members) or None
         The table of scores; None where detectors are compared.
@@ -67,6 +72,8 @@ class ComparisonInput:
     codes: NDArray
     nesting: str
     prefit: list[str]
+    trained_on: dict[str, list[str] | None]
+    origin: pd.DataFrame
     metadata: pd.DataFrame
     members: pd.DataFrame | None = None
     table_folds: NDArray | None = None
@@ -136,25 +143,32 @@ def check_input(
         folds = None if nesting == "exact" else folds_of_table(members)
         compared = {"members": members, "table_folds": folds}
         nesting, prefit = (nesting, []) if nesting else _stated_nesting(members)
+        trained_on = Provenance.of(members).trained_on
+        trained_on = {name: trained_on[name] for name in members if name in trained_on}
+        source = None
     else:
         metadata = getattr(videos, "metadata", None) if metadata is None else metadata
+        source = videos
         videos, y, groups = with_labels(videos, y, groups)
         if y is None:
             raise ValueError("detectors are fitted for the comparison; y is needed")
-        named, prefit = _named_detectors(detectors_or_scores)
+        named, prefit, trained_on = _named_detectors(detectors_or_scores)
         compared = {"detectors": named, "videos": videos}
     _, is_fake = encode_labels(y, fake_label)
     n_videos = len(is_fake)
     if videos is not None and len(videos) != n_videos:
         raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
     groups = clean_groups(groups, n_videos)
+    metadata = _checked_metadata(metadata, n_videos, rows)
     return ComparisonInput(
         is_fake,
         groups,
         group_codes(groups, n_videos),
         nesting or "stored",
         prefit,
-        _checked_metadata(metadata, n_videos, rows),
+        trained_on,
+        origin_of(source, metadata, is_fake),
+        metadata,
         **compared,
     )
 
@@ -234,9 +248,10 @@ def _stated_nesting(table):
 
 
 def _named_detectors(detectors):
-    """Name detectors, and list the names of those that were fitted before."""
+    """Name detectors; list those that were fitted before, and what was seen before."""
     from base_models.scoring.naming import name_detectors
-    from ensemble.out_of_fold.prefit import is_prefit
+    from ensemble.out_of_fold.table import provenance_of
 
     named = name_detectors(detectors)
-    return named, [name for name, detector in named if is_prefit(detector)]
+    known = provenance_of(named)
+    return named, known.get("prefit", []), known.get("trained_on", {})

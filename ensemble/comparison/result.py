@@ -38,6 +38,10 @@ class ComparisonFacts:
         Of choosing the best strategy on groups drawn, judged on the others: ``auc``,
         ``over_mean``, ``most often`` and in which ``share`` of the draws. Empty where
         there is no choice.
+    trained_on : dict of str to (list of str or None), or None
+        What members had seen before, by their cards; None: unknown.
+    seen_in_training : dict of str to int, or None
+        How many of the videos that includes, where data set and split say so.
     first_judged, left_aside, not_judged, fits_of_each_detector
         None where they do not apply.
     """
@@ -69,6 +73,8 @@ class ComparisonFacts:
     left_aside: int | None = None
     not_judged: dict | None = None
     fits_of_each_detector: int | None = None
+    trained_on: dict[str, list[str] | None] | None = None
+    seen_in_training: dict[str, int] | None = None
     versions: dict = field(default_factory=dict)
     hash_of_the_scores: str = ""
 

@@ -392,12 +392,7 @@ def _caveats(facts):
             "these videos this is exact (nesting='exact'); if they are out of fold it "
             "is approximate and reads slightly too well (nesting='stored')."
         )
-    if facts.fitted_beforehand:
-        said.append(
-            f"Fitted beforehand, on videos that are not known here: "
-            f"{', '.join(facts.fitted_beforehand)}. If these are among them, all that "
-            "stands on them reads too well."
-        )
+    said += _fitted_beforehand(facts)
     learned, judged = facts.share_of_fakes_learned_from, facts.share_of_fakes_judged
     if abs(learned - judged) > _OTHER_SHARE:
         said.append(
@@ -432,6 +427,35 @@ def _caveats(facts):
         said.append(
             "No groups were given: if two videos share a person or a source, all this "
             "is too good."
+        )
+    return said
+
+
+def _fitted_beforehand(facts):
+    """Say what members had seen, and whether that includes what is judged."""
+    trained_on = facts.trained_on or {}
+    unknown = [n for n in facts.fitted_beforehand if trained_on.get(n) is None]
+    said = []
+    if unknown:
+        said.append(
+            "Fitted beforehand, on videos that are not known here: "
+            f"{', '.join(unknown)}. If these are among them, all that stands on them "
+            "reads too well."
+        )
+    known = [f"{n} on {', '.join(data)}" for n, data in trained_on.items() if data]
+    if known:
+        said.append(f"Trained beforehand: {'; '.join(known)}.")
+    seen = facts.seen_in_training or {}
+    if seen:
+        counts = "; ".join(f"{n} of {facts.n_videos} by {m}" for m, n in seen.items())
+        said.append(
+            f"These videos were seen in that training: {counts}. All that stands on "
+            "their scores reads too well."
+        )
+    elif known:
+        said.append(
+            "If the videos judged are of that data, what stands on their scores reads "
+            "too well."
         )
     return said
 

@@ -87,8 +87,8 @@ def assemble(
     labelled, inputs = None, list(checkpoints)
     if calibrate is not None:
         labelled = labelled_videos_at(
-            calibrate, kind.value, split, fake_label=fake_label, encoding=encoding,
-            quiet=quiet,
+            calibrate, kind=kind.value, split=split, fake_label=fake_label,
+            encoding=encoding, quiet=quiet,
         )  # fmt: skip
         inputs += [*labelled.lists, *labelled.videos]
     check_folder("--store", store)

@@ -245,9 +245,7 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
     members, videos = inputs.scores, {}
     if inputs.videos is not None:
         members = _detectors(settings)
-        paths, labels, groups = inputs.videos
-        videos = {"videos": paths, "y": labels, "groups": groups}
-        videos["device"] = settings.device
+        videos = {"videos": inputs.videos, "device": settings.device}
     names, nesting = settings.strategies, settings.nesting
     return compare_strategies(
         members,

@@ -90,8 +90,9 @@ def fit(
     from ensemble.reporting.outputs import Output, check_folder, check_outputs
 
     table = labelled_videos_at(
-        data, kind.value, split, missing.value, duplicates.value, fake_label, encoding,
-        quiet,
+        data, kind=kind.value, split=split, missing=missing.value,
+        duplicates=duplicates.value, fake_label=fake_label, encoding=encoding,
+        quiet=quiet,
     )  # fmt: skip
     videos, labels, groups = table
     check_folder("--store", store)
