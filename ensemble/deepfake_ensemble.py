@@ -26,6 +26,7 @@ from ensemble.out_of_fold.table import out_of_fold_table, with_column
 from ensemble.out_of_fold.training_set import (
     NO_GROUPS,
     TrainingSet,
+    check_splits,
     needs_labels,
     training_labels,
 )
@@ -310,6 +311,7 @@ default=None
         from base_models.video.paths import hashed_once
 
         strategy = checked_strategy(self)
+        data = getattr(videos, "description", "")  # of a data set
         videos, y, groups = with_labels(videos, y, groups)
         named = self._named_detectors()
         if y is None:
@@ -323,6 +325,8 @@ default=None
             combiner = combiner_without_fakes(self)
         if groups is None:
             warnings.warn(NO_GROUPS, stacklevel=2)
+        if len(is_fake) == len(videos):
+            check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
         with hashed_once(videos):
             training = TrainingSet.of(videos, is_fake, groups, sample_weight)
             check_promise(self.threshold, training)
@@ -333,7 +337,7 @@ default=None
             outcome = self._fit_detectors(named, training, splits)
             fitted.detectors_ = _single(outcome.detectors)
             members = [member for _, member in named_members(fitted)]
-            facts = facts_of_fit(training.videos, members, self.store)
+            facts = facts_of_fit(training.videos, members, self.store, data)
             fitted.fit_record_ = FitRecord(training, splits, facts)
             fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
             table = out_of_fold_table(outcome, training, splits, list(dict(named)), y)

@@ -30,6 +30,7 @@ _HELD_OUT = 0.3  # of the pairs of people
 _COMPARED = ["log-odds mean", "weighted vote", "greedy selection", "stacking",
              "stacking, LightGBM"]  # fmt: skip
 _LEARNED_FROM = "toy swaps of tiny portraits, not deepfakes"
+_FEW_IDENTITIES = 60  # below, intervals are as wide as what they tell apart
 _REPLICAS = 10  # bootstrap replicas, where 25 are the default: a demo is short
 
 
@@ -153,6 +154,11 @@ def run_demo(
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     watch = _Stopwatch()
+    if n_identities < _FEW_IDENTITIES:
+        say(
+            f"note: {n_identities} people are too few to tell strategies apart, "
+            "and may be too few to beat chance; 100 take a few minutes"
+        )
     say(f"Forging clips of {n_identities} people ...")
     train, test = _forge(out_dir / "clips", n_identities, random_state, n_jobs, verbose)
     watch.stop("forging")

@@ -8,7 +8,7 @@ import typer
 
 from base_models.choices import TRAINED_PARTS
 from ensemble.choices import DUPLICATES
-from ensemble.datasets.kinds.registry import KIND_NAMES
+from ensemble.datasets.kinds.registry import KIND_NAMES, find_kind
 
 
 def choice(name, values):
@@ -43,6 +43,26 @@ def _check_device(device):
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     return device
+
+
+def listed(values):
+    """Return choices as the help lists them: with spaces, where lines may break.
+
+    Examples
+    --------
+    >>> from ensemble.cli.options import listed
+    >>> listed(("small", "large"))
+    'small | large'
+    """
+    return " | ".join(values)
+
+
+def _kind_named(text):
+    """Return the kind of data set that is meant, by its name or an alias."""
+    try:
+        return KindName(find_kind(getattr(text, "value", text)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 TrainName = choice("TrainName", TRAINED_PARTS)
@@ -91,7 +111,11 @@ FakeLabel = Annotated[
 
 Kind = Annotated[
     KindName,
-    typer.Option(help="How the data set lies on the disk; auto finds out."),
+    typer.Option(
+        help="How the data set lies on the disk; auto finds out.",
+        parser=_kind_named,
+        metavar=listed(KIND_NAMES),
+    ),
 ]
 Split = Annotated[
     str | None,

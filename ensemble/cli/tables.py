@@ -130,6 +130,14 @@ def show_fit(model: "DeepfakeEnsemble", path: str | Path) -> None:
     table.add_section()
     add("for comparison: their plain mean", scores.mean(axis=1))
     console.print(table)
+    idle = [] if weights is None else list(weights.index[weights == 0])
+    if idle:
+        console.print(
+            f"The combiner gives {', '.join(map(visible, idle))} weight 0: without "
+            f"{'it' if len(idle) == 1 else 'them'} the ensemble would say the same, in "
+            "less time.",
+            soft_wrap=True,
+        )
     console.print(model.card_.summary(), soft_wrap=True)
     console.print(f"Saved to {visible(path)}", soft_wrap=True)
 

@@ -38,6 +38,7 @@ from ensemble.comparison.training_data import (
     seen_in_training,
     warn_of_training_videos,
 )
+from ensemble.metrics.bootstrap import check_n_boot
 
 
 def compare_strategies(
@@ -163,6 +164,7 @@ def compare_strategies(
     >>> sorted(found.table.index)
     ['a', 'b', 'best member, chosen in training', 'mean', 'stacking']
     """
+    check_n_boot(n_boot)
     data = check_input(
         detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
     )

@@ -281,6 +281,25 @@ class VideoTable:
                 parts.append(f"{name}: {said}")
         return "; ".join(parts)
 
+    @property
+    def description(self) -> str:
+        """What the videos are, in a few words: data set, split, compression, methods.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"path": ["a.mp4", "b.mp4"], "label": [0, 1]})
+        >>> VideoTable(frame.assign(dataset="dfdc", split="train")).description
+        'dfdc, train'
+        """
+        words = []
+        for name in ("dataset", "split", "compression", "method"):
+            values = self.table[name].dropna().astype(str)
+            values = values[values != "none"].unique().tolist()
+            if values:
+                words.append(named(values))
+        return ", ".join(words)
+
     def subset(
         self,
         *,

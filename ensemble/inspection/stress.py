@@ -31,6 +31,7 @@ from ensemble.inspection.changes import (
     noise_of,
 )
 from ensemble.inspection.stress_scores import StressScores, model_digest
+from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.metrics.bootstrap_intervals import group_bootstrap_interval
 from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
@@ -154,6 +155,7 @@ def stress_test(
     1  darker       0.5        ensemble       2
     """
     check_is_fitted(model)
+    check_n_boot(n_boot)
     wanted = _wanted(changes)
     labels = in_row_order(labels, videos, "labels")
     groups = in_row_order(groups, videos, "groups")

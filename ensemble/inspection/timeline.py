@@ -21,8 +21,9 @@ _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
     """Plot the score of each frame over seconds, one panel a face.
 
-    Filled marks are the frames that decided what a detector says of the video, by its
-    pooling (`base_models.scoring.pooling.deciding_frames`); hollow ones did not.
+    Filled marks are the frames that weigh most in what a detector says of the video,
+    by its pooling: the highest for the maximum, and for a mean the fewest that make up
+    half of its distance from 0.5 (`base_models.scoring.pooling.deciding_frames`).
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
         axis.set(ylim=(-0.03, 1.03), ylabel=result.score_name, xlim=_limits(result))
         axis.set_title(_heading(result, face), loc="left", fontsize=10)
         axis.grid(alpha=0.3)
-        axis.axhline(0.5, color="0.5", linewidth=0.8)
+        middle = "0.5, as near to real as to fake"
+        axis.axhline(0.5, color="0.5", linewidth=0.8, linestyle="--", label=middle)
     axes[-1].set_xlabel("seconds")
     handles = {
         label: handle
@@ -77,8 +79,8 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
     figure.suptitle(
         f"{in_plot(Path(result.video).name)}: "
         f"{result.verdict or 'no verdict'}, {p_fake}\n"
-        "each detector's own score by frame, before they are combined; filled: the "
-        "frames that decided it",
+        "each detector's own score by frame, before they are combined; filled: frames "
+        "that weigh most in it",
         fontsize=11,
     )
     if path is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
+from ensemble.reporting.own_files import FILM_MARK
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -307,7 +308,7 @@ class FilmWriter:
     def _write(self):
         from base_models.video.writing import write_video
 
-        tags = {"comment": f"P(fake) while it played; {self.comment}"}
+        tags = {"comment": f"{FILM_MARK}; {self.comment}"}
         write_video(self.path, self._steady(), fps=self.fps, crf=20, tags=tags)
 
     def _steady(self):

@@ -1,5 +1,6 @@
 """Every metric on thousands of weighted draws of the same videos at once."""
 
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,6 +30,21 @@ _N_BINS = 15
 _AT_ONCE = 2_000_000  # weights, which bounds the memory
 
 
+def check_n_boot(n_boot: int) -> None:
+    """Refuse a number of bootstrap draws that gives no interval.
+
+    Examples
+    --------
+    >>> from ensemble.metrics.bootstrap import check_n_boot
+    >>> check_n_boot(1000)
+    """
+    if not isinstance(n_boot, numbers.Integral) or n_boot < 1:
+        raise ValueError(
+            f"n_boot must be a whole number of bootstrap draws, 1 or more; got "
+            f"{n_boot!r}"
+        )
+
+
 def group_draws(
     n_groups: int, n_boot: int, random_state: np.random.RandomState
 ) -> np.ndarray:
@@ -49,6 +65,7 @@ def group_draws(
     >>> group_draws(5, 3, np.random.RandomState(0)).sum(axis=1).tolist()
     [5.0, 5.0, 5.0]
     """
+    check_n_boot(n_boot)
     drawn = random_state.randint(n_groups, size=(n_boot, n_groups))
     drawn += n_groups * np.arange(n_boot)[:, None]
     times = np.bincount(drawn.ravel(), minlength=n_boot * n_groups)

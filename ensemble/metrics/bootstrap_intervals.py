@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
+from ensemble.metrics.bootstrap import check_n_boot
 
 
 class Interval(NamedTuple):
@@ -77,6 +78,7 @@ def group_bootstrap_interval(
             f"score must have one row per label; got {len(score)} for {len(y)}"
         )
     check_level(level)
+    check_n_boot(n_boot)
     codes = group_codes(groups, len(y))
     n_groups = codes.max() + 1
     rng = check_random_state(random_state)

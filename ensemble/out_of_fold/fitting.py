@@ -21,7 +21,12 @@ from ensemble.out_of_fold.tasks import (
     make_views_ready,
     prepare,
 )
-from ensemble.out_of_fold.training_set import NO_GROUPS, TrainingSet, training_labels
+from ensemble.out_of_fold.training_set import (
+    NO_GROUPS,
+    TrainingSet,
+    check_splits,
+    training_labels,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,10 +181,13 @@ def out_of_fold_scores(
         check_detectors(named)
     if groups is None:
         warnings.warn(NO_GROUPS, stacklevel=2)
+    seed = 0 if random_state is None else random_state
+    resampling = "k-fold" if resampling is None else resampling
+    if len(is_fake) == len(videos):
+        check_splits(resampling, is_fake, groups, seed)
     with hashed_once(videos):
         training = TrainingSet.of(videos, is_fake, groups, sample_weight)
-        seed = 0 if random_state is None else random_state
-        splits = training.split("k-fold" if resampling is None else resampling, seed)
+        splits = training.split(resampling, seed)
         settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
         outcome = fit_over_splits(named, training, splits, settings)
     names = [name for name, _ in named]
@@ -229,28 +237,7 @@ def fit_over_splits(
         (name, prepare(detector, name, settings.random_state, store, device, bars))
         for name, detector in named
     ]
-    everything = np.arange(len(training))
-    runs = [(train, test, keep is Keep.SPLITS) for train, test in splits]
-    if keep is Keep.REFIT:
-        runs.append((everything[: settings.n_trained], everything[:0], True))
-    tasks = [
-        Task(column, detector, train, test, kept, f"{name} scoring" if bars else None)
-        for column, (name, detector) in enumerate(named)
-        for train, test, kept in runs  # in a row: they share what is frozen
-        if not is_prefit(detector)
-    ]
-    tasks += [  # fitted already: it scores every video once
-        Task(
-            column,
-            detector,
-            everything[:0],
-            everything,
-            keep=False,
-            progress=f"{name} scoring" if bars else None,
-        )
-        for column, (name, detector) in enumerate(named)
-        if is_prefit(detector)
-    ]
+    tasks = _tasks(named, len(training), splits, settings, bars)
     with hashed_once(training.videos):
         for task in tasks:
             task.find(training, store, explicit)
@@ -273,6 +260,23 @@ def fit_over_splits(
     if keep is not Keep.NONE:  # not a copy that came back from a process
         outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}
     return outcome
+
+
+def _tasks(named, n_videos, splits, settings, bars):
+    """List the fits; what is fitted already scores every video once."""
+    everything = np.arange(n_videos)
+    runs = [(train, test, settings.keep is Keep.SPLITS) for train, test in splits]
+    if settings.keep is Keep.REFIT:
+        runs.append((everything[: settings.n_trained], everything[:0], True))
+    alone = [(everything[:0], everything, False)]
+    columns = list(enumerate(named))
+    columns.sort(key=lambda column: is_prefit(column[1][1]))  # those come last
+    return [
+        Task(column, detector, train, test, keep, f"{name} scoring" if bars else None)
+        for column, (name, detector) in columns
+        # in a row: they share what is frozen
+        for train, test, keep in (alone if is_prefit(detector) else runs)
+    ]
 
 
 def _warn_of_unscorable(unscorable, n_videos):

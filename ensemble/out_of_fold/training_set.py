@@ -209,6 +209,32 @@ def training_labels(
     return np.sort(np.array([only, fake_label])), fake_label, is_fake
 
 
+def check_splits(
+    resampling: Any, is_fake: Any, groups: Any, random_state: int | None
+) -> None:
+    """Refuse folds that labels and groups do not allow, before a video is read.
+
+    Only resampling by name or number is checked: a splitter that is given may be one
+    that splits once.
+
+    Parameters
+    ----------
+    resampling : str, int, splitter or iterable
+    is_fake : array-like of shape (n_videos,)
+    groups : array-like of shape (n_videos,) or None
+    random_state : int or None
+
+    Raises
+    ------
+    ValueError
+        Saying how many groups are needed.
+    """
+    if isinstance(resampling, (str, numbers.Integral)):
+        splitter = resolve_resampling(resampling, random_state=random_state)
+        groups = clean_groups(groups, len(is_fake))
+        next(iter(splitter.split(None, np.asarray(is_fake), groups)))
+
+
 def content_digest(video: Any) -> str:
     """Return what stands for the content of a video.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import os
-import re
 import unicodedata
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ensemble.reporting.own_files import WROTE
 
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 _VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv",
@@ -18,8 +17,6 @@ _VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".w
 _WEIGHTS = (".p", ".pt", ".pth", ".h5", ".hdf5", ".safetensors", ".onnx")
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".bmp", ".webp", ".tif", ".tiff")
 _CHECKPOINT = ("model.safetensors", "card.json")
-_BEGINNING = 2**16  # bytes of a file that tell what it is
-PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,7 @@ KINDS = {
     "plot": Kind("a plot", (".png", ".svg", ".pdf", ".jpg", ".jpeg"),
                  needs=("matplotlib",)),
     "video": Kind("an annotated video", (".mp4",)),
+    "film": Kind("a film of what was watched", (".mp4",)),
     "onnx": Kind("an exported network", (".onnx",)),
     "card": Kind("the card of a network", (".json",)),
     "weights": Kind("converted weights", (".safetensors",)),
@@ -90,7 +88,10 @@ class Output:
 
 
 def check_outputs(
-    outputs: Iterable[Output], inputs: Iterable, overwrite: bool = False
+    outputs: Iterable[Output],
+    inputs: Iterable,
+    overwrite: bool = False,
+    store: str | Path | None = None,
 ) -> None:
     """Refuse outputs that cannot be written or would destroy something, before work.
 
@@ -108,6 +109,8 @@ def check_outputs(
         Arrays are passed over.
     overwrite : bool, default=False
         Replace files that this command did not write.
+    store : str, Path or None, default=None
+        The folder of ``--store``, which is one of the outputs.
 
     Raises
     ------
@@ -130,6 +133,8 @@ def check_outputs(
     --annotate FOLDER/clip.mp4 is one of the inputs; give another name
     """
     outputs = [output for output in outputs if str(output.path) != "-"]
+    if store is not None:
+        outputs.insert(0, Output("--store", Path(store), "folder"))
     taken, of_frames = {}, {}
     for path in inputs:
         if isinstance(path, (str, os.PathLike)):
@@ -152,17 +157,29 @@ def check_outputs(
                 )
             )
         frames = of_frames.get(_identity(Path(os.path.realpath(output.path)).parent))
-        if frames is not None and output.kind in ("plot", "video"):
+        if frames is not None and output.kind in ("plot", "video", "film"):
             raise OutputError(
                 f"{output.option} {output.path} would lie among the frames of {frames} "
                 "and be taken for one of them; write it elsewhere"
             )
         taken[own] = output.option
+        _check_not_below(output, outputs)
         if not (overwrite or output.kind == "folder" or _may_replace(output)):
             raise OutputError(
                 f"{output.option} {output.path} exists, and is not "
                 f"{KINDS[output.kind].name} that this command wrote; give another "
                 "name, or --overwrite to replace it"
+            )
+
+
+def _check_not_below(output, others):
+    """Refuse a path that lies below a file which is to be written."""
+    above = {_identity(path) for path in Path(os.path.realpath(output.path)).parents}
+    for other in others:
+        if other.kind != "folder" and _identity(other.path) in above:
+            raise OutputError(
+                f"{output.option} {output.path} would lie in {other.path}, which is "
+                f"the file that {other.option} writes; give another name"
             )
 
 
@@ -185,21 +202,11 @@ def check_folder(option: str, path: str | Path | None) -> None:
 
 
 # Columns, and keys, of what each command writes.
-SCORES = ("video", "change", "strength")
 _COLUMNS = {
     "scan": ("video", "p_fake", "verdict"),
     "stress": ("change", "strength", "scorer"),
     "compare": ("strategy", "auc"),
 }
-VERDICTS = ("video", "p_fake", "lower", "upper", "verdict")
-_OUR_COLUMN = re.compile(
-    r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
-    r"|face_verdict|lower|upper|missing|contribution_.*"
-    r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
-    r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
-    r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"
-    r"|over_\w+|log_loss_over_mean)(_low|_high)?"
-)
 _KEYS = _COLUMNS | {"compare": ("verdict", "table")}
 
 
@@ -381,111 +388,3 @@ def _may_replace(output):
         return WROTE[output.kind](output.path, output.marks)
     except OSError:
         return False
-
-
-def _begins(path):
-    with open(path, "rb") as file:
-        return file.read(_BEGINNING)
-
-
-def _text(path):
-    """The beginning of a text file; None of a binary one."""
-    content = _begins(path)
-    if b"\0" in content:
-        return None
-    return content.decode("utf-8", "replace")
-
-
-def _is_model(path, marks):
-    if not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
-            return b'"deepfake-ensemble"' in text.read(_BEGINNING)
-    except (zipfile.BadZipFile, KeyError):
-        return False
-
-
-def _is_csv(path, marks):
-    text = _text(path)
-    if text is None:
-        return False
-    header = next(csv.reader(text.splitlines()[:1]), [])
-    if not (marks and set(marks) <= set(header)):
-        return False
-    # A column that no command writes is somebody's own work. Names of detectors stand
-    # in the file of stress' scores, which that command compares with its own.
-    return marks == SCORES or all(_OUR_COLUMN.fullmatch(name) for name in header)
-
-
-def _is_json(path, marks):
-    text = (_text(path) or "").lstrip()
-    if text[:2] == "[]":
-        return True
-    keys = [f'"{mark}":' in text for mark in marks]
-    return text[:1] in ("[", "{") and bool(keys) and all(keys)
-
-
-def _is_index(path, marks):
-    """Whether a table of videos has the columns that `index` adds."""
-    if path.suffix.lower() == ".csv":
-        header = next(csv.reader((_text(path) or "").splitlines()[:1]), [])
-        return set(marks) <= set(header)
-    with open(path, "rb") as file:  # parquet names its columns at its end
-        file.seek(max(0, path.stat().st_size - _BEGINNING))
-        end = file.read()
-    return end.endswith(b"PAR1") and all(mark.encode() in end for mark in marks)
-
-
-def _is_html(path, marks):
-    text = (_text(path) or "").lstrip().lower()
-    return (
-        text.startswith(("<!doctype html", "<html"))
-        and 'name="generator" content="deepfake-ensemble' in text
-    )
-
-
-def _is_plot(path, marks):
-    content = path.read_bytes() if path.stat().st_size < 2**25 else _begins(path)
-    if content.startswith(b"%PDF"):
-        return PLOT_MARK.encode() in content
-    return PLOT_MARK.encode() in content[:4096]
-
-
-def _is_video(path, marks):
-    """Whether it is an MP4 whose comment is that of `annotate`."""
-    at = 0
-    with open(path, "rb") as file:
-        while len(head := file.read(16)) >= 8:
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if size == 1:
-                size = int.from_bytes(head[8:], "big")
-            if kind == b"moov":
-                file.seek(at)
-                comment = file.read(min(size, 2**26))
-                return b"P(fake) " in comment or b"unknown calibration" in comment
-            if size < 8 or (at == 0 and kind != b"ftyp"):
-                return False
-            at += size
-            file.seek(at)
-    return False
-
-
-def _is_onnx(path, marks):
-    """Whether a card of ours lies beside it."""
-    name = path.name.removesuffix(".onnx").removesuffix(".int8")
-    return _is_json(path.with_name(f"{name}.json"), ("weights_sha256",))
-
-
-WROTE = {
-    "model": _is_model,
-    "csv": _is_csv,
-    "json": _is_json,
-    "index": _is_index,
-    "html": _is_html,
-    "plot": _is_plot,
-    "video": _is_video,
-    "onnx": _is_onnx,
-    "card": _is_json,
-    "weights": lambda path, marks: _is_json(path.with_name("card.json"), marks),
-}

@@ -305,7 +305,10 @@ def saved_card(model: Any) -> dict[Any, Any]:
 
 
 def facts_of_fit(
-    videos: list[Any], detectors: list[Any], store: Store | str | Path | None
+    videos: list[Any],
+    detectors: list[Any],
+    store: Store | str | Path | None,
+    data: str = "",
 ) -> CardFacts:
     """Return what is to be known of a fit beside its scores.
 
@@ -315,6 +318,8 @@ def facts_of_fit(
         The training videos.
     detectors : list of fitted detectors
     store : Store, str, Path or None
+    data : str, default=""
+        What the videos are, in a word.
 
     Returns
     -------
@@ -325,6 +330,7 @@ def facts_of_fit(
     from ensemble.verdicts.video_profile import training_profile
 
     return CardFacts(
+        data=data if isinstance(data, str) else "",  # a column of a DataFrame
         fitted_on=datetime.now(timezone.utc).date().isoformat(),
         version=__version__,
         profile=training_profile(videos, detectors, store),
@@ -393,7 +399,8 @@ def evidence_or_none(model: Any) -> OutOfFoldEvidence | None:
             warnings.simplefilter("ignore")  # the fit on all rows gave them
             return out_of_fold_of(model)
     except Exception as error:  # a foreign combiner may raise anything
-        facts.problem = f"{type(error).__name__}: {error}"
+        is_said = isinstance(error, ValueError) and str(error)
+        facts.problem = is_said or f"{type(error).__name__}: {error}"
         return None
 
 

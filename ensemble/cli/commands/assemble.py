@@ -80,7 +80,7 @@ def assemble(
 ) -> None:
     """Make an ensemble of networks that are trained already, with labels or without."""
     from ensemble.cli.tables import show_fit, visible
-    from ensemble.reporting.outputs import Output, check_folder, check_outputs
+    from ensemble.reporting.outputs import Output, check_outputs
 
     params = {"threshold": threshold, "random_state": seed, "store": store}
     params |= {"device": device, "verbose": not quiet}
@@ -91,8 +91,7 @@ def assemble(
             encoding=encoding, quiet=quiet,
         )  # fmt: skip
         inputs += [*labelled.lists, *labelled.videos]
-    check_folder("--store", store)
-    check_outputs([Output("--out", out, "model")], inputs, overwrite)
+    check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
     if labelled is None:
         model = put_together(checkpoints, combiner=combiner, **params)
         model.describe(describe).save(out)
@@ -100,7 +99,9 @@ def assemble(
         typer.echo(f"Saved to {visible(out)}")
         return
     model = _learned(checkpoints, labelled, combiner, calibration, fake_label, params)
-    model.describe(describe).save(out)
+    if describe:
+        model.describe(describe)
+    model.save(out)
     show_fit(model, out)
 
 
@@ -110,12 +111,11 @@ def _learned(checkpoints, labelled, combiner, calibration, fake_label, params):
     from ensemble import DeepfakeEnsemble
     from ensemble.cli.inputs import checkpoint_detectors
 
-    videos, labels, groups = labelled
     model = DeepfakeEnsemble(
         checkpoint_detectors(checkpoints, params["device"]),
         combiner=combiner,
         calibration=None if calibration == "none" else calibration,
-        fake_label=label_as_given(fake_label, labels),
+        fake_label=label_as_given(fake_label, labelled.labels),
         **params,
     )
-    return model.fit(videos, labels, groups=groups)
+    return model.fit(labelled)

@@ -68,7 +68,12 @@ TimeFormat = Annotated[
 ]
 
 # How strategies are judged.
-Protocol = Annotated[ProtocolName, typer.Option(help="On what strategies are judged.")]
+Protocol = Annotated[
+    ProtocolName,
+    typer.Option(
+        help="On what strategies are judged.", metavar=options.listed(PROTOCOLS)
+    ),
+]
 Nesting = Annotated[
     NestingName | None,
     typer.Option(
@@ -202,7 +207,6 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
 def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> None:
     from ensemble.reporting.outputs import (
         Output,
-        check_folder,
         check_outputs,
         tables_of,
     )
@@ -210,7 +214,6 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
     outputs = tables_of("compare", settings.csv_file, settings.json_file)
     if settings.report is not None:
         outputs.append(Output("--report", settings.report, "html"))
-    check_folder("--store", settings.store)
     check_outputs(
         outputs,
         [
@@ -220,6 +223,7 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
             *(settings.models or ()),
         ],
         settings.overwrite,
+        settings.store,
     )
 
 

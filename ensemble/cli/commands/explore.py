@@ -57,7 +57,6 @@ def explore(
     from ensemble.datasets.exploring.explore import TABLES, explore as explored
     from ensemble.reporting.outputs import (
         Output,
-        check_folder,
         check_outputs,
         check_tables,
     )
@@ -72,9 +71,8 @@ def explore(
         planned.append(Output("--json", json_file, "json", ("summary", "files")))
     if csv_folder is not None:
         planned.append(Output("--csv", csv_folder, "folder"))
-    check_folder("--store", store)
     inputs = [*table.lists, *table.videos]
-    check_outputs(planned, inputs, overwrite)
+    check_outputs(planned, inputs, overwrite, store)
     if csv_folder is not None:
         check_tables("--csv", csv_folder, TABLES, inputs, overwrite)
     finder = None if no_faces else "dlib"

@@ -33,7 +33,10 @@ Data = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="File to write.", show_default=False)
 ]
-Strategy = Annotated[StrategyName, typer.Option(help="See the README.")]
+Strategy = Annotated[
+    StrategyName,
+    typer.Option(help="See the README.", metavar=options.listed(STRATEGIES)),
+]
 Combiner = Annotated[
     str | None,
     typer.Option(help="Overrides the strategy's: soft, hard, log_odds, lightgbm ..."),
@@ -87,17 +90,15 @@ def fit(
     from base_models.inputs import label_as_given
     from ensemble import DeepfakeEnsemble
     from ensemble.cli.tables import show_fit
-    from ensemble.reporting.outputs import Output, check_folder, check_outputs
+    from ensemble.reporting.outputs import Output, check_outputs
 
     table = labelled_videos_at(
         data, kind=kind.value, split=split, missing=missing.value,
         duplicates=duplicates.value, fake_label=fake_label, encoding=encoding,
         quiet=quiet,
     )  # fmt: skip
-    videos, labels, groups = table
-    check_folder("--store", store)
-    inputs = [*table.lists, *videos, weights]
-    check_outputs([Output("--out", out, "model")], inputs, overwrite)
+    inputs = [*table.lists, *table.videos, weights]
+    check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
     model = DeepfakeEnsemble(
         named_detectors(
             backbones, views, train.value, weights, image_size, n_frames, epochs
@@ -105,7 +106,7 @@ def fit(
         strategy=strategy.value,
         combiner=combiner,
         resampling=folds,
-        fake_label=label_as_given(fake_label, labels),
+        fake_label=label_as_given(fake_label, table.labels),
         random_state=seed,
         n_jobs=jobs,
         store=store,
@@ -113,6 +114,8 @@ def fit(
         verbose=not quiet,
         faces_pooling=faces_pooling.value,
     )
-    model.fit(videos, labels, groups=groups).describe(describe)
+    model.fit(table)
+    if describe:
+        model.describe(describe)
     model.save(out)
     show_fit(model, out)

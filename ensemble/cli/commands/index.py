@@ -52,12 +52,11 @@ def index(
     """
     from ensemble.cli.data_tables import show_index
     from ensemble.datasets.indexing.index import index_videos
-    from ensemble.reporting.outputs import Output, check_folder, check_outputs
+    from ensemble.reporting.outputs import Output, check_outputs
 
     table = table_to_show(data, kind, split, fake_label, encoding, quiet)
-    check_folder("--store", store)
     planned = [Output("--out", out, "index", ("video_id", "phash"))]
-    check_outputs(planned, [*table.lists, *table.videos], overwrite)
+    check_outputs(planned, [*table.lists, *table.videos], overwrite, store)
     finder = None if no_faces else "dlib"
     indexed = index_videos(table, jobs, out, finder, store, verbose=not quiet)
     show_index(indexed, out)

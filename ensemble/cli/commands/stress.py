@@ -72,12 +72,8 @@ def stress(
     """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
     from ensemble import stress_test
     from ensemble.cli.tables import show_stress
-    from ensemble.reporting.outputs import (
-        SCORES,
-        Output,
-        check_outputs,
-        tables_of,
-    )
+    from ensemble.reporting.outputs import Output, check_outputs, tables_of
+    from ensemble.reporting.own_files import SCORES
 
     models, videos = models_and_videos(paths, models)
     paths, labels, groups, lists = _videos_and_labels(

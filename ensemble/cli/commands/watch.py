@@ -82,7 +82,7 @@ def watch(
     if show and not _has_screen():
         raise typer.BadParameter(_NO_SCREEN)
     if annotate is not None:
-        planned = [Output("--annotate", annotate, "video")]
+        planned = [Output("--annotate", annotate, "film")]
         check_outputs(planned, [*models, Path(source)], overwrite)
     loaded = open_ensemble(models, device, True, threshold, prior)
     n_frames = n_skipped = 0

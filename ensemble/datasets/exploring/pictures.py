@@ -7,6 +7,7 @@ import html
 import itertools
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def plot_frames(
         Those that cannot be read show why.
     n_columns : int, default=3
     titles : sequence of str or None, default=None
-        None takes the names of the files.
+        None takes the names of the files, and their folders where names repeat.
 
     Returns
     -------
@@ -194,7 +195,7 @@ def plot_frames(
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes:
         ax.axis("off")
-    names = [Path(video).name for video in videos] if titles is None else titles
+    names = shortest_names(videos) if titles is None else titles
     for ax, video, name in zip(axes, videos, names, strict=False):
         ax.set_title(in_plot(name), fontsize=9)
         try:
@@ -202,6 +203,33 @@ def plot_frames(
         except VideoReadError as error:
             ax.text(0.5, 0.5, in_plot(error.reason), ha="center", wrap=True)
     return figure
+
+
+def shortest_names(videos: Sequence[str]) -> list[str]:
+    """Return the name of each file, with as many folders as tell it from the others.
+
+    Parameters
+    ----------
+    videos : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> shortest_names(["ffpp/raw/1.mp4", "ffpp/c23/1.mp4", "ffpp/c23/2.mp4"])
+    ['raw/1.mp4', 'c23/1.mp4', '2.mp4']
+    """
+    parts = [Path(video).parts for video in videos]
+    names = [path[-1] if path else "" for path in parts]
+    for length in range(2, max(map(len, parts), default=0) + 1):
+        counts = Counter(names)
+        names = [
+            "/".join(path[-length:]) if counts[name] > 1 else name
+            for path, name in zip(parts, names, strict=True)
+        ]
+    return names
 
 
 def clip_url(video: str | Path) -> str:

@@ -90,9 +90,12 @@ class DataSetKind:
         after its file or folder.
     no_splits : str
         Where its splits come from, for who asks for one and has none.
+    aliases : tuple of str
+        Other names that people use for it; case, hyphens and underscores do not count.
     """
 
     fits: Callable[[Path], bool]
     read: Callable[[Path, str | None], Sequence[VideoRecord]]
     is_public: bool = False
     no_splits: str = ""
+    aliases: tuple[str, ...] = ()

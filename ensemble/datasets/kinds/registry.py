@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from base_models.naming import did_you_mean
+from base_models.naming import did_you_mean, squeezed
 from ensemble.datasets.kinds import (
     celeb_df,
     class_folders,
@@ -20,12 +20,18 @@ KINDS = {
     "csv": DataSetKind(csv_tables.fits, csv_tables.read),
     "folder": DataSetKind(class_folders.fits, class_folders.read),
     "faceforensics": DataSetKind(
-        faceforensics.fits, faceforensics.read, True, faceforensics.NO_SPLITS
+        faceforensics.fits,
+        faceforensics.read,
+        True,
+        faceforensics.NO_SPLITS,
+        aliases=("ffpp", "ff++", "faceforensics++", "faceforensicspp"),
     ),
-    "dfd": DataSetKind(dfd.fits, dfd.read, True),
-    "dfdc_preview": DataSetKind(dfdc_preview.fits, dfdc_preview.read, True),
+    "dfd": DataSetKind(dfd.fits, dfd.read, True, aliases=("deepfakedetection",)),
+    "dfdc_preview": DataSetKind(
+        dfdc_preview.fits, dfdc_preview.read, True, aliases=("dfdcp",)
+    ),
     "dfdc": DataSetKind(dfdc.fits, dfdc.read, True),
-    "celeb_df": DataSetKind(celeb_df.fits, celeb_df.read, True),
+    "celeb_df": DataSetKind(celeb_df.fits, celeb_df.read, True, aliases=("cdf",)),
     "kodf": DataSetKind(kodf.fits, kodf.read, True),
     "deepfakebench": DataSetKind(deepfakebench.fits, deepfakebench.read, True),
 }
@@ -47,13 +53,38 @@ def kind_of(path: Path) -> str | None:
     return next((name for name, kind in KINDS.items() if kind.fits(path)), None)
 
 
-def check_kind(kind: str) -> None:
-    """Refuse a kind that there is not."""
-    if kind != AUTO and kind not in KINDS:
+def find_kind(kind: str) -> str:
+    """Return the kind that a name means: its own, or another that people use.
+
+    Parameters
+    ----------
+    kind : str
+
+    Returns
+    -------
+    str
+        One of `KIND_NAMES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+
+    Examples
+    --------
+    >>> from ensemble.datasets.kinds.registry import find_kind
+    >>> find_kind("ffpp"), find_kind("Celeb-DF")
+    ('faceforensics', 'celeb_df')
+    """
+    meant = {squeezed(name): name for name in KIND_NAMES}
+    for name, entry in KINDS.items():
+        meant |= {squeezed(alias): name for alias in entry.aliases}
+    if squeezed(kind) not in meant:
         raise ValueError(
             f"unknown kind of data set {kind!r}; it is one of {', '.join(KINDS)}, or "
             f"auto{did_you_mean(kind, KINDS)}"
         )
+    return meant[squeezed(kind)]
 
 
 def kind_for(kind: str, path: Path) -> str:
@@ -62,7 +93,7 @@ def kind_for(kind: str, path: Path) -> str:
     Parameters
     ----------
     kind : str
-        One of `KIND_NAMES`.
+        One of `KIND_NAMES`, or an alias.
     path : Path
 
     Returns
@@ -78,7 +109,7 @@ def kind_for(kind: str, path: Path) -> str:
     """
     from base_models.video.paths import is_address
 
-    check_kind(kind)
+    kind = find_kind(kind)
     if is_address(path) and not path.exists():
         raise FileNotFoundError(
             f"{path} is an address, and only files on this machine are read; download "

@@ -12,6 +12,18 @@ from ensemble.reporting.plots.style import ink, save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Of the strengths of each change, as `ensemble.inspection.changes` lists them.
+UNITS = {
+    "h264": "CRF of x264",
+    "jpeg": "JPEG quality",
+    "downscale": "share of width and height",
+    "blur": "sigma, pixels of 480 rows",
+    "noise": "standard deviation, of 255",
+    "fps": "share of the frames",
+    "darker": "factor of brightness",
+    "brighter": "factor of brightness",
+}
+
 
 def plot_stress(table: pd.DataFrame, path: str | Path | None = None) -> "Figure":
     """Draw what becomes of scores as videos are changed more and more.
@@ -72,8 +84,9 @@ def plot_stress(table: pd.DataFrame, path: str | Path | None = None) -> "Figure"
             names, at = ["as is", *names], np.r_[0, at]
         ax.set_xticks(at, names)
         ax.set_title(in_plot(change), size=10)
+        ax.set_xlabel(UNITS.get(change, "strength"), size=9)
         ax.grid(True, axis="y", lw=0.5)
-    label = {"auc": "AUC", "size": "Mean size of the drift of P(fake)"}[measure]
+    label = {"auc": "AUC", "size": "Mean drift of P(fake), 0 to 1"}[measure]
     figure.supylabel(label, size=10)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base_models.runtime.file_writing import replacing
-from ensemble.reporting.outputs import PLOT_MARK
+from ensemble.reporting.own_files import PLOT_MARK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

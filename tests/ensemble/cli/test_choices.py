@@ -5,12 +5,14 @@ import typing
 from enum import Enum
 
 import pytest
+from typer.testing import CliRunner
 
 from base_models import FrameDetector
 from base_models.choices import TRAINED_PARTS, VIEWS
 from base_models.video.quality import LEVELS
 from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.choices import DUPLICATES, FACES_POOLINGS, NESTINGS
+from ensemble.cli.app import app
 from ensemble.cli.commands import compare, fit, stress
 from ensemble.cli.commands.networks import convert
 from ensemble.comparison.protocols import PROTOCOLS
@@ -60,6 +62,20 @@ def test_an_option_takes_what_a_docstring_promises(
 ):
     (names,) = re.findall(rf"^ *{parameter} : {{(.*)}}", documented.__doc__, re.M)
     assert offered(command, option) == re.findall(r'"(.*?)"', names)
+
+
+COMMANDS = {entry.callback.__name__: entry for entry in app.registered_commands}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_breaks_no_name_in_80_columns(command):
+    screen = {"COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    words = CliRunner().invoke(app, [command, "--help"], env=screen).output
+    words = set(re.split(r"[^\w-]+", words))
+    for annotation in typing.get_type_hints(COMMANDS[command].callback).values():
+        for kind in (annotation, *typing.get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, Enum):
+                assert {name.value for name in kind} <= words
 
 
 def test_the_help_of_stress_names_every_change():

@@ -14,14 +14,13 @@ from ensemble.inspection.outputs import output_paths
 from ensemble.plots import save_figure
 from ensemble.reporting.outputs import (
     KINDS,
-    SCORES,
-    WROTE,
     Output,
     OutputError,
     check_demo,
     check_folder,
     check_outputs,
 )
+from ensemble.reporting.own_files import FILM_MARK, SCORES, WROTE
 
 NAMES = {
     "model": "a.dfe", "csv": "a.csv", "json": "a.json", "html": "a.html",
@@ -225,6 +224,43 @@ def test_what_the_command_wrote_before_is_replaced(tmp_path):
     write_video(tmp_path / "b.mp4", np.zeros((3, 16, 16, 3), np.uint8))
     with pytest.raises(OutputError, match="not an annotated video that this command"):
         _check(tmp_path / "b.mp4", "video")
+
+
+def test_films_of_scan_and_of_watch_do_not_replace_each_other(tmp_path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    scanned, watched = tmp_path / "scanned.mp4", tmp_path / "watched.mp4"
+    write_video(scanned, frames, tags={"comment": "FAKE P(fake) 0.731"})
+    write_video(watched, frames, tags={"comment": f"{FILM_MARK}; a model"})
+    _check(scanned, "video")
+    _check(watched, "film")
+    with pytest.raises(OutputError, match="not an annotated video that this command"):
+        _check(watched, "video")
+    with pytest.raises(OutputError, match="not a film of what was watched that this"):
+        _check(scanned, "film")
+
+
+def test_nothing_is_written_below_a_file_that_is_to_be_written(tmp_path):
+    page = Output("--out", tmp_path / "x.html", "html")
+    below = Output("--csv", tmp_path / "x.html" / "sub" / "deep", "folder")
+    for outputs in ([page, below], [below, page]):
+        with pytest.raises(OutputError, match=r"--csv .* the file that --out writes"):
+            check_outputs(outputs, [])
+    beside = Output("--csv", tmp_path / "x.html.d", "folder")
+    check_outputs([page, beside], [])
+    inside = Output("--json", tmp_path / "x.html.d" / "x.json", "json")
+    check_outputs([beside, inside], [])
+
+
+def test_the_store_is_an_output_too(tmp_path):
+    page = Output("--out", tmp_path / "x.html", "html")
+    with pytest.raises(OutputError, match="also what --store writes"):
+        check_outputs([page], [], store=tmp_path / "x.html")
+    with pytest.raises(OutputError, match=r"--store .* the file that --out writes"):
+        check_outputs([page], [], store=tmp_path / "x.html" / "store")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--store .* is a file"):
+        check_outputs([page], [], store=tmp_path / "file")
+    check_outputs([page], [], store=str(tmp_path / "store"))
 
 
 @pytest.mark.parametrize("kind", ["plot", "html"])

@@ -41,7 +41,8 @@ def apply(
     """Say of each row of a table of scores what a rule says of it."""
     from ensemble.pipeline.score_pipeline import ScorePipeline
     from ensemble.pipeline.tables import read_columns
-    from ensemble.reporting.outputs import VERDICTS, Output, check_outputs
+    from ensemble.reporting.outputs import Output, check_outputs
+    from ensemble.reporting.own_files import VERDICTS
 
     target = Path("-") if out is None else out
     check_outputs([Output("--out", target, "csv", VERDICTS)], [rule, data], overwrite)

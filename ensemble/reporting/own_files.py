@@ -1,0 +1,139 @@
+"""Tells files that our commands wrote from those of others, by what they hold."""
+
+import csv
+import re
+import zipfile
+
+_BEGINNING = 2**16  # bytes of a file that tell what it is
+FILM_MARK = "P(fake) while it played"  # in the comment of every film of `watch`
+PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
+SCORES = ("video", "change", "strength")  # columns of stress' scores
+VERDICTS = ("video", "p_fake", "lower", "upper", "verdict")  # of apply's table
+_OUR_COLUMN = re.compile(
+    r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
+    r"|face_verdict|lower|upper|missing|contribution_.*"
+    r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
+    r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
+    r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"
+    r"|over_\w+|log_loss_over_mean)(_low|_high)?"
+)
+
+
+def _begins(path):
+    with open(path, "rb") as file:
+        return file.read(_BEGINNING)
+
+
+def _text(path):
+    """The beginning of a text file; None of a binary one."""
+    content = _begins(path)
+    if b"\0" in content:
+        return None
+    return content.decode("utf-8", "replace")
+
+
+def _is_model(path, marks):
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
+            return b'"deepfake-ensemble"' in text.read(_BEGINNING)
+    except (zipfile.BadZipFile, KeyError):
+        return False
+
+
+def _is_csv(path, marks):
+    text = _text(path)
+    if text is None:
+        return False
+    header = next(csv.reader(text.splitlines()[:1]), [])
+    if not (marks and set(marks) <= set(header)):
+        return False
+    # A column that no command writes is somebody's own work. Names of detectors stand
+    # in the file of stress' scores, which that command compares with its own.
+    return marks == SCORES or all(_OUR_COLUMN.fullmatch(name) for name in header)
+
+
+def _is_json(path, marks):
+    text = (_text(path) or "").lstrip()
+    if text[:2] == "[]":
+        return True
+    keys = [f'"{mark}":' in text for mark in marks]
+    return text[:1] in ("[", "{") and bool(keys) and all(keys)
+
+
+def _is_index(path, marks):
+    """Whether a table of videos has the columns that `index` adds."""
+    if path.suffix.lower() == ".csv":
+        header = next(csv.reader((_text(path) or "").splitlines()[:1]), [])
+        return set(marks) <= set(header)
+    with open(path, "rb") as file:  # parquet names its columns at its end
+        file.seek(max(0, path.stat().st_size - _BEGINNING))
+        end = file.read()
+    return end.endswith(b"PAR1") and all(mark.encode() in end for mark in marks)
+
+
+def _is_html(path, marks):
+    text = (_text(path) or "").lstrip().lower()
+    return (
+        text.startswith(("<!doctype html", "<html"))
+        and 'name="generator" content="deepfake-ensemble' in text
+    )
+
+
+def _is_plot(path, marks):
+    content = path.read_bytes() if path.stat().st_size < 2**25 else _begins(path)
+    if content.startswith(b"%PDF"):
+        return PLOT_MARK.encode() in content
+    return PLOT_MARK.encode() in content[:4096]
+
+
+def _is_video(path, marks):
+    """Whether it is an MP4 whose comment is that of `annotate`."""
+    said = _head_of_mp4(path)
+    ours = b"P(fake) " in said or b"unknown calibration" in said
+    return ours and FILM_MARK.encode() not in said
+
+
+def _is_film(path, marks):
+    """Whether it is an MP4 whose comment is that of `watch`."""
+    return FILM_MARK.encode() in _head_of_mp4(path)
+
+
+def _head_of_mp4(path):
+    """Return the part of an MP4 that holds what it says of itself; empty of others."""
+    at = 0
+    with open(path, "rb") as file:
+        while len(head := file.read(16)) >= 8:
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if kind == b"moov":
+                file.seek(at)
+                return file.read(min(size, 2**26))
+            if size < 8 or (at == 0 and kind != b"ftyp"):
+                return b""
+            at += size
+            file.seek(at)
+    return b""
+
+
+def _is_onnx(path, marks):
+    """Whether a card of ours lies beside it."""
+    name = path.name.removesuffix(".onnx").removesuffix(".int8")
+    return _is_json(path.with_name(f"{name}.json"), ("weights_sha256",))
+
+
+WROTE = {
+    "model": _is_model,
+    "csv": _is_csv,
+    "json": _is_json,
+    "index": _is_index,
+    "html": _is_html,
+    "plot": _is_plot,
+    "video": _is_video,
+    "film": _is_film,
+    "onnx": _is_onnx,
+    "card": _is_json,
+    "weights": lambda path, marks: _is_json(path.with_name("card.json"), marks),
+}
