@@ -284,6 +284,9 @@ def test_the_timeline_fills_the_marks_that_decided(scanned, tmp_path):
     filled = figure.axes[0].lines[1]
     rows = scanned.timeline.query("detector == 'face' and face == 1 and decided")
     np.testing.assert_allclose(filled.get_xdata(), rows["seconds"])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "0.5, as near to real as to fake" in labels
+    assert "filled: frames that weigh most in it" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("target", ["out.txt", "out"])
