@@ -154,12 +154,7 @@ def run_demo(
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     watch = _Stopwatch()
-    if n_identities < _FEW_IDENTITIES:
-        say(
-            f"note: {n_identities} people are too few to tell strategies apart, "
-            "and may be too few to beat chance; 100 take a few minutes"
-        )
-    say(f"Forging clips of {n_identities} people ...")
+    say(f"Forging clips of {n_identities} people ...{_few(n_identities)}")
     train, test = _forge(out_dir / "clips", n_identities, random_state, n_jobs, verbose)
     watch.stop("forging")
     models = {}
@@ -215,6 +210,16 @@ class _Clips(NamedTuple):
     y: np.ndarray
     groups: np.ndarray
     methods: np.ndarray
+
+
+def _few(n_identities):
+    """Say that so few people show little; nothing of more."""
+    if n_identities >= _FEW_IDENTITIES:
+        return ""
+    return (
+        f"\nnote: {n_identities} people are too few to tell strategies apart, and may "
+        "be too few to beat chance; 100 take a few minutes"
+    )
 
 
 def _forge(folder, n_identities, random_state, n_jobs, verbose):
