@@ -123,6 +123,9 @@ def test_a_given_split_is_measured_on_the_whole_and_on_draws(load, tmp_path):
     ranks, fake = rankdata(test["p_a"]), test["label"] == 1
     by_ranks = (ranks[fake].sum() - 30 * 31 / 2) / 30**2
     assert found["auc"][0] == pytest.approx(by_ranks, abs=1e-9)
+    rows = np.random.default_rng(60).integers(60, size=60)  # the first draw
+    by_sklearn = roc_auc_score(test["label"].iloc[rows], test["p_a"].iloc[rows])
+    assert found["auc"][1] == pytest.approx(by_sklearn)
 
 
 def test_each_fold_holds_out_one_method(load, tmp_path):
