@@ -313,8 +313,9 @@ class Combiner(ClassifierMixin, BaseEstimator):
         moved : ndarray or DataFrame of shape (n_videos, n_detectors)
             Log-odds of the fake score minus what they would be had this detector been
             neutral: at 0.5 where scores are probabilities or ranks, at 0 on the other
-            scales. Positive pushes towards fake; 0 where the score is missing, and for
-            features beside the scores.
+            scales, at its mean or median in training where ``scale="detect"`` has
+            standardised or ranked it. Positive pushes towards fake; 0 where the score
+            is missing, and for features beside the scores.
         """
         checked = self._checked(X)
         scores = self._on_scale(checked)
@@ -455,7 +456,9 @@ class Nested(Combiner):
     """A combiner whose inner combiners see the scores as they are in the table.
 
     A subclass returns from `_scale_name` what `common_scale` says of the combiners it
-    will fit, and from `_inner` one of those it has fitted.
+    will fit, or `table_scale` where it has a `scale` itself, and from `_inner` one of
+    those it has fitted. With "detect", "rank" and "standard" they see columns that are
+    within 0 to 1 already.
     """
 
     def _neutral(self):

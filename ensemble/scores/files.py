@@ -21,6 +21,7 @@ from ensemble.scores.columns import (
     typed,
 )
 from ensemble.scores.formats import Table, read_table
+from ensemble.scores.looks import looks_of
 from ensemble.scores.orientation import invert_scores
 from ensemble.scores.provenance import stated
 from ensemble.scores.table import (
@@ -105,8 +106,8 @@ def read_scores(
         Whether each score comes from a detector that did not see the video's group;
         kept as ``table.attrs["provenance"]["out_of_fold"]``. None leaves it as stored.
     probabilities : bool, default=True
-        Whether scores outside [0, 1] are refused. If False any finite number goes,
-        for combiners with ``scale="rank"``, ``"standard"`` or None.
+        Whether scores outside [0, 1] are refused. If False any finite number goes:
+        combiners bring such columns to where P(fake) is (``scale="detect"``).
     encoding : str or None, default=None
         Of a text file; None finds it out where there is no doubt.
     pool : str, callable or None, default=None
@@ -119,7 +120,8 @@ def read_scores(
     Returns
     -------
     table : DataFrame of shape (n_videos, n_detectors)
-        A score table, as `score_table` builds it.
+        A score table, as `score_table` builds it. Its ``attrs["looks"]`` says what each
+        column looks like: see `ensemble.scores.looks.looks_of`.
 
     Raises
     ------
@@ -134,6 +136,8 @@ def read_scores(
     >>> table = read_scores(frame, scores="p_*", label="y", index="clip")
     >>> table.columns.tolist(), companions(table).label.tolist()
     (['p_one', 'p_two'], [1, 0])
+    >>> table.attrs["looks"]
+    {'p_one': 'P(fake)', 'p_two': 'P(fake)'}
     """
     table, beside = path_or_frame, {}
     if isinstance(table, pd.DataFrame):
@@ -172,7 +176,10 @@ def read_scores(
         provenance=provenance,
         probabilities=probabilities,
     )
-    return table if invert is None else invert_scores(table, invert, probabilities)
+    if invert is not None:
+        table = invert_scores(table, invert, probabilities)
+    table.attrs["looks"] = dict(zip(columns, looks_of(table.to_numpy()), strict=True))
+    return table
 
 
 def _ids_of(table: Table | pd.DataFrame, column: str | None) -> Any:

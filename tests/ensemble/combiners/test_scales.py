@@ -102,6 +102,19 @@ def test_ranks_of_a_table_are_what_candidates_see():
     np.testing.assert_allclose(one.fake_score(9 * scores - 4), ranks.mean(axis=1))
 
 
+def test_a_combiner_inside_may_rank_for_itself():
+    scores, y, groups = make_scores(61)
+    inner = AutoCombiner(["soft"], scale="rank")
+    outer = Stacking(layers=[[inner]], shrinkage=9.0)
+    moved = outer.fit(9 * scores - 4, y, groups=groups).contributions(9 * scores - 4)
+    middle = np.median(9 * scores - 4, axis=0)  # neutral, as it stands in the table
+    without = np.where(np.arange(4) == 2, middle, 9 * scores - 4)
+    log_odds = [
+        np.log(p / (1 - p)) for p in map(outer.fake_score, [9 * scores - 4, without])
+    ]
+    np.testing.assert_allclose(moved[:, 2], log_odds[0] - log_odds[1], atol=1e-9)
+
+
 def test_raw_scores_go_only_to_candidates_that_take_them():
     scores, y, _ = make_scores()
     with pytest.raises(ValueError, match="as they are, and soft expect P"):
