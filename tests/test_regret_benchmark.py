@@ -52,6 +52,8 @@ def test_smoke_run_of_every_strategy(load, monkeypatch, tmp_path, capsys):
         table["strategies"]
     )
     areas = {name: one["auc"] for name, one in table["strategies"].items()}
+    assert {"mean", "stacking", "peer: logistic"} <= regret.rivals()
+    assert not {"maximum", "AutoCombiner"} & regret.rivals()
     ours = areas.pop("AutoCombiner")
     assert table["ours"]["auc"]["regret"] == pytest.approx(max(areas.values()) - ours)
     assert [goal["goal"] for goal in found["goals"]] == [
@@ -92,6 +94,10 @@ def test_regret_by_hand(load):
     expected = [-0.1 - reach, -0.1 + reach]
     assert ours["log_loss"]["interval"] == pytest.approx(expected, rel=1e-4)
     assert ours["log_loss"]["above_all"] == 0.5
+    assert ours["auc"]["to_rivals"] == pytest.approx(0.02)
+    known = load("regret_parts.summary").summarise(measured(auc, loss), rivals={"b"})
+    assert known["ours"]["auc"]["to_rivals"] == pytest.approx(-0.05)
+    assert known["ours"]["auc"]["regret"] == pytest.approx(0.02)
     totals = load("regret_parts.summary").over_tables({"t": summary})
     assert totals["a"]["auc_mean"] == pytest.approx(-0.02)
     assert totals["b"]["auc_worst"] == pytest.approx(0.07)

@@ -8,13 +8,15 @@ from scipy.stats import t as student
 OURS = "AutoCombiner"
 
 
-def summarise(measured, ours=OURS):
+def summarise(measured, rivals=None, ours=OURS):
     """Set each strategy beside the best of all others on one table.
 
     Parameters
     ----------
     measured : dict
         What `run` returns of one table.
+    rivals : collection of str or None, default=None
+        Strategies that `ours` promises to come close to; None is all others.
     ours : str, default="AutoCombiner"
 
     Returns
@@ -23,9 +25,10 @@ def summarise(measured, ours=OURS):
         "strategies": name -> its mean "auc", "log_loss", its regret in both (below 0
         where it is above all others), "seconds", "unscored", "error". "ours": for
         "auc" and "log_loss" the "best" other and its "value", "regret", its 95 %
-        "interval", "elsewhere" (regret to the best picked on the other seeds, or the
-        other folds of the only seed; None for a given split) and "above_all", the
-        share of folds in which it is above all others.
+        "interval", "to_rivals" (regret to the best of them, "best_rival"), "elsewhere"
+        (regret to the best picked on the other seeds, or the other folds of the only
+        seed; None for a given split) and "above_all", the share of folds in which it
+        is above all others.
     """
     results = measured["results"]
     whole = {
@@ -50,6 +53,7 @@ def summarise(measured, ours=OURS):
                 "best": best,
                 "value": sign * mean[best],
                 "regret": mean[best] - mean[ours],
+                **_to_rivals(mean, rivals, ours),
                 **_spread(values, ours, best, measured),
             }
     return summary
@@ -70,6 +74,16 @@ def _failed(results):
 def _best_other(mean, name):
     others = {other: value for other, value in mean.items() if other != name}
     return max(others, key=others.get) if others else name
+
+
+def _to_rivals(mean, rivals, ours):
+    known = {
+        name: value
+        for name, value in mean.items()
+        if name == ours or rivals is None or name in rivals
+    }
+    best = _best_other(known, ours)
+    return {"best_rival": best, "to_rivals": mean[best] - mean[ours]}
 
 
 def _spread(values, ours, best, measured):
@@ -154,8 +168,8 @@ def over_tables(summaries):
 def show_tables(summaries, measured):
     """Print one line a table: the best in hindsight, AutoCombiner, and its regret."""
     shown = Table(
-        "table", "AUC: best", "ours", "regret", "picked elsewhere", "above",
-        "log loss: best", "ours", "regret", "above",
+        "table", "AUC: best", "ours", "regret", "to rivals", "picked elsewhere",
+        "above", "log loss: best", "ours", "regret", "to rivals", "above",
         title=f"regret of {OURS} to the best other strategy in hindsight (95 %)",
     )  # fmt: skip
     for name, summary in summaries.items():
@@ -164,20 +178,21 @@ def show_tables(summaries, measured):
         for metric in ("auc", "log_loss"):
             ours = summary["ours"].get(metric)
             if ours is None:
-                cells += ["failed"] + [""] * (4 if metric == "auc" else 3)
+                cells += ["failed"] + [""] * (5 if metric == "auc" else 4)
                 continue
             low, high = ours["interval"]
             cells += [
                 f"{ours['value']:.4f}\n{ours['best']}",
                 f"{summary['strategies'][OURS][metric]:.4f}",
                 f"{ours['regret']:+.4f}\n({low:+.4f} to {high:+.4f})",
+                f"{ours['to_rivals']:+.4f}\n{ours['best_rival']}",
             ]
             if metric == "auc":
                 picked = ours["elsewhere"]
                 cells.append("" if picked is None else f"{picked:+.4f}")
             cells.append(f"{ours['above_all']:.0%}")
         shown.add_row(*cells)
-    Console(width=190).print(shown)
+    Console(width=220).print(shown)
 
 
 def show_strategies(totals):
