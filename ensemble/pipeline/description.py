@@ -1,11 +1,312 @@
-"""A rule in words and numbers."""
+"""A rule in words and numbers: for a person to check, and to compute by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ensemble.decision.thresholds import percent
+from ensemble.pipeline.linear import Column, LinearForm, NotLinearError, linear_form
+
+_MOST_KNOTS = 12  # of a staircase that is printed whole
+
 
 def describe_rule(rule: Any) -> str:
-    """Return what a rule does, in words and numbers: see `ScorePipeline.describe`."""
+    """Return what a rule does, in words and numbers: see `ScorePipeline.describe`.
+
+    Parameters
+    ----------
+    rule : ScorePipeline
+        Fitted.
+
+    Returns
+    -------
+    str
+    """
+    names = rule.detector_names_
+    try:
+        form = linear_form(rule.combiner_, names)
+    except NotLinearError as error:
+        steps = _not_linear(rule, names, str(error))
+    else:
+        steps = _scales(form) + _sum(form)
+    lines = [
+        _learned_from(rule),
+        *_inputs(rule, names),
+        *steps,
+        *_calibration(rule),
+        *_prior(rule),
+        *_interval(rule),
+        *_decision(rule),
+        *_errors(rule),
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.6g}"
+
+
+def _signed(value: Any) -> str:
+    return f"{'-' if value < 0 else '+'} {_number(abs(value))}"
+
+
+def _learned_from(rule):
+    evidence = rule.evidence()
+    n_fake = int(evidence.is_fake.sum())
+    groups = "no groups were given"
+    if evidence.groups is not None:
+        groups = f"{len(np.unique(evidence.groups))} groups"
+    return (
+        f"A rule on the scores of {len(rule.detector_names_)} detectors, learned from "
+        f"{len(evidence.is_fake) - n_fake} real and {n_fake} fake videos ({groups})."
+    )
+
+
+def _inputs(rule, names):
+    lines = ["", "Scores, higher meaning fake:"]
+    for name, (low, high) in zip(names, rule.score_range_, strict=True):
+        known = f"{_number(low)} to {_number(high)} in training"
+        if np.isnan(low):
+            known = "no score in training, not used"
+        turned = ""
+        if name in rule.inverted_:
+            turned = ", after it was turned round (1 - x, or -x outside 0 to 1)"
+        lines.append(f"  {name}: {known}{turned}")
+    return lines
+
+
+def _scales(form: LinearForm) -> list[str]:
+    lines = ["", "Scale:"]
+    for column in form.columns:
+        if column.map is not None:
+            lines.append(f"  {column.name}: {_map(column)}")
+    scale = form.columns[0].scale
+    name = scale["name"]
+    if name == "log_odds":
+        clip = _number(scale["clip"])
+        lines.append(
+            f"  each score p is kept {clip} or more away from 0 and 1; "
+            "x = ln(p / (1 - p))"
+        )
+    elif name == "standard":
+        lines += [
+            f"  {column.name}: x = (p - {_number(column.scale['mean'])}) / "
+            f"{_number(column.scale['spread'])}"
+            for column in form.columns
+        ]
+    elif name == "rank":
+        lines.append(
+            "  x is the share of the training scores that are lower, those that are "
+            "equal counting half"
+        )
+        lines += [
+            f"  {column.name}: {_knots(column.scale['values'], column.scale['ranks'])}"
+            for column in form.columns
+        ]
+    else:
+        lines.append("  x is the score itself")
+    if form.columns[0].reach is not None:
+        lines.append(
+            "  beyond what training held, x counts for less: with d its distance from "
+            "the nearer end, the end and d / (1 + |d| / spread)"
+        )
+        lines += [
+            f"  {column.name}: ends {_number(low)} and {_number(high)}, spread "
+            f"{_number(spread)}"
+            for column in form.columns
+            for low, high, spread in [column.reach or (0.0, 0.0, 0.0)]
+        ]
+    if form.neutral:
+        lines.append(f"  then x is counted from {_number(form.neutral)}")
+    return lines
+
+
+def _map(column: Column) -> str:
+    how = column.map or {}
+    if how["name"] == "rank":
+        return "p is its rank among the training scores; " + _knots(
+            how["values"], how["ranks"]
+        )
+    return (
+        f"p = 1 / (1 + exp(-z)) with z = (score - {_number(how['mean'])}) / "
+        f"{_number(how['spread'])}"
+    )
+
+
+def _knots(values, ranks):
+    """Say where a staircase goes, whole where it is short."""
+    if len(values) > _MOST_KNOTS:
+        at = np.linspace(0, len(values) - 1, _MOST_KNOTS).round().astype(int)
+        shown, more = np.asarray(values)[at], f" (some of {len(values)} points)"
+        ranks = np.asarray(ranks)[at]
+    else:
+        shown, more = values, ""
+    points = ", ".join(
+        f"{_number(value)} -> {_number(rank)}"
+        for value, rank in zip(shown, ranks, strict=True)
+    )
+    return f"between these points by straight lines{more}: {points}"
+
+
+def _sum(form: LinearForm) -> list[str]:
+    what = "log-odds" if form.logistic else "score"
+    terms = " ".join(
+        f"{_signed(column.weight)} * x[{column.name}]" for column in form.columns
+    )
+    lines = [
+        "",
+        "Combination:",
+        f"  {what} = {_number(form.intercept)} {terms}",
+    ]
+    if len(form.columns) > 1:
+        lines.append(
+            "  a missing score: the weights of the others are multiplied by one factor "
+            f"so that their sum stays {_number(form.total)}; if they have none, all "
+            "weigh alike"
+        )
+    lines.append("  without any score there is no P(fake), and the verdict is UNSURE")
+    if form.logistic:
+        lines.append("  combined score s = 1 / (1 + exp(-log-odds))")
+    else:
+        lines.append("  combined score s = score")
+    return lines
+
+
+def _not_linear(rule, names, why):
+    combiner = rule.combiner_
+    lines = [
+        "",
+        "Combination:",
+        f"  {combiner!r}",
+        f"  ({why}: use the file to compute)",
+    ]
+    reason = getattr(combiner, "reason_", None)
+    if reason:
+        lines.append(f"  {reason}")
+    mixed = getattr(combiner, "candidate_weights_", None)
+    if mixed is not None:
+        parts = ", ".join(f"{_number(w)} {name}" for name, w in dict(mixed).items())
+        lines.append(f"  mixture: {parts}")
+    weights = rule.weights_
+    if weights is not None:
+        parts = ", ".join(
+            f"{_number(w)} {name}" for name, w in zip(names, weights, strict=True)
+        )
+        lines.append(f"  weights of the detectors: {parts}")
+    lines.append("  without any score there is no P(fake), and the verdict is UNSURE")
+    return lines
+
+
+def _calibration(rule):
+    lines = ["", "Calibration, learned from out-of-fold combined scores:"]
+    calibrator = rule.calibrator_
+    if calibrator is None:
+        return [*lines[:1], "Calibration: none; P(fake) = s, which is no probability."]
+    numbers, method = calibrator.parameters_, calibrator.method
+    if method in ("platt", "temperature", "beta"):
+        lines += _features(method, calibrator.reach_)
+    if method == "platt":
+        slope, intercept = _number(numbers["slope"]), _number(numbers["intercept"])
+        lines.append(f"  calibrated log-odds = {intercept} + {slope} * t  (platt)")
+    elif method == "temperature":
+        divisor = _number(numbers["temperature"])
+        lines.append(f"  calibrated log-odds = t / {divisor}  (temperature)")
+    elif method == "beta":
+        a, b, c = (_number(numbers[name]) for name in "abc")
+        lines.append(f"  calibrated log-odds = {c} + {a} * t1 + {b} * t2  (beta)")
+    elif method == "isotonic":
+        points = _knots(numbers["scores"], numbers["values"])
+        lines.append(f"  P(fake) of s lies {points}  (isotonic)")
+    else:
+        lines.append(
+            f"  Venn-Abers on {len(numbers['scores'])} different scores: p0 and p1 are "
+            "isotonic regression with the video added as real and as fake, and P(fake) "
+            "= p1 / (1 - p0 + p1)"
+        )
+    if method in ("platt", "temperature", "beta"):
+        lines.append("  P(fake) = 1 / (1 + exp(-calibrated log-odds))")
+    return lines
+
+
+def _features(method, reach):
+    names, forms = ["t"], ["t = ln(s / (1 - s))"]
+    if method == "beta":
+        names, forms = ["t1", "t2"], ["t1 = ln(s), t2 = -ln(1 - s)"]
+    lines = [f"  {forms[0]}, with s kept within 1e-12 to 1 - 1e-12"]
+    lines += [
+        f"  {name} beyond {_number(reach['low'][place])} or "
+        f"{_number(reach['high'][place])} counts for less, by a spread of "
+        f"{_number(reach['spread'][place])}: the end and d / (1 + |d| / spread)"
+        for place, name in enumerate(names)
+    ]
+    return lines
+
+
+def _prior(rule):
+    share = percent(rule.fitted_prior_)
+    if rule.prior is None:
+        return [f"  It is meant for a share of fakes of {share}."]
+    moved = _signed(_odds(rule.prior) - _odds(rule.fitted_prior_))
+    return [
+        "",
+        f"Prior: brought from a share of fakes of {share} to {percent(rule.prior)}:",
+        f"  log-odds of P(fake) {moved}",
+    ]
+
+
+def _interval(rule):
+    if rule.calibrator_ is None or rule.n_boot == 0:
+        return []
+    return [
+        "",
+        "Interval of P(fake): where the share of fakes among videos of this combined "
+        f"score lies in {percent(rule.level)} of {rule.n_boot} draws of the groups. It "
+        "knows how few videos the calibration was learned from, and nothing of missing "
+        "detectors or videos of another kind. Its coverage was tested on simulated "
+        "scores only.",
+    ]
+
+
+def _odds(share):
+    return float(np.log(share / (1 - share)))
+
+
+def _decision(rule):
     thresholds = rule.thresholds_
-    return f"{thresholds.where} {thresholds.set_on}"
+    where = (
+        f"FAKE is said where P(fake) is above {_number(thresholds.high)}, else REAL."
+    )
+    if thresholds.three_way:
+        where = (
+            f"FAKE is said where P(fake) is above {_number(thresholds.high)}, REAL "
+            f"where it is below {_number(thresholds.low)}, UNSURE in between."
+        )
+    lines = ["", "Decision:", f"  {where} {thresholds.set_on}"]
+    if rule.abstain:
+        lines.append("  UNSURE also where a threshold lies within a video's interval.")
+    if rule.doubt_:
+        lines.append(f"  But every verdict is UNSURE: {rule.doubt_}.")
+    return lines
+
+
+def _errors(rule):
+    evidence = rule.evidence()
+    if not len(evidence.score):
+        return ["", f"Errors: unknown; {rule.doubt_}."]
+    groups = "single videos" if evidence.groups is None else "groups"
+    auc = rule.auc_
+    lines = [
+        "",
+        "Errors of these verdicts out of fold: every video by a combiner that had not "
+        f"seen its group; intervals of 95 % over {groups}. Threshold and calibration "
+        "were set on the same scores, so that they are somewhat hopeful.",
+        f"  AUC: {auc.estimate:.3f} ({auc.low:.3f} to {auc.high:.3f})",
+    ]
+    for name, row in rule.rates_.iterrows():
+        lines.append(
+            f"  {name}: {percent(row['rate'])} ({percent(row['low'])} to "
+            f"{percent(row['high'])}) of {int(row['n_videos'])} videos"
+        )
+    return lines

@@ -121,8 +121,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         moved = None
         if contributions:
             moved = np.asarray(self.combiner_.contributions(checked))
-        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        table = pd.DataFrame(np.asarray(checked), columns=names)
+        table = pd.DataFrame(np.asarray(checked), columns=self.detector_names_)
         if isinstance(X, pd.DataFrame):
             table.index, table.attrs = X.index, X.attrs
         used = ~np.isnan(table.to_numpy())
@@ -184,9 +183,16 @@ class FittedRule(ClassifierMixin, BaseEstimator):
     @property
     def rates_(self) -> pd.DataFrame:
         """How often verdicts are wrong or unsure out of fold, with intervals."""
-        evidence = self._evidence()
+        evidence = self.evidence()
         verdict = self.thresholds_.verdicts(self.to_probability(evidence.score))
         return verdict_rates(evidence.is_fake, verdict, evidence.groups)
+
+    @property
+    def detector_names_(self) -> list[str]:
+        """Names of the columns, their numbers where there are none."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        return [str(name) for name in names]
 
     @property
     def auc_(self) -> Interval:
@@ -197,7 +203,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
     @property
     def doubt_(self) -> str:
         """Why no verdict is given at all; empty where there is no such reason."""
-        evidence = self._evidence()
+        evidence = self.evidence()
         if is_above_chance(self.auc_, evidence.is_fake, evidence.groups):
             return ""
         auc, low, _ = self.auc_
@@ -245,8 +251,14 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         save_rule(self, path)
 
-    def _evidence(self):
-        """Return the out-of-fold scores that there are, with what is known of them."""
+    def evidence(self) -> OutOfFoldEvidence:
+        """Return the out-of-fold scores that there are, with labels and groups.
+
+        Returns
+        -------
+        OutOfFoldEvidence
+            Without a table.
+        """
         check_is_fitted(self)
         there = ~np.isnan(self.oof_fake_score_)
         return OutOfFoldEvidence(
@@ -261,7 +273,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
 
     def _scored(self):
         """Return the same; refuse what would be set on no score at all."""
-        evidence = self._evidence()
+        evidence = self.evidence()
         if not len(evidence.score):
             raise ValueError(
                 f"threshold={self.threshold!r} is set on scores of unseen groups, and "

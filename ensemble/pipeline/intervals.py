@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ensemble.calibration.calibrator import Calibrator
 
 FEWEST_GROUPS = 5  # of each class; of fewer the draws are all alike
+# Draws of staircases cover the truth in 3 of 4 simulations that ask for 95 %.
+_DRAWN_BY = {"isotonic": "beta", "venn_abers": "beta"}
 _CLIP = 1e-12
 _N_QUANTILES = 201
 _N_EVEN = 57
@@ -45,7 +47,8 @@ def fit_band(
     groups : int ndarray of shape (n_videos,)
         Codes from 0.
     method : str
-        Of `Calibrator`.
+        Of `Calibrator`. In the place of staircases, whose draws jump together, a "beta"
+        curve is drawn.
     level : float
         Share of the draws within the band.
     n_boot : int
@@ -58,6 +61,7 @@ def fit_band(
         ``log_odds`` of combined scores, rising, with ``lower`` and ``upper``; all of
         [0, 1] where a class has fewer than five groups.
     """
+    method = _DRAWN_BY.get(method, method)
     grid = _grid(score)
     ends = {"lower": np.zeros(len(grid)), "upper": np.ones(len(grid))}
     n_of_class = [len(np.unique(groups[is_fake == label])) for label in (0, 1)]

@@ -113,12 +113,13 @@ default="platt"
     Notes
     -----
     The interval is about the share of fakes among videos with this combined score, and
-    comes of drawing the groups again and calibrating on each draw. It allows for how
-    few videos the calibration was learned from. It does not allow for other weights of
-    the combiner, a shape of the calibration that does not fit, members that are missing
-    or videos of another kind. That it covers the truth about as often as `level` says
-    was tested on simulated scores only. It is [0, 1] with fewer than five groups of a
-    class, and NaN without calibration.
+    comes of drawing the groups again and calibrating on each draw (by "beta" in the
+    place of the two staircases). It allows for how few videos the calibration was
+    learned from. It does not allow for other weights of the combiner, a shape of the
+    calibration that does not fit, members that are missing or videos of another kind.
+    That it covers the truth about as often as `level` says was tested on simulated
+    scores only. It is [0, 1] with fewer than five groups of a class, and NaN without
+    calibration.
 
     Examples
     --------
@@ -310,7 +311,7 @@ default="platt"
         )
 
     def _keep_auc(self):
-        evidence = self._evidence()
+        evidence = self.evidence()
         one_class = len(set(evidence.is_fake)) < 2
         self._auc = (np.nan,) * 3 if one_class else tuple(evidence.auc())
 
