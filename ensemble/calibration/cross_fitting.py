@@ -85,7 +85,8 @@ def cross_fitted_scores(
         if len(test) == 0:
             continue
         fitted = clone(combiner)
-        fitted._inside = (None if origin is None else origin[train], offsets)
+        # no advice on a part of the rows, whose scales it learns itself
+        fitted._inside = (None if origin is None else origin[train], offsets, True)
         fitted.fit(
             _take(scores, train),
             y[train],

@@ -5,6 +5,7 @@ it learns (`_fit`) and how it combines (`_fake_score`). Both see scores on the s
 the combiner, NaN where one is missing, without rows and detectors that have none.
 """
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -110,14 +111,14 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Naming detectors that look inverted: see `ensemble.invert_scores`.
         """
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
-        folds, offsets = inside or (fold_codes(X), stated_offsets(X))
+        folds, offsets, outermost = inside or (fold_codes(X), stated_offsets(X), True)
         rows = self._checked_rows(X, y, groups, sample_weight)
         rows.folds = None if folds is None else folds[rows.place >= 0]
         rows.offsets = offsets
         if inside is None and self._trusts_direction():
             scored = np.flatnonzero(~np.isnan(rows.scores).all(axis=0))
             self._warn_of_inverted(rows, np.setdiff1d(scored, self._feature_columns()))
-        self.maps_ = self._learned_maps(rows, outermost=inside is None)
+        self.maps_ = self._learned_maps(rows, outermost, advise=inside is None)
         return self._fit_rows(rows)
 
     def _checked_rows(self, X, y, groups, sample_weight):
@@ -151,7 +152,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         """Learn from rows of a combiner around this one: no checks, no advice."""
         groups = rows.groups
         if type(self).fit is not Combiner.fit:  # of a class of the user's
-            self._inside = rows.folds, rows.offsets
+            self._inside = rows.folds, rows.offsets, False
             return self.fit(
                 rows.scores, rows.is_fake, groups=groups, sample_weight=rows.weight
             )
@@ -164,7 +165,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         self.maps_ = self._learned_maps(rows, outermost=False)
         return self._fit_rows(rows)
 
-    def _learned_maps(self, rows, outermost):
+    def _learned_maps(self, rows, outermost, advise=False):
         """Learn what brings columns to 0 to 1; combiners inside find them there."""
         scale = self._scale_name()
         if not outermost and scale in (DETECT, *P_FAKE_SCALES):
@@ -177,7 +178,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             looks = looks_for(scale, rows.scores, columns, rows.weight)
         else:
             return None
-        if scale == DETECT:
+        if scale == DETECT and advise:
             warn_of_other_scales(rows.scores, looks, names, stacklevel=3)
         maps = fit_maps(rows.scores, rows.weight, looks)
         rows.scores = clip_rounding(rows.scores, columns, maps)
@@ -334,6 +335,23 @@ class Combiner(ClassifierMixin, BaseEstimator):
         if isinstance(X, pd.DataFrame):
             return pd.DataFrame(moved, index=X.index, columns=X.columns)
         return moved
+
+    def missing_scores(self, X: ArrayLike | pd.DataFrame) -> NDArray:
+        """Say which scores count as missing.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+
+        Returns
+        -------
+        missing : bool ndarray of shape (n_videos, n_detectors)
+            Those that are NaN, and those outside [0, 1] of a detector that was within
+            in training.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # this is the answer
+            return np.isnan(self._checked(X))
 
     def _scale_name(self):
         return self.scale

@@ -117,15 +117,17 @@ class FittedRule(ClassifierMixin, BaseEstimator):
             score, in log-odds before calibration, see `Combiner.contributions`.
         """
         checked = self._checked(X)
-        combined = self.combiner_.fake_score(checked)
+        missing = self.combiner_.missing_scores(checked)
+        known = checked.copy()
+        known[missing] = np.nan
+        combined = self.combiner_.fake_score(known)
         moved = None
         if contributions:
-            moved = np.asarray(self.combiner_.contributions(checked))
+            moved = np.asarray(self.combiner_.contributions(known))
         table = pd.DataFrame(np.asarray(checked), columns=self.detector_names_)
         if isinstance(X, pd.DataFrame):
             table.index, table.attrs = X.index, X.attrs
-        used = ~np.isnan(table.to_numpy())
-        return verdict_table(self, table, used, combined, moved)
+        return verdict_table(self, table, ~missing, combined, moved)
 
     def to_probability(self, combined: NDArray) -> NDArray:
         """Bring combined scores to P(fake): calibration, then prior.

@@ -122,7 +122,7 @@ def _add_given_reasons(notes, table, used):
     """Add why scores are missing, where the table says so or they were refused."""
     outside = ~used & table.notna().to_numpy()
     for place in np.flatnonzero(outside.any(axis=0)):
-        text = f"{table.columns[place]} is outside of what it was in training"
+        text = f"{table.columns[place]} is outside 0 to 1, and was within in training"
         _note(notes, outside[:, place], text)
     given = table.attrs.get("reason") or {}
     if not given:

@@ -118,10 +118,13 @@ def test_p_fake_of_a_linear_rule_can_be_computed_by_hand(rule):
     np.testing.assert_allclose(rule.fake_score(new), expected, atol=2e-5)
 
 
-def test_numbers_on_scales_of_their_own_are_computed_by_hand():
+@pytest.mark.filterwarnings("ignore:columns with values outside 0 to 1")
+@pytest.mark.parametrize("scale", ["standard", "detect"])
+def test_numbers_on_scales_of_their_own_are_computed_by_hand(scale):
     scores, y, groups = make_scores()
     raw = 3 + 2 * np.log(scores / (1 - scores))
-    rule = ScorePipeline(Stacking(scale="standard"), n_boot=5).fit(raw, y, groups)
+    raw["resnet"] = scores["resnet"]
+    rule = ScorePipeline(Stacking(scale=scale), n_boot=5).fit(raw, y, groups)
     text = rule.describe()
     expected = [by_hand(text, row) for _, row in raw.iterrows()]
     np.testing.assert_allclose(rule.fake_score(raw), expected, atol=2e-5)

@@ -36,14 +36,14 @@ def rule():
     return ScorePipeline("logistic").fit(*make_scores())
 
 
-@pytest.mark.filterwarnings("ignore:.*outside .0, 1.:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*outside 0 to 1:UserWarning")
 @parametrize_with_checks([ScorePipeline("log_odds", n_boot=5)])
 def test_keeps_the_sklearn_contract(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*outside .0, 1.:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*outside 0 to 1:UserWarning")
 @parametrize_with_checks([ScorePipeline(n_boot=5), ScorePipeline("logistic", n_boot=5)])
 def test_keeps_the_sklearn_contract_with_combiners_that_learn(estimator, check):
     check(estimator)
@@ -146,6 +146,29 @@ def test_a_member_that_was_never_seen_is_no_ground():
     assert judged["p_fake"].isna().all()
     assert judged["verdict"].tolist() == ["UNSURE"]
     assert judged["reason"][0].startswith("only resnet has a score, and it had none")
+
+
+def test_columns_on_scales_of_their_own_are_scaled_in_every_fold():
+    scores, y, groups = make_scores()
+    raw = scores.assign(xception=300 + 40 * logit(scores["xception"]))
+    rule = ScorePipeline("logistic", n_boot=5)
+    with pytest.warns(UserWarning, match="xception .*: standardised"):
+        rule.fit(raw, y, groups)
+    unscaled = clone(rule).fit(scores, y, groups)
+    assert abs(rule.auc_.estimate - unscaled.auc_.estimate) < 0.03
+    assert np.abs(rule.oof_fake_score_ - unscaled.oof_fake_score_).mean() < 0.1
+
+
+def test_a_score_outside_of_what_training_held_counts_as_missing(rule):
+    odd = pd.DataFrame([[0.9, 7.0, 0.8], [3.0, 7.0, -1.0]], columns=NAMES)
+    judged = rule.judge(odd)
+    without = rule.judge(odd.mask((odd > 1) | (odd < 0)))
+    pd.testing.assert_frame_equal(
+        judged.drop(columns="reason"), without.drop(columns="reason")
+    )
+    assert judged["missing"].tolist() == ["resnet", ", ".join(NAMES)]
+    assert judged["verdict"][1] == "UNSURE"
+    assert "resnet is outside 0 to 1" in judged["reason"][0]
 
 
 def test_members_without_weight_decide_nothing():
