@@ -107,9 +107,9 @@ def _show_duplicates(console: "Console", duplicates: "pd.DataFrame") -> None:
     is_leak = duplicates["is_leak"]
     is_open = is_leak & (duplicates["differ_in"] == "group not known")
     leaks = duplicates[is_leak & ~is_open]
-    texts = what + " (" + leaks["differ_in"] + ")"
+    texts = what[leaks.index] + " (" + leaks["differ_in"] + ")"
     _list(console, "leak", leaks.assign(text=texts)[["first", "text"]], "leaks")
-    rows = duplicates[is_open].assign(text=what)[["first", "text"]]
+    rows = duplicates[is_open].assign(text=what[is_open])[["first", "text"]]
     way_out = ", if they come into two splits or folds; a group for both keeps them in "
     _list(
         console,

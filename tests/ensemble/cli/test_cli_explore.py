@@ -158,3 +158,16 @@ def test_index_says_of_copies_without_groups_what_may_come_of_them(
     assert "2 pairs would be leaks, if they come into two splits or folds" in printed
     assert "  real/a.mp4, real/b.mp4: same content\n" in printed
     assert " leak:" not in printed
+
+
+def test_no_kind_of_copies_lists_those_of_another(tmp_path, capsys):
+    for label, name in (("real", "a"), ("fake", "b")):
+        frames = np.full((4, 32, 32, 3), 90, np.uint8)
+        write_video(tmp_path / "set" / label / f"{name}.mp4", frames)
+    code, printed, _ = run(
+        capsys, "index", tmp_path / "set", "--out", tmp_path / "t.csv", "--no-faces"
+    )
+    assert code == 0
+    assert "fake/b.mp4, real/a.mp4: same content (label 1 and 0" in printed
+    assert "would be" not in printed
+    assert "nan" not in printed.replace(str(tmp_path), "")
