@@ -3,21 +3,26 @@
     python examples/benchmarks/combiners.py ffpp_4detectors.csv --json results.json
 
 The file holds the scores of four detectors for 1,200 FaceForensics++ videos, columns
-method, group, label and p_*; without it only speed is measured.
+method, group, label and p_*; without it accuracy is left out.
+
+    python examples/benchmarks/combiners.py --parts AutoCombiner --tables DIR
+
+measures what AutoCombiner costs, and sets it beside scikit-learn's StackingClassifier
+and the naive greedy loop, on a made table and on those of a folder.
 """
 
 import argparse
 import json
 import statistics
-import time
 import tracemalloc
 
 import numpy as np
 import pandas as pd
+from combiners_parts import auto
+from combiners_parts.made import make_table, timed
+from combiners_parts.naive_greedy import naive_auc, naive_greedy, naive_log_loss
 from goals import Goal, machine, write
 from lightgbm import LGBMClassifier
-from scipy.special import expit
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
@@ -33,6 +38,8 @@ from ensemble.combiners import (
     resolve_combiner,
 )
 from ensemble.combiners.greedy_selection import Library, select_greedily
+
+PARTS = ("accuracy", "speed", "AutoCombiner")
 
 # AUC and log loss that others reached: 5 folds by group, 10 repeats, combiner fitted on
 # the other folds, test folds pooled within a repeat. Ours are measured alike here
@@ -143,56 +150,6 @@ def measure_shift(table, repeats):
     return list(held_out), {name: np.array(values) for name, values in found.items()}
 
 
-def naive_greedy(columns, y, metric, n_rounds):
-    """AutoGluon's EnsembleSelection loop, plain numpy, ties to the first."""
-    ensemble, trajectory = [], []
-    for _ in range(n_rounds):
-        size = len(ensemble)
-        so_far = np.zeros(len(y))
-        if size:
-            mean = ensemble[0].copy()
-            for column in ensemble[1:]:
-                mean += column
-            so_far = size / (size + 1) * (mean / size)
-        values = np.array(
-            [metric(y, so_far + column / (size + 1)) for column in columns]
-        )
-        best = int(np.flatnonzero(values >= values.max() - 1e-10)[0])
-        ensemble.append(columns[best])
-        trajectory.append(best)
-    return trajectory
-
-
-def naive_log_loss(y, score):
-    score = np.clip(score, 1e-15, 1 - 1e-15)
-    return (y * np.log(score) + (1 - y) * np.log(1 - score)).mean()
-
-
-def naive_auc(y, score):
-    n_fake = y.sum()
-    won = rankdata(score)[y == 1].sum() - n_fake * (n_fake + 1) / 2
-    return won / (n_fake * (len(y) - n_fake))
-
-
-def make_table(n_videos, n_detectors, seed=0):
-    """Detectors of falling skill that share half of their errors."""
-    draw = np.random.default_rng(seed)
-    y = np.arange(n_videos) % 2
-    log_odds = np.outer(2 * y - 1, np.linspace(1.5, 0.1, n_detectors))
-    log_odds += draw.normal(0, 1.5, log_odds.shape) + draw.normal(0, 1, (n_videos, 1))
-    return expit(log_odds), y
-
-
-def timed(function, times):
-    """Run several times; return the last result and the median seconds."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = function()
-        seconds.append(time.perf_counter() - start)
-    return result, statistics.median(seconds)
-
-
 def measure_greedy(n_videos, n_detectors, times):
     scores, y = make_table(n_videos, n_detectors)
     columns = [np.ascontiguousarray(column) for column in scores.T]
@@ -294,10 +251,46 @@ def speed_goals(greedy, logistic):
     )
 
 
+def measure_accuracy(options):
+    table = pd.read_csv(options.scores)
+    found = measure_repeats(table, options.repeats)
+    print(f"\n5 folds by group, {options.repeats} repeats: AUC and log loss (known)")
+    for name, (area, loss) in found.items():
+        known = "({:.4f}, {:.3f})".format(*KNOWN[name]) if name in KNOWN else ""
+        print(f"{name:46} {area:.5f} {loss:.4f} {known}")
+    methods, shifted = measure_shift(table, options.shift_repeats)
+    print("\nunseen groups and an unseen method: AUC, log loss, each method's loss")
+    print(f"{'':62} {' '.join(f'{method[:9]:>9}' for method in methods)}")
+    for name, values in shifted.items():
+        area, loss = values.mean(axis=0)
+        each = " ".join(f"{one:9.3f}" for one in values[:, 1])
+        print(f"{name:46} {area:.5f} {loss:.4f} {each}")
+    raw = {"repeats": found, "shift": shifted}
+    raw = {
+        part: {name: values.tolist() for name, values in rows.items()}
+        for part, rows in raw.items()
+    }
+    return raw, [*accuracy_goals(found), *shift_goals(shifted)]
+
+
+def measure_speed(options):
+    greedy = measure_greedy(options.greedy_rows, options.detectors, options.times)
+    logistic = measure_logistic(options.rows, options.detectors, options.times)
+    print(f"\nspeed: {json.dumps(greedy | {'logistic': logistic}, indent=1)}")
+    print("""
+Greedy selection is bound by memory: a round reads the table in single precision, where
+old bounds do not do, and a few detectors in double; on AUC by counting in bins.
+Logistic stacking is bound by hashing and by exponentials and products of each Newton
+step; predict by the logarithms.
+""")
+    return {"greedy": greedy, "logistic": logistic}, speed_goals(greedy, logistic)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scores", nargs="?", help="ffpp_4detectors.csv")
     parser.add_argument("--json", help="file for goals and raw figures")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--repeats", type=int, default=10, help="of the folds")
     parser.add_argument("--shift-repeats", type=int, default=2)
     parser.add_argument(
@@ -306,44 +299,27 @@ def main():
     parser.add_argument("--greedy-rows", type=int, default=100_000)
     parser.add_argument("--detectors", type=int, default=20)
     parser.add_argument("--times", type=int, default=5, help="runs behind each median")
+    parser.add_argument(
+        "--sizes", nargs="*", default=auto.SIZES, help="tables for AutoCombiner's fit"
+    )
+    parser.add_argument("--tables", help="folder of score tables for AutoCombiner")
     options = parser.parse_args()
 
     raw, goals = {}, []
     print(machine())
-    if options.scores:
-        table = pd.read_csv(options.scores)
-        found = measure_repeats(table, options.repeats)
-        print(
-            f"\n5 folds by group, {options.repeats} repeats: AUC and log loss (known)"
-        )
-        for name, (area, loss) in found.items():
-            known = "({:.4f}, {:.3f})".format(*KNOWN[name]) if name in KNOWN else ""
-            print(f"{name:46} {area:.5f} {loss:.4f} {known}")
-        methods, shifted = measure_shift(table, options.shift_repeats)
-        print("\nunseen groups and an unseen method: AUC, log loss, each method's loss")
-        print(f"{'':62} {' '.join(f'{method[:9]:>9}' for method in methods)}")
-        for name, values in shifted.items():
-            area, loss = values.mean(axis=0)
-            each = " ".join(f"{one:9.3f}" for one in values[:, 1])
-            print(f"{name:46} {area:.5f} {loss:.4f} {each}")
-        raw["repeats"] = {name: values.tolist() for name, values in found.items()}
-        raw["shift"] = {name: values.tolist() for name, values in shifted.items()}
-        goals += [*accuracy_goals(found), *shift_goals(shifted)]
-    else:
+    if "accuracy" in options.parts and options.scores:
+        figures, reached = measure_accuracy(options)
+        raw |= figures
+        goals += reached
+    elif "accuracy" in options.parts:
         print("no scores given: accuracy is left out (pass ffpp_4detectors.csv)")
-    raw["greedy"] = measure_greedy(
-        options.greedy_rows, options.detectors, options.times
-    )
-    raw["logistic"] = measure_logistic(options.rows, options.detectors, options.times)
-    goals += speed_goals(raw["greedy"], raw["logistic"])
-    speed = raw["greedy"] | {"logistic": raw["logistic"]}
-    print(f"\nspeed: {json.dumps(speed, indent=1)}")
-    print("""
-Greedy selection is bound by memory: a round reads the table in single precision, where
-old bounds do not do, and a few detectors in double; on AUC by counting in bins.
-Logistic stacking is bound by hashing and by exponentials and products of each Newton
-step; predict by the logarithms.
-""")
+    if "speed" in options.parts:
+        figures, reached = measure_speed(options)
+        raw |= figures
+        goals += reached
+    if "AutoCombiner" in options.parts:
+        raw["AutoCombiner"] = auto.measure(options.sizes, options.tables, options.times)
+        goals += auto.goals(raw["AutoCombiner"])
     write(goals, raw, options.json)
 
 

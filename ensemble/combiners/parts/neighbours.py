@@ -8,8 +8,11 @@ sorted whole.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
+_FEW = 4  # rows for which sorting all distances is faster than making the product
 _MOST_AT_ONCE = 256  # rows looked for at once: 4 MB of distances to 4,000 known rows
 _PIECE = 16  # known rows in one of the small products, and the largest bin
 _ONE_THREAD = 2**18  # products m * n * k that BLAS does not spread over threads
@@ -44,28 +47,51 @@ class Neighbours:
     """
 
     def __init__(self, known: np.ndarray, groups: np.ndarray | None = None) -> None:
-        here = ~np.isnan(known)
         self._known, self._groups = known, groups
         self._columns = np.ascontiguousarray(known.T)
-        self._all_known = bool(here.all())
-        n_scores = np.maximum(here.sum(axis=0), 1)
-        self._centre = np.where(here, known, 0.0).sum(axis=0) / n_scores
-        largest = np.abs(np.where(here, known - self._centre, 0.0)).max(initial=0)
-        self._unit = largest if largest > 0 else 1.0
-        centred = self._centred(known)
-        size = (centred**2).sum(axis=1)
-        self._largest = size.max(initial=0)
-        self._here = _in_pieces(here.T)
-        # (x - z)**2 = -2 x z + z**2 + x**2, each 0 where either is missing; x**2 does
-        # not matter where nothing is
-        self._terms = _in_pieces(np.vstack([centred.T, size]))
-        self._all_terms = _in_pieces(np.hstack([centred, centred**2, here]).T)
-        n_terms = self._all_terms.shape[1]
-        self.at_once = int(np.clip(_ONE_THREAD // (n_terms * _PIECE), 1, _MOST_AT_ONCE))
-        shape = self.at_once, len(self._here) * _PIECE
+        n_known, n_detectors = known.shape
+        most = _ONE_THREAD // (max(3 * n_detectors, 1) * _PIECE)
+        self.at_once = int(np.clip(most, 1, _MOST_AT_ONCE))
+        shape = self.at_once, -(-n_known // _PIECE) * _PIECE
         self._distances = np.empty(shape, np.float32)
         self._n_both = np.empty(shape, np.float32)
         self._is_near = np.empty(shape, bool)
+
+    @cached_property
+    def _here(self):
+        return _in_pieces(~np.isnan(self._columns))
+
+    @cached_property
+    def _all_known(self):
+        return not np.isnan(self._known).any()
+
+    @cached_property
+    def _scale(self):
+        """Return the centre and the unit of what goes into the product."""
+        here = ~np.isnan(self._known)
+        n_scores = np.maximum(here.sum(axis=0), 1)
+        centre = np.where(here, self._known, 0.0).sum(axis=0) / n_scores
+        largest = np.abs(np.where(here, self._known - centre, 0.0)).max(initial=0)
+        return centre, largest if largest > 0 else 1.0
+
+    @cached_property
+    def _terms(self):
+        """Return the known rows' part of the product, and the largest square.
+
+        (x - z)**2 = -2 x z + z**2 + x**2, each 0 where either is missing; where nothing
+        is, x**2 of the row that is looked for does not matter.
+        """
+        centred = self._centred(self._known)
+        size = (centred**2).sum(axis=1)
+        if self._all_known:
+            short = np.hstack([centred, size[:, None]])
+            return _in_pieces(short.T), size.max(initial=0)
+        return None, size.max(initial=0)
+
+    @cached_property
+    def _all_terms(self):
+        centred, here = self._centred(self._known), ~np.isnan(self._known)
+        return _in_pieces(np.hstack([centred, centred**2, here]).T)
 
     def nearest(
         self, scores: np.ndarray, number: int, groups: np.ndarray | None = None
@@ -89,7 +115,7 @@ class Neighbours:
             inf where no further row is in reach: of the same group, or no detector
             scored both.
         """
-        if 2 * number > len(self._known):
+        if 2 * number > len(self._known) or len(scores) <= _FEW:
             return self._sorted_whole(scores, number, groups)
         whole, n_near, column, apart = self._candidates(scores, number, groups)
         row = np.repeat(np.arange(len(scores)), n_near)
@@ -135,7 +161,8 @@ class Neighbours:
         return sums
 
     def _centred(self, scores):
-        moved = np.nan_to_num((scores - self._centre) / self._unit)
+        centre, unit = self._scale
+        moved = np.nan_to_num((scores - centre) / unit)
         return np.clip(moved, -_FARTHEST, _FARTHEST)
 
     def _count_both(self, scores):
@@ -150,10 +177,11 @@ class Neighbours:
         """
         n_known, n_both = len(self._known), None
         centred, here = self._centred(scores), ~np.isnan(scores)
+        known_terms, largest = self._terms
         distance = self._distances[: len(scores)]
         if self._all_known and here.all():
             terms = np.hstack([-2 * centred, np.ones((len(scores), 1))])
-            _multiply(terms, self._terms, out=distance)
+            _multiply(terms, known_terms, out=distance)
         else:
             terms = np.hstack([-2 * centred, here, centred**2])
             _multiply(terms, self._all_terms, out=distance)
@@ -169,8 +197,8 @@ class Neighbours:
             in_bin *= 2
         bins = np.fmin.reduce(distance.reshape(len(scores), in_bin, -1), axis=1)
         bins.partition(number - 1, axis=1)  # NaN last
-        size = (centred**2).sum(axis=1) + self._largest
-        rounding = 2 * (self._all_terms.shape[1] + 12) * _ROUNDING * size
+        size = (centred**2).sum(axis=1) + largest
+        rounding = 2 * (3 * scores.shape[1] + 12) * _ROUNDING * size
         bound = np.fmin(bins[:, number - 1] + 2 * rounding, np.finfo(np.float32).max)
         near = self._is_near[: len(scores)]
         np.less_equal(distance, bound[:, None].astype(np.float32), out=near)
