@@ -46,6 +46,8 @@ LAYERS = [
     "ensemble.resampling",
     "ensemble.metrics",
     "ensemble.combiners.parts",
+    "ensemble.combiners.meta_models",
+    "ensemble.combiners.super_learner",
     "ensemble.combiners",
     "ensemble.calibration",
     "ensemble.datasets.kinds",

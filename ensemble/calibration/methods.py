@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
 from ensemble.calibration.venn_abers import fit_venn_abers, venn_abers_interval
-from ensemble.combiners.parts.nonnegative_logistic import fit_nonnegative_logistic
+from ensemble.combiners.meta_models.nonnegative_logistic import fit_nonnegative_logistic
 from ensemble.combiners.parts.reach import fit_reach
 
 _CLIP = 1e-12

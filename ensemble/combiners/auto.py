@@ -1,5 +1,9 @@
-"""AutoCombiner: tries the family and takes the simplest combiner that is good enough,
-averaged with those of other kinds that cannot be told from it."""
+"""AutoCombiner: a super learner that mixes combiners by what they did on unseen groups.
+
+Which strategy is best differs from table to table: weak members want their mean,
+members of odd scales a regression, members that are right about one source only want
+trees. All are tried over the same folds; convex weights mix their log-odds.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +11,44 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from sklearn.utils import check_random_state
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.groups import group_codes
 from ensemble.combiners.base import Nested
-from ensemble.combiners.parts.composite import fit_copy, out_of_fold, table_scale
+from ensemble.combiners.parts.composite import fit_copy, table_scale
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
-from ensemble.combiners.registry import Entry, candidate_kinds, register
+from ensemble.combiners.registry import Entry, default_candidates, register
 from ensemble.combiners.stacking import as_combiner
-from ensemble.metrics.within_folds import fold_auc
+from ensemble.combiners.super_learner.mixture import mixed, units
+from ensemble.combiners.super_learner.shift_folds import shift_splits
+from ensemble.combiners.super_learner.trial import try_candidates
 
 _MAX_TRIED = 2500  # different rows of each class that the choice needs
-_N_DRAWS = 500
+_FEW_GROUPS = 20  # groups of a class below which the reason speaks of it
 
 
 @register(Entry("auto", label="AutoCombiner", order=20))
 class AutoCombiner(Nested):
-    """Try combiners on unseen groups and take the simplest that is good enough.
+    """Mix combiners by how well they did on unseen groups: a super learner.
 
-    Each candidate is scored over the same folds, which keep groups whole, by its log
-    loss. The first in order of simplicity is taken whose loss exceeds the least by no
-    more than `slack` standard errors of that difference, over bootstrap draws of the
-    groups. That guards against learning what will not last: a combiner that cannot be
-    told from the plain mean on unseen groups is no reason to leave it. Where the groups
-    are forgery methods, or sources, unseen groups mean those.
-
-    Several candidates are good enough as a rule. To take one of them alone would be to
-    trust the luck of the draw, so the scores of the choice are averaged with those of
-    the best good one of every other kind (pool, linear, local, trees, network).
+    Each candidate is scored over the same folds, which keep groups whole. Its log-odds
+    are calibrated by two numbers, and convex weights of least log loss mix them. The
+    weights are pulled towards equal ones of those candidates that cannot be told from
+    the best, and, the fewer groups there are, towards the first candidate, which is the
+    simplest. Where groups are forgery methods, or sources, unseen groups mean those;
+    `shift` says so of anything else.
 
     Parameters
     ----------
     candidates : sequence of names, dict of str to combiner, or None, default=None
         From the simplest on. None is "calibrated" (the mean of log-odds, brought to
-        probability by two numbers), "soft", "median", "best_single", "weighted",
-        "greedy", "logistic", "dynamic", "lightgbm" and "mlp".
+        probability by two numbers), "best_single", "logistic", "free_logistic",
+        "pairs", "mlp", "small_trees" and "large_trees".
     n_folds : int, default=5
         With fewer groups of a class there are fewer; with only one there are none, and
         the first candidate is taken. Of each class up to 2,500 different rows take
         part.
-    slack : float, default=2.0
-        Standard errors that simplicity may cost. The least of ten losses is low by luck
-        too, so one is little.
-    average : bool, default=True
-        Average the choice with the best good candidate of each other kind; a candidate
-        that is not among the default ones is a kind of its own. False takes the choice
-        alone.
     scale : str or None, default="detect"
         What candidates see: "detect" brings columns with values outside 0 to 1 there
         and leaves the others as they are, "rank" and "standard" bring every column
@@ -61,38 +56,45 @@ class AutoCombiner(Nested):
         "log_odds" refuse values outside 0 to 1. None hands on any numbers as they are,
         to candidates that take them. The candidates' own scales follow.
     n_jobs : int or None, default=None
-        Candidates tried at once.
+        Candidates and folds tried at once.
+    verbose : bool, default=False
+        Show a progress bar.
     random_state : int, RandomState or None, default=0
-        Seed of the folds, the draws and of combiners given by name.
+        Seed of the folds and of combiners given by name.
     fake_label : label or None, default=None
         The label that means fake, where it is neither FAKE nor 1 nor the second one.
 
     Attributes
     ----------
     choice_ : str
-        Name of the candidate in use.
+        Name of the candidate with the largest weight.
+    candidate_weights_ : dict of str to float
+        Weights of the candidates, which sum to 1.
     reason_ : str
-        Why, in a sentence.
+        What was done and why, in words.
     table_ : DataFrame
-        A row a candidate, on unseen groups: "log_loss", "auc" (fakes compared with the
-        reals of their own fold, since each fold has a fit of its own), "behind" (its
-        loss above the least), "standard_error" of that, whether it is "good_enough",
-        and whether its scores are "in_use". It serves the choice; an estimate of how
-        the choice performs needs other videos.
-    combiner_ : Combiner
-        The choice, fitted on all rows.
+        A row a candidate, on unseen groups: "log_loss" of its calibrated scores, "auc"
+        (fakes compared with the reals of their own fold, since each fold has a fit of
+        its own), "behind" (its loss above the least), "standard_error" of that, its
+        "weight", and whether it was "stopped" after two folds, which its figures are
+        then of. They serve the weights; an estimate of performance needs other videos.
+    stress_ : DataFrame
+        What the mixture may lose if sources change: "auc" on unseen groups, and
+        "auc_of_simplest", that of the first candidate, as the videos are ("none") and
+        with the videos that a detector has right counting a tenth.
     combiners_ : dict of str to Combiner
-        All whose scores are averaged, the choice first.
+        The candidates in use, the heaviest first, fitted on all rows.
+    combiner_ : Combiner
+        The first of them.
     weights_ : ndarray of shape (n_detectors,)
-        The weights of the choice, if it has any.
+        The detectors' weights in the heaviest candidate that has any.
     classes_ : ndarray of shape (2,)
         The labels, sorted.
 
     References
     ----------
-    Breiman et al. (1984), Classification and regression trees, for the rule of
-    standard errors. Hoeting et al. (1999), Bayesian model averaging: a tutorial, for
-    averaging over what the data cannot decide.
+    van der Laan, Polley, Hubbard (2007), Super learner, Statistical Applications in
+    Genetics and Molecular Biology 6.
 
     Examples
     --------
@@ -105,31 +107,74 @@ class AutoCombiner(Nested):
     'logistic'
     """
 
+    former_parameters = ("slack", "average")  # in files of earlier releases
+
     def __init__(
         self,
         candidates: Any = None,
         n_folds: int = 5,
-        slack: float = 2.0,
-        average: bool = True,
         scale: str | None = "detect",
         n_jobs: int | None = None,
+        verbose: bool = False,
         random_state: Any = 0,
         fake_label: Any = None,
     ) -> None:
         self.candidates = candidates
         self.n_folds = n_folds
-        self.slack = slack
-        self.average = average
         self.scale = scale
         self.n_jobs = n_jobs
+        self.verbose = verbose
         self.random_state = random_state
         self.fake_label = fake_label
+
+    def fit(
+        self,
+        X: ArrayLike | pd.DataFrame,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        shift: ArrayLike | None = None,
+    ) -> AutoCombiner:
+        """Try the candidates and learn how to mix them.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_videos, n_detectors)
+            Out-of-fold scores, NaN where one is missing.
+        y : array-like of shape (n_videos,)
+            Any two labels; see `fake_label`.
+        groups : array-like of shape (n_videos,) or None, default=None
+            Videos that folds keep together; None makes each its own group.
+        sample_weight : array-like of shape (n_videos,) or None, default=None
+            Weight 2 means the same as the row given twice, 0 as the row left out.
+        shift : array-like of shape (n_videos,) or None, default=None
+            What will be new in use: the forgery method of a fake, the source of a
+            real, a time. Folds then hold out whole values of it: fakes are scored by
+            candidates that saw no fake of their method, reals by such as saw none of
+            their source, and groups stay whole. A class with one value is folded by
+            group.
+
+        Returns
+        -------
+        self : AutoCombiner
+        """
+        if shift is not None:
+            self._shift = group_codes(shift, len(y))
+        return super().fit(X, y, groups=groups, sample_weight=sample_weight)
 
     @property
     def table_(self) -> pd.DataFrame:
         """What was tried, a DataFrame."""
         check_is_fitted(self)
         return pd.DataFrame(self.tried_).set_index("combiner")
+
+    @property
+    def stress_(self) -> pd.DataFrame:
+        """What a change of sources may cost, a DataFrame."""
+        check_is_fitted(self)
+        names = list(getattr(self, "feature_names_in_", range(self.n_features_in_)))
+        index = pd.Index(["none", *names], name="rare where right")
+        return pd.DataFrame(self.stressed_, index=index)
 
     def _scale_name(self):
         return table_scale(self.scale, self._resolved())
@@ -138,50 +183,54 @@ class AutoCombiner(Nested):
         candidates = self._resolved()
         names = list(candidates)
         sample = sample_rows(rows, _MAX_TRIED)
-        splits = inner_splits(sample, self.n_folds, self.random_state)
+        splits, held_out = self._splits(sample)
         if splits and len(names) > 1:
-            scores = Parallel(n_jobs=self.n_jobs)(
-                delayed(out_of_fold)(combiner, sample, splits)
-                for combiner in candidates.values()
+            mixture, table, stressed = try_candidates(
+                candidates, sample, splits, self.n_jobs, self.verbose
             )
-            tried = self._compare(names, np.array(scores), sample, splits)
-            self.choice_ = names[int(np.argmax(tried["good_enough"]))]
-            self.reason_ = _reason(tried, self.choice_, len(splits), self.slack)
+            weight = mixture["weight"]
+            self.tried_ = {"combiner": names, **table}
+            self.stressed_ = self._in_table_order(stressed)
+            n_groups = min(units(sample, sample.is_fake == label) for label in (0, 1))
+            self.reason_ = _reason(self.tried_, held_out, len(splits), n_groups)
         else:
-            untold = [np.nan] * len(names)
-            tried = {
-                "combiner": names,
-                **dict.fromkeys(
-                    ("log_loss", "auc", "behind", "standard_error"), untold
-                ),
-                "good_enough": [name == names[0] for name in names],
-            }
-            self.choice_ = names[0]
-            self.reason_ = f"{names[0]}: " + (
-                "the only candidate"
-                if len(names) == 1
-                else "the simplest, as a class with one group leaves nothing to try on"
-            )
-        in_use = [self.choice_]
-        if self.average:
-            in_use += _best_of_other_kinds(tried, self.choice_)
-        if in_use[1:]:
-            self.reason_ += f"; averaged with {', '.join(in_use[1:])}"
-        self.tried_ = tried | {"in_use": [name in in_use for name in names]}
-        self.combiners_ = {name: fit_copy(candidates[name], rows) for name in in_use}
+            weight, mixture = np.eye(len(names))[0], None
+            self._take_the_first(names)
+        heaviest = np.argsort(-weight, kind="stable")
+        in_use = heaviest[weight[heaviest] > 0]
+        self.mixture_ = mixture and {
+            key: mixture[key][in_use] for key in ("weight", "intercept", "slope")
+        } | {"highest": mixture["highest"]}
+        self.candidate_weights_ = dict(zip(names, weight.tolist(), strict=True))
+        self.combiners_ = {
+            names[place]: fit_copy(candidates[names[place]], rows) for place in in_use
+        }
+        self.choice_ = names[in_use[0]]
         self.combiner_ = self.combiners_[self.choice_]
-        if hasattr(self.combiner_, "weights_"):
-            self.weights_ = self._to_table_order(self.combiner_.weights_)
+        weighing = [c for c in self.combiners_.values() if hasattr(c, "weights_")]
+        if weighing:
+            self.weights_ = self._to_table_order(weighing[0].weights_)
 
     def _fake_score(self, scores):
         fitted = self.combiners_.values()
-        return np.mean([combiner._score_inside(scores) for combiner in fitted], axis=0)
+        each = [combiner._score_inside(scores) for combiner in fitted]
+        mixture = getattr(self, "mixture_", None)
+        if mixture is None:  # one candidate, or a file of an earlier release
+            return np.mean(each, axis=0)
+        return mixed(mixture, np.column_stack(each))
+
+    def _in_table_order(self, stressed):
+        """Lay out in the table's order what is of all videos, then of detectors."""
+        return {
+            key: [of_all, *self._to_table_order(of_each, np.nan).tolist()]
+            for key, (of_all, *of_each) in stressed.items()
+        }
 
     def _inner(self):
         return self.combiner_
 
     def _resolved(self):
-        given = list(candidate_kinds()) if self.candidates is None else self.candidates
+        given = default_candidates() if self.candidates is None else self.candidates
         if isinstance(given, str) or len(given) == 0:
             raise ValueError(
                 "candidates must be a list of names or a dict of combiners; got "
@@ -193,75 +242,56 @@ class AutoCombiner(Nested):
             name: as_combiner(one, self.random_state) for name, one in given.items()
         }
 
-    def _compare(self, names, scores, rows, splits):
-        right = np.where(rows.is_fake == 1, scores, 1 - scores)
-        losses = -np.log(np.clip(np.nan_to_num(right, nan=0.5), 1e-15, 1))
-        mean = losses @ rows.weight / rows.weight.sum()
-        best = int(np.argmin(mean))
-        error = self._standard_errors(losses - losses[best], rows)
-        behind = mean - mean[best]
-        return {
+    def _splits(self, rows):
+        """Return the folds, and in words what they hold out."""
+        if rows.shift is None:
+            splits = inner_splits(rows, self.n_folds, self.random_state)
+            return splits, "unseen groups" if rows.groups is not None else "unseen rows"
+        return shift_splits(rows, self.n_folds, self.random_state)
+
+    def _take_the_first(self, names):
+        untold = [np.nan] * len(names)
+        columns = ("log_loss", "auc", "behind", "standard_error")
+        is_first = [name == names[0] for name in names]
+        self.tried_ = {
             "combiner": names,
-            "log_loss": mean.tolist(),
-            "auc": _aucs(scores, rows, splits),
-            "behind": behind.tolist(),
-            "standard_error": error.tolist(),
-            "good_enough": (behind <= self.slack * error + 1e-9).tolist(),
+            **dict.fromkeys(columns, untold),
+            "weight": [float(first) for first in is_first],
+            "stopped": [False] * len(names),
         }
-
-    def _standard_errors(self, worse, rows):
-        """Draw groups with replacement; return how the mean differences spread."""
-        groups = np.arange(len(rows)) if rows.groups is None else rows.groups
-        n_groups = groups.max() + 1
-        by_group = np.array(
-            [np.bincount(groups, rows.weight * one, n_groups) for one in worse]
+        n_rows = self.n_features_in_ + 1
+        self.stressed_ = {key: [np.nan] * n_rows for key in ("auc", "auc_of_simplest")}
+        self.reason_ = f"{names[0]}: " + (
+            "the only candidate"
+            if len(names) == 1
+            else "the simplest, as a class with one group leaves nothing to try on"
         )
-        weight = np.bincount(groups, rows.weight, n_groups)
-        # a row without a group of its own stands for as many videos as it weighs
-        n_drawn = rows.weight.sum() if rows.groups is None else (weight > 0).sum()
-        share = weight / weight.sum() if rows.groups is None else weight > 0
-        rng = check_random_state(self.random_state)
-        drawn = rng.multinomial(int(n_drawn), share / share.sum(), size=_N_DRAWS)
-        if rows.groups is None:
-            drawn = drawn / np.where(weight > 0, weight, 1)
-        return (by_group @ drawn.T / (drawn @ weight)).std(axis=1)
 
 
-def _aucs(scores, rows, splits):
-    """AUC of each candidate within the folds, on the rows that all have scored."""
-    fold = np.full(len(rows), -1)
-    for number, (_, test) in enumerate(splits):
-        fold[test] = number
-    here = (fold >= 0) & ~np.isnan(scores).any(axis=0)
-    of_fold = rows.is_fake[here], fold[here], rows.weight[here]
-    return [
-        fold_auc(of_fold[0], score[here], of_fold[1], of_fold[2]) for score in scores
-    ]
-
-
-def _best_of_other_kinds(tried, choice):
-    """Names of the best good candidate of each kind but that of the choice."""
-    kinds, best = candidate_kinds(), {}
-    columns = ("combiner", "log_loss", "good_enough")
-    for name, loss, good in zip(*(tried[key] for key in columns), strict=True):
-        kind = kinds.get(name, name)
-        rival = best.get(kind, (None, np.inf))
-        if good and kind != kinds.get(choice, choice) and loss < rival[1]:
-            best[kind] = (name, loss)
-    return [name for name, _ in best.values()]
-
-
-def _reason(tried, choice, n_folds, slack):
-    names, losses = tried["combiner"], tried["log_loss"]
-    best = int(np.argmin(losses))
-    place = names.index(choice)
-    where = f"over {n_folds} folds of unseen groups"
-    if place == best:
-        simpler = " and nothing simpler comes close" if place else ""
-        return f"{choice}: the least log loss {where} ({losses[best]:.4f}){simpler}"
-    return (
-        f"{choice}: its log loss {where} ({losses[place]:.4f}) is within {slack:g} "
-        f"standard error{'' if slack == 1 else 's'} "
-        f"({tried['standard_error'][place]:.4f}) of the least "
-        f"({losses[best]:.4f}, {names[best]}), and it is the simplest such"
-    )
+def _reason(table, held_out, n_folds, n_groups):
+    """Say what was done and why."""
+    table = pd.DataFrame(table).set_index("combiner")
+    used = table[table["weight"] > 0].sort_values("weight", ascending=False)
+    heaviest, best = used.index[0], table["log_loss"].idxmin()
+    where = f"over {n_folds} folds of {held_out}"
+    if len(used) == 1:
+        text = f"{heaviest} alone"
+    else:
+        shares = [f"{weight:.0%} {name}" for name, weight in used["weight"].items()]
+        text = f"{', '.join(shares[:-1])} and {shares[-1]}, mixed in log-odds"
+    text += f": weights of the least log loss {where}"
+    if heaviest == best:
+        text += f"; {best} has the least by itself ({table.loc[best, 'log_loss']:.4f})"
+    else:
+        text += (
+            f"; by itself {best} has the least ({table.loc[best, 'log_loss']:.4f}, "
+            f"{heaviest} {table.loc[heaviest, 'log_loss']:.4f})"
+        )
+    if table["stopped"].any():
+        text += f"; hopeless and stopped early: {', '.join(table.index[table.stopped])}"
+    if n_groups < _FEW_GROUPS:
+        text += (
+            f"; with {n_groups:g} groups of a class little can be learned, so the "
+            f"weights are pulled to {table.index[0]}"
+        )
+    return text

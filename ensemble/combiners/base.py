@@ -111,10 +111,12 @@ class Combiner(ClassifierMixin, BaseEstimator):
             Naming detectors that look inverted: see `ensemble.invert_scores`.
         """
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
+        shift = vars(self).pop("_shift", None)  # of one that folds by it
         folds, offsets, outermost = inside or (fold_codes(X), stated_offsets(X), True)
         rows = self._checked_rows(X, y, groups, sample_weight)
         rows.folds = None if folds is None else folds[rows.place >= 0]
         rows.offsets = offsets
+        rows.shift = None if shift is None else shift[rows.place >= 0]
         if inside is None and self._trusts_direction():
             scored = np.flatnonzero(~np.isnan(rows.scores).all(axis=0))
             self._warn_of_inverted(rows, np.setdiff1d(scored, self._feature_columns()))

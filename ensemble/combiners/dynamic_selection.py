@@ -22,9 +22,7 @@ _NEAR = 64  # looked at first where all known videos count in order
 _MAX_KNOWN = 2000  # different rows of each class kept to look for neighbours in
 
 
-@register(
-    Entry("dynamic", label="dynamic selection", order=12, kind="local", complexity=8)
-)
+@register(Entry("dynamic", label="dynamic selection", order=12))
 class DynamicSelection(Combiner):
     """Weight the detectors, video by video, by how well they do on similar videos.
 

@@ -34,8 +34,8 @@ _FIXED_POINT = 2.0**40
         label="best member, chosen in training",
         order=0,
     ),
-    Entry("best_single", {"n_rounds": 1}, order=0, kind="linear", complexity=4),
-    Entry("greedy", label="greedy selection", order=11, kind="linear", complexity=6),
+    Entry("best_single", {"n_rounds": 1}, order=0, complexity=4),
+    Entry("greedy", label="greedy selection", order=11),
 )
 class GreedySelection(Combiner):
     """Average the detectors that greedy selection adds up, each as often as added.

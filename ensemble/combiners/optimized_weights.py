@@ -23,8 +23,6 @@ _BOUNDED = ("probability", "rank")
         aliases=("optimized",),
         label="weighted vote",
         order=10,
-        kind="linear",
-        complexity=5,
     )
 )
 class OptimizedWeights(Combiner):

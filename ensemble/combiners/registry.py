@@ -30,11 +30,9 @@ class Entry:
         Its name in a comparison of all strategies; None leaves it out there.
     order : float, default=inf
         Its place in lists of names and strategies, from the lowest on.
-    kind : str or None, default=None
-        With `complexity`, makes it a default candidate of `AutoCombiner`, which
-        averages its choice with the best of each other kind.
     complexity : float, default=inf
-        Its place among these candidates, from the simplest on.
+        Makes it a default candidate of `AutoCombiner`: its place among them, from the
+        simplest on.
     """
 
     name: str | None = None
@@ -42,7 +40,6 @@ class Entry:
     aliases: tuple[str, ...] = ()
     label: str | None = None
     order: float = math.inf
-    kind: str | None = None
     complexity: float = math.inf
 
 
@@ -82,17 +79,16 @@ def combiner_names() -> list[str]:
     return list(_by_name())
 
 
-def candidate_kinds() -> dict[str, str]:
-    """Return the kind of each default candidate of `AutoCombiner`, simplest first.
+def default_candidates() -> list[str]:
+    """Return the names of the default candidates of `AutoCombiner`, simplest first.
 
     Examples
     --------
-    >>> list(candidate_kinds().items())[:3]
-    [('calibrated', 'pool'), ('soft', 'pool'), ('median', 'pool')]
+    >>> default_candidates()[:3]
+    ['calibrated', 'best_single', 'logistic']
     """
-    candidates = [entry for _, entry in ENTRIES if entry.kind is not None]
-    candidates.sort(key=lambda entry: entry.complexity)
-    return {entry.name: entry.kind for entry in candidates}
+    candidates = [entry for _, entry in ENTRIES if entry.complexity < math.inf]
+    return [entry.name for entry in sorted(candidates, key=lambda one: one.complexity)]
 
 
 def named_strategies(random_state: Any = 0) -> dict[str, Any]:

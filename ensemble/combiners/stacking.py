@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,42 +9,38 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from base_models.naming import did_you_mean, squeezed
+from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner, Nested
-from ensemble.combiners.parts.any_classifier import filled, fit_classifier
-from ensemble.combiners.parts.composite import common_scale, fit_copy, out_of_fold
-from ensemble.combiners.parts.monotone_trees import grow_trees, trees_log_odds
-from ensemble.combiners.parts.nonnegative_logistic import log_odds_of
-from ensemble.combiners.parts.reach import fit_reach, within_reach
-from ensemble.combiners.parts.rows import inner_splits, sample_rows
-from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, to_scale
-from ensemble.combiners.parts.shrunk_logistic import (
+from ensemble.combiners.meta_models.any_classifier import filled, fit_classifier
+from ensemble.combiners.meta_models.boosted_trees import (
+    MAX_ROUNDS,
+    grow_trees,
+    trees_log_odds,
+)
+from ensemble.combiners.meta_models.free_logistic import (
+    fit_free_logistic,
+    free_log_odds,
+)
+from ensemble.combiners.meta_models.nonnegative_logistic import log_odds_of
+from ensemble.combiners.meta_models.plain import plain_logistic, plain_trees
+from ensemble.combiners.meta_models.shrunk_logistic import (
     choose_shrinkage,
     fit_shrunk_logistic,
     measure_pull,
 )
+from ensemble.combiners.meta_models.stacked_layers import fit_layers, sets_aside
+from ensemble.combiners.parts.composite import common_scale, fit_copy
+from ensemble.combiners.parts.reach import fit_reach, within_reach
+from ensemble.combiners.parts.rows import inner_splits, sample_rows
+from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, to_scale
 from ensemble.combiners.registry import Entry, register, resolve_combiner
-from ensemble.resampling.splitters import GroupHoldout
 
 _ALL = slice(None)
-_META_MODELS = ("logistic", "lightgbm", "mlp")
+_META_MODELS = ("logistic", "pairs", "lightgbm", "mlp")
 _MAX_INNER = 5000  # different rows of each class that inner folds need
-
-
-def _plain_logistic(random_state):
-    return {"meta_model": LogisticRegression(), "scale": None}
-
-
-def _plain_trees(random_state):
-    from lightgbm import LGBMClassifier  # when first used: it is slow to load
-
-    trees = LGBMClassifier(
-        n_estimators=60, num_leaves=7, n_jobs=1, verbosity=-1, random_state=random_state
-    )
-    return {"meta_model": trees, "scale": None}
+_FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
 
 
 @register(
@@ -54,28 +49,34 @@ def _plain_trees(random_state):
         {"shrinkage": np.inf},
         label="log-odds mean, calibrated",
         order=3,
-        kind="pool",
         complexity=1,
     ),
-    Entry("logistic", label="stacking", order=15, kind="linear", complexity=7),
+    Entry("logistic", label="stacking", order=15, complexity=7),
+    Entry("free_logistic", {"monotone": False}, order=15.2, complexity=8),
     Entry(
-        "lightgbm",
-        {"meta_model": "lightgbm"},
-        label="stacking, LightGBM",
-        order=16,
-        kind="trees",
+        "pairs",
+        {"meta_model": "pairs"},
+        label="stacking, pairs",
+        order=15.5,
         complexity=9,
     ),
+    Entry("lightgbm", {"meta_model": "lightgbm"}, label="stacking, LightGBM", order=16),
     Entry(
-        "mlp",
-        {"meta_model": "mlp"},
-        label="stacking, MLP",
-        order=17,
-        kind="network",
-        complexity=10,
+        "free_lightgbm",
+        {"meta_model": "lightgbm", "monotone": False},
+        label="stacking, free LightGBM",
+        order=16.5,
     ),
-    Entry(None, _plain_logistic, label="stacking, plain logistic", order=18),
-    Entry(None, _plain_trees, label="stacking, plain LightGBM", order=19),
+    Entry("small_trees", {**_FREE_TREES, "n_rounds": 60}, order=16.6, complexity=11),
+    Entry(
+        "large_trees",
+        {**_FREE_TREES, "num_leaves": 15, "n_rounds": 150},
+        order=16.7,
+        complexity=12,
+    ),
+    Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
+    Entry(None, plain_logistic, label="stacking, plain logistic", order=18),
+    Entry(None, plain_trees, label="stacking, plain LightGBM", order=19),
 )
 class Stacking(Nested):
     """Combine scores by a meta-model fitted on out-of-fold scores.
@@ -85,13 +86,15 @@ class Stacking(Nested):
     meta_model : str or classifier, default="logistic"
         - "logistic": logistic regression with non-negative weights, pulled towards
           equal ones. A missing score hands its weight to the others in proportion.
+        - "pairs": ridge logistic regression on scores, their squares and the products
+          of pairs, standardised; weights may have either sign.
         - "lightgbm": small trees, rising in every score, that correct the calibrated
           mean of the scores. Inner folds choose how many, which may be none.
-        - "mlp": one hidden layer of 8 units on standardised scores.
+        - "mlp": one hidden layer of 16 units on standardised scores.
         - any scikit-learn classifier with ``predict_proba``.
 
         For all but the first, a missing score is filled with the mean of the row's
-        other scores, on the scale in use.
+        others, on the scale in use; free trees see that it is missing.
     scale : str or None, default="detect"
         Scale of what the meta-model sees: "probability" or "log_odds" of P(fake),
         "rank", "standard" or None; the last three take any numbers. "detect" takes
@@ -124,6 +127,14 @@ class Stacking(Nested):
         and only its scores of the others are handed on.
     clip : float, default=1e-3
         Log-odds are those of scores clipped to [clip, 1 - clip].
+    monotone : bool, default=True
+        For "logistic" and "lightgbm": whether P(fake) rises in every score. If not, a
+        detector may count the other way round: "logistic" is a ridge regression of
+        either sign, which "lightgbm" corrects. Free models follow sources closely.
+    n_rounds : int or "auto", default="auto"
+        For "lightgbm": number of trees; "auto" lets inner folds choose, up to 300.
+    num_leaves : int or None, default=None
+        For "lightgbm": leaves of a tree; None is 4, or 7 for free trees.
     random_state : int, RandomState or None, default=0
         Seed of the inner folds, of the meta-model and of combiners given by name.
     fake_label : label or None, default=None
@@ -179,6 +190,9 @@ class Stacking(Nested):
         layers: Sequence | None = None,
         resampling: str = "k-fold",
         clip: float = 1e-3,
+        monotone: bool = True,
+        n_rounds: int | str = "auto",
+        num_leaves: int | None = None,
         random_state: Any = 0,
         fake_label: Any = None,
     ) -> None:
@@ -191,6 +205,9 @@ class Stacking(Nested):
         self.layers = layers
         self.resampling = resampling
         self.clip = clip
+        self.monotone = monotone
+        self.n_rounds = n_rounds
+        self.num_leaves = num_leaves
         self.random_state = random_state
         self.fake_label = fake_label
 
@@ -208,9 +225,11 @@ class Stacking(Nested):
         return Combiner._maps_columns(self, scale)
 
     def _trusts_direction(self):
-        """A network and other classifiers learn which way a score points."""
-        known = self.meta_model in ("logistic", "lightgbm")
-        return (isinstance(self.meta_model, str) and known) or bool(self.layers)
+        """Free models and other classifiers learn which way a score points."""
+        if self.layers:
+            return True
+        known = isinstance(self.meta_model, str) and self.monotone
+        return known and self.meta_model in ("logistic", "lightgbm")
 
     def _feature_columns(self):
         if self.passthrough is None:
@@ -240,12 +259,14 @@ class Stacking(Nested):
         rows.scores = self._centred(rows.scores)
         if not isinstance(self.meta_model, str):
             self._fit_classifier(self.meta_model, rows, self._inputs(rows.scores))
+        elif self.meta_model in ("logistic", "pairs") and self._is_free():
+            self.free_ = self._fit_free(rows)
         elif self.meta_model == "logistic":
             if self.passthrough is not None or self.missing_indicator:
                 raise ValueError(
                     'meta_model="logistic" weighs scores alone and takes neither '
-                    'passthrough nor missing_indicator; use "lightgbm", "mlp" or a '
-                    "scikit-learn classifier"
+                    "passthrough nor missing_indicator; use monotone=False, or "
+                    '"pairs", "lightgbm", "mlp" or a scikit-learn classifier'
                 )
             self._fit_logistic(rows)
         elif self.meta_model == "lightgbm":
@@ -259,12 +280,12 @@ class Stacking(Nested):
             heard = 1 / (1 + 4 * pull.to_zero / (pull.spread * sample.weight.sum()))
             self.features_["spread"][: len(heard)] /= heard
             inputs = to_scale(self.features_, inputs, _ALL)
-            mlp = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=2000)
+            mlp = MLPClassifier((16,), solver="lbfgs", alpha=3.0, max_iter=300)
             self._fit_classifier(mlp, rows, inputs)
         else:
             raise ValueError(
                 f"unknown meta_model {self.meta_model!r}; expected 'logistic', "
-                "'lightgbm', 'mlp' or a scikit-learn classifier"
+                "'pairs', 'lightgbm', 'mlp' or a scikit-learn classifier"
                 + did_you_mean(self.meta_model, _META_MODELS)
             )
 
@@ -281,11 +302,18 @@ class Stacking(Nested):
                 inputs = to_scale(self.features_, inputs, _ALL)
             fake = list(self.classifier_.classes_).index(1)
             return self.classifier_.predict_proba(inputs)[:, fake]
-        weights = self.weights_[self.detector_order_]
-        log_odds = log_odds_of(self._split(scores)[0], self.intercept_, weights)
+        if self._is_free():
+            log_odds = free_log_odds(self.free_, self._inputs(scores))
+        else:
+            weights = self.weights_[self.detector_order_]
+            log_odds = log_odds_of(self._split(scores)[0], self.intercept_, weights)
         if self.meta_model == "lightgbm":
-            log_odds = log_odds + trees_log_odds(self.trees_, self._inputs(scores))
+            inputs = self._inputs(scores, fill=self.monotone)
+            log_odds = log_odds + trees_log_odds(self.trees_, inputs)
         return expit(log_odds)
+
+    def _is_free(self):
+        return self.meta_model == "pairs" or not self.monotone
 
     def _within_reach(self, scores):
         reach = getattr(self, "reach_", None)  # none in files of older versions
@@ -303,10 +331,11 @@ class Stacking(Nested):
             beside = np.hstack([beside, np.isnan(scores)])
         return scores, beside
 
-    def _inputs(self, scores):
-        """Return what a meta-model without room for missing scores sees."""
+    def _inputs(self, scores, fill=True):
+        """Return what a meta-model sees, by default without missing scores."""
         scores, beside = self._split(scores)
-        return np.hstack([filled(scores), beside]) if beside.size else filled(scores)
+        scores = filled(scores) if fill else scores
+        return np.hstack([scores, beside]) if beside.size else scores
 
     def _centred(self, scores):
         """Count scores from the neutral one."""
@@ -333,19 +362,15 @@ class Stacking(Nested):
         ]
 
     def _fit_layers(self, rows):
-        sets_aside = self._sets_aside()
         scores, beside = self._split(rows.scores)
-        rows = replace(rows, scores=scores)
-        self.layers_ = []
-        for layer in self._resolved_layers():
-            splits = self._layer_splits(rows, sets_aside)
-            if not splits:
-                self._warn_of_left_out_layers()
-                break
-            self.n_inner_folds_ = len(splits)
-            fitted, rows, kept = self._fit_layer(layer, rows, splits, sets_aside)
-            self.layers_.append(fitted)
-            beside = beside[kept]
+        self.layers_, rows, beside, self.n_inner_folds_ = fit_layers(
+            self._resolved_layers(),
+            replace(rows, scores=scores),
+            beside,
+            self.inner_folds,
+            self.random_state,
+            sets_aside(self.resampling),
+        )
         n_scores = rows.scores.shape[1]
         top = clone(self).set_params(
             layers=None,
@@ -357,80 +382,67 @@ class Stacking(Nested):
         rows.scores = np.hstack([rows.scores, beside])
         self.top_ = fit_copy(top, rows)
 
-    def _fit_layer(self, layer, rows, splits, sets_aside):
-        """Return fitted combiners, the rows for the next layer and which they are."""
-        fitted_on = rows[splits[0][0]] if sets_aside else rows
-        handed_on = np.column_stack([out_of_fold(one, rows, splits) for one in layer])
-        kept = ~np.isnan(handed_on).all(axis=1)
-        fitted = [fit_copy(one, fitted_on) for one in layer]
-        rows = replace(rows[kept], scores=handed_on[kept], offsets=None)
-        return fitted, rows, kept
-
-    def _layer_splits(self, rows, sets_aside):
-        splits = inner_splits(rows, self.inner_folds, self.random_state)
-        if not sets_aside or not splits:
-            return splits
-        groups = np.arange(len(rows)) if rows.groups is None else rows.groups
-        holdout = GroupHoldout(random_state=self.random_state)
-        return list(holdout.split(rows.scores, rows.is_fake, groups))
-
-    def _sets_aside(self):
-        known = {"kfold": False, "holdout": True}
-        name = squeezed(str(self.resampling))
-        if name not in known:
-            raise ValueError(
-                f"resampling must be 'k-fold' or 'holdout'; got {self.resampling!r}"
-            )
-        return known[name]
-
-    def _warn_of_left_out_layers(self):
-        n_kept, n_layers = len(self.layers_), len(self.layers)
-        warnings.warn(
-            f"layer {n_kept + 1} of {n_layers} needs two groups or more with each "
-            "class, to hand on scores of videos that it has not seen, and a class is "
-            "in one: the meta-model is fitted "
-            + (f"on the scores of layer {n_kept}" if n_kept else "on the table itself")
-            + ", without the layers after; add videos of other groups",
-            stacklevel=6,
-        )
-
     def _fit_logistic(self, rows):
         sample = sample_rows(rows, _MAX_INNER)
-        if isinstance(self.shrinkage, str):
-            if self.shrinkage != "auto":
-                raise ValueError(
-                    f"shrinkage must be a number >= 0, inf or 'auto'; got "
-                    f"{self.shrinkage!r}"
-                )
+        if self.shrinkage == "auto":
             self.shrinkage_ = choose_shrinkage(sample, self._inner_splits(sample))
+        elif isinstance(self.shrinkage, str) or not self.shrinkage >= 0:
+            raise ValueError(
+                f"shrinkage must be a number >= 0, inf or 'auto'; got "
+                f"{self.shrinkage!r}"
+            )
         else:
-            if not self.shrinkage >= 0:
-                raise ValueError(
-                    f"shrinkage must be a number >= 0, inf or 'auto'; got "
-                    f"{self.shrinkage!r}"
-                )
             self.shrinkage_ = float(self.shrinkage)
         pull, start = measure_pull(sample, len(rows)), None
         if len(sample) < len(rows):
             start = fit_shrunk_logistic(sample, self.shrinkage_, pull)
         self._keep(*fit_shrunk_logistic(rows, self.shrinkage_, pull, start))
 
-    def _fit_trees(self, rows):
-        sample = sample_rows(rows, _MAX_INNER)
-        losses = 0.0
-        for train, test in self._inner_splits(sample):
-            mean = self._calibrated_mean(sample[train])
-            seen, unseen = (
-                self._tree_input(sample[part], mean) for part in (train, test)
-            )
-            _, by_round = grow_trees(*seen, judge=unseen, n_free=self._n_beside(rows))
-            losses = losses + by_round * sample.weight[test].sum()
-        self.n_rounds_ = int(np.argmin(losses))
-        mean = self._calibrated_mean(rows, sample)
-        self.trees_, _ = grow_trees(
-            *self._tree_input(rows, mean), self.n_rounds_, n_free=self._n_beside(rows)
+    def _fit_free(self, rows):
+        return fit_free_logistic(
+            self._inputs(rows.scores),
+            rows.is_fake,
+            rows.weight,
+            pairs=self.meta_model == "pairs",
         )
-        self._keep(*mean)
+
+    def _fit_trees(self, rows):
+        kind = {
+            "n_free": self._split(rows.scores[:1])[1].shape[1],
+            "monotone": self.monotone,
+            "num_leaves": self.num_leaves,
+        }
+        sample = sample_rows(rows, _MAX_INNER)
+        self.n_rounds_ = self._choose_rounds(sample, kind)
+        base = self._fit_base(rows, sample)
+        self.trees_, _ = grow_trees(
+            *self._tree_input(rows, base), self.n_rounds_, **kind
+        )
+        if self.monotone:
+            self._keep(*base)
+        else:
+            self.free_ = base
+
+    def _choose_rounds(self, rows, kind):
+        if self.n_rounds != "auto":
+            if isinstance(self.n_rounds, str) or not self.n_rounds >= 0:
+                raise ValueError(
+                    f"n_rounds must be a number >= 0 or 'auto'; got {self.n_rounds!r}"
+                )
+            return int(self.n_rounds)
+        losses = 0.0
+        for train, test in self._inner_splits(rows):
+            base = self._fit_base(rows[train])
+            seen, unseen = (self._tree_input(rows[p], base) for p in (train, test))
+            _, by_round = grow_trees(*seen, MAX_ROUNDS, judge=unseen, **kind)
+            losses = losses + by_round * rows.weight[test].sum()
+        return int(np.argmin(losses))
+
+    def _fit_base(self, rows, sample=None):
+        """Fit what trees correct: the calibrated mean, or a free regression."""
+        if self.monotone:
+            return self._calibrated_mean(rows, sample)
+        return self._fit_free(rows)
 
     def _calibrated_mean(self, rows, sample=None):
         pull = measure_pull(
@@ -442,12 +454,13 @@ class Stacking(Nested):
         """Return rows without what the meta-model sees beside the scores."""
         return replace(rows, scores=self._split(rows.scores)[0])
 
-    def _tree_input(self, rows, mean):
-        offset = log_odds_of(self._split(rows.scores)[0], *mean)
-        return self._inputs(rows.scores), rows.is_fake, rows.weight, offset
-
-    def _n_beside(self, rows):
-        return self._split(rows.scores[:1])[1].shape[1]
+    def _tree_input(self, rows, base):
+        if self.monotone:
+            offset = log_odds_of(self._split(rows.scores)[0], *base)
+        else:
+            offset = free_log_odds(base, self._inputs(rows.scores))
+        inputs = self._inputs(rows.scores, fill=self.monotone)
+        return inputs, rows.is_fake, rows.weight, offset
 
     def _fit_classifier(self, meta_model, rows, inputs):
         self.classifier_ = fit_classifier(meta_model, inputs, rows, self.random_state)

@@ -36,7 +36,7 @@ from sklearn.base import clone
 
 from ensemble.combiners import resolve_combiner
 from ensemble.combiners.base import Combiner
-from ensemble.combiners.registry import candidate_kinds, named_strategies
+from ensemble.combiners.registry import default_candidates, named_strategies
 
 N_DRAWS = 200
 FAST_ROWS, FAST_FOLDS = 300, 2
@@ -47,7 +47,7 @@ def strategies(seed):
     """Every strategy of the family, AutoCombiner's candidates, and the peers."""
     found = named_strategies(seed)
     known = {_words(one) for one in found.values()}
-    for name in candidate_kinds():
+    for name in default_candidates():
         candidate = resolve_combiner(name, seed)
         if _words(candidate) not in known:
             found[f"candidate: {name}"] = candidate

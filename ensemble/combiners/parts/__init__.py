@@ -1,1 +1,1 @@
-"""What combiners share: rows, scales, meta-models."""
+"""What combiners share: rows, scales, checks."""

@@ -21,6 +21,7 @@ from ensemble.scores.looks import exact_sums
 from ensemble.scores.provenance import Provenance
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_OF_CODES = np.arange(1, 4, dtype=np.uint64) * _MIX
 _HIGHEST = ~np.uint64(0)
 _CHUNK = 4096  # rows hashed at once, to stay in the processor's cache
 
@@ -36,14 +37,15 @@ class Rows:
     place: np.ndarray | None = None  # (n_videos,): row of each video of fit, or -1
     folds: np.ndarray | None = None  # codes of the folds that the scores come from
     offsets: np.ndarray | None = None  # (n_detectors,): of new scores, where measured
+    shift: np.ndarray | None = None  # codes of what will be new in use
 
     def __len__(self):
         return len(self.scores)
 
     def __getitem__(self, which):
-        groups, folds = (
+        groups, folds, shift = (
             None if codes is None else codes[which]
-            for codes in (self.groups, self.folds)
+            for codes in (self.groups, self.folds, self.shift)
         )
         return Rows(
             self.scores[which],
@@ -52,6 +54,7 @@ class Rows:
             self.weight[which],
             folds=folds,
             offsets=self.offsets,
+            shift=shift,
         )
 
 
@@ -121,7 +124,7 @@ def canonical_columns(rows: Rows) -> np.ndarray:
 
 
 def merge_rows(rows: Rows) -> Rows:
-    """Merge rows equal in scores, label, group and fold, and order them by content.
+    """Merge rows equal in scores, label and codes, and order them by content.
 
     Returns
     -------
@@ -199,16 +202,15 @@ def inner_splits(
 
 
 def row_keys(rows: Rows) -> Any:
-    """Return a hash of scores, label and, if any, group and fold of each row."""
+    """Return a hash of scores, label and any codes (group, fold, shift) of each row."""
     n_columns = rows.scores.shape[1]
     salt = _mixed(np.arange(1, n_columns + 1, dtype=np.uint64))
     keys = np.empty(len(rows), np.uint64)
     for part in _parts(rows):
         key = _mixed(_content(rows, part) + salt).sum(axis=1)
-        if rows.groups is not None:
-            key += _mixed(rows.groups[part].astype(np.uint64) + _MIX)
-        if rows.folds is not None:
-            key += _mixed(rows.folds[part].astype(np.uint64) + _MIX + _MIX)
+        for number, codes in enumerate((rows.groups, rows.folds, rows.shift)):
+            if codes is not None:
+                key += _mixed(codes[part].astype(np.uint64) + _OF_CODES[number])
         keys[part] = _mixed(key)
     return keys
 

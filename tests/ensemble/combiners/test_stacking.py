@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import Stacking, Voting
-from ensemble.combiners.parts.nonnegative_logistic import (
+from ensemble.combiners.meta_models.nonnegative_logistic import (
     fit_nonnegative_logistic,
     log_odds_of,
 )

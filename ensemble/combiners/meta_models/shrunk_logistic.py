@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.combiners.meta_models.nonnegative_logistic import (
+    fit_nonnegative_logistic,
+    log_odds_of,
+)
 from ensemble.combiners.parts.detector_skill import (
     doubt,
     measure_evidence,
     skill_beside_others,
-)
-from ensemble.combiners.parts.nonnegative_logistic import (
-    fit_nonnegative_logistic,
-    log_odds_of,
 )
 from ensemble.combiners.parts.rows import Rows, sample_rows
 from ensemble.combiners.parts.scales import fit_scale

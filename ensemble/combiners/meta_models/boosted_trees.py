@@ -1,4 +1,4 @@
-"""Small boosted trees that raise P(fake) with every score, grown by LightGBM."""
+"""Small boosted trees on top of given log-odds, grown by LightGBM."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ MAX_ROUNDS = 300
 
 _SETTINGS = {
     "objective": "binary",
-    "num_leaves": 4,
     "learning_rate": 0.05,
-    "min_data_in_leaf": 10,
     "lambda_l2": 1.0,
-    "monotone_constraints_method": "intermediate",
     "deterministic": True,
     "force_row_wise": True,
     "num_threads": 1,  # the machine's load must not show in the result
     "verbosity": -1,
 }
+_MONOTONE = {
+    "num_leaves": 4,
+    "min_data_in_leaf": 10,
+    "monotone_constraints_method": "intermediate",
+}
+_FREE = {"num_leaves": 7, "min_data_in_leaf": 20}
 
 
 def grow_trees(
@@ -32,13 +35,15 @@ def grow_trees(
     n_rounds: int = MAX_ROUNDS,
     judge: tuple[Any, ...] | None = None,
     n_free: int = 0,
+    monotone: bool = True,
+    num_leaves: int | None = None,
 ) -> tuple[str, np.ndarray | None]:
     """Boost trees on top of given log-odds.
 
     Parameters
     ----------
     scores : ndarray of shape (n_videos, n_detectors)
-        Without missing scores.
+        NaN, a missing score, goes where it does least harm in training.
     is_fake, weight, offset : ndarray of shape (n_videos,)
         `offset` is the log-odds to correct.
     n_rounds : int
@@ -47,6 +52,10 @@ def grow_trees(
         Other videos to measure each round's log loss on.
     n_free : int, default=0
         Number of last columns that are no scores and may push either way.
+    monotone : bool, default=True
+        Whether P(fake) rises in every score.
+    num_leaves : int or None, default=None
+        Of a tree; None is 4, or 7 for trees that are not monotone.
 
     Returns
     -------
@@ -65,9 +74,14 @@ def grow_trees(
         )
 
     losses = {}
-    directions = [1] * (scores.shape[1] - n_free) + [0] * n_free
+    settings = _SETTINGS | (_MONOTONE if monotone else _FREE)
+    if monotone:
+        directions = [1] * (scores.shape[1] - n_free) + [0] * n_free
+        settings["monotone_constraints"] = directions
+    if num_leaves is not None:
+        settings["num_leaves"] = num_leaves
     booster = lightgbm.train(
-        {**_SETTINGS, "monotone_constraints": directions},
+        settings,
         dataset(scores, is_fake, weight, offset),
         n_rounds,
         valid_sets=None if judge is None else [dataset(*judge)],

@@ -1,0 +1,1 @@
+"""What learns to combine the scores of a `Stacking`, and the layers before it."""

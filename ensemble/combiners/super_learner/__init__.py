@@ -1,0 +1,1 @@
+"""How `AutoCombiner` tries candidates over folds and mixes them."""
