@@ -249,11 +249,14 @@ class Reader:
         params = self.decode(params)
         self.named |= {value for value in params.values() if isinstance(value, str)}
         params = without_files(params, self.files)
+        cls = saved_class(name, classes, self.path)
+        for former in getattr(cls, "former_parameters", ()):
+            params.pop(former, None)
         if "store" in params:
             params["store"] = None
         if "device" in params:
             params["device"] = self.device
-        return saved_class(name, classes, self.path)(**params)
+        return cls(**params)
 
     def check_files(self) -> None:
         """Refuse files that were given for names that are not in the model."""
