@@ -415,9 +415,8 @@ class Stacking(Nested):
         sample = sample_rows(rows, _MAX_INNER)
         self.n_rounds_ = self._choose_rounds(sample, kind)
         base = self._fit_base(rows, sample)
-        self.trees_, _ = grow_trees(
-            *self._tree_input(rows, base), self.n_rounds_, **kind
-        )
+        inputs = self._tree_input(rows, base)
+        self.trees_, _ = grow_trees(*inputs, self.n_rounds_, **kind)
         if self.monotone:
             self._keep(*base)
         else:

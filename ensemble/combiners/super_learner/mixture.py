@@ -59,7 +59,7 @@ def fit_mixture(scores: np.ndarray, rows: Rows, n_groups: float) -> dict[str, An
     >>> rows = Rows(good[:, None], y, None, np.ones(200))
     >>> mixture = fit_mixture(np.column_stack([draw.random(200), good]), rows, 100)
     >>> mixture["weight"].round(1)
-    array([0. , 1. ])
+    array([0., 1.])
     """
     fake = rows.is_fake == 1
     highest = np.log1p([units(rows, ~fake), units(rows, fake)])

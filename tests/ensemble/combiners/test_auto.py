@@ -9,8 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import AutoCombiner, Stacking, Voting, resolve_combiner
-from ensemble.combiners.parts.mixture import RIDGE, fit_mixture, mixed
 from ensemble.combiners.parts.rows import Rows
+from ensemble.combiners.super_learner.mixture import RIDGE, fit_mixture, mixed
 from ensemble.scores import companions, read_scores
 
 FEW = ("log_odds", "best_single", "calibrated", "logistic")
