@@ -46,10 +46,10 @@ def fit_free_logistic(
     ...     for pairs in (False, True)
     ... )
     >>> [
-    ...     float(np.mean((free_log_odds(model, inputs) > 0) == is_fake).round(1))
+    ...     bool(np.mean((free_log_odds(model, inputs) > 0) == is_fake) > 0.8)
     ...     for model in (plain, paired)
     ... ]
-    [0.5, 1.0]
+    [False, True]
     """
     model = {"scale": fit_scale("standard", inputs, _ALL, weight)}
     if pairs:
