@@ -12,7 +12,7 @@ from sklearn.ensemble import StackingClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble.combiners import AutoCombiner
-from ensemble.combiners.registry import candidate_kinds
+from ensemble.combiners.registry import default_candidates
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "examples" / "benchmarks"
 
@@ -52,7 +52,7 @@ def test_smoke_run_of_the_part(load, monkeypatch, tmp_path):
     found = json.loads(out.read_text())
     raw = found["raw"]["AutoCombiner"]
     fits = raw["fits"]["60x2"]
-    assert set(fits["candidates"]) == set(candidate_kinds())
+    assert set(fits["candidates"]) == set(default_candidates())
     slow = sorted(fits["candidates"].values())
     assert fits["times"] == pytest.approx(fits["auto"] / (slow[-1] + slow[-2]))
     assert set(raw["dynamic"]) == {"100", "200"}

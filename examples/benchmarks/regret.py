@@ -60,7 +60,7 @@ def rivals():
     The rest of the family is shown beside them. It holds strategies that nobody could
     choose on training rows, such as the maximum, which may be right under a shift.
     """
-    candidates = {_words(resolve_combiner(name, 0)) for name in candidate_kinds()}
+    candidates = {_words(resolve_combiner(name, 0)) for name in default_candidates()}
     return {
         name
         for name, one in strategies(0).items()

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from ensemble.combiners import AutoCombiner, DynamicSelection, resolve_combiner
-from ensemble.combiners.registry import candidate_kinds
+from ensemble.combiners.registry import default_candidates
 
 SIZES = ("10000x10", "100000x20")
 MOST_SECONDS = {"10000x10": 15, "100000x20": 120}
@@ -32,7 +32,7 @@ def measure_fits(size):
     """CPU seconds of AutoCombiner's fit, and of each of its candidates' own."""
     scores, y = make_table(*map(int, size.split("x")))
     candidates = {}
-    for name in candidate_kinds():
+    for name in default_candidates():
         one = resolve_combiner(name, 0)
         candidates[name] = cpu_timed(lambda one=one: one.fit(scores, y))[1]
         print(f"{size}: {name} {candidates[name]:.2f} CPU seconds", flush=True)
