@@ -27,6 +27,7 @@ from base_models import (
 )
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import app, main
+from ensemble.scores import companions, read_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "base_models/README.md",
@@ -130,6 +131,10 @@ def world(tmp_path_factory, toy_videos):
         label, method = ("REAL", "") if not fake else ("FAKE", "ab"[row // 2 % 2])
         lines.append(f"{row},{a:.4f},{b:.4f},{label},{row // 4},{method}")
     (folder / "scores.csv").write_text("\n".join(lines))
+    (folder / "new.csv").write_text("\n".join(lines))
+    table = read_scores(folder / "scores.csv", scores="p_*")
+    rule = ensemble.ScorePipeline("log_odds", n_boot=0)
+    rule.fit(table, companions(table).label).save(folder / "rule.dfe")
     model = DeepfakeEnsemble([("head", TINY())], resampling=2)
     model.fit(videos[:12], y[:12], groups=groups[:12]).save(folder / "model.dfe")
     return folder
@@ -206,7 +211,7 @@ def test_detectors_learn_from_reals_alone_as_the_page_says(names):
 
 
 def test_scores_without_groups_are_combined_as_the_page_says(names, world):
-    (code,) = [p.values[1] for p in blocks("python") if "read_scores(" in p.values[1]]
+    code, _ = [p.values[1] for p in blocks("python") if "read_scores(" in p.values[1]]
     text = (world / "scores.csv").read_text()
     rows = [line.split(",") for line in text.splitlines()]
     bare = "\n".join(",".join([*row[:4], row[5]]) for row in rows)

@@ -162,6 +162,30 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         ends = interval_at(self._band, combined, self.calibrator_(combined))
         return self._to_prior(ends)
 
+    def to_onnx(self, path: str | Path) -> None:
+        """Write a linear rule as an ONNX file, for other programs.
+
+        It takes ``scores``, float64 of shape (n_videos, n_detectors), NaN where one is
+        missing, in the order of `fit`, and gives ``p_fake``, float64 of shape
+        (n_videos,), NaN where there is none. Names of the columns, thresholds and the
+        doubt about all verdicts are in the file's metadata. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            Naming the part that has no graph: a combiner that is no weighted sum,
+            ranks, or a calibration that is a staircase.
+        """
+        from ensemble.pipeline.onnx import export_rule
+
+        check_is_fitted(self)
+        export_rule(self, path)
+
     @property
     def thresholds_(self) -> Thresholds:
         """Where fake is said and where real, and what that was set on."""
