@@ -17,7 +17,7 @@ UNITS = {
     "h264": "CRF of x264",
     "jpeg": "JPEG quality",
     "downscale": "share of width and height",
-    "blur": "sigma, pixels of 480 rows",
+    "blur": "sigma in pixels, at height 480",
     "noise": "standard deviation, of 255",
     "fps": "share of the frames",
     "darker": "factor of brightness",
