@@ -142,6 +142,7 @@ def check_outputs(
                 taken.setdefault(_identity(part), None)
                 if part.suffix.lower() in _PICTURES and part != Path(path):
                     of_frames[_identity(path)] = path
+    files = {_identity(o.path): o for o in outputs if o.kind != "folder"}
     for output in outputs:
         _check_name(output)
         _check_place(output)
@@ -163,7 +164,7 @@ def check_outputs(
                 "and be taken for one of them; write it elsewhere"
             )
         taken[own] = output.option
-        _check_not_below(output, outputs)
+        _check_not_below(output, files)
         if not (overwrite or output.kind == "folder" or _may_replace(output)):
             raise OutputError(
                 f"{output.option} {output.path} exists, and is not "
@@ -172,11 +173,11 @@ def check_outputs(
             )
 
 
-def _check_not_below(output, others):
+def _check_not_below(output, files):
     """Refuse a path that lies below a file which is to be written."""
-    above = {_identity(path) for path in Path(os.path.realpath(output.path)).parents}
-    for other in others:
-        if other.kind != "folder" and _identity(other.path) in above:
+    for folder in Path(os.path.realpath(output.path)).parents:
+        other = files.get(_identity(folder))
+        if other is not None:
             raise OutputError(
                 f"{output.option} {output.path} would lie in {other.path}, which is "
                 f"the file that {other.option} writes; give another name"
