@@ -11,6 +11,8 @@ import pytest
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
+from ensemble.combiners.registry import default_candidates
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "examples" / "benchmarks"
 
 
@@ -52,8 +54,10 @@ def test_smoke_run_of_every_strategy(load, monkeypatch, tmp_path, capsys):
         table["strategies"]
     )
     areas = {name: one["auc"] for name, one in table["strategies"].items()}
-    assert {"mean", "stacking", "peer: logistic"} <= regret.rivals()
-    assert not {"maximum", "AutoCombiner"} & regret.rivals()
+    rivals = regret.rivals()
+    assert set(regret.peers(0)) <= rivals
+    assert len(rivals) == len(regret.peers(0)) + len(default_candidates())
+    assert not {"maximum", "AutoCombiner"} & rivals
     ours = areas.pop("AutoCombiner")
     assert table["ours"]["auc"]["regret"] == pytest.approx(max(areas.values()) - ours)
     assert [goal["goal"] for goal in found["goals"]] == [
