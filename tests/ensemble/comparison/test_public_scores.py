@@ -46,7 +46,7 @@ def test_public_scores_give_the_known_figures(public_scores):
     behind = found.table["over_mean_high"] < 0
     assert behind[[CHOSEN_MEMBER, "majority vote"]].all()
     assert not behind["log-odds mean"]
-    assert "not shown to differ from the " in found.verdict
+    assert "not shown to differ from the plain mean: +0.0008" in found.verdict
     assert "Where the scores come from is not stated" in found.verdict
 
 
