@@ -67,6 +67,9 @@ def show_demo(result: "DemoResult") -> None:
         f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right, "
         f"{unsure} unsure; the first of them:",
     )
+    doubts = set(result.predictions["doubts"])
+    if unsure == len(right) and len(doubts) == 1:
+        console.print(f"All are UNSURE for one reason: {doubts.pop()}", soft_wrap=True)
     clips = Table("clip", "made by", "P(fake)", "verdict", "")
     for row in result.predictions.head(8).itertuples():
         made_by = "camera" if row.method == "none" else row.method

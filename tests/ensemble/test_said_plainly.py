@@ -1,6 +1,7 @@
 """What commands and reports say is of use to who reads it."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble, compare_strategies
 from ensemble.cli import demo
+from ensemble.cli.tables import show_demo
 from ensemble.inspection.changes import CHANGES
 from ensemble.plots import plot_stress
 from ensemble.reporting.plots.stress import UNITS
@@ -68,6 +70,36 @@ def test_the_demo_says_that_few_people_show_little(tmp_path, monkeypatch):
         with pytest.raises(Stopped):
             demo.run_demo(tmp_path, n_identities, say=said.append)
         assert sum("16 people are too few" in line for line in said) == n_notes
+
+
+def test_the_demo_says_why_all_of_its_verdicts_are_unsure(capsys):
+    table = pd.DataFrame(
+        [["detector", 0.5, 0.4, 0.6, 0.7, 0.5], ["ensemble", 0.5, 0.4, 0.6, 0.7, 0.5]],
+        ["net", "stacking"],
+        ["kind", "auc", "auc_low", "auc_high", "log_loss", "accuracy"],
+    )
+    predictions = pd.DataFrame(
+        {
+            "path": ["a/b.mp4", "a/c.mp4"],
+            "method": "none",
+            "p_fake": 0.5,
+            "verdict": "UNSURE",
+            "doubts": "the model is not shown to beat chance",
+            "right": False,
+        }
+    )
+    columns = ["first", "second", "score_correlation", "disagreement", "double_fault"]
+    model = Path("demo/model.dfe")
+    result = demo.DemoResult(
+        table, table, predictions, None, pd.DataFrame(columns=columns), {"all": 1.0},
+        4, 2, model, model.parent / "clips", model.parent / "report.html",
+    )  # fmt: skip
+    reason = "All are UNSURE for one reason: the model is not shown to beat chance"
+    show_demo(result)
+    assert reason in capsys.readouterr().out
+    predictions.loc[0, "verdict"] = "FAKE"
+    show_demo(result)
+    assert "for one reason" not in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore")
