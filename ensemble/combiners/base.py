@@ -181,7 +181,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         else:
             return None
         if scale == DETECT and advise:
-            warn_of_other_scales(rows.scores, looks, names, stacklevel=3)
+            warn_of_other_scales(rows.scores, looks, names)
         maps = fit_maps(rows.scores, rows.weight, looks)
         rows.scores = clip_rounding(rows.scores, columns, maps)
         return maps if any(maps) else None
@@ -448,7 +448,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         if self.scale_["name"] not in P_FAKE_SCALES:
             return X
         return without_outside(
-            X, self.detector_order_, self._maps(), self._column_names(), stacklevel=3
+            X, self.detector_order_, self._maps(), self._column_names()
         )
 
     def _maps(self):

@@ -9,8 +9,10 @@ decided once, on all training rows: combiners inside of another one see what it 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -138,7 +140,7 @@ def looks_for(
 
 
 def warn_of_other_scales(
-    scores: np.ndarray, looks: Sequence[str], names: Sequence[Any], stacklevel: int
+    scores: np.ndarray, looks: Sequence[str], names: Sequence[Any]
 ) -> None:
     """Name the columns that are no P(fake), and what becomes of them."""
     parts = []
@@ -154,7 +156,7 @@ def warn_of_other_scales(
             f"columns with values outside 0 to 1 are taken for scores on scales of "
             f"their own, higher meaning fake: {'; '.join(parts)}; rescale them, or set "
             "scale, to decide for yourself",
-            stacklevel=stacklevel + 1,
+            stacklevel=_level_of_the_user(),
         )
 
 
@@ -206,7 +208,6 @@ def without_outside(
     used: np.ndarray,
     maps: Maps | None,
     names: Sequence[Any],
-    stacklevel: int,
 ) -> np.ndarray:
     """Take scores outside [0, 1] for missing where P(fake) is expected, with a warning.
 
@@ -219,8 +220,6 @@ def without_outside(
         From `fit_maps`: a column without a map is P(fake).
     names : sequence
         Of all columns.
-    stacklevel : int
-        As for `warnings.warn`.
 
     Returns
     -------
@@ -242,9 +241,21 @@ def without_outside(
             f"{int(outside.sum())} scores outside 0 to 1 count as missing, in columns "
             f"that were P(fake) in training: {ranges}"
             + (f"; {lost} videos have no other score and get NaN" if lost else ""),
-            stacklevel=stacklevel + 1,
+            stacklevel=_level_of_the_user(),
         )
     return cleaned
+
+
+def _level_of_the_user() -> int:
+    """Return the stack level, of our caller's warning, of code that is not ours."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_ours(frame):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("ensemble.")
 
 
 def _mapped(

@@ -194,6 +194,7 @@ def test_p_fake_outside_later_counts_as_missing(name):
     with pytest.warns(UserWarning, match="count as missing") as caught:
         score = combiner.fake_score(later)
     (message,) = [str(one.message) for one in caught]
+    assert caught[0].filename == __file__
     assert message.startswith("2 scores outside 0 to 1")
     assert message.endswith("p (-0.5 to 1.2)")  # and no row that has nothing left
     later.loc[:1, "p"] = np.nan
