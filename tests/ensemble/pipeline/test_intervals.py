@@ -76,6 +76,16 @@ def test_videos_of_a_group_count_once():
     assert widths[1] > 0.8 * widths[0]
 
 
+def test_many_rows_have_the_interval_that_they_have_one_by_one(monkeypatch):
+    rule = ScorePipeline("log_odds", n_boot=60)
+    new = draw_scores(1)[0]
+    together = rule.fit(*draw_scores(0, 600, 10)).judge(new)
+    monkeypatch.setattr("ensemble.pipeline.intervals._MOST_ROWS", 10_000)
+    one_by_one = rule.fit(*draw_scores(0, 600, 10)).judge(new)
+    for end in ("lower", "upper"):
+        np.testing.assert_allclose(together[end], one_by_one[end], atol=5e-3)
+
+
 def test_few_groups_and_no_calibration_give_no_interval():
     judged = ScorePipeline("log_odds").fit(*draw_scores(0, 8, 10)).judge([[0.9, 0.8]])
     assert judged[["lower", "upper"]].to_numpy().tolist() == [[0.0, 1.0]]
