@@ -187,7 +187,8 @@ def _not_linear(rule, names, why):
         lines.append(f"  {reason}")
     mixed = getattr(combiner, "candidate_weights_", None)
     if mixed is not None:
-        parts = ", ".join(f"{_number(w)} {name}" for name, w in dict(mixed).items())
+        used = {name: weight for name, weight in dict(mixed).items() if weight}
+        parts = ", ".join(f"{_number(w)} {name}" for name, w in used.items())
         lines.append(f"  mixture: {parts}")
     weights = rule.weights_
     if weights is not None:
