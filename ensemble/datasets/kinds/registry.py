@@ -76,7 +76,7 @@ def find_kind(kind: str) -> str:
     >>> find_kind("ffpp"), find_kind("Celeb-DF")
     ('faceforensics', 'celeb_df')
     """
-    meant = {squeezed(name): name for name in KIND_NAMES}
+    meant = {squeezed(name): name for name in (AUTO, *KINDS)}
     for name, entry in KINDS.items():
         meant |= {squeezed(alias): name for alias in entry.aliases}
     if squeezed(kind) not in meant:
