@@ -1,11 +1,13 @@
 """Scores of a combiner on rows that it has not seen, and what is fitted on them."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
@@ -18,6 +20,7 @@ from ensemble.combiners.parts.rows import (
     stated_offsets,
 )
 from ensemble.combiners.stacking import as_combiner
+from ensemble.combiners.super_learner.shift_folds import shift_splits
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
 
@@ -29,6 +32,7 @@ def cross_fitted_scores(
     sample_weight: ArrayLike | None = None,
     n_folds: int = 5,
     random_state: Any = 0,
+    shift: ArrayLike | None = None,
 ) -> NDArray:
     """Score every training video by a combiner fitted on the other groups.
 
@@ -49,11 +53,14 @@ def cross_fitted_scores(
         Fewer are used where a class has fewer groups.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
+    shift : array-like of shape (n_videos,) or None, default=None
+        What will be new in use, such as the method of a fake: folds hold out whole
+        values of it, as those of `AutoCombiner.fit` do.
 
     Returns
     -------
     score : ndarray of shape (n_videos,)
-        P(fake); NaN where no detector has a score.
+        P(fake); NaN where no detector has a score, or no fold could hold a row out.
 
     Examples
     --------
@@ -78,10 +85,16 @@ def cross_fitted_scores(
             "cross-fitting needs two groups or more with each class; the rarer class "
             "is in one: add videos of other groups, or go without calibration"
         )
-    folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
+    if shift is None:
+        folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
+        splits = list(folds.split(values, is_fake, codes))
+    else:
+        values_of_shift = group_codes(shift, len(values))
+        rows = replace(rows, groups=codes, shift=values_of_shift)
+        splits, _ = shift_splits(rows, n_folds, random_state)
     origin, offsets = fold_codes(scores), stated_offsets(scores)
     score = np.full(len(values), np.nan)
-    for train, test in folds.split(values, is_fake, codes):
+    for train, test in splits:
         if len(test) == 0:
             continue
         fitted = clone(combiner)
@@ -91,6 +104,7 @@ def cross_fitted_scores(
             _take(scores, train),
             y[train],
             **{name: entries[train] for name, entries in per_row.items()},
+            **_shift_for(fitted, is_fake[train], shift, train),
         )
         score[test] = fitted.fake_score(_take(scores, test))
     return score
@@ -122,6 +136,7 @@ def fit_calibrated(
     groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     cross_fit: bool = False,
+    shift: ArrayLike | None = None,
 ) -> CalibratedFit:
     """Fit a combiner on all rows, and its calibration on scores of unseen groups.
 
@@ -137,6 +152,8 @@ def fit_calibrated(
     groups, sample_weight : array-like of shape (n_videos,) or None, default=None
     cross_fit : bool, default=False
         Whether the scores are wanted without a calibration as well.
+    shift : array-like of shape (n_videos,) or None, default=None
+        As for `cross_fitted_scores`; the combiner gets it where it folds by it itself.
 
     Returns
     -------
@@ -150,15 +167,26 @@ def fit_calibrated(
     array([0.7, 0.2, 0.7, 0.3])
     """
     beside = {"groups": groups, "sample_weight": sample_weight}
-    fitted = unfitted.fit(scores, is_fake, **beside)
+    rows = np.arange(len(is_fake))
+    of_shift = _shift_for(unfitted, is_fake, shift, rows)
+    fitted = unfitted.fit(scores, is_fake, **beside, **of_shift)
     if calibration is None and not cross_fit:
         return CalibratedFit(fitted, None, None)
-    score = cross_fitted_scores(fitted, scores, is_fake, **beside)
+    score = cross_fitted_scores(fitted, scores, is_fake, **beside, shift=shift)
     if calibration is None:
         return CalibratedFit(fitted, None, score)
     calibrator = Calibrator(calibration)
     calibrator.fit(score, is_fake, sample_weight, groups)
     return CalibratedFit(fitted, calibrator, score)
+
+
+def _shift_for(combiner, is_fake, shift, rows):
+    """Return what a combiner gets of shift: nothing if it could not fold by it."""
+    if shift is None or not has_fit_parameter(combiner, "shift"):
+        return {}
+    shift = np.asarray(shift)[rows]
+    several = [len(np.unique(shift[is_fake == label])) > 1 for label in (0, 1)]
+    return {"shift": shift} if any(several) else {}
 
 
 def _take(scores, rows):

@@ -180,7 +180,7 @@ def _not_linear(rule, names, why):
         "",
         "Combination:",
         f"  {combiner!r}",
-        f"  ({why}: use the file to compute)",
+        f"  ({why}; the file computes it)",
     ]
     reason = getattr(combiner, "reason_", None)
     if reason:
@@ -298,11 +298,12 @@ def _errors(rule):
         return ["", f"Errors: unknown; {rule.doubt_}."]
     groups = "single videos" if evidence.groups is None else "groups"
     auc = rule.auc_
+    new = ", nor its method or source (shift)" if rule.shifted_ else ""
     lines = [
         "",
         "Errors of these verdicts out of fold: every video by a combiner that had not "
-        f"seen its group; intervals of 95 % over {groups}. Threshold and calibration "
-        "were set on the same scores, so that they are somewhat hopeful.",
+        f"seen its group{new}; intervals of 95 % over {groups}. Threshold and "
+        "calibration were set on the same scores, so that they are somewhat hopeful.",
         f"  AUC: {auc.estimate:.3f} ({auc.low:.3f} to {auc.high:.3f})",
     ]
     for name, row in rule.rates_.iterrows():

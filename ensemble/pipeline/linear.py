@@ -105,6 +105,8 @@ def linear_form(combiner: Any, names: list[str]) -> LinearForm:
         if combiner.layers or combiner.meta_model != "logistic":
             what = "with layers" if combiner.layers else f"by {combiner.meta_model}"
             raise NotLinearError(f"stacking {what} is no weighted sum")
+        if not combiner.monotone:
+            raise NotLinearError("stacking with monotone=False fills missing scores")
         intercept = float(combiner.intercept_)
         neutral = float(NEUTRAL[combiner.scale_["name"]])
     elif not isinstance(combiner, OptimizedWeights | GreedySelection):

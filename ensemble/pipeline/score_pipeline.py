@@ -107,6 +107,8 @@ default="platt"
         new tables need the same.
     score_range_ : ndarray of shape (n_detectors, 2)
         Lowest and highest score of each detector in training; NaN where it had none.
+    shifted_ : bool
+        Whether `shift` was given to `fit`.
     trained_ : bool ndarray of shape (n_detectors,)
         Which detectors had a score in training.
 
@@ -172,6 +174,7 @@ default="platt"
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        shift: ArrayLike | None = None,
     ) -> ScorePipeline:
         """Learn the whole rule.
 
@@ -188,6 +191,10 @@ default="platt"
         sample_weight : array-like of shape (n_videos,) or None, default=None
             For combiner, calibration and intervals; thresholds and error rates count
             each video with a weight once.
+        shift : array-like of shape (n_videos,) or None, default=None
+            What will be new in use: the forgery method of a fake, the source of a real.
+            All that is learned from out-of-fold scores is then learned from those of
+            unseen methods and sources; see `AutoCombiner.fit`.
 
         Returns
         -------
@@ -206,7 +213,11 @@ default="platt"
         if groups is not None and len(groups) == len(values) and pd.isna(groups).all():
             groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(values))
-        rows, first = _canonical(values, is_fake, codes, weight, fold_codes(X))
+        of_shift = None if shift is None else group_codes(shift, len(values))
+        given = Rows(
+            values, is_fake, codes, weight, folds=fold_codes(X), shift=of_shift
+        )
+        rows, first = _canonical(given)
         table = X.iloc[first] if isinstance(X, pd.DataFrame) else values[first]
         unfitted = clone(as_combiner(self.combiner, self._seed()))
         if "fake_label" in unfitted.get_params(deep=False):
@@ -218,6 +229,7 @@ default="platt"
         self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]
         self._is_fake, self._groups = is_fake, codes
         self.score_range_ = _ranges(values[rows.place >= 0])
+        self.shifted_ = shift is not None
         self.inverted_ = list(Provenance.of(X).inverted)
         self._keep_intervals(rows, fitted.score)
         self._keep_auc()
@@ -281,6 +293,7 @@ default="platt"
                 self.calibration,
                 **beside,
                 cross_fit=True,
+                shift=rows.shift,
             )
         warnings.warn(
             "a class is in one group, so that no video can be scored by what has not "
@@ -316,13 +329,14 @@ default="platt"
         self._auc = (np.nan,) * 3 if one_class else tuple(evidence.auc())
 
 
-def _canonical(values, is_fake, codes, weight, folds):
+def _canonical(rows):
     """Return the rows that count, equal ones merged, and a given row of each.
 
     What is learned must not depend on the order of rows, nor on whether a row of weight
     2 is one row or two.
     """
-    used = ~np.isnan(values).all(axis=1) & (weight > 0)
+    n_rows, is_fake = len(rows), rows.is_fake
+    used = ~np.isnan(rows.scores).all(axis=1) & (rows.weight > 0)
     n_fake, n_used = int(is_fake[used].sum()), int(used.sum())
     if not 0 < n_fake < n_used:
         raise ValueError(
@@ -330,11 +344,11 @@ def _canonical(values, is_fake, codes, weight, folds):
             f"{n_used - n_fake} real and {n_fake} fake of {len(used)} videos"
         )
     given = np.flatnonzero(used)
-    rows = Rows(values, is_fake, codes, weight, folds=folds)[given]
+    rows = rows[given]
     rows.scores = rows.scores[:, canonical_columns(rows)]
     merged = merge_rows(rows)
     first = given[np.unique(merged.place, return_index=True)[1]]
-    place = np.full(len(values), -1)
+    place = np.full(n_rows, -1)
     place[given] = merged.place
     merged.place = place
     return merged, first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ensemble.scores.columns import RESERVED, companion_columns, pool_table, som
 from ensemble.scores.files import read_scores
 from ensemble.scores.formats import Table, read_table
 from ensemble.scores.orientation import invert_scores
+from ensemble.scores.table import companions
 
 
 def read_columns(
@@ -83,6 +84,54 @@ def read_columns(
     for name in rule.inverted_:
         scores = invert_scores(scores, name, _is_share(ranges[name]))
     return scores
+
+
+def read_training(
+    path: str | Path,
+    scores: str | Sequence[str] | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    index: str | None = None,
+    shift: str | None = None,
+    pool: str | None = None,
+    encoding: str | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a table of scores on any scale, and what a fit needs beside them.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `ensemble.read_scores`, as are the others but one.
+    scores, label, group, index, pool, encoding
+    shift : str or None, default=None
+        Column of what will be new in use; an empty entry is a value of its own.
+
+    Returns
+    -------
+    table : DataFrame of shape (n_videos, n_detectors)
+    beside : DataFrame of shape (n_videos, ...)
+        ``label`` and ``group``, and ``shift`` where it was named.
+    """
+    table = read_table(path, encoding)
+    if pool is not None:
+        aside = () if shift is None else (shift,)
+        pooled = pool_table(table, scores, label, group, index, pool, aside)
+        assert isinstance(pooled, Table)
+        table = pooled
+    columns = list(table.frame.columns)
+    if shift is None:
+        read = read_scores(table, scores, label, group, index, probabilities=False)
+        return read, companions(read)
+    if shift not in columns:
+        raise ValueError(
+            f"shift={shift!r} is none of the columns {some_names(columns)}"
+            + did_you_mean(shift, map(str, columns))
+        )
+    scored = table._replace(frame=table.frame.drop(columns=shift))
+    read = read_scores(scored, scores, label, group, index, probabilities=False)
+    values = table.frame[shift]
+    values = values.where(values.notna(), "").astype(str).str.strip()
+    return read, companions(read).assign(shift=("=" + values).to_numpy())
 
 
 def turn_round(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -160,6 +160,21 @@ def test_a_missing_column_is_named(folder, capsys):
     assert "has no column 'p_b', which the rule was" in capsys.readouterr().err
 
 
+def test_values_of_shift_are_held_out(folder, capsys):
+    table = pd.read_csv(folder / "train.csv")
+    table["method"] = np.where(table["label"] == "FAKE", table["group"] % 3, np.nan)
+    table.to_csv(folder / "methods.csv", index=False)
+    assert run("combine", folder / "methods.csv", "-o", folder / "s.dfe", "--shift",
+               "method", "--combiner", "soft", "--draws", "0") == 0  # fmt: skip
+    assert "nor its method or source (shift)" in capsys.readouterr().out
+    rule = ScorePipeline.load(folder / "s.dfe")
+    assert rule.shifted_
+    assert rule.detector_names_ == ["p_a", "p_b"]
+    assert run("combine", folder / "train.csv", "-o", folder / "s.dfe", "--shift",
+               "methd") == 2  # fmt: skip
+    assert "--shift methd is none of the columns" in capsys.readouterr().err
+
+
 def test_apply_loads_nothing_that_scores_videos(folder):
     code = (
         "import sys\nfrom ensemble.cli.app import main\n"

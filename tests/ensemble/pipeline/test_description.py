@@ -145,6 +145,7 @@ def test_says_what_it_was_learned_from_and_how_often_it_errs():
     ("combiner", "calibration", "words"),
     [
         ("lightgbm", "isotonic", "by lightgbm is no weighted sum"),
+        ("free_logistic", "platt", "with monotone=False fills missing scores"),
         ("median", "venn_abers", "a vote of kind 'median' is no sum"),
         ("rank", "platt", "between these points by straight lines (some of"),
     ],

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import ensemble
 from ensemble import CheckpointError, ScorePipeline
 from ensemble.calibration import Calibrator, cross_fitted_scores
-from ensemble.combiners import Combiner, Stacking, Voting
+from ensemble.combiners import AutoCombiner, Combiner, Stacking, Voting
 from ensemble.scores import score_table
 
 NAMES = ["xception", "resnet", "mesonet"]
@@ -412,3 +412,23 @@ def test_a_failed_save_leaves_the_old_file(rule, tmp_path):
         broken.save(path)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["rule.dfe"]
+
+
+def test_announced_shift_is_held_out_of_every_fold():
+    """A detector that knows one method only is worth what it is on the others."""
+    draw = np.random.default_rng(0)
+    n = 300
+    y, groups = np.arange(n) % 2, np.arange(n) // 2
+    method = np.where(y == 1, 1 + groups % 3, 0)
+    knows = np.stack([(method == one) for one in (1, 2, 3)], axis=1)
+    scores = expit(draw.normal(4.0 * knows - 1.0, 1.0))
+    seen, unseen = (
+        ScorePipeline("free_logistic", n_boot=5).fit(scores, y, groups, shift=shift)
+        for shift in (None, method)
+    )
+    assert unseen.auc_.estimate < 0.6 < 0.9 < seen.auc_.estimate
+    assert (unseen.judge(scores)["verdict"] == "UNSURE").all()
+    assert "nor its method or source" in unseen.describe()
+    inside = ScorePipeline(AutoCombiner(["soft", "logistic"]), n_boot=5)
+    inside.fit(scores, y, groups, shift=method)
+    assert "unseen values of shift" in inside.combiner_.reason_

@@ -41,6 +41,13 @@ Threshold = Annotated[
         "if not given."
     ),
 ]
+Shift = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of what will be new in use: method of a fake, source of a real. "
+        "Folds hold its values out."
+    ),
+]
 Draws = Annotated[
     int, typer.Option(help="Bootstrap draws behind each interval.", min=0)
 ]
@@ -57,6 +64,7 @@ def combine(
     scores: options.Scores = None,
     label: options.Label = None,
     group: options.Group = None,
+    shift: Shift = None,
     index: options.Index = None,
     pool: options.Pool = None,
     invert: options.Invert = None,
@@ -81,7 +89,8 @@ def combine(
             "--group",
             err=True,
         )
-    rule.fit(table, beside["label"], groups=beside["group"])
+    shifted = beside.get("shift")
+    rule.fit(table, beside["label"], groups=beside["group"], shift=shifted)
     rule.save(out)
     if not quiet:
         write_out(f"{rule.describe()}\nSaved to {out}\n")
@@ -89,24 +98,21 @@ def combine(
 
 def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Read the scores of the rows with a label, and what lies beside them."""
-    from ensemble import read_scores
-    from ensemble.pipeline.tables import turn_round
-    from ensemble.scores.table import companions
+    from ensemble.pipeline.tables import read_training, turn_round
 
     scores, invert = settings.scores, settings.invert
-    table = read_scores(
+    table, beside = read_training(
         settings.data,
         split_names(scores) if scores is not None and "," in scores else scores,
         settings.label,
         settings.group,
         settings.index,
-        probabilities=False,
-        encoding=settings.encoding,
-        pool=settings.pool,
+        settings.shift,
+        settings.pool,
+        settings.encoding,
     )
     if invert is not None:
         table = turn_round(table, split_names(invert))
-    beside = companions(table)
     labelled = beside["label"].notna()
     if not labelled.any():
         raise typer.BadParameter(
