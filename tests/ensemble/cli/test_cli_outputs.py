@@ -51,6 +51,8 @@ COMMANDS = [
     (["index", "set.csv"], ["--out"], ["set.csv", "a.mp4"]),
     (["explore", "set.csv"], ["--out", "--json"], ["set.csv", "a.mp4"]),
     (["demo"], ["--out"], ["a.mp4"]),
+    (["combine", "scores.csv"], ["--out"], ["scores.csv"]),
+    (["apply", "model.dfe", "scores.csv"], ["--out"], ["model.dfe", "scores.csv"]),
 ]  # fmt: skip
 CASES = [
     (command, option, name)
