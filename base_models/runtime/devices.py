@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from sklearn.utils import check_random_state
-from threadpoolctl import ThreadpoolController
 
-from base_models.runtime.caches import cached
 from base_models.runtime.prefetch import n_cores
+from base_models.runtime.thread_pools import thread_pools
 
 
 def resolve_device(device: str | torch.device | None = None) -> torch.device:
@@ -157,7 +156,7 @@ def fixed_threads(n_threads: int) -> Iterator[Any]:
     """
     with _process_settings:
         before = torch.get_num_threads()
-        with _thread_pools().limit(limits=n_threads):
+        with thread_pools().limit(limits=n_threads):
             torch.set_num_threads(n_threads)
             try:
                 yield
@@ -231,8 +230,3 @@ def _repeatable_cudnn():
         yield
     finally:
         cudnn.deterministic, cudnn.benchmark = before
-
-
-@cached(maxsize=1)
-def _thread_pools():
-    return ThreadpoolController()  # looking for the libraries takes milliseconds

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
+from base_models.runtime.thread_pools import one_blas_thread
 from ensemble.combiners.parts.checks import (
     check_both_classes,
     check_length,
@@ -225,7 +226,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
             )
         rows.scores = self._scaled(rows.scores, detectors, features)
         rows.place = np.append(place, -1)[place_of_videos]
-        self._fit(rows)
+        with one_blas_thread():  # small products, whose digits do not depend on cores
+            self._fit(rows)
         return self
 
     def fake_score(self, X: ArrayLike | pd.DataFrame) -> NDArray:
