@@ -9,20 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.neural_network import MLPClassifier
 
 from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner, Nested
 from ensemble.combiners.meta_models.any_classifier import filled, fit_classifier
-from ensemble.combiners.meta_models.boosted_trees import (
-    MAX_ROUNDS,
-    grow_trees,
-    trees_log_odds,
-)
 from ensemble.combiners.meta_models.free_logistic import (
     fit_free_logistic,
     free_log_odds,
 )
+from ensemble.combiners.meta_models.network import fit_network
 from ensemble.combiners.meta_models.nonnegative_logistic import log_odds_of
 from ensemble.combiners.meta_models.plain import plain_logistic, plain_trees
 from ensemble.combiners.meta_models.shrunk_logistic import (
@@ -31,14 +26,20 @@ from ensemble.combiners.meta_models.shrunk_logistic import (
     measure_pull,
 )
 from ensemble.combiners.meta_models.stacked_layers import fit_layers, sets_aside
+from ensemble.combiners.meta_models.trees import (
+    MAX_ROUNDS,
+    grow_forest,
+    grow_trees,
+    trees_log_odds,
+)
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.parts.reach import fit_reach, within_reach
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
-from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, to_scale
+from ensemble.combiners.parts.scales import NEUTRAL, to_scale
 from ensemble.combiners.registry import Entry, register, resolve_combiner
 
 _ALL = slice(None)
-_META_MODELS = ("logistic", "pairs", "lightgbm", "mlp")
+_META_MODELS = ("logistic", "pairs", "lightgbm", "forest", "mlp")
 _MAX_INNER = 5000  # different rows of each class that inner folds need
 _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
 
@@ -74,6 +75,7 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
         order=16.7,
         complexity=12,
     ),
+    Entry("forest", {"meta_model": "forest"}, order=16.8, complexity=13),
     Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
     Entry(None, plain_logistic, label="stacking, plain logistic", order=18),
     Entry(None, plain_trees, label="stacking, plain LightGBM", order=19),
@@ -90,6 +92,7 @@ class Stacking(Nested):
           of pairs, standardised; weights may have either sign.
         - "lightgbm": small trees, rising in every score, that correct the calibrated
           mean of the scores. Inner folds choose how many, which may be none.
+        - "forest": 100 extremely randomised trees, grown by LightGBM.
         - "mlp": one hidden layer of 16 units on standardised scores.
         - any scikit-learn classifier with ``predict_proba``.
 
@@ -149,7 +152,7 @@ class Stacking(Nested):
     shrinkage_ : float
         Of "logistic": the shrinkage in use.
     trees_ : str
-        Of "lightgbm": the trees as LightGBM writes them; "" for none.
+        Of "lightgbm" and "forest": the trees as LightGBM writes them; "" for none.
     n_rounds_ : int
         Of "lightgbm": the number of trees.
     classifier_ : classifier
@@ -258,7 +261,10 @@ class Stacking(Nested):
         self.reach_ = fit_reach(rows.scores[:, :n_scores], rows.weight)
         rows.scores = self._centred(rows.scores)
         if not isinstance(self.meta_model, str):
-            self._fit_classifier(self.meta_model, rows, self._inputs(rows.scores))
+            inputs = self._inputs(rows.scores)
+            self.classifier_ = fit_classifier(
+                self.meta_model, inputs, rows, self.random_state
+            )
         elif self.meta_model in ("logistic", "pairs") and self._is_free():
             self.free_ = self._fit_free(rows)
         elif self.meta_model == "logistic":
@@ -272,20 +278,18 @@ class Stacking(Nested):
         elif self.meta_model == "lightgbm":
             self._fit_trees(rows)
         elif self.meta_model == "mlp":
-            inputs = self._inputs(rows.scores)
-            self.features_ = fit_scale("standard", inputs, _ALL, rows.weight)
-            # a detector that may say nothing is heard less; features are as they are
             sample = self._scores_of(sample_rows(rows, _MAX_INNER))
-            pull = measure_pull(sample, len(rows))
-            heard = 1 / (1 + 4 * pull.to_zero / (pull.spread * sample.weight.sum()))
-            self.features_["spread"][: len(heard)] /= heard
-            inputs = to_scale(self.features_, inputs, _ALL)
-            mlp = MLPClassifier((16,), solver="lbfgs", alpha=3.0, max_iter=300)
-            self._fit_classifier(mlp, rows, inputs)
+            pull, n_heard = measure_pull(sample, len(rows)), sample.weight.sum()
+            self.features_, self.classifier_ = fit_network(
+                self._inputs(rows.scores), rows, pull, n_heard, self.random_state
+            )
+        elif self.meta_model == "forest":
+            inputs = self._inputs(rows.scores, fill=False)
+            self.trees_ = grow_forest(inputs, rows.is_fake, rows.weight)
         else:
             raise ValueError(
                 f"unknown meta_model {self.meta_model!r}; expected 'logistic', "
-                "'pairs', 'lightgbm', 'mlp' or a scikit-learn classifier"
+                "'pairs', 'lightgbm', 'forest', 'mlp' or a scikit-learn classifier"
                 + did_you_mean(self.meta_model, _META_MODELS)
             )
 
@@ -302,6 +306,9 @@ class Stacking(Nested):
                 inputs = to_scale(self.features_, inputs, _ALL)
             fake = list(self.classifier_.classes_).index(1)
             return self.classifier_.predict_proba(inputs)[:, fake]
+        if self.meta_model == "forest":
+            inputs = self._inputs(scores, fill=False)
+            return expit(trees_log_odds(self.trees_, inputs))
         if self._is_free():
             log_odds = free_log_odds(self.free_, self._inputs(scores))
         else:
@@ -460,9 +467,6 @@ class Stacking(Nested):
             offset = free_log_odds(base, self._inputs(rows.scores))
         inputs = self._inputs(rows.scores, fill=self.monotone)
         return inputs, rows.is_fake, rows.weight, offset
-
-    def _fit_classifier(self, meta_model, rows, inputs):
-        self.classifier_ = fit_classifier(meta_model, inputs, rows, self.random_state)
 
     def _inner_splits(self, rows):
         splits = inner_splits(rows, self.inner_folds, self.random_state)

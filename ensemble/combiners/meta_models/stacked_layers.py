@@ -10,7 +10,7 @@ import numpy as np
 
 from base_models.naming import squeezed
 from ensemble.combiners.parts.composite import fit_copy, out_of_fold
-from ensemble.combiners.parts.rows import Rows, inner_splits
+from ensemble.combiners.parts.rows import Rows, fold_groups, inner_splits
 from ensemble.resampling.splitters import GroupHoldout
 
 
@@ -69,7 +69,7 @@ def fit_layers(
             _warn_of_left_out_layers(len(fitted), len(layers))
             break
         if holdout:
-            groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+            groups = fold_groups(rows)
             one_split = GroupHoldout(random_state=random_state)
             splits = list(one_split.split(rows.scores, rows.is_fake, groups))
         n_used = len(splits)

@@ -184,12 +184,16 @@ def inner_splits(
 ) -> list[Any]:
     """Split training rows into inner folds, as many as their groups allow.
 
+    Without groups, rows of equal scores stay together: rows are merged, and if all
+    reals of some scores were in one fold and all fakes of the same scores in another,
+    each would be judged by what saw the opposite alone.
+
     Returns
     -------
     splits : list of (train, test)
         Both classes are in each `train`. Empty where a class has one group only.
     """
-    groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+    groups = fold_groups(rows)
     n_groups = min(len(np.unique(groups[rows.is_fake == label])) for label in (0, 1))
     if min(n_folds, n_groups) < 2:
         return []
@@ -199,6 +203,22 @@ def inner_splits(
         for train, test in folds.split(rows.scores, rows.is_fake, groups)
         if len(test) and 0 < rows.is_fake[train].sum() < len(train)
     ]
+
+
+def fold_groups(rows: Rows) -> np.ndarray:
+    """Return codes of what must not be in two folds: groups, or else equal scores.
+
+    Examples
+    --------
+    >>> scores = np.array([[0.2], [0.7], [0.2]])
+    >>> fold_groups(Rows(scores, np.array([0, 1, 1]), None, np.ones(3)))
+    array([0, 1, 0])
+    """
+    if rows.groups is not None:
+        return rows.groups
+    keys = row_keys(Rows(rows.scores, np.zeros(len(rows), int), None, rows.weight))
+    _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[codes]  # numbered as they come
 
 
 def row_keys(rows: Rows) -> Any:

@@ -166,7 +166,7 @@ def _calibrated(mixture, log_odds):
     straight = mixture["intercept"] + mixture["slope"] * log_odds
     real, fake = mixture["highest"]
     highest = np.where(straight > 0, fake, real)
-    return straight / np.cbrt(1 + np.abs(straight / highest) ** 3)
+    return straight / (1 + (straight / highest) ** 8) ** (1 / 8)
 
 
 def _calibration(log_odds, rows):

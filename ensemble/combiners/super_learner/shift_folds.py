@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.combiners.parts.rows import Rows, inner_splits
+from ensemble.combiners.parts.rows import Rows, fold_groups, inner_splits
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
 _CROSSED = 3  # folds of groups and of values, where groups hold several values
@@ -61,7 +61,7 @@ def shift_splits(
             f"hold one out; got {n_values[1]} and {n_values[0]}"
         )
     held_out = _in_words(*n_values)
-    groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+    groups = fold_groups(rows)
     counted = several[rows.is_fake]
     n_folds = min(n_folds, *(n for n in n_values if n >= 2))
     by_value = np.where(counted, _dealt(rows.shift, counted, n_folds), -1)
@@ -107,7 +107,7 @@ def _folds_of_groups(rows, n_folds, random_state):
     if not inner_splits(rows, n_folds, random_state):
         return None
     fold = np.zeros(len(rows), int)
-    groups = np.arange(len(rows)) if rows.groups is None else rows.groups
+    groups = fold_groups(rows)
     n_groups = min(len(np.unique(groups[rows.is_fake == label])) for label in (0, 1))
     folds = StratifiedGroupFolds(min(n_folds, n_groups), random_state)
     for number, (_, test) in enumerate(folds.split(None, rows.is_fake, groups)):
