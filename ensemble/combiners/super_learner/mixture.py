@@ -15,6 +15,7 @@ RIDGE = (
 )
 _FEW_GROUPS = 5.0  # groups of a class that count as much as trust in the simplest
 _LEAST = 0.02  # share below which a candidate is not worth its cost
+_SHARPNESS = 2.5  # of the bend of log-odds: 2 costs loss, 3 is too sure of new sources
 _CLIP = 1e-6
 
 
@@ -166,7 +167,8 @@ def _calibrated(mixture, log_odds):
     straight = mixture["intercept"] + mixture["slope"] * log_odds
     real, fake = mixture["highest"]
     highest = np.where(straight > 0, fake, real)
-    return straight / (1 + (straight / highest) ** 8) ** (1 / 8)
+    flattened = 1 + np.abs(straight / highest) ** _SHARPNESS
+    return straight / flattened ** (1 / _SHARPNESS)
 
 
 def _calibration(log_odds, rows):
