@@ -101,30 +101,26 @@ class Stacking(Nested):
     scale : str or None, default="detect"
         Scale of what the meta-model sees: "probability" or "log_odds" of P(fake),
         "rank", "standard" or None; the last three take any numbers. "detect" takes
-        log-odds, after bringing each column with values outside 0 to 1 there.
+        log-odds, after bringing columns with values outside 0 to 1 there.
     shrinkage : float or "auto", default="auto"
         For "logistic": pull of the weights towards equal ones, in videos; inf keeps
         them equal. "auto" takes the strongest of eight whose log loss on inner folds is
         within one standard error of the least.
     inner_folds : int, default=5
         Number of inner folds, which keep groups whole. With fewer groups of a class
-        there are fewer; with only one there are none, and "auto" is inf, "lightgbm" has
-        no trees: both are then the calibrated mean. Of each class up to 5,000 different
-        rows take part.
+        there are fewer; with only one there are none: "auto" is then inf, "lightgbm"
+        without trees. Of each class up to 5,000 different rows take part.
     passthrough : list of column names or numbers or None, default=None
         Columns of the table that are features of the video, such as its length, and no
         scores. The meta-model, which must not be "logistic", sees them standardised
         beside the scores; a missing one is taken for the mean.
     missing_indicator : bool, default=False
-        Whether the meta-model, other than "logistic", also sees which scores are
-        missing. That a score is missing often betrays the source, so this is for data
-        that will go on missing scores for the same reasons.
+        Whether it sees, unless "logistic", which scores are missing, as betrays sources.
     layers : sequence of layers or None, default=None
         Combiners between the table and the meta-model: each layer is a sequence of
         combiners or names, whose P(fake) are the columns for the next. What a layer
         hands on in `fit` is out of fold, by group; its combiners are then refitted on
-        all rows. Where a class is in one group, nothing is out of fold: that layer and
-        those after it are left out, with a warning.
+        all rows. Layers are left out, with a warning, where a class is in one group.
     resampling : {"k-fold", "holdout"}, default="k-fold"
         For `layers`: "holdout" is blending. Each layer is fitted on 70 % of the rows,
         and only its scores of the others are handed on.
@@ -135,9 +131,9 @@ class Stacking(Nested):
         detector may count the other way round: "logistic" is a ridge regression of
         either sign, which "lightgbm" corrects. Free models follow sources closely.
     n_rounds : int or "auto", default="auto"
-        For "lightgbm": number of trees; "auto" lets inner folds choose, up to 300.
+        Trees of "lightgbm"; "auto" lets inner folds choose, up to 300.
     num_leaves : int or None, default=None
-        For "lightgbm": leaves of a tree; None is 4, or 7 for free trees.
+        Leaves of a tree of "lightgbm"; None is 4, or 7 for free trees.
     random_state : int, RandomState or None, default=0
         Seed of the inner folds, of the meta-model and of combiners given by name.
     fake_label : label or None, default=None
@@ -150,7 +146,7 @@ class Stacking(Nested):
         intercept plus the weights times the scores, counted from the neutral score. A
         weight is 0 for a detector that had no score in `fit`.
     shrinkage_ : float
-        Of "logistic": the shrinkage in use.
+        Of "logistic".
     trees_ : str
         Of "lightgbm" and "forest": the trees as LightGBM writes them; "" for none.
     n_rounds_ : int
@@ -158,7 +154,7 @@ class Stacking(Nested):
     classifier_ : classifier
         Of "mlp" and other classifiers: the fitted meta-model.
     n_inner_folds_ : int
-        Number of inner folds used; 0 where none were needed or possible.
+        Inner folds used; 0 where none were needed or possible.
     layers_ : list of list of Combiner
         The fitted layers.
     top_ : Stacking

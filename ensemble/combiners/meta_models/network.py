@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from ensemble.combiners.meta_models.any_classifier import fit_classifier
@@ -43,4 +45,6 @@ def fit_network(
     features["spread"][: len(heard)] /= heard
     mlp = MLPClassifier((16,), solver="lbfgs", alpha=3.0, max_iter=300)
     standard = to_scale(features, inputs, _ALL)
-    return features, fit_classifier(mlp, standard, rows, random_state)
+    with warnings.catch_warnings():  # to stop early is meant
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return features, fit_classifier(mlp, standard, rows, random_state)

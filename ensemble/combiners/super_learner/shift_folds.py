@@ -46,7 +46,8 @@ def shift_splits(
     Examples
     --------
     >>> is_fake, method = np.array([0, 0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
-    >>> rows = Rows(np.zeros((6, 1)), is_fake, None, np.ones(6), shift=method)
+    >>> scores = np.arange(6.0)[:, None]
+    >>> rows = Rows(scores, is_fake, None, np.ones(6), shift=method)
     >>> splits, held_out = shift_splits(rows, 5, 0)
     >>> [np.unique(method[test]).tolist() for _, test in splits]
     [[0, 1], [0, 2]]

@@ -455,7 +455,7 @@ def test_layers_take_features_and_missing_scores_along():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"passthrough": ["length"]}, 'use "lightgbm", "mlp" or a'),
+        ({"passthrough": ["length"]}, 'use monotone=False, or "pairs"'),
         ({"missing_indicator": True}, "neither passthrough nor missing_indicator"),
         ({"meta_model": "mlp", "passthrough": ["size"]}, r"got \['size'\] for a, len"),
         ({"meta_model": "mlp", "passthrough": [0, 1, 2]}, "but not all of them"),
