@@ -115,7 +115,7 @@ class Stacking(Nested):
         scores. The meta-model, which must not be "logistic", sees them standardised
         beside the scores; a missing one is taken for the mean.
     missing_indicator : bool, default=False
-        Whether it sees, unless "logistic", which scores are missing, as betrays sources.
+        Whether it sees, unless "logistic", which scores are missing: a hint at sources.
     layers : sequence of layers or None, default=None
         Combiners between the table and the meta-model: each layer is a sequence of
         combiners or names, whose P(fake) are the columns for the next. What a layer
