@@ -368,16 +368,14 @@ class Combiner(ClassifierMixin, BaseEstimator):
         scores = rows.scores
         if len(detectors) < scores.shape[1]:
             scores = scores[:, detectors]
-        inverted = looks_inverted(
-            scores,
-            rows.is_fake,
-            rows.weight,
-            rows.groups,
-            rows.folds,
-        )
+        beside = rows.is_fake, rows.weight, rows.groups, rows.folds
+        inverted = looks_inverted(scores, *beside)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
         wrong = [str(names[column]) for column in detectors[inverted]]
-        warn_of_inverted(wrong, f"{type(self).__name__} takes", stacklevel=4)
+        warn_of_inverted(wrong, self._who_trusts(), stacklevel=4)
+
+    def _who_trusts(self):
+        return f"{type(self).__name__} takes"
 
     def _offsets_on_scale(self, scores, offsets):
         """Return how far offsets of the table's scores move a middling one."""
