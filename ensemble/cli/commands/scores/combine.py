@@ -128,10 +128,14 @@ def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
 def _rule(settings: SimpleNamespace, beside: "pd.DataFrame") -> "ScorePipeline":
     from base_models.inputs import label_as_given
     from ensemble import ScorePipeline
+    from ensemble.combiners.registry import resolve_combiner
 
     calibration = settings.calibration
+    combiner = resolve_combiner(settings.combiner, settings.seed)
+    if "verbose" in combiner.get_params():
+        combiner.set_params(verbose=not settings.quiet)
     return ScorePipeline(
-        settings.combiner,
+        combiner,
         calibration=None if calibration == "none" else calibration,
         threshold=settings.threshold,
         prior=settings.prior,
