@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
@@ -23,6 +24,9 @@ from ensemble.combiners.stacking import as_combiner
 from ensemble.combiners.super_learner.shift_folds import shift_splits
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
+_CLIP = 1e-6
+_LEAST = 20  # rows that a line is drawn through
+
 
 def cross_fitted_scores(
     combiner: Any,
@@ -33,6 +37,7 @@ def cross_fitted_scores(
     n_folds: int = 5,
     random_state: Any = 0,
     shift: ArrayLike | None = None,
+    aligned_to: Any = None,
 ) -> NDArray:
     """Score every training video by a combiner fitted on the other groups.
 
@@ -56,6 +61,11 @@ def cross_fitted_scores(
     shift : array-like of shape (n_videos,) or None, default=None
         What will be new in use, such as the method of a fake: folds hold out whole
         values of it, as those of `AutoCombiner.fit` do.
+    aligned_to : Combiner or None, default=None
+        Fitted on all rows: the log-odds of each fold's copy are brought onto its scale
+        by a line. A copy that saw other sources and another share of fakes may be far
+        surer, and a calibration learned from its scores is then wrong for the combiner
+        in use. The line knows what that combiner scores, and no label.
 
     Returns
     -------
@@ -106,8 +116,21 @@ def cross_fitted_scores(
             **{name: entries[train] for name, entries in per_row.items()},
             **_shift_for(fitted, is_fake[train], shift, train),
         )
-        score[test] = fitted.fake_score(_take(scores, test))
+        held_out = _take(scores, test)
+        score[test] = fitted.fake_score(held_out)
+        if aligned_to is not None:
+            score[test] = _aligned(score[test], aligned_to.fake_score(held_out))
     return score
+
+
+def _aligned(score, reference):
+    """Bring scores onto the scale of others of the same rows, in their own order."""
+    known = ~np.isnan(score) & ~np.isnan(reference)
+    own, other = (logit(np.clip(one, _CLIP, 1 - _CLIP)) for one in (score, reference))
+    if known.sum() < _LEAST or np.ptp(own[known]) == 0:
+        return score
+    slope, intercept = np.polyfit(own[known], other[known], 1)
+    return expit(intercept + slope * own) if slope > 0 else score
 
 
 class CalibratedFit(NamedTuple):
@@ -172,7 +195,14 @@ def fit_calibrated(
     fitted = unfitted.fit(scores, is_fake, **beside, **of_shift)
     if calibration is None and not cross_fit:
         return CalibratedFit(fitted, None, None)
-    score = cross_fitted_scores(fitted, scores, is_fake, **beside, shift=shift)
+    score = cross_fitted_scores(
+        fitted,
+        scores,
+        is_fake,
+        **beside,
+        shift=shift,
+        aligned_to=None if shift is None else fitted,
+    )
     if calibration is None:
         return CalibratedFit(fitted, None, score)
     calibrator = Calibrator(calibration)

@@ -185,13 +185,8 @@ def _not_linear(rule, names, why):
     reason = getattr(combiner, "reason_", None)
     if reason:
         lines.append(f"  {reason}")
-    mixed = getattr(combiner, "candidate_weights_", None)
-    if mixed is not None:
-        used = {name: weight for name, weight in dict(mixed).items() if weight}
-        parts = ", ".join(f"{_number(w)} {name}" for name, w in used.items())
-        lines.append(f"  mixture: {parts}")
     weights = rule.weights_
-    if weights is not None:
+    if weights is not None and not hasattr(combiner, "candidate_weights_"):
         parts = ", ".join(
             f"{_number(w)} {name}" for name, w in zip(names, weights, strict=True)
         )

@@ -21,6 +21,8 @@ from ensemble.out_of_fold.reals_only import learns
 from ensemble.pipeline.intervals import interval_at
 from ensemble.pipeline.judging import verdict_table
 
+_MARGIN = 0.05  # by which a rate may exceed the interval of the promised one
+
 
 class FittedRule(ClassifierMixin, BaseEstimator):
     """What a `ScorePipeline` does once it is fitted.
@@ -231,13 +233,37 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         """Why no verdict is given at all; empty where there is no such reason."""
         evidence = self.evidence()
         if is_above_chance(self.auc_, evidence.is_fake, evidence.groups):
-            return ""
+            return self._broken_promise()
         auc, low, _ = self.auc_
         if np.isnan(auc):
             return "a class was in one group, so that nothing is known of unseen ones"
         return (
             f"not shown to beat chance out of fold (AUC {auc:.2f}, at least {low:.2f})"
         )
+
+    def _broken_promise(self):
+        """Say where the rule errs more on videos that it saw than on those held out.
+
+        With `shift` what is held out is judged by copies that saw other sources, whose
+        scores may be of another scale than those of the rule in use.
+        """
+        own = getattr(self, "_own_score", None)
+        if own is None:
+            return ""
+        there = ~np.isnan(own) & ~np.isnan(self.oof_fake_score_)
+        verdict = self.thresholds_.verdicts(self.to_probability(own[there]))
+        groups = None if self._groups is None else self._groups[there]
+        seen = verdict_rates(self._is_fake[there], verdict, groups)
+        for kind in ("false alarm", "miss"):
+            promised, came = self.rates_.loc[kind], seen.loc[kind, "rate"]
+            if came > promised["high"] + _MARGIN:
+                return (
+                    f"its rate of {kind} is {came:.0%} on videos that it was fitted on "
+                    f"and {promised['rate']:.0%} on those held out by shift, so that "
+                    "what was learned there does not hold for it; fit without shift, "
+                    'or with another combiner, such as "log_odds"'
+                )
+        return ""
 
     @property
     def fitted_prior_(self) -> float:

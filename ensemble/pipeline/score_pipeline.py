@@ -230,6 +230,10 @@ default="platt"
         self._is_fake, self._groups = is_fake, codes
         self.score_range_ = _ranges(values[rows.place >= 0])
         self.shifted_ = shift is not None
+        self._own_score = None
+        if self.shifted_:
+            own = np.append(self.combiner_.fake_score(table), np.nan)
+            self._own_score = own[rows.place]
         self.inverted_ = list(Provenance.of(X).inverted)
         self._keep_intervals(rows, fitted.score)
         self._keep_auc()

@@ -112,7 +112,8 @@ def score_columns(
     if scores is None:
         taken = {*companions.values(), *RESERVED, *ID_COLUMNS}
         left = [name for name in names if name not in taken]
-        columns = [n for n in left if str(n).strip().lower() not in _NOT_SCORES]
+        beside = _NOT_SCORES | _LABEL_NAMES
+        columns = [n for n in left if str(n).strip().lower() not in beside]
         aside = [name for name in left if name not in columns]
         if columns and [name for name in aside if name]:
             warnings.warn(

@@ -98,6 +98,7 @@ def combine(
 
 def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Read the scores of the rows with a label, and what lies beside them."""
+    from base_models.inputs import encode_labels, label_as_given
     from ensemble.pipeline.tables import read_training, turn_round
 
     scores, invert = settings.scores, settings.invert
@@ -114,6 +115,11 @@ def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     if invert is not None:
         table = turn_round(table, split_names(invert))
     labelled = beside["label"].notna()
+    if labelled.any():  # of two other labels nobody knows which is fake
+        encode_labels(
+            beside["label"][labelled],
+            label_as_given(settings.fake_label, beside["label"].tolist()),
+        )
     if not labelled.any():
         raise typer.BadParameter(
             f"{settings.data} has no labels, which a rule is learned from; name their "
