@@ -12,7 +12,7 @@ from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.verdicts.video_verdicts import statuses
 
 CONTRIBUTION = "contribution_"  # begins the columns of what each detector contributed
-_SMALL_WEIGHT = 0.02  # share of the weights below which members decide nothing
+_SMALL_WEIGHT = 0.02  # share below which members decide nothing
 
 
 def verdict_table(
@@ -98,16 +98,22 @@ def _of_pattern(rule: Any, names: list[str], present: NDArray) -> str:
             f"only {_listed(names, present)} {'has' if one else 'have'} a score, and "
             f"{'it' if one else 'they'} had none in training"
         )
-    weights = rule.weights_
-    if weights is None:
-        return ""
-    weights = np.abs(np.asarray(weights, float))
-    if weights[present].sum() <= _SMALL_WEIGHT * weights.sum():
+    if _is_small(rule, present):
         return (
             f"only {_listed(names, present)} {'has' if present.sum() == 1 else 'have'} "
             "a score, and next to no weight"
         )
     return ""
+
+
+def _is_small(rule, present):
+    """Say whether members have next to no part in what the rule says."""
+    shares = getattr(rule, "shares_", None)  # files of before have none
+    shares = rule.weights_ if shares is None else shares
+    if shares is None:
+        return False
+    shares = np.abs(np.asarray(shares, float))
+    return bool(shares[present].sum() <= _SMALL_WEIGHT * shares.sum())
 
 
 def _listed(names, which):

@@ -31,6 +31,7 @@ from ensemble.decision.prior import check_prior
 from ensemble.metrics.bootstrap_intervals import check_level
 from ensemble.pipeline.fitted_rule import FittedRule
 from ensemble.pipeline.intervals import fit_band
+from ensemble.pipeline.shares import learned_shares
 from ensemble.scores.provenance import Provenance
 
 
@@ -102,6 +103,10 @@ default="platt"
         Share of fakes in training.
     weights_ : ndarray of shape (n_detectors,) or None
         The combiner's weights of the detectors, if it has any.
+    shares_ : ndarray of shape (n_detectors,) or None
+        How much of what the combiner knows comes of each detector: how far it moves the
+        log-odds, times how well it tells fakes by itself; they sum to 1. None for
+        votes. Where those present have next to none of it, the verdict is UNSURE.
     inverted_ : list of str
         Columns that `ensemble.invert_scores` had turned round, as the table states;
         new tables need the same.
@@ -224,6 +229,7 @@ default="platt"
             unfitted.set_params(fake_label=None)
         fitted = self._fitted(unfitted, table, rows)
         self.combiner_, self.calibrator_ = fitted.combiner, fitted.calibrator
+        self.shares_ = learned_shares(fitted.combiner, table, rows)
         self.trained_ = ~np.isnan(values[rows.place >= 0]).all(axis=0)
         self.prior_ = float(rows.weight @ rows.is_fake / rows.weight.sum())
         self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]

@@ -179,6 +179,41 @@ def test_members_without_weight_decide_nothing():
     assert "next to no weight" in judged["reason"][0]
 
 
+@pytest.mark.parametrize(
+    "combiner",
+    ["free_logistic", "pairs", "small_trees", "lightgbm", "dynamic"]
+    + [pytest.param(one, marks=pytest.mark.slow) for one in ("mlp", "forest")],
+)
+def test_noise_alone_decides_nothing_whatever_combines(combiner):
+    scores, y, groups = make_scores(400)
+    noise = np.random.default_rng(1).random(400)
+    noise[np.random.default_rng(2).random(400) < 0.1] = np.nan
+    scores = scores.assign(mesonet=noise)
+    scores.iloc[:20, :2] = np.nan  # here noise is all there is
+    rule = ScorePipeline(combiner, n_boot=0).fit(scores, y, groups)
+    cells = [[np.nan, np.nan, 0.95], [0.95, np.nan, np.nan], [np.nan, 0.9, 0.1]]
+    judged = rule.judge(pd.DataFrame(cells, columns=NAMES), contributions=False)
+    assert judged["verdict"][0] == "UNSURE"
+    assert judged["reason"][0] == "only mesonet has a score, and next to no weight"
+    assert (judged["reason"][1:] == "").all()
+
+
+def test_a_light_candidate_does_not_decide_who_has_weight(tmp_path):
+    """Of a mixture, the weights of a greedy selection were taken for the whole."""
+    scores, y, groups = make_scores(400, skill=(2.0, 2.0, 2.0))
+    scores["resnet"] = scores["xception"]  # a selection takes one of the two
+    rule = ScorePipeline(AutoCombiner(["forest", "greedy"]), n_boot=0)
+    rule.fit(scores, y, groups)
+    rule.combiner_.weights_ = np.array([1.0, 0.0, 0.0])
+    rule.save(tmp_path / "rule.dfe")
+    new = pd.DataFrame([[np.nan, 0.95, 0.95]], columns=NAMES)
+    assert ScorePipeline.load(tmp_path / "rule.dfe").judge(new)["reason"][0] == ""
+    del rule.shares_  # a file of before
+    rule.save(tmp_path / "rule.dfe")
+    before = ScorePipeline.load(tmp_path / "rule.dfe").judge(new)
+    assert "next to no weight" in before["reason"][0]
+
+
 def test_a_rule_at_chance_calls_nothing():
     scores, _, groups = make_scores()
     y = np.random.default_rng(0).permutation(np.arange(240) % 2)
