@@ -17,11 +17,11 @@ from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
     fold_codes,
-    row_keys,
+    fold_groups,
     stated_offsets,
 )
 from ensemble.combiners.stacking import as_combiner
-from ensemble.combiners.super_learner.shift_folds import shift_splits
+from ensemble.combiners.super_learner.shift_folds import shift_codes, shift_splits
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
 _CLIP = 1e-6
@@ -52,7 +52,7 @@ def cross_fitted_scores(
         Out-of-fold scores.
     y : array-like of shape (n_videos,)
     groups : array-like of shape (n_videos,) or None, default=None
-        None keeps only rows together that are equal in scores and label.
+        None keeps only rows of equal scores together.
     sample_weight : array-like of shape (n_videos,) or None, default=None
     n_folds : int, default=5
         Fewer are used where a class has fewer groups.
@@ -88,7 +88,7 @@ def cross_fitted_scores(
     per_row = {k: np.asarray(v) for k, v in per_row.items() if v is not None}
     rows = Rows(values, is_fake, None, np.ones(len(values)))
     rows.scores = values[:, canonical_columns(rows)]
-    codes = group_codes(row_keys(rows) if groups is None else groups, len(values))
+    codes = fold_groups(rows) if groups is None else group_codes(groups, len(values))
     possible = min(len(np.unique(codes[is_fake == label])) for label in (0, 1))
     if possible < 2:
         raise ValueError(
@@ -99,7 +99,7 @@ def cross_fitted_scores(
         folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
         splits = list(folds.split(values, is_fake, codes))
     else:
-        values_of_shift = group_codes(shift, len(values))
+        values_of_shift = shift_codes(shift, len(values))
         rows = replace(rows, groups=codes, shift=values_of_shift)
         splits, _ = shift_splits(rows, n_folds, random_state)
     origin, offsets = fold_codes(scores), stated_offsets(scores)
@@ -120,6 +120,12 @@ def cross_fitted_scores(
         score[test] = fitted.fake_score(held_out)
         if aligned_to is not None:
             score[test] = _aligned(score[test], aligned_to.fake_score(held_out))
+    if shift is not None and len(set(is_fake[~np.isnan(score)].tolist())) < 2:
+        raise ValueError(
+            "shift and groups leave no folds in which both classes are held out and "
+            "both are left to learn from; give fewer values of shift, groups that hold "
+            "fewer of them, or no shift"
+        )
     return score
 
 

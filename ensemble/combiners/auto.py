@@ -7,6 +7,7 @@ trees. All are tried over the same folds; convex weights mix their log-odds.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.groups import group_codes
 from ensemble.combiners.base import Nested
 from ensemble.combiners.parts.composite import fit_copy, table_scale
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
 from ensemble.combiners.registry import Entry, default_candidates, register
 from ensemble.combiners.stacking import as_combiner
 from ensemble.combiners.super_learner.mixture import mixed, units
-from ensemble.combiners.super_learner.shift_folds import shift_splits
+from ensemble.combiners.super_learner.shift_folds import shift_codes, shift_splits
 from ensemble.combiners.super_learner.trial import try_candidates
 
 _MAX_TRIED = 2500  # different rows of each class that the choice needs
@@ -159,8 +159,8 @@ class AutoCombiner(Nested):
         -------
         self : AutoCombiner
         """
-        if shift is not None:
-            self._shift = group_codes(shift, len(y))
+        if shift is not None and y is not None:
+            self._shift = shift_codes(shift, len(y))
         return super().fit(X, y, groups=groups, sample_weight=sample_weight)
 
     @property
@@ -181,6 +181,10 @@ class AutoCombiner(Nested):
         return table_scale(self.scale, self._resolved())
 
     def _fit(self, rows):
+        if not isinstance(self.n_folds, numbers.Integral) or self.n_folds < 2:
+            raise ValueError(
+                f"n_folds must be a whole number, 2 or more; got {self.n_folds!r}"
+            )
         candidates = self._resolved()
         names = list(candidates)
         sample = sample_rows(rows, _MAX_TRIED)
@@ -198,7 +202,7 @@ class AutoCombiner(Nested):
                 self.reason_ += _may_lose(self.stress_, names[0])
         else:
             weight, mixture = np.eye(len(names))[0], None
-            self._take_the_first(names)
+            self._take_the_first(names, held_out)
         heaviest = np.argsort(-weight, kind="stable")
         in_use = heaviest[weight[heaviest] > 0]
         self.mixture_ = mixture and {
@@ -257,7 +261,7 @@ class AutoCombiner(Nested):
             return splits, "unseen groups" if rows.groups is not None else "unseen rows"
         return shift_splits(rows, self.n_folds, self.random_state)
 
-    def _take_the_first(self, names):
+    def _take_the_first(self, names, held_out):
         untold = [np.nan] * len(names)
         columns = ("log_loss", "auc", "behind", "standard_error")
         is_first = [name == names[0] for name in names]
@@ -272,7 +276,8 @@ class AutoCombiner(Nested):
         self.reason_ = f"{names[0]}: " + (
             "the only candidate"
             if len(names) == 1
-            else "the simplest, as a class with one group leaves nothing to try on"
+            else f"the simplest, as there is nothing to try on: {held_out} of both "
+            "classes cannot be held out and others left to learn from"
         )
 
 

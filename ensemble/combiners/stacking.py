@@ -97,7 +97,7 @@ class Stacking(Nested):
         - any scikit-learn classifier with ``predict_proba``.
 
         For all but the first, a missing score is filled with the mean of the row's
-        others, on the scale in use; free trees see that it is missing.
+        others, on the scale in use; free trees see it where training had such.
     scale : str or None, default="detect"
         Scale of what the meta-model sees: "probability" or "log_odds" of P(fake),
         "rank", "standard" or None; the last three take any numbers. "detect" takes
@@ -143,8 +143,7 @@ class Stacking(Nested):
     ----------
     intercept_, weights_ : float and ndarray of shape (n_detectors,)
         Of "logistic" and of the mean that "lightgbm" corrects: log-odds of fake are the
-        intercept plus the weights times the scores, counted from the neutral score. A
-        weight is 0 for a detector that had no score in `fit`.
+        intercept plus weights (0 without a score in `fit`) times scores from neutral.
     shrinkage_ : float
         Of "logistic".
     trees_ : str
@@ -256,6 +255,7 @@ class Stacking(Nested):
         n_scores = len(self.detector_order_)
         self.reach_ = fit_reach(rows.scores[:, :n_scores], rows.weight)
         rows.scores = self._centred(rows.scores)
+        self.gaps_ = np.isnan(rows.scores[:, :n_scores]).any(axis=0)
         if not isinstance(self.meta_model, str):
             inputs = self._inputs(rows.scores)
             self.classifier_ = fit_classifier(
@@ -337,7 +337,7 @@ class Stacking(Nested):
     def _inputs(self, scores, fill=True):
         """Return what a meta-model sees, by default without missing scores."""
         scores, beside = self._split(scores)
-        scores = filled(scores) if fill else scores
+        scores = filled(scores, None if fill else self.gaps_)
         return np.hstack([scores, beside]) if beside.size else scores
 
     def _centred(self, scores):

@@ -26,6 +26,7 @@ from ensemble.combiners.parts.rows import (
     merge_rows,
 )
 from ensemble.combiners.stacking import as_combiner
+from ensemble.combiners.super_learner.shift_folds import shift_codes
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
 from ensemble.metrics.bootstrap_intervals import check_level
@@ -218,7 +219,7 @@ default="platt"
         if groups is not None and len(groups) == len(values) and pd.isna(groups).all():
             groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(values))
-        of_shift = None if shift is None else group_codes(shift, len(values))
+        of_shift = shift_codes(shift, len(values))
         given = Rows(
             values, is_fake, codes, weight, folds=fold_codes(X), shift=of_shift
         )

@@ -68,9 +68,9 @@ def fit_classifier(
     return fitted
 
 
-def filled(scores: Any) -> Any:
-    """Fill missing scores with the mean of the row's other scores."""
-    missing = np.isnan(scores)
+def filled(scores: Any, gaps: Any = None) -> Any:
+    """Fill missing scores with the mean of the row's others, but for some columns."""
+    missing = np.isnan(scores) if gaps is None else np.isnan(scores) & ~gaps
     if not missing.any():
         return scores
     return np.where(missing, np.nanmean(scores, axis=1, keepdims=True), scores)

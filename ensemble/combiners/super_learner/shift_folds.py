@@ -5,11 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
+from base_models.groups import group_codes
 from ensemble.combiners.parts.rows import Rows, fold_groups, inner_splits
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
 _CROSSED = 3  # folds of groups and of values, where groups hold several values
+
+
+def shift_codes(shift: ArrayLike | None, n_videos: int) -> np.ndarray | None:
+    """Return codes of what `fit` is given as `shift`; refuse what has gaps.
+
+    Examples
+    --------
+    >>> shift_codes(["swap", "real", "swap"], 3)
+    array([1, 0, 1])
+    """
+    if shift is None:
+        return None
+    values = np.asarray(shift)
+    if values.shape != (n_videos,):
+        raise ValueError(
+            f"shift must have one value per video, shape ({n_videos},); got "
+            f"{values.shape}"
+        )
+    n_missing = int(pd.isna(values).sum())
+    if n_missing:
+        raise ValueError(
+            f"shift must say of every video what may be new in it, a method or a "
+            f"source; {n_missing} of {n_videos} have no value: give reals one of "
+            'their own, such as "real"'
+        )
+    return group_codes(values, n_videos)
 
 
 def shift_splits(
@@ -71,7 +100,11 @@ def shift_splits(
         n_folds = min(n_folds, _CROSSED)
         by_value = np.where(counted, by_value % n_folds, -1)
     by_group = _folds_of_groups(rows, n_folds, random_state)
-    if by_group is None:
+    if not crossed:  # a real goes with the fakes of its group
+        of_group = np.full(groups.max() + 1, -1)
+        of_group[groups[counted]] = by_value[counted]
+        by_group = np.where(of_group[groups] >= 0, of_group[groups], by_group)
+    if (by_group < 0).any():
         return [], held_out
     splits = []
     for number in range(n_folds):
@@ -106,7 +139,7 @@ def _spread_of_values(groups, folds):
 
 def _folds_of_groups(rows, n_folds, random_state):
     if not inner_splits(rows, n_folds, random_state):
-        return None
+        return np.full(len(rows), -1)
     fold = np.zeros(len(rows), int)
     groups = fold_groups(rows)
     n_groups = min(len(np.unique(groups[rows.is_fake == label])) for label in (0, 1))

@@ -127,7 +127,8 @@ def _stressed(mixture, scores, rows, fold):
     both = np.column_stack([mixed(mixture, scores), scores[:, 0]])
     weights = [rows.weight]
     for column in rows.scores.T:
-        middle = np.mean([np.nanmean(column[rows.is_fake == k]) for k in (0, 1)])
+        known = [column[(rows.is_fake == k) & ~np.isnan(column)] for k in (0, 1)]
+        middle = np.mean([one.mean() if len(one) else np.nan for one in known])
         right = (column > middle) == (rows.is_fake == 1)
         weights.append(rows.weight * np.where(right & ~np.isnan(column), _RARE, 1.0))
     auc = [
