@@ -17,7 +17,7 @@ from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
     fold_codes,
-    fold_groups,
+    score_keys,
     stated_offsets,
 )
 from ensemble.combiners.stacking import as_combiner
@@ -88,7 +88,8 @@ def cross_fitted_scores(
     per_row = {k: np.asarray(v) for k, v in per_row.items() if v is not None}
     rows = Rows(values, is_fake, None, np.ones(len(values)))
     rows.scores = values[:, canonical_columns(rows)]
-    codes = fold_groups(rows) if groups is None else group_codes(groups, len(values))
+    apart = score_keys(rows.scores) if groups is None else groups
+    codes = group_codes(apart, len(values))
     possible = min(len(np.unique(codes[is_fake == label])) for label in (0, 1))
     if possible < 2:
         raise ValueError(

@@ -214,6 +214,7 @@ class AutoCombiner(Nested):
         }
         self.choice_ = names[in_use[0]]
         self.combiner_ = self.combiners_[self.choice_]
+        vars(self).pop("weights_", None)  # of an earlier fit
         weighing = [c for c in self.combiners_.values() if hasattr(c, "weights_")]
         if weighing:
             self.weights_ = self._to_table_order(weighing[0].weights_)

@@ -22,7 +22,6 @@ from ensemble.combiners.parts.checks import (
     check_length,
     check_same_order,
     checked_weight,
-    forget_fit,
 )
 from ensemble.combiners.parts.detection import (
     DETECT,
@@ -227,7 +226,6 @@ class Combiner(ClassifierMixin, BaseEstimator):
             )
         rows.scores = self._scaled(rows.scores, detectors, features)
         rows.place = np.append(place, -1)[place_of_videos]
-        forget_fit(self)
         with one_blas_thread():  # small products, whose digits do not depend on cores
             self._fit(rows)
         return self

@@ -28,7 +28,8 @@ _NOT_SCORES = {
     "", "id", "index", "row", "path", "file", "filename", "clip", "method", "source",
     "compression", "dataset", "time", "date", "split", "subset", "seed", "original",
     "frame", "frames", "n_frames", "num_frames", "frame_count", "frame_number",
-    "frame_index", "fps", "width", "height", "duration", "size", "threshold",
+    "frame_index", "fps", "target", "targets", "width", "height", "duration", "size",
+    "threshold",
     "prediction", "pred", *GROUP_NAMES,
 }  # fmt: skip
 _LABEL_NAMES = {
@@ -112,8 +113,7 @@ def score_columns(
     if scores is None:
         taken = {*companions.values(), *RESERVED, *ID_COLUMNS}
         left = [name for name in names if name not in taken]
-        beside = _NOT_SCORES | _LABEL_NAMES
-        columns = [n for n in left if str(n).strip().lower() not in beside]
+        columns = [n for n in left if str(n).strip().lower() not in _NOT_SCORES]
         aside = [name for name in left if name not in columns]
         if columns and [name for name in aside if name]:
             warnings.warn(

@@ -7,11 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_OF_TABLE = (  # what is fitted before `_fit`
-    "classes_", "fake_index_", "n_features_in_", "feature_names_in_", "maps_",
-    "detector_order_", "feature_order_", "scale_", "feature_scale_",
-)  # fmt: skip
-
 
 def check_length(name: str, values: Any, X: np.ndarray) -> None:
     """Refuse what has not one entry per video."""
@@ -66,10 +61,3 @@ def check_same_order(combiner: Any, X: Any) -> None:
             f"Expected {expected[place]!r} in column {place}, got {got[place]!r}; "
             "reorder with X[combiner.feature_names_in_]"
         )
-
-
-def forget_fit(combiner: Any) -> None:
-    """Drop what an earlier fit left, but for what is known of the table already."""
-    for name in [one for one in vars(combiner) if one.endswith("_")]:
-        if name not in _OF_TABLE:
-            delattr(combiner, name)

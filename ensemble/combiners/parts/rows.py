@@ -216,9 +216,16 @@ def fold_groups(rows: Rows) -> np.ndarray:
     """
     if rows.groups is not None:
         return rows.groups
-    keys = row_keys(Rows(rows.scores, np.zeros(len(rows), int), None, rows.weight))
-    _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, codes = np.unique(
+        score_keys(rows.scores), return_index=True, return_inverse=True
+    )
     return np.argsort(np.argsort(first))[codes]  # numbered as they come
+
+
+def score_keys(scores: np.ndarray) -> np.ndarray:
+    """Return a hash of the scores of each row, whatever its label."""
+    n_rows = len(scores)
+    return row_keys(Rows(scores, np.zeros(n_rows, int), None, np.ones(n_rows)))
 
 
 def row_keys(rows: Rows) -> Any:
