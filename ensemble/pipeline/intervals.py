@@ -33,7 +33,7 @@ def fit_band(
     score: NDArray,
     is_fake: NDArray,
     weight: NDArray,
-    groups: NDArray,
+    groups: NDArray | None,
     method: str,
     level: float,
     n_boot: int,
@@ -46,8 +46,9 @@ def fit_band(
     score : ndarray of shape (n_videos,)
         Combined out-of-fold scores, without NaN.
     is_fake, weight : ndarray of shape (n_videos,)
-    groups : int ndarray of shape (n_videos,)
-        Codes from 0.
+    groups : int ndarray of shape (n_videos,) or None
+        Codes from 0. None where each video is its own group; then a weight is the
+        number of videos that a row stands for.
     method : str
         Of `Calibrator`. In the place of staircases, whose draws jump together, a "beta"
         curve is drawn.
@@ -66,15 +67,18 @@ def fit_band(
     method = _DRAWN_BY.get(method, method)
     grid = _grid(score)
     ends = {"lower": np.zeros(len(grid)), "upper": np.ones(len(grid))}
-    n_of_class = [len(np.unique(groups[is_fake == label])) for label in (0, 1)]
+    n_of_class = [
+        weight[is_fake == label].sum()
+        if groups is None
+        else len(np.unique(groups[is_fake == label]))
+        for label in (0, 1)
+    ]
     if min(n_of_class) >= FEWEST_GROUPS:
-        n_groups = int(groups.max()) + 1
         cell, score, is_fake, codes = _cells(score, is_fake, weight, groups)
+        draw = _drawn(cell, weight, groups, random_state)
         outcomes = []
         for _ in range(n_boot):
-            drawn = random_state.randint(n_groups, size=n_groups)
-            times = np.bincount(drawn, minlength=n_groups)[groups] * weight
-            times = np.bincount(cell, times, len(score))
+            times = draw()
             here = np.flatnonzero(times)
             if not 0 < is_fake[here].sum() < len(here):
                 continue  # no calibration of one class
@@ -117,6 +121,22 @@ def interval_at(band: dict[str, Any], score: NDArray, p_fake: NDArray) -> NDArra
     interval = np.column_stack([np.minimum(lower, p_fake), np.maximum(upper, p_fake)])
     interval[np.isnan(score)] = np.nan
     return interval
+
+
+def _drawn(cell, weight, groups, random_state):
+    """Return what draws groups, or videos, and gives the weight of each cell."""
+    if groups is None:
+        of_cell = np.bincount(cell, weight)
+        n_videos, shares = round(of_cell.sum()), of_cell / of_cell.sum()
+        return lambda: random_state.multinomial(n_videos, shares).astype(float)
+    n_groups = int(groups.max()) + 1
+
+    def draw():
+        drawn = random_state.randint(n_groups, size=n_groups)
+        times = np.bincount(drawn, minlength=n_groups)[groups] * weight
+        return np.bincount(cell, times)
+
+    return draw
 
 
 def _grid(score):

@@ -321,13 +321,17 @@ default="platt"
         self._band = None
         if self.calibrator_ is None or self.n_boot == 0:
             return
-        codes = np.arange(len(rows)) if rows.groups is None else rows.groups
         there = ~np.isnan(score)
+        weight, codes = rows.weight[there], None
+        if rows.groups is not None:
+            codes = np.unique(rows.groups[there], return_inverse=True)[1]
+        else:  # weights that sum to less than the videos that they are of are shares
+            weight = weight * max(1, (rows.place >= 0).sum() / rows.weight.sum())
         self._band = fit_band(
             score[there],
             rows.is_fake[there],
-            rows.weight[there],
-            np.unique(codes[there], return_inverse=True)[1],
+            weight,
+            codes,
             self.calibration,
             self.level,
             self.n_boot,

@@ -86,6 +86,27 @@ def test_many_rows_have_the_interval_that_they_have_one_by_one(monkeypatch):
         np.testing.assert_allclose(together[end], one_by_one[end], atol=5e-3)
 
 
+def test_equal_videos_without_groups_count_each():
+    """Thousands of hard votes are a few different rows, and known like thousands."""
+    draw = np.random.default_rng(0)
+    y = np.arange(4000) % 2
+    votes = (draw.random((4000, 3)) < np.where(y == 1, 0.7, 0.3)[:, None]).astype(float)
+    width = []
+    for groups in (None, np.arange(4000)):
+        rule = ScorePipeline("log_odds", n_boot=60).fit(votes, y, groups)
+        judged = rule.judge(np.unique(votes, axis=0))
+        width.append((judged["upper"] - judged["lower"]).mean())
+    assert width[0] < 0.06
+    assert width[0] == pytest.approx(width[1], rel=0.4)
+    weighted = ScorePipeline("log_odds", n_boot=60)
+    different, weight = np.unique(
+        np.column_stack([votes, y]), axis=0, return_counts=True
+    )
+    weighted.fit(different[:, :3], different[:, 3], sample_weight=weight)
+    judged = weighted.judge(np.unique(votes, axis=0))
+    assert (judged["upper"] - judged["lower"]).mean() < 0.06
+
+
 def test_few_groups_and_no_calibration_give_no_interval():
     judged = ScorePipeline("log_odds").fit(*draw_scores(0, 8, 10)).judge([[0.9, 0.8]])
     assert judged[["lower", "upper"]].to_numpy().tolist() == [[0.0, 1.0]]
