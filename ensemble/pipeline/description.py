@@ -8,6 +8,7 @@ import numpy as np
 
 from ensemble.decision.thresholds import percent
 from ensemble.pipeline.linear import Column, LinearForm, NotLinearError, linear_form
+from ensemble.pipeline.tables import negated_columns
 
 _MOST_KNOTS = 12  # of a staircase that is printed whole
 
@@ -72,7 +73,8 @@ def _inputs(rule, names):
             known = "no score in training, not used"
         turned = ""
         if name in rule.inverted_:
-            turned = ", after it was turned round (1 - x, or -x outside 0 to 1)"
+            how = "-x" if name in negated_columns(rule) else "1 - x"
+            turned = f", after it was turned round ({how})"
         lines.append(f"  {name}: {known}{turned}")
     return lines
 

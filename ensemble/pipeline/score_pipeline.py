@@ -111,6 +111,8 @@ default="platt"
     inverted_ : list of str
         Columns that `ensemble.invert_scores` had turned round, as the table states;
         new tables need the same.
+    negated_ : list of str
+        Those of them that became -x; the others became 1 - x.
     score_range_ : ndarray of shape (n_detectors, 2)
         Lowest and highest score of each detector in training; NaN where it had none.
     shifted_ : bool
@@ -242,6 +244,7 @@ default="platt"
             own = np.append(self.combiner_.fake_score(table), np.nan)
             self._own_score = own[rows.place]
         self.inverted_ = list(Provenance.of(X).inverted)
+        self.negated_ = list(Provenance.of(X).negated)
         self._keep_intervals(rows, fitted.score)
         self._keep_auc()
         _ = self.thresholds_  # what cannot be promised is told now

@@ -80,10 +80,27 @@ def read_columns(
             f"the rule does not use the columns {some_names(extra)}", stacklevel=2
         )
     scores = read_scores(table, names, index=index, probabilities=False)
-    ranges = dict(zip(names, rule.score_range_, strict=True))
     for name in rule.inverted_:
-        scores = invert_scores(scores, name, _is_share(ranges[name]))
+        scores = invert_scores(scores, name, name not in negated_columns(rule))
     return scores
+
+
+def negated_columns(rule: Any) -> list[str]:
+    """Return which columns of a rule were turned round by their sign, not as 1 - x.
+
+    Parameters
+    ----------
+    rule : ScorePipeline
+        Fitted; of a file from before this was kept, the range of the scores tells.
+
+    Returns
+    -------
+    list of str
+    """
+    if hasattr(rule, "negated_"):
+        return rule.negated_
+    ranges = dict(zip(rule.detector_names_, rule.score_range_, strict=True))
+    return [name for name in rule.inverted_ if not _is_share(ranges[name])]
 
 
 def read_training(

@@ -28,7 +28,8 @@ def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
     -------
     turned : DataFrame or ndarray of shape (n_videos, n_detectors)
         A copy. What lies beside a score table is kept, and its provenance names the
-        detectors under ``inverted``.
+        detectors under ``inverted``, those that changed their sign also under
+        ``negated``.
 
     Examples
     --------
@@ -64,9 +65,13 @@ def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
         else:
             turned[:, name] = new
     if is_table and "provenance" in turned.attrs:
-        before = set(Provenance.of(turned).inverted)  # twice is not at all
-        inverted = sorted(before.symmetric_difference(map(str, names)))
-        turned.attrs["provenance"] = turned.attrs["provenance"] | stated(
-            inverted=inverted
-        )
+        beside, now = Provenance.of(turned), set(map(str, names))
+        inverted = set(beside.inverted) ^ now  # twice is not at all
+        facts = stated(inverted=sorted(inverted))
+        negated = set(beside.negated) - now
+        if not probabilities:
+            negated |= now & inverted
+        if negated or beside.negated:
+            facts |= stated(negated=sorted(negated))
+        turned.attrs["provenance"] = turned.attrs["provenance"] | facts
     return turned

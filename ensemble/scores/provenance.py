@@ -31,6 +31,8 @@ class Provenance:
         See `ensemble.out_of_fold.refit_offsets`.
     inverted : list of str
         Columns that were turned round; see `ensemble.scores.invert_scores`.
+    negated : list of str
+        Those of them that became -x, and not 1 - x.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Provenance:
     several_faces: int | None = None
     refit_offsets: dict[str, float] = field(default_factory=dict)
     inverted: list[str] = field(default_factory=list)
+    negated: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: Any) -> Provenance:

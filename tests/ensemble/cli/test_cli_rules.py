@@ -114,6 +114,23 @@ def test_columns_that_were_turned_round_are_turned_round_again(folder):
     np.testing.assert_allclose(one["p_fake"], other["p_fake"], atol=1e-3)
 
 
+def test_how_a_column_was_turned_round_is_in_the_rule(folder, capsys):
+    """-a lies within -1 to 0, and turned round within 0 to 1."""
+    for name in ("train", "new"):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table = table.assign(d_a=-table["p_a"])
+        table.to_csv(folder / f"{name}_d.csv", index=False)
+    options = ["--combiner", "log_odds", "--draws", "5"]
+    for columns, rule in ((["p_a,p_b"], "p"), (["d_a,p_b", "--invert", "d_a"], "d")):
+        assert run("combine", folder / "train_d.csv", "-o", folder / f"{rule}.dfe",
+                   "--scores", *columns, *options) == 0  # fmt: skip
+        assert run("apply", folder / f"{rule}.dfe", folder / "new_d.csv", "-o",
+                   folder / f"{rule}.csv") == 0  # fmt: skip
+    assert "turned round (-x)" in capsys.readouterr().out
+    one, other = (pd.read_csv(folder / f"{rule}.csv") for rule in ("p", "d"))
+    np.testing.assert_allclose(one["p_fake"], other["p_fake"])
+
+
 def test_rows_without_a_label_are_left_out(folder, capsys):
     table = pd.read_csv(folder / "train.csv", dtype=object)
     table.loc[:3, "label"] = ""
