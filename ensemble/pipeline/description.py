@@ -59,8 +59,10 @@ def _learned_from(rule):
     groups = "no groups were given"
     if evidence.groups is not None:
         groups = f"{len(np.unique(evidence.groups))} groups"
+    n_detectors = len(rule.detector_names_)
+    of_whom = "1 detector" if n_detectors == 1 else f"{n_detectors} detectors"
     return (
-        f"A rule on the scores of {len(rule.detector_names_)} detectors, learned from "
+        f"A rule on the scores of {of_whom}, learned from "
         f"{len(evidence.is_fake) - n_fake} real and {n_fake} fake videos ({groups})."
     )
 
@@ -296,9 +298,12 @@ def _errors(rule):
     groups = "single videos" if evidence.groups is None else "groups"
     auc = rule.auc_
     new = ", nor its method or source (shift)" if rule.shifted_ else ""
+    what = "these verdicts"
+    if rule.doubt_:
+        what = "what the verdicts would be, were they not all UNSURE,"
     lines = [
         "",
-        "Errors of these verdicts out of fold: every video by a combiner that had not "
+        f"Errors of {what} out of fold: every video by a combiner that had not "
         f"seen its group{new}; intervals of 95 % over {groups}. Threshold and "
         "calibration were set on the same scores, so that they are somewhat hopeful.",
         f"  AUC: {auc.estimate:.3f} ({auc.low:.3f} to {auc.high:.3f})",

@@ -254,8 +254,9 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         verdict = self.thresholds_.verdicts(self.to_probability(own[there]))
         groups = None if self._groups is None else self._groups[there]
         seen = verdict_rates(self._is_fake[there], verdict, groups)
+        rates = self.rates_
         for kind in ("false alarm", "miss"):
-            promised, came = self.rates_.loc[kind], seen.loc[kind, "rate"]
+            promised, came = rates.loc[kind], seen.loc[kind, "rate"]
             if came > promised["high"] + _MARGIN:
                 return (
                     f"its rate of {kind} is {came:.0%} on videos that it was fitted on "

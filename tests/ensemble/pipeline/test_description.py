@@ -160,3 +160,16 @@ def test_a_rule_in_doubt_says_so():
     with pytest.warns(UserWarning, match="one group"):
         rule = ScorePipeline("soft").fit(scores, y, np.where(y == 1, 0, range(40)))
     assert "Errors: unknown; a class was in one group" in rule.describe()
+
+
+def test_one_detector_is_one_and_what_is_not_said_has_no_errors():
+    scores, y, groups = make_scores()
+    one = ScorePipeline("log_odds", n_boot=0).fit(scores[["xception"]], y, groups)
+    text = one.describe()
+    assert "on the scores of 1 detector, learned" in text
+    assert "Errors of these verdicts out of fold" in text
+    y = np.random.default_rng(0).permutation(y)
+    chance = ScorePipeline("log_odds", n_boot=0).fit(scores, y, groups)
+    text = chance.describe()
+    assert "But every verdict is UNSURE" in text
+    assert "Errors of what the verdicts would be, were they not all UNSURE," in text
