@@ -28,6 +28,7 @@ from ensemble.combiners.meta_models.shrunk_logistic import (
 from ensemble.combiners.meta_models.stacked_layers import fit_layers, sets_aside
 from ensemble.combiners.meta_models.trees import (
     MAX_ROUNDS,
+    forest_share,
     grow_forest,
     grow_trees,
     trees_log_odds,
@@ -75,7 +76,7 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
         order=16.7,
         complexity=12,
     ),
-    Entry("forest", {"meta_model": "forest"}, order=16.8, complexity=13),
+    Entry("forest", {"meta_model": "forest"}, order=16.8),
     Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
     Entry(None, plain_logistic, label="stacking, plain logistic", order=18),
     Entry(None, plain_trees, label="stacking, plain LightGBM", order=19),
@@ -300,11 +301,10 @@ class Stacking(Nested):
             inputs = self._inputs(scores)
             if self.meta_model == "mlp":
                 inputs = to_scale(self.features_, inputs, _ALL)
-            fake = list(self.classifier_.classes_).index(1)
-            return self.classifier_.predict_proba(inputs)[:, fake]
+            return self.classifier_.predict_proba(inputs)[:, -1]
         if self.meta_model == "forest":
             inputs = self._inputs(scores, fill=False)
-            return expit(trees_log_odds(self.trees_, inputs))
+            return np.clip(forest_share(self.trees_, inputs), self.clip, 1 - self.clip)
         if self._is_free():
             log_odds = free_log_odds(self.free_, self._inputs(scores))
         else:

@@ -27,6 +27,8 @@ _MONOTONE = {
 }
 _FREE = {"num_leaves": 7, "min_data_in_leaf": 20}
 _FOREST = {
+    "objective": "regression",  # leaves hold shares of fakes
+    "boost_from_average": False,
     "boosting": "rf",
     "extra_trees": True,
     "bagging_freq": 1,
@@ -123,7 +125,7 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     Returns
     -------
     text : str
-        The trees as LightGBM writes them.
+        The trees as LightGBM writes them; their value is P(fake) itself.
 
     References
     ----------
@@ -135,11 +137,16 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     return lightgbm.train(_SETTINGS | _FOREST, data, _N_TREES).model_to_string()
 
 
-def trees_log_odds(text: Any, scores: Any) -> Any:
-    """Return what the trees add to the log-odds of each row of scores."""
+def trees_log_odds(text: str, scores: np.ndarray) -> np.ndarray:
+    """Return what boosted trees add to the log-odds of each row of scores."""
     if not text:
         return np.zeros(len(scores))
     return _parsed(text).predict(scores, raw_score=True, num_threads=1)
+
+
+def forest_share(text: str, scores: np.ndarray) -> np.ndarray:
+    """Return the share of fakes that a forest gives each row of scores."""
+    return _parsed(text).predict(scores, num_threads=1)  # raw ones are sums
 
 
 @cached(maxsize=16)
