@@ -25,6 +25,7 @@ from ensemble.combiners.super_learner.shift_folds import shift_codes, shift_spli
 from ensemble.combiners.super_learner.trial import try_candidates
 
 _MAX_TRIED = 2500  # different rows of each class that the choice needs
+_MAX_WEIGHED = 500  # rows that show how much each detector moves
 _FEW_GROUPS = 20  # groups of a class below which the reason speaks of it
 
 
@@ -88,7 +89,8 @@ class AutoCombiner(Nested):
     combiner_ : Combiner
         The first of them.
     weights_ : ndarray of shape (n_detectors,)
-        The detectors' weights in the heaviest candidate that has any.
+        How much each detector moves the mixture: its share of the mean absolute
+        `contributions` to each candidate on training rows, by the candidates' weights.
     classes_ : ndarray of shape (2,)
         The labels, sorted.
 
@@ -214,10 +216,16 @@ class AutoCombiner(Nested):
         }
         self.choice_ = names[in_use[0]]
         self.combiner_ = self.combiners_[self.choice_]
-        vars(self).pop("weights_", None)  # of an earlier fit
-        weighing = [c for c in self.combiners_.values() if hasattr(c, "weights_")]
-        if weighing:
-            self.weights_ = self._to_table_order(weighing[0].weights_)
+        shares = self._shares(sample.scores[:: -(-len(sample) // _MAX_WEIGHED)])
+        self.weights_ = self._to_table_order(shares)
+
+    def _shares(self, scores):
+        """Return how much of the mixture's movement each detector makes."""
+        each = []
+        for name, combiner in self.combiners_.items():
+            moved = np.abs(combiner.contributions(scores)).mean(axis=0)
+            each.append(self.candidate_weights_[name] * moved / max(moved.sum(), 1e-12))
+        return np.sum(each, axis=0)
 
     def _fake_score(self, scores):
         fitted = self.combiners_.values()

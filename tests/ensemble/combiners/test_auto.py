@@ -168,6 +168,17 @@ def test_an_inverted_member_is_used_the_other_way_round():
     assert roc_auc_score(y, combiner.fake_score(scores)) > 0.93
 
 
+def test_weights_are_of_the_whole_mixture():
+    scores, y = make_scores(600, skill=(3.0, 3.0, 0.0))
+    combiner = AutoCombiner(["best_single", "free_logistic"]).fit(scores, y)
+    assert combiner.choice_ == "free_logistic"
+    assert np.isclose(combiner.weights_.sum(), 1)
+    assert combiner.weights_[:2].min() > 0.25  # the best single one knows one alone
+    assert combiner.weights_[2] < 0.1
+    again = AutoCombiner(["free_logistic"]).fit(scores[:, ::-1], y)
+    assert again.weights_.argmin() == 0
+
+
 def test_hopeless_candidates_are_stopped_and_the_first_never():
     scores, y = make_contrary()
     combiner = AutoCombiner(["calibrated", "best_single", "pairs"]).fit(scores, y)
