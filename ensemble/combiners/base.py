@@ -226,7 +226,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             )
         rows.scores = self._scaled(rows.scores, detectors, features)
         rows.place = np.append(place, -1)[place_of_videos]
-        with one_blas_thread():  # small products, whose digits do not depend on cores
+        with one_blas_thread:  # small products, whose digits do not depend on cores
             self._fit(rows)
         return self
 
