@@ -32,6 +32,7 @@ def describe_rule(rule: Any) -> str:
         steps = _not_linear(rule, names, str(error))
     else:
         steps = _scales(form) + _sum(form)
+    doubt = rule.doubt_  # of rates over draws of the groups, which take a while
     lines = [
         _learned_from(rule),
         *_inputs(rule, names),
@@ -39,8 +40,8 @@ def describe_rule(rule: Any) -> str:
         *_calibration(rule),
         *_prior(rule),
         *_interval(rule),
-        *_decision(rule),
-        *_errors(rule),
+        *_decision(rule, doubt),
+        *_errors(rule, doubt),
     ]
     return "\n".join(lines)
 
@@ -273,7 +274,7 @@ def _odds(share):
     return float(np.log(share / (1 - share)))
 
 
-def _decision(rule):
+def _decision(rule, doubt):
     thresholds = rule.thresholds_
     where = (
         f"FAKE is said where P(fake) is above {_number(thresholds.high)}, else REAL."
@@ -286,20 +287,20 @@ def _decision(rule):
     lines = ["", "Decision:", f"  {where} {thresholds.set_on}"]
     if rule.abstain:
         lines.append("  UNSURE also where a threshold lies within a video's interval.")
-    if rule.doubt_:
-        lines.append(f"  But every verdict is UNSURE: {rule.doubt_}.")
+    if doubt:
+        lines.append(f"  But every verdict is UNSURE: {doubt}.")
     return lines
 
 
-def _errors(rule):
+def _errors(rule, doubt):
     evidence = rule.evidence()
     if not len(evidence.score):
-        return ["", f"Errors: unknown; {rule.doubt_}."]
+        return ["", f"Errors: unknown; {doubt}."]
     groups = "single videos" if evidence.groups is None else "groups"
     auc = rule.auc_
     new = ", nor its method or source (shift)" if rule.shifted_ else ""
     what = "these verdicts"
-    if rule.doubt_:
+    if doubt:
         what = "what the verdicts would be, were they not all UNSURE,"
     lines = [
         "",

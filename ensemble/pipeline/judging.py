@@ -58,8 +58,8 @@ def verdict_table(
         torn |= (low < thresholds.low) & (high >= thresholds.low)
         _note(notes, torn, "a threshold lies within its interval")
         doubtful |= torn
-    if rule.doubt_:
-        _note(notes, ~unknown, rule.doubt_)
+    if doubt := rule.doubt_:
+        _note(notes, ~unknown, doubt)
         doubtful[:] = True
     _add_given_reasons(notes, table, used)
     verdict[doubtful | (verdict == NO_VERDICT)] = UNSURE

@@ -17,6 +17,7 @@ from ensemble.decision import (
     threshold_by_cost,
     verdict_rates,
 )
+from ensemble.metrics import group_bootstrap_interval
 
 
 def some_scores(n=200, seed=0, decimals=2, skill=2.0):
@@ -356,6 +357,10 @@ def test_rate_intervals_know_groups():
     by_video, by_group = rate_interval(happened), rate_interval(happened, groups)
     assert by_video.estimate == by_group.estimate
     assert by_group.high - by_group.low > 1.7 * (by_video.high - by_video.low)
+    drawn = group_bootstrap_interval(
+        lambda _, drawn: drawn.mean(), happened, happened, groups, random_state=0
+    )
+    assert by_group == drawn  # of the groups' counts, or video by video
     never = rate_interval(np.zeros(200, bool), groups)
     assert never == rate_interval(np.zeros(40, bool))
     assert rate_interval([True, False], [7, 7]) == (0.5, 0, 1)
