@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.combiners.base import Nested
+from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.registry import Entry, register
 from ensemble.combiners.stacking import Stacking, as_combiner
@@ -85,6 +86,7 @@ class Bagging(Nested):
         return common_scale([as_combiner(self.combiner, self.random_state)])
 
     def _fit(self, rows):
+        check_whole(self, "n_replicas", 1)
         combiner = as_combiner(self.combiner, self.random_state)
         self.combiners_ = []
         total, times = np.zeros(len(rows)), np.zeros(len(rows))

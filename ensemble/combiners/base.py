@@ -17,11 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from base_models.runtime.thread_pools import one_blas_thread
+from ensemble.combiners.parts.answers import check_all_scored, class_columns
 from ensemble.combiners.parts.checks import (
     check_both_classes,
+    check_columns,
+    check_different_names,
     check_length,
-    check_same_order,
     checked_weight,
+    warn_of_tiny_weights,
 )
 from ensemble.combiners.parts.detection import (
     DETECT,
@@ -37,6 +40,7 @@ from ensemble.combiners.parts.detection import (
     without_outside,
 )
 from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inverted
+from ensemble.combiners.parts.former_fit import forgetting_the_former
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
@@ -114,18 +118,27 @@ class Combiner(ClassifierMixin, BaseEstimator):
         inside = vars(self).pop("_inside", None)  # of a combiner that advises itself
         shift = vars(self).pop("_shift", None)  # of one that folds by it
         folds, offsets, outermost = inside or (fold_codes(X), stated_offsets(X), True)
-        rows = self._checked_rows(X, y, groups, sample_weight)
-        rows.folds = None if folds is None else folds[rows.place >= 0]
-        rows.offsets = offsets
-        rows.shift = None if shift is None else shift[rows.place >= 0]
-        if inside is None and self._trusts_direction():
+        with forgetting_the_former(self):
+            rows = self._checked_rows(X, y, groups, sample_weight)
+            rows.folds = None if folds is None else folds[rows.place >= 0]
+            rows.offsets = offsets
+            rows.shift = None if shift is None else shift[rows.place >= 0]
+            if inside is None:
+                self._advise(rows)
+            self.maps_ = self._learned_maps(rows, outermost, advise=inside is None)
+            return self._fit_rows(rows)
+
+    def _advise(self, rows):
+        """Warn of what is likely meant otherwise: weights, and inverted detectors."""
+        if not vars(self).pop("_weighed", False):  # by a pipeline around it
+            warn_of_tiny_weights(rows.weight, rows.groups)
+        if self._trusts_direction():
             scored = np.flatnonzero(~np.isnan(rows.scores).all(axis=0))
             self._warn_of_inverted(rows, np.setdiff1d(scored, self._feature_columns()))
-        self.maps_ = self._learned_maps(rows, outermost, advise=inside is None)
-        return self._fit_rows(rows)
 
     def _checked_rows(self, X, y, groups, sample_weight):
         """Return the rows that have a score and a weight, from what a user gives."""
+        check_different_names(X)
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(
@@ -274,12 +287,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_videos, 2)
             Both NaN where no detector has a score.
         """
-        score = self.fake_score(X)
-        # a tie by all but rounding is one: the larger column is what `predict` says
-        tied = ~above(score, 0.5) & (score > 0.5)
-        score = np.where(tied, 0.5, score)
-        columns = [1 - score, score]
-        return np.column_stack(columns if self.fake_index_ == 1 else columns[::-1])
+        return class_columns(self.fake_score(X), self.fake_index_)
 
     def predict(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Return the label of each video: fake where P(fake) is above 0.5.
@@ -293,16 +301,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         labels : ndarray of shape (n_videos,)
         """
         score = self.fake_score(X)
-        unscored = np.flatnonzero(np.isnan(score))
-        if unscored.size:
-            rows = X.index if isinstance(X, pd.DataFrame) else np.arange(len(score))
-            names = rows[unscored[:5]].tolist()
-            raise ValueError(
-                "a label needs at least one score; "
-                f"{unscored.size} of {len(score)} videos have none: "
-                f"{', '.join(map(repr, names))}{', ...' if unscored.size > 5 else ''}; "
-                "drop them, or use predict_proba, which gives NaN"
-            )
+        check_all_scored(score, X, "predict_proba, which gives NaN")
         is_fake = above(score, 0.5)
         return self.classes_[np.where(is_fake, self.fake_index_, 1 - self.fake_index_)]
 
@@ -372,7 +371,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         inverted = looks_inverted(scores, *beside)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
         wrong = [str(names[column]) for column in detectors[inverted]]
-        warn_of_inverted(wrong, self._who_trusts(), stacklevel=4)
+        warn_of_inverted(wrong, self._who_trusts(), stacklevel=5)
 
     def _who_trusts(self):
         return f"{type(self).__name__} takes"
@@ -441,7 +440,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        check_same_order(self, X)
+        check_columns(self, X)
         X = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )

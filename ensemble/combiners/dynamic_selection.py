@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.parts.checks import is_number
 from ensemble.combiners.parts.neighbours import Neighbours
 from ensemble.combiners.parts.rows import sample_rows
 from ensemble.combiners.registry import Entry, register
@@ -284,11 +285,12 @@ class DynamicSelection(Combiner):
                 "or 'eliminate'" + did_you_mean(self.competence, _COMPETENCES)
             )
         number = self.n_neighbors
-        if number != "auto" and (isinstance(number, str) or not number > 0):
+        is_auto = isinstance(number, str) and number == "auto"
+        if not is_auto and not (is_number(number) and number > 0):
             raise ValueError(
                 f"n_neighbors must be a number above 0 or 'auto'; got {number!r}"
             )
-        if not 0 <= self.sharpness < np.inf:
+        if not (is_number(self.sharpness) and 0 <= self.sharpness < np.inf):
             raise ValueError(
                 f"sharpness must be >= 0 and finite; got {self.sharpness!r}"
             )

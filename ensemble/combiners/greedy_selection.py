@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import weighted_auc, weighted_mean
+from ensemble.combiners.parts.checks import check_flags, check_whole
 from ensemble.combiners.registry import Entry, register
 from ensemble.metrics.ties import above
 
@@ -124,11 +125,9 @@ class GreedySelection(Combiner):
         self.fake_label = fake_label
 
     def _fit(self, rows):
-        for name in ("n_rounds", "n_bags"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be 1 or more; got {getattr(self, name)!r}"
-                )
+        check_whole(self, "n_rounds", 1)
+        check_whole(self, "n_bags", 1)
+        check_flags(self, "sorted_start")
         if not 0 < self.bag_fraction <= 1:
             raise ValueError(
                 f"bag_fraction must be a share above 0 up to 1; got "

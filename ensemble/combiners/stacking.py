@@ -20,6 +20,7 @@ from ensemble.combiners.meta_models.free_logistic import (
 from ensemble.combiners.meta_models.network import fit_network
 from ensemble.combiners.meta_models.nonnegative_logistic import log_odds_of
 from ensemble.combiners.meta_models.plain import plain_logistic, plain_trees
+from ensemble.combiners.meta_models.settings import check_settings
 from ensemble.combiners.meta_models.shrunk_logistic import (
     choose_shrinkage,
     fit_shrunk_logistic,
@@ -249,6 +250,7 @@ class Stacking(Nested):
         return np.unique(columns)
 
     def _fit(self, rows):
+        check_settings(self)
         self.n_inner_folds_ = 0
         if self.layers:
             self._fit_layers(rows)
@@ -265,12 +267,6 @@ class Stacking(Nested):
         elif self.meta_model in ("logistic", "pairs") and self._is_free():
             self.free_ = self._fit_free(rows)
         elif self.meta_model == "logistic":
-            if self.passthrough is not None or self.missing_indicator:
-                raise ValueError(
-                    'meta_model="logistic" weighs scores alone and takes neither '
-                    "passthrough nor missing_indicator; use monotone=False, or "
-                    '"pairs", "lightgbm", "mlp" or a scikit-learn classifier'
-                )
             self._fit_logistic(rows)
         elif self.meta_model == "lightgbm":
             self._fit_trees(rows)
@@ -389,11 +385,6 @@ class Stacking(Nested):
         sample = sample_rows(rows, _MAX_INNER)
         if self.shrinkage == "auto":
             self.shrinkage_ = choose_shrinkage(sample, self._inner_splits(sample))
-        elif isinstance(self.shrinkage, str) or not self.shrinkage >= 0:
-            raise ValueError(
-                f"shrinkage must be a number >= 0, inf or 'auto'; got "
-                f"{self.shrinkage!r}"
-            )
         else:
             self.shrinkage_ = float(self.shrinkage)
         pull, start = measure_pull(sample, len(rows)), None
@@ -427,10 +418,6 @@ class Stacking(Nested):
 
     def _choose_rounds(self, rows, kind):
         if self.n_rounds != "auto":
-            if isinstance(self.n_rounds, str) or not self.n_rounds >= 0:
-                raise ValueError(
-                    f"n_rounds must be a number >= 0 or 'auto'; got {self.n_rounds!r}"
-                )
             return int(self.n_rounds)
         losses = 0.0
         for train, test in self._inner_splits(rows):

@@ -12,6 +12,7 @@ from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, encode_labels, with_labels
 from base_models.store.store import Store
 from ensemble.choices import NESTINGS
+from ensemble.combiners.parts.checks import check_different_names
 from ensemble.comparison.protocol_registry import Split
 from ensemble.comparison.training_data import origin_of
 from ensemble.metrics.within_folds import folds_of_table
@@ -177,10 +178,11 @@ def _checked_table(table, y, groups):
     """Return members' scores, labels and groups of a table of scores."""
     if isinstance(table, np.ndarray):
         table = pd.DataFrame(np.asarray(table, float)).add_prefix("p_")
-    if table.columns.has_duplicates or not len(table.columns):
+    check_different_names(table)
+    if not len(table.columns):
         raise ValueError(
-            f"a table of scores needs one name for each detector; got "
-            f"{list(table.columns)}"
+            "a table of scores needs a column for each detector; got none: name the "
+            "columns that hold scores"
         )
     wrong = [n for n in table if not pd.api.types.is_numeric_dtype(table[n])]
     if wrong:

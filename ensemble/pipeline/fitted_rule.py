@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble.choices import FAKE, REAL
+from ensemble.combiners.parts.answers import check_all_scored, class_columns
+from ensemble.combiners.parts.checks import check_columns
 from ensemble.decision.error_rates import verdict_rates
 from ensemble.decision.named_thresholds import Thresholds, thresholds_for
 from ensemble.decision.prior import adjust_prior
@@ -61,11 +64,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_videos, 2)
             Both NaN where no detector has a score.
         """
-        score = self.fake_score(X)
-        # a tie by all but rounding is one: the larger column is what `predict` says
-        score = np.where(~above(score, 0.5) & (score > 0.5), 0.5, score)
-        columns = [1 - score, score]
-        return np.column_stack(columns if self.fake_index_ == 1 else columns[::-1])
+        return class_columns(self.fake_score(X), self.fake_index_)
 
     def predict(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Return the label of each video: fake where P(fake) is above `threshold_`.
@@ -86,13 +85,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
             If a video has no score, or `thresholds_` leaves videos unsure.
         """
         score = self.fake_score(X)
-        unscored = np.flatnonzero(np.isnan(score))
-        if unscored.size:
-            raise ValueError(
-                f"a label needs at least one score; {unscored.size} of {len(score)} "
-                f"videos have none, the first in row {unscored[0]}; drop them, or use "
-                "judge or predict_proba, which give NaN"
-            )
+        check_all_scored(score, X, "judge or predict_proba, which give NaN")
         is_fake = above(score, self.threshold_)
         return self.classes_[np.where(is_fake, self.fake_index_, 1 - self.fake_index_)]
 
@@ -252,11 +245,11 @@ class FittedRule(ClassifierMixin, BaseEstimator):
             return ""
         there = ~np.isnan(own) & ~np.isnan(self.oof_fake_score_)
         verdict = self.thresholds_.verdicts(self.to_probability(own[there]))
-        groups = None if self._groups is None else self._groups[there]
-        seen = verdict_rates(self._is_fake[there], verdict, groups)
-        rates = self.rates_
-        for kind in ("false alarm", "miss"):
-            promised, came = rates.loc[kind], seen.loc[kind, "rate"]
+        is_fake, rates = self._is_fake[there], self.rates_
+        errors = {"false alarm": (FAKE, 0), "miss": (REAL, 1)}
+        for kind, (said, label) in errors.items():
+            promised = rates.loc[kind]
+            came = np.mean(verdict[is_fake == label] == said)
             if came > promised["high"] + _MARGIN:
                 return (
                     f"its rate of {kind} is {came:.0%} on videos that it was fitted on "
@@ -342,6 +335,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
     def _checked(self, X):
         """Return scores as the combiner takes them."""
         check_is_fitted(self)
+        check_columns(self, X, "rule")
         values = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )

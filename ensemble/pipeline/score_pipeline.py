@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,13 @@ from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from ensemble.calibration.calibrator import check_method
 from ensemble.calibration.cross_fitting import CalibratedFit, fit_calibrated
-from ensemble.combiners.parts.checks import checked_weight
+from ensemble.combiners.parts.checks import (
+    check_different_names,
+    check_flags,
+    check_whole,
+    checked_weight,
+    warn_of_tiny_weights,
+)
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
@@ -209,6 +214,7 @@ default="platt"
         self : ScorePipeline
         """
         self._check_params()
+        check_different_names(X)
         values = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(
@@ -226,10 +232,13 @@ default="platt"
             values, is_fake, codes, weight, folds=fold_codes(X), shift=of_shift
         )
         rows, first = _canonical(given)
+        used = rows.place >= 0
+        warn_of_tiny_weights(weight[used], None if codes is None else codes[used])
         table = X.iloc[first] if isinstance(X, pd.DataFrame) else values[first]
         unfitted = clone(as_combiner(self.combiner, self._seed()))
         if "fake_label" in unfitted.get_params(deep=False):
             unfitted.set_params(fake_label=None)
+        unfitted._weighed = True
         fitted = self._fitted(unfitted, table, rows)
         self.combiner_, self.calibrator_ = fitted.combiner, fitted.calibrator
         self.shares_ = learned_shares(fitted.combiner, table, rows)
@@ -275,6 +284,8 @@ default="platt"
         return read_rule(Reader(Path(path), combiners=combiners))
 
     def _check_params(self):
+        check_whole(self, "n_boot", 0)
+        check_flags(self, "abstain")
         parse_threshold(self.threshold)
         check_prior(self.prior)
         check_level(self.level)
@@ -284,10 +295,6 @@ default="platt"
             raise ValueError(
                 "abstain=True needs intervals, and calibration=None gives none; take "
                 "calibration='platt'"
-            )
-        if not isinstance(self.n_boot, numbers.Integral) or self.n_boot < 0:
-            raise ValueError(
-                f"n_boot must be a number of draws, 0 or more; got {self.n_boot!r}"
             )
 
     def _seed(self):

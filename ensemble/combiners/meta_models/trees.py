@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -80,10 +79,6 @@ def grow_trees(
     """
     if n_rounds == 0:
         return "", None
-    if num_leaves is not None and not (
-        isinstance(num_leaves, numbers.Integral) and num_leaves > 1
-    ):
-        raise ValueError(f"num_leaves must be 2 or more; got {num_leaves!r}")
     import lightgbm
 
     def dataset(scores, is_fake, weight, offset):

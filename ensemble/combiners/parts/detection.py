@@ -156,7 +156,7 @@ def warn_of_other_scales(
             f"columns with values outside 0 to 1 are taken for scores on scales of "
             f"their own, higher meaning fake: {'; '.join(parts)}; rescale them, or set "
             "scale, to decide for yourself",
-            stacklevel=_level_of_the_user(),
+            stacklevel=level_of_the_user(),
         )
 
 
@@ -241,12 +241,12 @@ def without_outside(
             f"{int(outside.sum())} scores outside 0 to 1 count as missing, in columns "
             f"that were P(fake) in training: {ranges}"
             + (f"; {lost} videos have no other score and get NaN" if lost else ""),
-            stacklevel=_level_of_the_user(),
+            stacklevel=level_of_the_user(),
         )
     return cleaned
 
 
-def _level_of_the_user() -> int:
+def level_of_the_user() -> int:
     """Return the stack level, of our caller's warning, of code that is not ours."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and _is_ours(frame):

@@ -201,8 +201,8 @@ def test_bags_are_parts_of_the_detectors_and_their_weights_are_averaged():
     ("kwargs", "message"),
     [
         ({"metric": "log_los"}, "did you mean 'log_loss'"),
-        ({"n_rounds": 0}, "n_rounds must be 1 or more"),
-        ({"n_bags": 0}, "n_bags must be 1 or more"),
+        ({"n_rounds": 0}, "n_rounds must be a whole number, 1 or more; got 0"),
+        ({"n_bags": 0}, "n_bags must be a whole number, 1 or more; got 0"),
         ({"bag_fraction": 0}, "share above 0 up to 1; got 0"),
     ],
 )

@@ -300,10 +300,14 @@ def test_is_the_last_step_of_a_pipeline():
 
 def test_columns_out_of_order_and_rows_without_a_score_are_refused(rule):
     scores = make_scores()[0]
-    with pytest.raises(ValueError, match="same order as they were in fit"):
-        rule.fake_score(scores[NAMES[::-1]])
+    for ask in (rule.fake_score, rule.predict, rule.judge):
+        with pytest.raises(ValueError, match=r"reorder with X\[rule.feature_names_in_"):
+            ask(scores[NAMES[::-1]])
+    pd.testing.assert_frame_equal(
+        rule.judge(scores[NAMES[::-1]][rule.feature_names_in_]), rule.judge(scores)
+    )
     scores.iloc[3] = np.nan
-    with pytest.raises(ValueError, match="1 of 240 videos have none, the first in row"):
+    with pytest.raises(ValueError, match="1 of 240 videos have none: '0003.mp4'"):
         rule.predict(scores)
 
 
@@ -314,7 +318,8 @@ def test_columns_out_of_order_and_rows_without_a_score_are_refused(rule):
         ({"threshold": "fpr"}, "takes a share"),
         ({"prior": 1.0}, "prior must be a share"),
         ({"level": 1.5}, "level"),
-        ({"n_boot": -1}, "n_boot must be a number of draws"),
+        ({"n_boot": -1}, "n_boot must be a whole number, 0 or more; got -1"),
+        ({"abstain": "no"}, "abstain must be True or False; got 'no'"),
         ({"combiner": "logistik"}, "did you mean 'logistic'"),
     ],
 )
