@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.runtime.file_digest import file_sha256
+from base_models.runtime.parallel import is_local
 from base_models.video.one_face import OneFace
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
@@ -201,6 +203,35 @@ def known_digests(videos: Iterable[Any]) -> list[str | None]:
     """Return the digests of arrays that `hashed_once` has by now; None of others."""
     hashed = _hashed.get()
     return [hashed.get(id(video), (video, None))[1] for video in videos]
+
+
+def findable(videos: Iterable[Any]) -> list[Any]:
+    """Return videos as tasks should hold them, which may run on another machine.
+
+    There a path counts from another folder, so files and folders get their full path,
+    also that of a video with one face picked. On this machine all stays as it is: a
+    foreign detector may know videos by the names that it was given.
+
+    Parameters
+    ----------
+    videos : iterable
+        Paths, arrays, or what foreign detectors take.
+
+    Examples
+    --------
+    >>> findable(["a.mp4"])  # joblib's workers are on this machine
+    ['a.mp4']
+    """
+    return list(videos) if is_local() else [_in_full(video) for video in videos]
+
+
+def _in_full(video):
+    if isinstance(video, OneFace):
+        return replace(video, video=_in_full(video.video))
+    if isinstance(video, (str, os.PathLike)) and os.path.exists(video):
+        full = os.path.abspath(video)
+        return full if isinstance(video, str) else Path(full)
+    return video
 
 
 def _array_digest(frames):

@@ -55,7 +55,7 @@ def compare_strategies(
     level: float = 0.95,
     videos: Videos | None = None,
     random_state: int | None = 0,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     store: Store | str | Path | None = None,
     fake_label: Any = None,
     hold_out: Any = None,
@@ -123,7 +123,7 @@ def compare_strategies(
     videos : sequence or None, default=None
         With detectors. A `ensemble.datasets.VideoTable` brings y, groups and metadata.
     random_state : int, default=0
-    n_jobs : int, default=1
+    n_jobs : int or None, default=None
         Fits side by side.
     store : Store, str, Path or None, default=None
         Where detectors' scores and finished strategies are kept: what was stopped goes

@@ -54,7 +54,7 @@ def write_ensemble_report(
             "compared where there are fakes; use compare_strategies on labelled videos"
         )
     seed = options.pop("random_state", model.random_state or 0)
-    options = {"n_jobs": model.n_jobs or 1, **options}
+    options = {"n_jobs": model.n_jobs, **options}
     chosen = chosen_strategies(strategies, list(model.detectors_), seed)
     found = compare_strategies(
         model.oof_scores_,

@@ -3,11 +3,11 @@
 import warnings
 from dataclasses import dataclass, replace
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from base_models.runtime.parallel import run_tasks
 from base_models.store.store import Store
 from ensemble.comparison.inputs import ComparisonInput
 from ensemble.comparison.nested_cv import MemberScores
@@ -101,7 +101,7 @@ def judge(
     scores: MemberScores,
     combiners: dict,
     folds: list | None = None,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     store: Store | None = None,
 ) -> list[Panel]:
     """Return the panels: scores of everyone on what nobody learned from.
@@ -117,8 +117,8 @@ def judge(
     folds : list of (int ndarray or None) or None, default=None
         For each split the fold of each training row, where its members' scores came
         about; strategies learn of it what they learn beside any out-of-fold table.
-    n_jobs : int, default=1
-        Fits side by side.
+    n_jobs : int or None, default=None
+        Fits side by side, as joblib counts.
     store : Store or None, default=None
         Where finished fits' scores are kept, to go on from.
 
@@ -138,14 +138,11 @@ def judge(
     tasks = [  # the slowest, which come last, are begun first
         (number, name) for name in reversed(combiners) for number in range(len(splits))
     ]
-    run = joblib.Parallel(n_jobs=n_jobs)
-    fitted = run(
-        joblib.delayed(_fitted_scores)(name, combiners[name], rows[number], store)
-        for number, name in tasks
-    )
+    fits = ((name, combiners[name], rows[number], store) for number, name in tasks)
+    fitted = dict(run_tasks(_fitted_scores, fits, n_jobs))
     by_split = [dict(zip(names, judged.T, strict=True)) for judged in scores.judged]
-    for (number, name), score in zip(tasks, fitted, strict=True):
-        by_split[number][name] = score
+    for place, (number, name) in enumerate(tasks):
+        by_split[number][name] = fitted[place]
     panels = {}
     for split, columns in zip(splits, by_split, strict=True):
         part = pd.DataFrame(columns, index=split.test)[[*names, *combiners]]

@@ -34,7 +34,7 @@ class ComparisonSettings:
     n_boot: int = 1000
     level: float = 0.95
     random_state: int = 0
-    n_jobs: int | None = 1
+    n_jobs: int | None = None
     store: Store | str | None = None
     device: str | None = None
     verbose: bool = False

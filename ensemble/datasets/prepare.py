@@ -10,7 +10,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,17 +254,20 @@ class _Run:
         return outcomes
 
     def _each(self, videos, sharded, n_jobs, verbose):
-        from joblib import Parallel, delayed
-
+        from base_models.runtime.parallel import run_tasks
         from base_models.runtime.progress import progress_bar
+        from base_models.video.paths import findable
 
-        tasks = [
-            delayed(self.one)(video, name, sharded.get(name))
-            for video, name in zip(videos, self.names, strict=True)
-        ]
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+        folder = self.folder and Path(os.path.abspath(self.folder))
+        alone = replace(self, folder=folder, names=[])  # a task has its own name
+        tasks = (
+            (video, name, sharded.get(name))
+            for video, name in zip(findable(videos), self.names, strict=True)
+        )
+        came = run_tasks(alone.one, tasks, n_jobs)
         text = "preparing videos" if verbose else None
-        return list(progress_bar(results, text, total=len(tasks)))
+        outcomes = dict(progress_bar(came, text, total=len(videos)))
+        return [outcomes[number] for number in range(len(videos))]
 
     def one(self, video, name, sharded):
         """Write the images of one video; return which, or why there are none."""

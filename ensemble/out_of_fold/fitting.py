@@ -2,11 +2,10 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -128,7 +127,7 @@ def out_of_fold_scores(
         folds, any scikit-learn splitter, or (train, test) row numbers.
     n_jobs : int or None, default=None
         Fits that run side by side; never so many that jobs x threads outgrow the
-        cores.
+        cores. None is what ``joblib.parallel_config`` says, and 1 outside of it.
     random_state : int or None, default=None
         Seeds the folds and the detectors that have none of their own. None is 0,
         so that what was computed once is found again.
@@ -221,10 +220,11 @@ def fit_over_splits(
     OutOfFold
     """
     from base_models.runtime.devices import resolve_device
+    from base_models.runtime.parallel import run_tasks
     from base_models.runtime.prefetch import n_cores
     from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
-    from base_models.video.paths import hashed_once
+    from base_models.video.paths import findable, hashed_once
 
     settings = FitSettings(**fields) if settings is None else settings
     device, keep, verbose = settings.device, settings.keep, settings.verbose
@@ -245,14 +245,14 @@ def fit_over_splits(
         unscorable = make_views_ready(todo, training, store, verbose)
         _warn_of_unscorable(unscorable, len(training))
         _warn_of_time(todo, n_jobs)
-        run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        outcomes = run(
-            joblib.delayed(fit_and_score)(*t.arguments(training)) for t in todo
-        )
+        sent = replace(training, videos=findable(training.videos))
+        arguments = (task.arguments(sent) for task in todo)
+        outcomes = run_tasks(fit_and_score, arguments, n_jobs)
         fits = any(len(task.train) for task in todo)
         text = "fitting detectors" if fits else "scoring by detectors"
         with progress_bar(text=text if verbose else None, total=len(todo)) as bar:
-            for task, outcome in zip(todo, outcomes, strict=True):
+            for number, outcome in outcomes:
+                task = todo[number]
                 task.outcome = outcome
                 task.remember(store, explicit)
                 bar.update()

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from base_models.groups import group_codes
+from base_models.runtime.parallel import is_local, n_jobs_here
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.training_set import TrainingSet
 
@@ -72,9 +73,9 @@ def jobs_that_fit(detectors: Sequence, n_jobs: int | None, n_cores: int) -> int:
     ----------
     detectors : list of detectors
     n_jobs : int or None
-        As asked for; None is 1 and -1 as many as there are cores.
+        As asked for, as joblib counts: None is 1, or what ``parallel_config`` says.
     n_cores : int
-        Cores of this machine.
+        Cores of this machine. They bound nothing where fits run on a cluster.
 
     Returns
     -------
@@ -87,7 +88,9 @@ def jobs_that_fit(detectors: Sequence, n_jobs: int | None, n_cores: int) -> int:
     >>> jobs_that_fit([FrameDetector(n_threads=4)], n_jobs=8, n_cores=16)
     4
     """
-    asked = joblib.effective_n_jobs(n_jobs)
+    asked = n_jobs_here(n_jobs)
+    if not is_local():
+        return asked  # its engine knows its machines
     threads = max(map(cpu_threads, detectors), default=1)
     return max(1, min(asked, n_cores // threads))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from ensemble.combiners.parts.composite import fit_copy
 from ensemble.combiners.parts.rows import Rows
@@ -95,13 +94,13 @@ def try_candidates(
 
 
 def _score(candidates, going, rows, splits, scores, n_jobs, bar):
+    from base_models.runtime.parallel import run_tasks
+
     combiners = list(candidates.values())
     todo = [(place, *split) for place in going for split in splits]
-    found = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_score_fold)(combiners[place], rows, train, test)
-        for place, train, test in todo
-    )
-    for (place, _, test), score in zip(todo, found, strict=True):
+    tasks = [(combiners[place], rows, *split) for place, *split in todo]
+    for number, score in run_tasks(_score_fold, tasks, n_jobs):
+        place, _, test = todo[number]
         scores[test, place] = score
         bar.update()
 

@@ -221,7 +221,7 @@ class Exploration:
 def explore(
     table: VideoTable,
     root: str | Path | None = None,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     finder: FaceFinder | str | None = "dlib",
     store: Store | str | Path | None = None,
     verbose: bool = False,

@@ -19,15 +19,15 @@ def in_parallel(
     what: str,
 ) -> list[Any]:
     """Call the function with each job's arguments; the results in the jobs' order."""
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(function)(*job) for job in jobs
-    )
+    from base_models.runtime.parallel import run_tasks
+
+    came = run_tasks(function, jobs, n_jobs)
     # disable=None: no bar where nobody is watching.
-    bar = tqdm(results, what, len(jobs), disable=None if verbose else True)
-    return list(bar)
+    bar = tqdm(came, what, len(jobs), disable=None if verbose else True)
+    results = dict(bar)
+    return [results[number] for number in range(len(jobs))]
 
 
 def rng_for(seed: int, *purpose: int) -> np.random.Generator:

@@ -11,9 +11,11 @@ import pandas as pd
 
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.runtime.failures import Failures, is_foreseen
+from base_models.runtime.parallel import n_jobs_here, run_tasks
 from base_models.runtime.progress import progress_bar
 from base_models.store.keys import session_key
 from base_models.store.store import Store, store_key
+from base_models.video.paths import findable
 from ensemble.datasets.indexing.measuring import (
     CODE_VERSION,
     MEASURED,
@@ -37,7 +39,7 @@ _TYPES = {
 
 def index_videos(
     table: VideoTable,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     out: str | Path | None = None,
     finder: FaceFinder | str | None = "dlib",
     store: Store | str | Path | None = None,
@@ -52,8 +54,8 @@ def index_videos(
     Parameters
     ----------
     table : VideoTable
-    n_jobs : int, default=1
-        Videos that are opened at once; -1 for all cores.
+    n_jobs : int or None, default=None
+        Videos that are opened at once, as joblib counts; -1 for all cores.
     out : str, Path or None, default=None
         A .parquet or .csv to write the table to.
     finder : FaceFinder, "dlib" or None, default="dlib"
@@ -111,8 +113,9 @@ def index_videos(
     done = len(videos) - len(todo)
     with progress_bar(text=text, total=len(videos), initial=done) as bar:
         measured = _in_parallel([videos[number] for number in todo], finder, n_jobs)
-        for number, (row, error) in zip(todo, measured, strict=True):
+        for place, (row, error) in measured:
             failures.note(error)
+            number = todo[place]
             rows[number], key = row, keys[number]
             if key is not None and (error is None or is_foreseen(error)):
                 store.put("index", key, {}, row)
@@ -169,18 +172,16 @@ def _kept(store: Store, key: str) -> dict[str, Any] | None:
 
 
 def _in_parallel(
-    videos: list[str], finder: FaceFinder | None, n_jobs: int
-) -> Iterator[tuple[dict[str, Any], Exception | None]]:
-    """Measure videos, some at once; the results come in their order."""
-    from joblib import Parallel, delayed, effective_n_jobs
-
-    if effective_n_jobs(n_jobs) == 1 or len(videos) < 2:
-        return (measure_video(video, finder) for video in videos)
-    size = min(_BATCH, -(-len(videos) // effective_n_jobs(n_jobs)))
-    batches = [videos[i : i + size] for i in range(0, len(videos), size)]
-    run = Parallel(n_jobs=n_jobs, return_as="generator")
-    found = run(delayed(_measure_all)(batch, finder) for batch in batches)
-    return (one for batch in found for one in batch)
+    videos: list[str], finder: FaceFinder | None, n_jobs: int | None
+) -> Iterator[tuple[int, tuple[dict[str, Any], Exception | None]]]:
+    """Measure videos, some at once: number and result, as they come."""
+    at_once = n_jobs_here(n_jobs)
+    size = 1 if at_once == 1 else min(_BATCH, -(-len(videos) // at_once))
+    videos = findable(videos)
+    starts = range(0, len(videos), max(size, 1))
+    batches = ((videos[start : start + size], finder) for start in starts)
+    for batch, found in run_tasks(_measure_all, batches, n_jobs):
+        yield from enumerate(found, starts[batch])
 
 
 def _measure_all(

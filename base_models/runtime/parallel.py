@@ -1,0 +1,125 @@
+"""Runs tasks side by side, wherever joblib's backend has its workers."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+_LOCAL = ("loky", "multiprocessing", "sequential", "threading")  # joblib's own
+_BATCH = 4  # tasks a worker, where results do not come one by one
+
+
+def run_tasks(
+    function: Callable[..., Any], tasks: Iterable[tuple], n_jobs: int | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Call a function with the arguments of each task, several at once.
+
+    Where they run is what ``joblib.parallel_config`` says: in processes or threads of
+    this machine, or on the workers of a Dask or Ray cluster. So a task must say all
+    that it needs and be small: a file by its full path, a store by its folder. It must
+    not change its arguments, which other tasks of the same worker may hold.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, so that another process finds it.
+    tasks : iterable of tuple
+        Arguments for each call. They are taken as workers become free.
+    n_jobs : int or None, default=None
+        As joblib counts; None is what ``parallel_config`` says, and 1 outside of it.
+
+    Yields
+    ------
+    number : int
+        Which task, counted from 0.
+    result : object
+        Each as soon as it is there, in any order. A backend that cannot hand back
+        results one by one, such as Ray's, gives them in batches. After a task that
+        fails, what was done before comes first, then its error.
+
+    Examples
+    --------
+    >>> from base_models.runtime.parallel import run_tasks
+    >>> sorted(run_tasks(divmod, [(7, 2), (9, 4)], n_jobs=2))
+    [(0, (3, 1)), (1, (2, 1))]
+    """
+    from joblib import Parallel, delayed
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    at_once = n_jobs_here(n_jobs)
+    if at_once == 1:
+        yield from ((number, function(*task)) for number, task in enumerate(tasks))
+        return
+    numbered = ((number, function, *task) for number, task in enumerate(tasks))
+    if backend.supports_return_generator:
+        call = _numbered if is_local() else _numbered_inside
+        run = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        yield from run(delayed(call)(*task) for task in numbered)
+        return
+    with Parallel(n_jobs=n_jobs) as run:
+        while batch := list(islice(numbered, _BATCH * at_once)):
+            failed = None
+            for number, result, problem in run(delayed(_tried)(*t) for t in batch):
+                if problem is None:
+                    yield number, result
+                failed = failed or problem
+            if failed:
+                error, story = failed
+                raise error from RuntimeError(f"in a worker:\n{story}")
+
+
+def n_jobs_here(n_jobs: int | None) -> int:
+    """Return how many tasks run at once: joblib's number for its active backend.
+
+    Examples
+    --------
+    >>> import joblib
+    >>> from base_models.runtime.parallel import n_jobs_here
+    >>> with joblib.parallel_config("threading", n_jobs=3):
+    ...     n_jobs_here(None)
+    3
+    """
+    import joblib
+
+    return int(joblib.effective_n_jobs(n_jobs))
+
+
+def is_local() -> bool:
+    """Return whether the active backend is joblib's own, with workers on this machine.
+
+    Examples
+    --------
+    >>> from base_models.runtime.parallel import is_local
+    >>> is_local()
+    True
+    """
+    from joblib.parallel import BACKENDS, get_active_backend
+
+    backend, _ = get_active_backend()
+    return type(backend) in {BACKENDS[name] for name in _LOCAL if name in BACKENDS}
+
+
+def _numbered(number, function, *arguments):
+    return number, function(*arguments)
+
+
+def _numbered_inside(number, function, *arguments):
+    """Call it on a worker whose own tasks stay with it, as with joblib's processes.
+
+    Dask would send them to the cluster, where they wait for those that wait for them.
+    """
+    from joblib import parallel_config
+
+    with parallel_config(backend="threading"):
+        return number, function(*arguments)
+
+
+def _tried(number, function, *arguments):
+    """Hand an error back beside the results, which would be lost with it."""
+    try:
+        return *_numbered_inside(number, function, *arguments), None
+    except Exception as error:
+        return number, None, (error, traceback.format_exc())

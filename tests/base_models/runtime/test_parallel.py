@@ -1,0 +1,86 @@
+"""Tasks run side by side: what comes back, when, and what an error leaves."""
+
+import os
+import threading
+import time
+
+import joblib
+import pytest
+
+from base_models.runtime.parallel import is_local, n_jobs_here, run_tasks
+
+BACKENDS = ["sequential", "threading", "loky"]
+
+
+def squared(number):
+    return number**2
+
+
+def refuse(number):
+    if number == 3:
+        raise ValueError("three is refused")
+    return number
+
+
+def seconds(length):
+    time.sleep(length)
+    return length
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_task_gives_its_result_under_its_number(backend):
+    with joblib.parallel_config(backend, n_jobs=2):
+        came = dict(run_tasks(squared, ((number,) for number in range(20))))
+    assert came == {number: number**2 for number in range(20)}
+    assert list(run_tasks(squared, [])) == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_error_is_raised_as_it_was(backend):
+    with (
+        joblib.parallel_config(backend, n_jobs=2),
+        pytest.raises(ValueError, match="three is refused"),
+    ):
+        list(run_tasks(refuse, [(number,) for number in range(20)]))
+
+
+def test_a_slow_task_does_not_hold_back_those_that_are_done():
+    with joblib.parallel_config("threading", n_jobs=2):
+        came = run_tasks(seconds, [(0.5,), (0.0,), (0.0,)])
+        assert [number for number, _ in came] == [1, 2, 0]
+
+
+def test_what_was_done_before_an_error_has_come():
+    came = []
+    with pytest.raises(ValueError, match="three"):
+        came.extend(
+            number for number, _ in run_tasks(refuse, [(n,) for n in range(20)])
+        )
+    assert came == [0, 1, 2]
+
+
+def test_none_is_what_the_config_says_and_a_number_is_that_number():
+    def seen(n_jobs):
+        tasks = [(0.05,)] * 8
+        return len({name for _, name in run_tasks(thread_after, tasks, n_jobs)})
+
+    assert (n_jobs_here(None), seen(None)) == (1, 1)
+    with joblib.parallel_config("threading", n_jobs=4):
+        assert (n_jobs_here(None), n_jobs_here(2)) == (4, 2)
+        assert (seen(None), seen(2), seen(1)) == (4, 2, 1)
+    with joblib.parallel_config("threading"):
+        assert seen(None) == 1
+
+
+def thread_after(length):
+    time.sleep(length)
+    return threading.get_ident()
+
+
+def test_the_processes_of_joblib_are_on_this_machine():
+    for backend in ("loky", "multiprocessing", "sequential", "threading"):
+        with joblib.parallel_config(backend):
+            assert is_local()
+    with joblib.parallel_config("loky", n_jobs=2):
+        (_, other), *_ = run_tasks(os.getpid, [(), ()])
+    assert other != os.getpid()
