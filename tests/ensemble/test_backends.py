@@ -21,7 +21,6 @@ from ensemble.datasets.prepare import prepare_dataset
 from ensemble.out_of_fold import jobs_that_fit
 
 QUICK = {"image_size": 32, "n_frames": 2, "device": "cpu"}
-LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("loky", "threading")]
 
 
 # Where tasks run
@@ -77,21 +76,13 @@ def engine(request):
         yield settings
 
 
-every_engine = pytest.mark.parametrize(
-    "engine",
-    [*LONG, "dask", pytest.param("dask threads", marks=pytest.mark.slow), "ray"],
-    indirect=True,
-    scope="module",
-)
-long_on_every_engine = pytest.mark.parametrize(
-    "engine",
-    [
-        *LONG,
-        *(pytest.param(name, marks=pytest.mark.slow) for name in CLUSTERS),
-    ],
-    indirect=True,
-    scope="module",
-)
+def on_engines(*fast):
+    """Run a test on every engine; in the fast suite on these alone."""
+    engines = [
+        name if name in fast else pytest.param(name, marks=pytest.mark.slow)
+        for name in ("loky", "threading", *CLUSTERS)
+    ]
+    return pytest.mark.parametrize("engine", engines, indirect=True, scope="module")
 
 
 @pytest.fixture
@@ -160,23 +151,18 @@ def files_below(folder):
     }
 
 
-def located(number, array):
-    return number, os.getpid(), float(array.sum())
-
-
 # Tests
 
 
-@every_engine
+@on_engines("dask", "ray")
 def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
     with joblib.parallel_config(**engine):
-        tasks = [(number, np.full(1000, number)) for number in range(12)]
-        came = dict(run_tasks(located, tasks))
-        assert sorted(came) == list(range(12))
-        assert all(came[n][::2] == (n, 1000 * n) for n in came)
+        came = dict(run_tasks(divmod, [(number, 5) for number in range(12)]))
+        assert came == {number: (number // 5, number % 5) for number in range(12)}
         assert n_jobs_here(None) >= 2
         if engine["backend"] != "threading":
-            assert os.getpid() not in {process for _, process, _ in came.values()}
+            places = {place for _, place in run_tasks(os.getpid, [()] * 12)}
+            assert os.getpid() not in places
         done = []
         with pytest.raises(ZeroDivisionError):
             done.extend(n for n, _ in run_tasks(divmod, [(7, 3), (7, 3), (7, 0)]))
@@ -184,14 +170,14 @@ def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
         assert engine["backend"] != "ray" or done == [0, 1]
 
 
-@every_engine
+@on_engines("dask", "ray")
 def test_a_cluster_is_not_bounded_by_the_cores_of_this_machine(engine):
     with joblib.parallel_config(**engine):
         at_once = jobs_that_fit([], None, n_cores=1)
         assert at_once == (1 if is_local() else n_jobs_here(None))
 
 
-@every_engine
+@on_engines()
 def test_an_auto_combiner_is_the_same(engine, elsewhere):
     scores, y, groups = some_scores()
     names = ("log_odds", "best_single", "calibrated", "logistic")
@@ -202,7 +188,7 @@ def test_an_auto_combiner_is_the_same(engine, elsewhere):
     np.testing.assert_array_equal(alone.fake_score(scores), other.fake_score(scores))
 
 
-@every_engine
+@on_engines("dask")
 def test_an_ensemble_and_its_networks_are_the_same(
     engine, elsewhere, clips, tmp_path, monkeypatch
 ):
@@ -230,7 +216,7 @@ def test_an_ensemble_and_its_networks_are_the_same(
     )
 
 
-@long_on_every_engine
+@on_engines()
 def test_a_comparison_is_the_same(engine, elsewhere):
     scores, y, groups = some_scores(80)
     strategies = ["stacking", "weighted", "AutoCombiner", "bagging"]
@@ -243,7 +229,7 @@ def test_a_comparison_is_the_same(engine, elsewhere):
         pd.testing.assert_frame_equal(one.scores, two.scores, check_exact=True)
 
 
-@long_on_every_engine
+@on_engines()
 def test_a_comparison_of_detectors_is_the_same(engine, elsewhere, clips, tmp_path):
     def compared(name):
         return compare_strategies(
@@ -263,7 +249,7 @@ def test_a_comparison_of_detectors_is_the_same(engine, elsewhere, clips, tmp_pat
     pd.testing.assert_frame_equal(alone.table, other.table, check_exact=True)
 
 
-@every_engine
+@on_engines("dask")
 def test_an_index_is_the_same(engine, elsewhere, clips, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
@@ -277,7 +263,7 @@ def test_an_index_is_the_same(engine, elsewhere, clips, tmp_path):
     assert other.table["readable"].tolist() == [True] * 24 + [False]
 
 
-@long_on_every_engine
+@on_engines()
 def test_a_prepared_data_set_is_the_same(
     engine, elsewhere, clips, tmp_path, monkeypatch
 ):
@@ -291,7 +277,7 @@ def test_a_prepared_data_set_is_the_same(
     assert len(alone) > 24 * 3
 
 
-@long_on_every_engine
+@on_engines()
 def test_a_forged_data_set_is_the_same(engine, tmp_path):
     pytest.importorskip("skimage")
     how = {"n_identities": 4, "size": 96, "n_frames": 4, "random_state": 0}
