@@ -13,6 +13,7 @@ import pytest
 import sklearn
 import torch
 import typer
+from dask import distributed
 from sklearn.model_selection import GroupKFold, cross_validate
 
 import base_models
@@ -156,6 +157,11 @@ def names(world, toy_videos, monkeypatch):
         lambda self, original=DeepfakeEnsemble._named_detectors: (
             default if self.detectors is None else original(self)
         ),
+    )
+
+    # Its workers as threads: processes take long to start; see test_backends.
+    monkeypatch.setattr(
+        distributed, "Client", partial(distributed.Client, processes=False)
     )
 
     def published(path):

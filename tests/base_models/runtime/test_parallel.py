@@ -1,8 +1,10 @@
 """Tasks run side by side: what comes back, when, and what an error leaves."""
 
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import joblib
 import pytest
@@ -84,3 +86,14 @@ def test_the_processes_of_joblib_are_on_this_machine():
     with joblib.parallel_config("loky", n_jobs=2):
         (_, other), *_ = run_tasks(os.getpid, [(), ()])
     assert other != os.getpid()
+
+
+def test_no_other_module_starts_joblib_by_itself():
+    root = Path(__file__).resolve().parents[3]
+    users = [
+        path.name
+        for package in ("base_models", "ensemble")
+        for path in (root / package).rglob("*.py")
+        if re.search(r"\bParallel\(", path.read_text("utf-8"))
+    ]
+    assert users == ["parallel.py"]
