@@ -13,6 +13,7 @@ from ensemble.cli.inputs import labelled_videos_at, split_names
 from ensemble.datasets.kinds.csv_tables import is_video_table
 from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_of
 from ensemble.datasets.video_table import VideoTable
+from ensemble.pipeline.tables import shift_values, turn_round
 from ensemble.scores.columns import companion_columns, pool_table
 from ensemble.scores.files import read_scores
 from ensemble.scores.formats import (
@@ -46,6 +47,8 @@ class TableColumns:
         Name that protocols know, such as ``method`` -> column.
     time_format : str or None
         Of the column that `described` has for ``time``.
+    shift : str or None, default=None
+        What will be new in use.
     """
 
     scores: str | None
@@ -54,10 +57,17 @@ class TableColumns:
     index: str | None
     described: Mapping[str, str | None]
     time_format: str | None
+    shift: str | None = None
 
     def no_scores(self) -> list[str]:
         """Columns that were named as something else than scores."""
-        names = (*self.described.values(), self.label, self.group, self.index)
+        names = (
+            *self.described.values(),
+            self.label,
+            self.group,
+            self.index,
+            self.shift,
+        )
         return [name for name in names if name]
 
 
@@ -75,12 +85,17 @@ class ComparisonInputs:
         Scores of the members; None where detectors are trained on videos.
     videos : VideoTable or None
         None where there are scores.
+    shift : ndarray of shape (n_videos,) or None
+    index : str or None
+        Column of the ids, where it was not left to its name.
     """
 
     labels: list
     metadata: pd.DataFrame | None
     scores: pd.DataFrame | None = None
     videos: VideoTable | None = None
+    shift: np.ndarray | None = None
+    index: str | None = None
 
     @property
     def files(self) -> list[str | Path]:
@@ -151,8 +166,15 @@ def _videos(data, columns, reading):
     known = videos.table.astype(object)
     known = known.where(known.notna(), None).dropna(axis="columns", how="all")
     return ComparisonInputs(
-        videos.labels, _described(known, columns, data), videos=videos
+        videos.labels,
+        _described(known, columns, data),
+        videos=videos,
+        shift=_shift(videos.table, columns, "label"),
     )
+
+
+def _shift(frame, columns, label):
+    return None if columns.shift is None else shift_values(frame, columns.shift, label)
 
 
 def _scores(data: Path, table: Table, columns, pool, invert):
@@ -165,7 +187,7 @@ def _scores(data: Path, table: Table, columns, pool, invert):
         if not {"video", "video_id"} & set(table.frame):
             index = index or "path"
     used = companion_columns(list(table.frame), label, group, index)
-    aside = set(columns.described.values()) - set(used.values())
+    aside = {*columns.described.values(), columns.shift} - set(used.values())
     if pool is not None:
         table = pool_table(table, names, label, group, index, pool, aside)
     frame = table.frame
@@ -176,12 +198,16 @@ def _scores(data: Path, table: Table, columns, pool, invert):
         label,
         group,
         index,
-        invert=None if invert is None else split_names(invert),
+        probabilities=False,
     )
+    if invert is not None:
+        scores = turn_round(scores, split_names(invert))
     return ComparisonInputs(
         companions(scores)["label"].dropna().tolist(),
         _described(frame, columns, data),
         scores=scores,
+        shift=_shift(frame, columns, used.get("label")),
+        index=index,
     )
 
 

@@ -156,6 +156,13 @@ Pool = Annotated[
         "logit_mean ..."
     ),
 ]
+Shift = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of what will be new in use: method of a fake, source of a real. "
+        "Folds hold its values out."
+    ),
+]
 Invert = Annotated[
     str | None, typer.Option(help="Columns that are high for real videos, by comma.")
 ]

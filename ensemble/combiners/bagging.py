@@ -21,9 +21,7 @@ def _of_stacking(random_state):
     return {"combiner": stacking, "n_replicas": 25}
 
 
-@register(
-    Entry("bagging", order=13), Entry(None, _of_stacking, label="bagging", order=13)
-)
+@register(Entry("bagging", _of_stacking, label="bagging", order=13))
 class Bagging(Nested):
     """Average a combiner over bootstrap replicas of the training groups.
 

@@ -13,7 +13,7 @@ from ensemble.combiners.stacking import as_combiner
 from ensemble.resampling.splitters import GroupHoldout
 
 
-@register(Entry(label="blending", order=14))
+@register(Entry("blending", label="blending", order=14))
 class Blending(Nested):
     """Fit a combiner on a hold-out of the training groups.
 

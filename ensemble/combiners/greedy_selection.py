@@ -31,7 +31,8 @@ _FIXED_POINT = 2.0**40
 
 @register(
     Entry(
-        settings={"metric": "auc", "n_rounds": 1},
+        "best_single_auc",
+        {"metric": "auc", "n_rounds": 1},
         label="best member, chosen in training",
         order=0,
     ),

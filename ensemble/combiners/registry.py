@@ -20,14 +20,16 @@ class Entry:
     Attributes
     ----------
     name : str or None, default=None
-        What users write for it; None for one that is only compared, by its `label`.
+        What users write for it, wherever a combiner or a strategy is named; None for
+        one that has its `label` alone.
     settings : dict or callable, default={}
         Parameters that are not the default ones; or ``settings(random_state)``, which
         returns them.
     aliases : tuple of str, default=()
         Other names for it.
     label : str or None, default=None
-        Its name in a comparison of all strategies; None leaves it out there.
+        Its name in a comparison of all strategies, which users may write, too; None
+        leaves it out there.
     order : float, default=inf
         Its place in lists of names and strategies, from the lowest on.
     complexity : float, default=inf
@@ -69,14 +71,38 @@ def register(*entries: Entry) -> Callable[[type], type]:
 
 
 def combiner_names() -> list[str]:
-    """Return all names of combiners, aliases included.
+    """Return all names of combiners, aliases included; labels are understood, too.
 
     Examples
     --------
     >>> "log_odds" in combiner_names()
     True
     """
-    return list(_by_name())
+    return list(_by_name(labels=False))
+
+
+def strategy_labels() -> list[str]:
+    """Return the names under which a comparison shows every strategy.
+
+    Examples
+    --------
+    >>> "log-odds mean, calibrated" in strategy_labels()
+    True
+    """
+    return [entry.label for _, entry in _sorted() if entry.label is not None]
+
+
+def combiner_name(written: str) -> str:
+    """Return the name of a combiner that goes by a name, an alias or a label.
+
+    Examples
+    --------
+    >>> combiner_name("log-odds mean, calibrated"), combiner_name("mean")
+    ('calibrated', 'soft')
+    """
+    named = _by_name()
+    entry = named[find_name(written, named, "combiner")][1]
+    return str(entry.name or entry.label)
 
 
 def default_candidates() -> list[str]:
@@ -127,8 +153,9 @@ def resolve_combiner(combiner: Any, random_state: Any = None) -> Any:
         "log_odds", "soft" (or "mean"), "weighted" (or "optimized"; weights learned on
         log-odds), "hard" (or "majority"), "median", "rank", "max", "min", "trimmed",
         "logistic", "lightgbm", "mlp", "calibrated" (the mean of log-odds, calibrated),
-        "best_single", "greedy", "dynamic", "bagging" (of logistic) or "auto"; an object
-        with ``fit`` and ``predict_proba`` is returned as it is.
+        "best_single", "greedy", "dynamic", "bagging" (of logistic), "blending",
+        "auto" or another of `combiner_names`, or what a comparison calls one, such as
+        "stacking"; an object with ``fit`` and ``predict_proba`` is returned as it is.
     random_state : int, RandomState or None, default=None
         Seed for a combiner made here.
 
@@ -143,7 +170,8 @@ def resolve_combiner(combiner: Any, random_state: Any = None) -> Any:
     """
     if isinstance(combiner, str):
         named = _by_name()
-        cls, entry = named[find_name(combiner, named, "combiner")]
+        expected = f"one of {', '.join(combiner_names())}"
+        cls, entry = named[find_name(combiner, named, "combiner", expected)]
         return _make(cls, entry, random_state)
     is_object = not isinstance(combiner, type)
     if is_object and hasattr(combiner, "fit") and hasattr(combiner, "predict_proba"):
@@ -167,10 +195,15 @@ def _sorted():
     return sorted(ENTRIES, key=lambda registered: registered[1].order)
 
 
-def _by_name():
-    return {
+def _by_name(labels=True):
+    """Return classes and entries by name and alias, and by label where there are."""
+    named = {
         name: (cls, entry)
         for cls, entry in _sorted()
         if entry.name is not None
         for name in (entry.name, *entry.aliases)
     }
+    for cls, entry in _sorted() if labels else ():
+        if entry.label is not None:
+            named.setdefault(entry.label, (cls, entry))
+    return named

@@ -79,8 +79,8 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
     ),
     Entry("forest", {"meta_model": "forest"}, order=16.8),
     Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
-    Entry(None, plain_logistic, label="stacking, plain logistic", order=18),
-    Entry(None, plain_trees, label="stacking, plain LightGBM", order=19),
+    Entry("plain_logistic", plain_logistic, label="stacking, plain logistic", order=18),
+    Entry("plain_lightgbm", plain_trees, label="stacking, plain LightGBM", order=19),
 )
 class Stacking(Nested):
     """Combine scores by a meta-model fitted on out-of-fold scores.

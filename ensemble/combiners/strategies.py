@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from base_models.naming import find_name
+from base_models.naming import find_name, squeezed
 from ensemble.combiners.base import Combiner
-from ensemble.combiners.registry import combiner_names, named_strategies
+from ensemble.combiners.registry import (
+    combiner_names,
+    named_strategies,
+    strategy_labels,
+)
 from ensemble.combiners.stacking import as_combiner
 
 MEAN = "mean"
@@ -25,6 +29,7 @@ def chosen_strategies(
     Parameters
     ----------
     strategies : "all", str, combiner, sequence of these or dict of str to these
+        Names are those of `ensemble.combiners.resolve_combiner`.
     members : sequence of str
         Names that are taken.
     random_state : int, default=0
@@ -53,8 +58,7 @@ def chosen_strategies(
     for name, one in given.items():
         if isinstance(one, str):
             one = find_name(one, names, "strategy", f"one of {'; '.join(names)}")
-        is_named = isinstance(one, str) and one in every
-        chosen[name] = every[one] if is_named else as_combiner(one, random_state)
+        chosen[name] = as_combiner(one, random_state)
     taken = sorted(set(chosen) & set(members))
     if taken:
         raise ValueError(
@@ -62,3 +66,30 @@ def chosen_strategies(
             "detector's column, or give strategies as {name: combiner}"
         )
     return chosen
+
+
+def split_strategies(text: str) -> list[str]:
+    """Split names of strategies that are given by comma; some have one themselves.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> split_strategies("soft, log-odds mean, calibrated, stacking")
+    ['soft', 'log-odds mean, calibrated', 'stacking']
+    """
+    labels = {squeezed(label) for label in strategy_labels()}
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    names: list[str] = []
+    while parts:
+        joined = (", ".join(parts[:n]) for n in range(len(parts), 1, -1))
+        name = next((one for one in joined if squeezed(one) in labels), parts[0])
+        names.append(name)
+        parts = parts[name.count(",") + 1 :]
+    return names

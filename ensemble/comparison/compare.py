@@ -27,8 +27,15 @@ from ensemble.comparison.evaluation import (
     judge,
     of_one_fit,
     of_the_same_videos,
+    shift_of,
+    takes_shift,
 )
-from ensemble.comparison.inputs import ComparisonSettings, check_input
+from ensemble.comparison.inputs import (
+    ComparisonSettings,
+    check_input,
+    other_scales,
+    warn_of_scales,
+)
 from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison, ComparisonFacts
@@ -62,6 +69,7 @@ def compare_strategies(
     device: str | None = None,
     verbose: bool = False,
     min_coverage: float = 0.0,
+    shift: ArrayLike | None = None,
 ) -> Comparison:
     """Judge members and strategies side by side on videos that they never learned from.
 
@@ -75,14 +83,16 @@ def compare_strategies(
     Parameters
     ----------
     detectors_or_scores : DataFrame, array, list or dict
-        A score table (n_videos, n_members) of P(fake), out of fold or of prefit
-        detectors; or detectors, with their `videos`.
+        A score table (n_videos, n_members), out of fold or of prefit detectors; or
+        detectors, with their `videos`. Columns of a table with values outside 0 to 1
+        are taken as combiners take them (``scale="detect"``): standardised, or ranked
+        where heavy-tailed, by what their training rows say.
     y : array-like of shape (n_videos,) or None, default=None
         None takes the labels beside a score table.
     groups : array-like of shape (n_videos,) or None, default=None
         Rows that stay together, such as people; None takes those beside the table.
     strategies : "all", name, combiner, sequence or dict, default="all"
-        Names of `ensemble.combiners.registry.named_strategies` or of combiners, or
+        Names, as `ensemble.combiners.resolve_combiner` takes them, or
         ``{name: combiner}``. The mean and the best member, chosen in training, are
         always among them.
     metadata : DataFrame or None, default=None
@@ -140,6 +150,10 @@ def compare_strategies(
     min_coverage : float, default=0.0
         Share of the judged videos that each member and strategy must have scored; where
         one has not, it is an error that names it.
+    shift : array-like of shape (n_videos,) or None, default=None
+        What will be new in use: the forgery method of a fake, the source of a real. A
+        strategy whose `fit` takes it, as `AutoCombiner`'s does, holds its values out in
+        the folds within its training rows. What is judged is decided by `protocol`.
 
     Returns
     -------
@@ -166,7 +180,7 @@ def compare_strategies(
     """
     check_n_boot(n_boot)
     data = check_input(
-        detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
+        detectors_or_scores, y, groups, metadata, videos, nesting, fake_label, shift
     )
     n_folds = data.default_folds if n_folds is None else n_folds
     seed = 0 if random_state is None else int(random_state)
@@ -178,6 +192,8 @@ def compare_strategies(
         hold_out, data.table_folds,
     )  # fmt: skip
     combiners = chosen_strategies(strategies, data.names, seed)
+    _check_shift(data, combiners)
+    warn_of_scales(data.members)
     warn_of_training_videos(data.trained_on, data.origin, stacklevel=2)
     evaluation = _evaluate(data, settings, splits, notes, combiners)
     _check_coverage(evaluation.panels, min_coverage)
@@ -212,6 +228,25 @@ def _evaluate(data, settings, splits, notes, combiners):
     panels = judge(data, splits, scores, combiners, folds, settings.n_jobs, store)
     panels = of_one_fit(panels, data.table_folds)
     return Evaluation(splits, notes, scores, inverted, combiners, panels)
+
+
+def _check_shift(data, combiners):
+    """Refuse a `shift` that nobody takes, or that has nothing to hold out."""
+    if data.shift is None:
+        return
+    if not any(map(takes_shift, combiners.values())):
+        raise ValueError(
+            "shift is for strategies that fold by it, such as 'auto'; none of "
+            f"{', '.join(combiners)} does"
+        )
+    n_reals, n_fakes = (
+        len(np.unique(data.shift[data.is_fake == label])) for label in (0, 1)
+    )
+    if max(n_reals, n_fakes) < 2:
+        raise ValueError(
+            "shift must have two values or more among the fakes or among the reals, to "
+            f"hold one out; got {n_fakes} and {n_reals}"
+        )
 
 
 def _check_coverage(panels, min_coverage):
@@ -295,12 +330,29 @@ def _facts(data, settings, evaluation, measured):
         share_of_fakes_judged=float(judged_share),
         fitted_beforehand=data.prefit,
         trained_on=data.trained_on or None,
+        other_scales=other_scales(data.members),
+        **_shift_facts(data, evaluation),
         seen_in_training=seen_in_training(data.trained_on, data.origin) or None,
         chosen_anew=measured.chosen_anew,
         **{name.replace(" ", "_"): note for name, note in evaluation.notes.items()},
         versions=_versions(),
         hash_of_the_scores=joblib.hash((members.to_numpy(), is_fake, data.codes)),
     )
+
+
+def _shift_facts(data, evaluation):
+    """Say who held out values of `shift`, and where there was nothing to hold out."""
+    if data.shift is None:
+        return {}
+    combiners = evaluation.combiners
+    parts = zip(evaluation.splits, evaluation.scores.learned, strict=True)
+    return {
+        "shift_held_out_by": [n for n, one in combiners.items() if takes_shift(one)],
+        "splits_without_shift": sum(
+            shift_of(data, split, learned) is None for split, learned in parts
+        ),
+        "n_splits": len(evaluation.splits),
+    }
 
 
 def _measure_where_seen(data, settings, evaluation, table):

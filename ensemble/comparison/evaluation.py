@@ -1,7 +1,9 @@
 """Fits strategies on one side of each split and scores the other."""
 
+import inspect
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from sklearn.base import clone
 from base_models.runtime.parallel import run_tasks
 from base_models.store.store import Store
 from ensemble.comparison.inputs import ComparisonInput
-from ensemble.comparison.nested_cv import MemberScores
+from ensemble.comparison.nested_cv import MemberScores, on_one_scale
 from ensemble.comparison.protocol_registry import Split
 
 
@@ -93,6 +95,7 @@ class _Rows:
     judged: np.ndarray  # (n_test, n_members)
     names: list  # of the members
     fold: np.ndarray | None  # (n_train,) in which the scores came about
+    shift: np.ndarray | None  # (n_train,) what will be new in use
 
 
 def judge(
@@ -129,7 +132,7 @@ def judge(
     names = data.names
     rows = [
         _Rows(learned, data.is_fake[split.train], data.codes[split.train], judged,
-              names, fold)
+              names, fold, shift_of(data, split, learned))
         for split, learned, judged, fold in zip(
             splits, scores.learned, scores.judged, folds or [None] * len(splits),
             strict=True,
@@ -140,7 +143,10 @@ def judge(
     ]
     fits = ((name, combiners[name], rows[number], store) for number, name in tasks)
     fitted = dict(run_tasks(_fitted_scores, fits, n_jobs))
-    by_split = [dict(zip(names, judged.T, strict=True)) for judged in scores.judged]
+    by_split = [
+        dict(zip(names, on_one_scale(learned, judged, names).T, strict=True))
+        for learned, judged in zip(scores.learned, scores.judged, strict=True)
+    ]
     for place, (number, name) in enumerate(tasks):
         by_split[number][name] = fitted[place]
     panels = {}
@@ -148,6 +154,44 @@ def judge(
         part = pd.DataFrame(columns, index=split.test)[[*names, *combiners]]
         panels.setdefault((split.name, split.repeat), []).append((split, part))
     return [_panel(*key, parts, data.is_fake) for key, parts in panels.items()]
+
+
+def takes_shift(combiner: Any) -> bool:
+    """Say whether a combiner takes ``shift=`` in `fit`, as `AutoCombiner` does.
+
+    Examples
+    --------
+    >>> from ensemble.combiners import AutoCombiner, Voting
+    >>> takes_shift(AutoCombiner()), takes_shift(Voting())
+    (True, False)
+    """
+    return "shift" in inspect.signature(combiner.fit).parameters
+
+
+def shift_of(
+    data: ComparisonInput, split: Split, learned: np.ndarray
+) -> np.ndarray | None:
+    """Return `shift` of a split's training rows; None where none can be held out.
+
+    Parameters
+    ----------
+    data : ComparisonInput
+    split : Split
+    learned : ndarray of shape (n_train, n_members)
+        Scores of the training rows; rows without any count for nothing.
+
+    Returns
+    -------
+    ndarray of shape (n_train,) or None
+    """
+    if data.shift is None:
+        return None
+    shift, is_fake = data.shift[split.train], data.is_fake[split.train]
+    scored = ~np.isnan(learned).all(axis=1)
+    several = (
+        len(np.unique(shift[scored & (is_fake == label)])) > 1 for label in (0, 1)
+    )
+    return shift if any(several) else None
 
 
 def of_one_fit(panels: list[Panel], table_folds: np.ndarray | None) -> list[Panel]:
@@ -195,7 +239,9 @@ def _fitted_scores(name, combiner, rows, store):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of 20 strategies and their inner folds
         try:
-            fitted = clone(combiner).fit(learned, rows.is_fake, groups=rows.codes)
+            fitted = clone(combiner).fit(
+                learned, rows.is_fake, groups=rows.codes, **_shift(combiner, rows)
+            )
             score = fitted.fake_score(judged)
         except Exception as error:
             raise RuntimeError(
@@ -208,6 +254,13 @@ def _fitted_scores(name, combiner, rows, store):
     return score
 
 
+def _shift(combiner, rows):
+    """Return the argument `shift` of a fit, where there is one and it is taken."""
+    if rows.shift is None or not takes_shift(combiner):
+        return {}
+    return {"shift": rows.shift}
+
+
 def _key(combiner, rows):
     """Name a fit by all that decides it; None for a combiner that cannot be named."""
     from base_models.store.store import fingerprint, store_key
@@ -215,6 +268,7 @@ def _key(combiner, rows):
 
     data = [rows.learned, rows.is_fake, rows.codes, rows.judged, rows.names]
     data += [] if rows.fold is None else [rows.fold]
+    data += list(_shift(combiner, rows).values())
     try:
         return store_key(of=fingerprint(combiner), version=__version__, data=data)
     except TypeError:

@@ -13,10 +13,13 @@ from base_models.inputs import Videos, encode_labels, with_labels
 from base_models.store.store import Store
 from ensemble.choices import NESTINGS
 from ensemble.combiners.parts.checks import check_different_names
+from ensemble.combiners.parts.detection import warn_of_other_scales
+from ensemble.combiners.super_learner.shift_folds import shift_codes
 from ensemble.comparison.protocol_registry import Split
 from ensemble.comparison.training_data import origin_of
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.columns import check_not_labels
+from ensemble.scores.looks import ANY_SCALE, HEAVY_TAILED, looks_of
 from ensemble.scores.provenance import Provenance
 from ensemble.scores.row_order import in_row_order
 from ensemble.scores.table import check_complete, companions
@@ -66,6 +69,8 @@ class ComparisonInput:
         The folds in which the table's members were fitted.
     detectors : list of (name, detector)
     videos : sequence of length n_videos or None
+    shift : int ndarray of shape (n_videos,) or None
+        Numbers of what will be new in use.
     """
 
     is_fake: NDArray
@@ -80,6 +85,7 @@ class ComparisonInput:
     table_folds: NDArray | None = None
     detectors: list[tuple[str, Any]] = field(default_factory=list)
     videos: Videos | None = None
+    shift: NDArray | None = None
 
     @property
     def is_table(self) -> bool:
@@ -120,12 +126,13 @@ def check_input(
     videos: Videos | None = None,
     nesting: str | None = None,
     fake_label: Any = None,
+    shift: ArrayLike | None = None,
 ) -> ComparisonInput:
     """Check what is to be compared; see `ensemble.compare_strategies`.
 
     Parameters
     ----------
-    detectors_or_scores, y, groups, metadata, videos, nesting, fake_label
+    detectors_or_scores, y, groups, metadata, videos, nesting, fake_label, shift
         As for `ensemble.compare_strategies`.
     """
     if nesting not in (None, *NESTINGS):
@@ -161,6 +168,7 @@ def check_input(
         raise ValueError(f"y must have {len(videos)} labels; got {n_videos}")
     groups = clean_groups(groups, n_videos)
     metadata = _checked_metadata(metadata, n_videos, rows)
+    compared["shift"] = shift_codes(in_row_order(shift, rows, "shift"), n_videos)
     return ComparisonInput(
         is_fake,
         groups,
@@ -172,6 +180,37 @@ def check_input(
         metadata,
         **compared,
     )
+
+
+def other_scales(members: pd.DataFrame | None) -> dict[str, str] | None:
+    """Name the columns of a table that are no P(fake), and what becomes of them.
+
+    Parameters
+    ----------
+    members : DataFrame of shape (n_videos, n_members) or None
+
+    Returns
+    -------
+    dict of str to {"standardised", "ranked"}, or None
+        None where there are none.
+
+    Examples
+    --------
+    >>> other_scales(pd.DataFrame({"p": [0.1, 0.9], "logit": [-2.0, 3.0]}))
+    {'logit': 'standardised'}
+    """
+    if members is None:
+        return None
+    done = {ANY_SCALE: "standardised", HEAVY_TAILED: "ranked"}
+    looks = zip(members, looks_of(members.to_numpy(float)), strict=True)
+    return {str(name): done[look] for name, look in looks if look in done} or None
+
+
+def warn_of_scales(members: pd.DataFrame | None) -> None:
+    """Say of which columns of a table that holds; see `other_scales`."""
+    if members is not None:
+        values = members.to_numpy(float)
+        warn_of_other_scales(values, looks_of(values), list(members))
 
 
 def _checked_table(table, y, groups):
@@ -191,12 +230,11 @@ def _checked_table(table, y, groups):
             "read_scores(frame, scores=...), which keeps labels and groups beside it"
         )
     values = table.to_numpy(float)
-    outside = (values < 0) | (values > 1)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(
-            f"scores must be P(fake), 0 to 1, or NaN; got {values[row, column]} at row "
-            f"{row} in column {table.columns[column]!r}; rescale them"
+            f"scores must be finite numbers or NaN; got {values[row, column]} at row "
+            f"{row} in column {table.columns[column]!r}; clip it, or make it NaN"
         )
     beside = companions(table)
     if y is None:

@@ -1,15 +1,18 @@
 """Detectors' scores to learn from and to judge on, for every split of a comparison."""
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ensemble.combiners.parts.detection import fit_maps, to_p_fake, without_outside
 from ensemble.comparison.inputs import ComparisonInput, ComparisonSettings
 from ensemble.comparison.protocol_registry import Split
 from ensemble.comparison.protocols import inner_folds
 from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.scores.looks import looks_of
 
 
 class MemberScores(NamedTuple):
@@ -32,10 +35,45 @@ class MemberScores(NamedTuple):
 
     @classmethod
     def of_table(cls, members: pd.DataFrame, splits: list[Split]) -> "MemberScores":
-        """Take the rows of each split from a table of scores."""
+        """Take the rows of each split from a table of scores, as they are."""
         values = members.to_numpy(float)
         learned = [values[split.train] for split in splits]
         return cls(members, learned, [values[split.test] for split in splits])
+
+
+def on_one_scale(
+    learned: np.ndarray, judged: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """Bring members' judged scores to 0 to 1, as ``scale="detect"`` of combiners does.
+
+    What becomes of a column is learned from the training rows: with values outside 0 to
+    1 there it is standardised or ranked, else it is P(fake), and a judged value outside
+    counts as missing.
+
+    Parameters
+    ----------
+    learned : ndarray of shape (n_train, n_members)
+    judged : ndarray of shape (n_test, n_members)
+    names : sequence of str
+        Of the members.
+
+    Returns
+    -------
+    judged : ndarray of shape (n_test, n_members)
+
+    Examples
+    --------
+    >>> learned = np.array([[-2.0, 0.1], [2.0, 0.7]])  # of mean 0 and spread 2
+    >>> judged = np.array([[0.0, 0.3], [2.0, 9.0]])
+    >>> on_one_scale(learned, judged, ["logit", "p"]).round(3).tolist()
+    [[0.5, 0.3], [0.731, nan]]
+    """
+    columns, weight = np.arange(len(names)), np.ones(len(learned))
+    maps = fit_maps(learned, weight, looks_of(learned))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coverage says what is missing
+        judged = without_outside(judged, columns, maps, names)
+    return to_p_fake(maps, judged)
 
 
 def nested_scores(

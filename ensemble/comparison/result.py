@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import Videos
+from ensemble.comparison.nested_cv import on_one_scale
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.metrics.ranking import auc
 
@@ -42,6 +43,13 @@ class ComparisonFacts:
         What members had seen before, by their cards; None: unknown.
     seen_in_training : dict of str to int, or None
         How many of the videos that includes, where data set and split say so.
+    other_scales : dict of str to str, or None
+        Members with values outside 0 to 1, and what was done with them on the training
+        rows: "standardised" or "ranked".
+    shift_held_out_by : list of str or None
+        Strategies that held out values of `shift` in training.
+    splits_without_shift : int or None
+        Of the ``n_splits``, those whose training rows had no two values of it.
     first_judged, left_aside, not_judged, fits_of_each_detector
         None where they do not apply.
     """
@@ -75,6 +83,10 @@ class ComparisonFacts:
     fits_of_each_detector: int | None = None
     trained_on: dict[str, list[str] | None] | None = None
     seen_in_training: dict[str, int] | None = None
+    other_scales: dict[str, str] | None = None
+    shift_held_out_by: list[str] | None = None
+    splits_without_shift: int | None = None
+    n_splits: int | None = None
     versions: dict = field(default_factory=dict)
     hash_of_the_scores: str = ""
 
@@ -177,6 +189,12 @@ class Comparison:
     def how(self) -> dict:
         """How it was made, by the names that JSON has."""
         return self.facts.to_dict()
+
+    def winner(self) -> str | None:
+        """Return the strategy of the highest AUC; None where it may be a guess."""
+        strategies = self.table[self.table["kind"] == "strategy"]
+        best = strategies["auc"].idxmax()
+        return str(best) if strategies.loc[best, "auc_low"] > 0.5 else None
 
     def fold_aucs(self) -> pd.DataFrame:
         """Return the AUC of every fold by itself.
@@ -323,6 +341,13 @@ class Comparison:
                 rates.insert(0, "axis", column)
                 parts.append(rates)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    @property
+    def members_as_p_fake(self) -> pd.DataFrame:
+        """The members' scores, those on other scales brought to 0 to 1."""
+        values = self.members.to_numpy(float)
+        brought = on_one_scale(values, values, list(self.members))
+        return pd.DataFrame(brought, self.members.index, self.members.columns)
 
     @property
     def protocol_label(self) -> str:

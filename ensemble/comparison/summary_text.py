@@ -392,6 +392,7 @@ def _caveats(facts):
             "these videos this is exact (nesting='exact'); if they are out of fold it "
             "is approximate and reads slightly too well (nesting='stored')."
         )
+    said += _of_other_scales(facts) + _shift_held_out(facts)
     said += _fitted_beforehand(facts)
     learned, judged = facts.share_of_fakes_learned_from, facts.share_of_fakes_judged
     if abs(learned - judged) > _OTHER_SHARE:
@@ -429,6 +430,36 @@ def _caveats(facts):
             "is too good."
         )
     return said
+
+
+def _of_other_scales(facts):
+    """Say of members with values outside 0 to 1 what was done with them."""
+    scales = facts.other_scales or {}
+    if not scales:
+        return []
+    named = "; ".join(
+        f"{', '.join(n for n, done in scales.items() if done == way)}: {way}"
+        for way in dict.fromkeys(scales.values())
+    )
+    return [
+        "Members with values outside 0 to 1 were brought there by what the training "
+        f"rows of each fold say ({named}). By themselves they are no probabilities: "
+        "their log loss and calibration say little, their AUC does."
+    ]
+
+
+def _shift_held_out(facts):
+    if facts.shift_held_out_by is None:
+        return []
+    but = ""
+    if facts.splits_without_shift:
+        but = f", where these have two or more (not in {facts.splits_without_shift} "
+        but += f"of {facts.n_splits} splits)"
+    return [
+        f"Within its training videos {', '.join(facts.shift_held_out_by)} held out "
+        f"values of shift{but}; the other strategies take no heed of it. What is "
+        "judged is decided by the protocol."
+    ]
 
 
 def _fitted_beforehand(facts):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from base_models.naming import did_you_mean
 from ensemble.scores.columns import RESERVED, companion_columns, pool_table, some_names
@@ -135,20 +136,54 @@ def read_training(
         pooled = pool_table(table, scores, label, group, index, pool, aside)
         assert isinstance(pooled, Table)
         table = pooled
-    columns = list(table.frame.columns)
     if shift is None:
         read = read_scores(table, scores, label, group, index, probabilities=False)
         return read, companions(read)
+    known = companion_columns(list(table.frame), label, group, index)
+    values = shift_values(table.frame, shift, known.get("label"))
+    if shift not in known.values():
+        table = table._replace(frame=table.frame.drop(columns=shift))
+    read = read_scores(table, scores, label, group, index, probabilities=False)
+    return read, companions(read).assign(shift=values)
+
+
+def shift_values(
+    frame: pd.DataFrame, shift: str, label: str | None = None
+) -> NDArray[np.object_]:
+    """Return what a column says of what will be new in use, text for every row.
+
+    Parameters
+    ----------
+    frame : DataFrame of n_videos rows
+    shift : str
+        The column; an empty entry is a value of its own.
+    label : str or None, default=None
+        The column of labels, which says nothing of what is new.
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+
+    Examples
+    --------
+    >>> shift_values(pd.DataFrame({"method": ["swap", None]}), "method").tolist()
+    ['=swap', '=']
+    """
+    columns = list(frame.columns)
     if shift not in columns:
         raise ValueError(
             f"shift={shift!r} is none of the columns {some_names(columns)}"
             + did_you_mean(shift, map(str, columns))
         )
-    scored = table._replace(frame=table.frame.drop(columns=shift))
-    read = read_scores(scored, scores, label, group, index, probabilities=False)
-    values = table.frame[shift]
+    if shift == label:
+        raise ValueError(
+            f"shift={shift!r} is the column of the labels, which are the same in use; "
+            "name a column of what will be new there, such as the method of a fake or "
+            "the source of a real"
+        )
+    values = frame[shift]
     values = values.where(values.notna(), "").astype(str).str.strip()
-    return read, companions(read).assign(shift=("=" + values).to_numpy())
+    return ("=" + values).to_numpy(object)
 
 
 def turn_round(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

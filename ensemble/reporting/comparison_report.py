@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def _content(comparison, title, videos):
     shown = shown_strategies(comparison)
     weights = _weights(comparison)
     by_value = _by_value(comparison, shown)
-    pairs = diversity(comparison.members, comparison.y)
+    pairs = diversity(comparison.members_as_p_fake, comparison.y)
     pairs = pairs.sort_values("score_correlation", kind="stable").head(_MOST_PAIRS)
     return {
         "title": title,
@@ -235,7 +236,7 @@ def _curve_figures(comparison, shown, judged):
 
 
 def _member_figures(comparison, weights):
-    members, ablation = comparison.members, comparison.ablation
+    members, ablation = comparison.members_as_p_fake, comparison.ablation
     yield (
         "correlation",
         lambda ax: plots.plot_correlation(members, comparison.y, ax),
@@ -333,11 +334,13 @@ def _weights(comparison):
             continue
         if isinstance(combiner, Stacking) and combiner.meta_model != "logistic":
             continue
-        fitted = clone(combiner).fit(
-            comparison.members[known],
-            comparison.y[known],
-            groups=comparison.groups[known],
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the comparison has told them
+            fitted = clone(combiner).fit(
+                comparison.members[known],
+                comparison.y[known],
+                groups=comparison.groups[known],
+            )
         weights = getattr(fitted, "weights_", None)
         if weights is not None and np.sum(weights) > 0:
             found[name] = np.asarray(weights) / np.sum(weights)

@@ -1,5 +1,6 @@
 """``compare``: members and strategies side by side, from scores or from videos."""
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,6 @@ from ensemble.cli import options
 from ensemble.cli.inputs import (
     checkpoints_by_compression,
     named_detectors,
-    split_names,
 )
 from ensemble.cli.output import is_printed, write_csv, write_json
 from ensemble.comparison.protocols import PROTOCOLS
@@ -82,7 +82,7 @@ Nesting = Annotated[
     ),
 ]
 Strategies = Annotated[
-    str, typer.Option(help="all, or names by comma: soft, stacking, greedy ...")
+    str, typer.Option(help="all, or names by comma, as combine's: soft, logistic ...")
 ]
 Folds = Annotated[
     int | None,
@@ -128,6 +128,7 @@ def compare(
     invert: options.Invert = None,
     protocol: Protocol = ProtocolName("group-kfold"),  # noqa: B008
     nesting: Nesting = None,
+    shift: options.Shift = None,
     strategies: Strategies = "all",
     folds: Folds = None,
     repeats: Repeats = 1,
@@ -162,7 +163,10 @@ def compare(
     comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
-    show_comparison(comparison, report, err=is_printed(json_file, csv_file))
+    command = None
+    if inputs.videos is None and (winner := comparison.winner()) is not None:
+        command = _command_of(settings, inputs, winner)
+    show_comparison(comparison, report, is_printed(json_file, csv_file), command)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
 
@@ -178,6 +182,7 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
         settings.index,
         {name: getattr(settings, name) for name in described},
         settings.time_format,
+        settings.shift,
     )
     reading = {
         "kind": settings.kind.value,
@@ -250,10 +255,11 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
     if inputs.videos is not None:
         members = _detectors(settings)
         videos = {"videos": inputs.videos, "device": settings.device}
-    names, nesting = settings.strategies, settings.nesting
+    nesting = settings.nesting
     return compare_strategies(
         members,
-        strategies="all" if names == "all" else split_names(names),
+        strategies=_strategies(settings.strategies),
+        shift=inputs.shift,
         metadata=inputs.metadata,
         protocol=settings.protocol.value,
         nesting=None if nesting is None else nesting.value,
@@ -267,4 +273,40 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
         fake_label=label_as_given(settings.fake_label, inputs.labels),
         verbose=not settings.quiet,
         **videos,
+    )
+
+
+def _strategies(text: str) -> str | list[str]:
+    from ensemble.combiners.strategies import split_strategies
+
+    return text if text == "all" else split_strategies(text)
+
+
+def _command_of(
+    settings: SimpleNamespace, inputs: "ComparisonInputs", strategy: str
+) -> str:
+    """Return the command that makes a rule of a strategy, from the same columns."""
+    from ensemble.combiners.registry import combiner_name
+
+    scores = settings.scores
+    if scores is None:  # named, since combine would pick among columns anew
+        assert inputs.scores is not None
+        scores = ",".join(map(str, inputs.scores.columns))
+    options = {
+        "scores": scores,
+        "label": settings.label,
+        "group": settings.group,
+        "index": inputs.index,
+        "shift": settings.shift,
+        "pool": settings.pool,
+        "invert": settings.invert,
+        "fake-label": settings.fake_label,
+        "encoding": settings.encoding,
+        "seed": settings.seed or None,
+        "combiner": combiner_name(strategy),
+        "out": "rule.dfe",
+    }
+    words = [f"--{name} {shlex.quote(str(v))}" for name, v in options.items() if v]
+    return " ".join(
+        ["deepfake-ensemble combine", shlex.quote(str(settings.data)), *words]
     )

@@ -1,6 +1,7 @@
 """The command that compares strategies."""
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from sklearn.metrics import roc_auc_score
 from base_models import PrefitDetector, load_checkpoint, write_video
 from base_models.backbones import build_network
 from base_models.detectors.prefit import make_card
+from ensemble import ScorePipeline
 from ensemble.cli.app import main
+from ensemble.combiners import resolve_combiner
 from ensemble.datasets import load_dataset
 
 FEW = ["--strategies", "soft,stacking", "--draws", "20", "--folds", "3", "--quiet"]
@@ -82,6 +85,70 @@ def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsy
     assert out == (tmp_path / "table.csv").read_text()
     assert kept.loc["p_good", "auc"] > kept.loc["p_poor", "auc"]
     assert "On groups that no strategy was fitted on" in err
+
+
+@pytest.mark.filterwarnings("ignore:columns with values outside")
+@pytest.mark.parametrize("named", [True, False])
+def test_the_end_names_the_command_that_ships_the_best_strategy(
+    named, scores, tmp_path, capsys
+):
+    def change(table):
+        table["p_good"] = 9 * table["p_good"].astype(float) - 4  # a scale of its own
+        if not named:
+            table.drop(columns=["aside", "truth"], inplace=True)
+            table["label"] = np.arange(48) % 2
+
+    path = rewritten(scores, tmp_path / "my scores.csv", change)
+    columns = NAMED if named else ["--group", "person", "--index", "clip"]
+    few = ["--strategies", "log-odds mean, calibrated, majority vote", *FEW[2:]]
+    code, out, err = run(
+        capsys, path, *columns, *few, "--method", "made_by", "--invert", "p_poor"
+    )
+    assert code == 0
+    assert "p_good (-3." in err
+    assert "standardised" in err
+    command = shlex.split(out[out.index("To make a rule of") :].splitlines()[1])
+    assert command[:3] == ["deepfake-ensemble", "combine", str(path)]
+    picked = "p_*" if named else "p_good,p_poor"
+    for option, value in (("scores", picked), ("invert", "p_poor"), ("index", "clip")):
+        assert command[command.index(f"--{option}") + 1] == value
+    rule = tmp_path / "rule.dfe"
+    command[-1] = str(rule)
+    with pytest.raises(SystemExit) as left:
+        main([*command[1:], "--draws", "0"])
+    assert left.value.code == 0
+    shipped = ScorePipeline.load(rule)
+    winner = out[out.index("To make a rule of") :].splitlines()[0]
+    winner = winner.removeprefix("To make a rule of ").removesuffix(":")
+    assert repr(shipped.combiner_) == repr(resolve_combiner(winner, 0))
+    assert shipped.detector_names_ == ["p_good", "p_poor"]
+
+
+def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):
+    def change(table):
+        table["truth"] = np.where(np.arange(48) // 2 % 2, "FAKE", "REAL")
+
+    path = rewritten(scores, tmp_path / "noise.csv", change)
+    code, out, _ = run(capsys, path, *NAMED, *FEW)
+    assert code == 0
+    assert "No strategy is shown to be better than guessing" in out
+    assert "To make a rule" not in out
+
+
+def test_a_column_says_what_will_be_new(scores, capsys):
+    auto = ["--strategies", "median,auto", *FEW[2:], "--draws", "10"]
+    arguments = [scores, *NAMED, *auto, "--shift", "made_by"]
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert "auto held out values of shift" in out
+    assert "--shift made_by" in out
+    for column, message in (
+        ("truth", "--shift truth is the column of the labels"),
+        ("maker", "--shift maker is none of the columns"),
+    ):
+        code, _, err = run(capsys, *arguments[:-1], column)
+        assert code == 2
+        assert message in err
 
 
 def test_scores_may_be_named_one_by_one(scores, capsys):

@@ -8,6 +8,13 @@ from ensemble.combiners import (
     Voting,
     resolve_combiner,
 )
+from ensemble.combiners.registry import (
+    combiner_name,
+    combiner_names,
+    named_strategies,
+    strategy_labels,
+)
+from ensemble.combiners.strategies import chosen_strategies, split_strategies
 
 NAMES = (
     *("log_odds", "soft", "mean", "weighted", "hard", "majority", "median", "rank"),
@@ -42,3 +49,23 @@ def test_objects_are_combiners_as_they_are():
 def test_unknown_combiners_are_refused(combiner, error, message):
     with pytest.raises(error, match=message):
         resolve_combiner(combiner)
+
+
+def test_every_name_and_label_means_one_combiner_to_all_who_take_names():
+    every = named_strategies(3)
+    assert strategy_labels() == list(every)
+    for written in [*combiner_names(), *strategy_labels()]:
+        combiner = resolve_combiner(written, 3)
+        compared = chosen_strategies([written], [], 3)[written]
+        assert repr(compared) == repr(combiner), written
+        short = combiner_name(written)
+        assert short in combiner_names()  # so that it can be given by comma
+        assert repr(resolve_combiner(short, 3)) == repr(combiner), written
+        if written in every:
+            assert repr(every[written]) == repr(combiner), written
+
+
+def test_names_by_comma_may_be_labels_with_one():
+    labels = strategy_labels()
+    assert split_strategies(", ".join(labels)) == labels
+    assert split_strategies("Soft,,log odds") == ["Soft", "log odds"]

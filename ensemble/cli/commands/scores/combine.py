@@ -28,7 +28,8 @@ Out = Annotated[
 Combiner = Annotated[
     str,
     typer.Option(
-        help="auto, log_odds, soft, median, calibrated, logistic, lightgbm, greedy ..."
+        help="auto, log_odds, soft, median, calibrated, logistic, lightgbm, greedy ... "
+        "or what compare calls a strategy."
     ),
 ]
 Calibration = Annotated[
@@ -39,13 +40,6 @@ Threshold = Annotated[
     typer.Option(
         help="A number, fpr=0.05, cost=10 or three-way, set on out-of-fold scores; 0.5 "
         "if not given."
-    ),
-]
-Shift = Annotated[
-    str | None,
-    typer.Option(
-        help="Column of what will be new in use: method of a fake, source of a real. "
-        "Folds hold its values out."
     ),
 ]
 Draws = Annotated[
@@ -64,7 +58,7 @@ def combine(
     scores: options.Scores = None,
     label: options.Label = None,
     group: options.Group = None,
-    shift: Shift = None,
+    shift: options.Shift = None,
     index: options.Index = None,
     pool: options.Pool = None,
     invert: options.Invert = None,
