@@ -163,9 +163,7 @@ def compare(
     comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
-    command = None
-    if inputs.videos is None and (winner := comparison.winner()) is not None:
-        command = _command_of(settings, inputs, winner)
+    command = _shipping(settings, inputs, comparison.winner())
     show_comparison(comparison, report, is_printed(json_file, csv_file), command)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
@@ -282,15 +280,16 @@ def _strategies(text: str) -> str | list[str]:
     return text if text == "all" else split_strategies(text)
 
 
-def _command_of(
-    settings: SimpleNamespace, inputs: "ComparisonInputs", strategy: str
-) -> str:
+def _shipping(
+    settings: SimpleNamespace, inputs: "ComparisonInputs", strategy: str | None
+) -> str | None:
     """Return the command that makes a rule of a strategy, from the same columns."""
     from ensemble.combiners.registry import combiner_name
 
+    if strategy is None or inputs.scores is None:
+        return None
     scores = settings.scores
     if scores is None:  # named, since combine would pick among columns anew
-        assert inputs.scores is not None
         scores = ",".join(map(str, inputs.scores.columns))
     options = {
         "scores": scores,
