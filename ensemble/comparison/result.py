@@ -129,7 +129,9 @@ class Comparison:
         precision, equal error rate, TPR) compare a fake with the reals of its own fold
         alone, for members and strategies alike, see `ensemble.metrics.auc`; the others
         take all folds together. Intervals are of other videos to judge, not of other
-        videos to learn from.
+        videos to learn from: percentiles of bootstrap draws of groups; of the
+        calibration error the basic bootstrap, see
+        `ensemble.metrics.bootstrap_intervals.basic_ends`.
     verdict : str
         What may be said of it, in words.
     by_group_of : dict of str to DataFrame

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.evaluation import Panel
 from ensemble.metrics.bootstrap import METRICS, drawn_metrics, group_draws
+from ensemble.metrics.bootstrap_intervals import basic_ends
 from ensemble.metrics.within_folds import mean_auc_difference
 
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
@@ -55,7 +56,8 @@ def measure(
     (`ensemble.metrics.within_folds`); members of a table are measured alike, though one
     fit may have scored all of it. What needs a threshold or a probability takes a
     panel's folds together. Intervals are percentiles over bootstrap draws of whole
-    groups, the same draws for all, so that differences are paired. They say how the
+    groups, the same draws for all, so that differences are paired; those of the
+    calibration error, which draws inflate, are of the basic bootstrap. They say how the
     figures would vary with other videos to judge, not with other videos to learn from.
 
     Parameters
@@ -84,7 +86,7 @@ def measure(
     kinds = ["member" if name in names else "strategy" for name in columns]
     table.insert(0, "kind", kinds)
     for key in METRICS:
-        table[f"{key}_low"], table[f"{key}_high"] = interval_ends(draws[key], level)
+        table[[f"{key}_low", f"{key}_high"]] = _ends(key, figures, draws, level).T
     best = table.loc[names, "auc"].idxmax()
     rivals = {"best_member": best, "mean": MEAN, "chosen_member": CHOSEN_MEMBER}
     for rival, name in rivals.items():
@@ -284,6 +286,14 @@ def interval_ends(draws, level):
     for column in np.flatnonzero(told.sum(axis=0) > len(draws) / 2):
         values = draws[told[:, column], column]
         ends[:, column] = np.quantile(values, [tail, 1 - tail])
+    return ends
+
+
+def _ends(metric, figures, draws, level):
+    """Return the ends of a metric's intervals; draws inflate the calibration error."""
+    ends = interval_ends(draws[metric], level)
+    if metric == "expected_calibration_error":
+        return basic_ends(figures[metric], *ends)
     return ends
 
 

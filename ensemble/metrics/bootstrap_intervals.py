@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
@@ -27,8 +27,9 @@ def group_bootstrap_interval(
     n_boot: int = 1000,
     level: float = 0.95,
     random_state: int | np.random.RandomState | None = None,
+    method: str = "percentile",
 ) -> Interval:
-    """Return an estimate and its percentile interval over bootstrap draws of groups.
+    """Return an estimate and its interval over bootstrap draws of groups.
 
     Whole groups are drawn with replacement, so that videos of one source do not count
     as independent.
@@ -48,6 +49,9 @@ def group_bootstrap_interval(
     level : float, default=0.95
         Share of the draws within the interval.
     random_state : int, RandomState or None, default=None
+    method : {"percentile", "basic"}, default="percentile"
+        "basic" is for a metric that draws inflate, such as
+        `expected_calibration_error`: see `basic_ends`.
 
     Returns
     -------
@@ -79,6 +83,8 @@ def group_bootstrap_interval(
         )
     check_level(level)
     check_n_boot(n_boot)
+    if method not in ("percentile", "basic"):
+        raise ValueError(f"method must be 'percentile' or 'basic'; got {method!r}")
     codes = group_codes(groups, len(y))
     n_groups = codes.max() + 1
     rng = check_random_state(random_state)
@@ -97,7 +103,42 @@ def group_bootstrap_interval(
         )
     tail = (1 - level) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
-    return Interval(float(metric(y, score)), float(low), float(high))
+    estimate = float(metric(y, score))
+    if method == "basic":
+        low, high = basic_ends(estimate, low, high)
+    return Interval(estimate, float(low), float(high))
+
+
+def basic_ends(estimate: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray:
+    """Turn the percentiles of draws round the estimate: the basic bootstrap.
+
+    A metric that adds up absolute deviations grows on draws, which deviate from the
+    videos as these do from all others: its percentiles may lie wholly above the
+    estimate, which itself is too high. The basic interval allows for both. It is
+    widened to hold its estimate and is nowhere below 0.
+
+    Parameters
+    ----------
+    estimate, low, high : float or ndarray of shape (n_figures,)
+        Of a metric that is 0 or more, with percentiles of its draws.
+
+    Returns
+    -------
+    ends : ndarray of shape (2,) or (2, n_figures)
+
+    References
+    ----------
+    Davison, Hinkley (1997), Bootstrap Methods and their Application, section 5.2.
+
+    Examples
+    --------
+    >>> basic_ends(0.05, 0.06, 0.09).round(2).tolist()
+    [0.01, 0.05]
+    """
+    estimate = np.asarray(estimate, float)
+    ends = np.stack([2 * estimate - high, 2 * estimate - low])
+    lower, upper = np.maximum(ends, 0)
+    return np.stack([np.minimum(lower, estimate), np.maximum(upper, estimate)])
 
 
 def check_level(level: float) -> None:

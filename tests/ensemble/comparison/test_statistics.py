@@ -3,11 +3,14 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 from scipy.stats import norm
 
+from ensemble.combiners.strategies import MEAN
 from ensemble.comparison.evaluation import Panel
 from ensemble.comparison.statistics import holm, interval_ends, measure
 from ensemble.metrics import auc
+from ensemble.metrics.bootstrap import drawn_metrics, group_draws
 
 LIFT = 1.2  # of the fakes' scores, in standard deviations
 
@@ -148,3 +151,41 @@ def test_folds_count_by_their_pairs_and_those_of_one_class_not_at_all():
     assert np.isclose(found.ranked, kept.mean())
     expected = auc(panel.y[kept], panel.scores["b"][kept], fold=fold[kept])
     assert np.isclose(found.table.loc["b", "auc"], expected)
+
+
+def calibration_of(bend, n_videos, seed):
+    """Interval and estimate of a score's calibration error, and the percentiles."""
+    draw = np.random.default_rng(seed)
+    score = np.clip(draw.beta(0.7, 0.7, n_videos), 1e-6, 1 - 1e-6)
+    y = (draw.random(n_videos) < bend(score)).astype(int)
+    rows = np.arange(n_videos)
+    scores = pd.DataFrame({"a": score, MEAN: score})
+    panel = Panel("", 0, rows, y, scores, np.zeros(n_videos, int))
+    measured = measure([panel], ["a"], rows, pd.DataFrame(index=rows), 200, 0.95, seed)
+    row = measured.table.loc["a"]
+    key = "expected_calibration_error"
+    drawn = group_draws(n_videos, 200, np.random.RandomState(seed))
+    percentiles = np.quantile(
+        drawn_metrics(y, score, drawn, [key])[key], [0.025, 0.975]
+    )
+    return row[f"{key}_low"], row[key], row[f"{key}_high"], percentiles
+
+
+@pytest.mark.parametrize("power", [1, 1.5])
+def test_the_interval_of_the_calibration_error_holds_its_estimate(power):
+    def bend(score):
+        return expit(power * logit(score))
+
+    draw = np.random.default_rng(0)
+    many = draw.beta(0.7, 0.7, 200_000)
+    place = np.minimum((many * 15).astype(int), 14)
+    truth = np.abs(np.bincount(place, many - bend(many))).sum() / len(many)
+    held, held_by_percentiles = 0, 0
+    for seed in range(25):
+        low, estimate, high, percentiles = calibration_of(bend, 150, seed)
+        assert 0 <= low <= estimate <= high
+        held += low <= truth <= high
+        held_by_percentiles += percentiles[0] <= truth <= percentiles[1]
+    assert held >= held_by_percentiles
+    if power > 1:
+        assert held >= 0.65 * 25
