@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 _LOCAL = ("loky", "multiprocessing", "sequential", "threading")  # joblib's own
@@ -46,7 +46,7 @@ def run_tasks(
     [(0, (3, 1)), (1, (2, 1))]
     """
     from joblib import Parallel, delayed
-    from joblib.parallel import get_active_backend
+    from joblib.parallel import BACKENDS, get_active_backend
 
     backend, _ = get_active_backend()
     at_once = n_jobs_here(n_jobs)
@@ -56,7 +56,13 @@ def run_tasks(
     numbered = ((number, function, *task) for number, task in enumerate(tasks))
     if backend.supports_return_generator:
         call = _numbered if is_local() else _numbered_inside
-        run = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        if type(backend) is BACKENDS.get("dask"):
+            from base_models.runtime.dask_backend import with_errors
+
+            first = next(numbered, ())
+            backend = with_errors(backend, call, function, *map(type, first))
+            numbered = chain([first] if first else [], numbered)
+        run = Parallel(n_jobs, backend, return_as="generator_unordered")
         yield from run(delayed(call)(*task) for task in numbered)
         return
     with Parallel(n_jobs=n_jobs) as run:

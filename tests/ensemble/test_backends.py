@@ -5,6 +5,7 @@ the backend says: here it would fail.
 """
 
 import contextlib
+import importlib
 import os
 
 import joblib
@@ -168,6 +169,33 @@ def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
             done.extend(n for n, _ in run_tasks(divmod, [(7, 3), (7, 3), (7, 0)]))
         assert set(done) <= {0, 1}
         assert engine["backend"] != "ray" or done == [0, 1]
+
+
+@on_engines("dask")
+def test_a_worker_that_a_task_kills_is_an_error_and_no_endless_wait(engine):
+    if engine["backend"] != "dask":
+        pytest.skip("joblib itself or Ray says so")
+    with (
+        joblib.parallel_config(**engine),
+        pytest.raises(Exception, match="all those workers died while running it"),
+    ):
+        list(run_tasks(os._exit, [(3,), (3,), (3,)]))
+    with joblib.parallel_config(**engine):  # the cluster starts new ones
+        assert dict(run_tasks(divmod, [(7, 2)] * 4))[3] == (3, 1)
+
+
+@on_engines("dask")
+def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
+    if engine["backend"] != "dask":
+        pytest.skip("joblib itself or Ray says so")
+    (tmp_path / "only_here.py").write_text("def same(x):\n    return x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    only_here = importlib.import_module("only_here")
+    with (
+        joblib.parallel_config(**engine),
+        pytest.raises(ImportError, match="No module named 'only_here'; install"),
+    ):
+        list(run_tasks(only_here.same, [(3,), (3,)]))
 
 
 @on_engines("dask", "ray")
