@@ -180,7 +180,10 @@ def test_a_worker_that_a_task_kills_is_an_error_and_no_endless_wait(engine):
         pytest.raises(Exception, match="all those workers died while running it"),
     ):
         list(run_tasks(os._exit, [(3,), (3,), (3,)]))
-    with joblib.parallel_config(**engine):  # the cluster starts new ones
+    from distributed import get_client
+
+    get_client().wait_for_workers(2)  # the cluster starts new ones
+    with joblib.parallel_config(**engine):
         assert dict(run_tasks(divmod, [(7, 2)] * 4))[3] == (3, 1)
 
 
