@@ -26,6 +26,7 @@ from ensemble.out_of_fold.reals_only import (
     warn_of_few_reals,
 )
 from ensemble.out_of_fold.record import FitRecord
+from ensemble.persistence.refused import warn_of_what_is_not_saved
 from ensemble.scores.provenance import Provenance
 from ensemble.verdicts.card import doubt_of
 from ensemble.verdicts.video_verdicts import missing_reasons
@@ -79,6 +80,7 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
     if parse_threshold(model.threshold).kind not in ("default", "value"):
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)
+    warn_of_what_is_not_saved(combiner, model.combiner_, stacklevel=3)
     return model
 
 

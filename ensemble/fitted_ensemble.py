@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
 from base_models.inputs import Videos
+from ensemble.combiners.parts.answers import class_columns
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.out_of_fold.ensemble_scores import unseen_scores
@@ -57,9 +58,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         Columns are as in ``classes_``, sorted, so that with strings the second may be
         REAL: `fake_score` asks for P(fake) by name.
         """
-        fake = self.fake_score(videos)
-        columns = np.column_stack([1 - fake, fake])
-        return columns if self._fake_column() == 1 else columns[:, ::-1]
+        return class_columns(self.fake_score(videos), self._fake_column())
 
     def fake_score(self, videos: Videos) -> NDArray:
         """Return P(fake), whatever the labels are called: shape (n_videos,).
@@ -213,14 +212,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
     @property
     def threshold_(self) -> float:
         """P(fake) above which `predict` says fake."""
-        thresholds = self.thresholds_
-        if thresholds.three_way:
-            raise ValueError(
-                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
-                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
-                "`thresholds_` has both thresholds"
-            )
-        return thresholds.high
+        return self.thresholds_.of_labels(self.threshold)
 
     @property
     def weights_(self) -> pd.Series | Any:

@@ -105,6 +105,31 @@ class Thresholds:
         called = [np.isnan(score), fake, real]
         return np.select(called, [NO_VERDICT, FAKE, REAL], UNSURE).astype(object)
 
+    def of_labels(self, spec: float | str | None) -> float:
+        """Return the one threshold that labels go by; refuse to have unsure ones.
+
+        Parameters
+        ----------
+        spec : float, str or None
+            What was asked for, which the message names.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If there are two, with unsure in between.
+        """
+        if self.three_way:
+            raise ValueError(
+                f"threshold={spec!r} leaves videos unsure, and labels can only be real "
+                "or fake; `judge` says REAL, FAKE or UNSURE, and `thresholds_` has "
+                "both thresholds"
+            )
+        return self.high
+
     @property
     def where(self) -> str:
         """Where fake is said, as a sentence."""

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 
 from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.combiners.parts.rows import Rows
+from ensemble.out_of_fold.shares import learned_shares
 
 if TYPE_CHECKING:
     from ensemble.metrics.ranking import Interval
@@ -43,6 +45,9 @@ class OutOfFoldEvidence:
     deciding : list of str
         Members whose scores move the ensemble's: those with a weight, where the
         combiner has weights, and with a score in training.
+    shares : ndarray of shape (n_detectors,) or None
+        What each member carries of what the combiner knows; see
+        `ensemble.out_of_fold.shares.learned_shares`.
     """
 
     table: pd.DataFrame
@@ -52,6 +57,7 @@ class OutOfFoldEvidence:
     fold: np.ndarray | None
     kind: str
     deciding: list
+    shares: np.ndarray | None = None
 
     def auc(self, rows: slice | np.ndarray = slice(None)) -> Interval:
         """Return the AUC within folds with its 95 % interval over groups.
@@ -185,6 +191,7 @@ def out_of_fold_of(model: Any) -> OutOfFoldEvidence:
             fold=folds_of_table(table),
             kind=record.kind,
             deciding=_deciding(table, model.weights_),
+            shares=_shares(model),
         )
     return record.evidence
 
@@ -264,6 +271,18 @@ def unseen_scores(model: Any) -> pd.Series:
         record.cross_fitted = score
     scores = pd.Series(score, table.index, name="p_fake")
     return scores.reindex(model.oof_scores_.index)
+
+
+def _shares(model):
+    """Return what each member carries; None where no labelled video says so."""
+    record = model.fit_record_
+    if record.unlabelled or record.reals_alone:
+        return None
+    table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
+    weight = beside["sample_weight"]
+    weight = np.ones(len(table)) if weight is None else weight
+    rows = Rows(table.to_numpy(float), is_fake, beside["groups"], weight)
+    return learned_shares(model.combiner_, table, rows)
 
 
 def _deciding(table, weights):

@@ -192,14 +192,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
     @property
     def threshold_(self) -> float:
         """P(fake) above which `predict` says fake."""
-        thresholds = self.thresholds_
-        if thresholds.three_way:
-            raise ValueError(
-                f"threshold={self.threshold!r} leaves videos unsure, and labels can "
-                "only be real or fake; `judge` says REAL, FAKE or UNSURE, and "
-                "`thresholds_` has both thresholds"
-            )
-        return thresholds.high
+        return self.thresholds_.of_labels(self.threshold)
 
     @property
     def rates_(self) -> pd.DataFrame:

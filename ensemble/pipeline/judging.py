@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ensemble.choices import NO_VERDICT, UNSURE
+from ensemble.out_of_fold.shares import without_ground
 from ensemble.verdicts.video_verdicts import statuses
 
 CONTRIBUTION = "contribution_"  # begins the columns of what each detector contributed
-_SMALL_WEIGHT = 0.02  # share below which members decide nothing
 
 
 def verdict_table(
@@ -98,22 +98,8 @@ def _of_pattern(rule: Any, names: list[str], present: NDArray) -> str:
             f"only {_listed(names, present)} {'has' if one else 'have'} a score, and "
             f"{'it' if one else 'they'} had none in training"
         )
-    if _is_small(rule, present):
-        return (
-            f"only {_listed(names, present)} {'has' if present.sum() == 1 else 'have'} "
-            "a score, and next to no weight"
-        )
-    return ""
-
-
-def _is_small(rule, present):
-    """Say whether members have next to no part in what the rule says."""
     shares = getattr(rule, "shares_", None)  # files of before have none
-    shares = rule.weights_ if shares is None else shares
-    if shares is None:
-        return False
-    shares = np.abs(np.asarray(shares, float))
-    return bool(shares[present].sum() <= _SMALL_WEIGHT * shares.sum())
+    return without_ground(names, present, shares, rule.weights_)
 
 
 def _listed(names, which):

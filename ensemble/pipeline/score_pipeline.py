@@ -35,9 +35,10 @@ from ensemble.combiners.super_learner.shift_folds import shift_codes
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
 from ensemble.metrics.bootstrap_intervals import check_level
+from ensemble.out_of_fold.shares import learned_shares
+from ensemble.persistence.refused import warn_of_what_is_not_saved
 from ensemble.pipeline.fitted_rule import FittedRule
 from ensemble.pipeline.intervals import fit_band
-from ensemble.pipeline.shares import learned_shares
 from ensemble.scores.provenance import Provenance
 
 
@@ -56,7 +57,8 @@ class ScorePipeline(FittedRule):
     ----------
     combiner : str, combiner or classifier, default="auto"
         See `ensemble.combiners.resolve_combiner`; how scores are scaled is a parameter
-        of the combiner (``Stacking(scale="rank")``).
+        of the combiner (``Stacking(scale="rank")``). A classifier that no file can
+        hold, such as scikit-learn's forests, is fitted with a warning.
     calibration : {"platt", "temperature", "beta", "isotonic", "venn_abers"} or None, \
 default="platt"
         How the combined score becomes P(fake); see `ensemble.calibration.Calibrator`.
@@ -257,6 +259,7 @@ default="platt"
         self._keep_intervals(rows, fitted.score)
         self._keep_auc()
         _ = self.thresholds_  # what cannot be promised is told now
+        warn_of_what_is_not_saved(self.combiner, self.combiner_)
         return self
 
     @classmethod

@@ -2,7 +2,8 @@
 
 A verdict stands on the out-of-fold videos that its threshold and its rates come from.
 A video is in doubt where the model did no better than chance on these, where members
-that decided them are missing, where members disagree more than they did there, where
+that decided them are missing or those that are there carry next to nothing of what the
+combiner knows, where members disagree more than they did there, where
 faces of the video would get different verdicts, and where the video is unlike those
 that the model learned from.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from ensemble.choices import FAKE
 from ensemble.out_of_fold.ensemble_scores import USUAL, is_above_chance, log_odds
+from ensemble.out_of_fold.shares import without_ground
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.member_scores import disagreements, fitted_pooling
 
@@ -57,13 +59,17 @@ def doubts(
     evidence, card = evidence_or_none(model), model.card_
     of_model = _of_the_model(model, evidence, card)
     apart = _hidden_faces(model, table, combined)
-    known_patterns = {}
+    known_patterns, grounds = {}, {}
     found = []
     for row in range(len(table)):
         if np.isnan(combined[row]):
             found.append("no member that was trained has a score")
             continue
         reasons = list(of_model)
+        there = tuple(table.iloc[row].notna())
+        if there not in grounds:
+            grounds[there] = _of_small_members(model, evidence, table.columns, there)
+        reasons += grounds[there]
         if evidence is not None:
             scores = table[evidence.deciding].iloc[row]
             present = tuple(scores.notna())
@@ -102,6 +108,13 @@ def _of_the_model(model, evidence, card):
     if evidence is not None and len(evidence.score) > 1 and np.ptp(evidence.score) == 0:
         return ["all out-of-fold videos have the same score"]
     return []
+
+
+def _of_small_members(model, evidence, names, there):
+    """Say that the members with a score carry next to nothing."""
+    shares = None if evidence is None else evidence.shares
+    said = without_ground(names, np.array(there, bool), shares, model.weights_)
+    return [said] if said else []
 
 
 def _of_missing_members(evidence, present):

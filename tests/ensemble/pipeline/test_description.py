@@ -6,21 +6,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from score_tables import NAMES, make_scores
 
 from ensemble import ScorePipeline
 from ensemble.combiners import Stacking, Voting
 
-NAMES = ["xception", "resnet", "mesonet"]
 NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
-
-
-def make_scores(n=160, seed=0):
-    draw = np.random.default_rng(seed)
-    y = np.arange(n) % 2
-    odds = draw.normal(np.outer(2 * y - 1, [1.0, 0.7, 0.4]), 1.2)
-    odds[np.arange(n) % 8 == 5, 1] = np.nan
-    return pd.DataFrame(expit(odds), columns=NAMES), y, np.arange(n) // 4
 
 
 def numbers_of(pattern, text):

@@ -5,20 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit, logit
+from scipy.special import logit
+from score_tables import NAMES, make_scores
 
 from ensemble import ScorePipeline
 from ensemble.combiners import Stacking, Voting
-
-NAMES = ["a", "b", "c"]
-
-
-def make_scores(n=160, seed=0):
-    draw = np.random.default_rng(seed)
-    y = np.arange(n) % 2
-    odds = draw.normal(np.outer(2 * y - 1, [1.0, 0.7, 0.4]), 1.2)
-    odds[np.arange(n) % 8 == 5, 1] = np.nan
-    return pd.DataFrame(expit(odds), columns=NAMES), y, np.arange(n) // 4
 
 
 def run(path, scores):
@@ -73,7 +64,7 @@ def test_onnx_runtime_says_what_the_rule_says(rule, tmp_path):
 def test_columns_on_scales_of_their_own(scale, tmp_path):
     pytest.importorskip("onnx")
     scores, y, groups = make_scores()
-    raw = scores.assign(a=3 + 2 * logit(scores["a"]), c=np.nan)
+    raw = scores.assign(xception=3 + 2 * logit(scores["xception"]), mesonet=np.nan)
     rule = ScorePipeline(Stacking(scale=scale), n_boot=0).fit(raw, y, groups)
     rule.to_onnx(tmp_path / "rule.onnx")
     p_fake, _ = run(tmp_path / "rule.onnx", raw)
@@ -85,7 +76,7 @@ def test_columns_on_scales_of_their_own(scale, tmp_path):
     [
         (ScorePipeline("median"), "combiner cannot be written as ONNX: a vote of kind"),
         (ScorePipeline("lightgbm"), "stacking by lightgbm is no weighted sum"),
-        (ScorePipeline("rank"), "the scale of a, b, c cannot be written as ONNX"),
+        (ScorePipeline("rank"), "the scale of xception, resnet, mesonet cannot be"),
         (ScorePipeline("soft", "isotonic"), "calibration='isotonic' cannot be written"),
     ],
     ids=str,

@@ -1,4 +1,5 @@
 import json
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -44,7 +46,9 @@ def test_keeps_the_sklearn_contract(estimator, check):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*outside 0 to 1:UserWarning")
-@parametrize_with_checks([ScorePipeline("logistic", n_boot=5)])
+@parametrize_with_checks(
+    [ScorePipeline(name, n_boot=5) for name in ("logistic", "auto")]
+)
 def test_keeps_the_sklearn_contract_with_a_combiner_that_learns(estimator, check):
     check(estimator)
 
@@ -379,6 +383,19 @@ def test_a_combiner_of_ones_own_is_given_to_load(tmp_path):
     name = Mine.__qualname__
     again = ensemble.load(tmp_path / "rule.dfe", combiners={name: Mine()})
     np.testing.assert_array_equal(again.fake_score(scores), rule.fake_score(scores))
+
+
+def test_what_cannot_be_saved_is_told_at_the_fit(tmp_path):
+    forest = RandomForestClassifier(3, random_state=0)
+    for combiner in (forest, Stacking(forest), AutoCombiner([forest])):
+        with pytest.warns(UserWarning, match="`save` will refuse this fit") as told:
+            rule = ScorePipeline(combiner, n_boot=0).fit(*make_scores())
+        assert [one.filename for one in told] == [__file__]
+        with pytest.raises(CheckpointError, match="RandomForestClassifier cannot be"):
+            rule.save(tmp_path / "rule.dfe")
+        scores = make_scores()[0]
+        again = pickle.loads(pickle.dumps(rule))
+        pd.testing.assert_frame_equal(again.judge(scores), rule.judge(scores))
 
 
 @pytest.mark.parametrize(

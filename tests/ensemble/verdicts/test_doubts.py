@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from base_models import CallableDetector, write_video
-from ensemble import DeepfakeEnsemble, load, scan_video
+from ensemble import DeepfakeEnsemble, ScorePipeline, load, scan_video
 from ensemble.combiners import Voting
 from ensemble.metrics import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance
@@ -279,6 +279,36 @@ def test_a_missing_member_that_hardly_moves_the_score_is_no_doubt():
     judged = model.judge([video(190, 0), video(60, 0)])
     assert judged["status"].tolist() == ["partial"] * 2
     assert judged["verdict"].tolist() == ["FAKE", "REAL"]
+
+
+def _noisy(videos):
+    """Knows nothing, and sees no video whose blue is even."""
+    blues = [int(one[0, 0, 0, 2]) for one in videos]
+    return [0.3 + 0.4 * (b * 7919 % 97) / 97 if b % 2 else np.nan for b in blues]
+
+
+def _of_even_shades(videos):
+    return [shade if int(one[0, 0, 0, 0]) % 2 == 0 else np.nan
+            for one, shade in zip(videos, _bright(videos), strict=True)]  # fmt: skip
+
+
+def test_noise_alone_is_no_ground_whatever_combines():
+    """As for a rule on the same scores, which goes by the same shares."""
+    members = {"bright": _of_even_shades, "noise": _noisy}
+    model = fitted(members, combiner="free_logistic", n=120)
+    assert model.weights_ is None
+    judged = model.judge([video(191, 61), video(190, 60), video(190, 61)])
+    noise_alone, *others = judged["doubts"]
+    assert "only noise has a score, and next to no weight" in noise_alone
+    assert judged["verdict"].iloc[0] == "UNSURE"
+    assert not any("next to no weight" in doubts for doubts in others)
+    table = model.oof_scores_.dropna(how="all")
+    training = model.fit_record_.training
+    rows = training.rows(table.index)
+    rule = ScorePipeline("free_logistic", n_boot=0)
+    rule.fit(table, training.is_fake[rows], training.groups[rows])
+    shares = model.fit_record_.evidence.shares
+    np.testing.assert_allclose(shares, rule.shares_, atol=0.05)
 
 
 def test_scores_that_are_no_probabilities_are_refused(model):

@@ -1,19 +1,25 @@
-"""How much each detector carries of what a combiner says, of any kind."""
+"""How much each detector carries of what a combiner says, and who carries too little.
+
+A score by detectors that carry next to nothing is no ground for a verdict. Rules on
+tables of scores and ensembles of detectors both ask here.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from ensemble.combiners.parts.rows import Rows
 from ensemble.combiners.voting import Voting
 
 _MOST_ROWS = 250  # of each class
+_SMALL = 0.02  # share of the whole, below which detectors decide nothing
 
 
 def learned_shares(
@@ -57,6 +63,46 @@ def learned_shares(
     moved = np.average(np.abs(moved), axis=0, weights=rows.weight[sample])
     parts = moved * [_skill(column, rows) for column in values.T]
     return parts / parts.sum() if parts.sum() > 0 else None
+
+
+def without_ground(
+    names: Sequence[str],
+    present: NDArray,
+    shares: ArrayLike | None,
+    weights: ArrayLike | None,
+) -> str:
+    """Say that detectors carry too little for a verdict on their scores alone.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all detectors.
+    present : bool ndarray of shape (n_detectors,)
+        Which of them have a score.
+    shares : array-like of shape (n_detectors,) or None
+        Of `learned_shares`.
+    weights : array-like of shape (n_detectors,) or None
+        The combiner's; they count where there are no shares.
+
+    Returns
+    -------
+    str
+        Empty where they carry enough, or nothing is known of it.
+
+    Examples
+    --------
+    >>> without_ground(["a", "b"], np.array([False, True]), [0.99, 0.01], None)
+    'only b has a score, and next to no weight'
+    """
+    parts = weights if shares is None else shares
+    if parts is None:
+        return ""
+    parts = np.abs(np.asarray(parts, float))
+    if parts[present].sum() > _SMALL * parts.sum():
+        return ""
+    listed = ", ".join(name for name, one in zip(names, present, strict=True) if one)
+    has = "has" if present.sum() == 1 else "have"
+    return f"only {listed} {has} a score, and next to no weight"
 
 
 def _skill(column, rows):

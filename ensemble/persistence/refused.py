@@ -1,0 +1,35 @@
+"""Says at the fit what `save` would refuse: a fit may take hours, saving comes last."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from base_models.errors import CheckpointError
+from ensemble.persistence.codec import Writer
+
+
+def warn_of_what_is_not_saved(given: Any, fitted: Any, stacklevel: int = 2) -> None:
+    """Warn of a fitted combiner that no file can hold.
+
+    It is not refused, as whoever compares or only judges needs no file.
+
+    Parameters
+    ----------
+    given : str, combiner or classifier
+        As the user wrote it; what has a name can be saved.
+    fitted : Combiner
+    stacklevel : int, default=2
+    """
+    if isinstance(given, str):
+        return
+    try:
+        Writer().encode(fitted)
+    except CheckpointError as error:
+        warnings.warn(
+            f"{error}: `save` will refuse this fit, which works otherwise. To save it, "
+            'choose what files hold, such as "forest", "lightgbm" or '
+            "LogisticRegression(); pickle and joblib keep anything, and run code when "
+            "they load",
+            stacklevel=stacklevel + 1,
+        )
