@@ -31,7 +31,6 @@ _NEVER_SCORES = (
     "path", "video", "video_id", "label", "group", "fold", "reason", "method", "family",
     "source", "compression", "dataset", "time",
 )  # fmt: skip
-_NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
 @dataclass(frozen=True)
@@ -322,9 +321,7 @@ def score_columns(
 
 def _values(column):
     """Return the numbers in a column, and how many entries are none."""
-    text = column.astype(str).str.strip()
-    filled = text[~(column.isna() | text.str.lower().isin(_NOTHING))]
-    numbers, wrong = to_numbers(filled)
+    numbers, wrong = to_numbers(column.astype(object).where(column.notna(), ""))
     return numbers[~np.isnan(numbers)], len(wrong)
 
 

@@ -37,6 +37,9 @@ _PHRASES = [
 def in_options(text: str, options: Mapping[str, str]) -> str:
     """Say with the options of a command what was said with the library's parameters.
 
+    Code stays code: what stands in a call, such as ``read_scores(..., label="x")``, is
+    for who writes Python.
+
     Parameters
     ----------
     text : str
@@ -68,7 +71,7 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
 
     names = "|".join(sorted(map(re.escape, spelled), key=len, reverse=True))
     value = r"'[^']*'|\"[^\"]*\"|\((?:'\w+', )*'\w+'\)|[\w./+-]*\w"
-    text = re.sub(
+    text = _outside_calls(
         rf"(?<![\w.-])(?P<name>{names})=(?P<value>{value})?", translated, text
     )
     text = re.sub(rf"^(?P<name>{names})(?= must\b| names\b| '| \")",
@@ -77,6 +80,28 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
         text = re.sub(pattern, words, text)
     # A text that named both already says the option twice now.
     return re.sub(r"(--[\w-]+)(?:, \1\b| \(\1\))", r"\1", text)
+
+
+def _outside_calls(pattern, translated, text):
+    """Translate what matches, save in a call of Python, ``name(...)``."""
+    parts, start = [], 0
+    for first, end in _calls(text):
+        parts += [re.sub(pattern, translated, text[start:first]), text[first:end]]
+        start = end
+    return "".join([*parts, re.sub(pattern, translated, text[start:])])
+
+
+def _calls(text):
+    """Yield where calls begin and end; one that is not closed ends with the text."""
+    end = 0
+    for found in re.finditer(r"[A-Za-z_][\w.]*\(", text):
+        if found.start() < end:
+            continue  # within another call
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        yield found.start(), end
 
 
 def options_of(command, name: str | None) -> dict[str, str]:

@@ -25,7 +25,7 @@ def read_columns(
     index: str | None = None,
     pool: str | None = None,
     encoding: str | None = None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the scores that a rule takes from a table, by the names of its columns.
 
     Parameters
@@ -38,9 +38,12 @@ def read_columns(
 
     Returns
     -------
-    DataFrame of shape (n_videos, n_detectors)
+    scores : DataFrame of shape (n_videos, n_detectors)
         In the order of the rule; columns that were turned round for the fit are turned
         round.
+    others : DataFrame of n_videos rows
+        All other columns as they are in the table, in its order; where none of them
+        holds ids, ``video`` with the numbers of the rows comes first.
 
     Raises
     ------
@@ -78,12 +81,17 @@ def read_columns(
     extra = [name for name in columns if name not in aside]
     if extra:
         warnings.warn(
-            f"the rule does not use the columns {some_names(extra)}", stacklevel=2
+            f"the rule does not use the columns {some_names(extra)}; they are handed "
+            "on as they are",
+            stacklevel=2,
         )
     scores = read_scores(table, names, index=index, probabilities=False)
     for name in rule.inverted_:
         scores = invert_scores(scores, name, name not in negated_columns(rule))
-    return scores
+    others = table.frame.drop(columns=names)
+    if "index" not in known and "" not in columns:
+        others.insert(0, "video", scores.index)
+    return scores, others
 
 
 def negated_columns(rule: Any) -> list[str]:

@@ -8,7 +8,7 @@ _BEGINNING = 2**16  # bytes of a file that tell what it is
 FILM_MARK = "P(fake) while it played"  # in the comment of every film of `watch`
 PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
 SCORES = ("video", "change", "strength")  # columns of stress' scores
-VERDICTS = ("video", "p_fake", "lower", "upper", "verdict")  # of apply's table
+VERDICTS = ("p_fake", "lower", "upper", "verdict")  # of apply's table
 _OUR_COLUMN = re.compile(
     r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
     r"|face_verdict|lower|upper|missing|contribution_.*"
@@ -50,8 +50,11 @@ def _is_csv(path, marks):
     if not (marks and set(marks) <= set(header)):
         return False
     # A column that no command writes is somebody's own work. Names of detectors stand
-    # in the file of stress' scores, which that command compares with its own.
-    return marks == SCORES or all(_OUR_COLUMN.fullmatch(name) for name in header)
+    # in the file of stress' scores, which that command compares with its own; apply
+    # hands on columns of its table, which are among the marks.
+    return marks == SCORES or all(
+        _OUR_COLUMN.fullmatch(name) or name in marks for name in header
+    )
 
 
 def _is_json(path, marks):

@@ -16,7 +16,6 @@ from ensemble.scores.formats import Table, column_named, to_numbers
 COMPANIONS = ("label", "group", "fold")
 RESERVED = ("video", *COMPANIONS, "reason")
 ID_COLUMNS = ("video", "video_id")
-_NO_SCORE = ["nan", "NaN", "NAN", "NA", "N/A", "null", "None"]
 # What columns are called that say who is seen, or what a video was made of.
 GROUP_NAMES = (
     "groups", "group_id", "person", "person_id", "people", "identity", "identities",
@@ -139,23 +138,31 @@ def score_columns(
 
 
 def score_values(
-    table: Table | pd.DataFrame, columns: list[str], ids: list[str]
+    table: Table | pd.DataFrame, columns: list[str], ids: list[str], named: bool = False
 ) -> np.ndarray:
     """Return the scores of a table as numbers.
 
     Parameters
     ----------
     table : Table or DataFrame
-        Text of a Table may hold decimal commas and words for missing scores.
+        Text may hold decimal commas and words for missing scores.
     columns : list of str
         The detectors.
     ids : list of str
         Row ids, for messages.
+    named : bool, default=False
+        Whether someone named each column, so that it is the entry which is wrong.
 
     Returns
     -------
     ndarray of shape (n_videos, n_detectors)
     """
+    advice = (
+        "write a number, or leave a missing score empty (NA, n/a and - mean it, too)"
+        if named
+        else "choose the detectors' columns with scores=, or set the label and group "
+        "columns with label= and group="
+    )
     frame = table.frame if isinstance(table, Table) else table
     values = np.empty((len(frame), len(columns)))
     for place, name in enumerate(columns):
@@ -163,21 +170,18 @@ def score_values(
         if pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
             values[:, place] = column.to_numpy(float, na_value=np.nan)
             continue
-        if isinstance(table, Table) and column.dtype != bool:
-            texts = column.where(column.notna(), "")
-            values[:, place], wrong = to_numbers(texts, _NO_SCORE)
+        if column.dtype == bool:
+            wrong = np.zeros(1, int)
         else:
-            numbers = pd.to_numeric(column, errors="coerce")
-            wrong = np.flatnonzero(numbers.isna() & column.notna())
-            wrong = wrong if wrong.size else np.zeros(1, int)
+            texts = column.astype(object).where(column.notna(), "")
+            values[:, place], wrong = to_numbers(texts)
         if wrong.size:
             where = ""
             if isinstance(table, Table):
                 where = f"{table.name}, line {table.lines[wrong[0]]}: "
             raise ValueError(
                 f"{where}column {name!r} is not numeric: {column.iloc[wrong[0]]!r} for "
-                f"{ids[wrong[0]]!r}; choose the detectors' columns with scores=, or "
-                "set the label and group columns with label= and group="
+                f"{ids[wrong[0]]!r}; {advice}"
             )
     return values
 
@@ -341,7 +345,8 @@ def pool_table(
     names = [name for name in frame.columns if scores is not None or name not in aside]
     columns = score_columns(names, scores, companions)
     ids = frame[companions["index"]]
-    values = score_values(table, columns, ids.tolist())
+    named = scores is not None and not isinstance(scores, str)
+    values = score_values(table, columns, ids.tolist(), named)
     codes, names = pd.factorize(ids)
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])

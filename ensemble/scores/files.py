@@ -154,7 +154,8 @@ def read_scores(
     ids = checked_ids(_ids_of(table, known.get("index")))
     if not ids:
         raise ValueError("expected one row per video; got a table without rows")
-    values = score_values(table, columns, ids)
+    named = scores is not None and not isinstance(scores, str)
+    values = score_values(table, columns, ids, named)
     _warn_of_empty_columns(values, columns)
     for name in COMPANIONS:
         if name in known and known[name] not in columns:

@@ -21,6 +21,11 @@ _MARKS = {  # byte-order marks, the longer ones first
     b"\xfe\xff": "utf-16",
 }
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+# What people write where there is no score, whatever its case.
+_MISSING = {
+    "", "nan", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "null", "none", "nil", "-",
+    "--", "\u2013", "\u2014", "?", "missing", "unknown",
+}  # fmt: skip
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
@@ -130,21 +135,29 @@ def column_named(names: Sequence[str], wanted: str) -> str | None:
     return alike[0] if alike else None
 
 
-def to_numbers(
-    column: pd.Series, missing: Sequence[str] = ()
-) -> tuple[np.ndarray, np.ndarray]:
+def is_missing(text: str) -> bool:
+    """Say whether a text stands for a score that is missing.
+
+    Examples
+    --------
+    >>> from ensemble.scores.formats import is_missing
+    >>> [is_missing(text) for text in (" N/A ", "-", "", "0", "-1")]
+    [True, True, True, False, False]
+    """
+    return text.strip().lower() in _MISSING
+
+
+def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Turn a column of text into numbers; a comma may stand for the decimal point.
 
     Parameters
     ----------
     column : Series of str
-    missing : sequence of str
-        What stands for no number, beside "".
 
     Returns
     -------
     numbers : float ndarray
-        NaN where there is none.
+        NaN where there is none: see `is_missing`.
     wrong : int ndarray
         Places of what is no number.
 
@@ -152,11 +165,11 @@ def to_numbers(
     --------
     >>> import pandas as pd
     >>> from ensemble.scores.formats import to_numbers
-    >>> to_numbers(pd.Series(["0,5", "1", ""]))[0]
+    >>> to_numbers(pd.Series(["0,5", "1", "n/a"]))[0]
     array([0.5, 1. , nan])
     """
     texts = np.array([str(text).strip() for text in column], dtype=object)
-    empty = np.isin(texts, ["", *missing])
+    empty = np.array([is_missing(text) for text in texts], bool)
     numbers = np.full(len(texts), np.nan)
     try:
         numbers[~empty] = texts[~empty].astype(float)

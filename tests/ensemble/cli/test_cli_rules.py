@@ -75,6 +75,7 @@ def test_apply_matches_columns_by_name(folder, capsys):
     written = pd.read_csv(out, index_col="video", keep_default_na=False)
     new = pd.read_csv(folder / "new.csv", index_col="video")[["p_a", "p_b"]]
     expected = ScorePipeline.load(folder / "r.dfe").judge(new)
+    assert (written.pop("camera") == "x").all()
     pd.testing.assert_frame_equal(written, expected)
     assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 0
 
@@ -83,8 +84,69 @@ def test_apply_prints_what_it_does_not_write(folder, capsys):
     options = ["--threshold", "fpr=0.2", "--prior", "0.1", "--abstain"]
     assert run("apply", folder / "r.dfe", folder / "new.csv", *options) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("video,p_fake,lower,upper,verdict,status,")
+    assert printed.startswith("camera,video,p_fake,lower,upper,verdict,status,")
     assert len(printed.splitlines()) == 9
+
+
+def test_apply_hands_on_every_other_column_as_it_is(folder, capsys):
+    lines = ["note;p_b;video_id;p_a;was", "a, b;0,2;007;0,9;mine", ";-;7;0,4;"]
+    (folder / "new.csv").write_text("\n".join(lines), encoding="utf-8")
+    out = folder / "verdicts.csv"
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 0
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 0
+    written = pd.read_csv(out, dtype=str, keep_default_na=False)
+    assert list(written)[:5] == ["note", "video_id", "was", "p_fake", "lower"]
+    assert written["video_id"].tolist() == ["007", "7"]
+    assert written["note"].tolist() == ["a, b", ""]
+    assert written["was"].tolist() == ["mine", ""]
+    assert written["status"].tolist() == ["scored", "partial"]
+    written.assign(mine=1).to_csv(out, index=False)  # no column of the table
+    assert run("apply", folder / "r.dfe", folder / "new.csv", "-o", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_columns_of_the_names_of_verdicts_stay(folder, capsys):
+    new = pd.read_csv(folder / "new.csv").assign(verdict="mine", rule_lower="")
+    new.to_csv(folder / "new.csv", index=False)
+    assert run("apply", folder / "r.dfe", folder / "new.csv") == 0
+    out, err = capsys.readouterr()
+    header = out.splitlines()[0].split(",")
+    assert header[:5] == [
+        "camera",
+        "video",
+        "verdict",
+        "rule_lower",
+        "rule_rule_p_fake",
+    ]
+    assert len(set(header)) == len(header)
+    assert "in those that begin with rule_rule_" in err
+
+
+def test_rows_without_ids_are_numbered(folder, capsys):
+    new = pd.read_csv(folder / "new.csv")[["p_a", "p_b"]]
+    new.to_csv(folder / "new.csv", index=False)
+    assert run("apply", folder / "r.dfe", folder / "new.csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("video,p_fake,")
+    assert [line.split(",")[0] for line in lines[1:]] == list("01234567")
+
+
+@pytest.mark.parametrize("word", ["n/a", "NA", "-", "None", "#N/A", "?", ""])
+def test_words_for_missing_are_the_same_in_training_and_in_use(word, folder, capsys):
+    for name in ("train", "new"):
+        table = pd.read_csv(folder / f"{name}.csv", dtype=str)
+        table.loc[3, "p_a"] = word
+        table.to_csv(folder / f"{name}.csv", index=False)
+    options = ["--combiner", "soft", "--draws", "0", "--out", folder / "s.dfe"]
+    assert run("combine", folder / "train.csv", *options) == 0
+    assert run("apply", folder / "s.dfe", folder / "new.csv") == 0
+    row = capsys.readouterr().out.splitlines()[-5].split(",")
+    assert "partial" in row
+    new = pd.read_csv(folder / "new.csv", dtype=str, keep_default_na=False)
+    new.loc[3, "p_a"] = "nought"
+    new.to_csv(folder / "new.csv", index=False)
+    assert run("apply", folder / "s.dfe", folder / "new.csv") == 2
+    assert "'nought' for '3.mp4'; write a number" in capsys.readouterr().err
 
 
 def test_rows_without_scores_are_unsure_and_counted(folder):
@@ -205,3 +267,12 @@ def test_apply_loads_nothing_that_scores_videos(folder):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_labels_are_no_shift_and_groups_may_be(folder, capsys):
+    arguments = ["combine", folder / "train.csv", "-o", folder / "s.dfe"]
+    assert run(*arguments, "--shift", "label") == 2
+    assert "--shift label is the column of the labels" in capsys.readouterr().err
+    few = ["--combiner", "soft", "--draws", "0"]
+    assert run(*arguments, "--shift", "group", "--group", "group", *few) == 0
+    assert ScorePipeline.load(folder / "s.dfe").detector_names_ == ["p_a", "p_b"]

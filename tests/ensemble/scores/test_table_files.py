@@ -108,12 +108,12 @@ def test_only_the_first_sheet_is_read_and_the_reader_is_told(tmp_path):
     ("texts", "numbers"),
     [
         (["0,5", "1", ""], [0.5, 1, np.nan]),
-        (["0.1", " 1e-3 ", "nan"], [0.1, 0.001, np.nan]),
+        (["0.1", " 1e-3 ", "N/a"], [0.1, 0.001, np.nan]),
         (["-3,25", "4,5e1"], [-3.25, 45]),
     ],
 )
 def test_numbers_are_read_with_points_and_with_commas(texts, numbers):
-    got, wrong = to_numbers(pd.Series(texts), ["nan"])
+    got, wrong = to_numbers(pd.Series(texts))
     np.testing.assert_array_equal(got, numbers)
     assert not wrong.size
 

@@ -1,7 +1,7 @@
 """``apply``: a rule on scores, and a table of scores, to verdicts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from ensemble.choices import FAKE, REAL, UNSCORABLE, UNSURE
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.output import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -38,20 +41,26 @@ def apply(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say of each row of a table of scores what a rule says of it."""
+    """Say of each row of a table of scores what a rule says of it.
+
+    All columns that are no scores of the rule are kept, as they are.
+    """
     from ensemble.pipeline.score_pipeline import ScorePipeline
     from ensemble.pipeline.tables import read_columns
     from ensemble.reporting.outputs import Output, check_outputs
     from ensemble.reporting.own_files import VERDICTS
 
     target = Path("-") if out is None else out
-    check_outputs([Output("--out", target, "csv", VERDICTS)], [rule, data], overwrite)
+    check_outputs([Output("--out", target, "csv")], [rule, data], overwrite=True)
     loaded = ScorePipeline.load(rule)
     asked = {"threshold": threshold, "prior": prior, "abstain": abstain or None}
     loaded.set_params(**{k: v for k, v in asked.items() if v is not None})
     thresholds = loaded.thresholds_  # what it cannot do is told first
-    judged = loaded.judge(read_columns(loaded, data, index, pool, encoding))
-    write_csv(target, judged, index_label="video")
+    scores, others = read_columns(loaded, data, index, pool, encoding)
+    written = Output("--out", target, "csv", (*VERDICTS, *map(str, others)))
+    check_outputs([written], [rule, data], overwrite)
+    judged = loaded.judge(scores)
+    write_csv(target, _beside(others, judged), index=False)
     if not quiet:
         counts = judged["verdict"].value_counts()
         found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (FAKE, REAL, UNSURE))
@@ -61,3 +70,24 @@ def apply(
         )
     if (judged["status"] == UNSCORABLE).any():
         raise typer.Exit(SOME_UNSCORABLE)
+
+
+def _beside(others: "pd.DataFrame", judged: "pd.DataFrame") -> "pd.DataFrame":
+    """Put verdicts beside the columns of the table, which keep their names."""
+    import pandas as pd
+
+    prefix = ""
+    while any(f"{prefix}{name}" in others for name in judged):
+        prefix += "rule_"
+    if prefix:
+        taken = ", ".join(name for name in judged if name in others)
+        typer.echo(
+            f"note: the table has columns of the names {taken}; what the rule says is "
+            f"in those that begin with {prefix}",
+            err=True,
+        )
+    parts = [
+        others.reset_index(drop=True),
+        judged.add_prefix(prefix).reset_index(drop=True),
+    ]
+    return pd.concat(parts, axis=1)
