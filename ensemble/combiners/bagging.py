@@ -10,6 +10,7 @@ import numpy as np
 from ensemble.combiners.base import Nested
 from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import common_scale, fit_copy
+from ensemble.combiners.parts.detection import level_of_the_user
 from ensemble.combiners.registry import Entry, register
 from ensemble.combiners.stacking import Stacking, as_combiner
 from ensemble.metrics.ties import above
@@ -127,7 +128,7 @@ class Bagging(Nested):
                 "no group can be left out without losing a class: bagging is one "
                 "replica, of all rows, and no score is out of bag; add videos of other "
                 "groups",
-                stacklevel=5,
+                stacklevel=level_of_the_user(),
             )
             yield np.ones(len(rows), int), np.array([], int)
             return

@@ -33,6 +33,7 @@ from ensemble.combiners.parts.detection import (
     clip_rounding,
     fit_maps,
     from_p_fake,
+    level_of_the_user,
     looks_for,
     mapped_offsets,
     to_p_fake,
@@ -371,7 +372,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
         inverted = looks_inverted(scores, *beside)
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
         wrong = [str(names[column]) for column in detectors[inverted]]
-        warn_of_inverted(wrong, self._who_trusts(), stacklevel=5)
+        warn_of_inverted(wrong, self._who_trusts(), level_of_the_user())
 
     def _who_trusts(self):
         return f"{type(self).__name__} takes"

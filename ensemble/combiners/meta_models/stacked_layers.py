@@ -10,6 +10,7 @@ import numpy as np
 
 from base_models.naming import squeezed
 from ensemble.combiners.parts.composite import fit_copy, out_of_fold
+from ensemble.combiners.parts.detection import level_of_the_user
 from ensemble.combiners.parts.rows import Rows, fold_groups, inner_splits
 from ensemble.resampling.splitters import GroupHoldout
 
@@ -110,5 +111,5 @@ def _warn_of_left_out_layers(n_kept, n_layers):
         "in one: the meta-model is fitted "
         + (f"on the scores of layer {n_kept}" if n_kept else "on the table itself")
         + ", without the layers after; add videos of other groups",
-        stacklevel=7,
+        stacklevel=level_of_the_user(),
     )

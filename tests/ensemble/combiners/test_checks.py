@@ -8,6 +8,7 @@ import pytest
 from family import make_scores
 
 from ensemble.combiners import (
+    AutoCombiner,
     Bagging,
     Blending,
     DynamicSelection,
@@ -144,3 +145,29 @@ def test_a_fit_that_failed_leaves_nothing_to_the_next():
         combiner.fit(scores, np.ones(60))
     combiner.set_params(meta_model="forest").fit(scores, y)
     assert not hasattr(combiner, "n_rounds_")
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        Stacking(),
+        AutoCombiner(["soft", "log_odds"]),
+        ScorePipeline("soft", n_boot=0),
+        Bagging("soft", n_replicas=3),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_advice_points_at_the_line_that_asked(estimator):
+    scores, y, groups = make_scores(240)
+    scores[:, 0] = 1 - scores[:, 0]
+    with pytest.warns(UserWarning, match="0 ranks real videos above fake") as told:
+        estimator.fit(scores, y, groups=groups)
+    assert [one.filename for one in told] == [__file__]
+
+
+def test_too_few_groups_are_told_where_the_fit_was_asked_for():
+    scores, y, _ = make_scores()
+    for combiner in (Bagging("soft"), Stacking(layers=[["soft", "log_odds"]])):
+        with pytest.warns(UserWarning, match="add videos of other groups") as told:
+            combiner.fit(scores, y, groups=y)  # one group a class
+        assert told[0].filename == __file__
