@@ -65,7 +65,9 @@ def test_smoke_run_of_every_strategy(load, monkeypatch, tmp_path, capsys):
         "wine_tiny: regret in log loss",
         "mean over tables: regret in AUC",
     ]
-    assert "wine_tiny" in capsys.readouterr().out
+    out_text, err = capsys.readouterr()
+    assert "wine_tiny" in out_text
+    assert err == "1 of 1 tables: wine_tiny is measured\n"
 
     def fail(*_):
         raise AssertionError("measured again")
@@ -213,3 +215,13 @@ def test_made_tables_of_shift_test_what_was_not_learnt_from(made):
         low = mixture.shift < 5
         assert low[train].mean() > 0.7
         assert low[test].mean() < 0.3
+
+
+def test_a_name_that_no_table_has_is_told(load, monkeypatch, capsys):
+    words = ["regret.py", "--only", "wine", "wine_tinny"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        load("regret").main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--only: no table has 'wine_tinny' in its name; known are " in said
+    assert "did you mean 'wine_tiny'?" in said

@@ -81,9 +81,10 @@ class AutoCombiner(Nested):
         "weight", and whether it was "stopped" after two folds, which its figures are
         then of. They serve the weights; an estimate of performance needs other videos.
     stress_ : DataFrame
-        What the mixture may lose if sources change: "auc" on unseen groups, and
-        "auc_of_simplest", that of the first candidate, as the videos are ("none") and
-        with the videos that a detector has right counting a tenth.
+        What the mixture may lose if the sources of videos change: "auc" on unseen
+        groups and "auc_of_simplest", that of the first candidate. The row "none" is of
+        the videos as they are; in the row of a detector, videos that it gets right
+        count a tenth.
     combiners_ : dict of str to Combiner
         The candidates in use, the heaviest first, fitted on all rows.
     combiner_ : Combiner
@@ -285,8 +286,8 @@ class AutoCombiner(Nested):
         self.reason_ = f"{names[0]}: " + (
             "the only candidate"
             if len(names) == 1
-            else f"the simplest, as there is nothing to try on: {held_out} of both "
-            "classes cannot be held out and others left to learn from"
+            else f"the simplest, as there is nothing to try on: no {held_out} of both "
+            "classes can be held out with others left to learn from"
         )
 
 
@@ -298,10 +299,10 @@ def _may_lose(stress, simplest):
     worst = fallen["auc"].idxmin()
     before, after = stress.loc["none"], fallen.loc[worst]
     return (
-        f"; if sources change: with the videos that {worst} has right a tenth as "
-        f"frequent, the AUC on them falls from {before['auc']:.3f} to "
-        f"{after['auc']:.3f} ({simplest} alone: {before['auc_of_simplest']:.3f} to "
-        f"{after['auc_of_simplest']:.3f})"
+        f"; should the sources of videos change, the AUC may suffer: if videos that "
+        f"{worst} gets right were ten times rarer, it would go from "
+        f"{before['auc']:.3f} to {after['auc']:.3f} (that of {simplest} alone from "
+        f"{before['auc_of_simplest']:.3f} to {after['auc_of_simplest']:.3f})"
     )
 
 
@@ -315,20 +316,23 @@ def _reason(table, held_out, n_folds, n_groups):
         text = f"{heaviest} alone"
     else:
         shares = [f"{weight:.0%} {name}" for name, weight in used["weight"].items()]
-        text = f"{', '.join(shares[:-1])} and {shares[-1]}, mixed in log-odds"
-    text += f": weights of the least log loss {where}"
+        text = f"a mix of log-odds, {', '.join(shares[:-1])} and {shares[-1]}"
+    text += f": these weights have the least log loss {where}"
     if heaviest == best:
-        text += f"; {best} has the least by itself ({table.loc[best, 'log_loss']:.4f})"
+        text += f"; the best single candidate is {best}"
+        text += f" (log loss {table.loc[best, 'log_loss']:.4f})"
     else:
         text += (
-            f"; by itself {best} has the least ({table.loc[best, 'log_loss']:.4f}, "
-            f"{heaviest} {table.loc[heaviest, 'log_loss']:.4f})"
+            f"; the best single candidate is {best} (log loss "
+            f"{table.loc[best, 'log_loss']:.4f}; {heaviest} "
+            f"{table.loc[heaviest, 'log_loss']:.4f})"
         )
     if table["stopped"].any():
-        text += f"; hopeless and stopped early: {', '.join(table.index[table.stopped])}"
+        text += "; far behind, and stopped early: "
+        text += ", ".join(table.index[table.stopped])
     if n_groups < _FEW_GROUPS:
         text += (
             f"; with {n_groups:g} groups of a class little can be learned, so the "
-            f"weights are pulled to {table.index[0]}"
+            f"weights lean towards {table.index[0]}, the simplest"
         )
     return text

@@ -13,13 +13,16 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rich
 from goals import Goal, machine, write
 from joblib import Parallel, delayed
 from regret_parts.made import made_tables
@@ -34,6 +37,7 @@ from regret_parts.tables import real_tables
 from rich.progress import track
 from sklearn.base import clone
 
+from base_models.naming import did_you_mean
 from ensemble.combiners import resolve_combiner
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.registry import default_candidates, named_strategies
@@ -241,9 +245,36 @@ def run(builders, seeds, cache, jobs=1, max_rows=None, max_folds=None, chosen=No
         delayed(_measure_and_keep)(cache, *one) for one in todo
     )
     progress = track(measured, "fits", total=len(todo), transient=True)
+    left = Counter(table.name for table, *_ in todo)
     for (table, label, _, seed), result in zip(todo, progress, strict=True):
         found[table.name]["results"][label][seed] = result
+        left[table.name] -= 1
+        if not left[table.name]:
+            n_done = len(found) - sum(n > 0 for n in left.values())
+            _say_done(f"{n_done} of {len(found)} tables: {table.name} is measured")
     return found
+
+
+def _say_done(text):
+    """Print a line where there is no terminal, and so no bar."""
+    if not rich.get_console().is_terminal:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _chosen_tables(builders, words, parser):
+    """Keep the tables with one of some words in their names; refuse what none has."""
+    for word in words:
+        if not any(word in name for name in builders):
+            parser.error(
+                f"--only: no table has {word!r} in its name; known are "
+                f"{', '.join(builders)}{did_you_mean(word, builders)} (tables of your "
+                "own come with --tables FOLDER)"
+            )
+    return {
+        name: build
+        for name, build in builders.items()
+        if not words or any(word in name for word in words)
+    }
 
 
 def _measure_and_keep(cache, table, label, strategy, seed):
@@ -304,14 +335,7 @@ def main():
     options = parser.parse_args()
 
     builders = (real_tables(options.tables) if options.tables else {}) | made_tables()
-    if options.only:
-        builders = {
-            name: build
-            for name, build in builders.items()
-            if any(words in name for words in options.only)
-        }
-    if not builders:
-        parser.error(f"no table has {' or '.join(options.only)} in its name")
+    builders = _chosen_tables(builders, options.only, parser)
     known = strategies(0)
     family = [name for name in known if name not in peers(0)]
     rerun = {*options.rerun, *(family if "family" in options.rerun else [])}
