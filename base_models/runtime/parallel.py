@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -55,7 +57,7 @@ def run_tasks(
         return
     numbered = ((number, function, *task) for number, task in enumerate(tasks))
     if backend.supports_return_generator:
-        call = _numbered if is_local() else _numbered_inside
+        call = _caller_for(backend)
         if type(backend) is BACKENDS.get("dask"):
             from base_models.runtime.dask_backend import with_errors
 
@@ -108,7 +110,24 @@ def is_local() -> bool:
     return type(backend) in {BACKENDS[name] for name in _LOCAL if name in BACKENDS}
 
 
-def _numbered(number, function, *arguments):
+def _caller_for(backend):
+    if not is_local():
+        return _numbered_inside
+    in_threads = getattr(backend, "supports_sharedmem", False)
+    return partial(_numbered, None if in_threads else _folder())
+
+
+def _folder():
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return None
+
+
+def _numbered(folder, number, function, *arguments):
+    """Call it in the caller's folder: joblib's processes may be older than that is."""
+    if folder is not None and folder != _folder():
+        os.chdir(folder)
     return number, function(*arguments)
 
 

@@ -88,6 +88,14 @@ def test_the_processes_of_joblib_are_on_this_machine():
     assert other != os.getpid()
 
 
+def test_a_process_counts_paths_from_where_the_caller_is_now(tmp_path, monkeypatch):
+    with joblib.parallel_config("loky", n_jobs=2):
+        list(run_tasks(os.getpid, [()] * 4))  # the processes start
+        monkeypatch.chdir(tmp_path)
+        came = dict(run_tasks(os.getcwd, [()] * 4))
+    assert set(came.values()) == {str(tmp_path.resolve())}
+
+
 def test_no_other_module_starts_joblib_by_itself():
     root = Path(__file__).resolve().parents[3]
     users = [
