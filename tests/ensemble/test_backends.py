@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.parallel import get_active_backend
 
 from base_models import FrameDetector, FrequencyDetector, write_video
 from base_models.runtime.parallel import is_local, n_jobs_here, run_tasks
@@ -77,11 +78,12 @@ def engine(request):
         yield settings
 
 
-def on_engines(*fast):
-    """Run a test on every engine; in the fast suite on these alone."""
+def on_engines(*fast, without=None):
+    """Run a test on every engine but one; in the fast suite on these alone."""
     engines = [
         name if name in fast else pytest.param(name, marks=pytest.mark.slow)
         for name in ("loky", "threading", *CLUSTERS)
+        if name != without
     ]
     return pytest.mark.parametrize("engine", engines, indirect=True, scope="module")
 
@@ -171,26 +173,24 @@ def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
         assert engine["backend"] != "ray" or done == [0, 1]
 
 
-@on_engines("dask")
-def test_a_worker_that_a_task_kills_is_an_error_and_no_endless_wait(engine):
-    if engine["backend"] != "dask":
-        pytest.skip("joblib itself or Ray says so")
+@on_engines("dask", without="threading")
+def test_a_task_that_kills_its_worker_is_an_error_and_no_endless_wait(engine):
+    message = "all those workers died|unexpectedly terminated|died unexpectedly"
     with (
         joblib.parallel_config(**engine),
-        pytest.raises(Exception, match="all those workers died while running it"),
+        pytest.raises(Exception, match=message),
     ):
         list(run_tasks(os._exit, [(3,), (3,), (3,)]))
-    from distributed import get_client
+    if engine["backend"] == "dask":
+        from distributed import get_client
 
-    get_client().wait_for_workers(2)  # the cluster starts new ones
+        get_client().wait_for_workers(2)  # the cluster starts new ones
     with joblib.parallel_config(**engine):
         assert dict(run_tasks(divmod, [(7, 2)] * 4))[3] == (3, 1)
 
 
-@on_engines("dask")
+@pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
 def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
-    if engine["backend"] != "dask":
-        pytest.skip("joblib itself or Ray says so")
     (tmp_path / "only_here.py").write_text("def same(x):\n    return x\n")
     monkeypatch.syspath_prepend(tmp_path)
     only_here = importlib.import_module("only_here")
@@ -199,6 +199,16 @@ def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
         pytest.raises(ImportError, match="No module named 'only_here'; install"),
     ):
         list(run_tasks(only_here.same, [(3,), (3,)]))
+
+
+@pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
+def test_what_tasks_ask_of_workers_is_asked(engine):
+    from base_models.runtime.dask_backend import with_errors
+
+    with joblib.parallel_config(**engine, resources={"GPU": 1}):
+        backend, _ = get_active_backend()
+    backend.submit_kwargs["resources"] = {}  # which all of these workers have
+    assert with_errors(backend, divmod).submit_kwargs == {"resources": {}}
 
 
 @on_engines("dask", "ray")
