@@ -29,7 +29,8 @@ from ensemble.combiners.meta_models.shrunk_logistic import (
 from ensemble.combiners.meta_models.stacked_layers import fit_layers, sets_aside
 from ensemble.combiners.meta_models.trees import (
     MAX_ROUNDS,
-    forest_share,
+    forest_line,
+    forest_log_odds,
     grow_forest,
     grow_trees,
     trees_log_odds,
@@ -77,7 +78,7 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
         order=16.7,
         complexity=12,
     ),
-    Entry("forest", {"meta_model": "forest"}, order=16.8),
+    Entry("forest", {"meta_model": "forest"}, order=16.8, complexity=11.5),
     Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
     Entry("plain_logistic", plain_logistic, label="stacking, plain logistic", order=18),
     Entry("plain_lightgbm", plain_trees, label="stacking, plain LightGBM", order=19),
@@ -94,7 +95,8 @@ class Stacking(Nested):
           of pairs, standardised; weights may have either sign.
         - "lightgbm": small trees, rising in every score, that correct the calibrated
           mean of the scores. Inner folds choose how many, which may be none.
-        - "forest": 100 extremely randomised trees, grown by LightGBM.
+        - "forest": 100 extremely randomised trees, grown by LightGBM, whose shares are
+          brought to probability by two numbers from unseen groups.
         - "mlp": one hidden layer of 16 units on standardised scores.
         - any scikit-learn classifier with ``predict_proba``.
 
@@ -150,6 +152,8 @@ class Stacking(Nested):
         Of "logistic".
     trees_ : str
         Of "lightgbm" and "forest": the trees as LightGBM writes them; "" for none.
+    line_ : ndarray of shape (2,)
+        Of "forest": intercept and slope that bring log-odds of its shares to P(fake).
     n_rounds_ : int
         Of "lightgbm": the number of trees.
     classifier_ : classifier
@@ -277,8 +281,7 @@ class Stacking(Nested):
                 self._inputs(rows.scores), rows, pull, n_heard, self.random_state
             )
         elif self.meta_model == "forest":
-            inputs = self._inputs(rows.scores, fill=False)
-            self.trees_ = grow_forest(inputs, rows.is_fake, rows.weight)
+            self._fit_forest(rows)
         else:
             raise ValueError(
                 f"unknown meta_model {self.meta_model!r}; expected 'logistic', "
@@ -300,7 +303,7 @@ class Stacking(Nested):
             return self.classifier_.predict_proba(inputs)[:, -1]
         if self.meta_model == "forest":
             inputs = self._inputs(scores, fill=False)
-            return np.clip(forest_share(self.trees_, inputs), self.clip, 1 - self.clip)
+            return expit(forest_log_odds(self.trees_, self.line_, inputs))
         if self._is_free():
             log_odds = free_log_odds(self.free_, self._inputs(scores))
         else:
@@ -426,6 +429,13 @@ class Stacking(Nested):
             _, by_round = grow_trees(*seen, MAX_ROUNDS, judge=unseen, **kind)
             losses = losses + by_round * rows.weight[test].sum()
         return int(np.argmin(losses))
+
+    def _fit_forest(self, rows):
+        inputs = self._inputs(rows.scores, fill=False)
+        self.trees_ = grow_forest(inputs, rows.is_fake, rows.weight)
+        sample = sample_rows(rows, _MAX_INNER)
+        inputs = self._inputs(sample.scores, fill=False)
+        self.line_ = forest_line(inputs, sample, self._inner_splits(sample))
 
     def _fit_base(self, rows, sample=None):
         """Fit what trees correct: the calibrated mean, or a free regression."""

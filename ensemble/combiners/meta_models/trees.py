@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from base_models.runtime.caches import cached
+from ensemble.combiners.parts.line import calibration_line, flattened
+from ensemble.combiners.parts.rows import Rows
 
 MAX_ROUNDS = 300
 
@@ -38,6 +40,7 @@ _FOREST = {
     "seed": 0,
 }
 _N_TREES = 100
+_LEAST_SHARE = 1e-3
 
 
 def grow_trees(
@@ -132,6 +135,44 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     return lightgbm.train(_SETTINGS | _FOREST, data, _N_TREES).model_to_string()
 
 
+def forest_line(inputs: np.ndarray, rows: Rows, splits: list[Any]) -> np.ndarray:
+    """Measure how far a forest's shares of fakes are from P(fake) on unseen groups.
+
+    Shares are means over leaves, so that they stay too near the middle.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n_videos, n_inputs)
+    rows : Rows
+    splits : list of (train, test)
+        Without any, shares are taken as they are.
+
+    Returns
+    -------
+    line : ndarray of shape (2,)
+        Intercept and slope for log-odds of the shares.
+    """
+    if not splits:
+        return np.array([0.0, 1.0])
+    share = np.full(len(rows), np.nan)
+    for train, test in splits:
+        text = grow_forest(inputs[train], rows.is_fake[train], rows.weight[train])
+        share[test] = _forest_share(text, inputs[test])
+    seen = ~np.isnan(share)
+    return calibration_line(_log_odds(share[seen]), rows[seen])
+
+
+def forest_log_odds(text: str, line: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Return a forest's log-odds of fake by the line, never surer than 999 to 1."""
+    straight = line[0] + line[1] * _log_odds(_forest_share(text, inputs))
+    return flattened(straight, -np.log(_LEAST_SHARE))
+
+
+def _log_odds(share):
+    share = np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.log(share) - np.log1p(-share)
+
+
 def trees_log_odds(text: str, scores: np.ndarray) -> np.ndarray:
     """Return what boosted trees add to the log-odds of each row of scores."""
     if not text:
@@ -139,8 +180,7 @@ def trees_log_odds(text: str, scores: np.ndarray) -> np.ndarray:
     return _parsed(text).predict(scores, raw_score=True, num_threads=1)
 
 
-def forest_share(text: str, scores: np.ndarray) -> np.ndarray:
-    """Return the share of fakes that a forest gives each row of scores."""
+def _forest_share(text, scores):
     return _parsed(text).predict(scores, num_threads=1)  # raw ones are sums
 
 

@@ -82,8 +82,8 @@ def test_the_score_is_the_weighted_mean_of_calibrated_log_odds():
     for place, one in enumerate(combiner.combiners_.values()):
         straight = mixture["slope"][place] * logit(one.fake_score(inside))
         straight += mixture["intercept"][place]
-        highest = np.log(151)  # 150 of each class, each its own group
-        flat = straight / (1 + np.abs(straight / highest) ** 2.5) ** 0.4
+        highest = mixture["highest"][(straight > 0).astype(int)]
+        flat = straight / np.sqrt(1 + (straight / highest) ** 2)
         total = total + mixture["weight"][place] * flat
     np.testing.assert_allclose(combiner.fake_score(scores), expit(total), atol=1e-12)
     weights = combiner.candidate_weights_
@@ -124,10 +124,32 @@ def test_nothing_is_called_surer_than_the_videos_can_show():
     scores = expit(np.where(y == 1, 8.0, -8.0)[:, None] + draw.normal(size=(200, 2)))
     combiner = AutoCombiner(FEW).fit(scores, y, groups=groups)
     score = combiner.fake_score(scores)
-    assert score.max() + 0.03 > 1 - 1 / 22
-    assert score.max() < 1 - 1 / 22 + 1e-9
-    assert score.min() > 1 / 22 - 1e-9
+    assert logit(score.max()) == pytest.approx(1.5 * np.log(21), rel=0.2)
+    assert logit(score.max()) < 1.5 * np.log(21)
+    assert logit(score.min()) > -1.5 * np.log(21)
     assert roc_auc_score(y, score) == 1
+
+
+def test_the_ceiling_is_the_lowest_that_costs_next_to_nothing():
+    draw = np.random.default_rng(0)
+    y = np.arange(4000) % 2
+    rows = Rows(np.zeros((4000, 1)), y, None, np.ones(4000))
+    factor, loss = {}, {}
+    for name, far in (("apart", 6.0), ("mixed", 1.0)):
+        log_odds = far * (2 * y - 1) + draw.normal(size=4000)
+        mixture = fit_mixture(expit(log_odds)[:, None], rows, 2000)
+        factor[name] = (mixture["highest"] / np.log(2001)).round(9)
+        bent = [
+            log_loss(y, mixed({**mixture, "highest": k * np.log([2001, 2001])},
+                              expit(log_odds)[:, None]))
+            for k in (0.4, 0.5, 0.6, 0.7, 0.85, 1, 1.25, 1.5)
+        ]  # fmt: skip
+        least = np.flatnonzero(np.array(bent) <= min(bent) + 0.001)[0]
+        loss[name] = (0.4, 0.5, 0.6, 0.7, 0.85, 1, 1.25, 1.5)[least]
+    assert {name: one.tolist() for name, one in factor.items()} == {
+        name: [one, one] for name, one in loss.items()
+    }
+    assert loss["apart"] > loss["mixed"]
 
 
 @pytest.mark.slow

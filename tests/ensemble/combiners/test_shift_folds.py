@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
-from sklearn.metrics import roc_auc_score
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble import ScorePipeline
 from ensemble.combiners import AutoCombiner, Stacking
@@ -136,6 +138,23 @@ def test_a_missing_score_is_no_zero_to_trees_that_never_lacked_one():
     gaps[np.isnan(gaps).all(axis=1)] = 0.5
     score = Stacking("forest").fit(gaps, y).fake_score(gaps)
     assert roc_auc_score(y, score) > 0.9
+
+
+def test_a_forest_is_brought_to_probability_by_groups_that_it_has_not_seen():
+    draw = np.random.default_rng(0)
+    y = np.arange(1200) % 2
+    groups = np.arange(1200) // 4
+    scores = expit(np.outer(y - 0.5, [1.5, 1.0, 1.0]) + draw.normal(size=(1200, 3)))
+    old, new = slice(0, 600), slice(600, None)
+    forest = Stacking("forest").fit(scores[old], y[old], groups=groups[old])
+    raw = clone(forest).fit(scores[old], y[old], groups=groups[old])
+    raw.line_ = np.array([0.0, 1.0])
+    assert forest.n_inner_folds_ == 5
+    calibrated, plain = (one.fake_score(scores[new]) for one in (forest, raw))
+    assert roc_auc_score(y[new], calibrated) == roc_auc_score(y[new], plain)
+    best = LogisticRegression(C=np.inf).fit(logit(plain)[:, None], y[new])
+    assert forest.line_[1] == pytest.approx(best.coef_[0, 0], abs=0.3)
+    assert log_loss(y[new], calibrated) < log_loss(y[new], plain) + 0.005
 
 
 def test_under_shift_of_a_public_table_reals_are_not_called_fake(shared):
