@@ -42,6 +42,8 @@ def run(capsys, *arguments):
         ("y must hold both classes", "the labels must hold both classes"),
         ("protocol='group-kfold', or name some in hold_out=", "--protocol group-kfold"),
         ("my_scores=3 and cost=10 stay", "my_scores=3 and cost=10 stay"),
+        ("rescale them, or set scale, to decide for yourself",
+         "rescale them to decide for yourself"),
         ("say so: read_scores(..., label=['a']), or with label=",
          "say so: read_scores(..., label=['a']), or with --label"),
         ("compare_strategies(f(1), nesting='exact') (nesting='exact')",
