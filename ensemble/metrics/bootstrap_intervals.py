@@ -114,8 +114,9 @@ def basic_ends(estimate: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray:
 
     A metric that adds up absolute deviations grows on draws, which deviate from the
     videos as these do from all others: its percentiles may lie wholly above the
-    estimate, which itself is too high. The basic interval allows for both. It is
-    widened to hold its estimate and is nowhere below 0.
+    estimate, which itself is too high. The basic interval allows for both, though not
+    wholly: where the truth is near 0 the interval often lies above it. It is widened
+    to hold its estimate and is nowhere below 0.
 
     Parameters
     ----------
