@@ -7,7 +7,6 @@ trees. All are tried over the same folds; convex weights mix their log-odds.
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble.combiners.base import Nested
+from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import fit_copy, table_scale
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
 from ensemble.combiners.registry import Entry, default_candidates, register
@@ -183,10 +183,7 @@ class AutoCombiner(Nested):
         return table_scale(self.scale, self._resolved())
 
     def _fit(self, rows):
-        if not isinstance(self.n_folds, numbers.Integral) or self.n_folds < 2:
-            raise ValueError(
-                f"n_folds must be a whole number, 2 or more; got {self.n_folds!r}"
-            )
+        check_whole(self, "n_folds", 2)
         candidates = self._resolved()
         names = list(candidates)
         sample = sample_rows(rows, _MAX_TRIED)

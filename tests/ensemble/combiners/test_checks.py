@@ -91,6 +91,7 @@ def test_a_comparison_names_columns_of_one_name():
         (Bagging(n_replicas=True), "n_replicas must .* got True"),
         (DynamicSelection(n_neighbors=True), "n_neighbors must .* got True"),
         (DynamicSelection(sharpness="4"), "sharpness must be .* got '4'"),
+        (AutoCombiner(n_folds=True), "n_folds must .* 2 or more; got True"),
         (ScorePipeline(n_boot=2.5), "n_boot must .* 0 or more; got 2.5"),
     ],
     ids=repr,
