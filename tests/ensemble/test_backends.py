@@ -157,7 +157,7 @@ def files_below(folder):
 # Tests
 
 
-@on_engines("dask", "ray")
+@on_engines("dask")
 def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
     with joblib.parallel_config(**engine):
         came = dict(run_tasks(divmod, [(number, 5) for number in range(12)]))
@@ -173,7 +173,7 @@ def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
         assert engine["backend"] != "ray" or done == [0, 1]
 
 
-@on_engines("dask", without="threading")
+@on_engines(without="threading")
 def test_a_task_that_kills_its_worker_is_an_error_and_no_endless_wait(engine):
     message = "all those workers died|unexpectedly terminated|died unexpectedly"
     with (
@@ -189,6 +189,7 @@ def test_a_task_that_kills_its_worker_is_an_error_and_no_endless_wait(engine):
         assert dict(run_tasks(divmod, [(7, 2)] * 4))[3] == (3, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
 def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def same(x):\n    return x\n")
@@ -211,7 +212,7 @@ def test_what_tasks_ask_of_workers_is_asked(engine):
     assert with_errors(backend, divmod).submit_kwargs == {"resources": {}}
 
 
-@on_engines("dask", "ray")
+@on_engines("dask")
 def test_a_cluster_is_not_bounded_by_the_cores_of_this_machine(engine):
     with joblib.parallel_config(**engine):
         at_once = jobs_that_fit([], None, n_cores=1)
@@ -229,7 +230,7 @@ def test_an_auto_combiner_is_the_same(engine, elsewhere):
     np.testing.assert_array_equal(alone.fake_score(scores), other.fake_score(scores))
 
 
-@on_engines("dask")
+@on_engines()
 def test_an_ensemble_and_its_networks_are_the_same(
     engine, elsewhere, clips, tmp_path, monkeypatch
 ):
@@ -290,7 +291,7 @@ def test_a_comparison_of_detectors_is_the_same(engine, elsewhere, clips, tmp_pat
     pd.testing.assert_frame_equal(alone.table, other.table, check_exact=True)
 
 
-@on_engines("dask")
+@on_engines()
 def test_an_index_is_the_same(engine, elsewhere, clips, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
