@@ -36,6 +36,7 @@ from .faces.finders import (
     YuNetFaceFinder as YuNetFaceFinder,
 )
 from .runtime.caches import clear_caches as clear_caches
+from .runtime.clusters.connecting import cluster as cluster
 from .scoring.pooling import pool_scores as pool_scores
 from .scoring.together import score_videos as score_videos
 from .store.store import Store as Store

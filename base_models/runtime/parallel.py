@@ -48,18 +48,18 @@ def run_tasks(
     [(0, (3, 1)), (1, (2, 1))]
     """
     from joblib import Parallel, delayed
-    from joblib.parallel import BACKENDS, get_active_backend
+    from joblib.parallel import get_active_backend
 
     backend, _ = get_active_backend()
     at_once = n_jobs_here(n_jobs)
-    if at_once == 1:
+    if at_once == 1 and not (runs_elsewhere(n_jobs) and _is_dask(backend)):
         yield from ((number, function(*task)) for number, task in enumerate(tasks))
         return
     numbered = ((number, function, *task) for number, task in enumerate(tasks))
     if backend.supports_return_generator:
         call = _caller_for(backend)
-        if type(backend) is BACKENDS.get("dask"):
-            from base_models.runtime.dask_backend import with_errors
+        if _is_dask(backend):
+            from base_models.runtime.clusters.dask_backend import with_errors
 
             first = next(numbered, ())
             backend = with_errors(backend, call, function, *map(type, first))
@@ -108,6 +108,29 @@ def is_local() -> bool:
 
     backend, _ = get_active_backend()
     return type(backend) in {BACKENDS[name] for name in _LOCAL if name in BACKENDS}
+
+
+def runs_elsewhere(n_jobs: int | None = None) -> bool:
+    """Return whether `run_tasks` sends tasks to the workers of a cluster.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        As for `run_tasks`; with 1 all is done here.
+
+    Examples
+    --------
+    >>> from base_models.runtime.parallel import runs_elsewhere
+    >>> runs_elsewhere()
+    False
+    """
+    return n_jobs != 1 and not is_local()
+
+
+def _is_dask(backend):
+    from joblib.parallel import BACKENDS
+
+    return type(backend) is BACKENDS.get("dask")
 
 
 def _caller_for(backend):

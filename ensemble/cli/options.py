@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from base_models.choices import TRAINED_PARTS
+from base_models.runtime.clusters.connecting import ADDRESSES, check_address
 from ensemble.choices import DUPLICATES
 from ensemble.datasets.kinds.registry import KIND_NAMES, find_kind
 
@@ -43,6 +44,16 @@ def _check_device(device):
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     return device
+
+
+def _check_cluster(address):
+    """Refuse what is no address of a cluster, before anything is opened."""
+    if address is not None:
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return address
 
 
 def listed(values):
@@ -222,6 +233,25 @@ Seed = Annotated[
 ]
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
+]
+JobsThere = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        help="Fits or videos side by side; -1 for all cores. If not given 1, or with "
+        "--cluster as many as it has room for.",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to compute: tcp://HOST:PORT, Dask's scheduler; ray://HOST:PORT, "
+        "the client server of Ray's head; local or local:N, worker processes that are "
+        "started here. Workers see the files under the same paths.",
+        metavar=listed(ADDRESSES),
+        callback=_check_cluster,
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, ...", callback=_check_device)

@@ -204,7 +204,7 @@ def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
 def test_what_tasks_ask_of_workers_is_asked(engine):
-    from base_models.runtime.dask_backend import with_errors
+    from base_models.runtime.clusters.dask_backend import with_errors
 
     with joblib.parallel_config(**engine, resources={"GPU": 1}):
         backend, _ = get_active_backend()

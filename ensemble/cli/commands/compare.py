@@ -9,6 +9,7 @@ import typer
 
 from ensemble.choices import NESTINGS
 from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
 from ensemble.cli.inputs import (
     checkpoints_by_compression,
     named_detectors,
@@ -150,7 +151,8 @@ def compare(
     fake_label: options.FakeLabel = None,
     encoding: options.Encoding = None,
     seed: options.Seed = 0,
-    jobs: options.Jobs = 1,
+    jobs: options.JobsThere = None,
+    cluster: options.Cluster = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -159,7 +161,6 @@ def compare(
     from ensemble.cli.tables import show_comparison
 
     inputs = _read_inputs(settings)
-    _check_outputs(settings, inputs)
     comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
@@ -249,29 +250,31 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
     from base_models.inputs import label_as_given
     from ensemble import compare_strategies
 
+    _check_outputs(settings, inputs)
     members, videos = inputs.scores, {}
     if inputs.videos is not None:
         members = _detectors(settings)
         videos = {"videos": inputs.videos, "device": settings.device}
     nesting = settings.nesting
-    return compare_strategies(
-        members,
-        strategies=_strategies(settings.strategies),
-        shift=inputs.shift,
-        metadata=inputs.metadata,
-        protocol=settings.protocol.value,
-        nesting=None if nesting is None else nesting.value,
-        n_folds=settings.folds,
-        repeats=settings.repeats,
-        n_boot=settings.draws,
-        min_coverage=settings.min_coverage,
-        random_state=settings.seed,
-        n_jobs=settings.jobs,
-        store=settings.store,
-        fake_label=label_as_given(settings.fake_label, inputs.labels),
-        verbose=not settings.quiet,
-        **videos,
-    )
+    with on_cluster(settings.cluster):
+        return compare_strategies(
+            members,
+            strategies=_strategies(settings.strategies),
+            shift=inputs.shift,
+            metadata=inputs.metadata,
+            protocol=settings.protocol.value,
+            nesting=None if nesting is None else nesting.value,
+            n_folds=settings.folds,
+            repeats=settings.repeats,
+            n_boot=settings.draws,
+            min_coverage=settings.min_coverage,
+            random_state=settings.seed,
+            n_jobs=settings.jobs,
+            store=settings.store,
+            fake_label=label_as_given(settings.fake_label, inputs.labels),
+            verbose=not settings.quiet,
+            **videos,
+        )
 
 
 def _strategies(text: str) -> str | list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli import options
-from ensemble.cli.commands.index import Jobs, NoFaces, Root, table_to_show
+from ensemble.cli.commands.index import NoFaces, Root, table_to_show
 from ensemble.cli.output import is_printed, write_text
 
 EXAMPLES = (
@@ -32,6 +32,9 @@ TablesFolder = Annotated[
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="All tables as JSON; - prints it.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", help="Videos at once; -1 for all cores.")
 ]
 
 

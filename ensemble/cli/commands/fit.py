@@ -7,6 +7,7 @@ import typer
 
 from ensemble.choices import FACES_POOLINGS
 from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
 from ensemble.cli.inputs import labelled_videos_at, named_detectors
 from ensemble.presets import STRATEGIES
 
@@ -82,7 +83,8 @@ def fit(
     encoding: options.Encoding = None,
     describe: Describe = "",
     seed: options.Seed = 0,
-    jobs: options.Jobs = 1,
+    jobs: options.JobsThere = None,
+    cluster: options.Cluster = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -93,9 +95,8 @@ def fit(
     from ensemble.reporting.outputs import Output, check_outputs
 
     table = labelled_videos_at(
-        data, kind=kind.value, split=split, missing=missing.value,
+        data, kind=kind.value, split=split, missing=missing.value, quiet=quiet,
         duplicates=duplicates.value, fake_label=fake_label, encoding=encoding,
-        quiet=quiet,
     )  # fmt: skip
     inputs = [*table.lists, *table.videos, weights]
     check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
@@ -114,7 +115,8 @@ def fit(
         verbose=not quiet,
         faces_pooling=faces_pooling.value,
     )
-    model.fit(table)
+    with on_cluster(cluster):
+        model.fit(table)
     if describe:
         model.describe(describe)
     model.save(out)

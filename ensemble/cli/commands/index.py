@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
 from ensemble.cli.inputs import data_set_at
 
 EXAMPLES = (
@@ -28,9 +29,6 @@ IndexFile = Annotated[
 NoFaces = Annotated[
     bool, typer.Option("--no-faces", help="Do not look for faces: quicker.")
 ]
-Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", help="Videos at once; -1 for all cores.")
-]
 
 
 def index(
@@ -39,7 +37,8 @@ def index(
     kind: options.Kind = options.KindName.auto,
     split: options.Split = None,
     no_faces: NoFaces = False,
-    jobs: Jobs = 1,
+    jobs: options.JobsThere = None,
+    cluster: options.Cluster = None,
     fake_label: options.FakeLabel = None,
     encoding: options.Encoding = None,
     store: options.StorePath = None,
@@ -58,7 +57,8 @@ def index(
     planned = [Output("--out", out, "index", ("video_id", "phash"))]
     check_outputs(planned, [*table.lists, *table.videos], overwrite, store)
     finder = None if no_faces else "dlib"
-    indexed = index_videos(table, jobs, out, finder, store, verbose=not quiet)
+    with on_cluster(cluster):
+        indexed = index_videos(table, jobs, out, finder, store, verbose=not quiet)
     show_index(indexed, out)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from ensemble.choices import PREPARED_FORMATS
 from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -72,7 +73,8 @@ def prepare(
     store: options.StorePath = None,
     encoding: options.Encoding = None,
     seed: options.Seed = 0,
-    jobs: options.Jobs = 1,
+    jobs: options.JobsThere = None,
+    cluster: options.Cluster = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write frames or face crops of every video, by split, label and group."""
@@ -87,23 +89,24 @@ def prepare(
         data, kind.value, split, missing.value, duplicates.value,
         encoding=encoding, quiet=quiet,
     )  # fmt: skip
-    prepared = prepare_dataset(
-        table,
-        out,
-        view=view.value,
-        size=size,
-        n_frames=n_frames,
-        every=every,
-        margin=margin,
-        align=align,
-        format=image_format.value,
-        shares=split_shares(shares),
-        shard_videos=shard_videos,
-        random_state=seed,
-        n_jobs=jobs,
-        store=store,
-        verbose=not quiet,
-    )
+    with on_cluster(cluster):
+        prepared = prepare_dataset(
+            table,
+            out,
+            view=view.value,
+            size=size,
+            n_frames=n_frames,
+            every=every,
+            margin=margin,
+            align=align,
+            format=image_format.value,
+            shares=split_shares(shares),
+            shard_videos=shard_videos,
+            random_state=seed,
+            n_jobs=jobs,
+            store=store,
+            verbose=not quiet,
+        )
     left = len(table) - len(prepared)
     where = "the store" if out is None else out
     typer.echo(f"{where}: {prepared.summary()}")

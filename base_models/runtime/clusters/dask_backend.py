@@ -25,6 +25,10 @@ class DaskBackend(DaskDistributedBackend):
         As of joblib's.
     """
 
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return how many tasks run at once; joblib would keep a single one here."""
+        return max(2, super().effective_n_jobs(n_jobs))
+
     def submit(self, func: Any, callback: Callable | None = None) -> Any:
         """Send a batch; the callback gets what came of it, an error too."""
 

@@ -1,0 +1,1 @@
+"""Clusters that tasks run on: connected to by an address, or started here."""
