@@ -130,7 +130,7 @@ def read_training(
         As for `ensemble.read_scores`, as are the others but one.
     scores, label, group, index, pool, encoding
     shift : str or None, default=None
-        Column of what will be new in use; an empty entry is a value of its own.
+        Column of what will be new in use.
 
     Returns
     -------
@@ -158,24 +158,25 @@ def read_training(
 def shift_values(
     frame: pd.DataFrame, shift: str, label: str | None = None
 ) -> NDArray[np.object_]:
-    """Return what a column says of what will be new in use, text for every row.
+    """Return what a column says of what will be new in use, as text.
 
     Parameters
     ----------
     frame : DataFrame of n_videos rows
     shift : str
-        The column; an empty entry is a value of its own.
+        The column.
     label : str or None, default=None
         The column of labels, which says nothing of what is new.
 
     Returns
     -------
     ndarray of shape (n_videos,)
+        None where an entry is empty, which a fit refuses.
 
     Examples
     --------
     >>> shift_values(pd.DataFrame({"method": ["swap", None]}), "method").tolist()
-    ['=swap', '=']
+    ['=swap', None]
     """
     columns = list(frame.columns)
     if shift not in columns:
@@ -190,8 +191,8 @@ def shift_values(
             "the source of a real"
         )
     values = frame[shift]
-    values = values.where(values.notna(), "").astype(str).str.strip()
-    return ("=" + values).to_numpy(object)
+    text = values.where(values.notna(), "").astype(str).str.strip()
+    return ("=" + text).astype(object).where(text != "", None).to_numpy(object)
 
 
 def turn_round(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -134,9 +134,18 @@ def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):
     assert "To make a rule" not in out
 
 
-def test_a_column_says_what_will_be_new(scores, capsys):
+def test_a_column_says_what_will_be_new(scores, tmp_path, capsys):
     auto = ["--strategies", "median,auto", *FEW[2:], "--draws", "10"]
     arguments = [scores, *NAMED, *auto, "--shift", "made_by"]
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert "--shift must say of every video what may be new in it" in err
+    assert "24 of 48 have no value" in err
+
+    def name_reals(table):
+        table["made_by"] = table["made_by"].replace("", "real")
+
+    arguments[0] = rewritten(scores, tmp_path / "named.csv", name_reals)
     code, out, _ = run(capsys, *arguments)
     assert code == 0
     assert "auto held out values of shift" in out

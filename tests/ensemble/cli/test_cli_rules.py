@@ -241,7 +241,7 @@ def test_a_missing_column_is_named(folder, capsys):
 
 def test_values_of_shift_are_held_out(folder, capsys):
     table = pd.read_csv(folder / "train.csv")
-    table["method"] = np.where(table["label"] == "FAKE", table["group"] % 3, np.nan)
+    table["method"] = np.where(table["label"] == "FAKE", table["group"] % 3, "real")
     table.to_csv(folder / "methods.csv", index=False)
     assert run("combine", folder / "methods.csv", "-o", folder / "s.dfe", "--shift",
                "method", "--combiner", "soft", "--draws", "0") == 0  # fmt: skip
@@ -252,6 +252,14 @@ def test_values_of_shift_are_held_out(folder, capsys):
     assert run("combine", folder / "train.csv", "-o", folder / "s.dfe", "--shift",
                "methd") == 2  # fmt: skip
     assert "--shift methd is none of the columns" in capsys.readouterr().err
+    table["method"] = table["method"].replace({"real": " ", "0": None})
+    table.to_csv(folder / "gaps.csv", index=False)
+    n_blank = int(table["method"].isin([" ", None]).sum())
+    assert run("combine", folder / "gaps.csv", "-o", folder / "t.dfe", "--shift",
+               "method") == 2  # fmt: skip
+    err = capsys.readouterr().err
+    assert "--shift must say of every video what may be new in it" in err
+    assert f"{n_blank} of 160 have no value" in err
 
 
 def test_apply_loads_nothing_that_scores_videos(folder):
