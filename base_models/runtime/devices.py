@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from sklearn.utils import check_random_state
 
-from base_models.runtime.prefetch import n_cores
+from base_models.runtime.parallel import threads_of_task
 from base_models.runtime.thread_pools import thread_pools
 
 
@@ -100,7 +100,8 @@ def resolve_threads(n_threads: int | None = None) -> int:
     Parameters
     ----------
     n_threads : int or None, default=None
-        None is all cores, but at most 4.
+        None is all cores, but at most 4; on a cluster's worker those of the machine
+        that sent the task.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def resolve_threads(n_threads: int | None = None) -> int:
     1
     """
     if n_threads is None:
-        return min(4, n_cores())
+        return threads_of_task()
     if not (isinstance(n_threads, int) and n_threads >= 1):
         raise ValueError(f"n_threads must be a whole number >= 1; got {n_threads!r}")
     return n_threads

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from base_models.runtime.prefetch import n_cores
+
 _LOCAL = ("loky", "multiprocessing", "sequential", "threading")  # joblib's own
 _BATCH = 4  # tasks a worker, where results do not come one by one
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 def run_tasks(
@@ -70,7 +75,8 @@ def run_tasks(
     with Parallel(n_jobs=n_jobs) as run:
         while batch := list(islice(numbered, _BATCH * at_once)):
             failed = None
-            for number, result, problem in run(delayed(_tried)(*t) for t in batch):
+            sent = (delayed(_tried)(threads_of_task(), *task) for task in batch)
+            for number, result, problem in run(sent):
                 if problem is None:
                     yield number, result
                 failed = failed or problem
@@ -127,6 +133,31 @@ def runs_elsewhere(n_jobs: int | None = None) -> bool:
     return n_jobs != 1 and not is_local()
 
 
+def threads_of_task() -> int:
+    """Return how many CPU threads one fit or one scoring run uses, unless it is set.
+
+    All cores, but at most 4. It is part of what makes scores repeatable, so that on a
+    cluster's worker it is the number of the machine which sent the task, whatever cores
+    the worker has.
+
+    Examples
+    --------
+    >>> from base_models.runtime.parallel import threads_of_task
+    >>> 1 <= threads_of_task() <= 4
+    True
+    """
+    return _threads.get() or min(4, n_cores())
+
+
+@contextmanager
+def _sent_with(threads):
+    token = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
 def _is_dask(backend):
     from joblib.parallel import BACKENDS
 
@@ -135,9 +166,9 @@ def _is_dask(backend):
 
 def _caller_for(backend):
     if not is_local():
-        return _numbered_inside
+        return partial(_numbered_inside, threads_of_task())
     in_threads = getattr(backend, "supports_sharedmem", False)
-    return partial(_numbered, None if in_threads else _folder())
+    return partial(_numbered, threads_of_task(), None if in_threads else _folder())
 
 
 def _folder():
@@ -147,27 +178,28 @@ def _folder():
         return None
 
 
-def _numbered(folder, number, function, *arguments):
+def _numbered(threads, folder, number, function, *arguments):
     """Call it in the caller's folder: joblib's processes may be older than that is."""
     if folder is not None and folder != _folder():
         os.chdir(folder)
-    return number, function(*arguments)
+    with _sent_with(threads):
+        return number, function(*arguments)
 
 
-def _numbered_inside(number, function, *arguments):
+def _numbered_inside(threads, number, function, *arguments):
     """Call it on a worker whose own tasks stay with it, as with joblib's processes.
 
     Dask would send them to the cluster, where they wait for those that wait for them.
     """
     from joblib import parallel_config
 
-    with parallel_config(backend="threading"):
+    with parallel_config(backend="threading"), _sent_with(threads):
         return number, function(*arguments)
 
 
-def _tried(number, function, *arguments):
+def _tried(threads, number, function, *arguments):
     """Hand an error back beside the results, which would be lost with it."""
     try:
-        return *_numbered_inside(number, function, *arguments), None
+        return *_numbered_inside(threads, number, function, *arguments), None
     except Exception as error:
         return number, None, (error, traceback.format_exc())

@@ -15,8 +15,10 @@ import pytest
 from joblib.parallel import get_active_backend
 
 from base_models import FrameDetector, FrequencyDetector, write_video
+from base_models.runtime.devices import resolve_threads
 from base_models.runtime.parallel import is_local, n_jobs_here, run_tasks
-from ensemble import DeepfakeEnsemble, compare_strategies
+from base_models.runtime.prefetch import n_cores
+from ensemble import DeepfakeEnsemble, compare_strategies, out_of_fold_scores
 from ensemble.combiners import AutoCombiner
 from ensemble.datasets import VideoTable, index_videos, make_forgeries
 from ensemble.datasets.prepare import prepare_dataset
@@ -256,6 +258,35 @@ def test_an_ensemble_and_its_networks_are_the_same(
     np.testing.assert_array_equal(
         alone.predict_proba(videos), other.predict_proba(videos)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
+def test_workers_of_fewer_cores_train_the_same_networks(engine, clips, tmp_path):
+    """They compute on as many threads as the machine that sent the task."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    client = importlib.import_module("distributed").get_client()
+    detector = FrameDetector("mesonet4", "frame", epochs=1, **QUICK)
+    y, groups = clips.table["label"], clips.table["group"]
+
+    def scores(store):
+        return out_of_fold_scores(
+            {"network": detector}, clips.videos, y, groups, resampling=2, store=store
+        )
+
+    alone = scores(tmp_path / "alone")
+    client.run(os.sched_setaffinity, 0, cores[:1])
+    try:
+        with joblib.parallel_config(**engine):
+            assert dict(run_tasks(n_cores, [()] * 2)) == {0: 1, 1: 1}
+            threads = dict(run_tasks(resolve_threads, [(None,), (3,)]))
+            assert threads == {0: min(4, len(cores)), 1: 3}
+            other = scores(tmp_path / "other")
+    finally:
+        client.run(os.sched_setaffinity, 0, cores)
+    pd.testing.assert_frame_equal(alone, other, check_exact=True)
 
 
 @on_engines()

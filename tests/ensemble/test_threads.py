@@ -82,7 +82,7 @@ def assert_same(one, other):
 @pytest.fixture
 def many_cores(monkeypatch):
     """So that fits do run side by side, on any machine."""
-    monkeypatch.setattr("base_models.runtime.devices.n_cores", lambda: 8)
+    monkeypatch.setattr("base_models.runtime.parallel.n_cores", lambda: 8)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
