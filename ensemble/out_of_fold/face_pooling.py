@@ -127,7 +127,7 @@ def _look_at_all(detectors, videos, settings):
     """Make all views once, ahead of their use; boxes of faces are kept with them."""
     from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
-    from base_models.views.making import iter_views
+    from base_models.views.all_videos import keep_views
 
     recipes = {
         recipe.key: recipe
@@ -137,9 +137,10 @@ def _look_at_all(detectors, videos, settings):
     }
     if not any(recipe.view == "face" for recipe in recipes.values()):
         return
-    made = iter_views(videos, recipes.values(), resolve_store(settings.store))
+    store = resolve_store(settings.store)
+    kept = keep_views(videos, recipes.values(), store, settings.n_jobs)
     text = "looking at videos" if settings.verbose else None
-    for _ in progress_bar(made, text, len(videos)):
+    for _ in progress_bar(kept, text, len(videos)):
         pass  # they lie in the store
 
 

@@ -242,7 +242,7 @@ def fit_over_splits(
         for task in tasks:
             task.find(training, store, explicit)
         todo = [task for task in tasks if task.outcome is None]
-        unscorable = make_views_ready(todo, training, store, verbose)
+        unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
         _warn_of_unscorable(unscorable, len(training))
         _warn_of_time(todo, n_jobs)
         sent = replace(training, videos=findable(training.videos))

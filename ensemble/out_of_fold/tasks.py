@@ -312,9 +312,9 @@ def _accepted(detector, groups, weight):
 
 
 def make_views_ready(
-    tasks: list, training: TrainingSet, store: Store, verbose: bool
+    tasks: list, training: TrainingSet, store: Store, verbose: bool, n_jobs: int | None
 ) -> dict[str, str]:
-    """Make every view that the fits need, each video opened once.
+    """Make every view that the fits need, each video opened once, where fits run.
 
     Parameters
     ----------
@@ -326,6 +326,8 @@ def make_views_ready(
         Where the views go.
     verbose : bool
         Show a progress bar.
+    n_jobs : int or None
+        As for the fits.
 
     Returns
     -------
@@ -334,7 +336,7 @@ def make_views_ready(
     """
     from base_models.runtime.progress import progress_bar
     from base_models.video.one_face import OneFace
-    from base_models.views.making import iter_views
+    from base_models.views.all_videos import keep_views
 
     recipes = {
         recipe.key: recipe
@@ -355,14 +357,14 @@ def make_views_ready(
             stacklevel=3,
         )
     rows = sorted({int(row) for t in tasks for row in (*t.train, *t.test)})
-    made = iter_views([training.videos[row] for row in rows], recipes.values(), store)
-    bar = progress_bar(made, "looking at videos" if verbose else None, len(rows))
-    reasons = {}
-    for row, views in zip(rows, bar, strict=True):
-        why = sorted({view.reason for view in views.values() if view.reason})
-        if why and not isinstance(training.videos[row], OneFace):
-            reasons[training.ids[row]] = "; ".join(why)
-    return reasons
+    videos = [training.videos[row] for row in rows]
+    kept = keep_views(videos, recipes.values(), store, n_jobs)
+    bar = progress_bar(kept, "looking at videos" if verbose else None, len(rows))
+    return {
+        training.ids[rows[number]]: "; ".join(why)
+        for number, why in sorted(bar)
+        if why and not isinstance(videos[number], OneFace)
+    }
 
 
 def _codes(groups, rows):

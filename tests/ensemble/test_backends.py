@@ -239,6 +239,7 @@ def test_an_ensemble_and_its_networks_are_the_same(
     monkeypatch.chdir(os.path.dirname(clips.videos[0]))
     videos = [os.path.basename(video) for video in clips.videos]
     y, groups = clips.table["label"], clips.table["group"]
+    is_here = engine["backend"] in ("loky", "threading")  # then its threads look ahead
     models = []
     for name in ("alone", "other"):
         model = small_ensemble(tmp_path / name)
@@ -248,6 +249,7 @@ def test_an_ensemble_and_its_networks_are_the_same(
             else elsewhere(
                 "base_models.detectors.frame.FrameDetector.fit",
                 "base_models.detectors.frequency.FrequencyDetector.fit",
+                *([] if is_here else ["base_models.views.making.sample_clips"]),
             )
         )
         with there:
