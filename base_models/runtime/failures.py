@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 
 from sklearn.exceptions import NotFittedError
 
@@ -60,12 +61,44 @@ class Failures:
         self.note(error)
         return reason_of(error)
 
+    def add(self, other: Failures) -> None:
+        """Note what another has noted, of other videos.
+
+        Parameters
+        ----------
+        other : Failures
+        """
+        self._errors += other._errors
+        self._any_worked = self._any_worked or other._any_worked
+
+    def to_send(self) -> Failures:
+        """Return what another process needs to know: one error of each kind.
+
+        Returns
+        -------
+        Failures
+            An error that cannot travel is a RuntimeError that says the same.
+        """
+        short = Failures()
+        short._any_worked = self._any_worked
+        kinds = {type(error): error for error in reversed(self._errors)}
+        short._errors = [_that_travels(error) for error in kinds.values()]
+        return short
+
     def check(self) -> None:
         """Raise the error that all videos have in common, where there is one."""
         kinds = {type(error) for error in self._errors}
         if self._any_worked or len(kinds) != 1:
             return
         raise self._errors[0]
+
+
+def _that_travels(error):
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(reason_of(error))
+    return error.with_traceback(None)
 
 
 def is_foreseen(error: Exception) -> bool:

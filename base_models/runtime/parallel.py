@@ -133,6 +133,22 @@ def runs_elsewhere(n_jobs: int | None = None) -> bool:
     return n_jobs != 1 and not is_local()
 
 
+def shares_arguments() -> bool:
+    """Return whether a large argument of many tasks travels once to each worker.
+
+    It does with Dask. Others send it with each task.
+
+    Examples
+    --------
+    >>> from base_models.runtime.parallel import shares_arguments
+    >>> shares_arguments()
+    False
+    """
+    from joblib.parallel import get_active_backend
+
+    return _is_dask(get_active_backend()[0])
+
+
 def threads_of_task() -> int:
     """Return how many CPU threads one fit or one scoring run uses, unless it is set.
 

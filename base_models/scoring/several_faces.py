@@ -84,6 +84,33 @@ def score_faces(
     return np.vstack([largest[0], scores]), np.vstack([largest[1], reasons])
 
 
+def score_if_several(
+    named: Sequence,
+    video: str | PathLike | np.ndarray,
+    store: Store | str | PathLike | None,
+    scores: np.ndarray,
+    reasons: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Score the faces of a video by themselves, where there are several.
+
+    Parameters
+    ----------
+    named : sequence of (name, detector) pairs
+        Fitted.
+    video : str, Path or ndarray
+    store : Store, str, Path or None
+    scores, reasons : ndarray of shape (n_detectors,)
+        What the detectors say of the video.
+
+    Returns
+    -------
+    (scores, reasons) or None
+        Both of shape (n_faces, n_detectors); None where there are no several faces.
+    """
+    found = faces_of(video, [detector for _, detector in named], store)
+    return score_faces(named, found, store, (scores, reasons)) if found else None
+
+
 def _face_recipes(detectors):
     recipes = []
     for detector in detectors:

@@ -10,13 +10,11 @@ from base_models.inputs import Videos, as_videos, fake_column
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
 from base_models.scoring.naming import name_detectors
-from base_models.store.store import Store, resolve_store
+from base_models.scoring.on_workers import goes_to_workers, score_on_workers
+from base_models.scoring.sharing import NO_SCORE, score_sharing
+from base_models.store.store import Store
 from base_models.video.one_face import whole_video
 from base_models.video.paths import hashed_once
-from base_models.views.making import iter_views
-from base_models.views.view import View
-
-_NO_SCORE = "it gave no score"
 
 
 def score_videos(
@@ -26,6 +24,9 @@ def score_videos(
     progress: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score videos with several fitted detectors, sharing what they have in common.
+
+    Where joblib is set to a cluster of Dask, its workers score videos that are files,
+    if all detectors are of this package.
 
     Parameters
     ----------
@@ -62,17 +63,22 @@ def score_videos(
     videos = as_videos(videos)
     scores = np.full((len(videos), len(named)), np.nan)
     reasons = np.full(scores.shape, "", dtype=object)
+    if goes_to_workers(named, videos):
+        scored = score_on_workers(named, videos, store, progress)
+        for row, (found, why, _) in enumerate(scored):
+            scores[row], reasons[row] = found, why
+        return scores, reasons
     with hashed_once(videos):
         sharing = _sharing(named)
         if sharing:
-            scored = _score_sharing(sharing, videos, store, progress)
+            scored = score_sharing(list(sharing.values()), videos, store, progress)
             columns = list(sharing)
             for row, (found, why) in enumerate(scored):
                 scores[row, columns], reasons[row, columns] = found, why
         for column in sorted(set(range(len(named))) - set(sharing)):
             name, detector = named[column]
             scores[:, column], reasons[:, column] = _ask(name, detector, videos)
-    reasons[np.isnan(scores) & (reasons == "")] = _NO_SCORE
+    reasons[np.isnan(scores) & (reasons == "")] = NO_SCORE
     return scores, reasons
 
 
@@ -116,13 +122,17 @@ def iter_scores(
     """
     named = name_detectors(detectors)
     videos = as_videos(videos)
+    if goes_to_workers(named, videos):
+        scored = score_on_workers(named, videos, store, progress)
+        yield from ((found, why) for found, why, _ in scored)
+        return
     sharing = _sharing(named)
     alone = {
         column: Failures() for column in range(len(named)) if column not in sharing
     }
     walked = progress_bar(videos, progress, len(videos))
     if sharing:
-        walked = _score_sharing(sharing, videos, store, progress)
+        walked = score_sharing(list(sharing.values()), videos, store, progress)
     for row, shared in enumerate(walked):
         scores = np.full(len(named), np.nan)
         reasons = np.full(len(named), "", dtype=object)
@@ -132,7 +142,7 @@ def iter_scores(
             name, detector = named[column]
             found, why = _ask_each(name, detector, [videos[row]], failures)
             scores[column], reasons[column] = found[0], why[0]
-        reasons[np.isnan(scores) & (reasons == "")] = _NO_SCORE
+        reasons[np.isnan(scores) & (reasons == "")] = NO_SCORE
         yield scores, reasons
     for failures in alone.values():
         failures.check()
@@ -145,66 +155,6 @@ def _sharing(named):
         for column, (_, detector) in enumerate(named)
         if hasattr(detector, "score_views")
     }
-
-
-def _score_sharing(sharing, videos, store, progress):
-    """Yield scores and reasons of each video by the detectors that share views."""
-    looking, failures = Failures(), [Failures() for _ in sharing]
-    for views in walk_videos(list(sharing.values()), videos, store, progress):
-        errors = [view.error for view in views.values() if view.error is not None]
-        if errors or views:
-            looking.note(errors[0] if len(errors) == len(views) else None)
-        shared, scores, reasons = {}, [], []
-        for detector, noted in zip(sharing.values(), failures, strict=True):
-            try:
-                score, reason, _ = detector.score_views(views, shared)
-            except Exception as error:
-                score, reason = np.nan, noted.reason(error)
-            else:
-                if not np.isnan(score):
-                    noted.note(None)
-                    reason = reason or _note(detector, views)
-            scores.append(score)
-            reasons.append(reason)
-        yield np.array(scores, float), np.array(reasons, dtype=object)
-    for noted in (looking, *failures):
-        noted.check()
-
-
-def walk_videos(
-    detectors: Sequence | dict,
-    videos: Videos,
-    store: Store | str | PathLike | None = None,
-    progress: str | None = None,
-) -> Iterator[dict[str, View]]:
-    """Yield the views of one video after another, all that the detectors need.
-
-    Decoding and face finding for the next videos go on while networks run on this one.
-
-    Parameters
-    ----------
-    detectors : sequence of VideoDetector
-        Fitted.
-    videos, store, progress
-        As for `score_videos`.
-
-    Yields
-    ------
-    dict of str to View
-        By the recipes' keys.
-    """
-    store = resolve_store(store)
-    videos = as_videos(videos)
-    recipes = {r.key: r for d in detectors for r in d.view_recipes()}.values()
-    made = iter_views(videos, recipes, store)
-    yield from progress_bar(made, progress, len(videos))
-
-
-def _note(detector, views):
-    """What to know about the views that a detector looked at."""
-    recipes = getattr(detector, "recipes_in_use", detector.view_recipes)()
-    notes = (views[recipe.key].note for recipe in recipes)
-    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def _ask(name, detector, videos):

@@ -125,14 +125,11 @@ def face_scores(
     (scores, reasons) or None
         Both of shape (n_faces, n_members); None where there are no several faces.
     """
-    from base_models.scoring.several_faces import faces_of, score_faces
+    from base_models.scoring.several_faces import score_if_several
 
     # Copies: the members may be in the midst of other videos, whose views they note.
     members = [(name, copy.copy(member)) for name, member in members]
-    found = faces_of(video, [member for _, member in members], model.store)
-    if not found:
-        return None
-    return score_faces(members, found, model.store, (scores, reasons))
+    return score_if_several(members, video, model.store, scores, reasons)
 
 
 def members_table(
@@ -271,10 +268,18 @@ def each_table(model: Any, videos: Videos) -> Iterator[pd.DataFrame]:
     ------
     DataFrame of shape (1, n_detectors)
     """
+    from base_models.scoring.on_workers import goes_to_workers
     from base_models.scoring.together import iter_scores
     from base_models.video.paths import hashed_once
 
     members, videos, text = _ready(model, videos)
+    if goes_to_workers(members, videos):
+        rows = zip(
+            row_ids(videos), _by_workers(model, members, videos, text), strict=True
+        )
+        for name, (scores, reasons, faces) in rows:
+            yield members_table(model, [name], scores[None], reasons[None], [faces])
+        return
     scored = iter_scores(members, videos, model.store, text)
     rows = zip(videos, row_ids(videos), scored, strict=True)
     for video, name, (scores, reasons) in rows:
@@ -296,10 +301,16 @@ def whole_table(model: Any, videos: Videos) -> pd.DataFrame:
     -------
     DataFrame of shape (n_videos, n_detectors)
     """
+    from base_models.scoring.on_workers import goes_to_workers
     from base_models.scoring.together import score_videos
     from base_models.video.paths import hashed_once
 
     members, videos, text = _ready(model, videos)
+    if len(videos) and goes_to_workers(members, videos):
+        rows = zip(*_by_workers(model, members, videos, text), strict=True)
+        scores, reasons, faces = map(list, rows)
+        scores, reasons = np.stack(scores), np.stack(reasons)
+        return members_table(model, row_ids(videos), scores, reasons, faces)
     with hashed_once(videos):
         scores, reasons = score_videos(members, videos, model.store, text)
         faces = [
@@ -307,6 +318,14 @@ def whole_table(model: Any, videos: Videos) -> pd.DataFrame:
             for row in zip(videos, scores, reasons, strict=True)
         ]
         return members_table(model, row_ids(videos), scores, reasons, faces)
+
+
+def _by_workers(model, members, videos, text):
+    """Yield scores, reasons and those of several faces, which workers find out."""
+    from base_models.scoring.on_workers import score_on_workers
+    from base_models.scoring.several_faces import score_if_several
+
+    return score_on_workers(members, videos, model.store, text, score_if_several)
 
 
 def _ready(model, videos):

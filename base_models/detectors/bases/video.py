@@ -20,7 +20,8 @@ from base_models.inputs import (
     two_columns,
 )
 from base_models.scoring.pooling import deciding_frames
-from base_models.scoring.together import score_videos, walk_videos
+from base_models.scoring.sharing import walk_videos
+from base_models.scoring.together import score_videos
 from base_models.store.store import fingerprint
 from base_models.video.paths import video_id
 from base_models.views.spec import ViewRecipe

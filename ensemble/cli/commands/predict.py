@@ -9,6 +9,7 @@ import typer
 
 from ensemble.choices import UNSCORABLE
 from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble, videos_at
 from ensemble.cli.output import VerdictStream, say_grounds, write_csv
@@ -45,6 +46,7 @@ def predict(
         typer.Option(help="0.4,0.8: the lowest and highest label of the submission."),
     ] = None,
     device: options.Device = None,
+    cluster: options.Cluster = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -60,7 +62,7 @@ def predict(
     no_bar = quiet or sys.stdout.isatty()
     loaded = open_ensemble(models, device, no_bar, threshold, prior)
     form = "csv" if as_csv else "json" if as_json else "lines"
-    with VerdictStream(form, videos) as stream:
+    with on_cluster(cluster), VerdictStream(form, videos) as stream:
         for table in loaded.judge_each(videos, doubts=not no_doubts):
             stream.add(table)
             asked.add(table)

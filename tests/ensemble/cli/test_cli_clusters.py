@@ -48,7 +48,7 @@ def run(capsys, *arguments, code=0):
     return printed
 
 
-@pytest.mark.parametrize("command", ["fit", "compare", "index", "prepare"])
+@pytest.mark.parametrize("command", ["fit", "compare", "index", "prepare", "predict"])
 def test_an_odd_address_is_refused_before_anything_is_opened(command, capsys):
     extra = ["--out", "x"] if command in ("fit", "index") else []
     printed = run(capsys, command, "nothing", *extra, "--cluster", "http://a:1", code=2)
@@ -68,6 +68,12 @@ def test_a_model_is_the_same_from_a_cluster(videos, address, tmp_path, capsys):
         models.append(load(out))
     here, there = models
     pd.testing.assert_frame_equal(here.oof_scores_, there.oof_scores_, check_exact=True)
+    verdicts = [
+        run(capsys, "predict", tmp_path / "here.dfe", videos, "--csv", *where).out
+        for where in ([], ["--cluster", address])
+    ]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0].count("scored") == 12
 
 
 @pytest.mark.slow

@@ -1,0 +1,125 @@
+"""Scores videos on the workers of a cluster, to which the networks travel once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from base_models.runtime.failures import Failures
+from base_models.runtime.parallel import n_jobs_here, run_tasks, shares_arguments
+from base_models.runtime.progress import progress_bar
+from base_models.scoring.sharing import NO_SCORE, score_sharing
+from base_models.store.store import Store, resolve_store
+from base_models.video.one_face import whole_video
+from base_models.video.paths import findable
+
+_MOST = 8  # videos in a task: what a worker that dies has to do again
+_TASKS = 4  # at least, for each that runs at once
+
+
+def goes_to_workers(named: Sequence[tuple[str, Any]], videos: Sequence[Any]) -> bool:
+    """Return whether workers of a cluster score videos, and not this process.
+
+    Parameters
+    ----------
+    named : sequence of (name, detector)
+        Those of other packages are asked here, of all videos at once.
+    videos : sequence
+        Arrays stay here: only files can be read where they are scored.
+
+    Examples
+    --------
+    >>> from base_models.scoring.on_workers import goes_to_workers
+    >>> goes_to_workers([], ["a.mp4"])  # joblib is set to this machine
+    False
+    """
+    return (
+        shares_arguments()
+        and all(hasattr(detector, "score_views") for _, detector in named)
+        and not any(isinstance(whole_video(video), np.ndarray) for video in videos)
+    )
+
+
+def score_on_workers(
+    named: Sequence[tuple[str, Any]],
+    videos: Sequence[Any],
+    store: Store | str | PathLike | None = None,
+    progress: str | None = None,
+    after: Callable[..., Any] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """Score videos on a cluster; the scores are those of one process, bit for bit.
+
+    Parameters
+    ----------
+    named, videos
+        Of which `goes_to_workers` is true.
+    store, progress
+        As for `base_models.score_videos`. Views are kept as each video is scored.
+    after : callable or None, default=None
+        Called by the worker as ``after(named, video, store, scores, reasons)``; of a
+        module.
+
+    Yields
+    ------
+    scores : ndarray of shape (n_detectors,)
+    reasons : ndarray of shape (n_detectors,), dtype object
+    more : object
+        What `after` returned.
+
+    Raises
+    ------
+    Exception
+        After the last video: what was raised for every one of them.
+    """
+    members, store = _Members(named), resolve_store(store)
+    sent = findable(videos)
+    length = min(_MOST, max(1, len(sent) // (_TASKS * n_jobs_here(None))))
+    parts = [sent[at : at + length] for at in range(0, len(sent), length)]
+    came, ready, noted = {}, 0, _noted(named)
+    tasks = ((members, part, store, after) for part in parts)
+    with progress_bar(text=progress, total=len(sent)) as bar:
+        for number, (rows, failed) in run_tasks(_score_part, tasks):
+            bar.update(len(rows))
+            came[number] = rows
+            for each, more in zip(noted, failed, strict=True):
+                each.add(more)
+            while ready in came:
+                yield from came.pop(ready)
+                ready += 1
+    for each in noted:
+        each.check()
+
+
+class _Members:
+    """Fitted detectors that many tasks share.
+
+    joblib has Dask send an argument once to each worker if it is large, by the size
+    that it says it has.
+    """
+
+    def __init__(self, named):
+        self.named = list(named)
+
+    def __sizeof__(self):
+        return 2**20
+
+
+def _score_part(members, videos, store, after):
+    # Copies: other threads of this worker have the members in the midst of a video.
+    named = [(name, copy.copy(detector)) for name, detector in members.named]
+    detectors, noted = [detector for _, detector in named], _noted(named)
+    rows = []
+    scored = score_sharing(detectors, videos, store, noted=noted)
+    for video, (scores, reasons) in zip(videos, scored, strict=True):
+        reasons[np.isnan(scores) & (reasons == "")] = NO_SCORE
+        more = None if after is None else after(named, video, store, scores, reasons)
+        rows.append((scores, reasons, more))
+    return rows, [each.to_send() for each in noted]
+
+
+def _noted(named):
+    return [Failures() for _ in range(len(named) + 1)]
