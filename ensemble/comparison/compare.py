@@ -300,12 +300,16 @@ def _facts(data, settings, evaluation, measured):
     """Say how the comparison was made."""
     splits, panels = evaluation.splits, evaluation.panels
     members, is_fake = evaluation.scores.members, data.is_fake
-    judged_rows = np.unique(np.concatenate([panel.rows for panel in panels]))
+    common = [panel.common() for panel in panels]
+    held_out, judged_rows = (
+        np.unique(np.concatenate([panel.rows for panel in some]))
+        for some in (panels, common)
+    )
     nesting, alone = data.nesting, all(split.inner is None for split in splits)
     if not data.is_table and (alone or data.all_prefit):
         nesting = "exact"
     learned_share = np.mean([is_fake[split.train].mean() for split in splits])
-    judged_share = np.mean([panel.y.mean() for panel in panels])
+    judged_share = np.mean([panel.y.mean() for panel in common])
     return ComparisonFacts(
         protocol=settings.protocol,
         compared="scores" if data.is_table else "detectors",
@@ -313,6 +317,7 @@ def _facts(data, settings, evaluation, measured):
         n_videos=len(is_fake),
         n_fakes=int(is_fake.sum()),
         n_groups=int(data.codes.max() + 1),
+        n_videos_held_out=len(held_out),
         n_videos_judged=len(judged_rows),
         n_groups_judged=len(np.unique(data.codes[judged_rows])),
         groups_given=data.groups is not None,

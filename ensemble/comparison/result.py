@@ -32,8 +32,13 @@ class ComparisonFacts:
     ----------
     compared : {"scores", "detectors"}
     nesting : {"stored", "exact", "unstated"}
+    n_videos_held_out : int
+        Those that the protocol holds out, to judge on.
+    n_videos_judged, n_groups_judged : int
+        Of these the videos that everyone has scored, and their groups: what all figures
+        are of.
     coverage, ranked : float
-        Shares of the judged videos that everyone has scored, and of those that have
+        Shares of the videos held out that everyone has scored, and of those that have
         one of the other class in their fold.
     chosen_anew : dict
         Of choosing the best strategy on groups drawn, judged on the others: ``auc``,
@@ -60,6 +65,7 @@ class ComparisonFacts:
     n_videos: int
     n_fakes: int
     n_groups: int
+    n_videos_held_out: int
     n_videos_judged: int
     n_groups_judged: int
     groups_given: bool
@@ -89,6 +95,18 @@ class ComparisonFacts:
     n_splits: int | None = None
     versions: dict = field(default_factory=dict)
     hash_of_the_scores: str = ""
+
+    @property
+    def videos_judged(self) -> str:
+        """How many videos were judged, of how many where not everyone has scored all.
+
+        Returns
+        -------
+        str
+        """
+        if self.n_videos_judged == self.n_videos_held_out:
+            return str(self.n_videos_judged)
+        return f"{self.n_videos_judged} of {self.n_videos_held_out}"
 
     def to_dict(self) -> dict:
         """Return all that applies, by the names that a reader of the JSON sees."""
@@ -153,7 +171,7 @@ class Comparison:
         How it was made; `how` has the same by name.
     how : dict
         Protocol, nesting, folds, seeds, versions, hash of the scores; "coverage", the
-        share of the judged videos that everyone has scored; "ranked", the share of
+        share of the videos held out that everyone has scored; "ranked", the share of
         those that have one of the other class in their fold; "folds of the table",
         whether the table says in which folds its members were fitted; "look inverted",
         members that rank reals above fakes more surely than chance explains; "chosen

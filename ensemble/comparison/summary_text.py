@@ -6,15 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.comparison.caveats import FEW_GROUPS, caveats
 from ensemble.comparison.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ensemble.comparison.result import ComparisonFacts
-
-_FEW_GROUPS = 30
-_OTHER_SHARE = 0.1  # of fakes, between what is learned from and what is judged
 
 
 def put_in_words(
@@ -46,6 +44,7 @@ def put_in_words(
     ours = _ours(table)
     first = ours.index[0]
     lines = [*_guessing(table, facts), _headline(table, ours, first, facts)]
+    lines += _unscored(facts)
     lines += _inverted(table, facts)
     if first != MEAN:
         lines.append(_against(table, first, "mean", "the plain mean", facts))
@@ -61,7 +60,7 @@ def put_in_words(
         lines += _unseen(table, first, facts, by_value, seen)
     lines += _worst(table, first, by_value)
     lines += _added(ablation, any_good=_beats_guessing(table).any())
-    return "\n".join(lines + _caveats(facts))
+    return "\n".join(lines + caveats(facts))
 
 
 def _ours(table):
@@ -131,7 +130,7 @@ def _headline(table, ours, first, facts):
     if first != MEAN:
         among += f", which reaches {table.loc[MEAN, 'auc']:.4f}" if among else ""
     said = (
-        f"{_where(facts)} ({facts.n_videos_judged} videos, {facts.n_groups_judged} "
+        f"{_where(facts)} ({facts.videos_judged} videos, {facts.n_groups_judged} "
         f"groups) {first} reaches an AUC of {row['auc']:.4f} ({facts.level:.0%} "
         f"interval {row['auc_low']:.4f} to {row['auc_high']:.4f}){among}."
     )
@@ -139,6 +138,16 @@ def _headline(table, ours, first, facts):
     if row["auc"] <= table.loc[best, "auc"]:
         said += f" No ensemble is above the best member, {best}."
     return said
+
+
+def _unscored(facts):
+    """Say on which videos all are compared, where some have not scored all."""
+    if facts.coverage == 1:
+        return []
+    return [
+        f"All were judged on the {facts.coverage:.1%} of the videos that everyone has "
+        f"scored, {facts.n_videos_judged} of {facts.n_videos_held_out}."
+    ]
 
 
 def _where(facts):
@@ -342,7 +351,7 @@ def _worst(table, first, by_value):
         & (by_value["strategy"] == first)
     ].to_dict("records")
     what = "" if axis == "held out" else f"{axis} "
-    few = f", of {line['n_fakes']} fakes" if line["n_fakes"] < _FEW_GROUPS else ""
+    few = f", of {line['n_fakes']} fakes" if line["n_fakes"] < FEW_GROUPS else ""
     return [
         f"Hardest is {what}{row['worst_at']}, where {first} reaches {line['auc']:.4f} "
         f"({line['auc_low']:.4f} to {line['auc_high']:.4f}{few})."
@@ -376,119 +385,6 @@ def _sorted(ablation):
 
 def _added_by(row):
     return f"{row['adds']:+.4f} ({row['adds_low']:+.4f} to {row['adds_high']:+.4f})"
-
-
-def _caveats(facts):
-    said = []
-    if facts.nesting == "stored":
-        said.append(
-            "Approximate: the scores learned from are out of fold, of detectors that "
-            "saw the judged labels, which reads slightly too well; detectors and "
-            "videos with nesting='exact' do not."
-        )
-    elif facts.nesting == "unstated":
-        said.append(
-            "Where the scores come from is not stated: if no detector was fitted on "
-            "these videos this is exact (nesting='exact'); if they are out of fold it "
-            "is approximate and reads slightly too well (nesting='stored')."
-        )
-    said += _of_other_scales(facts) + _shift_held_out(facts)
-    said += _fitted_beforehand(facts)
-    learned, judged = facts.share_of_fakes_learned_from, facts.share_of_fakes_judged
-    if abs(learned - judged) > _OTHER_SHARE:
-        said.append(
-            f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
-            "is judged: log loss, Brier score, calibration and balanced accuracy of "
-            "what learns suffer from that; AUC does not."
-        )
-    if facts.ranked < 1:
-        said.append(
-            f"{1 - facts.ranked:.1%} of the videos are in folds without a video of "
-            "the other class, and count for no AUC: only videos of one fold are "
-            "compared."
-        )
-    if facts.coverage < 1:
-        said.append(
-            f"All were judged on the {facts.coverage:.1%} of the videos that everyone "
-            "has scored."
-        )
-    if facts.not_judged:
-        said.append("Not judged: " + ", ".join(map(str, facts.not_judged)) + ".")
-    if facts.left_aside:
-        said.append(
-            f"{facts.left_aside} earlier videos were left aside: their groups come "
-            "later too."
-        )
-    if facts.n_groups_judged < _FEW_GROUPS:
-        said.append(
-            f"With {facts.n_groups_judged} groups to judge on, intervals and p-values "
-            "are rough."
-        )
-    if not facts.groups_given:
-        said.append(
-            "No groups were given: if two videos share a person or a source, all this "
-            "is too good."
-        )
-    return said
-
-
-def _of_other_scales(facts):
-    """Say of members with values outside 0 to 1 what was done with them."""
-    scales = facts.other_scales or {}
-    if not scales:
-        return []
-    named = "; ".join(
-        f"{', '.join(n for n, done in scales.items() if done == way)}: {way}"
-        for way in dict.fromkeys(scales.values())
-    )
-    return [
-        "Members with values outside 0 to 1 were brought there by what the training "
-        f"rows of each fold say ({named}). By themselves they are no probabilities: "
-        "their log loss and calibration say little, their AUC does."
-    ]
-
-
-def _shift_held_out(facts):
-    if facts.shift_held_out_by is None:
-        return []
-    but = ""
-    if facts.splits_without_shift:
-        but = f", where these have two or more (not in {facts.splits_without_shift} "
-        but += f"of {facts.n_splits} splits)"
-    return [
-        f"Within its training videos {', '.join(facts.shift_held_out_by)} held out "
-        f"values of shift{but}; the other strategies take no heed of it. What is "
-        "judged is decided by the protocol."
-    ]
-
-
-def _fitted_beforehand(facts):
-    """Say what members had seen, and whether that includes what is judged."""
-    trained_on = facts.trained_on or {}
-    unknown = [n for n in facts.fitted_beforehand if trained_on.get(n) is None]
-    said = []
-    if unknown:
-        said.append(
-            "Fitted beforehand, on videos that are not known here: "
-            f"{', '.join(unknown)}. If these are among them, all that stands on them "
-            "reads too well."
-        )
-    known = [f"{n} on {', '.join(data)}" for n, data in trained_on.items() if data]
-    if known:
-        said.append(f"Trained beforehand: {'; '.join(known)}.")
-    seen = facts.seen_in_training or {}
-    if seen:
-        counts = "; ".join(f"{n} of {facts.n_videos} by {m}" for m, n in seen.items())
-        said.append(
-            f"These videos were seen in that training: {counts}. All that stands on "
-            "their scores reads too well."
-        )
-    elif known:
-        said.append(
-            "If the videos judged are of that data, what stands on their scores reads "
-            "too well."
-        )
-    return said
 
 
 def _ends(row, rival, kind="over"):

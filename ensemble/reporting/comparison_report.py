@@ -400,11 +400,11 @@ def _computed(comparison):
     )
     rows = [
         ("Videos", f"{facts.n_videos}, {facts.n_fakes} of them fake; "
-         f"{facts.n_videos_judged} judged"),
+         f"{facts.videos_judged} judged"),
         ("Groups", f"{facts.n_groups}; {facts.n_groups_judged} judged"
          if facts.groups_given else "none given: each video by itself"),
         ("Judged on", f"{facts.coverage:.1%}".replace("%", " %")
-         + " of the judged videos: those that everyone has scored"),
+         + " of the videos held out: those that everyone has scored"),
         ("Protocol", comparison.protocol_label),
         ("Nesting", _NESTINGS.get(facts.nesting, facts.nesting)),
         ("Folds", folds),

@@ -15,6 +15,7 @@ FACTS = ComparisonFacts(
     n_videos=400,
     n_fakes=200,
     n_groups=100,
+    n_videos_held_out=400,
     n_videos_judged=400,
     n_groups_judged=100,
     groups_given=True,
@@ -370,6 +371,12 @@ def test_what_weakens_it_is_said(changes, expected):
     table = table_of(stacking=row(0.954, 0.004, 0.014, p=0.01))
     assert expected in words(table, **changes)
     assert expected not in words(table)
+
+
+def test_videos_that_not_everyone_has_scored_are_not_judged():
+    lines = words(table_of(), n_videos_judged=240, coverage=0.6).splitlines()
+    assert "(240 of 400 videos, 100 groups)" in lines[0]
+    assert lines[1].endswith("everyone has scored, 240 of 400.")
 
 
 def test_what_cannot_be_told_is_not():

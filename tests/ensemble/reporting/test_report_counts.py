@@ -86,7 +86,7 @@ def test_the_area_below_a_drawn_curve_is_the_auc_of_the_table(comparison):
         assert np.isclose(trapezoid(tpr, fpr), comparison.table.loc[name, "auc"])
 
 
-def test_coverage_counts_each_video_once():
+def test_coverage_counts_each_video_once(tmp_path):
     rng = np.random.default_rng(1)
     n = 100
     groups, y = np.arange(n) // 5, (np.arange(n) % 5 > 1).astype(int)
@@ -101,3 +101,10 @@ def test_coverage_counts_each_video_once():
     assert np.isclose(found.table.loc["a", "coverage"], 0.95)
     assert np.isclose(found.table.loc["b", "coverage"], 1)
     assert "on the 95.0% of the videos that everyone has scored" in found.verdict
+    assert found.how["n_videos_judged"] == 95
+    assert found.how["n_groups_judged"] == 20
+    assert "(95 of 100 videos, 20 groups)" in found.verdict
+    page = write_report(found, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<dt>Videos judged</dt><dd>95 of 100</dd>" in page
+    assert "95 of 100 judged" in page
+    assert "100 judged" not in page.replace("95 of 100 judged", "")
