@@ -105,6 +105,34 @@ def without_ground(
     return f"only {listed} {has} a score, and next to no weight"
 
 
+def share_of(
+    present: NDArray, shares: ArrayLike | None, weights: ArrayLike | None
+) -> float:
+    """Return how much of what a combiner knows some of its detectors carry.
+
+    Parameters
+    ----------
+    present : bool ndarray of shape (n_detectors,)
+        Which of them.
+    shares, weights : array-like of shape (n_detectors,) or None
+        As for `without_ground`; without both all carry alike.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> share_of(np.array([True, False]), [0.25, 0.75], None)
+    0.25
+    """
+    parts = weights if shares is None else shares
+    parts = np.ones(len(present)) if parts is None else np.abs(np.asarray(parts, float))
+    if not parts.sum() > 0:
+        return float(np.mean(present))
+    return float(parts[present].sum() / parts.sum())
+
+
 def _skill(column, rows):
     """Return how well scores tell fakes, in either direction, beyond likely chance."""
     there = ~np.isnan(column)

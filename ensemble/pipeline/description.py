@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ensemble.decision.thresholds import percent
+from ensemble.pipeline.judging import ENOUGH
 from ensemble.pipeline.linear import Column, LinearForm, NotLinearError, linear_form
 from ensemble.pipeline.tables import negated_columns
+from ensemble.verdicts.doubts import FEWEST_ALIKE
 
 _MOST_KNOTS = 12  # of a staircase that is printed whole
 
@@ -79,7 +81,26 @@ def _inputs(rule, names):
             how = "-x" if name in negated_columns(rule) else "1 - x"
             turned = f", after it was turned round ({how})"
         lines.append(f"  {name}: {known}{turned}")
-    return lines
+    lines.append(
+        "  A score outside this range by more than half its width (from 0 to 1 counted "
+        "in log-odds) leaves the verdict UNSURE."
+    )
+    return lines + _partial(rule)
+
+
+def _partial(rule):
+    """Say how rows are judged that lack detectors."""
+    if len(rule.detector_names_) < 2 or not hasattr(rule, "patterns_"):
+        return []
+    partial = (rule.patterns_ != rule.trained_).any(axis=1)
+    n_partial, n_videos = rule.n_of_pattern_[partial].sum(), rule.n_of_pattern_.sum()
+    return [
+        f"  Of {n_videos} training videos {n_partial or 'none'} lacked a score of "
+        "these. Where the detectors that scored a video carry less than "
+        f"{percent(ENOUGH)} of what the rule knows, it is UNSURE, unless "
+        f"{FEWEST_ALIKE} training videos or more were scored by the same ones. All "
+        "figures below are of training videos as they came."
+    ]
 
 
 def _scales(form: LinearForm) -> list[str]:

@@ -9,10 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ensemble.choices import NO_VERDICT, UNSURE
-from ensemble.out_of_fold.shares import without_ground
+from ensemble.out_of_fold.ensemble_scores import log_odds
+from ensemble.out_of_fold.shares import share_of, without_ground
+from ensemble.verdicts.doubts import FEWEST_ALIKE, LEAST_BEYOND, far_outside
 from ensemble.verdicts.video_verdicts import statuses
 
 CONTRIBUTION = "contribution_"  # begins the columns of what each detector contributed
+ENOUGH = 0.5  # of what the rule knows, which the detectors that are there must carry
 
 
 def verdict_table(
@@ -51,6 +54,7 @@ def verdict_table(
     notes = np.array([_of_pattern(rule, names, row) for row in patterns], object)
     notes = notes[pattern]
     notes[unknown & (notes == "")] = "no score came of combining these"
+    _add_unusual_scores(rule, notes, table, used)
     doubtful = unknown | (notes != "")
     if rule.abstain:
         low, high = interval.T
@@ -61,6 +65,12 @@ def verdict_table(
     if doubt := rule.doubt_:
         _note(notes, ~unknown, doubt)
         doubtful[:] = True
+    partly = [_of_partial(rule, row) for row in patterns]
+    for number, (text, too_little) in enumerate(partly):
+        if text:
+            here = pattern == number
+            _note(notes, here, text)
+            doubtful |= here & too_little
     _add_given_reasons(notes, table, used)
     verdict[doubtful | (verdict == NO_VERDICT)] = UNSURE
     used_scores = pd.DataFrame(np.where(used, 0.0, np.nan))
@@ -102,12 +112,61 @@ def _of_pattern(rule: Any, names: list[str], present: NDArray) -> str:
     return without_ground(names, present, shares, rule.weights_)
 
 
+def _of_partial(rule, present):
+    """Say what rates and interval are worth to rows that lack detectors.
+
+    Returns the text, empty where none is missing, and whether it is a doubt: those that
+    are there carry less than half of what the rule knows, and training held too few
+    rows of the same detectors to tell what they are worth alone.
+    """
+    trained = rule.trained_
+    there = present & trained
+    n_missing, n_all = int((trained & ~present).sum()), int(trained.sum())
+    if not n_missing or not there.any():
+        return "", False
+    verb = "is" if n_missing == 1 else "are"
+    text = f"{n_missing} of {n_all} detectors {verb} missing"
+    if not hasattr(rule, "patterns_"):  # files of before
+        return f"{text}: rates and interval are of training videos as they came", False
+    same = (rule.patterns_ == there).all(axis=1)
+    n_alike, n_videos = int(rule.n_of_pattern_[same].sum()), rule.n_of_pattern_.sum()
+    share = share_of(there, getattr(rule, "shares_", None), rule.weights_)
+    too_little = share < ENOUGH and n_alike < FEWEST_ALIKE
+    if too_little:
+        text += f", and the others carry {share:.0%} of what the rule knows"
+    if (rule.patterns_ == trained).all():
+        return f"{text}: rates and interval are of videos that all scored", too_little
+    return (
+        f"{text}, as in {n_alike} of {n_videos} training videos: rates and interval "
+        "are of all these",
+        too_little,
+    )
+
+
 def _listed(names, which):
     return ", ".join(name for name, one in zip(names, which, strict=True) if one)
 
 
 def _note(notes, where, text):
     notes[where] = [f"{note}; {text}" if note else text for note in notes[where]]
+
+
+def _add_unusual_scores(rule, notes, table, used):
+    """Name detectors whose score lies far outside what they gave in training."""
+    shares, names = getattr(rule, "shares_", None), [str(n) for n in table.columns]
+    for place, name in enumerate(names):
+        low, high = rule.score_range_[place]
+        alone = np.arange(table.shape[1]) == place
+        if np.isnan(low) or without_ground(names, alone, shares, rule.weights_):
+            continue  # it decides nothing
+        given = table.iloc[:, place].to_numpy(float)
+        values, ends, least = given, (low, high), 0.0
+        if low >= 0 and high <= 1:
+            values, ends, least = log_odds(given), log_odds([low, high]), LEAST_BEYOND
+        outside = used[:, place] & far_outside(values, *ends, least)
+        for row in np.flatnonzero(outside):
+            text = f"{name} gives {given[row]:.4g}, in training {low:.4g} to {high:.4g}"
+            notes[row] = f"{notes[row]}; {text}" if notes[row] else text
 
 
 def _add_given_reasons(notes, table, used):

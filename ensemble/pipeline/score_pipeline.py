@@ -51,7 +51,10 @@ class ScorePipeline(FittedRule):
     seen. It needs no detector and no video, and is saved alone: `save`, `load`.
 
     What is not known is never called real: a video without a score has NaN and the
-    verdict UNSURE, and so have all where the rule is not shown to beat chance.
+    verdict UNSURE, and so have all where the rule is not shown to beat chance. UNSURE
+    is also a video with a score outside the training range by more than half its width,
+    and one whose detectors carry less than half of what the rule knows (`shares_`),
+    unless ten or more training videos were scored by the same ones.
 
     Parameters
     ----------
@@ -126,6 +129,10 @@ default="platt"
         Whether `shift` was given to `fit`.
     trained_ : bool ndarray of shape (n_detectors,)
         Which detectors had a score in training.
+    patterns_ : bool ndarray of shape (n_patterns, n_detectors)
+        Which of them scored a training video, each combination once.
+    n_of_pattern_ : int ndarray of shape (n_patterns,)
+        How many training videos had that combination.
 
     Notes
     -----
@@ -244,7 +251,11 @@ default="platt"
         fitted = self._fitted(unfitted, table, rows)
         self.combiner_, self.calibrator_ = fitted.combiner, fitted.calibrator
         self.shares_ = learned_shares(fitted.combiner, table, rows)
-        self.trained_ = ~np.isnan(values[rows.place >= 0]).all(axis=0)
+        scored = ~np.isnan(values[rows.place >= 0])
+        self.trained_ = scored.any(axis=0)
+        self.patterns_, self.n_of_pattern_ = np.unique(
+            scored, axis=0, return_counts=True
+        )
         self.prior_ = float(rows.weight @ rows.is_fake / rows.weight.sum())
         self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]
         self._is_fake, self._groups = is_fake, codes

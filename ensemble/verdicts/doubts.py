@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from ensemble.verdicts.video_profile import VideoProfile
 
-_FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
+FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
 _LEAST_SPREAD = 1.0  # log-odds; members that agree as well as this do not disagree
 _BEYOND = 0.5  # of the width of the out-of-fold range that scores may lie outside it
-_LEAST_BEYOND = 0.5  # log-odds
+LEAST_BEYOND = 0.5  # log-odds
 
 
 def doubts(
@@ -85,6 +85,33 @@ def doubts(
     return found
 
 
+def far_outside(
+    values: np.ndarray, low: float, high: float, least: float = 0.0
+) -> np.ndarray:
+    """Say which values lie outside a known range by more than half of its width.
+
+    Parameters
+    ----------
+    values : ndarray
+        NaN is not outside.
+    low, high : float
+        The range.
+    least : float, default=0.0
+        By how much they may lie outside a narrow one.
+
+    Returns
+    -------
+    bool ndarray
+
+    Examples
+    --------
+    >>> far_outside(np.array([-0.4, 1.6, np.nan]), 0.0, 1.0).tolist()
+    [False, True, False]
+    """
+    margin = max(least, _BEYOND * (high - low))
+    return (values < low - margin) | (values > high + margin)
+
+
 def _hidden_faces(model, table, combined):
     """Say of which videos faces disagree, unless the worst of them decided.
 
@@ -127,7 +154,7 @@ def _of_missing_members(evidence, present):
     rows = evidence.same_members(there)
     n_alike, n_all = int(rows.sum()), len(rows)
     no_score = f"no score of {missing}"
-    if n_alike < _FEWEST_ALIKE:
+    if n_alike < FEWEST_ALIKE:
         alike = f"only {n_alike}" if n_alike else "none"
         return [f"{no_score}, and {alike} of {n_all} out-of-fold videos lacked it"]
     if not evidence.is_fake.any():  # of real videos alone no AUC is known
@@ -168,8 +195,7 @@ def _of_unusual_scores(evidence, scores):
             continue
         known = evidence.log_odds[:, place]
         low, high = np.nanmin(known), np.nanmax(known)
-        margin = max(_LEAST_BEYOND, _BEYOND * (high - low))
-        if not low - margin <= odds[place] <= high + margin:
+        if far_outside(odds[place], low, high, LEAST_BEYOND):
             own = evidence.table[name]
             found.append(
                 f"{name} gives {score:.3f}, out of fold {own.min():.3f} to "
