@@ -275,11 +275,26 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
 
         return write_ensemble_report(self, path, strategies, metadata, title, options)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted ensemble to a file for `ensemble.load`; no code is in it."""
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the fitted ensemble to a file for `ensemble.load`; no code is in it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written whole or not at all; ``.dfe`` by habit.
+        overwrite : bool, default=False
+            Replace a file that is there and is no saved model.
+
+        Raises
+        ------
+        OutputError
+            If there is such a file.
+        """
         from ensemble.persistence.save import save_ensemble
+        from ensemble.reporting.outputs import check_replaced
 
         check_is_fitted(self)
+        check_replaced(path, "model", overwrite)
         fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
         params = self.get_params(deep=False)
         save_ensemble(path, params, fitted, saved_card(self))

@@ -179,7 +179,7 @@ def run_demo(
     last = models[strategies[-1]]
     scores = last.detector_scores(test.videos)
     table = _judge(test, scores, models, random_state)
-    last.save(out_dir / "model.dfe")
+    last.save(out_dir / "model.dfe", overwrite=True)
     predictions = _predict(out_dir / "model.dfe", test)
     _write_table(out_dir / "strategies.csv", table.rename_axis("name").reset_index())
     _write_table(out_dir / "predictions.csv", predictions)

@@ -23,6 +23,7 @@ from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence, is_above_cha
 from ensemble.out_of_fold.reals_only import learns
 from ensemble.pipeline.intervals import interval_at
 from ensemble.pipeline.judging import verdict_table
+from ensemble.reporting.outputs import check_replaced
 
 _MARGIN = 0.05  # by which a rate may exceed the interval of the promised one
 
@@ -157,7 +158,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         ends = interval_at(self._band, combined, self.calibrator_(combined))
         return self._to_prior(ends)
 
-    def to_onnx(self, path: str | Path) -> None:
+    def to_onnx(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a linear rule as an ONNX file, for other programs.
 
         It takes ``scores``, float64 of shape (n_videos, n_detectors), NaN where one is
@@ -169,9 +170,13 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         ----------
         path : str or Path
             Written whole or not at all.
+        overwrite : bool, default=False
+            Replace a file that is there and was not exported by this library.
 
         Raises
         ------
+        OutputError
+            If there is such a file.
         ValueError
             Naming the part that has no graph: a combiner that is no weighted sum,
             ranks, or a calibration that is a staircase.
@@ -179,6 +184,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         from ensemble.pipeline.onnx import export_rule
 
         check_is_fitted(self)
+        check_replaced(path, "onnx", overwrite)
         export_rule(self, path)
 
     @property
@@ -284,17 +290,25 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return describe_rule(self)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the fitted rule to a file for `load`; no code is in it.
 
         Parameters
         ----------
         path : str or Path
             Written whole or not at all; ``.dfe`` by habit.
+        overwrite : bool, default=False
+            Replace a file that is there and is no saved model.
+
+        Raises
+        ------
+        OutputError
+            If there is such a file.
         """
         from ensemble.pipeline.files import save_rule
 
         check_is_fitted(self)
+        check_replaced(path, "model", overwrite)
         save_rule(self, path)
 
     def evidence(self) -> OutOfFoldEvidence:

@@ -173,6 +173,41 @@ def check_outputs(
             )
 
 
+def check_replaced(path: str | Path, kind: str, overwrite: bool = False) -> None:
+    """Refuse a file that exists and is not what the library wrote there before.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : str
+        A key of `KINDS`: what is to be written.
+    overwrite : bool, default=False
+        Replace it all the same.
+
+    Raises
+    ------
+    OutputError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder) / "scores.csv"
+    ...     _ = table.write_text("video,p_one")
+    ...     try:
+    ...         check_replaced(table, "model")
+    ...     except OutputError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    FOLDER/scores.csv exists, and is not a saved model of this library; give another \
+name, or overwrite=True to replace it
+    """
+    if not (overwrite or _may_replace(Output("", Path(path), kind))):
+        raise OutputError(
+            f"{path} exists, and is not {KINDS[kind].name} of this library; give "
+            "another name, or overwrite=True to replace it"
+        )
+
+
 def _check_not_below(output, files):
     """Refuse a path that lies below a file which is to be written."""
     for folder in Path(os.path.realpath(output.path)).parents:

@@ -94,14 +94,14 @@ def assemble(
     check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
     if labelled is None:
         model = put_together(checkpoints, combiner=combiner, **params)
-        model.describe(describe).save(out)
+        model.describe(describe).save(out, overwrite)
         say_grounds(model, quiet)
         typer.echo(f"Saved to {visible(out)}")
         return
     model = _learned(checkpoints, labelled, combiner, calibration, fake_label, params)
     if describe:
         model.describe(describe)
-    model.save(out)
+    model.save(out, overwrite)
     show_fit(model, out)
 
 

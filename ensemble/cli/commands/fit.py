@@ -119,5 +119,5 @@ def fit(
         model.fit(table)
     if describe:
         model.describe(describe)
-    model.save(out)
+    model.save(out, overwrite)
     show_fit(model, out)

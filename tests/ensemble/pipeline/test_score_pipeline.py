@@ -524,6 +524,21 @@ def test_a_failed_save_leaves_the_old_file(rule, tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["rule.dfe"]
 
 
+def test_a_file_of_others_is_replaced_only_when_asked(rule, tmp_path):
+    table = tmp_path / "scores.csv"
+    for write in (rule.save, rule.to_onnx):
+        table.write_text("video,p_one")
+        with pytest.raises(
+            ValueError,
+            match=r"scores.csv exists, and is not .* saved|"
+            "exported .* of this library",
+        ):
+            write(table)
+        assert table.read_text() == "video,p_one"
+        write(table, overwrite=True)
+        write(table)  # it is one of ours now
+
+
 def test_announced_shift_is_held_out_of_every_fold():
     """A detector that knows one method only is worth what it is on the others."""
     draw = np.random.default_rng(0)

@@ -85,7 +85,7 @@ def combine(
         )
     shifted = beside.get("shift")
     rule.fit(table, beside["label"], groups=beside["group"], shift=shifted)
-    rule.save(out)
+    rule.save(out, overwrite)
     if not quiet:
         write_out(f"{rule.describe()}\nSaved to {out}\n")
 
