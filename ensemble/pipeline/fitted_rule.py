@@ -98,6 +98,8 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_videos, n_detectors)
+            A DataFrame is taken by the names of the rule, in any order; other columns
+            are left aside.
         contributions : bool, default=True
             Whether to say what each detector contributed, which takes one more scoring
             for each of them.
@@ -112,6 +114,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
             table says so; ``contribution_<detector>``: how far it moved the combined
             score, in log-odds before calibration, see `Combiner.contributions`.
         """
+        X = self._by_name(X)
         checked = self._checked(X)
         missing = self.combiner_.missing_scores(checked)
         known = checked.copy()
@@ -345,6 +348,14 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         if self.prior is None:
             return score
         return adjust_prior(score, self.fitted_prior_, self.prior)
+
+    def _by_name(self, X):
+        """Return the rule's columns in its order, where a DataFrame has them all."""
+        check_is_fitted(self)
+        names = list(getattr(self, "feature_names_in_", ()))
+        if names and isinstance(X, pd.DataFrame) and set(names) <= set(X.columns):
+            return X[names]
+        return X
 
     def _checked(self, X):
         """Return scores as the combiner takes them."""

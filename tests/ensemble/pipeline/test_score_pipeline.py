@@ -357,12 +357,17 @@ def test_is_the_last_step_of_a_pipeline():
 
 def test_columns_out_of_order_and_rows_without_a_score_are_refused(rule):
     scores = make_scores()[0]
-    for ask in (rule.fake_score, rule.predict, rule.judge):
+    for ask in (rule.fake_score, rule.predict):
         with pytest.raises(ValueError, match=r"reorder with X\[rule.feature_names_in_"):
             ask(scores[NAMES[::-1]])
     pd.testing.assert_frame_equal(
-        rule.judge(scores[NAMES[::-1]][rule.feature_names_in_]), rule.judge(scores)
+        rule.judge(scores.assign(video="a")[["video", *NAMES[::-1]]]),
+        rule.judge(scores),
     )
+    with pytest.raises(ValueError, match="resnet"):
+        rule.judge(scores.drop(columns="resnet"))
+    with pytest.raises(ValueError, match="a name of its own"):
+        rule.judge(scores[[*NAMES, "resnet"]])
     scores.iloc[3] = np.nan
     with pytest.raises(ValueError, match="1 of 240 videos have none: '0003.mp4'"):
         rule.predict(scores)
