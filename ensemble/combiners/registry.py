@@ -105,6 +105,19 @@ def combiner_name(written: str) -> str:
     return str(entry.name or entry.label)
 
 
+def strategy_label(written: str) -> str:
+    """Return the name that a comparison shows for what goes by a name, alias or label.
+
+    Examples
+    --------
+    >>> strategy_label("soft"), strategy_label("auto"), strategy_label("best_single")
+    ('mean', 'AutoCombiner', 'best_single')
+    """
+    named = _by_name()
+    entry = named[find_name(written, named, "strategy")][1]
+    return str(entry.label or entry.name)
+
+
 def default_candidates() -> list[str]:
     """Return the names of the default candidates of `AutoCombiner`, simplest first.
 

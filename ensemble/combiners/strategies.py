@@ -12,13 +12,13 @@ from ensemble.combiners.base import Combiner
 from ensemble.combiners.registry import (
     combiner_names,
     named_strategies,
+    strategy_label,
     strategy_labels,
 )
 from ensemble.combiners.stacking import as_combiner
 
 MEAN = "mean"
 CHOSEN_MEMBER = "best member, chosen in training"
-AUTO = "AutoCombiner"
 
 
 def chosen_strategies(
@@ -38,11 +38,12 @@ def chosen_strategies(
     -------
     dict of str to Combiner
         The mean and the best member, chosen in training, come first: all are measured
-        against them.
+        against them. Those of a dict are called by its keys, registered ones by their
+        label; of others with equal parameters the first one is kept.
 
     Examples
     --------
-    >>> list(chosen_strategies(["stacking"], ["a", "b"]))
+    >>> list(chosen_strategies(["logistic", "soft", "stacking"], ["a", "b"]))
     ['best member, chosen in training', 'mean', 'stacking']
     """
     every = named_strategies(random_state)
@@ -58,7 +59,10 @@ def chosen_strategies(
     for name, one in given.items():
         if isinstance(one, str):
             one = find_name(one, names, "strategy", f"one of {'; '.join(names)}")
-        chosen[name] = as_combiner(one, random_state)
+            name = name if isinstance(strategies, dict) else strategy_label(one)
+        combiner = as_combiner(one, random_state)
+        if isinstance(strategies, dict) or not _is_among(combiner, chosen.values()):
+            chosen[name] = combiner
     taken = sorted(set(chosen) & set(members))
     if taken:
         raise ValueError(
@@ -66,6 +70,17 @@ def chosen_strategies(
             "detector's column, or give strategies as {name: combiner}"
         )
     return chosen
+
+
+def _is_among(combiner, others):
+    """Whether another one has the same class and parameters, as far as can be seen."""
+    from base_models.store.store import fingerprint
+
+    alike = [one for one in others if type(one) is type(combiner)]
+    try:
+        return bool(alike) and fingerprint(combiner) in map(fingerprint, alike)
+    except TypeError:  # it has a parameter that cannot be compared
+        return False
 
 
 def split_strategies(text: str) -> list[str]:

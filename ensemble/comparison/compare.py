@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from base_models.inputs import Videos
 from base_models.store.store import Store
 from ensemble._version import __version__
+from ensemble.combiners.auto import AutoCombiner
 from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inverted
 from ensemble.combiners.parts.rows import fold_codes
 from ensemble.combiners.strategies import chosen_strategies
@@ -94,7 +95,9 @@ def compare_strategies(
     strategies : "all", name, combiner, sequence or dict, default="all"
         Names, as `ensemble.combiners.resolve_combiner` takes them, or
         ``{name: combiner}``. The mean and the best member, chosen in training, are
-        always among them.
+        always among them. A name or alias shows as the strategy's label ("soft" as
+        "mean"), and what has the same parameters as another one is left out; the names
+        of a dict are kept.
     metadata : DataFrame or None, default=None
         One row a video, columns such as method, source, compression, dataset, time.
         Where it and the scores (or videos) have ids as their index it is put into
@@ -339,6 +342,11 @@ def _facts(data, settings, evaluation, measured):
         **_shift_facts(data, evaluation),
         seen_in_training=seen_in_training(data.trained_on, data.origin) or None,
         chosen_anew=measured.chosen_anew,
+        automatic=[
+            name
+            for name, combiner in evaluation.combiners.items()
+            if isinstance(combiner, AutoCombiner)
+        ],
         **{name.replace(" ", "_"): note for name, note in evaluation.notes.items()},
         versions=_versions(),
         hash_of_the_scores=joblib.hash((members.to_numpy(), is_fake, data.codes)),

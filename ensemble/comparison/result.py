@@ -55,6 +55,8 @@ class ComparisonFacts:
         Strategies that held out values of `shift` in training.
     splits_without_shift : int or None
         Of the ``n_splits``, those whose training rows had no two values of it.
+    automatic : list of str
+        Strategies that are an `AutoCombiner`, which chooses in training.
     first_judged, left_aside, not_judged, fits_of_each_detector
         None where they do not apply.
     """
@@ -83,6 +85,7 @@ class ComparisonFacts:
     share_of_fakes_judged: float
     fitted_beforehand: list
     chosen_anew: dict
+    automatic: list = field(default_factory=list)
     first_judged: str | None = None
     left_aside: int | None = None
     not_judged: dict | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.caveats import FEW_GROUPS, caveats
 from ensemble.comparison.protocols import PROTOCOLS
 
@@ -52,8 +52,7 @@ def put_in_words(
         _against(table, first, "best_member", "the best member", facts)
         + _who_the_best_is(table, facts)
     )
-    if AUTO in ours.index and first != AUTO:
-        lines.append(_automatic(table, facts))
+    lines += [_automatic(table, name) for name in facts.automatic if name != first]
     lines += _after_choosing(facts, len(ours))
     lines += _probabilities(table, ours)
     if PROTOCOLS[facts.protocol].unseen:
@@ -175,7 +174,7 @@ def _against(table, first, rival, called, facts):
     corrected = f", corrected for {n_tested} tests" if n_tested > 1 else ""
     shown = "" if math.isnan(p) else f"; p {_p(p)}{corrected}"
     span = f"({_ends(row, rival)}{shown})"
-    state = _state(row, rival, facts)
+    state = state_against(row, rival, facts)
     if state == "beats":
         return f"It beats {called} by {ahead:.4f} AUC {span}."
     if state == "is a guess above":
@@ -191,7 +190,21 @@ def _against(table, first, rival, called, facts):
     return f"It is not shown to differ from {called}: {ahead:+.4f} AUC {span}{but}."
 
 
-def _state(row, rival, facts):
+def state_against(row: pd.Series, rival: str, facts: ComparisonFacts) -> str:
+    """Return what may be said of a strategy beside another one.
+
+    Parameters
+    ----------
+    row : Series
+        Of the strategy, from the table of a comparison.
+    rival : {"mean", "best_member", "chosen_member"}
+    facts : ComparisonFacts
+
+    Returns
+    -------
+    str
+        "beats", "is a guess above", "is worse than" or "is not shown to differ from".
+    """
     p = row[f"p_{rival}"]
     sure = math.isnan(p) or p < 1 - facts.level
     if sure and row[f"over_{rival}_low"] > 0:
@@ -213,8 +226,8 @@ def _who_the_best_is(table, facts):
     return f"{said}; picked in training, as one would, a member reaches {chosen:.4f}."
 
 
-def _automatic(table, facts):
-    row = table.loc[AUTO]
+def _automatic(table, name):
+    row = table.loc[name]
     rivals = {
         "mean": "the mean",
         "chosen_member": "the member chosen in training",
@@ -230,7 +243,7 @@ def _automatic(table, facts):
         "" if row["auc_low"] > 0.5 else "; it is not shown to be better than guessing"
     )
     return (
-        f"{AUTO} chooses in training, so that its figures need no correction for "
+        f"{name} chooses in training, so that its figures need no correction for "
         f"having been picked here: {row['auc']:.4f}, {said}{guess}."
     )
 
@@ -313,7 +326,7 @@ def _whether_it_holds(table, first, kind, facts, seen):
         )
     learners = list(ours.index[moved])
     best_seen = [name for name in _ours(seen).index if name in learners]
-    told = [AUTO] if AUTO in learners else learners[:1]
+    told = [n for n in learners if n in facts.automatic] or learners[:1]
     return said + [
         _seen_and_unseen(name, kind, table, facts, seen)
         for name in dict.fromkeys(best_seen[:1] + told)
@@ -322,7 +335,7 @@ def _whether_it_holds(table, first, kind, facts, seen):
 
 def _seen_and_unseen(name, kind, table, facts, seen):
     here, there = seen.loc[name], table.loc[name]
-    states = [_state(row, "mean", facts) for row in (here, there)]
+    states = [state_against(row, "mean", facts) for row in (here, there)]
     if states[0] == "beats":
         then = "it does so too" if states[1] == "beats" else "it does not"
     else:

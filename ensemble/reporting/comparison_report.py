@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from base_models.inputs import Videos, as_videos
 from ensemble.combiners import GreedySelection, OptimizedWeights, Stacking
-from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.metrics.member_diversity import diversity
 from ensemble.reporting import plots
 from ensemble.reporting.html import thumbnail, write_page
@@ -101,7 +101,7 @@ def shown_strategies(comparison: Any) -> list[str]:
     ours = table.index[
         (table["kind"] == "strategy") & ~table.index.isin([MEAN, CHOSEN_MEMBER])
     ]
-    wanted = [*ours[:1], *([AUTO] if AUTO in ours else []), MEAN, facts.best_member]
+    wanted = [*ours[:1], *facts.automatic, MEAN, facts.best_member]
     members = table.index[table["kind"] == "member"]
     return list(dict.fromkeys([*wanted, *members]))[:_MOST_CURVES]
 

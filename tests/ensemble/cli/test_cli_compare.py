@@ -148,7 +148,7 @@ def test_a_column_says_what_will_be_new(scores, tmp_path, capsys):
     arguments[0] = rewritten(scores, tmp_path / "named.csv", name_reals)
     code, out, _ = run(capsys, *arguments)
     assert code == 0
-    assert "auto held out values of shift" in out
+    assert "AutoCombiner held out values of shift" in out
     assert "--shift made_by" in out
     for column, message in (
         ("truth", "--shift truth is the column of the labels"),

@@ -12,6 +12,7 @@ from ensemble.combiners.registry import (
     combiner_name,
     combiner_names,
     named_strategies,
+    strategy_label,
     strategy_labels,
 )
 from ensemble.combiners.strategies import chosen_strategies, split_strategies
@@ -56,7 +57,7 @@ def test_every_name_and_label_means_one_combiner_to_all_who_take_names():
     assert strategy_labels() == list(every)
     for written in [*combiner_names(), *strategy_labels()]:
         combiner = resolve_combiner(written, 3)
-        compared = chosen_strategies([written], [], 3)[written]
+        compared = chosen_strategies([written], [], 3)[strategy_label(written)]
         assert repr(compared) == repr(combiner), written
         short = combiner_name(written)
         assert short in combiner_names()  # so that it can be given by comma

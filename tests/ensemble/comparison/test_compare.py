@@ -176,7 +176,8 @@ def test_one_strategy_or_a_dict_of_them_will_do():
     base = {"a", "b", "c", "mean", CHOSEN_MEMBER}
     for strategies, names in (
         ("stacking", {"stacking"}),
-        ("log_odds", {"log_odds"}),
+        ("log_odds", {"log-odds mean"}),
+        (["soft", "Log odds", "log-odds mean", Voting("soft")], {"log-odds mean"}),
         (Voting("max"), {"Voting(kind='max')"}),
         ({"mine": Voting("min"), "other": "median"}, {"mine", "other"}),
         ([], set()),

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble.combiners.strategies import AUTO, CHOSEN_MEMBER, MEAN
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.result import ComparisonFacts
 from ensemble.comparison.summary_text import put_in_words
 
+AUTO = "my choice"  # its type counts, not its name
 FACTS = ComparisonFacts(
     protocol="group-kfold",
     compared="scores",
@@ -74,7 +75,9 @@ def table_of(**ours):
 
 def words(table, by_value=None, seen=None, ablation=None, **changes):
     inverted = table.index[(table["kind"] == "member") & (table["auc_high"] < 0.5)]
-    facts = replace(FACTS, look_inverted=list(inverted), **changes)
+    automatic = [name for name in table.index if name == AUTO]
+    changes = {"look_inverted": list(inverted), "automatic": automatic} | changes
+    facts = replace(FACTS, **changes)
     return put_in_words(table, facts, by_value, seen, ablation)
 
 
