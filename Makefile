@@ -1,5 +1,6 @@
 # make demo   the main job on forged clips, from nothing
 # make test   lint and test, from nothing
+# make cluster   the tests on clusters of Dask and Ray, long ones too
 # Nothing but Python >= 3.10 and make is assumed; both share one environment.
 
 PYTHON ?= python3
@@ -7,7 +8,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow format clean
+# On real clusters of Dask and Ray; how long each test took is printed.
+CLUSTER_TESTS := tests/ensemble/test_backends.py \
+	tests/base_models/runtime/test_clusters.py \
+	tests/ensemble/cli/test_cli_clusters.py \
+	tests/ensemble/verdicts/test_scores_on_clusters.py
+
+.PHONY: demo test test-slow cluster format clean
 
 demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
@@ -20,6 +27,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m "slow"
+
+cluster: $(READY)
+	$(BIN)/python -m pytest --durations=0 $(CLUSTER_TESTS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -62,7 +62,7 @@ def run_tasks(
         return
     numbered = ((number, function, *task) for number, task in enumerate(tasks))
     if backend.supports_return_generator:
-        call = _caller_for(backend)
+        call = _caller_for(backend, function)
         if _is_dask(backend):
             from base_models.runtime.clusters.dask_backend import with_errors
 
@@ -180,9 +180,10 @@ def _is_dask(backend):
     return type(backend) is BACKENDS.get("dask")
 
 
-def _caller_for(backend):
+def _caller_for(backend, function):
     if not is_local():
-        return partial(_numbered_inside, threads_of_task())
+        name = getattr(function, "__name__", type(function).__name__)
+        return _Named(name, partial(_numbered_inside, threads_of_task()))
     in_threads = getattr(backend, "supports_sharedmem", False)
     return partial(_numbered, threads_of_task(), None if in_threads else _folder())
 
@@ -192,6 +193,17 @@ def _folder():
         return os.getcwd()
     except OSError:  # it is gone
         return None
+
+
+class _Named:
+    """What calls tasks, under their function's name: engines show it."""
+
+    def __init__(self, name, call):
+        self.__name__ = name
+        self._call = call
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
 
 
 def _numbered(threads, folder, number, function, *arguments):

@@ -82,7 +82,7 @@ def score_on_workers(
     came, ready, noted = {}, 0, _noted(named)
     tasks = ((members, part, store, after) for part in parts)
     with progress_bar(text=progress, total=len(sent)) as bar:
-        for number, (rows, failed) in run_tasks(_score_part, tasks):
+        for number, (rows, failed) in run_tasks(score_part, tasks):
             bar.update(len(rows))
             came[number] = rows
             for each, more in zip(noted, failed, strict=True):
@@ -108,7 +108,13 @@ class _Members:
         return 2**20
 
 
-def _score_part(members, videos, store, after):
+def score_part(
+    members: Any,
+    videos: Sequence[Any],
+    store: Store,
+    after: Callable[..., Any] | None,
+) -> tuple[list[tuple], list[Failures]]:
+    """Score some videos in a task; return a row of each, and what failed."""
     # Copies: other threads of this worker have the members in the midst of a video.
     named = [(name, copy.copy(detector)) for name, detector in members.named]
     detectors, noted = [detector for _, detector in named], _noted(named)

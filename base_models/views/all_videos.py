@@ -67,12 +67,13 @@ def keep_views(
     there = np.flatnonzero(~np.array(is_array, bool))
     sent = findable(videos[number] for number in there)
     for place, reasons in run_tasks(
-        _look_at, ((video, recipes, store) for video in sent), n_jobs
+        look_at, ((video, recipes, store) for video in sent), n_jobs
     ):
         yield int(there[place]), reasons
 
 
-def _look_at(video, recipes, store):
+def look_at(video: Any, recipes: Sequence[ViewRecipe], store: Store) -> list[str]:
+    """Keep the views of one video and return why some cannot be made, sorted."""
     return _reasons(make_views(video, recipes, store))
 
 
