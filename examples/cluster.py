@@ -3,8 +3,8 @@
     python examples/cluster.py [--identities 24] [--cluster local:2]
 
 Without an address Dask starts two workers, each a process of its own, as ``dask
-worker`` would be on another machine. The fit runs there, then again here, and the scores
-are compared bit for bit. Takes some minutes on two CPU cores.
+worker`` would be on another machine. The fit runs there, then again here, and the
+scores are compared bit for bit. Takes some minutes on two CPU cores.
 
 On Kubernetes, KubeRay runs Ray: apply a RayCluster whose image has this library and
 whose pods mount the videos and the store under the same paths as yours, forward the
@@ -66,7 +66,7 @@ def shown(address):
             yield
         pids = client.run(os.getpid)
     print(f"this process is {os.getpid()}")
-    ran = Counter()
+    ran: Counter[tuple[str, str]] = Counter()
     for task in stream.data:
         # "batch_of_fit_and_score_1_calls-8a3f..."; others only ask if a worker can
         if batch := re.match(r"batch_of_(.*)_(\d+)_calls-", str(task["key"])):
