@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from ensemble.decision.thresholds import percent
 from ensemble.pipeline.judging import ENOUGH
-from ensemble.pipeline.linear import Column, LinearForm, NotLinearError, linear_form
+from ensemble.pipeline.linear import LinearForm, NotLinearError, linear_form
 from ensemble.pipeline.tables import negated_columns
 from ensemble.verdicts.doubts import FEWEST_ALIKE
 
+_SCALES = {
+    "log_odds": "ln(p / (1 - p))",
+    "standard": "the score less its mean in training, in standard deviations",
+    "rank": "the share of the training scores that are lower",
+    "probability": "the score itself",
+    None: "the score itself",
+}
 _MOST_KNOTS = 12  # of a staircase that is printed whole
 
 
@@ -85,10 +93,10 @@ def _inputs(rule, names):
         "  A score outside this range by more than half its width (from 0 to 1 counted "
         "in log-odds) leaves the verdict UNSURE."
     )
-    return lines + _partial(rule)
+    return lines + _partial(rule, names)
 
 
-def _partial(rule):
+def _partial(rule, names):
     """Say how rows are judged that lack detectors."""
     if len(rule.detector_names_) < 2 or not hasattr(rule, "patterns_"):
         return []
@@ -99,15 +107,24 @@ def _partial(rule):
         "these. Where the detectors that scored a video carry less than "
         f"{percent(ENOUGH)} of what the rule knows, it is UNSURE, unless "
         f"{FEWEST_ALIKE} training videos or more were scored by the same ones. All "
-        "figures below are of training videos as they came."
+        "figures below are of training videos as they came." + _carried(rule, names)
     ]
+
+
+def _carried(rule, names):
+    """Say how much of what the rule knows comes of each detector."""
+    shares = getattr(rule, "shares_", None)  # files of before have none
+    if shares is None:
+        return ""
+    parts = [f"{percent(s)} {n}" for s, n in zip(shares, names, strict=True)]
+    return f" What it knows comes of {', '.join(parts)}."
 
 
 def _scales(form: LinearForm) -> list[str]:
     lines = ["", "Scale:"]
     for column in form.columns:
         if column.map is not None:
-            lines.append(f"  {column.name}: {_map(column)}")
+            lines.append(f"  {column.name}: {_map(column.map)}")
     scale = form.columns[0].scale
     name = scale["name"]
     if name == "log_odds":
@@ -149,8 +166,7 @@ def _scales(form: LinearForm) -> list[str]:
     return lines
 
 
-def _map(column: Column) -> str:
-    how = column.map or {}
+def _map(how: dict[str, Any]) -> str:
     if how["name"] == "rank":
         return "p is its rank among the training scores; " + _knots(
             how["values"], how["ranks"]
@@ -202,23 +218,52 @@ def _sum(form: LinearForm) -> list[str]:
 
 def _not_linear(rule, names, why):
     combiner = rule.combiner_
+    shown = clone(combiner)
+    if "verbose" in shown.get_params(deep=False):
+        shown.set_params(verbose=False)
     lines = [
+        *_scales_of(combiner, names),
         "",
         "Combination:",
-        f"  {combiner!r}",
+        f"  {shown!r}",
         f"  ({why}; the file computes it)",
     ]
     reason = getattr(combiner, "reason_", None)
     if reason:
         lines.append(f"  {reason}")
     weights = rule.weights_
-    if weights is not None and not hasattr(combiner, "candidate_weights_"):
+    if weights is not None:
         parts = ", ".join(
             f"{_number(w)} {name}" for name, w in zip(names, weights, strict=True)
         )
-        lines.append(f"  weights of the detectors: {parts}")
+        what = "weights of the detectors"
+        if hasattr(combiner, "candidate_weights_"):
+            what = "share of each detector in how far the score moves"
+        lines.append(f"  {what}: {parts}")
     lines.append("  without any score there is no P(fake), and the verdict is UNSURE")
     return lines
+
+
+def _scales_of(combiner, names):
+    """Say on which scales a combiner that is no weighted sum takes the scores."""
+    maps = getattr(combiner, "maps_", None)
+    lines = [
+        f"  {name}: {_map(how)}"
+        for name, how in zip(names, maps or [], strict=bool(maps))
+        if how is not None
+    ]
+    each = {"": combiner}
+    if hasattr(combiner, "candidate_weights_"):
+        each = combiner.combiners_
+    by_scale: dict[str, list[str]] = {}
+    for one, fitted in each.items():
+        scale = getattr(fitted, "scale_", None)
+        if scale is not None:
+            by_scale.setdefault(_SCALES[scale["name"]], []).append(one)
+    for scale, ones in by_scale.items():
+        of_whom = f" (of {', '.join(ones)})" if len(by_scale) > 1 else ""
+        lines.append(f"  x is {scale}{of_whom}")
+    return ["", "Scale:", *lines] if lines else []
 
 
 def _calibration(rule):
@@ -279,15 +324,16 @@ def _prior(rule):
 
 
 def _interval(rule):
+    of_what = "videos" if rule.evidence().groups is None else "groups"
     if rule.calibrator_ is None or rule.n_boot == 0:
         return []
     return [
         "",
         "Interval of P(fake): where the share of fakes among videos of this combined "
-        f"score lies in {percent(rule.level)} of {rule.n_boot} draws of the groups. It "
-        "knows how few videos the calibration was learned from, and nothing of missing "
-        "detectors or videos of another kind. Its coverage was tested on simulated "
-        "scores only.",
+        f"score lies in {percent(rule.level)} of {rule.n_boot} draws of the {of_what}. "
+        "It knows how few videos the calibration was learned from, and nothing of "
+        "missing detectors or videos of another kind. Its coverage was tested on "
+        "simulated scores only.",
     ]
 
 
@@ -317,7 +363,9 @@ def _errors(rule, doubt):
     evidence = rule.evidence()
     if not len(evidence.score):
         return ["", f"Errors: unknown; {doubt}."]
-    groups = "single videos" if evidence.groups is None else "groups"
+    groups, seen = "groups", "its group"
+    if evidence.groups is None:
+        groups, seen = "single videos", "it"
     auc = rule.auc_
     new = ", nor its method or source (shift)" if rule.shifted_ else ""
     what = "these verdicts"
@@ -326,7 +374,7 @@ def _errors(rule, doubt):
     lines = [
         "",
         f"Errors of {what} out of fold: every video by a combiner that had not "
-        f"seen its group{new}; intervals of 95 % over {groups}. Threshold and "
+        f"seen {seen}{new}; intervals of 95 % over {groups}. Threshold and "
         "calibration were set on the same scores, so that they are somewhat hopeful.",
         f"  AUC: {auc.estimate:.3f} ({auc.low:.3f} to {auc.high:.3f})",
     ]
@@ -334,5 +382,10 @@ def _errors(rule, doubt):
         lines.append(
             f"  {name}: {percent(row['rate'])} ({percent(row['low'])} to "
             f"{percent(row['high'])}) of {int(row['n_videos'])} videos"
+        )
+    if rule.prior is not None:
+        lines.append(
+            f"  These videos are {percent(evidence.is_fake.mean())} fake; wrong and "
+            f"unsure are of this mix, not of the prior's {percent(rule.prior)}."
         )
     return lines

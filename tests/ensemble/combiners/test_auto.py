@@ -211,6 +211,16 @@ def test_hopeless_candidates_are_stopped_and_the_first_never():
     assert list(combiner.combiners_) == ["pairs"]
 
 
+def test_a_cost_of_change_is_told_only_where_there_is_one():
+    y = np.arange(60) % 2
+    sure = np.column_stack([0.1 + 0.8 * y + 0.001 * np.arange(60)] * 2)
+    assert "rarer" not in AutoCombiner(["calibrated", "logistic"]).fit(sure, y).reason_
+    draw = np.random.default_rng(0)
+    odd = np.where(draw.random((60, 2)) < 0.3, 1 - sure, sure).clip(0.01, 0.99)
+    said = AutoCombiner(["calibrated", "logistic"]).fit(odd, y).reason_
+    assert "ten times rarer, which must cost something" in said
+
+
 def test_the_stress_counts_less_what_a_detector_has_right():
     scores, y = make_scores(900, skill=(4.0, 0.5, 0.0))
     stress = AutoCombiner(FEW).fit(pd.DataFrame(scores, columns=list("abc")), y).stress_

@@ -9,7 +9,7 @@ import pytest
 from score_tables import NAMES, make_scores
 
 from ensemble import ScorePipeline
-from ensemble.combiners import Stacking, Voting
+from ensemble.combiners import AutoCombiner, Stacking, Voting
 
 NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
 
@@ -144,6 +144,24 @@ def test_says_what_it_was_learned_from_and_how_often_it_errs():
 def test_other_rules_are_described_as_far_as_they_can_be(combiner, calibration, words):
     rule = ScorePipeline(combiner, calibration, n_boot=5).fit(*make_scores())
     assert words in rule.describe()
+
+
+def test_a_mixture_says_scale_and_shares_and_only_what_holds_of_it():
+    scores, y, _ = make_scores()
+    scores = scores.fillna(0.5).assign(mesonet=300 * scores["mesonet"])
+    mixture = AutoCombiner(["logistic", "free_logistic"], verbose=True)
+    rule = ScorePipeline(mixture, prior=0.02, n_boot=5).fit(scores, y)
+    text = rule.describe()
+    assert "Scale:\n  mesonet: p = 1 / (1 + exp(-z)) with z = (score - " in text
+    assert "verbose" not in text
+    assert "group" not in text.replace("no groups were given", "")
+    shares = ", ".join(
+        f"{w:.6g} {n}" for w, n in zip(rule.weights_, scores, strict=True)
+    )
+    assert f"share of each detector in how far the score moves: {shares}" in text
+    assert "These videos are 50 % fake; wrong and unsure are of this mix, not" in text
+    assert "least log loss" in text
+    assert "but for a pull towards equal weights" in text
 
 
 def test_a_rule_in_doubt_says_so():
