@@ -434,8 +434,11 @@ class Stacking(Nested):
         inputs = self._inputs(rows.scores, fill=False)
         self.trees_ = grow_forest(inputs, rows.is_fake, rows.weight)
         sample = sample_rows(rows, _MAX_INNER)
-        inputs = self._inputs(sample.scores, fill=False)
-        self.line_ = forest_line(inputs, sample, self._inner_splits(sample))
+        inputs, splits = (
+            self._inputs(sample.scores, fill=False),
+            self._inner_splits(sample),
+        )
+        self.line_ = forest_line(self.trees_, inputs, sample, splits)
 
     def _fit_base(self, rows, sample=None):
         """Fit what trees correct: the calibrated mean, or a free regression."""

@@ -35,12 +35,14 @@ _FOREST = {
     "bagging_freq": 1,
     "bagging_fraction": 0.63,
     "num_leaves": 127,
-    "min_data_in_leaf": 3,
+    "min_data_in_leaf": 1,
+    "min_sum_hessian_in_leaf": 3.0,  # videos, by their weights
     "lambda_l2": 0.0,
     "seed": 0,
 }
 _N_TREES = 100
 _LEAST_SHARE = 1e-3
+_MOST_ROWS = 20_000
 
 
 def grow_trees(
@@ -123,7 +125,8 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     Returns
     -------
     text : str
-        The trees as LightGBM writes them; their value is P(fake) itself.
+        The trees as LightGBM writes them; their value is P(fake) itself. "" where
+        nothing tells the videos apart.
 
     References
     ----------
@@ -131,40 +134,58 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     """
     import lightgbm
 
-    data = lightgbm.Dataset(scores, is_fake, weight=weight, params={"verbosity": -1})
-    return lightgbm.train(_SETTINGS | _FOREST, data, _N_TREES).model_to_string()
+    # Equal videos are one row: a tree that leaves some of them out needs them apart.
+    times = np.clip(weight, 1, max(1, _MOST_ROWS // len(weight))).astype(int)
+    each = np.repeat(np.arange(len(weight)), times)
+    data = lightgbm.Dataset(
+        scores[each],
+        is_fake[each],
+        weight=(weight / times)[each],
+        params={"verbosity": -1},
+    )
+    forest = lightgbm.train(_SETTINGS | _FOREST, data, _N_TREES)
+    return forest.model_to_string() if forest.feature_importance().any() else ""
 
 
-def forest_line(inputs: np.ndarray, rows: Rows, splits: list[Any]) -> np.ndarray:
+def forest_line(
+    text: str, inputs: np.ndarray, rows: Rows, splits: list[Any]
+) -> np.ndarray:
     """Measure how far a forest's shares of fakes are from P(fake) on unseen groups.
 
     Shares are means over leaves, so that they stay too near the middle.
 
     Parameters
     ----------
+    text : str
+        The forest of all videos.
     inputs : ndarray of shape (n_videos, n_inputs)
     rows : Rows
     splits : list of (train, test)
-        Without any, shares are taken as they are.
+        Without any in which trees can grow, shares are taken as they are.
 
     Returns
     -------
     line : ndarray of shape (2,)
         Intercept and slope for log-odds of the shares.
     """
-    if not splits:
-        return np.array([0.0, 1.0])
+    if not text:
+        prior = np.average(rows.is_fake, weights=rows.weight)
+        return np.array([np.log(prior / (1 - prior)), 1.0])
     share = np.full(len(rows), np.nan)
     for train, test in splits:
-        text = grow_forest(inputs[train], rows.is_fake[train], rows.weight[train])
-        share[test] = _forest_share(text, inputs[test])
+        inner = grow_forest(inputs[train], rows.is_fake[train], rows.weight[train])
+        if inner:
+            share[test] = _forest_share(inner, inputs[test])
     seen = ~np.isnan(share)
+    if len(np.unique(rows.is_fake[seen])) < 2:
+        return np.array([0.0, 1.0])
     return calibration_line(_log_odds(share[seen]), rows[seen])
 
 
 def forest_log_odds(text: str, line: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Return a forest's log-odds of fake by the line, never surer than 999 to 1."""
-    straight = line[0] + line[1] * _log_odds(_forest_share(text, inputs))
+    share = _forest_share(text, inputs) if text else np.full(len(inputs), 0.5)
+    straight = line[0] + line[1] * _log_odds(share)
     return flattened(straight, -np.log(_LEAST_SHARE))
 
 

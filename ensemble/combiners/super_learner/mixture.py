@@ -93,7 +93,7 @@ def _below(highest, lines, log_odds, rows, n_groups):
     few = _FEW_GROUPS / (_FEW_GROUPS + n_groups)
     target = (1 - few) * target / target.sum() + few * (np.arange(len(mean)) == 0)
     weight = _convex_weights(calibrated, rows, target, RIDGE / (1 - few))
-    weight[weight < _LEAST] = 0.0
+    weight[weight < min(_LEAST, weight.max())] = 0.0
     weight /= weight.sum()
     loss = np.average(
         np.logaddexp(0, sign * (calibrated @ weight)), weights=rows.weight

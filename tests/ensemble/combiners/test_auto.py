@@ -330,3 +330,12 @@ def test_public_set_is_mixed_no_worse_than_the_calibrated_mean(shared):
     assert combiner.table_["auc"].max() > 0.990  # within folds
     assert combiner.stress_.loc["none", "auc"] > 0.990
     assert combiner.table_["log_loss"].min() < 0.094
+
+
+def test_many_equal_candidates_are_mixed_too():
+    draw, y = np.random.default_rng(0), np.arange(1600) % 2
+    tried = np.tile(expit(2 * (y - 0.5) + draw.normal(size=1600))[:, None], 80)
+    mixture = fit_mixture(tried, Rows(tried, y, None, np.ones(1600)), 800)
+    assert mixture["weight"].sum() == pytest.approx(1)
+    np.testing.assert_allclose(roc_auc_score(y, mixed(mixture, tried)),
+                               roc_auc_score(y, tried[:, 0]))  # fmt: skip

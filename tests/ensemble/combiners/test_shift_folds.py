@@ -157,6 +157,25 @@ def test_a_forest_is_brought_to_probability_by_groups_that_it_has_not_seen():
     assert log_loss(y[new], calibrated) < log_loss(y[new], plain) + 0.005
 
 
+def test_a_forest_of_few_patterns_knows_what_it_can():
+    draw, y = np.random.default_rng(0), np.arange(1000) % 2
+    votes = (draw.random((1000, 2)) < 0.1) ^ (y[:, None] == 1)
+    forest = Stacking("forest").fit(votes.astype(float), y, groups=np.arange(1000))
+    score = forest.fake_score(votes.astype(float))
+    assert log_loss(y, score) < 0.3
+    merged = Stacking("forest").fit(votes.astype(float), y)  # four rows, weighted
+    assert roc_auc_score(y, merged.fake_score(votes.astype(float))) > 0.9
+    apart = np.where(np.repeat([0, 1] * 2, 2) == 1, 0.9, 0.1)[:, None]
+    few = np.hstack([apart, apart]) + 0.03 * draw.normal(size=(8, 2))
+    four = np.arange(8) // 2
+    score = Stacking("forest").fit(few, four % 2, groups=four).fake_score(few)
+    assert score[four % 2 == 1].min() >= score[four % 2 == 0].max()
+    assert score[four % 2 == 0].max() <= 0.6
+    same = np.full((100, 2), 0.5)
+    score = Stacking("forest").fit(same, (np.arange(100) < 90) * 1).fake_score(same)
+    assert score == pytest.approx(np.full(100, 0.9), abs=0.01)
+
+
 def test_under_shift_of_a_public_table_reals_are_not_called_fake(shared):
     table = pd.read_csv(shared / "data/scores/asvspoof19_3systems.csv.gz")
     table = table.sample(3000, random_state=0)
