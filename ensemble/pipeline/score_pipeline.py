@@ -24,6 +24,7 @@ from ensemble.combiners.parts.checks import (
     checked_weight,
     warn_of_tiny_weights,
 )
+from ensemble.combiners.parts.former_fit import forgetting_the_former
 from ensemble.combiners.parts.rows import (
     Rows,
     canonical_columns,
@@ -222,6 +223,12 @@ default="platt"
         -------
         self : ScorePipeline
         """
+        with forgetting_the_former(self):
+            self._learn(X, y, groups, sample_weight, shift)
+        warn_of_what_is_not_saved(self.combiner_)
+        return self
+
+    def _learn(self, X, y, groups, sample_weight, shift):
         self._check_params()
         check_different_names(X)
         values = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
@@ -270,8 +277,6 @@ default="platt"
         self._keep_intervals(rows, fitted.score)
         self._keep_auc()
         _ = self.thresholds_  # what cannot be promised is told now
-        warn_of_what_is_not_saved(self.combiner, self.combiner_)
-        return self
 
     @classmethod
     def load(cls, path: str | Path, combiners: dict | None = None) -> ScorePipeline:

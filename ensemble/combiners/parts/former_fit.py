@@ -14,7 +14,8 @@ def forgetting_the_former(estimator: Any) -> Iterator[None]:
     """Take away what a former fit has set, and remember what this one sets.
 
     What is there when a fit begins stays, as a subclass may set something of its own
-    before it calls this one's `fit`.
+    before it calls this one's `fit`. A fit that fails leaves the former one whole:
+    parts of both would answer, and wrongly.
 
     Parameters
     ----------
@@ -33,10 +34,15 @@ def forgetting_the_former(estimator: Any) -> Iterator[None]:
     (False, True)
     """
     state = vars(estimator)
-    for name in state.pop(_LEFT, ()):
-        state.pop(name, None)
+    names = state.pop(_LEFT, ())
+    former = {name: state.pop(name) for name in names if name in state}
     before = set(state)
     try:
         yield
+    except BaseException:
+        for name in set(state) - before:
+            del state[name]
+        state.update(former)
+        raise
     finally:
         state[_LEFT] = [name for name in state if name not in before]

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from family import make_scores
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from ensemble.combiners import (
     AutoCombiner,
@@ -172,3 +174,19 @@ def test_too_few_groups_are_told_where_the_fit_was_asked_for():
         with pytest.warns(UserWarning, match="add videos of other groups") as told:
             combiner.fit(scores, y, groups=y)  # one group a class
         assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "rule", [Stacking(), AutoCombiner(["log_odds", "logistic"]), ScorePipeline("soft")]
+)
+def test_a_fit_that_fails_leaves_the_former_one_whole(rule):
+    scores, y, _ = make_scores(60)
+    rule = clone(rule)
+    with pytest.raises(ValueError, match="groups"):
+        rule.fit(scores, y, groups=np.zeros(3))
+    with pytest.raises(NotFittedError):
+        rule.predict(scores)
+    before = rule.fit(scores, y).predict_proba(scores)
+    with pytest.raises(ValueError, match="groups"):
+        rule.set_params(fake_label=0).fit(scores, y, groups=np.zeros(3))
+    assert rule.predict_proba(scores).tolist() == before.tolist()
