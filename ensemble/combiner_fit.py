@@ -80,7 +80,7 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
     if parse_threshold(model.threshold).kind not in ("default", "value"):
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)
-    warn_of_what_is_not_saved(combiner, model.combiner_, stacklevel=3)
+    warn_of_what_is_not_saved(model.combiner_, stacklevel=3)
     return model
 
 

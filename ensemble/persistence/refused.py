@@ -9,20 +9,16 @@ from base_models.errors import CheckpointError
 from ensemble.persistence.codec import Writer
 
 
-def warn_of_what_is_not_saved(given: Any, fitted: Any, stacklevel: int = 2) -> None:
+def warn_of_what_is_not_saved(fitted: Any, stacklevel: int = 2) -> None:
     """Warn of a fitted combiner that no file can hold.
 
     It is not refused, as whoever compares or only judges needs no file.
 
     Parameters
     ----------
-    given : str, combiner or classifier
-        As the user wrote it; what has a name can be saved.
     fitted : Combiner
     stacklevel : int, default=2
     """
-    if isinstance(given, str):
-        return
     try:
         Writer().encode(fitted)
     except CheckpointError as error:
