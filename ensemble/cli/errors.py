@@ -31,6 +31,7 @@ _PHRASES = [
     (r"\bneeds metadata with\b", "needs a table with"),
     (r"; got one, \[.*\] is meant", ""),
     (r", or pass probabilities=False\b", ""),
+    (r"read_scores\(\.\.\., invert=.*?\]\), .*?\]\), or on the command line ", ""),
     (r"rescale them, or set scale, to decide", "rescale them to decide"),
 ]
 

@@ -326,7 +326,7 @@ def show_comparison(
     comparison: "Comparison",
     report: Path | None = None,
     err: bool = False,
-    command: str | None = None,
+    shipping: str | None = None,
 ) -> None:
     """Print the table and the verdict of a comparison.
 
@@ -337,8 +337,8 @@ def show_comparison(
         Where its report was written.
     err : bool, default=False
         Print to standard error, where standard output is for data.
-    command : str or None, default=None
-        What makes a rule of the best strategy.
+    shipping : str or None, default=None
+        Which commands make a rule of the best strategy, and why of that one.
     """
     console = terminal(stderr=err)
     table = _plain_table(
@@ -367,12 +367,9 @@ def show_comparison(
             grid.add_row(Text(visible(name)), *values)
         console.print("\n", grid)
     console.print(f"\n{comparison.verdict}", soft_wrap=True)
-    if command is not None:
-        console.print(
-            f"\nTo make a rule of {visible(comparison.winner() or '')}:\n"
-            f"{visible(command)}",
-            soft_wrap=True,
-        )
+    if shipping is not None:
+        lines = "\n".join(map(visible, shipping.split("\n")))
+        console.print(f"\n{lines}", soft_wrap=True)
     if report is not None:
         console.print(f"\nReport: {visible(report)}", soft_wrap=True)
 

@@ -149,7 +149,7 @@ def compare_strategies(
     device : str or None, default=None
         For detectors.
     verbose : bool, default=False
-        Show progress of the detectors' fits.
+        Show progress of the detectors' and strategies' fits on a terminal.
     min_coverage : float, default=0.0
         Share of the judged videos that each member and strategy must have scored; where
         one has not, it is an error that names it.
@@ -228,7 +228,9 @@ def _evaluate(data, settings, splits, notes, combiners):
             for split in splits
         ]
     store = _strategy_store(data, settings)
-    panels = judge(data, splits, scores, combiners, folds, settings.n_jobs, store)
+    panels = judge(
+        data, splits, scores, combiners, folds, settings.n_jobs, store, settings.verbose
+    )
     panels = of_one_fit(panels, data.table_folds)
     return Evaluation(splits, notes, scores, inverted, combiners, panels)
 
@@ -387,7 +389,7 @@ def _measure_where_seen(data, settings, evaluation, table):
     scores = MemberScores.of_table(evaluation.scores.members, splits)
     panels = judge(
         data, splits, scores, evaluation.combiners, data.folds_of(splits),
-        settings.n_jobs, _strategy_store(data, settings),
+        settings.n_jobs, _strategy_store(data, settings), settings.verbose,
     )  # fmt: skip
     panels = of_one_fit(panels, data.table_folds)
     seen = of_the_same_videos(panels, evaluation.panels)

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from base_models.runtime.parallel import run_tasks
+from base_models.runtime.progress import progress_bar
 from base_models.store.store import Store
 from ensemble.comparison.inputs import ComparisonInput
 from ensemble.comparison.nested_cv import MemberScores, on_one_scale
@@ -106,6 +107,7 @@ def judge(
     folds: list | None = None,
     n_jobs: int | None = None,
     store: Store | None = None,
+    verbose: bool = False,
 ) -> list[Panel]:
     """Return the panels: scores of everyone on what nobody learned from.
 
@@ -124,6 +126,8 @@ def judge(
         Fits side by side, as joblib counts.
     store : Store or None, default=None
         Where finished fits' scores are kept, to go on from.
+    verbose : bool, default=False
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -142,7 +146,9 @@ def judge(
         (number, name) for name in reversed(combiners) for number in range(len(splits))
     ]
     fits = ((name, combiners[name], rows[number], store) for number, name in tasks)
-    fitted = dict(run_tasks(_fitted_scores, fits, n_jobs))
+    done = run_tasks(_fitted_scores, fits, n_jobs)
+    text = "fitting strategies" if verbose else None
+    fitted = dict(progress_bar(done, text, len(tasks)))
     by_split = [
         dict(zip(names, on_one_scale(learned, judged, names).T, strict=True))
         for learned, judged in zip(scores.learned, scores.judged, strict=True)

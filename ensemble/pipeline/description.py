@@ -66,15 +66,18 @@ def _signed(value: Any) -> str:
 
 def _learned_from(rule):
     evidence = rule.evidence()
-    n_fake = int(evidence.is_fake.sum())
+    is_fake, codes = evidence.is_fake, evidence.groups
+    if not len(is_fake):  # a class in one group: fitted, and scored by no other fit
+        is_fake, codes = rule._is_fake, rule._groups
+    n_fake = int(is_fake.sum())
     groups = "no groups were given"
-    if evidence.groups is not None:
-        groups = f"{len(np.unique(evidence.groups))} groups"
+    if codes is not None:
+        groups = f"{len(np.unique(codes))} groups"
     n_detectors = len(rule.detector_names_)
     of_whom = "1 detector" if n_detectors == 1 else f"{n_detectors} detectors"
     return (
         f"A rule on the scores of {of_whom}, learned from "
-        f"{len(evidence.is_fake) - n_fake} real and {n_fake} fake videos ({groups})."
+        f"{len(is_fake) - n_fake} real and {n_fake} fake videos ({groups})."
     )
 
 
@@ -270,7 +273,10 @@ def _calibration(rule):
     lines = ["", "Calibration, learned from out-of-fold combined scores:"]
     calibrator = rule.calibrator_
     if calibrator is None:
-        return [*lines[:1], "Calibration: none; P(fake) = s, which is no probability."]
+        return [
+            *lines[:1],
+            "Calibration: none; P(fake) = s orders videos and is no probability.",
+        ]
     numbers, method = calibrator.parameters_, calibrator.method
     if method in ("platt", "temperature", "beta"):
         lines += _features(method, calibrator.reach_)
@@ -313,6 +319,8 @@ def _features(method, reach):
 
 def _prior(rule):
     share = percent(rule.fitted_prior_)
+    if rule.prior is None and rule.calibrator_ is None:
+        return []
     if rule.prior is None:
         return [f"  It is meant for a share of fakes of {share}."]
     moved = _signed(_odds(rule.prior) - _odds(rule.fitted_prior_))

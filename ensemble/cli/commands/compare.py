@@ -164,8 +164,8 @@ def compare(
     comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
-    command = _shipping(settings, inputs, comparison.winner())
-    show_comparison(comparison, report, is_printed(json_file, csv_file), command)
+    shipping = _shipping(settings, inputs, comparison)
+    show_comparison(comparison, report, is_printed(json_file, csv_file), shipping)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
 
@@ -284,13 +284,40 @@ def _strategies(text: str) -> str | list[str]:
 
 
 def _shipping(
-    settings: SimpleNamespace, inputs: "ComparisonInputs", strategy: str | None
+    settings: SimpleNamespace, inputs: "ComparisonInputs", comparison: "Comparison"
 ) -> str | None:
+    """Say which commands make a rule of the best strategy, and why of that one."""
+    from ensemble.combiners.strategies import MEAN
+    from ensemble.comparison.summary_text import state_against
+
+    best = comparison.winner()
+    if best is None or inputs.scores is None:
+        return None
+    command = _combine(settings, inputs, best)
+    if best == MEAN:
+        why = "The plain mean has the highest AUC of all strategies."
+        return f"{why}\nTo make a rule of {best}:\n{command}"
+    state = state_against(comparison.table.loc[best], "mean", comparison.facts)
+    why = f"{best} has the highest AUC"
+    if state == "beats":
+        why += " and beats the plain mean."
+        return f"{why}\nTo make a rule of {best}:\n{command}"
+    why += (
+        ", but is not shown to beat the plain mean, which is simpler: take either, "
+        "combine calibrates both."
+    )
+    return (
+        f"{why}\nTo make a rule of {best}:\n{command}\nTo make a rule of the plain "
+        f"mean:\n{_combine(settings, inputs, MEAN)}"
+    )
+
+
+def _combine(
+    settings: SimpleNamespace, inputs: "ComparisonInputs", strategy: str
+) -> str:
     """Return the command that makes a rule of a strategy, from the same columns."""
     from ensemble.combiners.registry import combiner_name
 
-    if strategy is None or inputs.scores is None:
-        return None
     scores = settings.scores
     if scores is None:  # named, since combine would pick among columns anew
         scores = ",".join(map(str, inputs.scores.columns))

@@ -6,6 +6,7 @@ decides how far it follows a detector, and which detectors look inverted.
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -233,8 +234,9 @@ def warn_of_inverted(names: list[str], who: str, stacklevel: int = 2) -> None:
             f"above fake ones, more surely than chance explains, and {who} a high "
             "score for fake. Are the labels right? If high means real in a table of "
             f"scores, say so: read_scores(..., invert={names}), "
-            f"invert_scores(scores, {names}), or compare with --invert; of videos, "
-            "leave out a detector that is wrong more often than not",
+            f"invert_scores(scores, {names}), or on the command line --invert "
+            f"{shlex.quote(','.join(names))}; of videos, leave out a detector that is "
+            "wrong more often than not",
             stacklevel=stacklevel + 1,
         )
 

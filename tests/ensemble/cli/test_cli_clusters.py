@@ -86,7 +86,7 @@ def test_a_comparison_is_the_same_from_a_cluster(videos, address, tmp_path, caps
         )  # fmt: skip
         tables.append(printed.out)
     assert tables[0] == tables[1]
-    assert "soft" in tables[0]
+    assert "stacking" in tables[0]
 
 
 @pytest.mark.slow

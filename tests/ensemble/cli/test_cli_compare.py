@@ -121,6 +121,16 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
     winner = winner.removeprefix("To make a rule of ").removesuffix(":")
     assert repr(shipped.combiner_) == repr(resolve_combiner(winner, 0))
     assert shipped.detector_names_ == ["p_good", "p_poor"]
+    assert f"{winner} has the highest AUC and beats the plain mean.\nTo make" in out
+
+
+def test_what_is_not_shown_to_beat_the_mean_has_two_commands(scores, capsys):
+    few = ["--strategies", "weighted", *FEW[2:]]
+    _, out, _ = run(capsys, scores, *NAMED[:-2], *few, "--scores", "p_good,p_poor")
+    assert "has the highest AUC, but is not shown to beat the plain mean" in out
+    commands = [line for line in out.splitlines() if "ensemble combine " in line]
+    assert "--combiner soft" in commands[-1]
+    assert len(commands) == 2
 
 
 def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):

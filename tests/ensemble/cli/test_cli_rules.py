@@ -63,7 +63,7 @@ def test_combine_says_the_rule(folder, capsys):
     assert ScorePipeline.load(out).describe() in capsys.readouterr().out
     assert run("combine", folder / "train.csv", "-o", out, "--combiner", "soft",
                "--draws", "5", "-q") == 0  # fmt: skip
-    assert capsys.readouterr().out == ""
+    assert ScorePipeline.load(out).describe() in capsys.readouterr().out
 
 
 def test_apply_matches_columns_by_name(folder, capsys):
@@ -284,3 +284,31 @@ def test_the_labels_are_no_shift_and_groups_may_be(folder, capsys):
     few = ["--combiner", "soft", "--draws", "0"]
     assert run(*arguments, "--shift", "group", "--group", "group", *few) == 0
     assert ScorePipeline.load(folder / "s.dfe").detector_names_ == ["p_a", "p_b"]
+
+
+def test_a_class_in_one_group_has_its_videos_counted(folder, capsys):
+    table = pd.read_csv(folder / "train.csv")
+    table.loc[table["label"] == "REAL", "group"] = 0
+    table.to_csv(folder / "one.csv", index=False)
+    rule, few = folder / "one.dfe", ["--combiner", "soft", "--draws", "0"]
+    assert run("combine", folder / "one.csv", "-o", rule, *few) == 0
+    out = capsys.readouterr().out
+    assert "learned from 80 real and 80 fake videos (40 groups)" in out
+    assert "P(fake) = s orders videos and is no probability" in out
+    assert "meant for" not in out
+    new = pd.read_csv(folder / "new.csv")
+    new.loc[0, ["p_a", "p_b"]] = np.nan
+    new.to_csv(folder / "new.csv", index=False)
+    assert run("apply", rule, folder / "new.csv", "-o", folder / "v.csv") == 1
+    said = "8 UNSURE. Most frequent reason of UNSURE (7 of 8): a class was in one group"
+    assert said in capsys.readouterr().err
+
+
+def test_combine_names_its_own_option_for_an_inverted_column(folder, capsys):
+    table = pd.read_csv(folder / "train.csv")
+    table["p_b"] = 1 - table["p_b"]
+    table.to_csv(folder / "inverted.csv", index=False)
+    few = ["--combiner", "soft", "--draws", "0"]
+    assert run("combine", folder / "inverted.csv", "-o", folder / "i.dfe", *few) == 0
+    err = capsys.readouterr().err
+    assert "say so: --invert p_b; of videos" in err

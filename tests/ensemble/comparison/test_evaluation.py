@@ -1,5 +1,8 @@
 """Figures of a comparison are those of metrics, folds and loops written out."""
 
+import io
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -253,3 +256,21 @@ def test_log_loss_is_set_against_the_mean_on_the_same_draws():
     )  # fmt: skip
     columns = [f"log_loss_over_mean{end}" for end in ("", "_low", "_high")]
     np.testing.assert_allclose(found.table.loc["stacking", columns].tolist(), expected)
+
+
+def test_a_table_shows_progress_where_asked_and_on_a_terminal(monkeypatch):
+    scores, y, groups, _ = some_scores()
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for verbose in (False, True):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        compare_strategies(
+            scores, y, groups, ["median"], n_boot=5, n_folds=3, verbose=verbose
+        )
+        # the mean, the best member and the median, on three splits
+        assert ("fitting strategies" in terminal.getvalue()) == verbose
+        assert ("/9 [" in terminal.getvalue()) == verbose

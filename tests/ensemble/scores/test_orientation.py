@@ -66,7 +66,7 @@ def test_other_numbers_are_no_probabilities():
 def test_a_comparison_names_what_looks_inverted_and_turns_nothing(frame):
     table = read_scores(frame, scores="p_*")
     given = {"strategies": ["stacking"], "n_boot": 20}
-    with pytest.warns(UserWarning, match="^p_real ranks real .*compare with --invert"):
+    with pytest.warns(UserWarning, match="^p_real ranks real .*--invert p_real;"):
         found = compare_strategies(table, **given)
     assert found.table.loc["p_real", "auc"] < 0.3
     mended = compare_strategies(invert_scores(table, "p_real"), **given)

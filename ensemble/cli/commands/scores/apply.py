@@ -65,11 +65,23 @@ def apply(
         counts = judged["verdict"].value_counts()
         found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (FAKE, REAL, UNSURE))
         typer.echo(
-            f"{len(judged)} rows: {found}. {thresholds.where} {thresholds.set_on}",
+            f"{len(judged)} rows: {found}. {_why_unsure(judged)}{thresholds.where} "
+            f"{thresholds.set_on}",
             err=True,
         )
     if (judged["status"] == UNSCORABLE).any():
         raise typer.Exit(SOME_UNSCORABLE)
+
+
+def _why_unsure(judged: "pd.DataFrame") -> str:
+    """Return the most frequent reason of UNSURE, as a sentence; nothing without one."""
+    reasons = judged["reason"][judged["verdict"] == UNSURE]
+    if reasons.empty:
+        return ""
+    counts = reasons.value_counts()
+    reason = counts.index[0] or "P(fake) lies between the two thresholds"
+    how_many = f"{counts.iloc[0]} of {len(reasons)}"
+    return f"Most frequent reason of UNSURE ({how_many}): {reason}. "
 
 
 def _beside(others: "pd.DataFrame", judged: "pd.DataFrame") -> "pd.DataFrame":

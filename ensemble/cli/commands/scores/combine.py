@@ -86,8 +86,7 @@ def combine(
     shifted = beside.get("shift")
     rule.fit(table, beside["label"], groups=beside["group"], shift=shifted)
     rule.save(out, overwrite)
-    if not quiet:
-        write_out(f"{rule.describe()}\nSaved to {out}\n")
+    write_out(f"{rule.describe()}\nSaved to {out}\n")
 
 
 def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
