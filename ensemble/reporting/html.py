@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from base_models.runtime.file_writing import write_text
+from ensemble.reporting.outputs import check_ending
 from ensemble.reporting.plain_text import printable
 
 _THUMBNAIL = (192, 144)  # at most, in pixels
@@ -33,6 +34,8 @@ def write_page(template: str, content: dict[Any, Any], path: str | Path) -> Path
     ------
     ImportError
         If jinja2 is not installed.
+    OutputError
+        If the name is that of a table, a model or another kind of file.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -40,6 +43,7 @@ def write_page(template: str, content: dict[Any, Any], path: str | Path) -> Path
         raise ImportError(
             "pages need jinja2: pip install 'deepfake-ensemble[report]'"
         ) from error
+    check_ending(path, "html")
     templates = Environment(
         loader=PackageLoader("ensemble", "reporting/templates"),
         autoescape=True,

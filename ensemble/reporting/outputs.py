@@ -173,6 +173,22 @@ def check_outputs(
             )
 
 
+def check_ending(path: str | Path, kind: str) -> None:
+    """Refuse a name whose ending is that of another kind of file, such as a table.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : str
+        A key of `KINDS`: what is to be written.
+
+    Raises
+    ------
+    OutputError
+    """
+    _check_name(Output(KINDS[kind].name, Path(path), kind))
+
+
 def check_replaced(path: str | Path, kind: str, overwrite: bool = False) -> None:
     """Refuse a file that exists and is not what the library wrote there before.
 

@@ -12,6 +12,7 @@ import pytest
 from base_models import write_video
 from ensemble.inspection.outputs import output_paths
 from ensemble.plots import save_figure
+from ensemble.reporting.html import write_page
 from ensemble.reporting.outputs import (
     KINDS,
     Output,
@@ -305,3 +306,11 @@ def test_each_video_has_its_own_picture(videos):
 
 def test_every_kind_says_how_it_is_known_again():
     assert set(WROTE) == set(KINDS) - {"folder"}
+
+
+def test_a_page_is_not_written_over_a_table(tmp_path):
+    table = tmp_path / "scores.csv"
+    table.write_text("video,p_one")
+    with pytest.raises(OutputError, match=r"scores.csv ends in .csv, and what is"):
+        write_page("report.html", {}, table)
+    assert table.read_text() == "video,p_one"
