@@ -45,7 +45,8 @@ class AutoCombiner(Nested):
     candidates : sequence of names, dict of str to combiner, or None, default=None
         From the simplest on. None is "calibrated" (the mean of log-odds, brought to
         probability by two numbers), "best_single", "logistic", "free_logistic",
-        "pairs", "mlp", "small_trees", "forest" and "large_trees".
+        "pairs", "mlp", "small_trees" and "large_trees". "forest" beside them takes
+        three times as long and is of use on small tables.
     n_folds : int, default=5
         With fewer groups of a class there are fewer; with only one there are none, and
         the first candidate is taken. Of each class up to 2,500 different rows take

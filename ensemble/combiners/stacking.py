@@ -44,6 +44,7 @@ from ensemble.combiners.registry import Entry, register, resolve_combiner
 _ALL = slice(None)
 _META_MODELS = ("logistic", "pairs", "lightgbm", "forest", "mlp")
 _MAX_INNER = 5000  # different rows of each class that inner folds need
+_MAX_FOREST = 20_000  # that a forest learns from: its inner ones must be like it
 _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
 
 
@@ -78,7 +79,7 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
         order=16.7,
         complexity=12,
     ),
-    Entry("forest", {"meta_model": "forest"}, order=16.8, complexity=11.5),
+    Entry("forest", {"meta_model": "forest"}, order=16.8),
     Entry("mlp", {"meta_model": "mlp"}, label="stacking, MLP", order=17, complexity=10),
     Entry("plain_logistic", plain_logistic, label="stacking, plain logistic", order=18),
     Entry("plain_lightgbm", plain_trees, label="stacking, plain LightGBM", order=19),
@@ -431,14 +432,11 @@ class Stacking(Nested):
         return int(np.argmin(losses))
 
     def _fit_forest(self, rows):
+        rows = sample_rows(rows, _MAX_FOREST)
         inputs = self._inputs(rows.scores, fill=False)
         self.trees_ = grow_forest(inputs, rows.is_fake, rows.weight)
-        sample = sample_rows(rows, _MAX_INNER)
-        inputs, splits = (
-            self._inputs(sample.scores, fill=False),
-            self._inner_splits(sample),
-        )
-        self.line_ = forest_line(self.trees_, inputs, sample, splits)
+        splits = self._inner_splits(rows)
+        self.line_ = forest_line(self.trees_, inputs, rows, splits)
 
     def _fit_base(self, rows, sample=None):
         """Fit what trees correct: the calibrated mean, or a free regression."""

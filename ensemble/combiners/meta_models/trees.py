@@ -36,13 +36,13 @@ _FOREST = {
     "bagging_fraction": 0.63,
     "num_leaves": 127,
     "min_data_in_leaf": 1,
-    "min_sum_hessian_in_leaf": 3.0,  # videos, by their weights
     "lambda_l2": 0.0,
     "seed": 0,
 }
 _N_TREES = 100
 _LEAST_SHARE = 1e-3
 _MOST_ROWS = 20_000
+_LEAF = 3  # rows of mean weight, which a sample of many has scaled
 
 
 def grow_trees(
@@ -137,13 +137,12 @@ def grow_forest(scores: np.ndarray, is_fake: np.ndarray, weight: np.ndarray) -> 
     # Equal videos are one row: a tree that leaves some of them out needs them apart.
     times = np.clip(weight, 1, max(1, _MOST_ROWS // len(weight))).astype(int)
     each = np.repeat(np.arange(len(weight)), times)
+    weight = (weight / times)[each]
     data = lightgbm.Dataset(
-        scores[each],
-        is_fake[each],
-        weight=(weight / times)[each],
-        params={"verbosity": -1},
+        scores[each], is_fake[each], weight=weight, params={"verbosity": -1}
     )
-    forest = lightgbm.train(_SETTINGS | _FOREST, data, _N_TREES)
+    leaf = {"min_sum_hessian_in_leaf": _LEAF * weight.mean()}
+    forest = lightgbm.train(_SETTINGS | _FOREST | leaf, data, _N_TREES)
     return forest.model_to_string() if forest.feature_importance().any() else ""
 
 
