@@ -105,7 +105,9 @@ def test_odd_parameters_are_named(combiner, message):
 
 def test_numbers_of_numpy_are_numbers():
     settings = {"n_rounds": np.int64(3), "sorted_start": np.bool_(True)}
-    GreedySelection(**settings).fit(*make_scores())
+    plain = GreedySelection(n_rounds=3, sorted_start=True).fit(*make_scores())
+    fitted = GreedySelection(**settings).fit(*make_scores())
+    np.testing.assert_array_equal(fitted.weights_, plain.weights_)
 
 
 def test_a_second_fit_leaves_nothing_of_the_first():

@@ -4,19 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, logit
+from score_tables import NAMES, make_whole_scores as make_scores
 
 from ensemble import ScorePipeline
-
-NAMES = ["xception", "resnet", "mesonet"]
-
-
-def make_scores(n=240, seed=0, skill=(2.0, 1.5, 1.0)):
-    """Return scores, labels and groups of four videos each."""
-    draw = np.random.default_rng(seed)
-    y = np.arange(n) % 2
-    odds = draw.normal(np.outer(2 * y - 1, skill) / 2, 1.2)
-    rows = [f"{row:04}.mp4" for row in range(n)]
-    return pd.DataFrame(expit(odds), rows, NAMES), y, np.arange(n) // 4
 
 
 @pytest.fixture(scope="module")
