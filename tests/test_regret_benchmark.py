@@ -184,6 +184,7 @@ def test_made_tables_are_the_same_for_a_seed_and_honest(made):
     assert 0.9 < min(areas) <= max(areas) < 0.999  # in sample some would have 1
 
 
+@pytest.mark.slow
 def test_made_tables_are_what_they_are_called(made):
     assert 95 <= len(made["wine_tiny"](0).is_fake) <= 110
     rare = made["digits_rare"](0).is_fake

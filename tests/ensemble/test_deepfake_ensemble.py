@@ -141,7 +141,11 @@ def _fold_aucs(model, videos, y, groups):
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [name if name == "stacking" else pytest.param(name, marks=pytest.mark.slow)
+     for name in STRATEGIES],
+)  # fmt: skip
 def test_noise_is_chance_inside_a_pipeline(strategy, noise, memoriser):
     """Mean of per-fold AUC over 12 seeds: its standard error is about 0.01."""
     few = GroupBootstrap(8, random_state=0) if strategy == "bagging" else None

@@ -165,6 +165,7 @@ def _write_often(folder, seed):
         store.put("view", key, {"x": np.full(n_bytes, number, np.uint8)})
 
 
+@pytest.mark.slow
 def test_processes_share_a_store_that_is_always_evicting(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     workers = [

@@ -401,6 +401,7 @@ def _start(*arguments):
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_process_is_taken_up_where_it_was(tmp_path):
     kept = "training/*/*.safetensors"

@@ -337,6 +337,7 @@ def regimes(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_networks_of_three_compressions_are_a_grid_with_auto_beside_them(
     regimes, capsys
 ):

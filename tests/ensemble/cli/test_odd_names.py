@@ -71,13 +71,9 @@ def test_names_are_shown_as_they_are(model, folder, capsys):
     assert "unscorable" in loop
 
 
-@pytest.mark.parametrize(
-    "encoding",
-    ["ascii", pytest.param("cp949", marks=pytest.mark.slow)],
-)
-@pytest.mark.parametrize(
-    "form", ["--csv", *(pytest.param(f, marks=pytest.mark.slow) for f in ("--json",))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp949"])
+@pytest.mark.parametrize("form", ["--csv", "--json"])
 def test_what_an_encoding_lacks_is_escaped(model, folder, encoding, form):
     run = subprocess.run(
         [sys.executable, "-c", COMMAND, "predict", model, folder, form, "-q"],

@@ -288,6 +288,7 @@ def test_many_rows_are_fitted_as_few_are():
     np.testing.assert_allclose(many.weights_, weighted.weights_, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_public_set_gives_the_known_figures(shared):
     table = read_scores(shared / "data/scores/ffpp_4detectors.csv", scores="p_*")
     beside = companions(table)

@@ -269,6 +269,7 @@ def test_lines_for_people(capsys, saved, clip):
     assert "P(fake) 0." in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_a_whole_film(saved, serve, tmp_path):
     film = tmp_path / "seen.mp4"
     command = [sys.executable, "-c", "from ensemble.cli import main; main()"]
