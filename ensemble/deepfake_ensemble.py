@@ -328,7 +328,9 @@ default=None
         if len(is_fake) == len(videos):
             check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
         with hashed_once(videos):
-            training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+            training = TrainingSet.of(
+                videos, is_fake, groups, sample_weight, self.n_jobs
+            )
             check_promise(self.threshold, training)
             splits = training.split(strategy.resampling, self.random_state or 0)
             kind = scores_are(splits, len(training))

@@ -1,9 +1,21 @@
-"""SHA-256 of files, each read once."""
+"""SHA-256 of files, each read once: here, or by whoever says what it found."""
 
 import hashlib
 import os
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
 
-from base_models.runtime.caches import cached
+from base_models.runtime.caches import Cache
+
+# A fit looks at all of its videos again and again: those of a large data set fit in.
+_known = Cache(f"{__name__}.known", maxsize=2**18)
+
+
+class KnownDigest(NamedTuple):
+    """The digest of a file or folder, and what it looked like when it was read."""
+
+    stamp: Hashable
+    digest: str
 
 
 def file_sha256(path: str | os.PathLike) -> str:
@@ -24,12 +36,57 @@ def file_sha256(path: str | os.PathLike) -> str:
     OSError
         If the file cannot be read.
     """
+    return digest_once(path, file_stamp(path), lambda: read_sha256(path))
+
+
+def file_stamp(path: str | os.PathLike) -> tuple[int, int]:
+    """Return size in bytes and time of change (ns) of a file."""
     status = os.stat(path)
-    return _sha256(os.path.realpath(path), status.st_size, status.st_mtime_ns)
+    return status.st_size, status.st_mtime_ns
 
 
-@cached(maxsize=65536)
-def _sha256(path, size, mtime_ns):
+def digest_once(
+    path: str | os.PathLike, stamp: Hashable, compute: Callable[[], str]
+) -> str:
+    """Return the digest of a path that has this stamp: computed, if it is not known.
+
+    Parameters
+    ----------
+    path : str or Path
+    stamp : hashable
+        Changes when the content does.
+    compute : callable
+        Reads the content and returns its digest.
+
+    Examples
+    --------
+    >>> from base_models.runtime.file_digest import digest_once
+    >>> for version, content in [(1, "abc"), (1, "not read"), (2, "def")]:
+    ...     print(digest_once("/example/of/digests", version, lambda: content))
+    abc
+    abc
+    def
+    """
+    place = os.path.realpath(path)
+    known = _known.get(place)
+    if known is None or known.stamp != stamp:
+        known = _known[place] = KnownDigest(stamp, compute())
+    return str(known.digest)
+
+
+def known_digest(path: str | os.PathLike) -> KnownDigest | None:
+    """Return what is known of a path, to be sent to whoever will ask for it."""
+    known: KnownDigest | None = _known.get(os.path.realpath(path))
+    return known
+
+
+def learn_digest(path: str | os.PathLike, known: Any) -> None:
+    """Take over what another process knows; it holds while the stamp is the same."""
+    _known[os.path.realpath(path)] = KnownDigest(*known)
+
+
+def read_sha256(path: str | os.PathLike) -> str:
+    """Read a file and return its SHA-256."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

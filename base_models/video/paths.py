@@ -18,9 +18,17 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
-from base_models.runtime.file_digest import file_sha256
+from base_models.runtime.file_digest import (
+    KnownDigest,
+    digest_once,
+    file_sha256,
+    file_stamp,
+    known_digest,
+    learn_digest,
+    read_sha256,
+)
 from base_models.runtime.parallel import is_local
-from base_models.video.one_face import OneFace
+from base_models.video.one_face import OneFace, whole_video
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
@@ -153,16 +161,19 @@ def video_digest(video: Any) -> Any:
         return hashlib.sha256(f"image {_file_digest(path)}".encode()).hexdigest()
     if not path.is_dir():
         return _file_digest(path)
-    digest = hashlib.sha256(b"folder")
-    for image in frame_images(path):
-        line = f"\n{image.name} {_file_digest(image)}"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    images = frame_images(path)
+    with naming(path):
+        stamp = hashlib.sha256(
+            "".join(f"{i.name} {file_stamp(i)}\n" for i in images).encode(
+                "utf-8", "surrogateescape"
+            )
+        ).hexdigest()
+    return digest_once(path, stamp, lambda: _folder_digest(images))
 
 
 @contextmanager
 def hashed_once(
-    videos: Iterable[Any], digests: Sequence[str | None] | None = None
+    videos: Iterable[Any], digests: Sequence[str | KnownDigest | None] | None = None
 ) -> Iterator[None]:
     """Hash each of these arrays once inside of the block, when it is first asked for.
 
@@ -172,9 +183,10 @@ def hashed_once(
     Parameters
     ----------
     videos : iterable
-        Those that are no arrays are passed over.
-    digests : sequence of (str or None) or None, default=None
-        From `known_digests`, for arrays that were sent to another process.
+        Files are hashed once anyway, while they do not change.
+    digests : sequence or None, default=None
+        From `known_digests`, for videos that were sent to another process: a file
+        that looks there as it did here is not read for its digest.
 
     Examples
     --------
@@ -192,6 +204,9 @@ def hashed_once(
         for video, digest in zip(videos, digests, strict=True)
         if isinstance(video, np.ndarray)
     }
+    for video, known in zip(videos, digests, strict=True):
+        if isinstance(known, KnownDigest):
+            learn_digest(whole_video(video), known)
     token = _hashed.set({**hashed, **_hashed.get()})
     try:
         yield
@@ -199,10 +214,15 @@ def hashed_once(
         _hashed.reset(token)
 
 
-def known_digests(videos: Iterable[Any]) -> list[str | None]:
-    """Return the digests of arrays that `hashed_once` has by now; None of others."""
+def known_digests(videos: Iterable[Any]) -> list[str | KnownDigest | None]:
+    """Return what is known by now: of arrays in `hashed_once`, of files that were read."""
     hashed = _hashed.get()
-    return [hashed.get(id(video), (video, None))[1] for video in videos]
+    return [
+        known_digest(file)
+        if isinstance(file := whole_video(video), (str, os.PathLike))
+        else hashed.get(id(video), (video, None))[1]
+        for video in videos
+    ]
 
 
 def findable(videos: Iterable[Any]) -> list[Any]:
@@ -232,6 +252,15 @@ def _in_full(video):
         full = os.path.abspath(video)
         return full if isinstance(video, str) else Path(full)
     return video
+
+
+def _folder_digest(images):
+    digest = hashlib.sha256(b"folder")
+    for image in images:
+        with naming(image):
+            line = f"\n{image.name} {read_sha256(image)}"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _array_digest(frames):

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from base_models.runtime.parallel import run_tasks, runs_elsewhere
+from base_models.runtime.parallel import runs_elsewhere
+from base_models.runtime.scheduling import run_each
 from base_models.store.store import Store
 from base_models.video.one_face import whole_video
-from base_models.video.paths import findable
+from base_models.video.hashing import work_of
+from base_models.video.paths import findable, hashed_once, known_digests
 from base_models.views.making import iter_views, make_views
 from base_models.views.spec import ViewRecipe
 
@@ -23,7 +25,7 @@ def keep_views(
 ) -> Iterator[tuple[int, list[str]]]:
     """Have the views of videos in the store, and say of each video what it lacks.
 
-    Where joblib is set to a cluster, workers open the videos, each of them one; arrays
+    Where joblib is set to a cluster, workers open the videos, the longest first; arrays
     stay here. Elsewhere threads of this process do.
 
     Parameters
@@ -66,15 +68,19 @@ def keep_views(
         yield int(number), _reasons(views)
     there = np.flatnonzero(~np.array(is_array, bool))
     sent = findable(videos[number] for number in there)
-    for place, reasons in run_tasks(
-        look_at, ((video, recipes, store) for video in sent), n_jobs
+    tasks = list(zip(sent, known_digests(sent), strict=True))
+    for place, reasons in run_each(
+        look_at, tasks, work_of(sent), n_jobs, shared=(recipes, store)
     ):
         yield int(there[place]), reasons
 
 
-def look_at(video: Any, recipes: Sequence[ViewRecipe], store: Store) -> list[str]:
+def look_at(
+    video: Any, known: Any, recipes: Sequence[ViewRecipe], store: Store
+) -> list[str]:
     """Keep the views of one video and return why some cannot be made, sorted."""
-    return _reasons(make_views(video, recipes, store))
+    with hashed_once([video], [known]):
+        return _reasons(make_views(video, recipes, store))
 
 
 def _reasons(views):

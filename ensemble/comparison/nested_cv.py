@@ -123,7 +123,9 @@ def nested_scores(
     videos = as_videos(data.videos)
     plan, parts = _plan(splits, data, settings)
     with hashed_once(videos):
-        training = TrainingSet.of(videos, data.is_fake, data.groups, None)
+        training = TrainingSet.of(
+            videos, data.is_fake, data.groups, None, settings.n_jobs
+        )
         fitted = [(name, one) for name, one in data.detectors if not is_prefit(one)]
         prefit = [(name, one) for name, one in data.detectors if is_prefit(one)]
         tables = {key: [] for key in plan}

@@ -158,7 +158,7 @@ def prepare_dataset(
     if folder is not None:
         _start(folder, table, job, names, shard_videos)
     run = _Run(folder, job, names, resolve_store(store), facts_of(table, split))
-    outcomes = run.prepare(table.videos, n_jobs, verbose)
+    outcomes = run.prepare(table.videos, n_jobs, verbose, _seconds(table))
     done = np.array([not outcome["reason"] for outcome in outcomes])
     if not done.any():
         raise ValueError(
@@ -180,6 +180,13 @@ def prepare_dataset(
         _write_lists(folder, written, outcomes, done)
     paths = [str(folder / name) for name in written["path"]]
     return VideoTable(written.assign(path=paths), "folder", table.classes)
+
+
+def _seconds(table):
+    """How long each video is, if the table knows, as an indexed one does."""
+    if "seconds" not in table.table:
+        return None
+    return pd.to_numeric(table.table["seconds"], errors="coerce").to_numpy(float)
 
 
 def _check(job, shard_videos):
@@ -244,27 +251,29 @@ class _Run:
     store: Store
     facts: str  # stands for all that shards say of the videos
 
-    def prepare(self, videos, n_jobs, verbose):
-        """Return what came of each video."""
-        sharded = self._sharded()
-        outcomes = self._each(videos, sharded, n_jobs, verbose)
+    def prepare(self, videos, n_jobs, verbose, seconds=None):
+        """Return what came of each video, of which `seconds` says how long it is."""
+        from base_models.video.hashing import work_of
+
+        sharded, work = self._sharded(), work_of(videos, seconds)
+        outcomes = self._each(videos, sharded, n_jobs, verbose, work)
         done = {o["name"]: o["digest"] for o in outcomes if not o["reason"]}
         if sharded and sharded != done:  # the shards are made anew: of images
-            outcomes = self._each(videos, {}, n_jobs, verbose)
+            outcomes = self._each(videos, {}, n_jobs, verbose, work)
         return outcomes
 
-    def _each(self, videos, sharded, n_jobs, verbose):
-        from base_models.runtime.parallel import run_tasks
+    def _each(self, videos, sharded, n_jobs, verbose, work):
         from base_models.runtime.progress import progress_bar
+        from base_models.runtime.scheduling import run_each
         from base_models.video.paths import findable
 
         folder = self.folder and Path(os.path.abspath(self.folder))
         alone = replace(self, folder=folder, names=[])  # a task has its own name
-        tasks = (
+        tasks = [
             (video, name, sharded.get(name))
             for video, name in zip(findable(videos), self.names, strict=True)
-        )
-        came = run_tasks(alone.one, tasks, n_jobs)
+        ]
+        came = run_each(alone.one, tasks, work, n_jobs)
         text = "preparing videos" if verbose else None
         outcomes = dict(progress_bar(came, text, total=len(videos)))
         return [outcomes[number] for number in range(len(videos))]

@@ -185,7 +185,7 @@ def out_of_fold_scores(
     if len(is_fake) == len(videos):
         check_splits(resampling, is_fake, groups, seed)
     with hashed_once(videos):
-        training = TrainingSet.of(videos, is_fake, groups, sample_weight)
+        training = TrainingSet.of(videos, is_fake, groups, sample_weight, n_jobs)
         splits = training.split(resampling, seed)
         settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
         outcome = fit_over_splits(named, training, splits, settings)
@@ -224,7 +224,7 @@ def fit_over_splits(
     from base_models.runtime.prefetch import n_cores
     from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
-    from base_models.video.paths import findable, hashed_once
+    from base_models.video.paths import findable, hashed_once, known_digests
 
     settings = FitSettings(**fields) if settings is None else settings
     device, keep, verbose = settings.device, settings.keep, settings.verbose
@@ -244,9 +244,12 @@ def fit_over_splits(
         todo = [task for task in tasks if task.outcome is None]
         unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
         _warn_of_unscorable(unscorable, len(training))
-        _warn_of_time(todo, n_jobs)
+        seconds = _fit_seconds(todo)
+        _warn_of_time(seconds, n_jobs)
+        todo = todo if n_jobs == 1 else _costly_first(todo, seconds)
         sent = replace(training, videos=findable(training.videos))
-        arguments = (task.arguments(sent) for task in todo)
+        known = known_digests(training.videos)
+        arguments = (task.arguments(sent, known) for task in todo)
         outcomes = run_tasks(fit_and_score, arguments, n_jobs)
         fits = any(len(task.train) for task in todo)
         text = "fitting detectors" if fits else "scoring by detectors"
@@ -290,19 +293,46 @@ def _warn_of_unscorable(unscorable, n_videos):
         )
 
 
-def _warn_of_time(tasks, n_jobs):
-    """On a CPU, say before a long fit how long all of it will take."""
-    per_video, seconds = {}, 0.0
+def _fit_seconds(tasks):
+    """Say about how long each fit takes on a CPU; 0 where a detector does not know."""
+    per_video = {}
     for task in tasks:
-        if not hasattr(task.detector, "estimate_fit_seconds"):
-            continue
         if task.column not in per_video:
-            per_video[task.column] = task.detector.estimate_fit_seconds(100) / 100
-        seconds += per_video[task.column] * len(task.train)
-    if seconds:
+            estimate = getattr(task.detector, "estimate_fit_seconds", lambda n: 0.0)
+            per_video[task.column] = estimate(100) / 100
+    return [per_video[task.column] * len(task.train) for task in tasks]
+
+
+def _costly_first(tasks, seconds):
+    """Order fits that run side by side, so that the last to end are short ones.
+
+    Those of one detector stay in a row: they share what is frozen. Where it is not
+    known how long they take, networks come before what only measures, and detectors
+    that are fitted already after all others.
+    """
+    longest = {}
+    for task, each in zip(tasks, seconds, strict=True):
+        longest[task.column] = max(each, longest.get(task.column, 0.0))
+
+    def place(task):
+        is_network = hasattr(task.detector, "estimate_fit_seconds")
+        return (
+            is_prefit(task.detector),
+            -longest[task.column],
+            not is_network,
+            task.column,
+            -len(task.train),
+        )
+
+    return sorted(tasks, key=place)
+
+
+def _warn_of_time(seconds, n_jobs):
+    """On a CPU, say before a long fit how long all of it will take."""
+    if sum(seconds):
         from base_models.training.timing import warn_if_slow
 
-        warn_if_slow(seconds / n_jobs, f"detectors {len(tasks)} times")
+        warn_if_slow(sum(seconds) / n_jobs, f"detectors {len(seconds)} times")
 
 
 def _collect(tasks, named, n_videos):

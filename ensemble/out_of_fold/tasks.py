@@ -207,10 +207,15 @@ class Task:
         if self.member_key is not None and self.store is None and explicit:
             store.remember(self.scores_key + str(self.keep), self.outcome)
 
-    def arguments(self, training: TrainingSet) -> Any:
-        """What `fit_and_score` needs, and no more: it may travel to a process."""
-        from base_models.video.paths import known_digests
+    def arguments(self, training: TrainingSet, known: Sequence[Any]) -> Any:
+        """What `fit_and_score` needs, and no more: it may travel to a process.
 
+        Parameters
+        ----------
+        training : TrainingSet
+        known : sequence of length n_videos
+            From `known_digests`: no file is read again for its digest.
+        """
         train = self.train
         videos, test = (
             [training.videos[row] for row in rows] for rows in (train, self.test)
@@ -225,7 +230,7 @@ class Task:
             None if training.groups is None else training.groups[train],
             None if training.weight is None else training.weight[train],
             test,
-            known_digests([*videos, *test]),
+            [known[row] for row in (*train, *self.test)],
             self.keep,
             self.store,
             self.member_key,
@@ -242,7 +247,7 @@ def fit_and_score(
     groups: Any,
     weight: np.ndarray,
     test: Any,
-    digests: list[str | None],
+    digests: list[Any],
     keep: Any,
     store: Any,
     member_key: Any,

@@ -75,9 +75,16 @@ class TrainingSet:
 
     @classmethod
     def of(
-        cls, videos: Any, is_fake: Any, groups: Any, weight: ArrayLike | None
+        cls,
+        videos: Any,
+        is_fake: Any,
+        groups: Any,
+        weight: ArrayLike | None,
+        n_jobs: int | None = 1,
     ) -> Any:
-        """Check, name and order what was given to a fit."""
+        """Check, name and order what was given to a fit; files are read by `n_jobs`."""
+        from base_models.video.hashing import hash_ahead
+
         n_videos = len(videos)
         if len(is_fake) != n_videos:
             raise ValueError(
@@ -93,6 +100,7 @@ class TrainingSet:
                     "sample_weight must have one entry per video; got shape "
                     f"{weight.shape} for {n_videos} videos"
                 )
+        hash_ahead(filter(is_video, videos), n_jobs)
         digests = [content_digest(video) for video in videos]
         ids = row_ids(videos)
         _check_copies(digests, ids, np.asarray(is_fake), codes)

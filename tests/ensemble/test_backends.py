@@ -15,6 +15,7 @@ import pytest
 from joblib.parallel import get_active_backend
 
 from base_models import FrameDetector, FrequencyDetector, write_video
+from base_models.runtime.caches import clear_caches
 from base_models.runtime.devices import resolve_threads
 from base_models.runtime.parallel import is_local, n_jobs_here, run_tasks
 from base_models.runtime.prefetch import n_cores
@@ -110,6 +111,11 @@ def elsewhere(engine, monkeypatch):
 
 
 # What runs there
+
+_OPENS = (  # whole videos, of which there may be many
+    "base_models.views.making.sample_clips",
+    "base_models.runtime.file_digest.read_sha256",
+)
 
 
 @pytest.fixture(scope="module")
@@ -243,13 +249,14 @@ def test_an_ensemble_and_its_networks_are_the_same(
     models = []
     for name in ("alone", "other"):
         model = small_ensemble(tmp_path / name)
+        clear_caches()  # of the files' digests
         there = (
             contextlib.nullcontext()
             if name == "alone"
             else elsewhere(
                 "base_models.detectors.frame.FrameDetector.fit",
                 "base_models.detectors.frequency.FrequencyDetector.fit",
-                *([] if is_here else ["base_models.views.making.sample_clips"]),
+                *([] if is_here else _OPENS),
             )
         )
         with there:

@@ -11,10 +11,11 @@ import pandas as pd
 
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.runtime.failures import Failures, is_foreseen
-from base_models.runtime.parallel import n_jobs_here, run_tasks
 from base_models.runtime.progress import progress_bar
+from base_models.runtime.scheduling import run_each
 from base_models.store.keys import session_key
 from base_models.store.store import Store, store_key
+from base_models.video.hashing import work_of
 from base_models.video.paths import findable
 from ensemble.datasets.indexing.measuring import (
     CODE_VERSION,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from base_models.faces.face import FaceFinder
 
 SUFFIXES = (".parquet", ".csv")
-_BATCH = 16  # videos that a process is given at once
 _TYPES = {
     "width": "Int64", "height": "Int64", "file_size": "Int64", "face_size": "Int64",
     "frames": "Int64", "fps": float, "seconds": float, "quantiser": float,
@@ -175,19 +175,14 @@ def _in_parallel(
     videos: list[str], finder: FaceFinder | None, n_jobs: int | None
 ) -> Iterator[tuple[int, tuple[dict[str, Any], Exception | None]]]:
     """Measure videos, some at once: number and result, as they come."""
-    at_once = n_jobs_here(n_jobs)
-    size = 1 if at_once == 1 else min(_BATCH, -(-len(videos) // at_once))
-    videos = findable(videos)
-    starts = range(0, len(videos), max(size, 1))
-    batches = ((videos[start : start + size], finder) for start in starts)
-    for batch, found in run_tasks(_measure_all, batches, n_jobs):
-        yield from enumerate(found, starts[batch])
+    tasks = [(video,) for video in findable(videos)]
+    return run_each(_measure, tasks, work_of(videos), n_jobs, shared=(finder,))
 
 
-def _measure_all(
-    videos: list[str], finder: FaceFinder | None
-) -> list[tuple[dict[str, Any], Exception | None]]:
-    return [measure_video(video, finder) for video in videos]
+def _measure(
+    video: str, finder: FaceFinder | None
+) -> tuple[dict[str, Any], Exception | None]:
+    return measure_video(video, finder)
 
 
 def _with_columns(table: VideoTable, rows: list[Any]) -> VideoTable:

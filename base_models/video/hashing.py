@@ -1,0 +1,126 @@
+"""Reads what videos' digests need, many at once, before anyone asks for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from base_models.errors import VideoReadError
+from base_models.runtime.file_digest import KnownDigest, known_digest, learn_digest
+from base_models.runtime.parallel import n_jobs_here, runs_elsewhere
+from base_models.runtime.prefetch import look_ahead
+from base_models.runtime.progress import progress_bar
+from base_models.runtime.scheduling import run_each
+from base_models.video.one_face import whole_video
+from base_models.video.paths import findable, video_digest
+
+_THREADS = 8  # a disk gives no more to more
+
+
+def hash_ahead(
+    videos: Iterable[Any], n_jobs: int | None = None, progress: str | None = None
+) -> None:
+    """Have the digests of files known in this process, the longest read first.
+
+    Where joblib is set to a cluster, its workers read the files, and this process takes
+    over what they found for those that look the same from here. Elsewhere threads read
+    them. What is known already is not read again; what cannot be read is passed over,
+    and said when its digest is asked for.
+
+    Parameters
+    ----------
+    videos : iterable
+        Paths, or faces of such; arrays and what else there may be are passed over.
+    n_jobs : int or None, default=None
+        As joblib counts; with 1 nothing is done ahead.
+    progress : str or None, default=None
+        What to write before a progress bar; None shows none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from base_models.runtime.file_digest import known_digest
+    >>> from base_models.video.hashing import hash_ahead
+    >>> path = Path(tempfile.mkdtemp()) / "a.mp4"
+    >>> _ = path.write_bytes(b"abc")
+    >>> hash_ahead([path, "absent.mp4"], n_jobs=2)
+    >>> known_digest(path).digest[:12]
+    'ba7816bf8f01'
+    """
+    if n_jobs_here(n_jobs) == 1 and not runs_elsewhere(n_jobs):
+        return
+    found = dict.fromkeys(map(whole_video, _paths(videos)))
+    todo = [video for video in found if known_digest(video) is None]
+    if not runs_elsewhere(n_jobs):
+        hashed = look_ahead(read_digest, todo, min(_THREADS, n_jobs_here(n_jobs)))
+        for _ in progress_bar(hashed, progress, len(todo)):
+            pass
+        return
+    tasks = [(video,) for video in findable(todo)]
+    came = run_each(read_digest, tasks, work_of(todo), n_jobs)
+    for number, known in progress_bar(came, progress, len(todo)):
+        if known is not None:
+            learn_digest(todo[number], known)
+
+
+def read_digest(video: str | os.PathLike) -> KnownDigest | None:
+    """Return the digest of a file or folder with its stamp; None if unreadable."""
+    try:
+        video_digest(video)
+    except (VideoReadError, OSError):
+        return None
+    return known_digest(video)
+
+
+def work_of(videos: Sequence[Any], seconds: Sequence[Any] | None = None) -> np.ndarray:
+    """Return how long videos are, to begin with the longest.
+
+    Parameters
+    ----------
+    videos : sequence
+        Paths, arrays, or faces of either.
+    seconds : sequence of float or None, default=None
+        How long each lasts, where that is known; NaN or None where it is not.
+
+    Returns
+    -------
+    ndarray of shape (n_videos,)
+        Bytes on the disk or in memory, or what they would be of a video that lasts so
+        long; NaN where nothing is known.
+
+    Examples
+    --------
+    >>> from base_models.video.hashing import work_of
+    >>> videos = [np.zeros((n, 1, 1, 3), np.uint8) for n in (2, 4)]
+    >>> work_of([*videos, "absent.mp4"]).tolist()
+    [6.0, 12.0, nan]
+    >>> work_of([*videos, "absent.mp4"], seconds=[1, 2, 10]).tolist()
+    [6.0, 12.0, 60.0]
+    """
+    work = np.array([_size(whole_video(video)) for video in videos], float)
+    if seconds is None:
+        return work
+    lasts = np.array(seconds, float)
+    both = ~np.isnan(work) & (lasts > 0)
+    pace = np.median(work[both] / lasts[both]) if both.any() else 1.0
+    return np.where(lasts > 0, lasts * pace, work)
+
+
+def _paths(videos):
+    return (v for v in videos if isinstance(whole_video(v), (str, os.PathLike)))
+
+
+def _size(video):
+    if isinstance(video, np.ndarray):
+        return video.nbytes
+    try:
+        if not os.path.isdir(video):
+            return os.stat(video).st_size
+        with os.scandir(video) as files:
+            return sum(file.stat().st_size for file in files if file.is_file())
+    except (OSError, TypeError, ValueError):
+        return np.nan

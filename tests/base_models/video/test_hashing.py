@@ -1,0 +1,103 @@
+import hashlib
+import os
+
+import cv2
+import joblib
+import numpy as np
+import pytest
+
+from base_models.runtime import caches, file_digest
+from base_models.video.hashing import hash_ahead, read_digest, work_of
+from base_models.video.paths import hashed_once, known_digests, video_digest
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A file, an image and a folder of two images."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for path in (tmp_path / "still.png", folder / "1.png", folder / "2.png"):
+        shade = len(str(path)) + sum(path.name.encode())
+        cv2.imwrite(str(path), np.full((4, 4, 3), shade % 256, np.uint8))
+    (tmp_path / "a.mp4").write_bytes(b"content")
+    return [tmp_path / "a.mp4", tmp_path / "still.png", folder]
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Return a function after which reading a file for its digest is an error."""
+
+    def refuse():
+        def read(path):
+            raise AssertionError(f"{path} is read again")
+
+        monkeypatch.setattr(file_digest, "read_sha256", read)
+        monkeypatch.setattr("base_models.video.paths.read_sha256", read)
+
+    return refuse
+
+
+def plain_digests(files):
+    """What a digest is, written out once more."""
+    file, image, folder = files
+    lines = b"".join(
+        f"\n{each.name} {hashlib.sha256(each.read_bytes()).hexdigest()}".encode()
+        for each in sorted(folder.iterdir())
+    )
+    of_image = hashlib.sha256(image.read_bytes()).hexdigest()
+    return [
+        hashlib.sha256(file.read_bytes()).hexdigest(),
+        hashlib.sha256(f"image {of_image}".encode()).hexdigest(),
+        hashlib.sha256(b"folder" + lines).hexdigest(),
+    ]
+
+
+def test_what_was_hashed_ahead_is_not_read_again(files, unread):
+    caches.clear_caches()
+    with joblib.parallel_config("threading", n_jobs=2):
+        hash_ahead([*files, "absent.mp4", np.zeros((1, 4, 4, 3), np.uint8)])
+    unread()
+    assert [video_digest(file) for file in files] == plain_digests(files)
+
+
+def test_one_job_reads_nothing_ahead(files, unread):
+    caches.clear_caches()
+    unread()
+    hash_ahead(files, n_jobs=1)
+    assert known_digests(files) == [None] * 3
+
+
+def test_another_process_takes_digests_over(files, unread):
+    caches.clear_caches()
+    sent = [read_digest(file) for file in files]
+    assert sent == known_digests(files)
+    caches.clear_caches()  # as in the other process
+    unread()
+    with hashed_once(files, sent):
+        assert [video_digest(file) for file in files] == plain_digests(files)
+
+
+def test_digests_that_are_sent_hold_while_a_file_looks_the_same(files):
+    caches.clear_caches()
+    sent = [read_digest(file) for file in files]
+    caches.clear_caches()
+    file, image, folder = files
+    file.write_bytes(b"another")  # of the same size
+    os.utime(file, ns=(1, 1))
+    cv2.imwrite(str(folder / "3.png"), np.zeros((4, 4, 3), np.uint8))
+    cv2.imwrite(str(image), np.zeros((5, 5, 3), np.uint8))
+    with hashed_once(files, sent):
+        assert [video_digest(each) for each in files] == plain_digests(files)
+
+
+def test_what_cannot_be_read_has_no_digest():
+    assert read_digest("absent.mp4") is None
+
+
+def test_work_is_the_bytes_or_what_they_would_be(files):
+    file, image, folder = files
+    sizes = [7, image.stat().st_size, sum(f.stat().st_size for f in folder.iterdir())]
+    np.testing.assert_array_equal(work_of([*files, "lost"]), [*sizes, np.nan])
+    lasts = [7, np.nan, np.nan, 20]  # one byte a second
+    found = work_of([*files, "lost"], lasts)
+    np.testing.assert_array_equal(found, [7, *sizes[1:], 20])
