@@ -215,7 +215,7 @@ def hashed_once(
 
 
 def known_digests(videos: Iterable[Any]) -> list[str | KnownDigest | None]:
-    """Return what is known by now: of arrays in `hashed_once`, of files that were read."""
+    """Return what is known by now: of arrays in `hashed_once`, of files read before."""
     hashed = _hashed.get()
     return [
         known_digest(file)

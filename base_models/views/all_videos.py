@@ -10,8 +10,8 @@ import numpy as np
 from base_models.runtime.parallel import runs_elsewhere
 from base_models.runtime.scheduling import run_each
 from base_models.store.store import Store
-from base_models.video.one_face import whole_video
 from base_models.video.hashing import work_of
+from base_models.video.one_face import whole_video
 from base_models.video.paths import findable, hashed_once, known_digests
 from base_models.views.making import iter_views, make_views
 from base_models.views.spec import ViewRecipe

@@ -7,6 +7,7 @@ kind, and `unlike` says in which way a new video differs from it.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -177,8 +178,54 @@ def profile_video(
     VideoProfile or None
         None for what is no video that can be read.
     """
-    from base_models.errors import VideoReadError
     from base_models.store.store import resolve_store
+
+    return _profile(video, None, _recipes(detectors), resolve_store(store))
+
+
+def profile_videos(
+    videos: Videos, detectors: Any = (), store: Any = None
+) -> list[VideoProfile | None]:
+    """Say what each of several videos is like; on a cluster workers open the files.
+
+    Parameters
+    ----------
+    videos : sequence
+        One that stands there several times is opened once.
+    detectors, store
+        As for `profile_video`.
+
+    Returns
+    -------
+    list of (VideoProfile or None)
+    """
+    from base_models.runtime.parallel import runs_elsewhere
+    from base_models.runtime.scheduling import run_each
+    from base_models.store.store import resolve_store
+    from base_models.video.hashing import work_of
+    from base_models.video.paths import findable, known_digests
+
+    different = list({id(video): video for video in videos}.values())
+    shared = _recipes(detectors), resolve_store(store)
+    there = [video for video in different if isinstance(video, (str, os.PathLike))]
+    if len(there) < 2 or not runs_elsewhere():
+        there = []
+    tasks = list(zip(findable(there), known_digests(there), strict=True))
+    came = run_each(_profile, tasks, work_of(there), shared=shared)
+    known = {id(there[number]): profile for number, profile in came}
+    for video in different:
+        if id(video) not in known:
+            known[id(video)] = _profile(video, None, *shared)
+    return [known[id(video)] for video in videos]
+
+
+def _recipes(detectors):
+    return [r for d in detectors for r in getattr(d, "view_recipes", list)()]
+
+
+def _profile(video, known, recipes, store):
+    from base_models.errors import VideoReadError
+    from base_models.video.paths import hashed_once
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video
     from base_models.views.making import stored_face_side
@@ -191,7 +238,8 @@ def profile_video(
         quantiser = estimate_qp(video, n_places=2, n_frames=4)
     except VideoReadError:  # the detectors have said why
         return None
-    recipes = [r for d in detectors for r in getattr(d, "view_recipes", list)()]
+    with hashed_once([video], [known]):
+        side = stored_face_side(video, recipes, store)
     return VideoProfile(
         width=info.width,
         height=info.height,
@@ -199,7 +247,7 @@ def profile_video(
         seconds=math.nan if info.seconds is None else info.seconds,
         codec=info.codec,
         quantiser=quantiser,
-        face_side=stored_face_side(video, recipes, resolve_store(store)),
+        face_side=side,
     )
 
 
@@ -219,14 +267,11 @@ def training_profile(
     TrainingProfile or None
         None where none of them is a video that can be read.
     """
-    from base_models.store.store import resolve_store
-
     chosen = np.unique(
         np.linspace(0, len(videos) - 1, min(len(videos), _MOST_PROFILED)).round()
     ).astype(int)
-    store = resolve_store(store)
-    profiles = [profile_video(videos[row], detectors, store) for row in chosen]
-    profiles = [profile for profile in profiles if profile is not None]
+    found = profile_videos([videos[row] for row in chosen], detectors, store)
+    profiles = [profile for profile in found if profile is not None]
     if not profiles:
         return None
     codecs = [profile.codec for profile in profiles if profile.codec]

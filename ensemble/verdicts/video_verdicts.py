@@ -151,17 +151,13 @@ def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
 def _profiles(model, videos):
     """Say what each video is like, where it is known for those of training."""
     from base_models.video.paths import hashed_once
-    from ensemble.verdicts.video_profile import profile_video
+    from ensemble.verdicts.video_profile import profile_videos
 
     if videos is None or model.card_.profile is None:
         return None
     members = [member for _, member in named_members(model)]
-    known = {}  # a video may stand there once for each of its faces
-    with hashed_once(videos):
-        for video in videos:
-            if id(video) not in known:
-                known[id(video)] = profile_video(video, members, model.store)
-    return [known[id(video)] for video in videos]
+    with hashed_once(videos):  # one may stand there once for each of its faces
+        return profile_videos(videos, members, model.store)
 
 
 def statuses(table: pd.DataFrame, score: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def test_what_cannot_be_read_has_no_digest():
 
 
 def test_work_is_the_bytes_or_what_they_would_be(files):
-    file, image, folder = files
+    _, image, folder = files
     sizes = [7, image.stat().st_size, sum(f.stat().st_size for f in folder.iterdir())]
     np.testing.assert_array_equal(work_of([*files, "lost"]), [*sizes, np.nan])
     lasts = [7, np.nan, np.nan, 20]  # one byte a second

@@ -25,7 +25,7 @@ def _bright(videos):
 def test_the_costly_are_begun_first_where_fits_run_side_by_side(
     noise, monkeypatch, n_jobs
 ):
-    videos, y, groups = noise(0)
+    videos, y, _ = noise(0)
     begun = []
 
     def note(detector, *arguments):

@@ -111,6 +111,7 @@ def test_verdicts_are_the_same(pooling, videos, workers, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, cluster(workers):
         patch.setattr(sharing, "iter_views", refuse)
         each = list(model.judge_each(new))
+        patch.setattr("base_models.video.reading.probe_video", refuse)
         other, other_table = model.judge(new), model.detector_scores(new)
     pd.testing.assert_frame_equal(alone, other, check_exact=True)
     pd.testing.assert_frame_equal(alone, pd.concat(each), check_exact=True)
