@@ -328,9 +328,8 @@ default=None
         if len(is_fake) == len(videos):
             check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
         with hashed_once(videos):
-            training = TrainingSet.of(
-                videos, is_fake, groups, sample_weight, self.n_jobs
-            )
+            given = videos, is_fake, groups, sample_weight
+            training = TrainingSet.of(*given, self.n_jobs)
             check_promise(self.threshold, training)
             splits = training.split(strategy.resampling, self.random_state or 0)
             kind = scores_are(splits, len(training))
@@ -381,8 +380,7 @@ default=None
         detector : detector
             Unfitted, or fitted already and then only asked.
         videos : sequence or None, default=None
-            The training videos, in any order; needed only after loading from a
-            file, which does not keep them.
+            The training videos, in any order; needed only after loading from a file.
         """
         from base_models.scoring.naming import name_detectors
         from base_models.video.paths import hashed_once

@@ -137,6 +137,9 @@ class TrainingSet:
                 "a loaded ensemble does not keep its training videos; pass videos=..., "
                 f"the same {len(self)} in any order"
             )
+        from base_models.video.hashing import hash_ahead
+
+        hash_ahead(filter(is_video, videos))
         found = {}
         for video in videos:
             found.setdefault(content_digest(video), video)
