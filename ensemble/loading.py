@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
+
+_TRIED = 8  # rows
 
 
 def load(
@@ -68,6 +71,7 @@ def load(
     True
     """
     from ensemble.persistence.codec import Reader
+    from ensemble.persistence.parts import reading_part
     from ensemble.pipeline.files import is_rule, read_rule
 
     if device is not None:
@@ -83,4 +87,15 @@ def load(
     params, fitted = read_ensemble(reader, DeepfakeEnsemble().get_params(), detectors)
     model = DeepfakeEnsemble(**params)
     vars(model).update(fitted)
+    with reading_part(path, "what it learned"):
+        _try_out(model)
     return model
+
+
+def _try_out(model):
+    """Answer for some rows of training, so that what cannot answer is not loaded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        repr(model)
+        model.judge_scores(model.oof_scores_.iloc[:_TRIED])
+        str(model.card_)

@@ -20,6 +20,7 @@ MOST_CODE = 60  # of a function: lines that are not empty, comment or docstring
 LAYERS = [
     "base_models.choices",
     "base_models.errors",
+    "base_models.limits",
     "base_models.naming",
     "base_models.inputs",
     "base_models.groups",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +79,13 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             state = load_file(path)
         else:
             state = module_pickle.read_pickled(path)
+        state = _tensors_of(state)
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file: {error}"
         ) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read: {error.strerror}") from error
     except module_pickle.RefusedGlobalError as error:
         raise CheckpointError(
             f"{path} wants {error} run, which is neither a tensor nor a known module; "
@@ -93,22 +98,28 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             "it is truncated or of another kind; get it again, or save its "
             "state_dict() as safetensors"
         ) from error
-    for wrapper in _WRAPPERS:
-        inside = state.get(wrapper) if isinstance(state, dict) else None
-        if isinstance(inside, (dict, module_pickle.ModuleStandIn)):
-            state = inside
-    if isinstance(state, module_pickle.ModuleStandIn):
-        state = module_pickle.flatten(state)
     if not (
         isinstance(state, dict)
         and state
         and all(isinstance(value, torch.Tensor) for value in state.values())
+        and all(isinstance(name, str) for name in state)
     ):
         raise CheckpointError(
             f"{path} must hold a state dict, names and tensors, or a module; got "
             f"{_kind(state)}"
         )
     return _strip(state, "module.")
+
+
+def _tensors_of(state):
+    """Take off what training scripts wrap around a state dict or module."""
+    for wrapper in _WRAPPERS:
+        inside = state.get(wrapper) if isinstance(state, dict) else None
+        if isinstance(inside, (dict, module_pickle.ModuleStandIn)):
+            state = inside
+    if isinstance(state, module_pickle.ModuleStandIn):
+        state = module_pickle.flatten(state)
+    return state
 
 
 # What a damaged or foreign pickle may raise while it is read.
@@ -124,7 +135,11 @@ _DAMAGED = (
     ImportError,
     MemoryError,
     OverflowError,
-    RuntimeError,
+    RuntimeError,  # RecursionError among them
+    NotImplementedError,  # a zip of an unknown kind
+    zlib.error,
+    lzma.LZMAError,
+    OSError,  # what bzip2 says of damage
 )
 
 

@@ -219,10 +219,15 @@ def _own_arrays(file, path):
 
     check("", file)
     file.visititems(check)
+    if sum(item.size for _, item in arrays) > _LARGEST:
+        raise CheckpointError(
+            f"{path}: its {len(arrays)} arrays are larger together than MesoNet's by "
+            "far; nothing was read"
+        )
     return [(name, item[()]) for name, item in arrays]
 
 
-_LARGEST = 2**24  # values; MesoNet's largest array has 16 thousand
+_LARGEST = 2**24  # values; MesoNet has 28 thousand
 
 _LAYOUT = {
     "conv2d": [("weight", "kernel", (3, 2, 0, 1)), ("bias", "bias", (0,))],

@@ -9,6 +9,8 @@ refuses everything else by name.
 from __future__ import annotations
 
 import io
+import math
+import mmap
 import pickle
 import struct
 import zipfile
@@ -18,6 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from base_models.limits import check_zip, current_limits
+from base_models.networks.pickle_check import check_pickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
@@ -117,7 +122,12 @@ def read_pickled(path: str | Path) -> object:
     if zipfile.is_zipfile(path):
         return _read_zip(path)
     with open(path, "rb") as file:
-        return _read_legacy(file)
+        try:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:  # nothing can be mapped
+            raise EOFError("the file is empty") from error
+        with mapped:
+            return _read_legacy(file, mapped)
 
 
 def flatten(
@@ -135,21 +145,47 @@ def flatten(
     Returns
     -------
     dict of str to Tensor
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        If modules lie inside of each other, or a few everywhere, beyond the limits.
     """
-    if isinstance(thing, ModuleStandIn):
-        parts = vars(thing)
-        own = {**parts.get("_parameters", {}), **parts.get("_buffers", {})}
-        below = parts.get("_modules", {})
-    else:
+    limits, found, n_modules = current_limits(), {}, 0
+    waiting = [(thing, prefix, 0)]
+    while waiting:
+        module, prefix, depth = waiting.pop()
+        n_modules += 1
+        own, below = _parts(module)
+        for name, value in own.items():
+            if value is not None:
+                found[f"{prefix}{name}"] = value
+        if max(n_modules, len(found)) > limits.model_parts or (
+            below and depth >= limits.model_depth
+        ):
+            raise pickle.UnpicklingError(
+                f"its modules hold more than {limits.model_parts:,} tensors or "
+                f"modules, or lie more than {limits.model_depth} deep"
+            )
+        waiting += [
+            (child, f"{prefix}{name}.", depth + 1)
+            for name, child in reversed(list(below.items()))
+            if child is not None
+        ]
+    return found
+
+
+def _parts(thing):
+    """Return a module's own tensors, and the modules in it, by name."""
+    if not isinstance(thing, ModuleStandIn):
         own = {k: v for k, v in thing.items() if isinstance(v, torch.Tensor)}
         below = {k: v for k, v in thing.items() if isinstance(v, (dict, ModuleStandIn))}
-    found = {
-        f"{prefix}{name}": value for name, value in own.items() if value is not None
-    }
-    for name, child in below.items():
-        if child is not None:
-            found |= flatten(child, f"{prefix}{name}.")
-    return found
+        return own, below
+    parts = vars(thing)
+    return (
+        {**parts.get("_parameters", {}), **parts.get("_buffers", {})},
+        parts.get("_modules", {}),
+    )
 
 
 class _Storage:
@@ -188,11 +224,14 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, saved):
         if not (isinstance(saved, tuple) and saved):
-            raise pickle.UnpicklingError(f"unknown persistent id {saved!r}")
+            raise pickle.UnpicklingError(
+                f"a persistent id must be a tuple; got {type(saved).__name__}"
+            )
         if saved[0] == "module":  # (class, source file, source text): the class alone
             return saved[1]
         if saved[0] != "storage" or self._load_storage is None:
-            raise pickle.UnpicklingError(f"unknown persistent id {saved[0]!r}")
+            kind = saved[0] if isinstance(saved[0], str) else type(saved[0]).__name__
+            raise pickle.UnpicklingError(f"unknown persistent id {kind[:50]!r}")
         return self._load_storage(*saved[1:])
 
 
@@ -220,6 +259,8 @@ def _rebuild_tensor(storage, offset, size, stride, *ignored):
         not isinstance(number, int) or number < 0 for number in numbers
     ):
         raise pickle.UnpicklingError(f"a tensor of size {size}, stride {stride}")
+    if math.prod(size) * storage.values.itemsize > current_limits().model_bytes:
+        raise pickle.UnpicklingError(f"a tensor of size {size}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage.values):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
@@ -237,28 +278,37 @@ _REBUILD = {
 }
 
 
-def _read_legacy(file):
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    if _Unpickler(file).load() != _LEGACY_MAGIC:
+def _read_legacy(file, mapped):
+    size = len(mapped)
+
+    def load(load_storage=None):
+        mapped.seek(file.tell())
+        check_pickle(mapped)
+        return _Unpickler(file, load_storage).load()
+
+    if load() != _LEGACY_MAGIC:
         raise pickle.UnpicklingError("no PyTorch file: its magic number is missing")
-    if _Unpickler(file).load() != _LEGACY_PROTOCOL:
+    if load() != _LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("a PyTorch file of an unknown protocol")
-    system = _Unpickler(file).load()
+    system = load()
     order = (
         "<"
         if not isinstance(system, dict) or system.get("little_endian", True)
         else ">"
     )
-    storages, views = {}, {}
+    storages, views, promised = {}, {}, 0
 
     def load_storage(kind, key, location, n_values, view=None):
+        nonlocal promised
         dtype = np.dtype(kind.dtype)
         if key not in storages:
-            if n_values * dtype.itemsize > size:
+            if not isinstance(n_values, int) or n_values < 0:
+                raise pickle.UnpicklingError("a storage of no whole number of values")
+            promised += n_values * dtype.itemsize
+            if promised > min(size, current_limits().model_bytes):
                 raise EOFError(
-                    f"{n_values} values of {dtype.itemsize} bytes cannot be in a file "
-                    f"of {size}"
+                    f"{promised} bytes of tensors cannot be in a file of {size}, or "
+                    f"are more than the {current_limits().model_bytes} allowed"
                 )
             storages[key] = _Storage(dtype, n_values)
         if view is None:
@@ -269,8 +319,8 @@ def _read_legacy(file):
             views[view_key].values = storages[key].values[offset : offset + n_seen]
         return views[view_key]
 
-    thing = _Unpickler(file, load_storage).load()
-    for key in _Unpickler(file).load():
+    thing = load(load_storage)
+    for key in load():
         (n_values,) = struct.unpack(f"{order}q", _exactly(file, 8))
         storage = storages.get(key)
         if storage is None or n_values != len(storage.values):
@@ -283,6 +333,7 @@ def _read_legacy(file):
 
 def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
+        check_zip(archive)
         names = archive.namelist()
         (main,) = [
             name
@@ -308,7 +359,10 @@ def _read_zip(path):
                 storages[key].values = values.astype(dtype)  # a copy of our own
             return storages[key]
 
-        return _Unpickler(io.BytesIO(archive.read(main)), load_storage).load()
+        content = io.BytesIO(archive.read(main))
+        check_pickle(content)
+        content.seek(0)
+        return _Unpickler(content, load_storage).load()
 
 
 def _exactly(file, n_bytes):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import json
 import os
 import sys
@@ -23,16 +24,18 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 
 from base_models.errors import CheckpointError
+from base_models.limits import check_zip
 from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
 from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_name
-from ensemble.persistence.wrong_files import what_it_is
+from ensemble.persistence.parts import read_parts, reading_part
 
 FORMAT = 2  # classes by their public names; 1 named their modules too
 RULE_FORMAT = 3  # a rule on scores alone, which releases before it cannot read
 _READ = (1, FORMAT, RULE_FORMAT)
+_MOST_TEXT = 2**30  # bytes of an array of text
 
 
 class Writer:
@@ -167,30 +170,9 @@ class Reader:
         self.path, self.device = path, device
         self.files, self.named = dict(files or {}), set()
         self.combiners = dict(combiners or {})
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self.parts = {name: archive.read(name) for name in archive.namelist()}
-            self.manifest = json.loads(self.parts.pop("manifest.json"))
-        except FileNotFoundError as error:
-            raise CheckpointError(f"no saved ensemble at {path}") from error
-        except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-            what = what_it_is(path) or (
-                f"or damaged ({error}); give a file that DeepfakeEnsemble.save or "
-                "ScorePipeline.save wrote"
-            )
-            raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
-        if self.manifest.get("format") not in _READ:
-            raise CheckpointError(
-                f"{path} has format {self.manifest.get('format')}, this release reads "
-                f"{', '.join(map(str, _READ))}; it was written by deepfake-ensemble "
-                f"{self.manifest.get('versions', {}).get('deepfake-ensemble')}"
-            )
-        for name, digest in self.manifest["sha256"].items():
-            if hashlib.sha256(self.parts.get(name, b"")).hexdigest() != digest:
-                raise CheckpointError(
-                    f"{path} is damaged: {name} is not what was saved"
-                )
-        self.arrays = decode_arrays(self.parts["arrays.safetensors"])
+        self.manifest, self.parts = read_parts(path, _READ)
+        with reading_part(path, "its arrays"):
+            self.arrays = decode_arrays(self.parts["arrays.safetensors"])
 
     def decode(self, thing: object) -> Any:
         if not isinstance(thing, dict):
@@ -198,7 +180,7 @@ class Reader:
         if "array" in thing:
             return self.arrays[thing["array"]]
         if "strings" in thing:
-            return np.array(self.decode(thing["strings"]), dtype=thing["dtype"])
+            return self.strings(self.decode(thing["strings"]), thing["dtype"])
         if "list" in thing:
             return [self.decode(value) for value in thing["list"]]
         if "tuple" in thing:
@@ -220,6 +202,16 @@ class Reader:
                 )
         vars(made).update(state)
         return made
+
+    def strings(self, values: list, dtype: str) -> np.ndarray:
+        """Return an array of text, of a width that its text may need."""
+        kind = np.dtype(dtype)
+        if kind.kind not in "OUS" or len(values) * kind.itemsize > _MOST_TEXT:
+            raise CheckpointError(
+                f"{self.path} would make {len(values)} texts of type {kind}, and "
+                f"{_MOST_TEXT:,} bytes of them are allowed"
+            )
+        return np.array(values, dtype=kind)
 
     def given(self, thing: object) -> Any:
         """Return a combiner of the user's class with the parameters of the file."""
@@ -269,7 +261,11 @@ class Reader:
             )
 
     def skops(self, part: Any) -> Any:
-        estimator = _skops().loads(self.parts[part], trusted=[])
+        content = self.parts[part]
+        with reading_part(self.path, part):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                check_zip(archive)
+            estimator = _skops().loads(content, trusted=[])
         for name, value in params_of(estimator, deep=True).items():
             # Where a scikit-learn pipeline keeps what it computed: a folder.
             if name.rpartition("__")[2] == "memory" and value is not None:
@@ -300,11 +296,19 @@ class Reader:
         else:
             detector = given if fitted and "arrays" not in record else clone(given)
         if "arrays" in record:
-            arrays = decode_arrays(self.parts[record["arrays"]])
-            return detector.set_state(record["meta"], arrays)
+            with reading_part(self.path, f"what detector {name!r} learned"):
+                arrays = decode_arrays(self.parts[record["arrays"]])
+                _check_numbers(arrays)
+                return detector.set_state(record["meta"], arrays)
         if hasattr(detector, "function"):  # nothing was learned: two labels
             detector.classes_ = np.array([0, 1])
         return detector
+
+
+def _check_numbers(arrays):
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise ValueError(f"{name} holds NaN")
 
 
 def _skops():

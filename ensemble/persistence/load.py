@@ -10,6 +10,7 @@ from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.codec import Reader
+from ensemble.persistence.parts import reading_part
 from ensemble.persistence.save import FITTED, IN_RECORD
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import CardFacts
@@ -43,9 +44,16 @@ def read_ensemble(
     CheckpointError
         As `ensemble.load` does.
     """
+    with reading_part(reader.path, "what it says of the ensemble"):
+        params, fitted = _read(reader, parameters, detectors or {})
+    reader.check_files()
+    return params | {"device": reader.device}, fitted
+
+
+def _read(reader, parameters, detectors):
     path, device, manifest = reader.path, reader.device, reader.manifest
     members = {
-        entry["name"]: _members(reader, entry, detectors or {}, device)
+        entry["name"]: _members(reader, entry, detectors, device)
         for entry in manifest["detectors"]
     }
     params = {name: reader.decode(value) for name, value in manifest["params"].items()}
@@ -81,8 +89,7 @@ def read_ensemble(
     )
     fitted["detectors_"] = members
     fitted["oof_scores_"] = _table(reader)
-    reader.check_files()
-    return params | {"device": device}, fitted
+    return params, fitted
 
 
 def _members(reader, entry, given, device):

@@ -10,6 +10,7 @@ from typing import Any
 from base_models.errors import CheckpointError
 from ensemble._version import __version__
 from ensemble.persistence.codec import RULE_FORMAT, Reader, Writer
+from ensemble.persistence.parts import reading_part
 
 _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops")
 
@@ -73,12 +74,5 @@ def read_rule(reader: Reader) -> Any:
     content = reader.manifest.get("rule")
     if not isinstance(content, dict) or content.get("own") != "ScorePipeline":
         raise CheckpointError(f"{reader.path} is damaged: no rule is in it")
-    try:
+    with reading_part(reader.path, "the rule in it"):
         return reader.decode(content)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"{reader.path} is damaged, or of another release "
-            f"({type(error).__name__}: {error})"
-        ) from error

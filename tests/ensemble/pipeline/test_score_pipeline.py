@@ -443,7 +443,7 @@ def test_damaged_and_other_files_are_refused(rule, tmp_path):
     for changes, message in (
         ({"rule": None}, "no rule is in it"),
         ({"rule": {"own": "Voting", "params": {"dict": []}}}, "no rule is in it"),
-        ({"rule": {"own": "ScorePipeline"}}, "damaged, or of another release"),
+        ({"rule": {"own": "ScorePipeline"}}, "damaged, forged, or of another release"),
         ({"format": 99}, "has format 99"),
     ):
         parts["manifest.json"] = json.dumps(manifest | changes)

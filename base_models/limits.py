@@ -1,0 +1,140 @@
+"""What reading a file of others may take, in one place: it is refused before it does.
+
+A few bytes can ask for gigabytes, or for hours. Each reader looks at what a file says
+of itself first, and refuses one that asks for more than is allowed here.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+_SLACK = 2**20  # bytes that may unpack to more than the file has room for
+_RATIO = 20  # weights are hard to compress: what unpacks to more is a bomb
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file of others may take while it is read.
+
+    Attributes
+    ----------
+    model_bytes : int, default=8 * 2**30
+        Of memory, for all that a file of weights or a saved model holds.
+    model_parts : int, default=100_000
+        Tensors, or files inside of a file.
+    model_depth : int, default=100
+        Modules, lists and the like inside of each other.
+
+    Examples
+    --------
+    >>> from base_models.limits import Limits
+    >>> Limits().model_depth
+    100
+    """
+
+    model_bytes: int = 8 * 2**30
+    model_parts: int = 100_000
+    model_depth: int = 100
+
+
+_DEFAULT = Limits()
+_current: ContextVar[Limits | None] = ContextVar("limits", default=None)
+
+
+def current_limits() -> Limits:
+    """Return the limits that hold here.
+
+    Examples
+    --------
+    >>> from base_models.limits import current_limits
+    >>> current_limits().model_parts
+    100000
+    """
+    return _current.get() or _DEFAULT
+
+
+@contextmanager
+def reading_limits(**changed: int) -> Iterator[Limits]:
+    """Read files within other limits, in this block and thread.
+
+    Parameters
+    ----------
+    **changed : int
+        By the names of `Limits`.
+
+    Raises
+    ------
+    TypeError
+        For a name that is none of them.
+
+    Examples
+    --------
+    >>> from base_models import load_checkpoint
+    >>> from base_models.limits import reading_limits
+    >>> with reading_limits(model_bytes=64 * 2**30):
+    ...     detector = load_checkpoint("huge.pth")  # doctest: +SKIP
+    """
+    limits = replace(current_limits(), **changed)
+    token = _current.set(limits)
+    try:
+        yield limits
+    finally:
+        _current.reset(token)
+
+
+def check_zip(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that would unpack to too much, or names a part twice.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        Open for reading.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        Saying what it asks for and what is allowed.
+
+    Examples
+    --------
+    >>> import io
+    >>> from base_models.limits import check_zip
+    >>> content = io.BytesIO()
+    >>> with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    ...     archive.writestr("zeros", bytes(2**26))
+    >>> with zipfile.ZipFile(content) as archive:
+    ...     check_zip(archive)
+    Traceback (most recent call last):
+    zipfile.BadZipFile: its parts unpack to 67,108,864 bytes, and for a file of 65,... \
+bytes 2,355,... are allowed
+    """
+    allowed = current_limits()
+    entries = archive.infolist()
+    if len(entries) > allowed.model_parts:
+        raise zipfile.BadZipFile(
+            f"it has {len(entries):,} parts, and {allowed.model_parts:,} are allowed"
+        )
+    twice = [name for name, n in Counter(e.filename for e in entries).items() if n > 1]
+    if twice:
+        raise zipfile.BadZipFile(f"its part {twice[0]!r} is there twice")
+    asked = sum(entry.file_size for entry in entries)
+    size = _size(archive)
+    most = min(allowed.model_bytes, _RATIO * size + _SLACK)
+    if asked > most:
+        raise zipfile.BadZipFile(
+            f"its parts unpack to {asked:,} bytes, and for a file of {size:,} bytes "
+            f"{most:,} are allowed"
+        )
+
+
+def _size(archive):
+    at = archive.fp.tell()
+    size = archive.fp.seek(0, os.SEEK_END)
+    archive.fp.seek(at)
+    return size

@@ -1,0 +1,140 @@
+"""Opens the file of a saved model: its parts, each of them the one that was saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from base_models.errors import CheckpointError
+from base_models.limits import check_zip
+from ensemble.persistence.wrong_files import what_it_is
+
+MANIFEST = "manifest.json"
+
+
+def read_parts(path: str | Path, formats: tuple[int, ...]) -> tuple[dict, dict]:
+    """Read a saved model's manifest and its other parts.
+
+    Parameters
+    ----------
+    path : str or Path
+    formats : tuple of int
+        That this release reads.
+
+    Returns
+    -------
+    manifest : dict
+    parts : dict of str to bytes
+        Those that the manifest lists and no others, each with its SHA-256.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, or it is damaged, of another kind or of a later
+        format, or would unpack to more than is allowed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_zip(archive)
+            packed = [e.filename for e in archive.infolist() if e.compress_type]
+            if packed:  # nothing that is written here is
+                raise zipfile.BadZipFile(f"its part {packed[0]!r} is compressed")
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        manifest = json.loads(parts.pop(MANIFEST))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no saved ensemble at {path}") from error
+    except (
+        zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, RuntimeError,
+        MemoryError,
+    ) as error:  # fmt: skip
+        what = what_it_is(path) or (
+            f"or damaged ({said(error)}); give a file that DeepfakeEnsemble.save or "
+            "ScorePipeline.save wrote"
+        )
+        raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
+    if not isinstance(manifest, dict):
+        raise CheckpointError(
+            f"{path} is not a saved ensemble: its {MANIFEST} is no list of parts"
+        )
+    if manifest.get("format") not in formats:
+        versions = manifest.get("versions")
+        by = versions.get("deepfake-ensemble") if isinstance(versions, dict) else None
+        raise CheckpointError(
+            f"{path} has format {str(manifest.get('format'))[:50]}, this release reads "
+            f"{', '.join(map(str, formats))}; it was written by deepfake-ensemble "
+            f"{str(by)[:50]}"
+        )
+    _check_whole(path, manifest.get("sha256"), parts)
+    return manifest, parts
+
+
+def _check_whole(path, digests, parts):
+    """Refuse a part that is not in the list, or is not what the list says."""
+    if not isinstance(digests, dict):
+        raise CheckpointError(f"{path} is damaged: its {MANIFEST} lists no parts")
+    for name, digest in digests.items():
+        if hashlib.sha256(parts.get(name, b"")).hexdigest() != digest:
+            raise CheckpointError(f"{path} is damaged: {name} is not what was saved")
+    unknown = sorted(parts.keys() - digests.keys())
+    if unknown:
+        raise CheckpointError(
+            f"{path} is damaged or forged: {unknown[0]} is in it, and not in its "
+            f"{MANIFEST}"
+        )
+
+
+@contextmanager
+def reading_part(path: str | Path, part: str) -> Iterator[None]:
+    """Turn whatever a damaged or forged part may raise into a `CheckpointError`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    part : str
+        Of the file, in words: "its combiner".
+
+    Raises
+    ------
+    CheckpointError
+        Naming both, and what was found.
+
+    Examples
+    --------
+    >>> from ensemble.persistence.parts import reading_part
+    >>> with reading_part("model.dfe", "its combiner"):
+    ...     {}["params"]
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: model.dfe: its combiner cannot be read \
+(KeyError: 'params'); the file is damaged, forged, or of another release
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        if isinstance(error, ImportError) and not isinstance(
+            error, ModuleNotFoundError
+        ):
+            raise  # an extra is missing, and the message says which
+        raise CheckpointError(
+            f"{path}: {part} cannot be read ({said(error)}); the file is damaged, "
+            "forged, or of another release"
+        ) from error
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, in one short line.
+
+    Examples
+    --------
+    >>> said(KeyError("a"))
+    "KeyError: 'a'"
+    """
+    lines = str(error).splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
