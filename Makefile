@@ -12,7 +12,8 @@ READY  := $(VENV)/.ready
 CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/base_models/runtime/test_clusters.py \
 	tests/ensemble/cli/test_cli_clusters.py \
-	tests/ensemble/verdicts/test_scores_on_clusters.py
+	tests/ensemble/verdicts/test_scores_on_clusters.py \
+	tests/test_cluster_benchmark.py
 
 .PHONY: demo test test-slow cluster format clean
 
