@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from base_models.addresses import public_name
+
 
 class UnscorableVideoError(ValueError):
     """A verdict was asked for a video that no detector could score.
@@ -55,7 +57,8 @@ class VideoReadError(OSError):
     Parameters
     ----------
     video : str or Path
-        The path, or the id of an array, as `video_id` gives it.
+        The path, or the id of an array, as `video_id` gives it. Of an address what
+        grants access is left out.
     reason : str
         What is wrong with it.
     advice : str, optional
@@ -80,8 +83,8 @@ class VideoReadError(OSError):
         reason: str,
         advice: str | None = "re-encode it or drop the video",
     ) -> None:
-        self.video, self.reason, self.advice = str(video), reason, advice
-        super().__init__(f"cannot read video {video}: {reason}; {advice}")
+        self.video, self.reason, self.advice = public_name(video), reason, advice
+        super().__init__(f"cannot read video {self.video}: {reason}; {advice}")
 
     def __reduce__(self):
         return type(self), (self.video, self.reason, self.advice)
@@ -149,10 +152,10 @@ class NoFaceError(ValueError):
     """
 
     def __init__(self, video: str | Path, n_frames: int) -> None:
-        self.video, self.n_frames = str(video), n_frames
+        self.video, self.n_frames = public_name(video), n_frames
         super().__init__(
-            f"no face found in {video} ({n_frames} frames tried); lower min_face or "
-            "drop the video"
+            f"no face found in {self.video} ({n_frames} frames tried); lower min_face "
+            "or drop the video"
         )
 
     def __reduce__(self):

@@ -19,6 +19,7 @@ MOST_CODE = 60  # of a function: lines that are not empty, comment or docstring
 # From the bottom up: a module imports from its own folder and from those before it.
 LAYERS = [
     "base_models.choices",
+    "base_models.addresses",
     "base_models.errors",
     "base_models.limits",
     "base_models.naming",

@@ -68,9 +68,12 @@ def hash_ahead(
 
 
 def read_digest(video: str | os.PathLike) -> KnownDigest | None:
-    """Return the digest of a file or folder with its stamp; None if unreadable."""
+    """Return the digest of a file or folder with its stamp; None if unreadable.
+
+    What is behind an address is read for it, too: see `video_digest`.
+    """
     try:
-        video_digest(video)
+        video_digest(video, in_full=True)
     except (VideoReadError, OSError):
         return None
     return known_digest(video)

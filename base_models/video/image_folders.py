@@ -10,6 +10,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.video.paths import frame_images, naming
+from base_models.video.remote import is_folder
 
 
 def sample_images(folder: Path, choose: Any) -> Any:
@@ -32,7 +33,7 @@ def sample_images(folder: Path, choose: Any) -> Any:
     raise VideoReadError(
         folder,
         "none of its images can be decoded"
-        if folder.is_dir()
+        if is_folder(folder)
         else "the image cannot be decoded",
     )
 

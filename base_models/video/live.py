@@ -12,9 +12,9 @@ from typing import Any
 import av
 import numpy as np
 
+from base_models.addresses import is_address
 from base_models.errors import VideoReadError
 from base_models.video.decoding import RgbConverter
-from base_models.video.paths import is_address
 from base_models.video.reading import iter_frames, probe_video
 
 # An address was typed by the user, so it may lead to other addresses (as HLS does), but

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +20,7 @@ from av.stream import Disposition
 from base_models.errors import VideoReadError
 from base_models.runtime.caches import cached
 from base_models.video.paths import IMAGE_SUFFIXES
+from base_models.video.remote import RemoteVideo, beginning
 
 # FFmpeg also opens playlists, manifests and session descriptions (hls, dash, concat,
 # sdp, image2, ...), which lead to other files and to the network: they are not here.
@@ -50,7 +51,11 @@ _LEADS_ELSEWHERE = {  # how the text begins: what it is
     rb"(?i)\[playlist\]": "a playlist",
     rb"(?i)\[InternetShortcut\]": "an internet shortcut",
 }
+_PAGE = rb"(?i)(<!doctype html|<html\b)"
 _BEGINNING = 4096  # bytes
+# In these each packet is one frame that is shown. VP8, for one, has hidden ones.
+ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
+ONE_FRAME_A_PACKET |= {"prores", "ffv1", "dnxhd", "huffyuv", "ffvhuff"}
 
 
 @dataclass(frozen=True)
@@ -99,50 +104,70 @@ def open_container(path: str | Path) -> Any:
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or RemoteVideo
+        What is behind an address is read by us, and FFmpeg opens nothing.
 
     Returns
     -------
-    av.container.InputContainer
+    container : av.container.InputContainer
+    reader : RemoteReader or None
+        Of what is behind an address.
 
     Raises
     ------
     VideoReadError
         If it is of a kind that leads to other files, or cannot be opened.
     """
-    path, kind = Path(path), None
+    path, kind, reader = _as_given(path), None, None
     if path.suffix.lower() in IMAGE_SUFFIXES:
         kind = _matching(_IMAGES, _beginning(path))
+    options = _OPTIONS
+    if isinstance(path, RemoteVideo):
+        file = reader = path.reader()
+        options = {**_OPTIONS, "protocol_whitelist": "none"}
+    else:
+        file = f"file:{path.resolve()}"
     try:
-        return av.open(
-            f"file:{path.resolve()}",
-            format=kind,
-            metadata_errors="replace",
-            container_options=_OPTIONS,
+        container = av.open(
+            file, format=kind, metadata_errors="replace", container_options=options
         )
-    except av.FFmpegError as error:
-        text = _beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-        found = _matching(_LEADS_ELSEWHERE, text)
-        if found:
-            raise VideoReadError(
-                path,
-                f"it is {found}, which leads to other files, and not a video",
-                "give the video that it leads to, as a file",
-            ) from error
-        if error.errno == 22:  # of the formats that FFmpeg knows, not one of ours
-            raise VideoReadError(
-                path,
-                "it is of no kind of file that is read as a video (such as MP4, MOV, "
-                "Matroska, WebM, AVI, MPEG, FLV)",
-                "convert it to MP4",
-            ) from error
-        raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
+    except (av.FFmpegError, VideoReadError) as error:
+        if reader is not None and reader.error is not None:
+            raise reader.error from None
+        raise _not_opened(path, error) from error
+    return container, reader
+
+
+def _as_given(path):
+    return path if isinstance(path, RemoteVideo) else Path(path)
+
+
+def _not_opened(path, error):
+    text = _beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    found = _matching(_LEADS_ELSEWHERE, text)
+    if found:
+        return VideoReadError(
+            path,
+            f"it is {found}, which leads to other files, and not a video",
+            "give the video that it leads to, as a file",
+        )
+    if re.match(_PAGE, text):
+        return VideoReadError(
+            path, "it is a web page (HTML) and no video", "fetch the video itself"
+        )
+    if error.errno == 22:  # of the formats that FFmpeg knows, not one of ours
+        return VideoReadError(
+            path,
+            "it is of no kind of file that is read as a video (such as MP4, MOV, "
+            "Matroska, WebM, AVI, MPEG, FLV)",
+            "convert it to MP4",
+        )
+    return VideoReadError(path, f"it cannot be opened ({error.strerror})")
 
 
 def _beginning(path):
     try:
-        with open(path, "rb") as file:
-            return file.read(_BEGINNING)
+        return beginning(path, _BEGINNING)
     except OSError:
         return b""
 
@@ -155,9 +180,31 @@ def _matching(patterns, content):
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Any]:
-    with open_container(path) as container:
-        yield container, _video_stream(container, path)
+def opened(path: str | Path, unread: Sequence[tuple[int, int]] = ()) -> Iterator[Any]:
+    """Open a video file.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    unread : sequence of (start, end), default=()
+        Places of what is behind an address from which zeros are taken, once it is
+        open.
+
+    Yields
+    ------
+    container, stream
+    """
+    container, reader = open_container(path)
+    try:
+        with container:
+            stream = _video_stream(container, path)
+            if reader is not None:
+                reader.unread = unread
+            yield container, stream
+    finally:
+        # FFmpeg takes what a server refuses for the end of the file, or for damage.
+        if reader is not None and reader.error is not None:
+            raise reader.error from None
 
 
 def _video_stream(container, path):
@@ -201,6 +248,8 @@ def read_once(maxsize: int) -> Callable:
 
         @wraps(function)
         def of_file(path, *arguments):
+            if isinstance(path, RemoteVideo):  # which is one version
+                return kept(path, None, None, None, *arguments)
             status = os.stat(path)
             known_by = os.path.realpath(path), status.st_size, status.st_mtime_ns
             return kept(path, *known_by, *arguments)
@@ -212,10 +261,29 @@ def read_once(maxsize: int) -> Callable:
 
 @read_once(maxsize=16)  # ten bytes a packet
 def list_packets(path: str | Path) -> Any:
-    """Read a file's packets into a `PacketTable`."""
+    """Read a file's packets into a `PacketTable`.
+
+    Of an MP4 behind an address the frames are not read for that: its index tells all.
+    Other files behind an address are brought to the disk as a whole, since only the
+    frames themselves tell how many there are.
+    """
+    if isinstance(path, RemoteVideo):
+        places = path.unread_places()
+        table = _table(path, places) if places else None
+        if table is not None:
+            return table
+        path.fetch()
+    return _table(path)
+
+
+def _table(path, unread=()):
+    """Make the table; None where `unread` places would have to be read for it."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()
     clock, n_bytes, is_timed, is_damaged = [], 0, True, False
-    with opened(path) as (container, stream):
+    with opened(path, unread) as (container, stream):
+        codec = stream.codec_context.name
+        if unread and not _is_described(stream, codec):
+            return None
         for packet in packets(container, stream):
             shown_at = packet.pts
             if shown_at is None:
@@ -227,6 +295,10 @@ def list_packets(path: str | Path) -> Any:
             is_shown.append(not packet.is_discard)
             if is_shown[-1]:
                 clock.append((shown_at, packet.duration or 0))
+        if unread:
+            is_key = bytearray(entry.is_keyframe for entry in stream.index_entries)
+            if len(is_key) != len(pts):
+                return None
         if not clock:
             raise VideoReadError(path, "its video stream is empty")
         seconds = None
@@ -240,9 +312,14 @@ def list_packets(path: str | Path) -> Any:
             n_bytes=n_bytes,
             seconds=seconds,
             header_fps=float(stream.average_rate) if stream.average_rate else None,
-            codec=stream.codec_context.name,
+            codec=codec,
             tags=dict(container.metadata),
         )
+
+
+def _is_described(stream, codec):
+    """Whether an index tells of each packet of a stream all that its bytes would."""
+    return codec in ONE_FRAME_A_PACKET and hasattr(stream, "index_entries")
 
 
 def _span(clock):

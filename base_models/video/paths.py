@@ -17,6 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from base_models.addresses import (
+    is_address,
+    local_path,
+    public_name,
+    remote_address,
+)
 from base_models.errors import VideoReadError
 from base_models.runtime.file_digest import (
     KnownDigest,
@@ -28,7 +34,9 @@ from base_models.runtime.file_digest import (
     read_sha256,
 )
 from base_models.runtime.parallel import is_local
+from base_models.runtime.remote.facts import asking_once
 from base_models.video.one_face import OneFace, whole_video
+from base_models.video.remote import RemoteVideo, beginning, is_folder
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
@@ -44,7 +52,6 @@ _BESIDE_VIDEOS = {  # what may lie there and shows nothing
     ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",
 }  # fmt: skip
 _hashed: ContextVar[Mapping] = ContextVar("hashed", default=MappingProxyType({}))
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 
 
 def list_videos(folder: str | Path) -> list[Path]:
@@ -99,7 +106,8 @@ def list_videos(folder: str | Path) -> list[Path]:
 def video_id(video: Any) -> Any:
     """Name a video: its full path, or for an array a name made of its content.
 
-    A link keeps its own name, wherever it leads.
+    A link keeps its own name, wherever it leads. An address is named without what
+    grants access: user and password, signatures and tokens.
 
     Examples
     --------
@@ -110,7 +118,10 @@ def video_id(video: Any) -> Any:
         return f"{video_id(video.video)}, face {video.number}"
     if isinstance(video, np.ndarray):
         return f"array-{video_digest(video)[:12]}"
-    return printable(os.path.abspath(_as_path(video)))
+    path = _as_path(video)
+    if isinstance(path, str):
+        return printable(public_name(path))
+    return printable(os.path.abspath(path))
 
 
 def printable(name: str) -> str:
@@ -134,12 +145,28 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def video_digest(video: Any) -> Any:
+def video_digest(video: Any, in_full: bool = False) -> Any:
     """Hash a video's content (SHA-256, hexadecimal).
 
     Of a file its bytes count, of a folder the images' names and bytes, of an array its
     shape and values. Copies have the same digest. A file is read again only when its
     size or time of change is another, an array each time but within `hashed_once`.
+
+    A video behind an address is not read for that: what its server says of the version
+    counts, with the size and, but for content tags of buckets, the address. Another
+    content has another digest, but a copy on disk, or on another server, has another
+    one too. Where the server states no version, the content is read and hashed.
+
+    Parameters
+    ----------
+    video : str, Path, OneFace or ndarray of shape (T, H, W, 3)
+    in_full : bool, default=False
+        Whether the bytes count of what is behind an address, too: it is read as a
+        whole, once in a process and version, and has the digest of its copy on disk.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -148,7 +175,8 @@ def video_digest(video: Any) -> Any:
     True
     """
     if isinstance(video, OneFace):
-        digest = hashlib.sha256(f"face of {video_digest(video.video)}".encode())
+        whole = video_digest(video.video, in_full)
+        digest = hashlib.sha256(f"face of {whole}".encode())
         digest.update(repr((video.frames, video.boxes)).encode())
         return digest.hexdigest()
     if isinstance(video, np.ndarray):
@@ -157,9 +185,11 @@ def video_digest(video: Any) -> Any:
         known[1] = known[1] or _array_digest(frames)
         return known[1]
     path = existing(video)
+    if isinstance(path, RemoteVideo) and not in_full:
+        return path.digest
     if is_image(path):  # whose frame is not the one that a video of these bytes has
         return hashlib.sha256(f"image {_file_digest(path)}".encode()).hexdigest()
-    if not path.is_dir():
+    if not is_folder(path):
         return _file_digest(path)
     images = frame_images(path)
     with naming(path):
@@ -179,14 +209,15 @@ def hashed_once(
 
     The block is one call of a fit or of scoring, in which nobody may write to an array;
     the next call hashes it again. Threads of `look_ahead` know what the block does.
+    Servers of videos behind an address are asked for their version once, too.
 
     Parameters
     ----------
     videos : iterable
         Files are hashed once anyway, while they do not change.
     digests : sequence or None, default=None
-        From `known_digests`, for videos that were sent to another process: a file
-        that looks there as it did here is not read for its digest.
+        From `known_digests`, for videos that were sent to another process: what
+        looks there as it did here is not read for its digest.
 
     Examples
     --------
@@ -209,13 +240,17 @@ def hashed_once(
             learn_digest(whole_video(video), known)
     token = _hashed.set({**hashed, **_hashed.get()})
     try:
-        yield
+        with asking_once():
+            yield
     finally:
         _hashed.reset(token)
 
 
 def known_digests(videos: Iterable[Any]) -> list[str | KnownDigest | None]:
-    """Return what is known by now: of arrays in `hashed_once`, of files read before."""
+    """Return what is known by now: of arrays in `hashed_once`, of files read before.
+
+    Of what is behind an address that is the digest of its bytes, if they were read.
+    """
     hashed = _hashed.get()
     return [
         known_digest(file)
@@ -229,8 +264,9 @@ def findable(videos: Iterable[Any]) -> list[Any]:
     """Return videos as tasks should hold them, which may run on another machine.
 
     There a path counts from another folder, so files and folders get their full path,
-    also that of a video with one face picked. On this machine all stays as it is: a
-    foreign detector may know videos by the names that it was given.
+    also that of a video with one face picked; addresses are opened there. On this
+    machine all stays as it is: a foreign detector may know videos by the names that it
+    was given.
 
     Parameters
     ----------
@@ -271,37 +307,33 @@ def _array_digest(frames):
 
 
 def _as_path(video):
+    """Return a path, or the address of what is not on this machine."""
     if not isinstance(video, (str, os.PathLike)):
         raise TypeError(
-            "a video is a path, a folder of frame images or an RGB uint8 array "
-            f"(T, H, W, 3); got {type(video).__name__}"
+            "a video is a path, a folder of frame images, an address or an RGB uint8 "
+            f"array (T, H, W, 3); got {type(video).__name__}"
         )
-    return Path(video)
-
-
-def is_address(path: str | Path) -> Any:
-    """Whether a path is written like an address of the web, such as http://...
-
-    Examples
-    --------
-    >>> is_address("https://example.org/a.mp4"), is_address("C:/a.mp4")
-    (True, False)
-    """
-    return _ADDRESS.match(str(path)) is not None
+    if not is_address(video):
+        return Path(video)
+    return remote_address(video) or Path(local_path(os.fspath(video)))
 
 
 def existing(video: Any) -> Any:
+    """Return the path of a video that is there, or the `RemoteVideo` of an address."""
     path = _as_path(video)
-    if is_address(video) and not path.exists():
+    if isinstance(path, str):
+        return RemoteVideo.at(path)
+    if is_address(video) and not os.path.exists(path):
         raise VideoReadError(
             video,
-            "it is an address, and only files on this machine are read",
-            "download it and give the file",
+            "it is written like an address, and is none that files are read from",
+            "give PROTOCOL://..., such as https://, s3:// or file:///; or download it "
+            "and give the file",
         )
     with naming(path):
         status = path.stat()
-        is_folder = path.is_dir()
-    if not is_folder and status.st_size == 0:
+        is_dir = path.is_dir()
+    if not is_dir and status.st_size == 0:
         raise VideoReadError(path, "the file is empty (0 bytes)", "fetch it again")
     return path
 
@@ -360,6 +392,8 @@ def check_array(video: Any) -> Any:
 
 
 def _file_digest(path):
+    if isinstance(path, RemoteVideo):
+        return digest_once(path.facts.address, path.digest, path.sha256)
     with naming(path):
         return file_sha256(path)
 
@@ -404,13 +438,12 @@ def _is_type_script(path, suffix):
     return bool(start) and b"G" not in (start[:1], start[4:5])
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: Path | RemoteVideo) -> bool:
     """Whether a path is a still image, by its ending and by how it begins."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return False
     try:
-        with open(path, "rb") as file:
-            start = file.read(4096)
+        start = beginning(path, 4096)
     except OSError:  # a folder, or who reads it is told why that cannot be done
         return False
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -420,9 +453,9 @@ def is_image(path: Path) -> bool:
     return start.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
 
 
-def holds_images(path: Path) -> bool:
+def holds_images(path: Path | RemoteVideo) -> bool:
     """Whether a video is an image, or a folder of them, and not a video file."""
-    return path.is_dir() or is_image(path)
+    return is_folder(path) or is_image(path)
 
 
 def frame_images(folder: Path) -> Any:

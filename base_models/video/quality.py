@@ -13,8 +13,11 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from base_models.errors import VideoReadError
+from base_models.runtime.remote.facts import asking_once
 from base_models.video.packets import opened, read_once
+from base_models.video.paths import existing
 from base_models.video.reading import probe_video
+from base_models.video.remote import RemoteVideo
 
 # Typical quantisers of the field's three levels. Nine real clips encoded anew by x264:
 # crf 23 gave 19 to 24 (mean 20.4), crf 40 gave 31 to 41 (mean 36.0), lossless 0.
@@ -70,10 +73,11 @@ def estimate_qp(
     """
     if isinstance(video, np.ndarray):
         return math.nan
-    info = probe_video(video)
-    if info.codec is None:  # images
-        return math.nan
-    qp = _stated_qp(os.path.realpath(video), n_places, n_frames)
+    with asking_once():
+        info = probe_video(video)
+        if info.codec is None:  # images
+            return math.nan
+        qp = _stated_qp(_at(existing(video)), n_places, n_frames)
     if qp is not None:
         return float(np.clip(qp, 0, _MAX_QP))
     if not info.bit_rate or not info.fps:
@@ -110,6 +114,10 @@ def nearest_level(
     if math.isnan(qp):
         qp = LEVELS[unknown]
     return min(levels, key=lambda level: (abs(LEVELS[level] - qp), LEVELS[level]))
+
+
+def _at(path):
+    return path if isinstance(path, RemoteVideo) else os.path.realpath(path)
 
 
 @read_once(maxsize=1024)

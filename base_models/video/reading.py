@@ -1,8 +1,8 @@
 """Opens, probes and samples videos.
 
 A video is a path to a file, a folder of frame images, an image (a video of one frame),
-or an RGB uint8 array of shape (T, H, W, 3). Frames come out as RGB uint8, upright, in
-presentation order.
+the address of a file (http, s3, gs and what else fsspec reads), or an RGB uint8 array
+of shape (T, H, W, 3). Frames come out as RGB uint8, upright, in presentation order.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from base_models.video.paths import (
     video_digest,
     video_id,
 )
+from base_models.video.remote import RemoteVideo, n_bytes_of
 from base_models.video.sampling import check_n_frames, clip_indices, sample_indices
 from base_models.video.seeking import sample_file
 from base_models.video.writing import write_video
@@ -108,11 +109,17 @@ def sample_frames(
     than a short one. Where its packets do not say for sure which frames those are, or
     a passage is damaged, the file is decoded from its beginning to its end.
 
+    Behind an address (``https://...``, ``s3://...``: what fsspec reads) an MP4 or MOV
+    is read where the frames lie, and not as a whole, if its server gives parts of
+    files. Other containers, fragmented MP4s among them, tell only as a whole how many
+    frames there are: they are brought to a temporary file, of which a process has four
+    at most, and so is each file of a server that gives no parts.
+
     Parameters
     ----------
     video : str, Path or ndarray of shape (T, H, W, 3)
         A file, a folder of frame images (in natural order of their names: 2 before 10),
-        an image, or RGB uint8 frames.
+        an image, the address of a file, or RGB uint8 frames.
     n_frames : int or None, default=16
         Frames wanted; None for all. A shorter video gives all it has.
     return_indices : bool, default=False
@@ -309,9 +316,9 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
         info = _probe_file(path)
         return replace(info, tags=dict(info.tags))  # which the caller may change
     images = frame_images(path)
-    frame = next(iter_frames(path))
-    size = sum(image.stat().st_size for image in images)
-    return _info_without_clock(video_id(path), len(images), *frame.shape[:2], size)
+    frame = next(iter_frames(video))
+    size = sum(map(n_bytes_of, images))
+    return _info_without_clock(video_id(video), len(images), *frame.shape[:2], size)
 
 
 @read_once(maxsize=1024)
@@ -327,7 +334,7 @@ def _probe_file(path):
     if seconds is None and packets.header_fps:
         seconds = packets.n_frames / packets.header_fps
     return VideoInfo(
-        path=video_id(path),
+        path=str(path) if isinstance(path, RemoteVideo) else video_id(path),
         n_frames=packets.n_frames,
         width=height if turns % 2 else width,
         height=width if turns % 2 else height,
@@ -335,7 +342,7 @@ def _probe_file(path):
         seconds=seconds,
         codec=packets.codec,
         bit_rate=round(8 * packets.n_bytes / seconds) if seconds else None,
-        file_size=path.stat().st_size,
+        file_size=n_bytes_of(path),
         rotation=90 * turns,
         tags=packets.tags,
     )

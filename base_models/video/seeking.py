@@ -18,14 +18,10 @@ import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.video.decoding import RgbConverter, frames_by_reading, orientation
-from base_models.video.packets import list_packets, opened
+from base_models.video.packets import ONE_FRAME_A_PACKET, list_packets, opened
 
 if TYPE_CHECKING:
     from base_models.video.packets import PacketTable
-
-# In these each packet is one frame that is shown. VP8, for one, has hidden ones.
-_ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
-_ONE_FRAME_A_PACKET |= {"prores", "ffv1", "dnxhd", "huffyuv", "ffvhuff"}
 
 # In these a frame that FFmpeg calls "non-reference" is needed for no other one. Those
 # of HEVC may be, where there are temporal layers.
@@ -112,7 +108,7 @@ def frames_by_seeking(
 
 def _plan(table, indices):
     """Return the rows of the frames and of the key frames before them, or None."""
-    if table.pts is None or table.is_damaged or table.codec not in _ONE_FRAME_A_PACKET:
+    if table.pts is None or table.is_damaged or table.codec not in ONE_FRAME_A_PACKET:
         return None
     pts, keys = table.pts, np.flatnonzero(table.is_key)
     shown = np.flatnonzero(table.is_shown)

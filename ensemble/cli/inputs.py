@@ -75,8 +75,22 @@ def videos_at(
             lists += table.lists
             continue
         listed = videos_below(path) if _is_folder(path) else []
-        videos += [str(video) for video in listed] or [str(path)]
+        videos += [str(video) for video in listed] or [named_video(path)]
     return videos, lists
+
+
+def named_video(path: Path) -> str:
+    """Return a path as text, and an address with the slash that `Path` takes away.
+
+    Examples
+    --------
+    >>> from ensemble.cli.inputs import named_video
+    >>> named_video(Path("s3://bucket/a.mp4")), named_video(Path("clips/a.mp4"))
+    ('s3://bucket/a.mp4', 'clips/a.mp4')
+    """
+    from base_models.addresses import local_path, remote_address
+
+    return remote_address(path) or local_path(str(path))
 
 
 def _is_data_set(path: Path, kind: str, split: str | None) -> bool:

@@ -1,7 +1,6 @@
 """Results, on standard output or in files: written as they come, whatever they hold."""
 
 import json
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -104,9 +103,10 @@ class VerdictStream:
         self.statuses: list[str] = []
         self._form, self._lines = form, None
         if form == "lines":
+            from base_models.video.paths import video_id
             from ensemble.cli.tables import VerdictLines
 
-            self._lines = VerdictLines([os.path.abspath(name) for name in names])
+            self._lines = VerdictLines([video_id(name) for name in names])
 
     def __enter__(self):
         if self._form == "json":

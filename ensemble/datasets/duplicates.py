@@ -43,7 +43,8 @@ def same_content(videos: Sequence[str]) -> list[list[int]]:
     Parameters
     ----------
     videos : sequence of str
-        Files, or folders of frames; those that are not there have no copies.
+        Files, or folders of frames; those that are not there have no copies, and what
+        is behind an address is not read for that.
 
     Returns
     -------

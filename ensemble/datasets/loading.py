@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from base_models.addresses import remote_address
 from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
@@ -113,7 +114,11 @@ def load_dataset(
 
 
 def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
-    is_there = [os.path.exists(video) for video in table.videos]
+    # Servers are asked when their videos are read, and not all of them now.
+    is_there = [
+        os.path.exists(video) or remote_address(video) is not None
+        for video in table.videos
+    ]
     lost = [v for v, there in zip(table.videos, is_there, strict=True) if not there]
     if not lost:
         return table

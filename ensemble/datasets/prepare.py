@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import public_name
 from base_models.runtime.file_writing import replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
@@ -171,7 +172,7 @@ def prepare_dataset(
     if folder is None:
         return VideoTable(frame[done], table.kind, table.classes, table.lists)
     run.remove_gone()
-    frame = frame.assign(source_path=frame["path"], path=names)
+    frame = frame.assign(source_path=frame["path"].map(public_name), path=names)
     _write_left_out(folder, frame, outcomes)
     written = frame[done].reset_index(drop=True)
     if format == "webdataset":
@@ -280,6 +281,12 @@ class _Run:
 
     def one(self, video, name, sharded):
         """Write the images of one video; return which, or why there are none."""
+        from base_models.runtime.remote.facts import asking_once
+
+        with asking_once():
+            return self._one(video, name, sharded)
+
+    def _one(self, video, name, sharded):
         from base_models.errors import VideoReadError
         from base_models.runtime.failures import reason_of
         from base_models.video.paths import video_digest

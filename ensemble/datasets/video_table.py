@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import public_name, remote_address
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
@@ -107,7 +108,7 @@ class VideoTable:
             if column not in ("fps", "frames", "seconds")
         }
         columns["video_id"] = [
-            record.video_id or printable(below_root(record.path, root))
+            record.video_id or printable(public_name(below_root(record.path, root)))
             for record in records
         ]
         columns["dataset"] = [record.dataset or name for record in records]
@@ -368,7 +369,8 @@ class VideoTable:
         Parameters
         ----------
         path : str or Path
-            Paths of videos are written in full, ids of `source_ids` with bars between.
+            Paths of videos are written in full, addresses without what grants access,
+            ids of `source_ids` with bars between.
         """
         frame = self._to_write()
         frame["source_ids"] = frame["source_ids"].map(BETWEEN_IDS.join)
@@ -389,7 +391,7 @@ class VideoTable:
 
     def _to_write(self) -> pd.DataFrame:
         check_names(self.videos)
-        return self.table.assign(path=[os.path.abspath(path) for path in self.videos])
+        return self.table.assign(path=[_in_full(path) for path in self.videos])
 
     def _is_among(self, column: str, wanted: str | Sequence[str]) -> np.ndarray:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -420,10 +422,15 @@ def _unlike(name: str, taken: set[str]) -> str:
     return name
 
 
+def _in_full(path: str) -> str:
+    """Return a path in full; an address without what grants access."""
+    return os.path.abspath(path) if remote_address(path) is None else public_name(path)
+
+
 def _check_one_label(frame: pd.DataFrame) -> None:
     """Refuse a file that is real in one row and fake in another."""
     known = frame[frame["label"].notna()]
-    labels = known.groupby(known["path"].map(os.path.abspath))["label"].nunique()
+    labels = known.groupby(known["path"].map(_in_full))["label"].nunique()
     if (labels > 1).any():
         both = labels.index[labels > 1]
         raise ValueError(

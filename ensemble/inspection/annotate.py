@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.addresses import remote_address
 from base_models.runtime.caches import cached
 from ensemble.choices import FAKE, REAL, UNSURE
 
@@ -191,5 +192,7 @@ def _meet(one, other):
 def _same_file(path, source):
     path = Path(path)
     if isinstance(source, np.ndarray) or not path.exists():
+        return False
+    if remote_address(source) is not None:
         return False
     return path.samefile(source)

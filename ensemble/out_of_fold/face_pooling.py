@@ -152,7 +152,10 @@ def _extended(training, faces, owner):
     return replace(
         training,
         videos=[*training.videos, *faces],
-        digests=[*training.digests, *map(video_digest, faces)],
+        digests=[
+            *training.digests,
+            *(video_digest(face, in_full=True) for face in faces),
+        ],
         ids=[*training.ids, *map(video_id, faces)],
         is_fake=training.is_fake[rows],
         groups=None if training.groups is None else training.groups[rows],

@@ -256,14 +256,15 @@ def content_digest(video: Any) -> str:
     Returns
     -------
     str
-        SHA-256 of the file or array; of its name, where there is no file.
+        SHA-256 of the file or array, also of a file behind an address: copies must be
+        seen, wherever they lie. Of its name, where there is no file.
     """
     from base_models.errors import VideoReadError
     from base_models.video.paths import video_digest
 
     if is_video(video):
         try:
-            return video_digest(video)
+            return video_digest(video, in_full=True)
         except VideoReadError:  # the detectors will say so, video by video
             return joblib.hash(str(video))
     return joblib.hash(video)

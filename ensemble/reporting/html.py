@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.addresses import remote_address
 from base_models.runtime.file_writing import write_text
 from ensemble.reporting.outputs import check_ending
 from ensemble.reporting.plain_text import printable
@@ -96,7 +97,7 @@ def thumbnail(video: str | Path | np.ndarray) -> str | None:
 
     if not isinstance(video, np.ndarray):
         try:
-            if not Path(str(video)).exists():
+            if not (Path(str(video)).exists() or remote_address(str(video))):
                 return None
         except OSError:  # an id too long for a file name
             return None

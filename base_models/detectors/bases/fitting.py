@@ -249,6 +249,6 @@ def stored_features(store: Store, key: str, compute: Callable[[], NDArray]) -> N
 
 def _digest(video):
     try:
-        return video_digest(video)
+        return video_digest(video, in_full=True)
     except VideoReadError:  # it will be left out, with the reason
         return ""

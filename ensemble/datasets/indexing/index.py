@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from base_models.addresses import remote_address
+from base_models.errors import VideoReadError
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.runtime.failures import Failures, is_foreseen
 from base_models.runtime.progress import progress_bar
@@ -16,7 +18,7 @@ from base_models.runtime.scheduling import run_each
 from base_models.store.keys import session_key
 from base_models.store.store import Store, store_key
 from base_models.video.hashing import work_of
-from base_models.video.paths import findable
+from base_models.video.paths import findable, video_digest
 from ensemble.datasets.indexing.measuring import (
     CODE_VERSION,
     MEASURED,
@@ -150,12 +152,16 @@ def _write(table: VideoTable, out: Path) -> None:
 
 
 def _key(video: str, finder: str | None) -> str | None:
-    stamped = stamp(video)
+    stamped: Any = stamp(video)
+    name = os.path.realpath(video)
+    if remote_address(video) is not None:
+        try:
+            name = stamped = video_digest(video)
+        except VideoReadError:
+            return None
     if stamped is None:
         return None
-    return store_key(
-        index=CODE_VERSION, video=os.path.realpath(video), stamp=stamped, finder=finder
-    )
+    return store_key(index=CODE_VERSION, video=name, stamp=stamped, finder=finder)
 
 
 def _finder_key(finder: FaceFinder | None) -> str | None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.addresses import remote_address
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import reason_of
+from base_models.runtime.remote.facts import asking_once
 from ensemble.datasets.indexing.perceptual_hash import N_FRAMES, perceptual_hash
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def measure_video(
     """
     row: dict[str, Any] = dict.fromkeys(MEASURED) | {"readable": False}
     try:
-        _measure(video, finder, row)
+        with asking_once():
+            _measure(video, finder, row)
     except Exception as error:  # a decoder's, a lack of memory: of this video alone
         return row | {"reason": reason_of(error)}, error
     return row | {"readable": True}, None
@@ -52,7 +55,7 @@ def measure_video(
 def stamp(video: str | Path) -> tuple[int, int] | None:
     """Return size and time of change (ns) of a file, or of the frames in a folder.
 
-    None where it cannot be looked at.
+    None where it cannot be looked at, and of what is behind an address.
     """
     try:
         status = os.stat(video)
@@ -71,11 +74,12 @@ def _measure(video: str | Path, finder: FaceFinder | None, row: dict[str, Any]) 
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video, sample_clips
 
-    if not os.path.exists(video):
-        raise VideoReadError(video, "there is no such file")
-    if not os.path.isdir(video):
-        row["file_size"] = os.path.getsize(video)
-    row["digest"] = video_digest(video)
+    if remote_address(video) is None:
+        if not os.path.exists(video):
+            raise VideoReadError(video, "there is no such file")
+        if not os.path.isdir(video):
+            row["file_size"] = os.path.getsize(video)
+    row["digest"] = video_digest(video, in_full=True)
     info = probe_video(video)
     row |= {
         "fps": None if info.fps is None else float(info.fps),

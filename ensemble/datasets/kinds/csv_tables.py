@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base_models.addresses import is_address, local_path
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import read_list
 
@@ -176,6 +177,8 @@ def _video_at(folder: Path, text: str) -> str:
     """Return the path that a table names; white space around it may be a mistake."""
     path = folder / text
     clean = text.strip().strip("\ufeff\u200b").strip()
+    if is_address(clean) and not path.exists():
+        return local_path(clean)
     if clean == text and text.isascii():
         return str(path)
     others = [folder / unicodedata.normalize(form, clean) for form in ("NFC", "NFD")]

@@ -107,13 +107,13 @@ def kind_for(kind: str, path: Path) -> str:
     FileNotFoundError
         If nothing is at the path.
     """
-    from base_models.video.paths import is_address
+    from base_models.addresses import is_address, public_name
 
     kind = find_kind(kind)
     if is_address(path) and not path.exists():
         raise FileNotFoundError(
-            f"{path} is an address, and only files on this machine are read; download "
-            "the videos and give their folder, or a CSV"
+            f"{public_name(path)} is an address, and data sets are read from this "
+            "machine; give a CSV on it, whose column path may hold addresses of videos"
         )
     if not (path.is_dir() or path.is_file()):
         raise FileNotFoundError(
