@@ -61,6 +61,7 @@ ONLY_READ = {
     "stress": "takes long; tested in test_stress",
     "prepare FaceForensics++/": "needs faces; see the tests of prepare",
     "fit FaceForensics++/": "trains the six full-size networks",
+    "predict model.dfe s3://": "needs a bucket; see test_videos_by_address",
     "watch": "needs a webcam and a screen; tested in test_watch",
 }
 
