@@ -82,7 +82,7 @@ class Failures:
         short = Failures()
         short._any_worked = self._any_worked
         kinds = {type(error): error for error in reversed(self._errors)}
-        short._errors = [_that_travels(error) for error in kinds.values()]
+        short._errors = [that_travels(error) for error in kinds.values()]
         return short
 
     def check(self) -> None:
@@ -93,7 +93,17 @@ class Failures:
         raise self._errors[0]
 
 
-def _that_travels(error):
+def that_travels(error: Exception) -> Exception:
+    """Return an error as another process can have it: a RuntimeError if it cannot.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    Exception
+    """
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

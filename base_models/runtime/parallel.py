@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
+from threading import Lock
 from typing import Any
 
+from base_models.runtime.clusters.sending import Lost, Shared, run_on
+from base_models.runtime.clusters.surviving import surviving
 from base_models.runtime.prefetch import n_cores
 
 _LOCAL = ("loky", "multiprocessing", "sequential", "threading")  # joblib's own
@@ -19,7 +22,11 @@ _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 def run_tasks(
-    function: Callable[..., Any], tasks: Iterable[tuple], n_jobs: int | None = None
+    function: Callable[..., Any],
+    tasks: Iterable[tuple],
+    n_jobs: int | None = None,
+    give_up: Callable[[tuple, str], Any] | None = None,
+    needs_gpu: bool | Sequence[bool] = False,
 ) -> Iterator[tuple[int, Any]]:
     """Call a function with the arguments of each task, several at once.
 
@@ -27,6 +34,11 @@ def run_tasks(
     this machine, or on the workers of a Dask or Ray cluster. So a task must say all
     that it needs and be small: a file by its full path, a store by its folder. It must
     not change its arguments, which other tasks of the same worker may hold.
+
+    The tasks of a process that ended (a machine that is gone, memory that ran out, a
+    fault of a decoder) run again: those that it may have been the fault of one at a
+    time, after all others. One that ends its process each time is given up. Threads,
+    and one job, run in this process, and end it.
 
     Parameters
     ----------
@@ -36,15 +48,26 @@ def run_tasks(
         Arguments for each call. They are taken as workers become free.
     n_jobs : int or None, default=None
         As joblib counts; None is what ``parallel_config`` says, and 1 outside of it.
+    give_up : callable or None, default=None
+        Called in this process as ``give_up(task, reason)`` for one that is given up;
+        what it returns is its result. None raises an error instead.
+    needs_gpu : bool or sequence of bool, default=False
+        Whether tasks, or which of them, ask their cluster for a GPU: Ray for one of its
+        GPUs, Dask for 1 of the resource "GPU". Where no worker has it, none is asked
+        for.
 
     Yields
     ------
     number : int
         Which task, counted from 0.
     result : object
-        Each as soon as it is there, in any order. A backend that cannot hand back
-        results one by one, such as Ray's, gives them in batches. After a task that
-        fails, what was done before comes first, then its error.
+        Each as soon as it is there, in any order. After a task that fails, what was
+        done before comes first, then its error.
+
+    Raises
+    ------
+    RuntimeError
+        After all other results: for a task that is given up.
 
     Examples
     --------
@@ -52,37 +75,21 @@ def run_tasks(
     >>> sorted(run_tasks(divmod, [(7, 2), (9, 4)], n_jobs=2))
     [(0, (3, 1)), (1, (2, 1))]
     """
-    from joblib import Parallel, delayed
     from joblib.parallel import get_active_backend
 
-    backend, _ = get_active_backend()
     at_once = n_jobs_here(n_jobs)
-    if at_once == 1 and not (runs_elsewhere(n_jobs) and _is_dask(backend)):
-        yield from ((number, function(*task)) for number, task in enumerate(tasks))
+    engine, most = _engine(n_jobs)
+    if engine is None and at_once == 1:
+        for number, task in enumerate(tasks):
+            yield number, function(*_with_values(task))
         return
-    numbered = ((number, function, *task) for number, task in enumerate(tasks))
-    if backend.supports_return_generator:
-        call = _caller_for(backend, function)
-        if _is_dask(backend):
-            from base_models.runtime.clusters.dask_backend import with_errors
-
-            first = next(numbered, ())
-            backend = with_errors(backend, call, function, *map(type, first))
-            numbered = chain([first] if first else [], numbered)
-        run = Parallel(n_jobs, backend, return_as="generator_unordered")
-        yield from run(delayed(call)(*task) for task in numbered)
-        return
-    with Parallel(n_jobs=n_jobs) as run:
-        while batch := list(islice(numbered, _BATCH * at_once)):
-            failed = None
-            sent = (delayed(_tried)(threads_of_task(), *task) for task in batch)
-            for number, result, problem in run(sent):
-                if problem is None:
-                    yield number, result
-                failed = failed or problem
-            if failed:
-                error, story = failed
-                raise error from RuntimeError(f"in a worker:\n{story}")
+    if engine is not None:
+        run = partial(_on_engine, engine, function, needs_gpu, most)
+    elif get_active_backend()[0].supports_return_generator:
+        run = partial(_on_joblib, function, n_jobs, at_once)
+    else:
+        run = partial(_in_batches, function, n_jobs, at_once)
+    yield from surviving(run, tasks, at_once, _name(function), give_up)
 
 
 def n_jobs_here(n_jobs: int | None) -> int:
@@ -136,7 +143,8 @@ def runs_elsewhere(n_jobs: int | None = None) -> bool:
 def shares_arguments() -> bool:
     """Return whether a large argument of many tasks travels once to each worker.
 
-    It does with Dask. Others send it with each task.
+    It does on a cluster, for arguments that are
+    `base_models.runtime.clusters.sending.Shared`.
 
     Examples
     --------
@@ -144,9 +152,7 @@ def shares_arguments() -> bool:
     >>> shares_arguments()
     False
     """
-    from joblib.parallel import get_active_backend
-
-    return _is_dask(get_active_backend()[0])
+    return _engine(None, only_ask=True)[0] is not None
 
 
 def threads_of_task() -> int:
@@ -174,18 +180,36 @@ def _sent_with(threads):
         _threads.reset(token)
 
 
-def _is_dask(backend):
-    from joblib.parallel import BACKENDS
+def _engine(n_jobs, only_ask=False):
+    """Return Dask or Ray, if tasks go there, and how many at once are allowed."""
+    from joblib.parallel import BACKENDS, get_active_backend
 
-    return type(backend) is BACKENDS.get("dask")
+    backend, configured = get_active_backend()
+    if n_jobs == 1 or type(backend) not in (BACKENDS.get("dask"), BACKENDS.get("ray")):
+        return None, None
+    if type(backend) is BACKENDS.get("dask"):
+        if only_ask:
+            return True, None
+        from base_models.runtime.clusters.dask_engine import DaskEngine
+
+        return DaskEngine(backend.client, backend.submit_kwargs), None
+    wanted = configured if n_jobs is None else n_jobs
+    if wanted in (None, 1):  # as joblib has it: one task at once is done here
+        return None, None
+    if only_ask:
+        return True, None
+    from base_models.runtime.clusters.ray_engine import RayEngine
+
+    return RayEngine(backend.ray_remote_args or {}), wanted if wanted > 0 else None
 
 
-def _caller_for(backend, function):
-    if not is_local():
-        name = getattr(function, "__name__", type(function).__name__)
-        return _Named(name, partial(_numbered_inside, threads_of_task()))
-    in_threads = getattr(backend, "supports_sharedmem", False)
-    return partial(_numbered, threads_of_task(), None if in_threads else _folder())
+def _name(function):
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _with_values(task):
+    """Return arguments without what only clusters need."""
+    return [each.value if isinstance(each, Shared) else each for each in task]
 
 
 def _folder():
@@ -195,15 +219,93 @@ def _folder():
         return None
 
 
-class _Named:
-    """What calls tasks, under their function's name: engines show it."""
+def _on_engine(engine, function, needs_gpu, most, numbered, alone=False):
+    """Run tasks on a cluster's workers."""
+    if alone:
+        engine.settle()
+    call = partial(_inside, threads_of_task(), function)
+    if isinstance(needs_gpu, bool):
+        queues = [(needs_gpu, iter(numbered))]
+    else:
+        numbered = list(numbered)
+        queues = [
+            (wanted, iter([each for each in numbered if needs_gpu[each[0]] == wanted]))
+            for wanted in (True, False)
+        ]
+    return run_on(engine, call, queues, _name(function), most)
 
-    def __init__(self, name, call):
-        self.__name__ = name
-        self._call = call
 
-    def __call__(self, *arguments):
-        return self._call(*arguments)
+def _on_joblib(function, n_jobs, at_once, numbered, alone=False):
+    """Run tasks in joblib's processes or threads on this machine."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    in_threads = getattr(backend, "supports_sharedmem", False)
+    call = partial(_numbered, threads_of_task(), None if in_threads else _folder())
+    sent = _Sent(numbered)
+    # No more are sent than run at once, so that few are suspects.
+    run = Parallel(n_jobs, return_as="generator_unordered", pre_dispatch=at_once)
+    try:
+        for number, result in run(
+            delayed(call)(number, function, *_with_values(task))
+            for number, task in sent
+        ):
+            sent.came(number)
+            yield number, result
+    except TerminatedWorkerError as error:
+        lost = Lost(" ".join(str(error).split()))
+        for number in sent.stop():
+            yield number, lost
+        yield from _on_joblib(function, n_jobs, at_once, sent.rest)
+
+
+class _Sent:
+    """Tasks as joblib takes them, in some thread, and which of them are under way."""
+
+    def __init__(self, numbered):
+        self.rest = iter(numbered)
+        self._under_way, self._lock, self._stopped = set(), Lock(), False
+
+    def __iter__(self):
+        while True:
+            with self._lock:
+                if self._stopped or (each := next(self.rest, None)) is None:
+                    return
+                self._under_way.add(each[0])
+            yield each
+
+    def came(self, number):
+        """Note that a task is done."""
+        self._under_way.discard(number)
+
+    def stop(self):
+        """Hand out no more; return the numbers of those under way."""
+        with self._lock:
+            self._stopped = True
+        return sorted(self._under_way)
+
+
+def _in_batches(function, n_jobs, at_once, numbered, alone=False):
+    """Run tasks on a backend of joblib that gives results back all at once."""
+    from joblib import Parallel, delayed
+
+    numbered, threads = iter(numbered), threads_of_task()
+    with Parallel(n_jobs=n_jobs) as run:
+        while batch := list(islice(numbered, _BATCH * at_once)):
+            sent = (
+                delayed(_tried)(threads, number, function, *_with_values(task))
+                for number, task in batch
+            )
+            failed = None
+            for number, result, problem in run(sent):
+                if problem is None:
+                    yield number, result
+                failed = failed or problem
+            if failed:
+                error, story = failed
+                raise error from RuntimeError(f"in a worker:\n{story}")
 
 
 def _numbered(threads, folder, number, function, *arguments):
@@ -214,7 +316,7 @@ def _numbered(threads, folder, number, function, *arguments):
         return number, function(*arguments)
 
 
-def _numbered_inside(threads, number, function, *arguments):
+def _inside(threads, function, *arguments):
     """Call it on a worker whose own tasks stay with it, as with joblib's processes.
 
     Dask would send them to the cluster, where they wait for those that wait for them.
@@ -222,12 +324,12 @@ def _numbered_inside(threads, number, function, *arguments):
     from joblib import parallel_config
 
     with parallel_config(backend="threading"), _sent_with(threads):
-        return number, function(*arguments)
+        return function(*arguments)
 
 
 def _tried(threads, number, function, *arguments):
     """Hand an error back beside the results, which would be lost with it."""
     try:
-        return *_numbered_inside(threads, number, function, *arguments), None
+        return number, _inside(threads, function, *arguments), None
     except Exception as error:
         return number, None, (error, traceback.format_exc())

@@ -1,0 +1,167 @@
+"""Runs tasks on a cluster of Dask. Loaded only where Dask is in use."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+import dask
+from distributed import Client, Future, KilledWorker
+
+from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
+
+_watching: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # client: engines
+_SETTLING = 60  # seconds
+_NO_WARNING = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
+
+
+class DaskEngine:
+    """Submits tasks through a client of Dask.
+
+    Dask gives tasks of a lost worker to others by itself, so that one which kills its
+    worker would kill some more before anyone hears of it. The scheduler tells its
+    clients which tasks a lost worker had: those are cancelled, and it is for the caller
+    to send them again.
+
+    Parameters
+    ----------
+    client : Client
+    options : dict
+        For each `Client.submit`, such as ``{"resources": {"GPU": 1}}``.
+    """
+
+    def __init__(self, client: Client, options: dict[str, Any]) -> None:
+        self._client, self._options = client, options
+        self._futures: dict[str, Future] = {}  # under way, by key
+        self._ended: SimpleQueue = SimpleQueue()  # keys, with a Lost where that is why
+        self._known = (0.0, 0)  # when was asked for the threads, and how many
+        if client not in _watching:
+            _watching[client] = weakref.WeakSet()
+            engines = _watching[client]  # not the client: it shall not hold itself
+            client.subscribe_topic("all", lambda event: _hear(event, engines))
+        _watching[client].add(self)
+
+    def n_at_once(self) -> int:
+        """Return how many threads the workers have that are there now."""
+        asked, n_threads = self._known
+        if time.monotonic() - asked > 1:
+            n_threads = sum(self._client.nthreads().values())
+            self._known = time.monotonic(), n_threads
+        return max(1, n_threads)
+
+    def settle(self) -> None:
+        """Wait until the workers have been there for a second, a minute at most.
+
+        One that ends sooner is not started again by its nanny.
+        """
+        until = time.monotonic() + _SETTLING
+        while time.monotonic() < until:
+            before = set(self._client.nthreads())
+            time.sleep(1)
+            if before and before <= set(self._client.nthreads()):
+                return
+
+    def has_gpus(self) -> bool:
+        """Return whether some worker declares the resource GPU."""
+        workers = self._client.scheduler_info()["workers"].values()
+        return any(worker.get("resources", {}).get("GPU", 0) >= 1 for worker in workers)
+
+    def share(self, packed: bytes) -> Future:
+        """Have a pickled value as a task's result.
+
+        Scattered data would be lost with the worker that has it.
+        """
+        with dask.config.set(_NO_WARNING):
+            return self._client.submit(unpacked, packed, pure=False)
+
+    def send(
+        self, packed: bytes, shared: Sequence[Future], name: str, on_gpu: bool
+    ) -> str:
+        """Submit a task; return its key."""
+        options, key = dict(self._options), f"{name}-{uuid4().hex}"
+        if on_gpu:
+            options["resources"] = {"GPU": 1, **options.get("resources", {})}
+        with dask.config.set(_NO_WARNING):
+            future = self._client.submit(
+                work, packed, *shared, key=key, pure=False, **options
+            )
+        self._futures[key] = future
+        future.add_done_callback(self._note_end)
+        return key
+
+    def wait(self, sent: Sequence[str]) -> list[tuple[str, Any]]:
+        """Wait for tasks to end, a second at most; return what came of them."""
+        keys: dict[str, Lost | None] = {}
+        with suppress(Empty):
+            key, lost = self._ended.get(timeout=1)
+            while True:
+                keys[key] = lost or keys.get(key)
+                key, lost = self._ended.get_nowait()
+        came: list[tuple[str, Any]] = []
+        done = {}
+        for key, lost in keys.items():
+            future = self._futures.get(key)
+            if future is None:
+                continue  # heard of before
+            if future.status == "finished":
+                done[key] = self._futures.pop(key)
+            elif lost is not None:
+                self.cancel([key])
+                came.append((key, lost))
+            elif future.status in ("pending", "lost"):
+                # It was done, but the result is gone with its worker: done again.
+                future.add_done_callback(self._note_end)
+            else:
+                came.append((key, _failure(self._futures.pop(key))))
+        return came + self._results(done)
+
+    def cancel(self, sent: Sequence[str]) -> None:
+        """Cancel tasks; one that runs ends by itself."""
+        futures = [self._futures.pop(key) for key in sent if key in self._futures]
+        self._client.cancel(futures)
+
+    def heard(self, keys: Any) -> None:
+        """Take note that a worker is lost which had these tasks, ours or not."""
+        for key in keys:
+            if key in self._futures:
+                self._ended.put((key, Lost("Dask says that the worker is gone")))
+
+    def _note_end(self, future):
+        self._ended.put((future.key, None))
+
+    def _results(self, done):
+        try:
+            return list(
+                zip(done, self._client.gather(list(done.values())), strict=True)
+            )
+        except Exception:  # a result was lost with its worker, and then the task
+            return [(key, _result(future)) for key, future in done.items()]
+
+
+def _hear(event, engines):
+    _, message = event
+    if message.get("action") != "remove-worker" or message.get("expected"):
+        return
+    for engine in list(engines):
+        engine.heard(message.get("processing-tasks", ()))
+
+
+def _result(future):
+    with suppress(Exception):
+        return future.result()
+    return _failure(future)
+
+
+def _failure(future):
+    """Return what came of a task that has no result."""
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return Lost(str(error))
+    if isinstance(error, ImportError):
+        error = lacking(error)
+    return None, (error, "it was not begun")
