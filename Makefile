@@ -10,7 +10,9 @@ READY  := $(VENV)/.ready
 
 # On real clusters of Dask and Ray; how long each test took is printed.
 CLUSTER_TESTS := tests/ensemble/test_backends.py \
+	tests/ensemble/test_lost_workers.py \
 	tests/base_models/runtime/test_clusters.py \
+	tests/base_models/runtime/test_lost_tasks.py \
 	tests/ensemble/cli/test_cli_clusters.py \
 	tests/ensemble/verdicts/test_scores_on_clusters.py \
 	tests/test_cluster_benchmark.py

@@ -1,5 +1,6 @@
 """What many tests share: a store of their own, small videos, real material."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -55,3 +56,48 @@ def walk_through():
         return block
 
     return find
+
+
+@contextlib.contextmanager
+def _loky():
+    yield {"backend": "loky", "n_jobs": 2}
+
+
+@contextlib.contextmanager
+def _dask():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        yield {"backend": "dask"}
+
+
+@contextlib.contextmanager
+def _ray(**resources):
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=100_000_000,
+        log_to_driver=False,
+        **resources,
+    )
+    register_ray()
+    try:
+        yield {"backend": "ray", "n_jobs": -1}
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def engines():
+    """What starts an engine with two workers, by name, in a ``with`` block.
+
+    It gives the settings of `joblib.parallel_config`.
+    """
+    return {"loky": _loky, "dask": _dask, "ray": _ray}

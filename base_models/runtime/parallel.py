@@ -12,6 +12,7 @@ from itertools import islice
 from threading import Lock
 from typing import Any
 
+from base_models.runtime.clusters.given_up import know_given_up, videos_given_up
 from base_models.runtime.clusters.sending import Lost, Shared, run_on
 from base_models.runtime.clusters.surviving import surviving
 from base_models.runtime.prefetch import n_cores
@@ -172,12 +173,20 @@ def threads_of_task() -> int:
 
 
 @contextmanager
-def _sent_with(threads):
+def _sent_with(along):
+    """Have a task know what was sent along with it."""
+    threads, given_up = along
+    know_given_up(given_up)
     token = _threads.set(threads)
     try:
         yield
     finally:
         _threads.reset(token)
+
+
+def _sent_along():
+    """Return what a task knows of this process: its threads, and what it gave up."""
+    return threads_of_task(), videos_given_up()
 
 
 def _engine(n_jobs, only_ask=False):
@@ -223,7 +232,7 @@ def _on_engine(engine, function, needs_gpu, most, numbered, alone=False):
     """Run tasks on a cluster's workers."""
     if alone:
         engine.settle()
-    call = partial(_inside, threads_of_task(), function)
+    call = partial(_inside, _sent_along(), function)
     if isinstance(needs_gpu, bool):
         queues = [(needs_gpu, iter(numbered))]
     else:
@@ -243,7 +252,7 @@ def _on_joblib(function, n_jobs, at_once, numbered, alone=False):
 
     backend, _ = get_active_backend()
     in_threads = getattr(backend, "supports_sharedmem", False)
-    call = partial(_numbered, threads_of_task(), None if in_threads else _folder())
+    call = partial(_numbered, _sent_along(), None if in_threads else _folder())
     sent = _Sent(numbered)
     # No more are sent than run at once, so that few are suspects.
     run = Parallel(n_jobs, return_as="generator_unordered", pre_dispatch=at_once)
@@ -291,11 +300,11 @@ def _in_batches(function, n_jobs, at_once, numbered, alone=False):
     """Run tasks on a backend of joblib that gives results back all at once."""
     from joblib import Parallel, delayed
 
-    numbered, threads = iter(numbered), threads_of_task()
+    numbered, along = iter(numbered), _sent_along()
     with Parallel(n_jobs=n_jobs) as run:
         while batch := list(islice(numbered, _BATCH * at_once)):
             sent = (
-                delayed(_tried)(threads, number, function, *_with_values(task))
+                delayed(_tried)(along, number, function, *_with_values(task))
                 for number, task in batch
             )
             failed = None
@@ -308,28 +317,28 @@ def _in_batches(function, n_jobs, at_once, numbered, alone=False):
                 raise error from RuntimeError(f"in a worker:\n{story}")
 
 
-def _numbered(threads, folder, number, function, *arguments):
+def _numbered(along, folder, number, function, *arguments):
     """Call it in the caller's folder: joblib's processes may be older than that is."""
     if folder is not None and folder != _folder():
         os.chdir(folder)
-    with _sent_with(threads):
+    with _sent_with(along):
         return number, function(*arguments)
 
 
-def _inside(threads, function, *arguments):
+def _inside(along, function, *arguments):
     """Call it on a worker whose own tasks stay with it, as with joblib's processes.
 
     Dask would send them to the cluster, where they wait for those that wait for them.
     """
     from joblib import parallel_config
 
-    with parallel_config(backend="threading"), _sent_with(threads):
+    with parallel_config(backend="threading"), _sent_with(along):
         return function(*arguments)
 
 
-def _tried(threads, number, function, *arguments):
+def _tried(along, number, function, *arguments):
     """Hand an error back beside the results, which would be lost with it."""
     try:
-        return number, _inside(threads, function, *arguments), None
+        return number, _inside(along, function, *arguments), None
     except Exception as error:
         return number, None, (error, traceback.format_exc())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ def run_each(
     work: ArrayLike | None = None,
     n_jobs: int | None = None,
     shared: tuple = (),
+    give_up: Callable[[tuple, str], Any] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Call a function with the arguments of each task, where `run_tasks` does.
 
@@ -44,6 +46,9 @@ def run_each(
         As for `run_tasks`.
     shared : tuple, default=()
         Arguments that all tasks have in common. They travel once a message.
+    give_up : callable or None, default=None
+        As for `run_tasks`, called with a task and what is shared. Those that travelled
+        together are tried one by one before.
 
     Yields
     ------
@@ -61,16 +66,37 @@ def run_each(
     """
     at_once = n_jobs_here(n_jobs)
     if at_once == 1 and not runs_elsewhere(n_jobs):
-        yield from run_tasks(function, ((*task, *shared) for task in tasks), n_jobs)
+        alone: Iterable[int] = range(len(tasks))
+        yield from _one_by_one(function, tasks, shared, alone, n_jobs, give_up)
         return
     chunks = Chunks(longest_first(work, len(tasks)), at_once)
     calls = (([tasks[number] for number in chunk], *shared) for chunk in chunks)
-    came = run_tasks(_Several(function), calls, n_jobs)
+    came = run_tasks(_Several(function), calls, n_jobs, partial(_lost, give_up))
+    alone = []
     for place, (results, seconds, problem) in came:
+        if results is None:
+            alone += chunks.back(place, seconds)
+            continue
         yield from zip(chunks.back(place, seconds), results, strict=False)
         if problem is not None:
             error, story = problem
             raise error from RuntimeError(f"in a worker:\n{story}")
+    yield from _one_by_one(function, tasks, shared, alone, n_jobs, give_up)
+
+
+def _one_by_one(function, tasks, shared, numbers, n_jobs, give_up):
+    numbers = list(numbers)
+    calls = ((*tasks[number], *shared) for number in numbers)
+    for place, result in run_tasks(function, calls, n_jobs, give_up):
+        yield numbers[place], result
+
+
+def _lost(give_up, message, reason):
+    """Return what came of a message that is given up; of several tasks nothing."""
+    (first, *others), *shared = message
+    if others or give_up is None:
+        return None, SECONDS, None
+    return [give_up((*first, *shared), reason)], SECONDS, None
 
 
 def longest_first(work: ArrayLike | None, n_tasks: int) -> np.ndarray:

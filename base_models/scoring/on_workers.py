@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from base_models.runtime.clusters.given_up import give_up_video
+from base_models.runtime.clusters.sending import Shared
 from base_models.runtime.failures import Failures
 from base_models.runtime.parallel import n_jobs_here, run_tasks, shares_arguments
 from base_models.runtime.progress import progress_bar
@@ -75,14 +77,14 @@ def score_on_workers(
     Exception
         After the last video: what was raised for every one of them.
     """
-    members, store = _Members(named), resolve_store(store)
+    members, store = Shared(list(named)), resolve_store(store)
     sent = findable(videos)
     length = min(_MOST, max(1, len(sent) // (_TASKS * n_jobs_here(None))))
     parts = [sent[at : at + length] for at in range(0, len(sent), length)]
     came, ready, noted = {}, 0, _noted(named)
-    tasks = ((members, part, store, after) for part in parts)
+    scored = _scored(parts, members, store, after)
     with progress_bar(text=progress, total=len(sent)) as bar:
-        for number, (rows, failed) in run_tasks(score_part, tasks):
+        for number, (rows, failed) in scored:
             bar.update(len(rows))
             came[number] = rows
             for each, more in zip(noted, failed, strict=True):
@@ -94,29 +96,49 @@ def score_on_workers(
         each.check()
 
 
-class _Members:
-    """Fitted detectors that many tasks share.
+def _scored(parts, members, store, after):
+    """Score parts; the videos of one that ends its worker are scored one by one."""
+    tasks = ((members, part, store, after) for part in parts)
+    lost = []
+    for number, came in run_tasks(score_part, tasks, give_up=_lost):
+        if came is None:
+            lost.append(number)
+        else:
+            yield number, came
+    alone = [(number, video) for number in lost for video in parts[number]]
+    tasks = ((members, [video], store, after) for _, video in alone)
+    scored = dict(run_tasks(score_part, tasks, give_up=_lost))
+    together = {number: ([], _noted(members.value)) for number in lost}
+    for place, (number, _) in enumerate(alone):
+        rows, failed = together[number]
+        more_rows, more_failed = scored[place]
+        rows += more_rows
+        for each, more in zip(failed, more_failed, strict=True):
+            each.add(more)
+    yield from together.items()
 
-    joblib has Dask send an argument once to each worker if it is large, by the size
-    that it says it has.
-    """
 
-    def __init__(self, named):
-        self.named = list(named)
-
-    def __sizeof__(self):
-        return 2**20
+def _lost(task, reason):
+    """Return what came of a part that ends its worker: nothing, or a missing score."""
+    members, videos, *_ = task
+    if len(videos) > 1:
+        return None
+    give_up_video(whole_video(videos[0]), reason)
+    n_detectors = len(members.value)
+    reasons = np.full(n_detectors, reason, object)
+    row = np.full(n_detectors, np.nan), reasons, None
+    return [row], [each.to_send() for each in _noted(members.value)]
 
 
 def score_part(
-    members: Any,
+    members: Sequence[tuple[str, Any]],
     videos: Sequence[Any],
     store: Store,
     after: Callable[..., Any] | None,
 ) -> tuple[list[tuple], list[Failures]]:
     """Score some videos in a task; return a row of each, and what failed."""
     # Copies: other threads of this worker have the members in the midst of a video.
-    named = [(name, copy.copy(detector)) for name, detector in members.named]
+    named = [(name, copy.copy(detector)) for name, detector in members]
     detectors, noted = [detector for _, detector in named], _noted(named)
     rows = []
     scored = score_sharing(detectors, videos, store, noted=noted)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.video.paths import frame_images, naming
 from base_models.video.remote import is_folder
 
@@ -16,6 +17,8 @@ from base_models.video.remote import is_folder
 def sample_images(folder: Path, choose: Any) -> Any:
     """Read images of a folder, or one; for `choose` and result see `sample_file`."""
     # A broken image is left out and the frames are chosen again from the others.
+    if (reason := reason_given_up(folder)) is not None:
+        raise VideoReadError(folder, reason)
     images = frame_images(folder)
     while images:
         indices = choose(len(images))

@@ -19,6 +19,7 @@ from av.stream import Disposition
 
 from base_models.errors import VideoReadError
 from base_models.runtime.caches import cached
+from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.video.paths import IMAGE_SUFFIXES
 from base_models.video.remote import RemoteVideo, beginning
 
@@ -119,6 +120,9 @@ def open_container(path: str | Path) -> Any:
         If it is of a kind that leads to other files, or cannot be opened.
     """
     path, kind, reader = _as_given(path), None, None
+    named = path.facts.address if isinstance(path, RemoteVideo) else path
+    if (reason := reason_given_up(named)) is not None:
+        raise VideoReadError(path, reason)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         kind = _matching(_IMAGES, _beginning(path))
     options = _OPTIONS

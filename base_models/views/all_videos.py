@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.runtime.clusters.given_up import give_up_video
 from base_models.runtime.parallel import runs_elsewhere
 from base_models.runtime.scheduling import run_each
 from base_models.store.store import Store
@@ -70,9 +71,15 @@ def keep_views(
     sent = findable(videos[number] for number in there)
     tasks = list(zip(sent, known_digests(sent), strict=True))
     for place, reasons in run_each(
-        look_at, tasks, work_of(sent), n_jobs, shared=(recipes, store)
+        look_at, tasks, work_of(sent), n_jobs, (recipes, store), _given_up
     ):
         yield int(there[place]), reasons
+
+
+def _given_up(task, reason):
+    """Return the reason of a video that ends workers, and have it left alone."""
+    give_up_video(whole_video(task[0]), reason)
+    return [reason]
 
 
 def look_at(

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from base_models.errors import VideoReadError
 from base_models.faces.rare_faces import NO_FACE, FaceSearch
+from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.failures import is_foreseen, reason_of
 from base_models.runtime.prefetch import look_ahead
 from base_models.store.store import Store, store_key
@@ -207,6 +209,7 @@ def _stored_views(video, recipes, store):
     """
     wanted = {recipe.key: recipe for recipe in recipes}
     try:
+        _refuse_given_up(whole_video(video))
         digest = whole = video_digest(video)
         if isinstance(video, OneFace):
             whole = video_digest(video.video)
@@ -227,6 +230,14 @@ def _stored_views(video, recipes, store):
             views[key] = view_of(arrays, meta, place)
     missing = {key: recipe for key, recipe in wanted.items() if key not in views}
     return views, missing, places
+
+
+def _refuse_given_up(video):
+    """Raise the reason of a video that ends the process which works on it."""
+    if isinstance(video, np.ndarray):
+        return
+    if (reason := reason_given_up(video)) is not None:
+        raise VideoReadError(video, reason)
 
 
 def _refuse_wrong_kind(video, error):

@@ -274,10 +274,18 @@ class _Run:
             (video, name, sharded.get(name))
             for video, name in zip(findable(videos), self.names, strict=True)
         ]
-        came = run_each(alone.one, tasks, work, n_jobs)
+        came = run_each(alone.one, tasks, work, n_jobs, give_up=alone.given_up)
         text = "preparing videos" if verbose else None
         outcomes = dict(progress_bar(came, text, total=len(videos)))
         return [outcomes[number] for number in range(len(videos))]
+
+    def given_up(self, task, reason):
+        """Note a video that ends the process which works on it; return that."""
+        from base_models.runtime.clusters.given_up import give_up_video
+
+        video, name, _ = task
+        give_up_video(video, reason)
+        return self.one(video, name, None)
 
     def one(self, video, name, sharded):
         """Write the images of one video; return which, or why there are none."""

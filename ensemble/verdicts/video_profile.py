@@ -211,12 +211,19 @@ def profile_videos(
     if len(there) < 2 or not runs_elsewhere():
         there = []
     tasks = list(zip(findable(there), known_digests(there), strict=True))
-    came = run_each(_profile, tasks, work_of(there), shared=shared)
+    came = run_each(_profile, tasks, work_of(there), None, shared, _unknown)
     known = {id(there[number]): profile for number, profile in came}
     for video in different:
         if id(video) not in known:
             known[id(video)] = _profile(video, None, *shared)
     return [known[id(video)] for video in videos]
+
+
+def _unknown(task, reason):
+    """Return the profile of a video that ends workers: None."""
+    from base_models.runtime.clusters.given_up import give_up_video
+
+    give_up_video(task[0], reason)
 
 
 def _recipes(detectors):

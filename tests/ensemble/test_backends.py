@@ -12,7 +12,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from joblib.parallel import get_active_backend
 
 from base_models import FrameDetector, FrequencyDetector, write_video
 from base_models.runtime.caches import clear_caches
@@ -178,23 +177,6 @@ def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
         with pytest.raises(ZeroDivisionError):
             done.extend(n for n, _ in run_tasks(divmod, [(7, 3), (7, 3), (7, 0)]))
         assert set(done) <= {0, 1}
-        assert engine["backend"] != "ray" or done == [0, 1]
-
-
-@on_engines(without="threading")
-def test_a_task_that_kills_its_worker_is_an_error_and_no_endless_wait(engine):
-    message = "all those workers died|unexpectedly terminated|died unexpectedly"
-    with (
-        joblib.parallel_config(**engine),
-        pytest.raises(Exception, match=message),
-    ):
-        list(run_tasks(os._exit, [(3,), (3,), (3,)]))
-    if engine["backend"] == "dask":
-        from distributed import get_client
-
-        get_client().wait_for_workers(2)  # the cluster starts new ones
-    with joblib.parallel_config(**engine):
-        assert dict(run_tasks(divmod, [(7, 2)] * 4))[3] == (3, 1)
 
 
 @pytest.mark.slow
@@ -208,16 +190,6 @@ def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
         pytest.raises(ImportError, match="No module named 'only_here'; install"),
     ):
         list(run_tasks(only_here.same, [(3,), (3,)]))
-
-
-@pytest.mark.parametrize("engine", ["dask"], indirect=True, scope="module")
-def test_what_tasks_ask_of_workers_is_asked(engine):
-    from base_models.runtime.clusters.dask_backend import with_errors
-
-    with joblib.parallel_config(**engine, resources={"GPU": 1}):
-        backend, _ = get_active_backend()
-    backend.submit_kwargs["resources"] = {}  # which all of these workers have
-    assert with_errors(backend, divmod).submit_kwargs == {"resources": {}}
 
 
 @on_engines("dask")

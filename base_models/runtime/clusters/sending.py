@@ -204,8 +204,6 @@ def work(
     are_packed : bool, default=False
         Whether these are pickled too.
     """
-    from base_models.runtime.failures import that_travels
-
     try:
         call, arguments = unpacked(packed)
         values = [unpacked(each) for each in shared] if are_packed else shared
@@ -218,6 +216,8 @@ def work(
     try:
         return call(*arguments), None
     except Exception as error:
+        from base_models.runtime.failures import that_travels  # loads scikit-learn
+
         return None, (that_travels(error), traceback.format_exc())
 
 

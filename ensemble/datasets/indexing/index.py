@@ -12,6 +12,7 @@ import pandas as pd
 from base_models.addresses import remote_address
 from base_models.errors import VideoReadError
 from base_models.faces.dlib_finder import DlibFaceFinder
+from base_models.runtime.clusters.given_up import give_up_video
 from base_models.runtime.failures import Failures, is_foreseen
 from base_models.runtime.progress import progress_bar
 from base_models.runtime.scheduling import run_each
@@ -182,7 +183,16 @@ def _in_parallel(
 ) -> Iterator[tuple[int, tuple[dict[str, Any], Exception | None]]]:
     """Measure videos, some at once: number and result, as they come."""
     tasks = [(video,) for video in findable(videos)]
-    return run_each(_measure, tasks, work_of(videos), n_jobs, shared=(finder,))
+    return run_each(_measure, tasks, work_of(videos), n_jobs, (finder,), _given_up)
+
+
+def _given_up(
+    task: tuple[str, FaceFinder | None], reason: str
+) -> tuple[dict[str, Any], Exception]:
+    """Return the row of a video that ends workers; it is not kept in the store."""
+    give_up_video(task[0], reason)
+    row = dict.fromkeys(MEASURED) | {"readable": False, "reason": reason}
+    return row, RuntimeError(reason)
 
 
 def _measure(
