@@ -15,6 +15,7 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/base_models/runtime/test_lost_tasks.py \
 	tests/ensemble/cli/test_cli_clusters.py \
 	tests/ensemble/verdicts/test_scores_on_clusters.py \
+	tests/ensemble/test_stress_on_backends.py \
 	tests/test_cluster_benchmark.py
 
 .PHONY: demo test test-slow cluster format clean

@@ -4,7 +4,7 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -18,9 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.groups import group_codes
 from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
 from base_models.runtime.failures import Failures
+from base_models.runtime.parallel import n_jobs_here
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
-from base_models.video.paths import video_digest, video_id
+from base_models.runtime.scheduling import run_each
+from base_models.video.hashing import hash_ahead, work_of
+from base_models.video.paths import findable, video_digest, video_id
 from base_models.video.reading import iter_frames, probe_video
 from ensemble.choices import UNSCORABLE
 from ensemble.inspection.changes import (
@@ -101,10 +104,11 @@ def stress_test(
 ) -> StressResult:
     """Change videos at rising strength, and see what becomes of scores and verdicts.
 
-    Faces are looked for in each changed video again. What is computed on the way is not
-    kept in the store. The frames lie in the folder for temporary files (``TMPDIR``)
-    while they are used: three times what the beginning of one video takes uncompressed,
-    which is 11 GB for ten seconds of 1080p60, and little for most videos.
+    Several videos are worked on at once where ``joblib.parallel_config`` says so, with
+    the same scores. Faces are looked for in each changed video again. What is computed
+    on the way is not kept in the store. The frames lie in the folder for temporary
+    files (``TMPDIR``) while they are used: three times what the beginning of one video
+    takes uncompressed, which is 11 GB for ten seconds of 1080p60, and little for most.
 
     Parameters
     ----------
@@ -167,25 +171,17 @@ def stress_test(
     kept = StressScores(scores_file, [*model.detectors_, ENSEMBLE], settings)
     steps = [(AS_IT_IS, 0.0)]
     steps += [(name, float(s)) for name, strengths in wanted.items() for s in strengths]
-    rows, reasons, failures = [], {}, Failures()
-    unlike = dict(zip(ids, videos, strict=True)).items()  # one path twice is one video
-    for name, video in progress_bar(unlike, "stress" if verbose else None):
-        scores = {}
-        try:
-            content = video_digest(video)
-            todo = [step for step in steps if step not in kept.of(content)]
-            if todo:
-                scores = _stressed(model, video, content, todo, seconds, random_state)
-        except Exception as error:
-            reasons[name] = failures.reason(error)
-            continue
-        failures.note(None)
-        if scores:
-            kept.add(content, name, scores)
-        for change, strength in steps:
-            row = {"video": name, "change": change, "strength": strength}
-            rows.append(row | kept.of(content)[change, strength])
-    failures.check()
+    unlike = dict(zip(ids, videos, strict=True))  # one path twice is one video
+    contents, reasons = _score(
+        model, unlike, steps, kept, (seconds, random_state), verbose
+    )
+    rows = [
+        {"video": name, "change": change, "strength": strength}
+        | kept.of(contents[name])[change, strength]
+        for name in unlike
+        if name not in reasons
+        for change, strength in steps
+    ]
     columns = ["video", "change", "strength", *model.detectors_, ENSEMBLE]
     scores = pd.DataFrame(rows, columns=columns)
     unscored = scores["change"].eq(AS_IT_IS) & scores[ENSEMBLE].isna()
@@ -227,6 +223,71 @@ def _beginning(video, seconds):
     """Yield the frames of the first seconds of a video."""
     fps = probe_video(video).fps or 25.0
     yield from islice(iter_frames(video), max(1, round(seconds * fps)))
+
+
+def _score(model, unlike, steps, kept, how, verbose):
+    """Have the scores of all videos kept; return their digests, and reasons if none."""
+    contents, reasons, failures = {}, {}, Failures()
+    hash_ahead(unlike.values())
+    for name, video in unlike.items():
+        try:
+            contents[name] = video_digest(video)
+        except Exception as error:
+            reasons[name] = failures.reason(error)
+    names_of = {}
+    for name, content in contents.items():
+        names_of.setdefault(content, []).append(name)  # copies: scored once
+    tasks = []
+    for content in names_of:
+        todo = [step for step in steps if step not in kept.of(content)]
+        if not todo:
+            failures.note(None)
+        tasks += [(content, part) for part in _in_parts(todo, len(names_of))]
+    videos = [unlike[names_of[content][0]] for content, _ in tasks]
+    sent = [
+        (video, content, part)
+        for video, (content, part) in zip(findable(videos), tasks, strict=True)
+    ]
+    shared = (_to_send(model), *how)
+    came = run_each(_try_stressed, sent, work_of(videos), shared=shared)
+    text = "stress" if verbose else None
+    for number, (scores, reason, failed) in progress_bar(came, text, len(sent)):
+        content, _ = tasks[number]
+        failures.add(failed)
+        if reason:
+            reasons |= dict.fromkeys(names_of[content], reason)
+        else:
+            kept.add(content, names_of[content][0], scores)
+    failures.check()
+    return contents, {name: reasons[name] for name in unlike if name in reasons}
+
+
+def _in_parts(steps, n_videos):
+    """Split the steps of a video where there are more workers than videos."""
+    at_once = n_jobs_here(None)
+    n_parts = 1 if at_once == 1 else -(-2 * at_once // n_videos)
+    n_parts = min(n_parts, len(steps))
+    return [steps[part::n_parts] for part in range(n_parts)]
+
+
+def _to_send(model):
+    """The same ensemble without its training videos, which scoring does not need."""
+    own = copy.copy(model)
+    record = model.fit_record_
+    training = replace(record.training, videos=None)
+    own.fit_record_ = replace(record, training=training)
+    return own
+
+
+def _try_stressed(video, content, steps, model, seconds, seed):
+    """Score one video in a task: what it gave, or the reason why not."""
+    failures = Failures()
+    try:
+        scores = _stressed(model, video, content, steps, seconds, seed)
+    except Exception as error:
+        return {}, failures.reason(error), failures.to_send()
+    failures.note(None)
+    return scores, "", failures
 
 
 def _stressed(model, video, content, steps, seconds, seed):
@@ -296,21 +357,21 @@ def _with_store(model, folder):
 def _summary(model, scores, wanted, truth, n_boot):
     scorers = [*model.detectors_, ENSEMBLE]
     before = scores[scores["change"] == AS_IT_IS].set_index("video")[scorers]
-    rows = []
+    lines, tasks = [], []
     for change, strengths in wanted.items():
         for strength in strengths:
             here = scores["change"].eq(change) & scores["strength"].eq(float(strength))
             after = scores[here].set_index("video")[scorers]
             for scorer in scorers:
                 pair = truth.assign(was=before[scorer], now=after[scorer])
-                rows.append(
-                    {"change": change, "strength": strength, "scorer": scorer}
-                    | _drift(model, pair[pair["was"].notna()], scorer, n_boot)
-                )
-    return pd.DataFrame(rows)
+                high = model.thresholds_.high if scorer == ENSEMBLE else 0.5
+                lines.append({"change": change, "strength": strength, "scorer": scorer})
+                tasks.append((pair[pair["was"].notna()], high))
+    drifts = dict(run_each(_drift, tasks, shared=(n_boot,)))
+    return pd.DataFrame([line | drifts[place] for place, line in enumerate(lines)])
 
 
-def _drift(model, pair, scorer, n_boot):
+def _drift(pair, high, n_boot):
     both = pair.dropna(subset=["now"])
     was, now = both["was"].to_numpy(float), both["now"].to_numpy(float)
     found = {
@@ -321,7 +382,6 @@ def _drift(model, pair, scorer, n_boot):
         "flipped": np.nan,
     }
     if len(both):
-        high = model.thresholds_.high if scorer == ENSEMBLE else 0.5
         found["flipped"] = np.mean(above(was, high) != above(now, high))
     y = both["is_fake"].to_numpy()
     if len(both) and not np.isnan(y).any() and 0 < y.sum() < len(y):
