@@ -45,7 +45,8 @@ def run_each(
     n_jobs : int or None, default=None
         As for `run_tasks`.
     shared : tuple, default=()
-        Arguments that all tasks have in common. They travel once a message.
+        Arguments that all tasks have in common. They travel once a message, and those
+        that are `base_models.runtime.clusters.sending.Shared` once a worker.
     give_up : callable or None, default=None
         As for `run_tasks`, called with a task and what is shared. Those that travelled
         together are tried one by one before.

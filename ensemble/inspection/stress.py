@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.groups import group_codes
 from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
+from base_models.runtime.clusters.sending import Shared
 from base_models.runtime.failures import Failures
 from base_models.runtime.parallel import n_jobs_here
 from base_models.runtime.prefetch import look_ahead
@@ -248,8 +249,10 @@ def _score(model, unlike, steps, kept, how, verbose):
         (video, content, part)
         for video, (content, part) in zip(findable(videos), tasks, strict=True)
     ]
-    shared = (_to_send(model), *how)
-    came = run_each(_try_stressed, sent, work_of(videos), shared=shared)
+    shared = (Shared(_to_send(model)), *how)
+    came = run_each(
+        _try_stressed, sent, work_of(videos), shared=shared, give_up=_given_up
+    )
     text = "stress" if verbose else None
     for number, (scores, reason, failed) in progress_bar(came, text, len(sent)):
         content, _ = tasks[number]
@@ -288,6 +291,11 @@ def _try_stressed(video, content, steps, model, seconds, seed):
         return {}, failures.reason(error), failures.to_send()
     failures.note(None)
     return scores, "", failures
+
+
+def _given_up(task, reason):
+    """What comes of a video that ends the process which works on it."""
+    return {}, reason, Failures()
 
 
 def _stressed(model, video, content, steps, seconds, seed):
