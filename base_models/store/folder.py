@@ -56,7 +56,7 @@ class StoreFolder:
 
     def entry(self, kind: str, key: str) -> Path | None:
         """Return ``<kind>/<2 digits>/<64 digits>.safetensors``; None of other keys."""
-        if kind not in KINDS or not _KEY.fullmatch(key):
+        if not is_entry_key(kind, key):
             return None
         return self.path / kind / key[:2] / f"{key}.safetensors"
 
@@ -181,6 +181,11 @@ class StoreFolder:
                     ):
                         return False
         return True
+
+
+def is_entry_key(kind: str, key: str) -> bool:
+    """Say whether an entry of this kind and key may have a file of its own."""
+    return kind in KINDS and _KEY.fullmatch(key) is not None
 
 
 def _is_entry(file: os.DirEntry[str], two: str) -> bool:

@@ -11,31 +11,27 @@ import json
 import logging
 import mmap
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from platformdirs import user_cache_path
-from safetensors.numpy import save as encode_arrays
 
+from base_models.addresses import local_path, public_name, remote_address
 from base_models.runtime.caches import Cache, cached
 from base_models.store.code import code_digest
-from base_models.store.folder import DATABASES, KINDS, StoreFolder
+from base_models.store.encoding import Entry, decoded, encoded
+from base_models.store.folder import DATABASES, KINDS, StoreFolder, is_entry_key
 from base_models.store.keys import class_key
+from base_models.store.objects import StoreObjects, mapped_copy
+from base_models.store.shared_disks import is_shared
 from base_models.store.sqlite_blobs import SmallEntries
-
-Entry: TypeAlias = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, meta
 
 _FORMAT = 1  # part of every key: raise it when what is stored changes meaning
 _SMALL = 2**16  # bytes up to which an entry has no file of its own
-_TYPES = {  # of safetensors
-    "BOOL": np.bool_, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32,
-    "U64": np.uint64, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
-    "F16": np.float16, "F32": np.float32, "F64": np.float64,
-}  # fmt: skip
-
 # (store path, key) -> object, this process only
 _remembered = Cache(f"{__name__}._remembered", maxsize=64)
 # (store path, limit) -> bytes written since this process last measured it
@@ -43,7 +39,7 @@ _unchecked = Cache(f"{__name__}._unchecked", maxsize=1024)
 
 
 class Store:
-    """A folder of arrays that were costly to compute, found again by their key.
+    """A folder or bucket of arrays that were costly to compute, found by their key.
 
     Every entry is a safetensors file, written to a temporary name and moved into
     place, so that several processes may share a store and a killed one leaves nothing
@@ -54,13 +50,30 @@ class Store:
     When it outgrows its limit, the entries used longest ago are deleted. In a folder
     that holds anything else, nothing is deleted to make room.
 
+    Machines may share a store. On a file system of a network (NFS, Lustre, SMB, ...)
+    SQLite's log does not hold between machines: there small entries are files as well,
+    each moved into place as a whole, and a database that lies there is not touched. An
+    entry that was just written may not be seen by another machine for as long as that
+    file system remembers what was not there; it is computed again there, and what is
+    read is always whole.
+
+    In a bucket (``s3://bucket/store``, ``gs://...``) every entry is an object, which
+    is there as a whole or not at all. With other protocols of fsspec an entry that is
+    being written may be read in part, is known to be cut off, and counts as none. There
+    `size_limit` does not hold and nothing is deleted: use the lifecycle rules of the
+    bucket. What cannot be read or written costs the entry and a warning, not the run.
+
     Parameters
     ----------
     path : str, Path or None, default=None
-        The folder. None takes the environment variable
-        ``DEEPFAKE_ENSEMBLE_STORE``, or a folder in the user's cache directory.
+        The folder, or an address for fsspec (extra ``remote``). None takes the
+        environment variable ``DEEPFAKE_ENSEMBLE_STORE``, or a folder in the user's
+        cache directory.
     size_limit : int, default=20 * 2**30
         Bytes that the folder may hold.
+    shared : bool or None, default=None
+        Whether other machines write to the folder, too; None finds out under Linux
+        whether it lies on a network's file system. Where you know better, say so.
 
     Examples
     --------
@@ -79,18 +92,33 @@ class Store:
     """
 
     def __init__(
-        self, path: str | Path | None = None, size_limit: int = 20 * 2**30
+        self,
+        path: str | Path | None = None,
+        size_limit: int = 20 * 2**30,
+        shared: bool | None = None,
     ) -> None:
         if path is None:
             path = os.environ.get("DEEPFAKE_ENSEMBLE_STORE") or user_cache_path(
                 "deepfake-ensemble"
             )
-        self.path = Path(path).expanduser().resolve()
         self.size_limit = int(size_limit)
+        address = remote_address(path)
+        self._objects = None if address is None else StoreObjects(address)
+        if self._objects is not None:
+            self.path = Path(public_name(self._objects.address))
+            self.size_limit, self.shared = sys.maxsize, True
+            self._place = self._objects.address
+            return
+        self.path = Path(local_path(os.fspath(path))).expanduser().resolve()
+        self.shared = is_shared(self.path) if shared is None else bool(shared)
+        self._place = str(self.path)
         self._folder = StoreFolder(self.path)
-        self._small = SmallEntries([self.path / name for name in DATABASES])
+        databases = [] if self.shared else [self.path / name for name in DATABASES]
+        self._small = SmallEntries(databases)  # without a file it holds nothing
 
     def __repr__(self) -> str:
+        if self._objects is not None:
+            return f"Store({public_name(self._objects.address)!r})"
         return f"Store({str(self.path)!r}, size_limit={self.size_limit})"
 
     def get(self, kind: str, key: str, mapped: bool = False) -> Entry | None:
@@ -103,7 +131,8 @@ class Store:
             ``"features"``, ``"member"``, ``"scores"``...
         key : str
             64 hexadecimal digits, as made by `store_key`. An entry of more than
-            64 KiB must have such a key; a small one may have a shorter one.
+            64 KiB, or in a store that machines share, must have such a key; a small
+            one may have a shorter one.
         mapped : bool, default=False
             Whether large arrays stay on disk until they are looked at, and cannot be
             written to.
@@ -113,15 +142,15 @@ class Store:
         tuple of (dict of str to ndarray, dict) or None
         """
         content = self._read(kind, key, mapped)
-        if content is None:
+        if content is None and self._objects is None:
             content = self._small.get(kind, key)
         if content is None:
             return None
         try:
-            return _decoded(content if mapped else bytearray(content))
-        except (ValueError, KeyError, TypeError):
+            return decoded(content if mapped else bytearray(content))
+        except (ValueError, KeyError, TypeError, AttributeError):
             # A disk that filled up or a folder copied in part: compute it again.
-            if self._folder.is_own():
+            if self._objects is None and self._folder.is_own():
                 self.delete(kind, key)
             return None
 
@@ -146,10 +175,16 @@ class Store:
         Raises
         ------
         ValueError
-            For an entry of more than 64 KiB whose key is none of `store_key`.
+            For an entry of more than 64 KiB, or in a store that machines share, whose
+            key is none of `store_key`.
         """
         stored = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-        content = encode_arrays(stored, {"meta": json.dumps(meta or {})})
+        content = encoded(stored, meta or {})
+        if self._objects is not None:
+            if not is_entry_key(kind, key):
+                raise _wrong_key(len(content), kind, key)
+            self._objects.write(kind, key, content)
+            return
         try:
             self._folder.claim()
         except OSError:
@@ -159,11 +194,7 @@ class Store:
         else:
             file = self._folder.entry(kind, key)
             if file is None:
-                raise ValueError(
-                    f"an entry of {len(content)} bytes needs one of the kinds "
-                    f"{sorted(KINDS)} and a key of 64 hexadecimal digits, as store_key "
-                    f"makes it; got kind {kind!r} and key {key!r}"
-                )
+                raise _wrong_key(len(content), kind, key)
             if not self._folder.write(file, content):
                 return
             self._small.delete(kind, key)
@@ -177,6 +208,9 @@ class Store:
         kind, key : str
             As for `get`.
         """
+        if self._objects is not None:
+            self._objects.delete(kind, key)
+            return
         self._remove_file(kind, key)
         self._small.delete(kind, key)
 
@@ -193,6 +227,8 @@ class Store:
         list of str
             Sorted.
         """
+        if self._objects is not None:
+            return sorted(self._objects.keys(kind))
         rows = {key for _, _, of, key in self._small.list() if of == kind}
         return sorted(self._folder.keys(kind) | rows)
 
@@ -213,21 +249,28 @@ class Store:
         if value is not None:
             value = _copied(value)
             if value is not None:
-                _remembered[str(self.path), key] = value
+                _remembered[self._place, key] = value
             return None
-        return _copied(_remembered.get((str(self.path), key)))
+        return _copied(_remembered.get((self._place, key)))
 
     def _read(
         self, kind: str, key: str, mapped: bool
     ) -> mmap.mmap | bytearray | bytes | None:
-        """Return the bytes of an entry's file, or None where there is none."""
+        """Return the bytes of an entry's file or object; None where there is none."""
+        content: mmap.mmap | bytearray | bytes | None
+        if self._objects is not None:
+            if not is_entry_key(kind, key):
+                return None
+            content = self._objects.read(kind, key)
+            return mapped_copy(content) if mapped and content is not None else content
         file = self._folder.entry(kind, key)
         if file is None:
             return None
-        content: mmap.mmap | bytearray | bytes
         try:
             with open(file, "rb") as entry:
-                if mapped:
+                if mapped and self.shared:  # which another machine may delete
+                    content = mapped_copy(entry.read())
+                elif mapped:
                     content = mmap.mmap(entry.fileno(), 0, access=mmap.ACCESS_READ)
                 else:
                     content = bytearray(entry.read())
@@ -304,6 +347,14 @@ class KeptState:
         self.store.delete(self.kind, self.key)
 
 
+def _wrong_key(n_bytes: int, kind: str, key: str) -> ValueError:
+    return ValueError(
+        f"an entry of {n_bytes} bytes needs one of the kinds {sorted(KINDS)} and a key "
+        f"of 64 hexadecimal digits, as store_key makes it; got kind {kind!r} and key "
+        f"{key!r}"
+    )
+
+
 def _copied(value: Any) -> Any:
     """Return a copy, or None of an object whose class cannot be copied."""
     try:
@@ -311,24 +362,6 @@ def _copied(value: Any) -> Any:
     except Exception as error:
         logging.getLogger(__name__).debug("not remembered: %r", error)
         return None
-
-
-def _decoded(content: mmap.mmap | bytearray | bytes) -> Entry:
-    """Return (arrays, meta) of safetensors bytes, without copying them."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    if not 8 < start <= len(content):
-        raise ValueError("no header")
-    header = json.loads(bytes(content[8:start]))
-    meta = json.loads(header.pop("__metadata__", {}).get("meta", "{}"))
-    arrays = {}
-    for name, described in header.items():
-        kind, shape = np.dtype(_TYPES[described["dtype"]]), described["shape"]
-        begin, end = described["data_offsets"]
-        if start + end > len(content):
-            raise ValueError("cut short")
-        part = memoryview(content)[start + begin : start + end]
-        arrays[name] = np.frombuffer(part, kind).reshape(shape)
-    return arrays, meta
 
 
 def resolve_store(store: str | Path | Store | None) -> Store:
@@ -353,10 +386,16 @@ def resolve_store(store: str | Path | Store | None) -> Store:
         return store
     if store is None:
         return Store()
+    address = remote_address(store)
+    if address is not None:
+        return _store_at(address)
     if isinstance(store, (str, os.PathLike)):
-        return _store_at(os.path.abspath(os.path.expanduser(store)))
+        return _store_at(
+            os.path.abspath(os.path.expanduser(local_path(os.fspath(store))))
+        )
     raise TypeError(
-        f"store must be None, a folder or a Store; got {type(store).__name__}"
+        "store must be None, an address, a folder or a Store; got "
+        f"{type(store).__name__}"
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from base_models.addresses import remote_address
 from ensemble.reporting.own_files import WROTE
 
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
@@ -133,7 +134,7 @@ def check_outputs(
     --annotate FOLDER/clip.mp4 is one of the inputs; give another name
     """
     outputs = [output for output in outputs if str(output.path) != "-"]
-    if store is not None:
+    if store is not None and remote_address(store) is None:
         outputs.insert(0, Output("--store", Path(store), "folder"))
     taken, of_frames = {}, {}
     for path in inputs:
@@ -243,13 +244,13 @@ def check_folder(option: str, path: str | Path | None) -> None:
     option : str
         How it was asked for.
     path : str, Path or None
-        None is passed over.
+        None is passed over, and so is an address.
 
     Raises
     ------
     OutputError
     """
-    if path is not None:
+    if path is not None and remote_address(path) is None:
         _check_place(Output(option, Path(path), "folder"))
 
 
