@@ -108,7 +108,8 @@ def test_commands_take_a_bucket(clips, bucket, tmp_path, capsys):
          model]
     )  # fmt: skip
     capsys.readouterr()
-    _run(["predict", model, f"{address}/0.mp4", f"{address}/1.mp4", "--format", "csv"])
+    given = [model, f"{address}/0.mp4", f"{address}/1.mp4"]
+    _run(["predict", *given])
     out = capsys.readouterr().out
     assert f"{address}/0.mp4" in out
     assert f"{address}/1.mp4" in out
