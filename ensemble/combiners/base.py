@@ -18,6 +18,7 @@ from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from base_models.runtime.thread_pools import one_blas_thread
 from ensemble.combiners.parts.answers import check_all_scored, class_columns
+from ensemble.combiners.parts.blocks import in_blocks
 from ensemble.combiners.parts.checks import (
     check_both_classes,
     check_columns,
@@ -272,7 +273,7 @@ class Combiner(ClassifierMixin, BaseEstimator):
             scores = self._on_scale(X[part])
             scored = self._has_score(scores)
             if scored.any():
-                score[part][scored] = self._fake_score(scores[scored])
+                score[part][scored] = in_blocks(self._fake_score, scores[scored])
         score[np.abs(score - 0.5) <= ROUNDING] = 0.5  # a tie, to everyone who compares
         return np.clip(score, 0, 1)  # a mean of ones may come to 1 + 2e-16
 

@@ -129,9 +129,11 @@ def weighted_mean(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     mean : ndarray of shape (n_videos,)
     """
     missing = np.isnan(scores)
-    if not missing.any():
-        return scores @ (weights / weights.sum())
     filled = np.where(missing, 0.0, scores)
+    plain = filled @ (weights / weights.sum())
+    whole = ~missing.any(axis=1)
+    if whole.all():
+        return plain
     total = ~missing @ weights
     with np.errstate(invalid="ignore"):
         mean = (filled @ weights) / total
@@ -139,6 +141,7 @@ def weighted_mean(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     mean[weightless] = filled[weightless].sum(axis=1) / (~missing[weightless]).sum(
         axis=1
     )
+    mean[whole] = plain[whole]  # the same bits, whether others lack scores or not
     return mean
 
 

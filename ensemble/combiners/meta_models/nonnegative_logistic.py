@@ -111,10 +111,13 @@ def fit_nonnegative_logistic(
 
 def log_odds_of(scores: Any, intercept: Any, weights: Any) -> Any:
     """Return the fitted log-odds of rows of scores, of which none is all NaN."""
-    if np.isnan(scores).any():
-        mean, _, _ = _mean_of_present(scores, weights)
-        return intercept + weights.sum() * mean
-    return intercept + scores @ weights
+    missing = np.isnan(scores)
+    whole = intercept + np.where(missing, 0.0, scores) @ weights
+    if not missing.any():
+        return whole
+    mean, _, _ = _mean_of_present(scores, weights)
+    # The same bits for a row without missing scores, whether others lack some or not.
+    return np.where(missing.any(axis=1), intercept + weights.sum() * mean, whole)
 
 
 def _penalty(spread, of_difference, of_sum):
