@@ -1,5 +1,7 @@
 from .augmentation.augment import Augmentation as Augmentation
 from .augmentation.pseudo_fakes import PseudoFakes as PseudoFakes
+from .batch.detector_scores import score_table as score_table
+from .batch.run import BatchSummary as BatchSummary
 from .detectors.bases.video import (
     VideoDetector as VideoDetector,
     ViewDetector as ViewDetector,

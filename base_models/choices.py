@@ -3,3 +3,11 @@
 VIEWS = ("frame", "face", "crop")  # what a detector looks at
 TRAINED_PARTS = ("full", "last_stage", "head")  # of a network, by `FrameDetector`
 COMPRESSIONS = ("raw", "c23", "c40")  # levels of `base_models.video.quality`
+
+# The status of a video:
+SCORED = "scored"  # by every detector
+PARTIAL = "partial"  # some detectors have no score
+UNSCORABLE = "unscorable"  # there is none
+STATUSES = (SCORED, PARTIAL, UNSCORABLE)
+
+ENGINES = ("dask", "ray")  # of batch runs, beside joblib's backends

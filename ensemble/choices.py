@@ -1,5 +1,11 @@
 """Words that settings take and tables hold, at hand without loading what they name."""
 
+from base_models.choices import (
+    PARTIAL as PARTIAL,
+    SCORED as SCORED,
+    UNSCORABLE as UNSCORABLE,
+)
+
 FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
 MISSING = ("refuse", "drop", "keep")  # of `load_dataset`, as are those below
 DUPLICATES = ("refuse", "warn", "allow")
@@ -10,8 +16,3 @@ FORGERIES = ("LandmarkSwap", "BlendedRegion", "LipReenactment", "SelfBlend")
 FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"
 NO_VERDICT = ""  # without a score
 VERDICTS = (FAKE, REAL, UNSURE, NO_VERDICT)
-
-# The status of a video:
-SCORED = "scored"  # by every member
-PARTIAL = "partial"  # some members have no score
-UNSCORABLE = "unscorable"  # the ensemble has none

@@ -43,6 +43,7 @@ from ensemble.verdicts.video_verdicts import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from base_models.batch.run import BatchSummary
     from ensemble.comparison.result import Comparison
 
 
@@ -137,6 +138,66 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         videos = as_videos(videos)
         for number, table in enumerate(self.each_detector_scores(videos)):
             yield self.judge_scores(table, [videos[number]], doubts)
+
+    def judge_table(
+        self,
+        table: str | os.PathLike,
+        output: str | os.PathLike,
+        engine: str | None = None,
+        *,
+        column: str | None = None,
+        part_size: int = 1000,
+        doubts: bool = True,
+        overwrite: bool = False,
+        encoding: str | None = None,
+    ) -> BatchSummary:
+        """Judge a table of videos of any length into a folder of parquet files.
+
+        Verdicts are those of `judge`, bit for bit. The output has a row for each row of
+        the table, in its order: ``row``, its number from 0; all columns of the table;
+        then the columns of `judge`, with a missing score where that has NaN. A column
+        of the table with one of these names has ``input_`` before it.
+
+        Parts are written as they are done, in bounded memory. Run again, those that
+        are there are skipped. A video that ends its process three times, run again or
+        not, gets no score and that reason.
+
+        Parameters
+        ----------
+        table, output, engine, column, part_size, overwrite, encoding
+            As for `base_models.score_table`.
+        doubts : bool, default=True
+            As for `judge`.
+
+        Returns
+        -------
+        BatchSummary
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from base_models import CallableDetector
+        >>> from ensemble import DeepfakeEnsemble
+        >>> half = CallableDetector(lambda videos: [len(v) / 50 for v in videos])
+        >>> half = half.fit(["a.mp4", "b.mp4"], [0, 1])
+        >>> model = DeepfakeEnsemble.from_detectors({"half": half})
+        >>> with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        ...     table = Path(folder) / "videos.csv"
+        ...     _ = table.write_text("path,source\\na.mp4,096\\n,097\\n")
+        ...     done = model.judge_table(table, Path(folder) / "verdicts")
+        ...     pd.read_parquet(done.output)[["row", "source", "verdict", "status"]]
+           row source verdict      status
+        0    0    096  UNSURE      scored
+        1    1    097          unscorable
+        """
+        from base_models.batch.run import run_table
+        from ensemble.verdicts.table_verdicts import VerdictRows
+
+        check_is_fitted(self)
+        return run_table(
+            VerdictRows(self, doubts), table, output, engine, column, part_size,
+            overwrite, encoding, "judging videos" if self.verbose else None,
+        )  # fmt: skip
 
     def judge_scores(
         self, table: pd.DataFrame, videos: Videos | None = None, doubts: bool = True

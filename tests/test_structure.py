@@ -37,6 +37,7 @@ LAYERS = [
     "base_models.scoring",
     "base_models.detectors.bases",
     "base_models.detectors",
+    "base_models.batch",
     "base_models.export",
     "base_models.published",
     "base_models",

@@ -173,15 +173,27 @@ def threads_of_task() -> int:
 
 
 @contextmanager
-def _sent_with(along):
-    """Have a task know what was sent along with it."""
-    threads, given_up = along
-    know_given_up(given_up)
+def with_threads(threads: int) -> Iterator[None]:
+    """Let `threads_of_task` be this number within the block: of who sent the task.
+
+    Parameters
+    ----------
+    threads : int
+    """
     token = _threads.set(threads)
     try:
         yield
     finally:
         _threads.reset(token)
+
+
+@contextmanager
+def _sent_with(along):
+    """Have a task know what was sent along with it."""
+    threads, given_up = along
+    know_given_up(given_up)
+    with with_threads(threads):
+        yield
 
 
 def _sent_along():

@@ -1,0 +1,303 @@
+"""The folder of a batch run: its manifest, its parts, and notes of what is begun."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from base_models.batch.input_table import need_pyarrow
+from base_models.runtime.file_writing import write_bytes
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MANIFEST = "_manifest.json"
+FORMAT = "deepfake-ensemble batch 1"
+_ATTEMPTS = "_attempts"
+_LOCK = "_lock"
+_PART = re.compile(r"part-\d{6,}\.parquet")
+_OURS = "deepfake-ensemble"  # of the metadata of a part
+_LOCAL = ("file", "local")
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where the parts of a batch run are written, on this machine or at an address.
+
+    A part is written whole or not at all: to a hidden name that is renamed then; at an
+    address as one object. Names that begin with ``_`` are no data to pandas, Spark and
+    others, which read the folder as one table.
+
+    Parameters
+    ----------
+    path : str
+        In full, or an address that fsspec knows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pyarrow as pa
+    >>> from base_models.batch.output_folder import OutputFolder
+    >>> place = tempfile.TemporaryDirectory()
+    >>> folder = OutputFolder(place.name)
+    >>> folder.write_part(0, pa.table({"row": [0, 1]}), {"scored": 2}, "run 7")
+    >>> folder.part_counts(0, 2, "run 7"), folder.part_counts(0, 3, "run 7")
+    ({'scored': 2}, None)
+    >>> place.cleanup()
+    """
+
+    path: str
+
+    @cached_property
+    def _place(self):
+        """Return (None, folder), or the file system and the folder in it."""
+        if "://" not in self.path:
+            return None, self.path
+        from fsspec.core import url_to_fs
+
+        filesystem, place = url_to_fs(self.path)
+        kinds = filesystem.protocol
+        kinds = (kinds,) if isinstance(kinds, str) else kinds
+        return (None if set(kinds) & set(_LOCAL) else filesystem), place
+
+    def names(self) -> list[str]:
+        """Return what lies in the folder, hidden files too."""
+        filesystem, place = self._place
+        if filesystem is None:
+            if os.path.exists(place) and not os.path.isdir(place):
+                raise NotADirectoryError(
+                    f"{place} is a file; give the name of a folder for the parts"
+                )
+            return sorted(os.listdir(place)) if os.path.isdir(place) else []
+        filesystem.invalidate_cache()
+        if not filesystem.exists(place):
+            return []
+        found = filesystem.ls(place, detail=False)
+        names = [name.rstrip("/").rpartition("/")[2] for name in found]
+        own = place.rstrip("/").rpartition("/")[2]
+        return sorted(name for name in names if name not in ("", own))
+
+    def _read(self, name: str) -> bytes | None:
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{name}"
+        try:
+            if filesystem is None:
+                return Path(path).read_bytes()
+            return filesystem.cat_file(path)
+        except FileNotFoundError:
+            return None
+
+    def _write(self, name: str, content: bytes) -> None:
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{name}"
+        if filesystem is None:
+            write_bytes(path, content)
+            return
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        filesystem.pipe_file(path, content)
+
+    def _delete(self, name: str) -> None:
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{name}"
+        with contextlib.suppress(FileNotFoundError):
+            if filesystem is None:
+                os.unlink(path)
+            else:
+                filesystem.rm_file(path)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """Return the manifest of the run there; None where there is none."""
+        content = self._read(MANIFEST)
+        try:
+            known = json.loads(content) if content else None
+        except ValueError:
+            return None
+        is_ours = isinstance(known, dict) and known.get("format") == FORMAT
+        return known if is_ours else None
+
+    def check(self, manifest: dict[str, Any], overwrite: bool = False) -> None:
+        """Refuse a folder that holds anything but this run, before it is touched.
+
+        Parameters
+        ----------
+        manifest : dict
+        overwrite : bool, default=False
+            Whether another run may be there.
+
+        Raises
+        ------
+        ValueError
+            Saying what differs, or what else is in the folder.
+        """
+        names, known = self.names(), self.manifest()
+        if known is None:
+            others = [name for name in names if name != _LOCK]
+            if others:
+                raise ValueError(
+                    f"{self.path} holds {others[0]!r} and no run of this command; give "
+                    "a folder that is empty or new"
+                )
+        elif known != manifest and not overwrite:
+            raise ValueError(
+                f"{self.path} holds parts of another run: "
+                f"{_difference(known, manifest)}. Give another folder, or "
+                "overwrite=True to delete them"
+            )
+
+    def begin(self, manifest: dict[str, Any], overwrite: bool = False) -> None:
+        """Write the manifest, or find the same one there.
+
+        Parameters
+        ----------
+        manifest, overwrite
+            As for `check`. Parts of another run are deleted, and nothing else.
+        """
+        self.check(manifest, overwrite)
+        if self.manifest() == manifest:
+            return
+        for name in self.names():
+            if _PART.fullmatch(name):
+                self._delete(name)
+        for number in self.attempts():
+            self.note(number, None)
+        self._write(MANIFEST, json.dumps(manifest, indent=1).encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of a folder on this machine, or a shared disk.
+
+        At an address nothing does: runs side by side write the same content there.
+        """
+        filesystem, place = self._place
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            fcntl = None
+        if filesystem is not None or fcntl is None:
+            yield
+            return
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, _LOCK), "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another run is writing into {self.path}; wait until it has ended"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            yield
+
+    def part_counts(self, number: int, n_rows: int, run: str) -> dict[str, int] | None:
+        """Return the counts of a part that is there and whole; None if it is not.
+
+        Parameters
+        ----------
+        number : int
+        n_rows : int
+            That it must have.
+        run : str
+            That it must be of.
+        """
+        import pyarrow
+        import pyarrow.parquet
+
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{part_name(number)}"
+        try:
+            found = pyarrow.parquet.read_metadata(path, filesystem=filesystem)
+            noted = json.loads((found.metadata or {})[_OURS.encode()])
+        except (OSError, pyarrow.ArrowInvalid, ValueError, KeyError):
+            return None
+        if found.num_rows != n_rows or noted["run"] != run:
+            return None
+        return noted["counts"]
+
+    def write_part(
+        self, number: int, table: pyarrow.Table, counts: dict[str, int], run: str
+    ) -> None:
+        """Write a part, whole or not at all.
+
+        Parameters
+        ----------
+        number : int
+        table : pyarrow.Table
+        counts : dict of str to int
+            What to say of it, kept in the file.
+        run : str
+            What the run is known by.
+        """
+        need_pyarrow()
+        import pyarrow
+        import pyarrow.parquet
+
+        noted = json.dumps({"run": run, "counts": counts})
+        table = table.replace_schema_metadata({_OURS: noted})
+        content = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(table, content)
+        self._write(part_name(number), content.getvalue().to_pybytes())
+
+    def drop_part(self, number: int) -> None:
+        """Delete a part, so that it is done again."""
+        self._delete(part_name(number))
+
+    def attempt(self, number: int) -> dict[str, int] | None:
+        """Return the note of a part that was begun and not ended.
+
+        Returns
+        -------
+        dict of str to int, or None
+            By place of a video in the part: how often it was begun by itself. Empty
+            where the part was begun as a whole.
+        """
+        content = self._read(f"{_ATTEMPTS}/{part_name(number)}.json")
+        try:
+            return None if content is None else dict(json.loads(content or b"{}"))
+        except ValueError:  # cut short: it was begun
+            return {}
+
+    def note(self, number: int, attempt: dict[str, int] | None) -> None:
+        """Note that a part is begun, or with None that it is not under way any more."""
+        name = f"{_ATTEMPTS}/{part_name(number)}.json"
+        if attempt is None:
+            self._delete(name)
+        else:
+            self._write(name, json.dumps(attempt).encode())
+
+    def attempts(self) -> list[int]:
+        """Return the numbers of parts that have such a note."""
+        found = OutputFolder(f"{self.path.rstrip('/')}/{_ATTEMPTS}").names()
+        numbers = (re.fullmatch(r"part-(\d+)\.parquet\.json", name) for name in found)
+        return sorted(int(number[1]) for number in numbers if number)
+
+
+def part_name(number: int) -> str:
+    """Return the file name of a part.
+
+    Examples
+    --------
+    >>> from base_models.batch.output_folder import part_name
+    >>> part_name(7)
+    'part-000007.parquet'
+    """
+    return f"part-{number:06d}.parquet"
+
+
+def _difference(known, manifest):
+    found = []
+    for name, value in manifest.items():
+        if known.get(name) != value:
+            found.append(f"{name} was {_short(known.get(name))}, is {_short(value)}")
+    return "; ".join(found)
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,137 @@
+"""Tables of videos: whatever the file, the same rows, from any row on."""
+
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from base_models.batch.input_table import open_table, rows_of
+
+ROWS = [(f"v{n}.mp4", f"{n:03}", "caf\u00e9, \u5317") for n in range(50)]
+
+
+def as_parquet(folder, group=7):
+    names, ids, words = zip(*ROWS, strict=True)
+    table = pa.table({"path": names, "id": ids, "word": words})
+    pyarrow.parquet.write_table(table, folder / "t.parquet", row_group_size=group)
+    return folder / "t.parquet"
+
+
+def as_folder(folder):
+    """As Spark writes it, with partitions and a mark of success."""
+    names, ids, words = zip(*ROWS, strict=True)
+    for day, rows in (("a", slice(0, 20)), ("b", slice(20, 50))):
+        part = pa.table({"path": names[rows], "id": ids[rows], "word": words[rows]})
+        (folder / "t" / f"day={day}").mkdir(parents=True)
+        pyarrow.parquet.write_table(part, folder / "t" / f"day={day}" / "p-0.parquet")
+    (folder / "t" / "_SUCCESS").touch()
+    return folder / "t"
+
+
+def as_csv(folder, sign=",", encoding="utf-8", packed=False):
+    lines = [sign.join(f'"{field}"' for field in row) for row in ROWS]
+    text = "\n".join([sign.join(("path", "id", "word")), *lines]).encode(encoding)
+    file = folder / ("t.csv.gz" if packed else "t.csv")
+    file.write_bytes(gzip.compress(text) if packed else text)
+    return file
+
+
+MAKERS = {
+    "parquet": as_parquet,
+    "folder": as_folder,
+    "csv": as_csv,
+    "semicolons": lambda folder: as_csv(folder, ";"),
+    "utf-16": lambda folder: as_csv(folder, "\t", "utf-16"),
+    "utf-8 with a mark": lambda folder: as_csv(folder, encoding="utf-8-sig"),
+    "gzip": lambda folder: as_csv(folder, packed=True),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_rows_are_the_same_whatever_the_file(kind, tmp_path):
+    table = open_table(MAKERS[kind](tmp_path))
+    assert table.n_rows == 50
+    for start, stop in [(0, 9), (9, 10), (30, 50), (3, 25), (0, 0), (49, 50)]:
+        found = rows_of(table, start, stop).to_pylist()
+        known = [tuple(row[name] for name in ("path", "id", "word")) for row in found]
+        assert known == ROWS[start:stop]
+    if kind == "folder":
+        days = rows_of(table, 0, 50).column("day").to_pylist()
+        assert days == ["a"] * 20 + ["b"] * 30
+
+
+def test_an_address_is_read_as_a_file_is(tmp_path):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/tables/t.csv", as_csv(tmp_path).read_bytes())
+    table = open_table("memory://tables/t.csv")
+    assert rows_of(table, 48, 50).column("path").to_pylist() == ["v48.mp4", "v49.mp4"]
+    assert table.videos(["v1.mp4", "s3://b/v.mp4", None]) == [
+        "memory://tables/v1.mp4", "s3://b/v.mp4", "",
+    ]  # fmt: skip
+
+
+def test_relative_paths_begin_in_the_folder_of_the_table(tmp_path):
+    table = open_table(as_csv(tmp_path))
+    assert table.videos(["v.mp4", "/a/v.mp4", " v.mp4 ", "", None, " "]) == [
+        str(tmp_path / "v.mp4"), "/a/v.mp4", str(tmp_path / "v.mp4"), "", "", "",
+    ]  # fmt: skip
+    folder = open_table(as_folder(tmp_path))
+    assert folder.videos(["v.mp4"]) == [str(tmp_path / "t" / "v.mp4")]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "found"),
+    [
+        (["video", "PATH"], None, "PATH"),
+        (["video_path", "n"], None, "video_path"),
+        (["url", "n"], "n", "n"),
+        (["url", "file"], None, "several may be"),
+        (["clip", "n"], None, "none is called path"),
+        (["path"], "video", "no column 'video'"),
+        (["path", "path"], None, "two columns 'path'"),
+    ],
+)
+def test_the_column_of_videos_is_found_or_asked_for(names, wanted, found, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(",".join(names) + "\n" + ",".join("x" for _ in names) + "\n")
+    if " " in found:
+        with pytest.raises(ValueError, match=found):
+            open_table(file, wanted)
+    else:
+        assert open_table(file, wanted).column == found
+
+
+def test_what_is_no_table_of_videos_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no table"):
+        open_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(ValueError, match="is empty; its first line"):
+        open_table(tmp_path / "t.csv")
+    (tmp_path / "t.mp4").write_text("a")
+    with pytest.raises(ValueError, match="expected a table of videos"):
+        open_table(tmp_path / "t.mp4")
+    (tmp_path / "t.parquet").write_text("a")
+    with pytest.raises(ValueError, match="cannot be read as parquet"):
+        open_table(tmp_path / "t.parquet")
+    pyarrow.parquet.write_table(pa.table({"path": [1, 2]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="holds int64; paths are text"):
+        open_table(tmp_path / "t.parquet")
+
+
+def test_a_table_that_changed_is_noticed(tmp_path):
+    table = open_table(as_csv(tmp_path))
+    (tmp_path / "t.csv").write_text("path,id,word\na,b,c\n")
+    with pytest.raises(ValueError, match="has changed: it ends at row 1"):
+        rows_of(table, 0, 50)
+
+
+def test_categories_are_read_as_what_they_stand_for(tmp_path):
+    values = pa.array(["a.mp4", "b.mp4", "a.mp4"]).dictionary_encode()
+    table = pa.table({"path": values, "n": np.arange(3)})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    found = rows_of(open_table(tmp_path / "t.parquet"), 1, 3)
+    assert found.to_pylist() == [{"path": "b.mp4", "n": 1}, {"path": "a.mp4", "n": 2}]
