@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from base_models.addresses import is_address, local_path, remote_address
+from base_models.runtime.remote.filesystems import file_system
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,7 +20,6 @@ _PATHS = ("path", "video", "video_path", "url", "uri", "file", "filename", "file
 _DELIMITERS = ",;\t|"
 _SUFFIXES = (".parquet", ".csv", ".tsv")
 _PACKED = (".gz", ".bz2", ".zst")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _BATCH = 4096  # rows that are read at once
 
 
@@ -73,9 +74,7 @@ class InputTable:
     def base(self) -> str:
         """Where relative paths in it begin: its own folder."""
         own = self.path.rstrip("/")
-        if self.reading.get("is_folder"):
-            return own
-        return os.path.dirname(own)
+        return own if self.reading.get("is_folder") else os.path.dirname(own)
 
     def videos(self, entries: list[str | None]) -> list[str]:
         """Return full paths, "" where the table names none.
@@ -116,7 +115,7 @@ def open_table(
         Without pyarrow.
     """
     need_pyarrow()
-    full = _in_full(path)
+    full = in_full(path)
     filesystem, place = _opened(full)
     if not filesystem.exists(place):
         raise FileNotFoundError(f"there is no table {path}; check the path")
@@ -147,12 +146,23 @@ def need_pyarrow() -> None:
         ) from error
 
 
-def _in_full(path):
+def in_full(path: str | os.PathLike) -> str:
+    """Return the full path of a file or folder, or an address for fsspec.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from base_models.batch.input_table import in_full
+    >>> in_full(Path("s3://bucket/videos.parquet")), in_full("file:///a.csv")
+    ('s3://bucket/videos.parquet', '/a.csv')
+    """
     text = os.fspath(path)
-    return text if _ADDRESS.match(text) else os.path.abspath(text)
+    return remote_address(text) or os.path.abspath(local_path(text))
 
 
 def _opened(full):
+    if remote_address(full):
+        return file_system(full)
     from fsspec.core import url_to_fs
 
     return url_to_fs(full)
@@ -450,9 +460,9 @@ def _csv_batches(table) -> Iterator[Any]:
 def _video_at(base, entry):
     """Return the path that a table names; white space around it may be a mistake."""
     clean = entry.strip().strip("\ufeff\u200b").strip()
-    if not clean or _ADDRESS.match(clean):
-        return clean
-    if _ADDRESS.match(base):
+    if not clean or is_address(clean):
+        return local_path(clean)
+    if remote_address(base):
         return f"{base}/{clean}"
     if clean == entry and entry.isascii():
         return os.path.join(base, entry)

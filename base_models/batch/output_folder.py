@@ -12,8 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base_models.addresses import public_name, remote_address
 from base_models.batch.input_table import need_pyarrow
 from base_models.runtime.file_writing import write_bytes
+from base_models.runtime.remote.filesystems import file_system
 
 if TYPE_CHECKING:
     import pyarrow
@@ -24,7 +26,6 @@ _ATTEMPTS = "_attempts"
 _LOCK = "_lock"
 _PART = re.compile(r"part-\d{6,}\.parquet")
 _OURS = "deepfake-ensemble"  # of the metadata of a part
-_LOCAL = ("file", "local")
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,9 @@ class OutputFolder:
     @cached_property
     def _place(self):
         """Return (None, folder), or the file system and the folder in it."""
-        if "://" not in self.path:
+        if remote_address(self.path) is None:
             return None, self.path
-        from fsspec.core import url_to_fs
-
-        filesystem, place = url_to_fs(self.path)
-        kinds = filesystem.protocol
-        kinds = (kinds,) if isinstance(kinds, str) else kinds
-        return (None if set(kinds) & set(_LOCAL) else filesystem), place
+        return file_system(self.path)
 
     def names(self) -> list[str]:
         """Return what lies in the folder, hidden files too."""
@@ -141,12 +137,12 @@ class OutputFolder:
             others = [name for name in names if name != _LOCK]
             if others:
                 raise ValueError(
-                    f"{self.path} holds {others[0]!r} and no run of this command; give "
-                    "a folder that is empty or new"
+                    f"{public_name(self.path)} holds {others[0]!r} and no run of this "
+                    "command; give a folder that is empty or new"
                 )
         elif known != manifest and not overwrite:
             raise ValueError(
-                f"{self.path} holds parts of another run: "
+                f"{public_name(self.path)} holds parts of another run: "
                 f"{_difference(known, manifest)}. Give another folder, or "
                 "overwrite=True to delete them"
             )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from base_models.addresses import public_name
 from base_models.batch.engines import check_engine, run_parts
-from base_models.batch.input_table import InputTable, open_table
+from base_models.batch.input_table import InputTable, in_full, open_table
 from base_models.batch.job import Job, RowScorer
 from base_models.batch.output_folder import FORMAT, OutputFolder, part_name
 from base_models.choices import PARTIAL, SCORED, STATUSES, UNSCORABLE
@@ -93,7 +94,7 @@ def run_table(
     if isinstance(part_size, bool) or not isinstance(part_size, int) or part_size < 1:
         raise ValueError(f"part_size must be a whole number from 1; got {part_size!r}")
     opened = open_table(table, column, encoding)
-    folder = OutputFolder(_in_full(output))
+    folder = OutputFolder(in_full(output))
     _check_apart(opened, folder)
     check_engine(engine)
     job, manifest = _planned(scorer, opened, folder, part_size)
@@ -109,11 +110,6 @@ def run_table(
         n_skipped,
         time.monotonic() - begun,
     )
-
-
-def _in_full(path):
-    text = os.fspath(path)
-    return text if "://" in text else os.path.abspath(text)
 
 
 def _check_apart(table: InputTable, folder: OutputFolder) -> None:
@@ -139,7 +135,7 @@ def _planned(scorer, table, folder, part_size) -> tuple[Job, dict[str, Any]]:
         "version": _version(),
         "model": model,
         "input": {
-            "path": table.path,
+            "path": public_name(table.path),
             "files": len(table.files),
             "version": table.version,
             "column": table.column,
