@@ -1,7 +1,9 @@
 """What many tests share: a store of their own, small videos, real material."""
 
 import contextlib
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +82,15 @@ def _ray(**resources):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100_000_000,
-        log_to_driver=False,
-        **resources,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=100_000_000,
+            log_to_driver=False,
+            **resources,
+        )
     register_ray()
     try:
         yield {"backend": "ray", "n_jobs": -1}

@@ -48,6 +48,35 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device("cpu")
 
 
+def uses_gpu(detector: Any) -> bool:
+    """Return whether a detector, or one inside of it, computes on an NVIDIA GPU here.
+
+    Parameters
+    ----------
+    detector : object
+        Of those without a parameter `device` none does.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from base_models import FrameDetector, FrequencyDetector
+    >>> from base_models.runtime.devices import uses_gpu
+    >>> uses_gpu(FrameDetector(device="cpu")), uses_gpu(FrequencyDetector())
+    (False, False)
+    """
+    if isinstance(detector, type) or not hasattr(detector, "get_params"):
+        return False
+    return any(
+        resolve_device(value).type == "cuda"
+        if name.rpartition("__")[2] == "device"
+        else uses_gpu(value)  # FrozenEstimator hides what is inside of it
+        for name, value in detector.get_params(deep=True).items()
+    )
+
+
 def _checked_device(device):
     """Return a device that is there; a ValueError says what is."""
     try:

@@ -11,6 +11,7 @@ import numpy as np
 
 from base_models.runtime.clusters.given_up import give_up_video
 from base_models.runtime.clusters.sending import Shared
+from base_models.runtime.devices import uses_gpu
 from base_models.runtime.failures import Failures
 from base_models.runtime.parallel import n_jobs_here, run_tasks, shares_arguments
 from base_models.runtime.progress import progress_bar
@@ -99,15 +100,16 @@ def score_on_workers(
 def _scored(parts, members, store, after):
     """Score parts; the videos of one that ends its worker are scored one by one."""
     tasks = ((members, part, store, after) for part in parts)
+    how = {"give_up": _lost, "needs_gpu": any(uses_gpu(d) for _, d in members.value)}
     lost = []
-    for number, came in run_tasks(score_part, tasks, give_up=_lost):
+    for number, came in run_tasks(score_part, tasks, **how):
         if came is None:
             lost.append(number)
         else:
             yield number, came
     alone = [(number, video) for number in lost for video in parts[number]]
     tasks = ((members, [video], store, after) for _, video in alone)
-    scored = dict(run_tasks(score_part, tasks, give_up=_lost))
+    scored = dict(run_tasks(score_part, tasks, **how))
     together = {number: ([], _noted(members.value)) for number in lost}
     for place, (number, _) in enumerate(alone):
         rows, failed = together[number]

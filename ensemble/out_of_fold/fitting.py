@@ -219,7 +219,7 @@ def fit_over_splits(
     -------
     OutOfFold
     """
-    from base_models.runtime.devices import resolve_device
+    from base_models.runtime.devices import resolve_device, uses_gpu
     from base_models.runtime.parallel import run_tasks
     from base_models.runtime.prefetch import n_cores
     from base_models.runtime.progress import progress_bar
@@ -250,7 +250,8 @@ def fit_over_splits(
         sent = replace(training, videos=findable(training.videos))
         known = known_digests(training.videos)
         arguments = (task.arguments(sent, known) for task in todo)
-        outcomes = run_tasks(fit_and_score, arguments, n_jobs)
+        on_gpu = [uses_gpu(task.detector) for task in todo]
+        outcomes = run_tasks(fit_and_score, arguments, n_jobs, needs_gpu=on_gpu)
         fits = any(len(task.train) for task in todo)
         text = "fitting detectors" if fits else "scoring by detectors"
         with progress_bar(text=text if verbose else None, total=len(todo)) as bar:

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from base_models.compute import (
     fixed_threads,
@@ -7,6 +9,21 @@ from base_models.compute import (
     resolve_device,
     resolve_threads,
 )
+from base_models.runtime.devices import uses_gpu
+
+
+class OnGpu(BaseEstimator):
+    def __init__(self, device=None):
+        self.device = device
+
+
+def test_who_uses_a_gpu_is_known_by_the_device_that_it_gets(monkeypatch):
+    assert not uses_gpu(OnGpu())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert uses_gpu(OnGpu())
+    assert uses_gpu(FrozenEstimator(OnGpu()))
+    assert not uses_gpu(OnGpu("cpu"))
+    assert not uses_gpu(object())
 
 
 def test_threads_and_seed_are_put_back():
