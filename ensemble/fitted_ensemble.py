@@ -336,7 +336,12 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
 
         return write_ensemble_report(self, path, strategies, metadata, title, options)
 
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
+    def save(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        key: bytes | str | Path | None = None,
+    ) -> None:
         """Write the fitted ensemble to a file for `ensemble.load`; no code is in it.
 
         Parameters
@@ -345,6 +350,10 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             Written whole or not at all; ``.dfe`` by habit.
         overwrite : bool, default=False
             Replace a file that is there and is no saved model.
+        key : bytes, str, Path or None, default=None
+            A secret of 16 bytes or more, or the path of a file that holds it, to sign
+            the file with; `load` with the same key refuses any other. None is the
+            file that ``DEEPFAKE_ENSEMBLE_KEY`` names, or no signature.
 
         Raises
         ------
@@ -352,13 +361,15 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             If there is such a file.
         """
         from ensemble.persistence.save import save_ensemble
+        from ensemble.persistence.signature import secret
         from ensemble.reporting.outputs import check_replaced
 
         check_is_fitted(self)
+        signed = secret(key)
         check_replaced(path, "model", overwrite)
         fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
         params = self.get_params(deep=False)
-        save_ensemble(path, params, fitted, saved_card(self))
+        save_ensemble(path, params, fitted, saved_card(self), signed)
         self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

@@ -15,6 +15,7 @@ def load(
     device: str | None = None,
     files: dict | None = None,
     combiners: dict | None = None,
+    key: bytes | str | Path | None = None,
 ) -> Any:
     """Read what `DeepfakeEnsemble.save` or `ScorePipeline.save` wrote.
 
@@ -39,6 +40,9 @@ def load(
         By the name of its class, an unfitted combiner of a class of your own, whose
         code the file does not hold: a subclass of ``ensemble.combiners.Combiner``. Its
         parameters and what it learned come from the file.
+    key : bytes, str, Path or None, default=None
+        With which the file must be signed, as for `save`; None is the file that
+        ``DEEPFAKE_ENSEMBLE_KEY`` names, or asks for no signature.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def load(
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, of a later format, or needs `detectors`.
+        If the file is missing, damaged, of a later format, not signed with `key`, or
+        needs `detectors`.
 
     Examples
     --------
@@ -78,7 +83,7 @@ def load(
         from base_models.runtime.devices import resolve_device
 
         resolve_device(device)  # not there? before any work
-    reader = Reader(Path(path), device, files, combiners)
+    reader = Reader(Path(path), device, files, combiners, key)
     if is_rule(reader):
         return read_rule(reader)
     from ensemble.deepfake_ensemble import DeepfakeEnsemble

@@ -327,7 +327,7 @@ def checkpoint_detectors(paths: Sequence[Path], device: str | None) -> list:
         other = seen.setdefault(os.path.realpath(path), path)
         if other is not path:
             raise typer.BadParameter(f"{path} is given twice; give each model once")
-        if _is_saved_ensemble(path):
+        if is_saved_model(path):
             raise typer.BadParameter(
                 f"{path} is a saved ensemble; give the checkpoints that it is of"
             )
@@ -379,7 +379,7 @@ def _is_checkpoint(path):
     """Whether a model is weights of one network, and no saved ensemble."""
     from ensemble.persistence.wrong_files import is_checkpoint
 
-    return not _is_saved_ensemble(path) and is_checkpoint(path)
+    return not is_saved_model(path) and is_checkpoint(path)
 
 
 def _is_model(path):
@@ -388,7 +388,8 @@ def _is_model(path):
     )
 
 
-def _is_saved_ensemble(path):
+def is_saved_model(path: Path) -> bool:
+    """Whether a file is one that `save` wrote, of an ensemble or a rule on scores."""
     if not zipfile.is_zipfile(path):  # PyTorch's checkpoints are archives too
         return False
     with zipfile.ZipFile(path) as archive:
@@ -401,7 +402,7 @@ def open_model(path: Path):
     from base_models import load_checkpoint
 
     path = fetched_model(path)
-    if _is_saved_ensemble(path):
+    if is_saved_model(path):
         return _scoring_videos(ensemble.load(path, device="cpu"), path)
     return load_checkpoint(path, device="cpu")
 

@@ -31,10 +31,11 @@ from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_name
 from ensemble.persistence.parts import read_parts, reading_part
+from ensemble.persistence.signature import secret, signature
 
 FORMAT = 2  # classes by their public names; 1 named their modules too
 RULE_FORMAT = 3  # a rule on scores alone, which releases before it cannot read
-_READ = (1, FORMAT, RULE_FORMAT)
+READ = (1, FORMAT, RULE_FORMAT)
 _MOST_TEXT = 2**30  # bytes of an array of text
 
 
@@ -141,7 +142,7 @@ class Writer:
                 record["skops"] = self.skops(detector)
         return record
 
-    def write(self, manifest: Any, path: str | Path) -> None:
+    def write(self, manifest: Any, path: str | Path, key: bytes | None = None) -> None:
         self.parts["arrays.safetensors"] = encode_arrays(self.arrays)
         manifest["sha256"] = {
             name: hashlib.sha256(content).hexdigest()
@@ -151,8 +152,10 @@ class Writer:
             replacing(path) as unfinished,
             zipfile.ZipFile(unfinished, "w") as archive,
         ):
-            text = json.dumps(manifest, indent=1)
+            text = json.dumps(manifest, indent=1).encode()
             archive.writestr(zipfile.ZipInfo("manifest.json"), text)
+            if key is not None:
+                archive.comment = signature(text, key)
             for name, content in self.parts.items():
                 archive.writestr(zipfile.ZipInfo(name), content)
 
@@ -166,11 +169,12 @@ class Reader:
         device: Any = None,
         files: Any = None,
         combiners: Any = None,
+        key: bytes | str | Path | None = None,
     ) -> None:
         self.path, self.device = path, device
         self.files, self.named = dict(files or {}), set()
         self.combiners = dict(combiners or {})
-        self.manifest, self.parts = read_parts(path, _READ)
+        self.manifest, self.parts = read_parts(path, READ, secret(key))
         with reading_part(path, "its arrays"):
             self.arrays = decode_arrays(self.parts["arrays.safetensors"])
 

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from base_models.errors import CheckpointError
 from base_models.limits import check_zip
+from ensemble.persistence.signature import check_signature
 from ensemble.persistence.wrong_files import what_it_is
 
 MANIFEST = "manifest.json"
 
 
-def read_parts(path: str | Path, formats: tuple[int, ...]) -> tuple[dict, dict]:
+def read_parts(
+    path: str | Path, formats: tuple[int, ...], key: bytes | None = None
+) -> tuple[dict, dict]:
     """Read a saved model's manifest and its other parts.
 
     Parameters
@@ -24,6 +27,8 @@ def read_parts(path: str | Path, formats: tuple[int, ...]) -> tuple[dict, dict]:
     path : str or Path
     formats : tuple of int
         That this release reads.
+    key : bytes or None, default=None
+        With which the file must be signed; None asks for no signature.
 
     Returns
     -------
@@ -44,7 +49,9 @@ def read_parts(path: str | Path, formats: tuple[int, ...]) -> tuple[dict, dict]:
             if packed:  # nothing that is written here is
                 raise zipfile.BadZipFile(f"its part {packed[0]!r} is compressed")
             parts = {name: archive.read(name) for name in archive.namelist()}
-        manifest = json.loads(parts.pop(MANIFEST))
+            comment = archive.comment
+        text = parts.pop(MANIFEST)
+        manifest = json.loads(text)
     except FileNotFoundError as error:
         raise CheckpointError(f"no saved ensemble at {path}") from error
     except (
@@ -68,6 +75,8 @@ def read_parts(path: str | Path, formats: tuple[int, ...]) -> tuple[dict, dict]:
             f"{', '.join(map(str, formats))}; it was written by deepfake-ensemble "
             f"{str(by)[:50]}"
         )
+    if key is not None:
+        check_signature(path, text, comment, key)
     _check_whole(path, manifest.get("sha256"), parts)
     return manifest, parts
 

@@ -16,7 +16,13 @@ FITTED += ("_reals_threshold", "_unseen", "false_alarms_")
 IN_RECORD = {"_reals_threshold": "reals_threshold", "_unseen": "cross_fitted"}
 
 
-def save_ensemble(path: str | Path, params: dict, fitted: dict, card: dict) -> None:
+def save_ensemble(
+    path: str | Path,
+    params: dict,
+    fitted: dict,
+    card: dict,
+    key: bytes | None = None,
+) -> None:
     """Write a fitted ensemble to one file.
 
     Networks, combiner, out-of-fold scores and the contents' digests of the training
@@ -37,6 +43,8 @@ def save_ensemble(path: str | Path, params: dict, fitted: dict, card: dict) -> N
         Its fitted attributes, by name.
     card : dict
         Of `ensemble.verdicts.card.saved_card`.
+    key : bytes or None, default=None
+        To sign it with.
     """
     writer = Writer()
     record, table = fitted["fit_record_"], fitted["oof_scores_"]
@@ -76,7 +84,7 @@ def save_ensemble(path: str | Path, params: dict, fitted: dict, card: dict) -> N
         "splits": writer.encode([list(split) for split in record.splits]),
         "card": card,
     }
-    writer.write(manifest, Path(path))
+    writer.write(manifest, Path(path), key)
 
 
 def _plain(params):

@@ -15,13 +15,15 @@ from ensemble.persistence.parts import reading_part
 _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops")
 
 
-def save_rule(rule: Any, path: str | Path) -> None:
+def save_rule(rule: Any, path: str | Path, key: bytes | None = None) -> None:
     """Write a fitted rule to one file, whole or not at all.
 
     Parameters
     ----------
     rule : ScorePipeline
     path : str or Path
+    key : bytes or None, default=None
+        To sign it with.
     """
     writer = Writer()
     manifest = {
@@ -33,7 +35,7 @@ def save_rule(rule: Any, path: str | Path) -> None:
         },
         "rule": writer.encode(rule),
     }
-    writer.write(manifest, Path(path))
+    writer.write(manifest, Path(path), key)
 
 
 def is_rule(reader: Reader) -> bool:

@@ -293,7 +293,12 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return describe_rule(self)
 
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
+    def save(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        key: bytes | str | Path | None = None,
+    ) -> None:
         """Write the fitted rule to a file for `load`; no code is in it.
 
         Parameters
@@ -302,17 +307,23 @@ class FittedRule(ClassifierMixin, BaseEstimator):
             Written whole or not at all; ``.dfe`` by habit.
         overwrite : bool, default=False
             Replace a file that is there and is no saved model.
+        key : bytes, str, Path or None, default=None
+            A secret of 16 bytes or more, or the path of a file that holds it, to sign
+            the file with; `load` with the same key refuses any other. None is the
+            file that ``DEEPFAKE_ENSEMBLE_KEY`` names, or no signature.
 
         Raises
         ------
         OutputError
             If there is such a file.
         """
+        from ensemble.persistence.signature import secret
         from ensemble.pipeline.files import save_rule
 
         check_is_fitted(self)
+        signed = secret(key)
         check_replaced(path, "model", overwrite)
-        save_rule(self, path)
+        save_rule(self, path, signed)
 
     def evidence(self) -> OutOfFoldEvidence:
         """Return the out-of-fold scores that there are, with labels and groups.

@@ -240,7 +240,11 @@ default="platt"
         check_consistent_length(values, is_fake)
         self.fake_index_ = fake_column(self.classes_, self.fake_label, strict=False)
         weight = checked_weight(sample_weight, values)
-        if groups is not None and len(groups) == len(values) and pd.isna(groups).all():
+        if (
+            groups is not None
+            and len(groups) == len(values)
+            and pd.isna(list(groups)).all()
+        ):
             groups = None  # the companions of a table without groups
         codes = None if groups is None else group_codes(groups, len(values))
         of_shift = shift_codes(shift, len(values))
@@ -279,7 +283,12 @@ default="platt"
         _ = self.thresholds_  # what cannot be promised is told now
 
     @classmethod
-    def load(cls, path: str | Path, combiners: dict | None = None) -> ScorePipeline:
+    def load(
+        cls,
+        path: str | Path,
+        combiners: dict | None = None,
+        key: bytes | str | Path | None = None,
+    ) -> ScorePipeline:
         """Read a rule that `save` wrote; `ensemble.load` does the same.
 
         Parameters
@@ -287,6 +296,8 @@ default="platt"
         path : str or Path
         combiners : dict of str to combiner, default=None
             Combiners of classes of your own, as for `ensemble.load`.
+        key : bytes, str, Path or None, default=None
+            As for `ensemble.load`.
 
         Returns
         -------
@@ -300,7 +311,7 @@ default="platt"
         from ensemble.persistence.codec import Reader
         from ensemble.pipeline.files import read_rule
 
-        return read_rule(Reader(Path(path), combiners=combiners))
+        return read_rule(Reader(Path(path), combiners=combiners, key=key))
 
     def _check_params(self):
         check_whole(self, "n_boot", 0)
