@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
@@ -160,5 +160,26 @@ def ending(address: str) -> str:
     >>> ending("https://host/a.MP4?take=2")
     '.mp4'
     """
-    last = urlsplit(quote(address.split("::")[0], safe=":/?&=%#@")).path
-    return os.path.splitext(last)[1].lower()
+    path = re.split("[?#]" if address.startswith("http") else "[?]", address)[0]
+    return os.path.splitext(path.split("::")[0])[1].lower()
+
+
+def printable(name: str) -> str:
+    """Return a file name as text that any program can write and read.
+
+    Parameters
+    ----------
+    name : str
+        Bytes of it that are no UTF-8 are surrogates, as Python gives them.
+
+    Returns
+    -------
+    str
+        The same, with a surrogate as the six characters of its escape.
+
+    Examples
+    --------
+    >>> print(printable(b"caf\\xe9.mp4".decode("utf-8", "surrogateescape")))
+    caf\\udce9.mp4
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from base_models.addresses import (
+    ending,
     is_address,
     local_path,
+    printable,
     public_name,
     remote_address,
 )
@@ -36,7 +38,12 @@ from base_models.runtime.file_digest import (
 from base_models.runtime.parallel import is_local
 from base_models.runtime.remote.facts import asking_once
 from base_models.video.one_face import OneFace, whole_video
-from base_models.video.remote import RemoteVideo, beginning, is_folder
+from base_models.video.remote import (
+    RemoteVideo,
+    beginning,
+    files_below,
+    is_folder,
+)
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
@@ -54,7 +61,7 @@ _BESIDE_VIDEOS = {  # what may lie there and shows nothing
 _hashed: ContextVar[Mapping] = ContextVar("hashed", default=MappingProxyType({}))
 
 
-def list_videos(folder: str | Path) -> list[Path]:
+def list_videos(folder: str | Path) -> list[Any]:
     """Find the videos below a folder.
 
     A folder that holds frame images and no video, itself or further down, is one video.
@@ -66,11 +73,13 @@ def list_videos(folder: str | Path) -> list[Path]:
     Parameters
     ----------
     folder : str or Path
+        Or the address of one, such as ``s3://bucket/clips``. Of frame images there no
+        videos are made: they are left out with that warning.
 
     Returns
     -------
     list of Path
-        Sorted.
+        Sorted. Of an address a list of str.
 
     Examples
     --------
@@ -82,14 +91,21 @@ def list_videos(folder: str | Path) -> list[Path]:
     >>> [video.relative_to(folder).as_posix() for video in list_videos(folder)]
     ['a.MOV', 'b.mp4', 'frames']
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    address, left_out = remote_address(folder), Counter()
+    listed = None if address is None else files_below(address)
+    folder = Path(local_path(os.fspath(folder)))
+    if address is not None and listed is not None:
+        folder = public_name(address)
+        videos = [name for name in listed if ending(name) in VIDEO_SUFFIXES]
+        others = map(ending, set(listed) - set(videos))
+        left_out.update(other for other in others if other not in _BESIDE_VIDEOS)
+    elif folder.is_dir():
+        videos = sorted(_videos_below(folder, (), left_out))
+    else:
         raise NotADirectoryError(
-            f"{folder} is not a folder; give one that holds videos, or pass the "
-            "videos themselves"
+            f"{public_name(address or folder)} is not a folder; give one that holds "
+            "videos, or pass the videos themselves"
         )
-    left_out = Counter()
-    videos = sorted(_videos_below(folder, (), left_out))
     if left_out:
         endings = ", ".join(
             f"{count} {suffix or 'without ending'}"
@@ -122,27 +138,6 @@ def video_id(video: Any) -> Any:
     if isinstance(path, str):
         return printable(public_name(path))
     return printable(os.path.abspath(path))
-
-
-def printable(name: str) -> str:
-    """Return a file name as text that any program can write and read.
-
-    Parameters
-    ----------
-    name : str
-        Bytes of it that are no UTF-8 are surrogates, as Python gives them.
-
-    Returns
-    -------
-    str
-        The same, with a surrogate as the six characters of its escape.
-
-    Examples
-    --------
-    >>> print(printable(b"caf\\xe9.mp4".decode("utf-8", "surrogateescape")))
-    caf\\udce9.mp4
-    """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def video_digest(video: Any, in_full: bool = False) -> Any:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from base_models.addresses import ending
-from base_models.runtime.remote.facts import RemoteFacts, remote_facts
+from base_models.errors import VideoReadError
+from base_models.runtime.remote.facts import RemoteFacts, is_http, remote_facts
+from base_models.runtime.remote.filesystems import file_system, plainly
 from base_models.runtime.remote.reading import (
     RemoteReader,
     fetch_whole,
@@ -81,6 +83,48 @@ class RemoteVideo:
         if not self.facts.in_parts:
             return None
         return payload_places(self.reader())
+
+
+def files_below(address: str) -> list[str] | None:
+    """List the addresses of the files below a folder; None of what is no folder.
+
+    Hidden files and folders are passed over.
+
+    Parameters
+    ----------
+    address : str
+        Of a bucket, or what else has folders.
+
+    Raises
+    ------
+    VideoReadError
+        For servers of the web, which have no folders, and those that refuse.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> from base_models.video.remote import files_below
+    >>> with fsspec.open("memory://files_below/b/a.mp4", "wb") as file:
+    ...     _ = file.write(b"content")
+    >>> files_below("memory://files_below")
+    ['memory://files_below/b/a.mp4']
+    """
+    if is_http(address):
+        raise VideoReadError(
+            address,
+            "a web server lists no folders",
+            "give the addresses of the videos, or a table with them",
+        )
+    fs, path = file_system(address)
+    with plainly(address):
+        fs.invalidate_cache(path)
+        if not fs.isdir(path):
+            return None
+        found = fs.find(path)
+    root = path.strip("/")
+    below = (name.strip("/").removeprefix(root).strip("/") for name in found)
+    shown = (name for name in below if name and "/." not in f"/{name}")
+    return sorted(f"{address.rstrip('/')}/{name}" for name in shown)
 
 
 def beginning(path: Path | RemoteVideo, n_bytes: int) -> bytes:

@@ -74,9 +74,28 @@ def videos_at(
             videos += table.videos
             lists += table.lists
             continue
-        listed = videos_below(path) if _is_folder(path) else []
+        listed = videos_below(path) if _is_folder(path) else _videos_at_address(path)
         videos += [str(video) for video in listed] or [named_video(path)]
     return videos, lists
+
+
+def _videos_at_address(path: Path) -> list[str]:
+    """Return the videos of a folder behind an address; none of what is a file."""
+    from base_models.addresses import ending, public_name, remote_address
+    from base_models.errors import VideoReadError
+
+    address = remote_address(path)
+    if address is None or ending(address) or address.startswith("http"):
+        return []
+    from base_models.video.paths import list_videos
+
+    try:
+        found = list_videos(address)
+    except (NotADirectoryError, VideoReadError):  # so says who reads it
+        return []
+    if not found:
+        raise typer.BadParameter(f"no video is below {public_name(address)}")
+    return found
 
 
 def named_video(path: Path) -> str:

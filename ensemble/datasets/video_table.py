@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.addresses import public_name, remote_address
+from base_models.addresses import printable, public_name, remote_address
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import replacing
-from base_models.video.paths import printable
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import below_root, named, noting_lists
 from ensemble.datasets.table_columns import BETWEEN_IDS, COLUMNS, checked_table

@@ -71,5 +71,7 @@ def test_commands_take_addresses(web, clips, tmp_path):
     given = [Path("memory://commands/a.mp4"), Path(f"{web.address}/a.mp4?x=1"),
              Path(clips[0].as_uri()), clips[1]]  # fmt: skip
     videos, _ = videos_at(given)
+    folder, _ = videos_at([Path("memory://commands")])
+    assert folder == ["memory://commands/a.mp4"]
     assert videos == ["memory://commands/a.mp4", f"{web.address}/a.mp4?x=1",
                       str(clips[0]), str(clips[1])]  # fmt: skip

@@ -14,7 +14,13 @@ from base_models import clear_caches
 from base_models.errors import VideoReadError
 from base_models.runtime.parallel import run_tasks
 from base_models.runtime.remote import http_requests, reading
-from base_models.video import iter_frames, probe_video, sample_frames, video_digest
+from base_models.video import (
+    iter_frames,
+    list_videos,
+    probe_video,
+    sample_frames,
+    video_digest,
+)
 from base_models.video.packets import list_packets
 from base_models.video.paths import existing, findable, hashed_once, video_id
 from base_models.video.quality import estimate_qp
@@ -310,3 +316,28 @@ def test_no_room_on_the_disk_is_said_before_anything_is_read(web, monkeypatch):
     web.ranges = False
     with pytest.raises(VideoReadError, match="no room for it"):
         sample_frames(address)
+
+
+def test_videos_below_an_address_are_listed():
+    names = [
+        "b.mp4",
+        "c/a.MKV",
+        "c/.hidden/x.mp4",
+        "notes.txt",
+        "frames/1.png",
+        "a#1.mp4",
+    ]
+    for name in names:
+        with fsspec.open(f"memory://test_list/{name}", "wb") as file:
+            file.write(b"content")
+    with pytest.warns(UserWarning, match=r"1 files are left out.*1 \.png"):
+        found = list_videos("memory://test_list/")
+    root = "memory://test_list"
+    assert found == [f"{root}/a#1.mp4", f"{root}/b.mp4", f"{root}/c/a.MKV"]
+    assert list_videos(Path("memory://test_list/c")) == [f"{root}/c/a.MKV"]
+    with pytest.raises(
+        NotADirectoryError, match="memory://test_list/d is not a folder"
+    ):
+        list_videos("memory://test_list/d")
+    with pytest.raises(VideoReadError, match="lists no folders"):
+        list_videos("https://127.0.0.1:9/folder/")

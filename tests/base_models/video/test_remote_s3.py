@@ -9,7 +9,7 @@ from base_models import clear_caches
 from base_models.errors import VideoReadError
 from base_models.runtime.remote import reading
 from base_models.runtime.remote.facts import remote_facts
-from base_models.video import probe_video, sample_frames, video_digest
+from base_models.video import list_videos, probe_video, sample_frames, video_digest
 from base_models.video.paths import hashed_once
 
 pytest_plugins = ["bucket"]
@@ -26,6 +26,8 @@ def test_videos_in_a_bucket(bucket, tmp_path, monkeypatch):
         np.testing.assert_array_equal(sample_frames(address, 4), sample_frames(path, 4))
         assert probe_video(address).n_frames == 30
         assert video_digest(address, in_full=True) == video_digest(path)
+    found = [f"s3://{bucket}/a.mkv", f"s3://{bucket}/a.mp4"]
+    assert list_videos(f"s3://{bucket}") == found
     facts = remote_facts(f"s3://{bucket}/a.mp4")
     assert (
         reading.read_range(facts, 5, 5000) == (tmp_path / "a.mp4").read_bytes()[5:5000]
