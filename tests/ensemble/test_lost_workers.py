@@ -74,18 +74,18 @@ def nothing_given_up(monkeypatch):
 
 @pytest.fixture
 def videos(tmp_path):
-    """Six videos as folders of images, of which the fourth is deadly."""
+    """Eight videos as folders of images, of which the fourth is deadly."""
     root = tmp_path / "videos"  # anew for each test: workers know what was given up
-    for number in range(6):
+    for number in range(8):
         frame = np.full((40, 60, 3), DEADLY if number == 3 else 10, np.uint8)
-        frame[8:28, 12:32] = 160, 60 + 20 * number, 90
+        frame[8:28, 12:32] = 160, 60 + 15 * number, 90
         (root / f"{number}").mkdir(parents=True)
         for at in range(3):
             Image.fromarray(frame).save(root / f"{number}" / f"{at}.png")
-    return [str(root / f"{number}") for number in range(6)]
+    return [str(root / f"{number}") for number in range(8)]
 
 
-OTHERS = [0, 1, 2, 4, 5]
+OTHERS = [0, 1, 2, 4, 5, 6, 7]
 
 
 @on_engines("loky", "dask", "ray")
@@ -99,7 +99,7 @@ def test_an_index_has_a_row_that_says_why(engine, videos, tmp_path):
     alone = index_videos(table(others), store=tmp_path / "alone", **how).table
     with joblib.parallel_config(**engine):
         found = index_videos(table(videos), store=tmp_path / "other", **how).table
-    assert found["readable"].tolist() == [number != 3 for number in range(6)]
+    assert found["readable"].tolist() == [number != 3 for number in range(8)]
     assert found["reason"][3].startswith(REASON)
     kept = found.drop(index=3).reset_index(drop=True).drop(columns="group")
     pd.testing.assert_frame_equal(alone.drop(columns="group"), kept, check_exact=True)
@@ -117,14 +117,14 @@ class DeadlyRun(prepare._Run):
 @on_engines("loky", "dask", "ray")
 def test_a_data_set_is_prepared_without_it(engine, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "_Run", DeadlyRun)
-    labels = {"path": videos, "label": [0, 1] * 3, "group": range(6)}
+    labels = {"path": videos, "label": [0, 1] * 4, "group": range(8)}
     table = VideoTable(pd.DataFrame(labels))
     how = {"view": "frame", "size": 32, "n_frames": 2, "store": tmp_path / "store"}
     with joblib.parallel_config(**engine):
         prepared = prepare.prepare_dataset(table, tmp_path / "out", **how)
     sources = [videos[number] for number in OTHERS]
     assert sorted(prepared.table["source_path"]) == sources
-    assert len(list((tmp_path / "out").rglob("*.png"))) == 5 * 2
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 7 * 2
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv")
     assert left_out["reason"].str.startswith(REASON).tolist() == [True]
 
@@ -132,7 +132,7 @@ def test_a_data_set_is_prepared_without_it(engine, videos, tmp_path, monkeypatch
 @on_engines("dask", "ray")
 def test_it_has_no_score_and_all_others_have_theirs(engine, videos, tmp_path):
     others = [videos[number] for number in OTHERS]
-    detector = member().fit(others, [0, 0, 0, 1, 1])
+    detector = member().fit(others, [0, 0, 0, 1, 1, 1, 1])
     alone, _ = score_videos([detector], others, tmp_path / "alone")
     with joblib.parallel_config(**engine):
         scores, reasons = score_videos([detector], videos, tmp_path / "other")
@@ -146,8 +146,8 @@ def test_it_has_no_score_and_all_others_have_theirs(engine, videos, tmp_path):
 
 @on_engines("dask", "ray")
 def test_a_fit_goes_on_without_it(engine, videos, tmp_path):
-    groups = np.array([0, 1, 2, 3, 0, 1])
-    y = np.array([0, 1, 0, 1, 0, 1])
+    groups = np.arange(8)
+    y = np.arange(8) % 2
 
     def table(rows, store):
         return out_of_fold_scores(
@@ -158,9 +158,9 @@ def test_a_fit_goes_on_without_it(engine, videos, tmp_path):
     alone = table(OTHERS, tmp_path / "alone")
     with (
         joblib.parallel_config(**engine),
-        pytest.warns(UserWarning, match=rf"1 of 6 videos lack a view.*{REASON}"),
+        pytest.warns(UserWarning, match=rf"1 of 8 videos lack a view.*{REASON}"),
     ):
-        found = table([*range(6)], tmp_path / "other")
+        found = table([*range(8)], tmp_path / "other")
     missing = found["bright"].isna()
     assert missing.to_numpy().nonzero()[0].tolist() == [3]
     kept = found[["bright"]][~missing].to_numpy()
