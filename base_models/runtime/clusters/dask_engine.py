@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
 
 _watching: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # client: engines
 _SETTLING = 60  # seconds
+_PATIENCE = 60  # seconds without workers, after which a warning says so
 _NO_WARNING = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
 
 
@@ -40,6 +42,7 @@ class DaskEngine:
         self._futures: dict[str, Future] = {}  # under way, by key
         self._ended: SimpleQueue = SimpleQueue()  # keys, with a Lost where that is why
         self._known = (0.0, 0)  # when was asked for the threads, and how many
+        self._had_workers: float | None = time.monotonic()  # None: that was warned of
         if client not in _watching:
             _watching[client] = weakref.WeakSet()
             engines = _watching[client]  # not the client: it shall not hold itself
@@ -52,7 +55,20 @@ class DaskEngine:
         if time.monotonic() - asked > 1:
             n_threads = sum(self._client.nthreads().values())
             self._known = time.monotonic(), n_threads
+            self._warn_without_workers(n_threads)
         return max(1, n_threads)
+
+    def _warn_without_workers(self, n_threads):
+        now = time.monotonic()
+        if n_threads:
+            self._had_workers = now
+        elif self._had_workers is not None and now - self._had_workers > _PATIENCE:
+            self._had_workers = None
+            warnings.warn(
+                f"no worker has been on the cluster of Dask for {_PATIENCE} s; tasks "
+                "wait until one is started (Ctrl+C keeps what is done)",
+                stacklevel=2,
+            )
 
     def settle(self) -> None:
         """Wait until the workers have been there for a second, a minute at most.
