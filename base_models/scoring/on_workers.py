@@ -15,13 +15,16 @@ from base_models.runtime.devices import uses_gpu
 from base_models.runtime.failures import Failures
 from base_models.runtime.parallel import n_jobs_here, run_tasks, shares_arguments
 from base_models.runtime.progress import progress_bar
+from base_models.runtime.scheduling import longest_first
 from base_models.scoring.sharing import NO_SCORE, score_sharing
 from base_models.store.store import Store, resolve_store
+from base_models.video.hashing import work_of
 from base_models.video.one_face import whole_video
 from base_models.video.paths import findable
 
 _MOST = 8  # videos in a task: what a worker that dies has to do again
 _TASKS = 4  # at least, for each that runs at once
+_AHEAD = 16  # parts for each, among which the longest is begun first
 
 
 def goes_to_workers(named: Sequence[tuple[str, Any]], videos: Sequence[Any]) -> bool:
@@ -83,11 +86,12 @@ def score_on_workers(
     length = min(_MOST, max(1, len(sent) // (_TASKS * n_jobs_here(None))))
     parts = [sent[at : at + length] for at in range(0, len(sent), length)]
     came, ready, noted = {}, 0, _noted(named)
-    scored = _scored(parts, members, store, after)
+    order = _order(parts, _AHEAD * n_jobs_here(None))
+    scored = _scored([parts[number] for number in order], members, store, after)
     with progress_bar(text=progress, total=len(sent)) as bar:
-        for number, (rows, failed) in scored:
+        for place, (rows, failed) in scored:
             bar.update(len(rows))
-            came[number] = rows
+            came[order[place]] = rows
             for each, more in zip(noted, failed, strict=True):
                 each.add(more)
             while ready in came:
@@ -95,6 +99,15 @@ def score_on_workers(
                 ready += 1
     for each in noted:
         each.check()
+
+
+def _order(parts, ahead):
+    """Begin long parts before their turn, though not so early that rows wait long."""
+    order = []
+    for at in range(0, len(parts), ahead):
+        work = [np.nansum(work_of(part)) for part in parts[at : at + ahead]]
+        order += (at + longest_first(work, len(work))).tolist()
+    return order
 
 
 def _scored(parts, members, store, after):

@@ -274,8 +274,9 @@ def _summarize(data, settings, evaluation):
     names, codes, panels = data.names, data.codes, evaluation.panels
     level, seed = settings.level, settings.random_state
     measured = measure(
-        panels, names, codes, data.metadata, settings.n_boot, level, seed
-    )
+        panels, names, codes, data.metadata, settings.n_boot, level, seed,
+        settings.n_jobs,
+    )  # fmt: skip
     facts = _facts(data, settings, evaluation, measured)
     seen = None
     if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
@@ -401,7 +402,9 @@ def _measure_where_seen(data, settings, evaluation, table):
     cost = paired_change(unseen, seen, codes, n_boot, level, seed)
     for key, suffix in (("auc", ""), ("low", "_low"), ("high", "_high")):
         table[f"over_seen{suffix}"] = cost[key]
-    return measure(seen, data.names, codes, data.metadata, n_boot, level, seed).table
+    return measure(
+        seen, data.names, codes, data.metadata, n_boot, level, seed, settings.n_jobs
+    ).table
 
 
 def _strategy_store(data, settings):

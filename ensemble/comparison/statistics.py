@@ -9,12 +9,21 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
+from base_models.runtime.clusters.sending import Shared
+from base_models.runtime.scheduling import run_each
+from base_models.runtime.thread_pools import one_blas_thread
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.evaluation import Panel
-from ensemble.metrics.bootstrap import METRICS, drawn_metrics, group_draws
+from ensemble.metrics.bootstrap import (
+    METRICS,
+    drawn_metrics,
+    group_draws,
+    metrics_on_draws,
+)
 from ensemble.metrics.bootstrap_intervals import basic_ends
 from ensemble.metrics.within_folds import mean_auc_difference
 
+_PAYS = 5_000_000  # draws x videos of a column, a second's work, from which it is sent
 _MOST_VALUES = 40  # of a column of the metadata that is looked at value by value
 
 
@@ -47,6 +56,7 @@ def measure(
     n_boot: int,
     level: float,
     random_state: int,
+    n_jobs: int | None = 1,
 ) -> Measured:
     """Measure everyone on the videos that all have scored.
 
@@ -71,6 +81,8 @@ def measure(
     n_boot : int
     level : float
     random_state : int
+    n_jobs : int or None, default=1
+        Columns that are measured at once, where that takes long.
 
     Returns
     -------
@@ -81,7 +93,7 @@ def measure(
     columns = list(panels[0].scores.columns)
     n_groups = int(codes.max()) + 1
     times = group_draws(n_groups, n_boot, check_random_state(random_state))
-    figures, draws = _over_panels(common, columns, codes, times)
+    figures, draws = _over_panels(common, columns, codes, times, n_jobs=n_jobs)
     table = pd.DataFrame(figures, index=pd.Index(columns, name="strategy"))
     kinds = ["member" if name in names else "strategy" for name in columns]
     table.insert(0, "kind", kinds)
@@ -92,8 +104,7 @@ def measure(
     for rival, name in rivals.items():
         if name not in columns:
             continue
-        column = columns.index(name)
-        ahead = draws["auc"] - draws["auc"][:, [column]]
+        ahead = draws["auc"] - draws["auc"][:, [columns.index(name)]]
         p = [_p_value(common, codes, one, name) for one in columns]
         tested = (table["kind"] == "strategy") & (table.index != name)
         table[f"over_{rival}"] = table["auc"] - table.loc[name, "auc"]
@@ -234,25 +245,34 @@ def ranked(panel: Panel) -> np.ndarray:
     return ((fakes > 0) & (reals > 0))[fold]
 
 
-def _over_panels(common, columns, codes, times, wanted=METRICS):
+def _over_panels(common, columns, codes, times, wanted=METRICS, n_jobs=1):
     """Return each metric of each column, as it is and on each draw."""
+    tasks = [
+        (panel.y, panel.scores[name].to_numpy(), panel.fold, codes[panel.rows])
+        for panel in common
+        for name in columns
+    ]
+    longest = max((len(panel.rows) for panel in common), default=0)
+    if longest * len(times) < _PAYS:
+        n_jobs = 1
+    shared = (Shared(times), tuple(wanted))
+    came = dict(run_each(_of_column, tasks, n_jobs=n_jobs, shared=shared))
     figures = {key: np.zeros(len(columns)) for key in wanted}
     draws = {key: [] for key in wanted}
-    for panel in common:
-        weights = times[:, codes[panel.rows]]
-        as_it_is = np.ones((1, len(panel.rows)))
-        drawn = {key: np.empty((len(times), len(columns))) for key in wanted}
-        for column, name in enumerate(columns):
-            score = panel.scores[name].to_numpy()
-            found = drawn_metrics(panel.y, score, as_it_is, wanted, panel.fold)
-            for key, value in found.items():
-                figures[key][column] += value[0] / len(common)
-            found = drawn_metrics(panel.y, score, weights, wanted, panel.fold)
-            for key, value in found.items():
-                drawn[key][:, column] = value
+    for number in range(len(common)):
+        found = [came[number * len(columns) + place] for place in range(len(columns))]
         for key in wanted:
-            draws[key].append(drawn[key])
+            for column, (as_it_is, _) in enumerate(found):
+                figures[key][column] += as_it_is[key][0] / len(common)
+            draws[key].append(np.column_stack([drawn[key] for _, drawn in found]))
     return figures, {key: _mean_told(parts) for key, parts in draws.items()}
+
+
+def _of_column(y, score, fold, codes, times, wanted):
+    """Measure the scores of a column on all videos, and on each draw."""
+    with one_blas_thread:  # the last digits are those of the number of threads
+        as_it_is = drawn_metrics(y, score, np.ones((1, len(y))), wanted, fold)
+        return as_it_is, metrics_on_draws(y, score, fold, codes, times, wanted)
 
 
 def _share_of_video(panels):

@@ -72,6 +72,49 @@ def group_draws(
     return times.reshape(n_boot, n_groups).astype(float)
 
 
+def metrics_on_draws(
+    y: np.ndarray,
+    score: np.ndarray,
+    fold: np.ndarray | None,
+    codes: np.ndarray,
+    times: np.ndarray,
+    wanted: Iterable[str] = METRICS,
+) -> dict[str, np.ndarray]:
+    """Measure one score on many draws of groups; the weights are made in parts.
+
+    Parameters
+    ----------
+    y, score, fold, wanted
+        As for `drawn_metrics`.
+    codes : int ndarray of shape (n_videos,)
+        Numbers of the groups.
+    times : ndarray of shape (n_draws, n_groups)
+        From `group_draws`.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_draws,)
+
+    Examples
+    --------
+    >>> y, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
+    >>> times = np.array([[1.0, 1.0], [1.0, 0.0]])  # the second without the second
+    >>> found = metrics_on_draws(y, score, None, np.array([0, 1, 0, 0]), times, ["auc"])
+    >>> found["auc"].tolist()
+    [0.75, 1.0]
+    """
+    step = _draws_at_once(len(y))
+    parts = [
+        drawn_metrics(y, score, times[start : start + step][:, codes], wanted, fold)
+        for start in range(0, len(times), step)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def _draws_at_once(n_videos):
+    return max(1, _AT_ONCE // max(1, n_videos))
+
+
 def drawn_metrics(
     y: np.ndarray,
     score: np.ndarray,
@@ -111,7 +154,7 @@ def drawn_metrics(
     >>> drawn_metrics(y, score, np.array([[1, 1, 1, 1], [1, 0, 1, 1]]))["auc"].tolist()
     [0.75, 1.0]
     """
-    step = max(1, _AT_ONCE // max(1, len(y)))
+    step = _draws_at_once(len(y))
     parts_of_fold = [np.arange(len(y))]
     if fold is not None:
         parts_of_fold = [np.flatnonzero(fold == one) for one in np.unique(fold)]

@@ -161,3 +161,10 @@ def test_failures_of_several_processes_are_put_together():
     worked.note(None)
     two.add(worked.to_send())
     two.check()  # one of the videos was scored
+
+
+def test_long_parts_are_begun_first_among_those_that_come_soon():
+    sizes = [1, 3, 2, 1, 1, 9, 2]
+    parts = [[np.zeros((size, 2, 2, 3), np.uint8)] for size in sizes]
+    assert on_workers._order(parts, 4) == [1, 2, 0, 3, 5, 6, 4]
+    assert on_workers._order([], 4) == []
