@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,6 @@ from base_models.choices import PARTIAL, SCORED, UNSCORABLE
 from base_models.detectors.bases.video import with_fingerprints
 from base_models.scoring.naming import name_detectors
 from base_models.scoring.together import iter_scores
-from base_models.store.keys import session_key
 from base_models.store.store import Store, fingerprint, resolve_store
 
 _NOT_OF_SCORES = ("store", "device", "verbose", "n_jobs")
@@ -197,8 +197,8 @@ def detector_digest(detector: Any) -> str:
     Returns
     -------
     str
-        Of one whose code cannot be described, as a lambda's, what holds for this
-        process alone: no other process goes on with its run.
+        Of code that cannot be told in full, such as a function that opens files, its
+        name and its own bytecode count.
     """
     detector = _opened(detector)
     kind = f"{type(detector).__module__}.{type(detector).__qualname__}"
@@ -215,7 +215,21 @@ def detector_digest(detector: Any) -> str:
             params.pop(name, None)
         return kind + joblib.hash([params, detector.get_state(portable=False)], "sha1")
     except TypeError:
-        return session_key(detector)
+        function = getattr(detector, "function", type(detector))
+        name = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+        return f"{kind} {name} {_bytecode(getattr(function, '__code__', None))}"
+
+
+def _bytecode(code):
+    """Return what a function does itself, and those within it, as text."""
+    if code is None:
+        return []
+    constants = [
+        _bytecode(each) if isinstance(each, types.CodeType) else each
+        for each in code.co_consts
+        if isinstance(each, (types.CodeType, bool, int, float, str, bytes, tuple))
+    ]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _opened(detector):

@@ -52,8 +52,8 @@ def check_engine(engine: str | None) -> None:
             distributed.get_client()
         except ValueError as error:
             raise ValueError(
-                "engine='dask' needs a client: dask.distributed.Client(address), or a "
-                "block of base_models.cluster(address)"
+                "engine='dask' needs a client: dask.distributed.Client(address), a "
+                "block of base_models.cluster(address), or --cluster address"
             ) from error
 
 

@@ -102,9 +102,10 @@ class Packed:
     """
 
     def __init__(self, job: Job, file: str | None = None) -> None:
-        from joblib.externals import cloudpickle  # takes functions of __main__, too
+        # As joblib does it, which takes functions of __main__, too.
+        from joblib.externals.loky.backend.reduction import dumps
 
-        self._job, content = job, cloudpickle.dumps(job)
+        self._job, content = job, bytes(dumps(job))
         self._key = hashlib.sha256(content).hexdigest()
         self._where: str | bytes = content
         if file is not None:

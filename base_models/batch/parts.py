@@ -150,7 +150,7 @@ def _key(job, video):
     if not video:
         return None
     try:
-        return store_key(batch=job.model, video=video_digest(video))
+        return store_key(batch=[job.run, job.model], video=video_digest(video))
     except VideoReadError:
         return None
 

@@ -9,6 +9,7 @@ import typer
 
 from ensemble.cli.commands import (
     assemble,
+    batch,
     compare,
     demo,
     explore,
@@ -75,6 +76,7 @@ app.command(epilog=forge.EXAMPLES)(forge.forge)
 app.command(epilog=fit.EXAMPLES)(fit.fit)
 app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
+app.command(epilog=batch.EXAMPLES)(batch.batch)
 app.command(epilog=scan.EXAMPLES)(scan.scan)
 app.command(epilog=stress.EXAMPLES)(stress.stress)
 app.command(epilog=watch.EXAMPLES)(watch.watch)

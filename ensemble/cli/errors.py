@@ -66,7 +66,7 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
 
     def translated(match):
         name, value = match["name"], match["value"]
-        if value is None or name == "classes":
+        if value in (None, "True") or name == "classes":
             return spelled[name]
         value = {"None": "none"}.get(value, value.strip("'\""))
         return f"{spelled[name]} {value}"

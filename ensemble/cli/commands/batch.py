@@ -1,0 +1,107 @@
+"""``batch``: verdicts on a table of any length, written part by part."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from base_models.addresses import public_name
+from base_models.choices import ENGINES
+from ensemble.cli import options
+from ensemble.cli.clusters import on_cluster
+from ensemble.cli.errors import SOME_UNSCORABLE
+from ensemble.cli.inputs import models_and_videos, open_ensemble
+from ensemble.cli.output import say_grounds
+
+EXAMPLES = (
+    "Examples:\n\n"
+    "  deepfake-ensemble batch model.dfe videos.parquet --out verdicts/\n\n"
+    "  deepfake-ensemble batch model.dfe s3://bucket/videos.csv.gz --out "
+    "s3://bucket/verdicts --cluster tcp://scheduler:8786\n\n"
+    "  deepfake-ensemble batch model.dfe videos.parquet --out verdicts/ --engine ray"
+)
+EngineName = options.choice("EngineName", ENGINES)
+
+
+def batch(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL TABLE",
+            help="The model, unless --model gives it; then the table of videos: "
+            "parquet, a folder of such files, or CSV (also .csv.gz); or its address.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder, or address, for the parts: new, empty, or of a run that was "
+            "stopped, which goes on.",
+            show_default=False,
+        ),
+    ],
+    models: options.Models = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column of the table with paths or addresses of videos."),
+    ] = None,
+    encoding: options.Encoding = None,
+    part_size: Annotated[
+        int, typer.Option(help="Rows of a part, which is written as a whole.", min=1)
+    ] = 1000,
+    threshold: options.Threshold = None,
+    prior: options.Prior = None,
+    no_doubts: options.NoDoubts = False,
+    store: options.StorePath = None,
+    device: options.Device = None,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="ray: Ray Data, with an actor for each GPU, or core, on the Ray that "
+            "runs here or is started; dask: with --cluster. If not given, what "
+            "--cluster and --jobs say.",
+            metavar=options.listed(ENGINES),
+        ),
+    ] = None,
+    jobs: options.JobsThere = None,
+    cluster: options.Cluster = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Delete the parts of another run in --out."),
+    ] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Judge a table of videos of any length into a folder of parquet files.
+
+    A row for each row of the table, in its order, with its columns; in bounded memory.
+    Run it again to go on where it was stopped.
+    """
+    from joblib import parallel_config
+
+    models, tables = models_and_videos(paths, models)
+    if len(tables) != 1:
+        raise typer.BadParameter(
+            f"expected one table of videos; got {len(tables)}. For videos and folders "
+            "there is predict"
+        )
+    loaded = open_ensemble(models, device, quiet, threshold, prior)
+    if store is not None:
+        loaded.set_params(store=store)
+    side_by_side = nullcontext() if jobs is None else parallel_config(n_jobs=jobs)
+    with on_cluster(cluster), side_by_side:
+        done = loaded.judge_table(
+            tables[0],
+            out,
+            None if engine is None else engine.value,
+            column=column,
+            part_size=part_size,
+            doubts=not no_doubts,
+            overwrite=overwrite,
+            encoding=encoding,
+        )
+    typer.echo(f"{public_name(done.output)}: {done}")
+    say_grounds(loaded, quiet)
+    if done.n_unscorable:
+        raise typer.Exit(SOME_UNSCORABLE)
