@@ -24,53 +24,61 @@ EXAMPLES = (
 EngineName = options.choice("EngineName", ENGINES)
 
 
+ModelThenTable = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL TABLE",
+        help="The model, unless --model gives it; then the table of videos: "
+        "parquet, a folder of such files, or CSV (also .csv.gz); or its address.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Folder, or address, for the parts: new, empty, or of a run that was "
+        "stopped, which goes on.",
+        show_default=False,
+    ),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(help="Column of the table with paths or addresses of videos."),
+]
+PartSize = Annotated[
+    int, typer.Option(help="Rows of a part, which is written as a whole.", min=1)
+]
+Engine = Annotated[
+    EngineName | None,
+    typer.Option(
+        help="ray: Ray Data, with an actor for each GPU, or core, on the Ray that "
+        "runs here or is started; dask: with --cluster. If not given, what "
+        "--cluster and --jobs say.",
+        metavar=options.listed(ENGINES),
+    ),
+]
+OverwriteRun = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Delete the parts of another run in --out."),
+]
+
+
 def batch(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="MODEL TABLE",
-            help="The model, unless --model gives it; then the table of videos: "
-            "parquet, a folder of such files, or CSV (also .csv.gz); or its address.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder, or address, for the parts: new, empty, or of a run that was "
-            "stopped, which goes on.",
-            show_default=False,
-        ),
-    ],
+    paths: ModelThenTable,
+    out: Out,
     models: options.Models = None,
-    column: Annotated[
-        str | None,
-        typer.Option(help="Column of the table with paths or addresses of videos."),
-    ] = None,
+    column: Column = None,
     encoding: options.Encoding = None,
-    part_size: Annotated[
-        int, typer.Option(help="Rows of a part, which is written as a whole.", min=1)
-    ] = 1000,
+    part_size: PartSize = 1000,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     no_doubts: options.NoDoubts = False,
     store: options.StorePath = None,
     device: options.Device = None,
-    engine: Annotated[
-        EngineName | None,
-        typer.Option(
-            help="ray: Ray Data, with an actor for each GPU, or core, on the Ray that "
-            "runs here or is started; dask: with --cluster. If not given, what "
-            "--cluster and --jobs say.",
-            metavar=options.listed(ENGINES),
-        ),
-    ] = None,
+    engine: Engine = None,
     jobs: options.JobsThere = None,
     cluster: options.Cluster = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Delete the parts of another run in --out."),
-    ] = False,
+    overwrite: OverwriteRun = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Judge a table of videos of any length into a folder of parquet files.
