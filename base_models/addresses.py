@@ -164,6 +164,19 @@ def ending(address: str) -> str:
     return os.path.splitext(path.split("::")[0])[1].lower()
 
 
+def file_name(thing: str | os.PathLike) -> str:
+    """Return a path, or an address without secrets and query: it ends in a file name.
+
+    Examples
+    --------
+    >>> from base_models.addresses import file_name
+    >>> file_name("https://ann:pw@host/a.mp4?sig=1"), file_name("clips/a.mp4")
+    ('https://host/a.mp4', 'clips/a.mp4')
+    """
+    address = remote_address(thing)
+    return os.fspath(thing) if address is None else public_name(address).split("?")[0]
+
+
 def printable(name: str) -> str:
     """Return a file name as text that any program can write and read.
 

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from base_models.addresses import file_name
 from ensemble.reporting.outputs import Output, check_outputs
 
 # What can be asked for: its kind, endings, what it takes beyond the library, who
@@ -141,7 +142,7 @@ def output_paths(
         if len(videos) == 1:
             return [path]
         text = str(path.with_name(f"{path.stem}-{{stem}}{path.suffix}"))
-    stems = [Path(video).stem for video in videos]
+    stems = [Path(file_name(video)).stem for video in videos]
     taken = {stem.casefold() for stem in stems}  # some file systems ignore case
     paths, seen = [], set()
     for stem in stems:

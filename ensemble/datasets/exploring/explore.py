@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import file_name
 from base_models.runtime.file_writing import replacing, write_text
 from ensemble.datasets.exploring.columns import (
     missing_values,
@@ -349,7 +350,7 @@ def _is_original(frame: pd.DataFrame, original: str) -> np.ndarray:
     """Whether each video is the original of this name, as a file or as an id."""
     stem = os.path.splitext(original)[0]
     is_real = (frame["label"] == 0).fillna(False).to_numpy(bool)
-    names = [os.path.basename(path) for path in frame["path"]]
+    names = [os.path.basename(file_name(path)) for path in frame["path"]]
     stems = [os.path.splitext(name)[0] for name in names]
     return is_real & np.array(
         [
@@ -364,7 +365,7 @@ def _originals(table: VideoTable) -> pd.DataFrame:
     frame = table.table
     counts = frame["original_id"].value_counts()
     is_real = (frame["label"] == 0).fillna(False).to_numpy(bool)
-    there = {os.path.basename(path) for path in frame.loc[is_real, "path"]}
+    there = {os.path.basename(file_name(path)) for path in frame.loc[is_real, "path"]}
     there |= {os.path.splitext(name)[0] for name in there}
     index = pd.Index(counts.index.astype(str), name="original")
     is_there = [name in there or os.path.splitext(name)[0] in there for name in index]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import remote_address
 from base_models.errors import VideoReadError
 from ensemble._version import __version__
 from ensemble.datasets.exploring.leak_hints import TOGETHER, not_tested
@@ -358,7 +359,7 @@ def _picture(row: Any, name: str, page: Path, embed: bool) -> dict[str, Any] | N
 
 def _link(video: str, page: Path) -> str | None:
     """Where a video lies, seen from the page; it is opened when somebody clicks."""
-    if os.path.isdir(video):
+    if os.path.isdir(video) or remote_address(video) is not None:
         return None
     try:
         way = os.path.relpath(video, page.resolve().parent)

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import file_name, remote_address
 from base_models.errors import VideoReadError
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import Face
@@ -221,7 +222,7 @@ def shortest_names(videos: Sequence[str]) -> list[str]:
     >>> shortest_names(["ffpp/raw/1.mp4", "ffpp/c23/1.mp4", "ffpp/c23/2.mp4"])
     ['raw/1.mp4', 'c23/1.mp4', '2.mp4']
     """
-    parts = [Path(video).parts for video in videos]
+    parts = [Path(file_name(video)).parts for video in videos]
     names = [path[-1] if path else "" for path in parts]
     for length in range(2, max(map(len, parts), default=0) + 1):
         counts = Counter(names)
@@ -258,7 +259,8 @@ def clip_url(video: str | Path) -> str:
     info = probe_video(path)
     kind = _PLAYED.get(path.suffix.lower())
     is_small = info.file_size is not None and info.file_size <= _SMALL
-    if kind and is_small and info.codec in _CODECS:
+    is_here = remote_address(path) is None
+    if kind and is_small and is_here and info.codec in _CODECS:
         return _data_url(kind, path.read_bytes())
     fps = info.fps or _CLIP_FPS
     every = max(1, round(fps / _CLIP_FPS))
@@ -288,7 +290,7 @@ def video_tag(video: str | Path, width: int = _WIDTH) -> str:
     str
         For `IPython.display.HTML`, for example.
     """
-    name = html.escape(Path(video).name, quote=True)
+    name = html.escape(Path(file_name(video)).name, quote=True)
     url = clip_url(video)
     return f'<video width="{width}" controls title="{name}" src="{url}"></video>'
 
