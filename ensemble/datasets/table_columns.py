@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.addresses import public_name
 from base_models.groups import clean_groups
 from ensemble.datasets.kinds.files import named
 
@@ -55,6 +56,7 @@ def checked_table(table: pd.DataFrame) -> pd.DataFrame:
             frame[name] = None
     for name in _TEXT:
         frame[name] = _as_text(frame[name], name)
+    frame["video_id"] = frame["video_id"].map(public_name, na_action="ignore")
     frame["split"] = frame["split"].map(_split_word, na_action="ignore")
     for name in ("video_id", "path"):
         if frame[name].isna().any():

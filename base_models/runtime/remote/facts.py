@@ -92,9 +92,15 @@ def remote_facts(address: str) -> RemoteFacts:
         raise VideoReadError(
             facts.name, "the file is empty (0 bytes)", "upload it again"
         )
-    if known is not None:
-        known[address] = facts
+    remember_facts(facts)
     return facts
+
+
+def remember_facts(facts: RemoteFacts) -> None:
+    """Have facts known for the rest of a call that asks once."""
+    known = _asked.get()
+    if known is not None:
+        known[facts.address] = facts
 
 
 @contextmanager

@@ -16,7 +16,12 @@ from typing import Any
 from base_models.errors import VideoReadError
 from base_models.runtime.caches import Cache, cached
 from base_models.runtime.remote import http_requests
-from base_models.runtime.remote.facts import RemoteFacts, is_http, stated_version
+from base_models.runtime.remote.facts import (
+    RemoteFacts,
+    is_http,
+    remember_facts,
+    stated_version,
+)
 from base_models.runtime.remote.filesystems import file_system, plainly
 
 BLOCK = 2**18  # bytes that are asked for at once, and kept
@@ -89,6 +94,7 @@ def with_version(facts: RemoteFacts) -> RemoteFacts:
     whole = _Whole(facts)
     known = replace(facts, version=f"sha256 {whole.sha256}", in_parts=False)
     _on_disk[os.getpid(), known] = whole
+    remember_facts(known)
     return known
 
 

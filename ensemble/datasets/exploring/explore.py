@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from base_models.addresses import file_name
+from base_models.addresses import file_name, remote_address
 from base_models.runtime.file_writing import replacing, write_text
 from ensemble.datasets.exploring.columns import (
     missing_values,
@@ -268,8 +268,9 @@ def explore(
         )
     folders = None
     if root is None:
-        folders = {os.path.dirname(os.path.abspath(path)) for path in table.videos}
-        root = _common(folders)
+        here = (path for path in table.videos if remote_address(path) is None)
+        folders = {os.path.dirname(os.path.abspath(path)) for path in here}
+        root = _common(folders) if folders else None
     root = None if root is None else Path(root)
     if not set(MEASURED) <= set(table.table.columns):
         table = index_videos(table, n_jobs, None, finder, store, verbose)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from base_models.addresses import remote_address
 from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
 from ensemble.datasets.video_table import VideoTable
 
@@ -94,7 +95,7 @@ def lists_against_folders(
     from base_models.video.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     frame = table.table
-    is_there = frame["path"].map(os.path.exists).to_numpy(bool)
+    is_there = frame["path"].map(_is_named_rightly).to_numpy(bool)
     # DFDC's videos without an entry are rows of which nothing is known.
     unknown = (frame["label"].isna() & frame["split"].isna()).to_numpy() & is_there
     no_label = frame["label"].isna().all()
@@ -116,6 +117,11 @@ def lists_against_folders(
                     place = os.path.relpath(path, root).replace(os.sep, "/")
                     rows.append((place, "folder"))
     return pd.DataFrame(rows, columns=["video", "only_in"])
+
+
+def _is_named_rightly(path: str) -> bool:
+    """Whether a file is there; servers are not asked."""
+    return os.path.exists(path) or remote_address(path) is not None
 
 
 def _are_masks(root: str | Path, folder: str, ending: str) -> bool:

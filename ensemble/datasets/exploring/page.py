@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.addresses import remote_address
+from base_models.addresses import file_name, remote_address
 from base_models.errors import VideoReadError
 from ensemble._version import __version__
 from ensemble.datasets.exploring.leak_hints import TOGETHER, not_tested
@@ -291,7 +291,7 @@ def captions_of(table: VideoTable) -> dict[str, str]:
     """
     frame = table.table
     ids = frame["video_id"].astype(str)
-    names = frame["path"].map(os.path.basename)
+    names = frame["path"].map(file_name).map(os.path.basename)
     details = [
         [name for name in row if isinstance(name, str) and name != "none"]
         for row in frame[["method", "source", "compression"]].itertuples(index=False)

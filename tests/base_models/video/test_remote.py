@@ -201,6 +201,12 @@ def test_a_server_is_asked_once_in_a_call(web, tmp_path):
         for _ in range(3):
             video_digest(address), probe_video(address), sample_frames(address, 3)
     assert [wanted for _, wanted in web.asked].count("bytes=0-0") == 1
+    web.etags = False  # so that the content must be read for its version
+    web.forget()
+    with hashed_once([address]):
+        for _ in range(3):
+            video_digest(address), probe_video(address), sample_frames(address, 3)
+    assert [wanted for _, wanted in web.asked] == ["bytes=0-0", None]
 
 
 def test_what_changes_while_it_is_read_is_an_error(web, long_video):
