@@ -17,17 +17,20 @@ def benchmark():
 
 
 def test_small_parts_run_on_threads(benchmark, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
     out = tmp_path / "out.json"
     plain = benchmark.order
     monkeypatch.setattr(benchmark, "order", lambda backend: plain(backend, 0.05))
-    words = ["--backends", "threading", "--only", "overhead", "order", "memory"]
-    words += ["--empty", "20", "--tasks", "200", "--json", str(out)]
+    words = ["--backends", "threading", "--only", "overhead", "order"]
+    words += ["memory", "batch", "--empty", "20", "--tasks", "3000"]
+    words += ["--json", str(out)]
     benchmark.main(words)
     found = json.loads(out.read_text())
     assert set(found["raw"]["overhead"]) == {"threading"}
-    assert found["raw"]["memory"]["tasks"] == 200
-    assert {"10 %", "50 %", "100 %"} <= set(found["raw"]["memory"])
-    assert len(found["goals"]) == 2 + 2 + 1
+    for part, what in (("memory", "tasks"), ("batch", "rows")):
+        assert found["raw"][part][what] == 3000
+        assert {"10 %", "50 %", "100 %"} <= set(found["raw"][part])
+    assert len(found["goals"]) == 2 + 2 + 1 + 1
 
 
 def test_the_simulation_ends_when_the_last_worker_does(benchmark):

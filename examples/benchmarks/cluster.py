@@ -5,7 +5,8 @@
 
 Parts: ``overhead`` of 1,000 empty tasks on each backend, alone and grouped; ``order``,
 the end of a run with one long video, on two workers and, by arithmetic, on 1,000;
-``memory`` of the caller while tasks come and go; ``fit``, a real fit and scoring on
+``memory`` of the caller while tasks come and go; ``batch``, memory while a table of
+that many videos is scored, none of them opened; ``fit``, a real fit and scoring on
 one worker of Dask (of Ray too, where it is installed) and on two, with the bytes that
 travel.
 Workers are processes of this machine: two cores that others use as well prove little of
@@ -27,7 +28,14 @@ import joblib
 import numpy as np
 from goals import Goal, machine, write
 
-from base_models import FrameDetector, FrequencyDetector, cluster, write_video
+from base_models import (
+    CallableDetector,
+    FrameDetector,
+    FrequencyDetector,
+    cluster,
+    score_table,
+    write_video,
+)
 from base_models.runtime import parallel, scheduling
 from base_models.runtime.caches import clear_caches
 from base_models.runtime.file_digest import read_sha256
@@ -37,7 +45,7 @@ from base_models.scoring import on_workers, score_videos
 from ensemble import DeepfakeEnsemble
 
 BACKENDS = ("threading", "loky", "dask", "ray")
-PARTS = ("overhead", "order", "memory", "fit")
+PARTS = ("overhead", "order", "memory", "batch", "fit")
 MIB = 2**20
 
 
@@ -176,6 +184,33 @@ def memory(backend, n_tasks):
             if done in marks:
                 found[f"{100 * done // n_tasks} %"] = process.memory_info().rss / MIB
         found["seconds"] = time.perf_counter() - began
+    print(", ".join(f"{key}: {value:.1f}" for key, value in found.items()))
+    return found
+
+
+def batch(n_rows, folder):
+    """Return MiB of the process that scores a table of so many rows, part by part."""
+    import psutil
+
+    process, marks = psutil.Process(), (n_rows // 10, n_rows // 2, n_rows)
+    found = {"rows": n_rows}
+
+    def by_name(videos):  # no video is opened
+        numbers = [int(Path(video).stem) for video in videos]
+        for mark in marks:
+            if min(numbers) < mark <= max(numbers) + 1:
+                mib = process.memory_info().rss / MIB
+                found[f"{100 * mark // n_rows} %"] = mib
+        return [number % 100 / 100 for number in numbers]
+
+    table = Path(folder) / "videos.csv"
+    with open(table, "w") as file:
+        file.write("path\n")
+        file.writelines(f"{number}.mp4\n" for number in range(n_rows))
+    detector = CallableDetector(by_name).fit(["0.mp4", "1.mp4"], [0, 1])
+    done = score_table({"by name": detector}, table, f"{folder}/scores")
+    assert done.n_scored == n_rows
+    found["seconds"] = done.seconds
     print(", ".join(f"{key}: {value:.1f}" for key, value in found.items()))
     return found
 
@@ -323,6 +358,9 @@ def goals_of(raw):
     if "memory" in raw:
         rise = raw["memory"]["100 %"] - raw["memory"]["10 %"]
         goals.append(Goal.at_most("MiB more after all tasks than a tenth", rise, 20))
+    if "batch" in raw:
+        rise = raw["batch"]["100 %"] - raw["batch"]["10 %"]
+        goals.append(Goal.at_most("MiB more after all rows than a tenth", rise, 50))
     if "fit" in raw:
         seconds = raw["fit"]["seconds"]
         for backend in raw["fit"]["bytes"]:
@@ -342,7 +380,9 @@ def main(words=None):
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--backends", choices=BACKENDS, nargs="+", default=BACKENDS)
     parser.add_argument("--empty", type=int, default=1000, help="tasks of overhead")
-    parser.add_argument("--tasks", type=int, default=100_000, help="those of memory")
+    parser.add_argument(
+        "--tasks", type=int, default=100_000, help="those of memory; rows of batch"
+    )
     parser.add_argument("--videos", type=int, default=48)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args(words)
@@ -357,6 +397,9 @@ def main(words=None):
         raw["order"] = order(processes[0])
     if "memory" in options.only:
         raw["memory"] = memory(processes[0], options.tasks)
+    if "batch" in options.only:
+        with tempfile.TemporaryDirectory() as folder:
+            raw["batch"] = batch(options.tasks, folder)
     if "fit" in options.only:
         with tempfile.TemporaryDirectory() as folder:
             some = engines or processes[:1]
