@@ -32,7 +32,8 @@ from ensemble.scores import companions, read_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "base_models/README.md",
-         "examples/README.md", "examples/benchmarks/README.md")  # fmt: skip
+         "examples/README.md", "examples/benchmarks/README.md",
+         "examples/benchmarks/cluster.md")  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEAD = partial(
     FrameDetector, "test_resnet", "frame", weights=None, image_size=32, n_frames=2
