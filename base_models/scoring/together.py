@@ -25,8 +25,8 @@ def score_videos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score videos with several fitted detectors, sharing what they have in common.
 
-    Where joblib is set to a cluster of Dask, its workers score videos that are files,
-    if all detectors are of this package.
+    Where joblib is set to a cluster, its workers score videos that are files, if all
+    detectors are of this package.
 
     Parameters
     ----------
