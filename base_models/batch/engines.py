@@ -116,6 +116,8 @@ def _on_ray(job, numbers):
             [{"part": number} for number in numbers],
             override_num_blocks=min(len(numbers), _MOST_BLOCKS),
         )
+        # Ray Data starts a dead actor again, and its part with it, without end: notes
+        # beside the output say which video did that, and when it is given up.
         done = parts.map_batches(
             _Parts,
             batch_size=1,
@@ -123,10 +125,6 @@ def _on_ray(job, numbers):
             concurrency=(1, n_actors),
             num_gpus=1 if on_gpu else 0,
             num_cpus=1,
-            # A dead actor is started again, and its task with it: notes beside the
-            # output say which video did that, and when it is given up.
-            max_restarts=-1,
-            max_task_retries=-1,
         )
         try:
             for row in done.iter_rows():

@@ -143,3 +143,67 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path):
     counts = pd.Series(asked(tmp_path)).value_counts()
     assert counts[["0.mp4", "1.mp4", "2.mp4", "3.mp4"]].tolist() == [1, 1, 1, 1]
     assert counts.sum() <= 12  # the one in work, again
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory, toy_videos):
+    """An ensemble of two small networks, a table of videos, and what judge says."""
+    import torch
+
+    from base_models import PrefitDetector, write_video
+    from base_models.backbones import build_network
+    from base_models.detectors.prefit import make_card
+    from ensemble import DeepfakeEnsemble
+
+    members = {}
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        network = build_network("test_resnet", weights=None)
+        torch.nn.init.normal_(network.head.weight, std=3)
+        card = make_card("test_resnet", "frame", 32, source=name, trained_on=[])
+        members[name] = PrefitDetector(card).with_network(network)
+    root = tmp_path_factory.mktemp("videos")
+    for row in range(11):
+        write_video(root / f"{row:02}.mp4", toy_videos[0][row], fps=10)
+    names = [f"{row:02}.mp4" for row in range(11)] + ["none.mp4"]
+    pd.DataFrame({"path": names}).to_parquet(root / "t.parquet")
+    model = DeepfakeEnsemble.from_detectors(members)
+    model.set_params(store=root / "alone")
+    known = model.judge([str(root / name) for name in names]).reset_index(drop=True)
+    return model, root / "t.parquet", known
+
+
+def running(where):
+    import joblib
+
+    from base_models import cluster
+
+    if where == "loky":
+        return joblib.parallel_config("loky", n_jobs=2), None
+    if where == "dask":
+        pytest.importorskip("distributed")
+        return cluster("local:2"), "dask"
+    ray = pytest.importorskip("ray")
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    return ray, "ray"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["loky", "dask", "ray"])
+def test_verdicts_of_networks_are_the_same_everywhere(where, judged, tmp_path):
+    model, table, known = judged
+    place, engine = running(where)
+    model.set_params(store=tmp_path / "store")  # where nothing is yet
+    try:
+        if engine == "ray":
+            done = model.judge_table(table, tmp_path / "out", engine, part_size=3)
+        else:
+            with place:
+                done = model.judge_table(table, tmp_path / "out", engine, part_size=3)
+    finally:
+        if engine == "ray":
+            place.shutdown()
+    found = pd.read_parquet(done.output)[list(known)]
+    pd.testing.assert_frame_equal(found, known, check_exact=True, check_dtype=False)
+    assert (done.n_scored, done.n_unscorable) == (11, 1)
