@@ -294,7 +294,8 @@ def rows_of(table: InputTable, start: int, stop: int) -> pyarrow.Table:
     if reader is None or reader.at > start:
         reader = _Reader(table)
     found = reader.read(start, stop)
-    _readers[table] = reader
+    if stop < table.n_rows:
+        _readers[table] = reader
     return found
 
 
@@ -433,6 +434,7 @@ def _csv_batches(table) -> Iterator[Any]:
     import pyarrow.csv
 
     filesystem, place = _opened(table.path)
+    invalid = pyarrow.ArrowInvalid  # the module is gone when the interpreter ends
     names = [name for name, _ in table.columns]
     with _text(filesystem, place) as file:
         try:
@@ -452,7 +454,7 @@ def _csv_batches(table) -> Iterator[Any]:
                     column_types=dict(table.columns), strings_can_be_null=False
                 ),
             )
-        except pyarrow.ArrowInvalid as error:
+        except invalid as error:
             if "Empty CSV file" not in str(error):
                 raise ValueError(f"{table.path} cannot be read: {error}") from error
 
