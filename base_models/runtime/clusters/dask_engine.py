@@ -18,6 +18,7 @@ from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
 
 _watching: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # client: engines
 _SETTLING = 60  # seconds
+_REST = 3  # seconds that a worker must have been there
 _PATIENCE = 60  # seconds without workers, after which a warning says so
 _NO_WARNING = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
 
@@ -39,6 +40,7 @@ class DaskEngine:
 
     def __init__(self, client: Client, options: dict[str, Any]) -> None:
         self._client, self._options = client, options
+        self._settled: set[str] = set()  # addresses of workers
         self._futures: dict[str, Future] = {}  # under way, by key
         self._ended: SimpleQueue = SimpleQueue()  # keys, with a Lost where that is why
         self._known = (0.0, 0)  # when was asked for the threads, and how many
@@ -71,16 +73,18 @@ class DaskEngine:
             )
 
     def settle(self) -> None:
-        """Wait until the workers have been there for a second, a minute at most.
+        """Wait until all workers have been there for seconds, a minute at most.
 
         One that ends sooner is not started again by its nanny.
         """
         until = time.monotonic() + _SETTLING
         while time.monotonic() < until:
-            before = set(self._client.nthreads())
-            time.sleep(1)
-            if before and before <= set(self._client.nthreads()):
+            workers = set(self._client.nthreads())
+            if workers and workers <= self._settled:
                 return
+            time.sleep(_REST)
+            if workers and workers == set(self._client.nthreads()):
+                self._settled = workers
 
     def has_gpus(self) -> bool:
         """Return whether some worker declares the resource GPU."""
