@@ -140,6 +140,10 @@ class DetectorRows:
         self.store = store if store is None else resolve_store(store)
         self.wants_gpu = any(wants_gpu(detector) for _, detector in self._named)
 
+    def detectors(self) -> list[Any]:
+        """Return the detectors."""
+        return [detector for _, detector in self._named]
+
     def columns(self) -> list[tuple[str, str]]:
         """Return name and type of what is written."""
         columns = [("status", "string")]

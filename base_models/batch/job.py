@@ -40,6 +40,9 @@ class RowScorer(Protocol):
     store: Any
     wants_gpu: bool
 
+    def detectors(self) -> list[Any]:
+        """Return the detectors."""
+
     def columns(self) -> list[tuple[str, str]]:
         """Return name and type, ``"double"`` or ``"string"``, of what is written."""
 

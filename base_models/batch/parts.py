@@ -13,6 +13,7 @@ from base_models.batch.job import Row
 from base_models.choices import STATUSES
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import that_travels
+from base_models.scoring.kept_scores import known_of
 from base_models.store.store import resolve_store, store_key
 from base_models.video.paths import video_digest
 
@@ -150,7 +151,8 @@ def _key(job, video):
     if not video:
         return None
     try:
-        return store_key(batch=[job.run, job.model], video=video_digest(video))
+        known = known_of(job.scorer.detectors(), video, video_digest(video))
+        return store_key(batch=[job.run, job.model], video=known)
     except VideoReadError:
         return None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,39 @@ from base_models.inputs import Videos, as_videos
 from base_models.runtime.progress import progress_bar
 from base_models.scoring.together import iter_scores
 from base_models.store.store import Store
+
+
+def known_of(detectors: Iterable[Any], video: Any, digest: str) -> str:
+    """Return what a kept score must be known by: all that detectors know of a video.
+
+    Parameters
+    ----------
+    detectors : iterable of detectors
+    video : str, Path, ndarray or what foreign detectors take
+        As they are given it.
+    digest : str
+        Of its content.
+
+    Returns
+    -------
+    str
+        The digest, where they are shown views of the video and nothing else; with its
+        name, where one is shown the path: it may read a label there, or a file beside.
+
+    Examples
+    --------
+    >>> from base_models import CallableDetector, FlickerDetector
+    >>> from base_models.scoring.kept_scores import known_of
+    >>> named = CallableDetector(lambda videos: ["fake" in name for name in videos])
+    >>> known_of([FlickerDetector()], "a/fake.mp4", "9f2c")
+    '9f2c'
+    >>> known_of([FlickerDetector(), named], "a/fake.mp4", "9f2c")
+    '9f2c of a/fake.mp4'
+    """
+    content_alone = all(hasattr(detector, "score_views") for detector in detectors)
+    if content_alone or not isinstance(video, (str, os.PathLike)):
+        return digest
+    return f"{digest} of {os.fspath(video)}"
 
 
 def score_and_keep(

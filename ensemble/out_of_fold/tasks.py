@@ -154,6 +154,7 @@ class Task:
     def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""
         from base_models.detectors.bases.video import identity_of
+        from base_models.scoring.kept_scores import known_of
         from base_models.store.code import code_digest
         from base_models.store.store import store_key
 
@@ -170,16 +171,22 @@ class Task:
             )
         except TypeError:
             return
+        known = training.digests
+        if not portable:
+            known = [
+                known_of([self.detector], video, digest)
+                for video, digest in zip(training.videos, known, strict=True)
+            ]
         self.member_key = store_key(
             detector=identity,
-            videos=[training.digests[row] for row in self.train],
+            videos=[known[row] for row in self.train],
             is_fake=training.is_fake[self.train],
             groups=_codes(training.groups, self.train),
             weight=None if training.weight is None else training.weight[self.train],
         )
         if portable:
             self.engines = _engines(self.detector)
-        self.scores_key = self._key_of([training.digests[row] for row in self.test])
+        self.scores_key = self._key_of([known[row] for row in self.test])
         if not portable:
             self.outcome = store.remember(self.scores_key + str(self.keep))
             return

@@ -44,6 +44,10 @@ class VerdictRows:
         self.store = model.store
         self.wants_gpu = any(wants_gpu(member) for _, member in self._members)
 
+    def detectors(self) -> list[Any]:
+        """Return the members."""
+        return [member for _, member in self._members]
+
     def columns(self) -> list[tuple[str, str]]:
         """Return name and type of what is written."""
         columns = [("p_fake", "double"), *((name, "string") for name in _TEXTS)]

@@ -1,4 +1,6 @@
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +233,25 @@ def test_a_foreign_detector_is_remembered_where_a_store_is_named(
     assert len(memoriser.fits) == 12
     out_of_fold_scores([memoriser(channel=1)], videos, y, store=tmp_path, **given)
     assert len(memoriser.fits) == 16
+
+
+def by_name(videos):
+    return [int(os.path.basename(video)[0]) / 10 for video in videos]
+
+
+def test_a_function_of_names_is_not_remembered_by_content(tmp_path):
+    y, groups = [0, 1] * 4, np.arange(8) // 2
+    for folder, digits in (("one", range(8)), ("two", range(9, 1, -1))):
+        (tmp_path / folder).mkdir()
+        videos = [str(tmp_path / folder / f"{digit}.mp4") for digit in digits]
+        for number, video in enumerate(videos):
+            Path(video).write_text(f"content {number}")
+        table = out_of_fold_scores(
+            [CallableDetector(by_name)], videos, y, groups=groups, resampling=2,
+            store=tmp_path / "store",
+        )  # fmt: skip
+        found = table.loc[videos].iloc[:, 0]
+        assert found.tolist() == [digit / 10 for digit in digits]
 
 
 class Uncopied(ClassifierMixin, BaseEstimator):

@@ -249,6 +249,22 @@ def test_a_video_that_was_begun_three_times_is_given_up(digits, tmp_path):
     assert not (tmp_path / "asked.txt").exists()  # their scores were kept
 
 
+def test_kept_scores_of_copies_are_told_apart_by_name(digits, tmp_path):
+    """A function may read the name: what was kept of one copy is not another's."""
+    for number in range(10):
+        (tmp_path / f"v{number}.mp4").write_text("the same")
+    detectors = texts(CallableDetector(counting))
+    score_table(detectors, digits, "out", part_size=5)
+    (tmp_path / "out" / "part-000001.parquet").unlink()
+    note = tmp_path / "out" / "_attempts" / "part-000001.parquet.json"
+    note.write_text(json.dumps({"3": 1}))  # it ended in the midst of this part
+    asked(tmp_path)
+    score_table(detectors, digits, "out", part_size=5)
+    found = pd.read_parquet("out")["digit"].tolist()
+    assert found == [number / 10 for number in range(10)]
+    assert not (tmp_path / "asked.txt").exists()  # they were kept, each by itself
+
+
 def test_a_folder_at_an_address_is_written_and_gone_on_with(digits):
     import fsspec
 
