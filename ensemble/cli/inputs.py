@@ -313,6 +313,7 @@ def _opened(models, device):
             "give one saved ensemble, or checkpoints (.p, .pth, .h5, .safetensors, or "
             "folders that convert wrote)"
         )
+    _check_signable(paths[0])
     model = put_together(paths, device=device)
     if len(paths) == 1:
         model.fit_record_.file = os.path.realpath(paths[0])
@@ -423,7 +424,20 @@ def open_model(path: Path):
     path = fetched_model(path)
     if is_saved_model(path):
         return _scoring_videos(ensemble.load(path, device="cpu"), path)
+    _check_signable(path)
     return load_checkpoint(path, device="cpu")
+
+
+def _check_signable(path):
+    """Refuse a checkpoint, which carries no signature, where one is asked for."""
+    from ensemble.persistence.signature import KEY_VARIABLE, secret
+
+    if secret(None) is not None:
+        raise typer.BadParameter(
+            f"{path} is a checkpoint and carries no signature, which {KEY_VARIABLE} "
+            "asks for. Make a signed model of it with deepfake-ensemble assemble, or "
+            f"unset {KEY_VARIABLE} if you trust its origin"
+        )
 
 
 def _scoring_videos(model, path):

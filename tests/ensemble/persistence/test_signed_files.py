@@ -112,3 +112,24 @@ def test_verify_says_what_it_checked(rule, tmp_path):
     said = run(app, ["verify", str(path), "--key", str(tmp_path / "key")])
     assert said.exit_code == 0
     assert "signed with this key" in said.output
+
+
+def test_what_carries_no_signature_is_refused_where_the_environment_asks_for_one(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "full_c23.p").write_bytes(b"weights")
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    monkeypatch.setenv("DEEPFAKE_ENSEMBLE_KEY", str(tmp_path / "key"))
+    for command in ("predict", "scan"):
+        said = CliRunner().invoke(
+            app,
+            [
+                command,
+                str(tmp_path / "clip.mp4"),
+                "--model",
+                str(tmp_path / "full_c23.p"),
+            ],
+        )
+        assert said.exit_code == 2
+        assert "carries no signature" in " ".join(said.output.replace("│", "").split())
