@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from base_models.batch.input_table import rows_of
 from base_models.batch.job import Row
+from base_models.batch.table_rows import rows_of
 from base_models.choices import STATUSES
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import that_travels

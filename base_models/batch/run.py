@@ -120,8 +120,8 @@ def _check_apart(table: InputTable, folder: OutputFolder) -> None:
     )
     if out == own or out.startswith(f"{own}/"):
         raise ValueError(
-            f"the output {folder.path} would lie in the table {table.path}; give "
-            "another folder"
+            f"the output {public_name(folder.path)} would lie in the table "
+            f"{public_name(table.path)}; give another folder"
         )
 
 

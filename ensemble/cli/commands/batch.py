@@ -29,7 +29,8 @@ ModelThenTable = Annotated[
     typer.Argument(
         metavar="MODEL TABLE",
         help="The model, unless --model gives it; then the table of videos: "
-        "parquet, a folder of such files, or CSV (also .csv.gz); or its address.",
+        "parquet, a folder of such files, or CSV (also .csv.gz); or its address. "
+        "Relative paths in it begin in its own folder, not in the current one.",
         show_default=False,
     ),
 ]

@@ -1,13 +1,19 @@
 """Tables of videos: whatever the file, the same rows, from any row on."""
 
 import gzip
+import os
+import traceback
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from base_models.batch.input_table import open_table, rows_of
+from base_models.batch.input_table import open_table
+from base_models.batch.table_rows import rows_of
+from base_models.runtime.remote import reading
+
+pytest_plugins = ["remote"]
 
 ROWS = [(f"v{n}.mp4", f"{n:03}", "caf\u00e9, \u5317") for n in range(50)]
 
@@ -122,11 +128,94 @@ def test_what_is_no_table_of_videos_is_refused(tmp_path):
         open_table(tmp_path / "t.parquet")
 
 
-def test_a_table_that_changed_is_noticed(tmp_path):
+def turned_round(file):
+    """Replace a table as an export does: the same rows in reverse, of one size."""
+    new = file.with_name("new")
+    if file.suffix == ".parquet":
+        table = pyarrow.parquet.read_table(file).take(list(range(49, -1, -1)))
+        pyarrow.parquet.write_table(table, new, row_group_size=7)
+    else:
+        head, *lines = file.read_text().split("\n")
+        new.write_text("\n".join([head, *reversed(lines)]))
+    os.replace(new, file)
+
+
+@pytest.mark.parametrize("make", [as_parquet, as_csv])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_table_that_is_replaced_is_noticed_by_all_who_read_it(make, begun, tmp_path):
+    table = open_table(make(tmp_path))
+    if begun:  # this reader goes on in the file that it holds open
+        assert rows_of(table, 0, 2).column("path").to_pylist() == ["v0.mp4", "v1.mp4"]
+    turned_round(tmp_path / os.path.basename(table.path))
+    with pytest.raises(ValueError, match="has changed since it was looked at"):
+        rows_of(table, 2, 4)
+
+
+def test_a_table_that_is_gone_or_shorter_is_noticed(tmp_path):
     table = open_table(as_csv(tmp_path))
     (tmp_path / "t.csv").write_text("path,id,word\na,b,c\n")
-    with pytest.raises(ValueError, match="has changed: it ends at row 1"):
+    with pytest.raises(ValueError, match="has changed since"):
         rows_of(table, 0, 50)
+    (tmp_path / "t.csv").unlink()
+    with pytest.raises(ValueError, match="has changed since"):
+        rows_of(table, 0, 50)
+
+
+def of_web(web, folder, make, **stated):
+    for name, value in stated.items():
+        setattr(web, name, value)
+    file = make(folder)
+    return web.put(file.name, file.read_bytes()), file
+
+
+@pytest.mark.parametrize("make", [as_parquet, as_csv])
+@pytest.mark.parametrize(
+    "stated",
+    [{"etags": True}, {"etags": False}, {"etags": False, "dates": True}],
+    ids=["tag", "nothing", "date"],
+)
+def test_another_table_at_an_address_is_another_version(make, stated, web, tmp_path):
+    """Also where all that the server says, size and date, is what it was."""
+    address, file = of_web(web, tmp_path, make, **stated)
+    first = open_table(address)
+    assert first.version == open_table(f"{address}?X-Amz-Signature=new").version
+    assert rows_of(first, 0, 2).column("path").to_pylist() == ["v0.mp4", "v1.mp4"]
+    turned_round(file)
+    web.put(file.name, file.read_bytes())
+    second = open_table(address)
+    assert second.version != first.version
+    assert rows_of(second, 0, 1).column("path").to_pylist() == ["v49.mp4"]
+    if stated["etags"] or make is as_parquet:  # which is of another size then
+        with pytest.raises(ValueError, match="has changed since it was looked at"):
+            rows_of(first, 2, 4)
+    else:  # what was hashed is read from this machine's copy
+        assert rows_of(first, 2, 3).column("path").to_pylist() == ["v2.mp4"]
+        reading._on_disk.clear()
+        with pytest.raises(ValueError, match="it was changed while it was read"):
+            rows_of(first, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("absent.csv", None),
+        ("t.mp4", b"a"),
+        ("t.csv", b""),
+        ("t.csv", b"\n\n"),
+        ("t.csv", b"path,path\na,b\n"),
+        ("t.csv", b"clip,n\na,b\n"),
+        ("t.csv", b"path,n\na\n"),
+        ("t.parquet", b"no parquet"),
+    ],
+)
+def test_errors_do_not_show_what_grants_access(name, content, web):
+    if content is not None:
+        web.put(name, content)
+    address = f"{web.address}/{name}?token=SECRET".replace("//", "//ann:SECRET@", 1)
+    with pytest.raises((ValueError, OSError)) as error:
+        open_table(address)
+    assert name in str(error.value)
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
 
 
 def test_categories_are_read_as_what_they_stand_for(tmp_path):

@@ -1,6 +1,7 @@
 """Tables of videos judged part by part: the verdicts of `judge`, whatever happens."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -180,6 +181,24 @@ def test_another_run_or_folder_is_refused(digits, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [
         "part-000000.parquet"
     ]
+
+
+def test_a_table_that_is_replaced_ends_the_run_and_its_parts_stay(digits):
+    """As a nightly export does it: the same rows in another order, of the same size."""
+    names = [f"v{number}.mp4" for number in range(10)]
+
+    def replacing(videos):
+        if any(video.endswith("v4.mp4") for video in videos):
+            pd.DataFrame({"path": names[::-1]}).to_csv("new.csv", index=False)
+            os.replace("new.csv", digits)
+        return [int(video[-5]) / 10 for video in videos]
+
+    detectors = texts(CallableDetector(replacing))
+    with pytest.raises(ValueError, match="t.csv has changed since it was looked at"):
+        score_table(detectors, digits, "out", part_size=3)
+    assert pd.read_parquet("out")["path"].tolist() == names[:6]
+    with pytest.raises(ValueError, match="parts of another run: input was"):
+        score_table(detectors, digits, "out", part_size=3)
 
 
 def test_two_runs_at_once_are_one(digits, tmp_path):
