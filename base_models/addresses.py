@@ -5,25 +5,37 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 from urllib.request import url2pathname
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 _OF_FSSPEC = re.compile(r"([a-z][a-z0-9+.-]+)(://?|::)")  # pathlib takes a slash away
-_IN_A_TEXT = re.compile(
-    r"\b(?:[A-Za-z][A-Za-z0-9+.-]+:/|(?:https?|s3a?|gcs?|gs|ftp):)/[^\s'\"<>]+"
-)
-# Parts of a query that grant access. Of those signed a new signature may be made for
-# the same file, so neither do they say which file it is.
-_SIGNED = re.compile(
-    r"x-(amz|goog|ms|oss|cos)-.*|signature|expires|awsaccesskeyid|googleaccessid|"
-    r"policy|key-pair-id|sig|se|sp|sv|sr|st|spr|ss|srt|skoid|sktid|skt|ske|sks|skv",
+_AS_A_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+_AT_A_PLACE = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)?:/{2,}|"
+    r"(?<![A-Za-z0-9])(https?|s3a?|gcs?|gs|s?ftp|abfss?|az|adl):/",
     re.IGNORECASE,
 )
+_NO_PORT = re.compile(r"[^:\[]*:(?!:|\d*([?#].*)?$)", re.DOTALL)  # but a password
+_CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # CONTAINER@ACCOUNT: nothing secret
+# Parts of a query that grant access, and those that are only signed by one of them.
 _SECRET = re.compile(
+    r"x-(amz|goog|ms|oss|cos)-.*|awsaccesskeyid|googleaccessid|sig|"
     r".*(token|secret|passw|signature|credential|apikey|api[_-]key|auth|session|hmac|"
-    r"jwt).*|pwd|pw|pass|key|sign|hdnts|hdnea|code|policy",
+    r"jwt).*|pwd|pw|pass|key|sign|hdnts|hdnea|code|key-pair-id",
     re.IGNORECASE,
+)
+_SIGNED_BY = {  # such as ?se=2 of Azure, which chooses an episode on another server
+    "sig": [
+        "se", "sp", "sv", "sr", "st", "spr", "ss", "srt", "sip", "skoid", "sktid",
+        "skt", "ske", "sks", "skv",
+    ],
+    "signature": ["policy", "expires"],
+    "key-pair-id": ["policy", "expires"],
+}  # fmt: skip
+_IS_FILE = re.compile(  # as in ?key=a.mp4
+    r"(key|code)=.*\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|wmv|gif|png|jpe?g)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -92,7 +104,9 @@ def public_name(text: Any) -> str:
     Parameters
     ----------
     text : str or Path
-        An address, or a text in which there may be some.
+        An address, or a text in which there may be some. Any sign may be part of a
+        secret: a user ends at the last ``@`` before the next slash, a part of a query
+        at the next ``&`` or ``;``, so that of a text more may be missing.
 
     Returns
     -------
@@ -105,10 +119,66 @@ def public_name(text: Any) -> str:
     >>> public_name("https://ann:pw@host/a.mp4?take=2&X-Amz-Signature=0a1b")
     'https://host/a.mp4?take=2'
     """
-    text = str(text)
-    if ":/" not in text:
-        return text
-    return _IN_A_TEXT.sub(lambda found: _without(found[0], secrets=True), text)
+    shown, rest = "", str(text)
+    if (path := _AS_A_PATH.match(rest)) is not None:
+        address = f"{path[1]}://{rest[path.end() :]}"
+        if (public := public_name(address)) != address:
+            return public
+    while ":/" in rest and (found := _AT_A_PLACE.search(rest)):
+        shown, rest = shown + rest[: found.start()], rest[found.end() :]
+        scheme = found[1] or found[2] or ""
+        if len(scheme) == 1 or scheme.lower() == "file":  # a path
+            shown += found[0]
+            continue
+        shown, rest = f"{shown}{scheme}://", _without_user(scheme.lower(), rest)
+        is_web = scheme.lower() in ("http", "https", "")
+        query = re.search("[?#]" if is_web else "[?]", rest)
+        other = _AT_A_PLACE.search(rest)  # such as zip://a.mp4::https://...
+        if query and not (other and other.start() < query.start()):
+            path, query = rest[: query.start()], rest[query.start() :]
+            return shown + path + _public_query(query, is_web)
+    return shown + rest
+
+
+def _without_user(scheme, rest):
+    while True:
+        rest = rest.lstrip("/")
+        place = rest.split("/")[0]
+        user, found, host = place.rpartition("@")
+        if found and not (scheme in _CONTAINERS and ":" not in user):
+            rest = host + rest[len(place) :]
+        elif not found and "@" in rest and _NO_PORT.match(place):
+            rest = rest.rpartition("@")[2]  # no port: a password with a slash
+        else:
+            return rest
+
+
+def _public_query(query, is_web):
+    """Return what of ``?...`` may be shown; a fragment of the web is not sent."""
+    query = query.partition("#")[0] if is_web else query
+    parts = re.findall("[?&;][^&;]*", query)
+    names = {_name(part) for part in parts}
+    signed = {name for by in names & set(_SIGNED_BY) for name in _SIGNED_BY[by]}
+    kept = [
+        _public_part(part)
+        for part in parts
+        if _IS_FILE.fullmatch(part[1:])
+        or not (_name(part) in signed or _SECRET.fullmatch(_name(part)))
+    ]
+    return f"?{''.join(kept)[1:]}" if any(len(part) > 1 for part in kept) else ""
+
+
+def _name(part):
+    return unquote_plus(part[1:].partition("=")[0]).strip().lower()
+
+
+def _public_part(part):
+    """Hide what is secret in an address that is part of a query."""
+    first, mark, others = part[1:].partition("?")  # of a query that was appended
+    part = part[0] + first + (_public_query(f"?{others}", False) if mark else "")
+    plain = unquote(part)
+    public = public_name(plain)
+    return part if public == plain else part[0] + quote(public[1:], safe="=:/?")
 
 
 def content_name(address: str) -> str:
@@ -121,34 +191,16 @@ def content_name(address: str) -> str:
     Returns
     -------
     str
-        Without user and signature; what might as well choose the file is kept.
+        All but the password: any part of a query may choose the file, and so may a
+        user's name.
+
+    Examples
+    --------
+    >>> from base_models.addresses import content_name
+    >>> content_name("https://ann:pw@host/a.mp4?st=1")
+    'https://ann@host/a.mp4?st=1'
     """
-    return _without(address, secrets=False)
-
-
-def _without(address, secrets):
-    parts = address.split("::")  # such as zip://a.mp4::https://...
-    return "::".join(_one_without(p, secrets) if ":/" in p else p for p in parts)
-
-
-def _one_without(address, secrets):
-    address = re.sub(":/+", "://", address, count=1)
-    try:
-        scheme, place, path, query, fragment = urlsplit(address)
-    except ValueError:  # what is no address at all: nothing of it that may be secret
-        return re.sub(r"://[^/]*@", "://", re.split("[?#]", address)[0])
-    kept = [part for part in re.split("[&;]", query) if not _is_left(part, secrets)]
-    fragment = "" if scheme in ("http", "https") else fragment
-    place = place.rpartition("@")[2]
-    return urlunsplit((scheme, place, path, "&".join(kept), fragment))
-
-
-def _is_left(part, secrets):
-    name, _, value = part.partition("=")
-    if _SIGNED.fullmatch(name) or not part:
-        return True
-    is_file = re.search(r"\.[A-Za-z][A-Za-z0-9]{1,3}$", value)  # as in ?key=a.mp4
-    return bool(secrets and not is_file and _SECRET.fullmatch(name))
+    return re.sub(r"(://[^/@:]*)[^/]*@", r"\1@", address)
 
 
 def ending(address: str) -> str:

@@ -83,8 +83,9 @@ class VideoReadError(OSError):
         reason: str,
         advice: str | None = "re-encode it or drop the video",
     ) -> None:
-        self.video, self.reason, self.advice = public_name(video), reason, advice
-        super().__init__(f"cannot read video {self.video}: {reason}; {advice}")
+        self.video, self.advice = public_name(video), advice
+        self.reason = public_name(str(reason).replace(str(video), self.video))
+        super().__init__(f"cannot read video {self.video}: {self.reason}; {advice}")
 
     def __reduce__(self):
         return type(self), (self.video, self.reason, self.advice)

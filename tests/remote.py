@@ -1,6 +1,7 @@
 """Real servers on the loopback interface, for tests of videos behind an address."""
 
 import email.utils
+import hashlib
 import re
 import threading
 import time
@@ -16,6 +17,8 @@ class Files:
         self.content = {}  # path -> bytes
         self.ranges = self.etags = True
         self.dates = False  # of the last change, a day ago
+        self.tag = None  # of every file, whatever its content
+        self.more = {}  # headers of every answer
         self.status = {}  # path -> what is answered instead
         self.kind = "video/mp4"
         self.cut_after = None  # bytes of an answer after which the line is closed
@@ -31,7 +34,8 @@ class Files:
 
     def etag(self, path):
         """The tag of what is there now."""
-        return f'"{hash(self.content[path]) & 0xFFFFFFFF:x}"'
+        md5 = hashlib.md5(self.content[path], usedforsecurity=False).hexdigest()
+        return f'"{self.tag or md5}"'
 
     def forget(self):
         """Count from here."""
@@ -44,13 +48,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         files = self.server.files
         path = self.path.partition("?")[0]
+        path = self.path if self.path in files.content else path
         wanted = self.headers.get("Range")
         files.asked.append((path, wanted))
         time.sleep(files.delay)
         if path in files.status or path not in files.content:
             self._send(files.status.get(path, 404), b"")
             return
-        content, headers = files.content[path], {"Content-Type": files.kind}
+        content, headers = (
+            files.content[path],
+            {"Content-Type": files.kind, **files.more},
+        )
         if files.etags:
             headers["ETag"] = files.etag(path)
             if self.headers.get("If-Match", headers["ETag"]) != headers["ETag"]:

@@ -120,8 +120,8 @@ def open_container(path: str | Path) -> Any:
         If it is of a kind that leads to other files, or cannot be opened.
     """
     path, kind, reader = _as_given(path), None, None
-    named = path.facts.address if isinstance(path, RemoteVideo) else path
-    if (reason := reason_given_up(named)) is not None:
+    known = (path.facts.address, path.digest) if isinstance(path, RemoteVideo) else ()
+    if (reason := reason_given_up(*(known or [path]))) is not None:
         raise VideoReadError(path, reason)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         kind = _matching(_IMAGES, _beginning(path))

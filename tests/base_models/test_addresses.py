@@ -1,8 +1,13 @@
 """Which texts are addresses, and what of them may be shown."""
 
+import pickle
+from pathlib import PurePosixPath
+
 import pytest
+from hypothesis import example, given, settings, strategies as st
 
 from base_models.addresses import content_name, ending, public_name, remote_address
+from base_models.errors import NoFaceError, VideoReadError
 
 
 @pytest.mark.parametrize(
@@ -17,7 +22,18 @@ from base_models.addresses import content_name, ending, public_name, remote_addr
         ("http:/u:pw@h/a.mp4", "http://h/a.mp4"),
         ("ftp://u:p@w@h/a.mp4", "ftp://h/a.mp4"),
         ("https://u:pw@[bad/a?sig=x", "https://[bad/a"),
-        ("cannot read https://u:pw@h/a?sig=x: no", "cannot read https://h/a no"),
+        ("cannot read https://u:pw@h/a?sig=x: no", "cannot read https://h/a"),
+        ("cannot read https://u:pw@h/a: no", "cannot read https://h/a: no"),
+        ("/x/HTTPS:/u:p<w '@h/a", "/x/HTTPS://h/a"),
+        ("https://u:p/w@h/a.mp4", "https://h/a.mp4"),
+        ("https://h:81/@u/a.mp4", "https://h:81/@u/a.mp4"),
+        ("https://h/a?st=1&se=2&sp=3", "https://h/a?st=1&se=2&sp=3"),
+        ("https://h/a?policy=1&expires=2", "https://h/a?policy=1&expires=2"),
+        ("https://h/a?Policy=1&Expires=2&Key-Pair-Id=3;x=4", "https://h/a?x=4"),
+        ("https://h/a?x=1?token=2", "https://h/a?x=1"),
+        ("https://h/a?%73ig=1", "https://h/a"),
+        ("https://h/?u=http%3A%2F%2Fu%3Ap%40g%2Fa", "https://h/?u=http://g/a"),
+        ("abfs://clips@account.net/a.mp4", "abfs://clips@account.net/a.mp4"),
         ("/data/a:b/c.mp4", "/data/a:b/c.mp4"),
         ("C:/clips/a.mp4", "C:/clips/a.mp4"),
     ],
@@ -26,10 +42,44 @@ def test_what_grants_access_is_left_out(address, shown):
     assert public_name(address) == shown
 
 
-def test_a_digest_is_of_the_file_and_not_of_its_signature():
-    one = content_name("https://u:a@h/a.mp4?key=1&X-Amz-Signature=1&X-Amz-Date=1")
-    assert one == content_name("https://h/a.mp4?key=1&X-Amz-Signature=2")
-    assert one != content_name("https://h/a.mp4?key=2")
+SECRETS = st.text(min_size=1).map(lambda text: f"q7{text}cret")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    scheme=st.sampled_from(["http", "https", "HTTPS", "s3", "gs", "ftp", "x-y"]),
+    user=SECRETS.filter(lambda text: "/" not in text),
+    name=st.sampled_from(["sig", "X-Amz-Signature", "Signature", "token", "SIG"]),
+    signature=SECRETS.filter(lambda text: not {"&", ";"} & set(text)),
+    before=st.sampled_from(["", "take=2&", "take=2?&", ";"]),
+)
+@example("https", "q7:'< @\n?#&;cret", "sig", "q7'\" #?/://cret", "take=2&")
+@example("s3", "q7::zip:cret", "sig", "q7::https://a#cret", "")
+def test_no_secret_is_shown(scheme, user, name, signature, before):
+    address = f"{scheme}://ann:{user}@host/a.mp4?{before}{name}={signature}"
+    secrets = (user, signature, "q7", "cret")
+    for given_address in (address, f"cannot read {address}", f"'{address}'"):
+        shown = public_name(given_address)
+        assert not any(secret in shown for secret in secrets)
+        assert public_name(shown) == shown
+    for video in (address, PurePosixPath(f"{scheme}://ann:{user}@host/a.mp4")):
+        for error in (VideoReadError(video, f"no {video}"), NoFaceError(video, 1)):
+            for text in (
+                str(error),
+                repr(error),
+                str(pickle.loads(pickle.dumps(error))),
+            ):
+                assert "cret" not in text
+                assert "://host/a.mp4" in text
+
+
+def test_a_digest_is_of_all_but_the_password():
+    one = content_name("https://ann:a@b@h/a.mp4?sig=1&st=2")
+    assert one == content_name("https://ann:c@h/a.mp4?sig=1&st=2")
+    assert "a@b" not in one
+    others = ["https://bob:a@h/a.mp4?sig=1&st=2", "https://ann@h/a.mp4?sig=2&st=2",
+              "https://ann@h/a.mp4?sig=1&st=3"]  # fmt: skip
+    assert len({one, *map(content_name, others)}) == 4
 
 
 def test_files_of_this_machine_are_no_addresses(tmp_path, monkeypatch):

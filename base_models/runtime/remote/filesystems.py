@@ -64,7 +64,7 @@ def file_system(address: str) -> tuple[Any, str]:
         advice = f"pip install '{wanted}'" if wanted else "install what is named there"
         raise VideoReadError(
             public_name(address),
-            f"a package that reads {protocol}:// is missing ({_plain(error)})",
+            f"a package that reads {protocol}:// is missing ({_plain(error, address)})",
             advice,
         ) from None
     except (ValueError, OSError) as error:
@@ -89,27 +89,32 @@ def plainly(address: str) -> Iterator[None]:
 
 
 def _refused(address, error):
-    reason, advice = _reason(error)
+    reason, advice = _reason(error, address)
     return VideoReadError(public_name(address), reason, advice)
 
 
-def _reason(error):
+def _reason(error, address):
     name = type(error).__name__
     again = "try again; see whether the server can be reached from here"
     if isinstance(error, FileNotFoundError):
         return "there is no such file on the server", "check the address"
     if isinstance(error, PermissionError) or "Credentials" in name:
         return (
-            f"the server refuses it ({_plain(error)})",
+            f"the server refuses it ({_plain(error, address)})",
             "check credentials, or whether the signature has run out",
         )
     if isinstance(error, TimeoutError) or "Timeout" in name:
         return "the server did not answer in time", again
     if name == "FileExpired":
         return "it was changed while it was read", "try again"
-    return f"the server cannot be read ({name}: {_plain(error)})", again
+    said = _plain(error, address)
+    what = name if said == name else f"{name}: {said}"
+    return f"the server cannot be read ({what})", again
 
 
-def _plain(error):
+def _plain(error, address):
+    """Quote an error; of an address with secrets its kind: it may hold some of them."""
+    if public_name(address) != address and not isinstance(error, ImportError):
+        return type(error).__name__
     text = public_name(" ".join(str(error).split()))
     return text if len(text) < 200 else f"{text[:200]}..."

@@ -25,7 +25,7 @@ _SETTLED = (
 _CHUNK = 2**20
 
 
-def stated(address: str) -> tuple[int | None, str | None, bool]:
+def stated(address: str) -> tuple[int | None, str | None, bool, bool]:
     """Ask a server for size and version of a file, and whether it gives parts of it.
 
     One byte is asked for, since addresses that are signed for reading refuse to be
@@ -41,6 +41,8 @@ def stated(address: str) -> tuple[int | None, str | None, bool]:
     version : str or None
         None where what the server says would not change with every new content.
     in_parts : bool
+    of_content : bool
+        Whether equal versions mean equal content: the tags of a bucket, which are MD5.
 
     Raises
     ------
@@ -51,15 +53,15 @@ def stated(address: str) -> tuple[int | None, str | None, bool]:
     length = answer.get("Content-Length")
     if status == 200:
         size = int(length) if length and length.isdigit() else None
-        return size, _version(answer), False
+        return size, *_version(answer, False)
     found = re.fullmatch(r"bytes (?:0-0|\*)/(\d+)", answer.get("Content-Range", ""))
     if status == 416:
         if found and not int(found[1]):
-            return 0, _version(answer), False
+            return 0, *_version(answer, False)
         raise _wrong(address, "it refuses to give the first byte (416)")
     if not found:
-        return None, _version(answer), False
-    return int(found[1]), _version(answer), True
+        return None, *_version(answer, False)
+    return int(found[1]), *_version(answer, True)
 
 
 def read_part(
@@ -177,7 +179,15 @@ async def _sent(fs, address, headers, read, wanted):
     limits = aiohttp.ClientTimeout(
         total=None, connect=3 * CONNECT, sock_connect=CONNECT, sock_read=SILENCE
     )
-    url = yarl.URL(address, encoded=re.fullmatch(r"[!-~]+", address) is not None)
+    try:
+        url = yarl.URL(address, encoded=re.fullmatch(r"[!-~]+", address) is not None)
+        url.raw_user, url.port  # noqa: B018 (looks at them)
+    except ValueError:  # which may quote parts of a password
+        raise VideoReadError(
+            public_name(address),
+            "it is written like an address of the web, and its server cannot be read",
+            "check it; of user and password write special signs as %XX",
+        ) from None
     settings = {name: value for name, value in fs.kwargs.items() if name != "headers"}
     headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity", **headers}
     async with session.get(url, headers=headers, timeout=limits, **settings) as answer:
@@ -228,17 +238,19 @@ async def _all_of(response, length):
     return await response.content.readexactly(length)
 
 
-def _version(answer):
-    """Return what of an answer stands for one content, or None."""
+def _version(answer, in_parts):
+    """Return what of an answer stands for one content, or None, and what it is of."""
     etag, changed = answer.get("ETag", ""), answer.get("Last-Modified")
     if re.fullmatch('"[^"]+"', etag):
-        return f"etag {etag}"
+        is_bucket = "x-amz-request-id" in answer or "x-goog-hash" in answer
+        is_md5 = re.fullmatch(r'"[0-9a-f]{32}(-\d+)?"', etag) is not None
+        return f"etag {etag}", in_parts, is_bucket and is_md5
     try:
         age = parsedate_to_datetime(answer["Date"]) - parsedate_to_datetime(changed)
         is_settled = age.total_seconds() >= _SETTLED
     except (KeyError, TypeError, ValueError):
-        return None
-    return f"modified {changed}" if is_settled else None
+        is_settled = False
+    return f"modified {changed}" if is_settled else None, in_parts, False
 
 
 def _is_another(answer, version):

@@ -92,7 +92,9 @@ def with_version(facts: RemoteFacts) -> RemoteFacts:
     if facts.version is not None:
         return facts
     whole = _Whole(facts)
-    known = replace(facts, version=f"sha256 {whole.sha256}", in_parts=False)
+    known = replace(
+        facts, version=f"sha256 {whole.sha256}", in_parts=False, of_content=True
+    )
     _on_disk[os.getpid(), known] = whole
     remember_facts(known)
     return known

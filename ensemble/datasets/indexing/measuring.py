@@ -11,6 +11,7 @@ import numpy as np
 from base_models.addresses import remote_address
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import reason_of
+from base_models.runtime.file_digest import file_stamp, folder_stamp
 from base_models.runtime.remote.facts import asking_once
 from ensemble.datasets.indexing.perceptual_hash import N_FRAMES, perceptual_hash
 
@@ -52,21 +53,15 @@ def measure_video(
     return row | {"readable": True}, None
 
 
-def stamp(video: str | Path) -> tuple[int, int] | None:
-    """Return size and time of change (ns) of a file, or of the frames in a folder.
+def stamp(video: str | Path) -> tuple[int, int] | str | None:
+    """Return size and time of change (ns) of a file; of a folder a hash of its files'.
 
     None where it cannot be looked at, and of what is behind an address.
     """
     try:
-        status = os.stat(video)
-        if not os.path.isdir(video):
-            return status.st_size, status.st_mtime_ns
-        with os.scandir(video) as files:
-            found = [file.stat() for file in files if file.is_file()]
+        return folder_stamp(video) if os.path.isdir(video) else file_stamp(video)
     except OSError:
         return None
-    sizes = sum(each.st_size for each in found)
-    return sizes, max((each.st_mtime_ns for each in found), default=status.st_mtime_ns)
 
 
 def _measure(video: str | Path, finder: FaceFinder | None, row: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from little_videos import counting_frames, encode
 
-from base_models import clear_caches
+from base_models import FrequencyDetector, clear_caches, score_videos
 from base_models.errors import VideoReadError
 from base_models.runtime.parallel import run_tasks
 from base_models.runtime.remote import http_requests, reading
@@ -287,9 +287,43 @@ def test_secrets_are_in_no_name_and_no_error(web):
         pickle.loads(pickle.dumps(raised.value)),
     ):
         assert "s3cret" not in f"{error}{error.video}{error.reason}{error.args}"
-    del web.status["/a.mp4"]
-    again = address.replace("Signature=s3cret", "Signature=other")
-    assert video_digest(again) == video_digest(address)  # signed anew
+
+
+@pytest.mark.parametrize("server", ["[bad", "127.0.0.1:port", "\u2100"])
+def test_what_is_no_address_is_an_error_without_secrets(server):
+    pytest.importorskip("aiohttp")
+    with pytest.raises(VideoReadError) as raised:
+        sample_frames(f"http://ann:s3cret@{server}/a.mp4")
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("query", ["st=%d", "policy=%d", "expires=%d", "sig=%d&se=%d"])
+def test_each_query_is_a_file_where_tags_are_not_of_the_content(web, tmp_path, query):
+    web.tag = "65f0-1000"  # of time and size
+    paths, addresses = [], []
+    for number in (1, 2):
+        frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+        frames //= number * 8
+        paths.append(encode(tmp_path / f"{number}.y4m", frames, "wrapped_avframe"))
+        name = "a.y4m?" + query.replace("%d", str(number))
+        addresses.append(web.put(name, paths[-1].read_bytes()))
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+    detector = FrequencyDetector(view="frame").fit(paths, [0, 1])
+    scores, _ = score_videos({"d": detector}, addresses, store=tmp_path / "store")
+    expected = [score_videos({"d": detector}, [path])[0][0] for path in paths]
+    np.testing.assert_array_equal(scores, expected)
+    assert expected[0] != expected[1]
+
+
+def test_a_bucket_is_known_again_by_its_tag_when_signed_anew(web):
+    signed = [
+        web.put("a.mp4", b"content") + f"?X-Amz-Signature={number}" for number in (1, 2)
+    ]
+    assert video_digest(signed[0]) != video_digest(signed[1])
+    web.more = {"x-amz-request-id": "0A"}
+    assert video_digest(signed[0]) == video_digest(signed[1])
+    web.tag = "1-2"  # no MD5
+    assert video_digest(signed[0]) != video_digest(signed[1])
 
 
 def test_a_missing_package_is_named(monkeypatch):
