@@ -66,14 +66,22 @@ def shown(address):
             yield
         pids = client.run(os.getpid)
     print(f"this process is {os.getpid()}")
+    for line in lines_of(stream.data, pids):
+        print(line)
+
+
+def lines_of(tasks, pids):
+    """Return a line for each worker and kind of task, or one that says of none."""
     ran: Counter[tuple[str, str]] = Counter()
-    for task in stream.data:
-        # "batch_of_fit_and_score_1_calls-8a3f..."; others only ask if a worker can
-        if batch := re.match(r"batch_of_(.*)_(\d+)_calls-", str(task["key"])):
-            ran[task["worker"], batch[1]] += int(batch[2])
-    for (worker, name), count in sorted(ran.items()):
-        pid = pids.get(worker, "gone")
-        print(f"worker {worker} (process {pid}): {name} {count} times")
+    for task in tasks:
+        # "fit_and_score-8a3f..."; "unpacked-..." only hands out what tasks share
+        named = re.fullmatch(r"(\w+)-[0-9a-f]{32}", str(task["key"]))
+        if named and named[1] != "unpacked":
+            ran[task["worker"], named[1]] += 1
+    return [
+        f"worker {worker} (process {pids.get(worker, 'gone')}): {name} {count} times"
+        for (worker, name), count in sorted(ran.items())
+    ] or [f"none of {len(tasks)} tasks on Dask's workers is called like one of ours"]
 
 
 if __name__ == "__main__":

@@ -277,15 +277,16 @@ def followed_boxes(
     """
     try:
         entry = store.get("faces", _boxes_key(video, recipe))
-        if entry is None:
+        if entry is not None:
+            arrays, _ = entry
+        else:
             sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
             search = FaceSearch(video, sample, recipe.clip_length)
-            _keep_boxes(video, recipe, search, store)
-            entry = store.get("faces", _boxes_key(video, recipe))
+            arrays = _found_boxes(recipe, search)
+            store.put("faces", _boxes_key(video, recipe), arrays)
     except Exception as error:  # whoever scores the video gives this as the reason
         _refuse_wrong_kind(video, error)
         return []
-    arrays, _ = entry
     which = arrays["face"]
     return [
         (arrays["frames"][which == face], arrays["boxes"][which == face])
@@ -301,15 +302,18 @@ def _boxes_key(video, recipe):
 
 def _keep_boxes(video, recipe, search, store):
     key = _boxes_key(video, recipe)
-    if store.get("faces", key) is not None:
-        return
+    if store.get("faces", key) is None:
+        store.put("faces", key, _found_boxes(recipe, search))
+
+
+def _found_boxes(recipe, search):
+    """Return the boxes of all followed faces: of each its frame, and whose it is."""
     found = search.faces(recipe.finder, recipe.finder_key)
     boxes = [face.box for track in found.tracks for face in track.faces]
     numbers = [found.sample.indices[track.frames] for track in found.tracks]
     lengths = [len(track) for track in found.tracks]
-    arrays = {
+    return {
         "frames": np.concatenate([np.zeros(0, np.int64), *numbers]).astype(np.int64),
         "boxes": np.array(boxes, np.float64).reshape(-1, 4),
         "face": np.repeat(np.arange(len(lengths)), np.array(lengths, np.int64)),
     }
-    store.put("faces", key, arrays)

@@ -10,6 +10,7 @@ from base_models.store import Store
 from base_models.views import (
     ViewRecipe,
     Views,
+    followed_boxes,
     iter_views,
     make_views,
     making as views_module,
@@ -294,3 +295,13 @@ def test_each_followed_face_has_clips_of_its_own(store):
     view = make_views(video, [recipe], store)[recipe.key]
     assert view.faces.tolist() == [0] * 4 + [1] * 4
     assert view.images.shape == (8, 3, 20, 20, 3)
+
+
+def test_faces_are_told_of_where_the_store_keeps_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    nowhere = Store(tmp_path / "file" / "store")  # below a file no folder can be made
+    recipe = ViewRecipe("face", image_size=24, n_frames=4, finder=BrightSquares())
+    ((frames, boxes),) = followed_boxes(_clip([(0, 20, 20, 20)]), recipe, nowhere)
+    assert frames.tolist() == [0, 2, 5, 7]
+    assert boxes[:, 0].tolist() == [20, 22, 25, 27]  # it moves right by one a frame
+    assert nowhere.keys("faces") == []
