@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from base_models.errors import CheckpointError, UnknownNetworkError
+from base_models.limits import current_limits
 from base_models.networks import safe_unpickler as module_pickle
 from base_models.networks.checkpoint_names import (
     efficientnet_of,
@@ -76,6 +77,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         return read_keras_weights(path)[1]
     try:
         if path.suffix == ".safetensors":
+            _check_header(path)
             state = load_file(path)
         else:
             state = module_pickle.read_pickled(path)
@@ -109,6 +111,20 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             f"{_kind(state)}"
         )
     return _strip(state, "module.")
+
+
+def _check_header(path):
+    """Refuse a safetensors file of too many tensors; others are none of its format."""
+    with open(path, "rb") as file:
+        n_bytes = int.from_bytes(file.read(8), "little")
+        # Each has a name, a kind, a shape and two places.
+        n_tensors = file.read(min(n_bytes, _LONGEST_HEADER)).count(b'"data_offsets"')
+    most = current_limits().model_parts
+    if n_tensors > most:
+        raise ValueError(f"it has {n_tensors:,} tensors, and {most:,} are allowed")
+
+
+_LONGEST_HEADER = 100_000_000  # bytes, of safetensors
 
 
 def _tensors_of(state):

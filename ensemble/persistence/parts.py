@@ -33,6 +33,7 @@ def read_parts(
     Returns
     -------
     manifest : dict
+        With ``is_signed``, whether there is a signature, by whatever key.
     parts : dict of str to bytes
         Those that the manifest lists and no others, each with its SHA-256.
 
@@ -42,8 +43,10 @@ def read_parts(
         If there is no such file, or it is damaged, of another kind or of a later
         format, or would unpack to more than is allowed.
     """
+    is_ours = False
     try:
         with zipfile.ZipFile(path) as archive:
+            is_ours = MANIFEST in archive.namelist()
             check_zip(archive)
             packed = [e.filename for e in archive.infolist() if e.compress_type]
             if packed:  # nothing that is written here is
@@ -58,9 +61,13 @@ def read_parts(
         zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, RuntimeError,
         MemoryError,
     ) as error:  # fmt: skip
+        if is_ours:
+            raise CheckpointError(
+                f"{path} is damaged, or was made to harm ({said(error)}); get it again"
+            ) from error
         what = what_it_is(path) or (
-            f"or damaged ({said(error)}); give a file that DeepfakeEnsemble.save or "
-            "ScorePipeline.save wrote"
+            f"or cut short or damaged ({said(error)}); get it again, or give a file "
+            "that DeepfakeEnsemble.save or ScorePipeline.save wrote"
         )
         raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
     if not isinstance(manifest, dict):
@@ -78,7 +85,7 @@ def read_parts(
     if key is not None:
         check_signature(path, text, comment, key)
     _check_whole(path, manifest.get("sha256"), parts)
-    return manifest, parts
+    return {**manifest, "is_signed": bool(comment)}, parts
 
 
 def _check_whole(path, digests, parts):

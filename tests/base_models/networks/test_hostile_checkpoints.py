@@ -150,6 +150,13 @@ def test_nonsense_is_a_checkpoint_error(tmp_path, content):
     refused(tmp_path, content, "hostile.pth")
 
 
+def test_a_file_of_very_many_tensors_is_refused_by_its_header(tmp_path):
+    one = '"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    header = "{" + ",".join(one % number for number in range(100_001)) + "}"
+    content = struct.pack("<Q", len(header)) + header.encode()
+    refused(tmp_path, content, "it has 100,001 tensors", "weights.safetensors")
+
+
 def test_limits_can_be_set(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"weight": torch.ones(2**20)}, path)

@@ -98,20 +98,45 @@ def test_a_key_that_is_none_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def verified(*arguments):
+    said = CliRunner().invoke(app, ["verify", *map(str, arguments)])
+    return said.exit_code, " ".join(said.output.replace("│", "").split())
+
+
 def test_verify_says_what_it_checked(rule, tmp_path):
-    run, path = CliRunner().invoke, tmp_path / "rule.dfe"
-    (tmp_path / "key").write_bytes(KEY)
+    path, key = tmp_path / "rule.dfe", tmp_path / "key"
+    key.write_bytes(KEY)
     rule.save(path)
-    said = run(app, ["verify", str(path)])
-    assert said.exit_code == 0
-    assert "1 parts, each with its checksum" in said.output.replace("\n", " ")
-    assert "may be anybody's" in said.output.replace("\n", " ")
-    said = run(app, ["verify", str(path), "--key", str(tmp_path / "key")])
-    assert said.exit_code != 0
+    code, said = verified(path)
+    assert code == 0
+    assert "1 parts, each with its checksum); it is not signed" in said
+    assert verified(path, "--key", key)[0] == 1
     rule.save(path, key=KEY)
-    said = run(app, ["verify", str(path), "--key", str(tmp_path / "key")])
-    assert said.exit_code == 0
-    assert "signed with this key" in said.output
+    assert verified(path)[1].endswith("was not checked: give --key")
+    assert verified(path, "--key", key) == (0, verified(path, "--key", key)[1])
+    assert verified(path, "--key", key)[1].endswith("it is signed with this key")
+    forged(path, {"versions": {}})
+    code, said = verified(path, "--key", key)
+    assert code == 1
+    assert "was not signed with this key, or was changed since" in said
+
+
+def test_verify_says_what_a_damaged_file_is(rule, tmp_path):
+    path = tmp_path / "rule.dfe"
+    rule.save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    code, said = verified(path)
+    assert code == 1
+    assert "cut short or damaged" in said
+    path.write_bytes(content.replace(b'"format"', b'"f0rmat"', 1))
+    code, said = verified(path)
+    assert code == 1
+    assert "is damaged" in said
+    assert "get it again" in said
+    code, said = verified(tmp_path)
+    assert code == 2
+    assert "neither a saved model nor a folder that convert wrote" in said
 
 
 def test_what_carries_no_signature_is_refused_where_the_environment_asks_for_one(

@@ -7,6 +7,7 @@ import typer
 
 from ensemble.cli.errors import DRIFTED
 from ensemble.cli.inputs import is_saved_model, open_model
+from ensemble.persistence.wrong_files import is_checkpoint
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -23,20 +24,26 @@ def verify(
     ],
     key: Annotated[
         Path | None,
-        typer.Option(help="The file of the key that a saved model must be signed "
-                     "with.", exists=True),
+        typer.Option(help="The file of the secret that a saved model must be signed "
+                     "with: 16 bytes or more (openssl rand -out FILE 32)."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Say whether a model is as it was saved; leave with 1 if its scores drifted.
+    """Say whether a model is what was saved; leave with 1 if it is not.
 
     A saved model's parts are compared with their checksums, and its signature with the
-    key. A converted checkpoint scores its fixtures again.
+    key, or with that of the file that DEEPFAKE_ENSEMBLE_KEY names. All commands that
+    load or write models go by that variable. A converted checkpoint scores its
+    fixtures again.
     """
-    if model.is_file() and is_saved_model(model):
+    if model.is_file() and (model.suffix == ".dfe" or is_saved_model(model)):
         _verify_saved(model, key)
         return
     if key is not None:
         raise typer.BadParameter("--key is for saved models; convert signs nothing")
+    if not is_checkpoint(model):
+        raise typer.BadParameter(
+            f"{model} is neither a saved model nor a folder that convert wrote"
+        )
     detector = open_model(model)
     drift = detector.drift()
     if drift > detector.allowed_drift:
@@ -51,20 +58,25 @@ def verify(
 
 def _verify_saved(path, key):
     """Check the parts of a file that `save` wrote; no detector is needed for that."""
+    from base_models.errors import CheckpointError
     from ensemble.persistence.codec import READ
     from ensemble.persistence.parts import read_parts
     from ensemble.persistence.signature import secret
 
     found = secret(key)
-    manifest, parts = read_parts(path, READ, found)
-    versions = manifest.get("versions") or {}
-    signed = (
-        "it is signed with this key"
-        if found is not None
-        else "no key was asked for, so it may be anybody's"
-    )
+    try:
+        manifest, parts = read_parts(path, READ, found)
+    except CheckpointError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(DRIFTED) from error
+    version = (manifest.get("versions") or {}).get("deepfake-ensemble", "unknown")
+    if found is not None:
+        signed = "it is signed with this key"
+    elif manifest["is_signed"]:
+        signed = "it is signed, which was not checked: give --key"
+    else:
+        signed = "it is not signed, so anybody may have written it"
     typer.echo(
-        f"{path}: as it was saved by deepfake-ensemble "
-        f"{versions.get('deepfake-ensemble', 'of an unknown version')} "
-        f"({len(parts)} parts, each with its checksum); {signed}"
+        f"{path}: as it was saved (by version {version}; {len(parts)} parts, each with "
+        f"its checksum); {signed}"
     )
