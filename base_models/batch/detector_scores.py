@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-import types
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +18,7 @@ from base_models.choices import PARTIAL, SCORED, UNSCORABLE
 from base_models.detectors.bases.video import with_fingerprints
 from base_models.scoring.naming import name_detectors
 from base_models.scoring.together import iter_scores
+from base_models.store.code import code_digest
 from base_models.store.store import Store, fingerprint, resolve_store
 
 _NOT_OF_SCORES = ("store", "device", "verbose", "n_jobs")
@@ -42,7 +43,8 @@ def score_table(
     of the table, in its order: ``row``, its number from 0; all columns of the table;
     ``status``, scored, partial or unscorable; P(fake) by each detector, missing where
     there is none; and ``NAME_reason``, why. A column of the table with one of these
-    names has ``input_`` before it.
+    names has ``input_`` before it. Columns of the table are copied as they are, with
+    passwords and signatures of addresses that stand there.
 
     Parts are written as they are done. Run again, those that are there are skipped. A
     video that ends its process three times, run again or not, is given up with that
@@ -201,39 +203,26 @@ def detector_digest(detector: Any) -> str:
     Returns
     -------
     str
-        Of code that cannot be told in full, such as a function that opens files, its
-        name and its own bytecode count.
+        Where not all of it can be told, as of a function that opens files, what can be
+        counts: its code, values that it closes over, its object's attributes.
     """
     detector = _opened(detector)
     kind = f"{type(detector).__module__}.{type(detector).__qualname__}"
-    try:
-        if not hasattr(detector, "get_state"):
-            function = getattr(detector, "function", None)
-            return (
-                kind
-                + fingerprint(detector)
-                + (fingerprint(function) if function else "")
-            )
-        params = with_fingerprints(detector.get_params(deep=False))
+    parts: Any = detector
+    if hasattr(detector, "get_state"):
+        params = detector.get_params(deep=False)
         for name in _NOT_OF_SCORES:
             params.pop(name, None)
-        return kind + joblib.hash([params, detector.get_state(portable=False)], "sha1")
-    except TypeError:
-        function = getattr(detector, "function", type(detector))
-        name = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
-        return f"{kind} {name} {_bytecode(getattr(function, '__code__', None))}"
-
-
-def _bytecode(code):
-    """Return what a function does itself, and those within it, as text."""
-    if code is None:
-        return []
-    constants = [
-        _bytecode(each) if isinstance(each, types.CodeType) else each
-        for each in code.co_consts
-        if isinstance(each, (types.CodeType, bool, int, float, str, bytes, tuple))
-    ]
-    return [code.co_code.hex(), code.co_names, constants]
+        parts = [params, detector.get_state(portable=False)]
+    try:
+        if parts is not detector:
+            parts[0] = with_fingerprints(parts[0])
+            return kind + joblib.hash(parts, "sha1")
+        function = getattr(detector, "function", None)
+        told = fingerprint(function) if function else ""
+        return kind + fingerprint(detector) + told
+    except (TypeError, AttributeError, pickle.PicklingError):
+        return kind + code_digest(parts, in_full=False)
 
 
 def _opened(detector):

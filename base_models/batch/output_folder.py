@@ -289,8 +289,13 @@ def part_name(number: int) -> str:
 def _difference(known, manifest):
     found = []
     for name, value in manifest.items():
-        if known.get(name) != value:
-            found.append(f"{name} was {_short(known.get(name))}, is {_short(value)}")
+        other = known.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):  # what of it differs
+            differ = [k for k in {**other, **value} if other.get(k) != value.get(k)]
+            other = {key: other.get(key) for key in differ}
+            value = {key: value.get(key) for key in differ}
+        if other != value:
+            found.append(f"{name} was {_short(other)}, is {_short(value)}")
     return "; ".join(found)
 
 

@@ -20,8 +20,8 @@ from base_models.video.paths import video_digest
 TRIES = 3  # of a video by itself: one that ends its process each time is given up
 NO_PATH = "the table names no video in this row"
 GIVEN_UP = (
-    f"it ended the process that worked on it {TRIES} times (out of memory, or a fault "
-    "of the decoder)"
+    f"it ended the process that worked on it {TRIES} times (out of memory, a fault of "
+    "the decoder, or that process was killed from outside each time)"
 )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.runtime.caches import cached
+from base_models.runtime.caches import Cache, cached
 from base_models.store.versions import is_own_module, module_version, own_versions
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
@@ -45,7 +45,7 @@ _NEW_OBJECT = copyreg.__newobj__, copyreg.__newobj_ex__  # type: ignore[attr-def
 _ANNOTATIONS = __future__.annotations.compiler_flag  # how types are written: no code
 
 
-def code_digest(thing: object, in_process: bool = False) -> str:
+def code_digest(thing: object, in_process: bool = False, in_full: bool = True) -> str:
     """Return a digest of a function, a class or an object: its code and its state.
 
     It sees the bytecode of what a user wrote, defaults, closures, the values of global
@@ -59,6 +59,10 @@ def code_digest(thing: object, in_process: bool = False) -> str:
     in_process : bool, default=False
         For what no other process will find: what a class shares, and is no code, counts
         as its source says it begins, since objects may note there what they did.
+    in_full : bool, default=True
+        Whether to refuse what cannot be told. If not, its name stands for that part,
+        and all the rest counts: another digest means another thing, and the same one
+        little more than that no difference is known.
 
     Returns
     -------
@@ -78,10 +82,12 @@ def code_digest(thing: object, in_process: bool = False) -> str:
     False
     """
     try:
-        return _Walk(in_process).digest(thing)
+        return _Walk(in_process, in_full).digest(thing)
     except TypeError:
         raise
     except RecursionError as error:
+        if not in_full:
+            return hashlib.sha256(_named(thing).encode()).hexdigest()
         raise TypeError(f"{_named(thing)} is nested too deeply to be told") from error
     except Exception as error:  # whatever an object of others raises on the way
         raise TypeError(f"what {_named(thing)} is made of cannot be told") from error
@@ -90,8 +96,8 @@ def code_digest(thing: object, in_process: bool = False) -> str:
 class _Walk:
     """One way through all that an object is made of, written to a hash."""
 
-    def __init__(self, in_process: bool) -> None:
-        self._in_process = in_process
+    def __init__(self, in_process: bool, in_full: bool) -> None:
+        self._in_process, self._in_full = in_process, in_full
         self._hash = hashlib.sha256()
         self._seen: dict[object, int] = {}  # id -> number
         self._alive: list[object] = []  # so that no id is given twice
@@ -106,11 +112,22 @@ class _Walk:
             data = word if isinstance(word, bytes) else word.encode()
             self._hash.update(len(data).to_bytes(8, "little") + data)
 
+    def _untold(self, why: str, name: str) -> None:
+        """Refuse what cannot be told, or write a name, the same in each process."""
+        if self._in_full:
+            raise TypeError(why)
+        self._write("untold", name)
+
     def _walk(self, thing: Any) -> None:
         if type(thing) in _PLAIN:
             self._write(type(thing).__name__, repr(thing))
         elif not self._met(thing, id(thing)):
-            self._open(thing)
+            try:
+                self._open(thing)
+            except Exception as error:  # whatever an object of others raises
+                if self._in_full or isinstance(error, RecursionError):
+                    raise
+                self._write("untold", _named(thing))
 
     def _met(self, thing: object, key: object) -> bool:
         """Whether it was seen before; cycles end here."""
@@ -123,7 +140,9 @@ class _Walk:
 
     def _open(self, thing: Any) -> None:
         tensor = getattr(sys.modules.get("torch"), "Tensor", ())
-        if isinstance(thing, type):
+        if isinstance(thing, Cache) and not self._in_full:
+            self._write("cache")
+        elif isinstance(thing, type):
             self._class(thing)
         elif isinstance(thing, types.FunctionType):
             self._function(thing)
@@ -133,7 +152,8 @@ class _Walk:
             self._module(thing)
         elif type(thing).__name__ == "cython_function_or_method":
             if not self._of_library(thing.__module__, thing.__qualname__):
-                raise TypeError(f"{thing!r} is compiled and of no known version")
+                why = f"{thing!r} is compiled and of no known version"
+                self._untold(why, thing.__qualname__)
         elif isinstance(thing, functools.partial):
             self._write("partial")
             self._all([thing.func, thing.args, thing.keywords])
@@ -170,7 +190,7 @@ class _Walk:
             self._walk(thing)
 
     def _each(self, things: Iterable[Any]) -> list[str]:
-        return [code_digest(thing, self._in_process) for thing in things]
+        return [code_digest(thing, self._in_process, self._in_full) for thing in things]
 
     def _of_library(self, module: str | None, name: str) -> bool:
         """Write what stands for a library's code; say whether it is such."""
@@ -182,14 +202,20 @@ class _Walk:
 
     def _module(self, module: types.ModuleType) -> None:
         if not self._of_library(module.__name__, ""):
-            raise TypeError(f"which parts of {module.__name__} are used cannot be told")
+            name = module.__name__
+            self._untold(f"which parts of {name} are used cannot be told", name)
 
     def _function(self, function: types.FunctionType) -> None:
         # Where its code is from: a decorator's has the name of what it wraps.
         module = function.__globals__.get("__name__")
-        if not self._of_library(module, function.__qualname__):
+        if not self._in_full and module and is_own_module(module):
+            # Its module holds caches, which say nothing of what it does.
+            self._write("own", _sources(module.partition(".")[0]))
+            self._write(function.__qualname__)
+        elif not self._of_library(module, function.__qualname__):
             if function.__name__ == "<lambda>":
-                raise TypeError("a lambda has no stable description; give it a name")
+                why = "a lambda has no stable description; give it a name"
+                self._untold(why, "lambda")
             self._write("function", _place(module), function.__qualname__)
             self._code(function.__code__, function.__globals__)
             self._all([function.__defaults__, function.__kwdefaults__])
@@ -210,7 +236,8 @@ class _Walk:
         if owner is None or isinstance(owner, types.ModuleType):
             module = method.__module__ or getattr(owner, "__name__", "")
             if not self._of_library(module, method.__qualname__):
-                raise TypeError(f"{method!r} is compiled and of no known version")
+                why = f"{method!r} is compiled and of no known version"
+                self._untold(why, method.__qualname__)
             return
         self._write("method", method.__name__)
         self._walk(getattr(method, "__func__", None))
@@ -244,9 +271,9 @@ class _Walk:
         self._write("tensor", str(tensor.dtype), str(tuple(tensor.shape)))
         self._write(str(tensor.requires_grad))
         if tensor.device.type == "meta" or tensor.layout != torch.strided:
-            raise TypeError(
-                f"a tensor on {tensor.device}, {tensor.layout}, has no bytes"
-            )
+            why = f"a tensor on {tensor.device}, {tensor.layout}, has no bytes"
+            self._untold(why, "tensor")
+            return
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         self._write(flat.view(torch.uint8).numpy().tobytes())  # NumPy has no bfloat16
 
@@ -261,12 +288,17 @@ class _Walk:
             reduce = copyreg.dispatch_table.get(cls)
             parts = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception as error:  # whatever a class of others raises
-            raise TypeError(
-                f"{_named(thing)} has no stable description: {error}"
-            ) from error
+            if self._in_full:
+                raise TypeError(
+                    f"{_named(thing)} has no stable description: {error}"
+                ) from error
+            self._write("untold", _named(thing))
+            self._walk(getattr(thing, "__dict__", None))
+            return
         if isinstance(parts, str):
             if not self._of_library(cls.__module__, parts):
-                raise TypeError(f"{_named(thing)} has no stable description")
+                why = f"{_named(thing)} has no stable description"
+                self._untold(why, _named(thing))
             return
         maker, arguments, *rest = parts
         if maker in _NEW_OBJECT:
@@ -298,9 +330,8 @@ class _Walk:
             self._write(repr(words))
         reading = _READING.intersection(code.co_names)
         if reading:
-            raise TypeError(
-                f"what {code.co_name} reads by {sorted(reading)[0]!r} cannot be told"
-            )
+            name = sorted(reading)[0]
+            self._untold(f"what {code.co_name} reads by {name!r} cannot be told", name)
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self._code(constant, names)
@@ -310,6 +341,7 @@ class _Walk:
 
     def _names(self, code: types.CodeType, names: dict[str, Any]) -> None:
         steps = list(dis.get_instructions(code))
+        loaded = {s.argval for s in steps if s.opname == "STORE_GLOBAL"}
         of_class_body = {s.argval for s in steps if s.opname == "STORE_NAME"}
         for at, step in enumerate(steps):
             if step.opname == "IMPORT_NAME":
@@ -317,13 +349,16 @@ class _Walk:
             if step.opname not in ("LOAD_GLOBAL", "LOAD_NAME"):
                 continue
             name = step.argval
-            if name in names:
+            if name in loaded and not self._in_full:
+                self._write("loaded", name)  # when it is first needed, as models are
+            elif name in names:
                 self._write("global", name)
                 self._value(name, names[name], steps[at + 1 :])
             elif name in of_class_body:
                 continue
             elif name in _DYNAMIC or not hasattr(builtins, name):
-                raise TypeError(f"what {code.co_name} does by {name!r} cannot be told")
+                why = f"what {code.co_name} does by {name!r} cannot be told"
+                self._untold(why, name)
 
     def _value(self, name: str, value: Any, steps: list[dis.Instruction]) -> None:
         """Write what a global name means; of a user's module, what is taken from it."""
@@ -334,7 +369,8 @@ class _Walk:
             if not own or step.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
                 break
             if not hasattr(value, step.argval):
-                raise TypeError(f"{name} has no {step.argval!r}")
+                self._untold(f"{name} has no {step.argval!r}", step.argval)
+                return
             value = getattr(value, step.argval)
         self._walk(value)
 
@@ -342,7 +378,8 @@ class _Walk:
         if level == 0 and is_own_module(module):  # what is used of it is not told
             self._write("own", _sources(module.partition(".")[0]))
         elif level != 0 or not self._of_library(module, ""):
-            raise TypeError(f"what {code.co_name} imports of {module} cannot be told")
+            why = f"what {code.co_name} imports of {module} cannot be told"
+            self._untold(why, module)
 
 
 @cached(maxsize=128)

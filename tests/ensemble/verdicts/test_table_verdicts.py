@@ -1,7 +1,9 @@
 """Tables of videos judged part by part: the verdicts of `judge`, whatever happens."""
 
+import functools
 import json
 import os
+import threading
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
 from base_models import CallableDetector, TorchDetector, score_table, score_videos
@@ -183,6 +186,85 @@ def test_another_run_or_folder_is_refused(digits, tmp_path):
     ]
 
 
+def opening(level):
+    """A function that opens files, so that it cannot be told in full."""
+
+    def score(videos):
+        for video in videos:
+            open(video).close()
+        return [level] * len(videos)
+
+    return score
+
+
+class Opening:
+    def __init__(self, level):
+        self.level, self.lock = level, threading.Lock()
+
+    def score(self, videos):
+        return opening(self.level)(videos)
+
+
+class Foreign(ClassifierMixin, BaseEstimator):
+    """Of another package; it holds what cannot be described."""
+
+    def __init__(self, level):
+        self.level, self.lock = level, threading.Lock()
+
+    def fit(self, videos, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def __copy__(self):
+        return self
+
+    def predict_proba(self, videos):
+        return np.tile([1 - self.level, self.level], (len(videos), 1))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda level: CallableDetector(opening(level)),
+        lambda level: CallableDetector(Opening(level).score),
+        lambda level: CallableDetector(functools.partial(by_default, level=level)),
+        lambda level: CallableDetector(lambda videos: opening(level)(videos)),
+        Foreign,
+    ],
+    ids=["closure", "method", "partial", "lambda", "foreign"],
+)
+def test_models_that_differ_in_what_they_hold_are_not_mixed(make, digits):
+    score_table(texts(make(0.25)), digits, "out", part_size=5)
+    os.unlink("out/part-000001.parquet")
+    with pytest.raises(ValueError, match="another run: model was"):
+        score_table(texts(make(0.75)), digits, "out", part_size=5)
+    score_table(texts(make(0.25)), digits, "out", part_size=5)
+    assert pd.read_parquet("out")["digit"].tolist() == [0.25] * 10
+
+
+loaded = None
+
+
+def loading(videos):
+    """As many do it: the model is loaded when it is first needed."""
+    global loaded
+    if loaded is None:
+        with open(videos[0]):
+            loaded = 0.5
+    return [loaded] * len(videos)
+
+
+def test_a_model_that_was_loaded_since_is_the_same(digits):
+    for n_skipped in (0, 2):
+        detectors = texts(CallableDetector(loading))
+        done = score_table(detectors, digits, "out", part_size=5)
+        assert done.n_skipped == n_skipped
+
+
+def by_default(videos, level=0.5):
+    return opening(level)(videos)
+
+
 def test_a_table_that_is_replaced_ends_the_run_and_its_parts_stay(digits):
     """As a nightly export does it: the same rows in another order, of the same size."""
     names = [f"v{number}.mp4" for number in range(10)]
@@ -197,7 +279,7 @@ def test_a_table_that_is_replaced_ends_the_run_and_its_parts_stay(digits):
     with pytest.raises(ValueError, match="t.csv has changed since it was looked at"):
         score_table(detectors, digits, "out", part_size=3)
     assert pd.read_parquet("out")["path"].tolist() == names[:6]
-    with pytest.raises(ValueError, match="parts of another run: input was"):
+    with pytest.raises(ValueError, match=r"another run: input was .\"version\": "):
         score_table(detectors, digits, "out", part_size=3)
 
 
