@@ -148,13 +148,16 @@ def _without_user(scheme, rest):
         if found and not (scheme in _CONTAINERS and ":" not in user):
             rest = host + rest[len(place) :]
         elif not found and "@" in rest and _NO_PORT.match(place):
-            rest = rest.rpartition("@")[2]  # no port: a password with a slash
+            path = rest.split("?")[0]  # no port: a password with a slash
+            at = path.rfind("@") if "@" in path else rest.find("@")
+            rest = rest[at + 1 :]
         else:
             return rest
 
 
 def _public_query(query, is_web):
     """Return what of ``?...`` may be shown; a fragment of the web is not sent."""
+    query = re.sub("(:/{2,})[^/]*@", r"\1", query)  # of addresses in it
     query = query.partition("#")[0] if is_web else query
     parts = re.findall("[?&;][^&;]*", query)
     names = {_name(part) for part in parts}

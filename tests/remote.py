@@ -1,5 +1,6 @@
 """Real servers on the loopback interface, for tests of videos behind an address."""
 
+import contextlib
 import email.utils
 import hashlib
 import re
@@ -23,6 +24,7 @@ class Files:
         self.kind = "video/mp4"
         self.cut_after = None  # bytes of an answer after which the line is closed
         self.delay = 0.0  # seconds
+        self.drips = False  # lines of a head that never ends
         self.asked = []  # (path, Range or None)
         self.served = 0  # bytes
         self.address = ""
@@ -52,6 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         files.asked.append((path, wanted))
         time.sleep(files.delay)
+        if files.drips:
+            self._drip()
+            return
         if path in files.status or path not in files.content:
             self._send(files.status.get(path, 404), b"")
             return
@@ -74,6 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
             content, status = content[first : last + 1], 206
         self._send(status, content, headers)
+
+    def _drip(self):
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(100):
+                self.wfile.write(b"X-More: 1\r\n")
+                time.sleep(0.05)
 
     def _send(self, status, content, headers=()):
         files = self.server.files

@@ -14,6 +14,7 @@ from base_models.errors import VideoReadError
 from base_models.runtime.remote.filesystems import file_system
 
 CONNECT, SILENCE = 10.0, 30.0  # seconds: for a connection, between two pieces of data
+_HEAD = 60.0  # seconds for the head of an answer, that of redirects included
 _MOST = 180.0  # seconds for one part of a file
 _SLOWEST = 1024  # bytes a second that a whole file must come with
 _PAUSES = (0.3, 1.0)  # seconds before the second and the third try
@@ -190,7 +191,8 @@ async def _sent(fs, address, headers, read, wanted):
         ) from None
     settings = {name: value for name, value in fs.kwargs.items() if name != "headers"}
     headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity", **headers}
-    async with session.get(url, headers=headers, timeout=limits, **settings) as answer:
+    asked = session.get(url, headers=headers, timeout=limits, **settings)
+    async with await asyncio.wait_for(asked, _HEAD) as answer:
         is_wanted = answer.status in wanted and answer.status < 400
         is_file = is_wanted and not _is_page(answer.headers)
         content = await read(answer) if is_file else None

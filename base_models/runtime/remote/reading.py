@@ -272,9 +272,9 @@ def _part_reader(facts) -> Callable[[int, int], bytes]:
         return lambda start, end: http_requests.read_part(
             facts.address, start, end, facts.size, facts.version
         )
-    file = _opened(facts)
+    fs, file = _opened(facts)
 
-    def read(start, end):
+    def read(start, end, _fs=fs):  # held: an archive is closed with it
         with plainly(facts.address):
             file.seek(start)
             content = file.read(end - start)
@@ -290,7 +290,7 @@ def _part_reader(facts) -> Callable[[int, int], bytes]:
 
 
 def _opened(facts):
-    """Open a file of fsspec; S3's and GCS's hold on to the version they are of."""
+    """Open a file and its file system; S3's and GCS's hold on to the version."""
     from fsspec.asyn import AsyncFileSystem
 
     fs, path = file_system(facts.address)
@@ -304,14 +304,15 @@ def _opened(facts):
         raise VideoReadError(
             facts.name, "it was changed while it was read", "try again"
         )
-    return file
+    return fs, file
 
 
 def _read_all(facts, write):
     if is_http(facts.address):
         http_requests.read_all(facts.address, write, facts.size, facts.version)
         return
-    with plainly(facts.address), _opened(facts) as file:
+    _fs, file = _opened(facts)  # held: an archive is closed with it
+    with plainly(facts.address), file:
         while piece := file.read(_PIECE):
             write(piece)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
 
 import av
@@ -225,6 +226,24 @@ def test_a_server_that_stays_silent_is_not_waited_for(web, monkeypatch):
     web.delay = 1.0
     with pytest.raises(VideoReadError, match="did not answer in time"):
         sample_frames(address)
+
+
+def test_a_head_that_never_ends_is_not_waited_for(web, monkeypatch):
+    monkeypatch.setattr(http_requests, "_HEAD", 0.2)
+    address = web.put("a.mp4", b"content")
+    web.drips = True
+    with pytest.raises(VideoReadError, match="did not answer in time"):
+        sample_frames(address)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_video_in_an_archive_is_that_video(tmp_path, compression):
+    path = encode(tmp_path / "a.mp4", counting_frames(12))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", compression) as archive:
+        archive.write(path, "a.mp4")
+    address = f"zip://a.mp4::{tmp_path / 'a.zip'}"
+    np.testing.assert_array_equal(sample_frames(address, 3), sample_frames(path, 3))
+    assert video_digest(address, in_full=True) == video_digest(path)
 
 
 @pytest.mark.parametrize(
