@@ -319,6 +319,9 @@ def _column(path, columns, wanted):
 def _video_at(base, entry):
     """Return the path that a table names; white space around it may be a mistake."""
     clean = entry.strip().strip("\ufeff\u200b").strip()
+    beside = "" if remote_address(base) else os.path.join(base, entry)
+    if clean and "://" not in clean and os.path.exists(beside):
+        return beside  # such as day:1.mp4
     if not clean or is_address(clean):
         return local_path(clean)
     if remote_address(base):

@@ -85,6 +85,8 @@ def test_relative_paths_begin_in_the_folder_of_the_table(tmp_path):
     assert table.videos(["v.mp4", "/a/v.mp4", " v.mp4 ", "", None, " "]) == [
         str(tmp_path / "v.mp4"), "/a/v.mp4", str(tmp_path / "v.mp4"), "", "", "",
     ]  # fmt: skip
+    (tmp_path / "day:1.mp4").touch()  # a name that is written like an address
+    assert table.videos(["day:1.mp4"]) == [str(tmp_path / "day:1.mp4")]
     folder = open_table(as_folder(tmp_path))
     assert folder.videos(["v.mp4"]) == [str(tmp_path / "t" / "v.mp4")]
 
