@@ -292,8 +292,9 @@ def _fields(line, delimiter):
 def _version(files):
     digest = hashlib.sha256()
     for file, _ in files:
-        where = "" if file.facts else file.place
-        digest.update(f"{where} {file.version}\n".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{file.name} {file.version}\n".encode("utf-8", "surrogateescape")
+        )
     return digest.hexdigest()[:16]
 
 
