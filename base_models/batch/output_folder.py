@@ -24,6 +24,7 @@ MANIFEST = "_manifest.json"
 FORMAT = "deepfake-ensemble batch 1"
 _ATTEMPTS = "_attempts"
 _LOCK = "_lock"
+_ALONE = "_alone"
 _PART = re.compile(r"part-\d{6,}\.parquet")
 _OURS = "deepfake-ensemble"  # of the metadata of a part
 
@@ -189,6 +190,25 @@ class OutputFolder:
                 ) from None
             except OSError:  # a file system without locks
                 pass
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody else of the run is in such a block.
+
+        Two suspects that are tried side by side in one process, or on machines that
+        end together, would both have ended it. At an address nobody waits.
+        """
+        filesystem, place = self._place
+        if filesystem is not None:
+            yield
+            return
+        with open(os.path.join(place, _ALONE), "ab") as file:
+            # Windows has no such module, some file systems have no locks.
+            with contextlib.suppress(ImportError, OSError):
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def part_counts(self, number: int, n_rows: int, run: str) -> dict[str, int] | None:

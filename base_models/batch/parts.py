@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from base_models.batch.table_rows import rows_of
 from base_models.choices import STATUSES
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import that_travels
+from base_models.runtime.file_digest import file_stamp
 from base_models.scoring.kept_scores import known_of
 from base_models.store.store import resolve_store, store_key
 from base_models.video.paths import video_digest
@@ -101,17 +103,11 @@ def _one_by_one(job, number, videos, attempt):
         tried = attempt.get(str(place), 0)
         if tried >= TRIES:
             row, alike = _without(job, GIVEN_UP), None
-        else:
-            job.folder.note(number, {**attempt, str(place): tried + 1})
-        try:
-            if tried < TRIES:
-                row, alike = _kept(job, video), None
-            if row is None:
-                [row], alike = _scored(job, [video])
             said = job.scorer.written([video], [row])
-        except BaseException:
-            job.folder.note(number, attempt)
-            raise
+        else:
+            with job.folder.alone() if tried else nullcontext():
+                job.folder.note(number, {**attempt, str(place): tried + 1})
+                row, alike, said = _by_itself(job, number, video, attempt)
         for name, values in said.items():
             written[name] += list(values)
         failed += [alike] if alike else []
@@ -120,15 +116,31 @@ def _one_by_one(job, number, videos, attempt):
     return written, failed[0] if len(kinds) == 1 and not worked else None
 
 
+def _by_itself(job, number, video, attempt):
+    """Score one video; take its note back if this process lives on."""
+    try:
+        row, alike = _kept(job, video), None
+        if row is None:
+            [row], alike = _scored(job, [video])
+        said = job.scorer.written([video], [row])
+    except BaseException:
+        job.folder.note(number, attempt)
+        raise
+    job.folder.note(number, attempt)
+    return row, alike, said
+
+
 def _scored(job, videos) -> tuple[list[Row], Exception | None]:
     """Return a row of each video, and what was raised for all of them alike."""
     rows: list[Any] = [None if video else _without(job, NO_PATH) for video in videos]
     places = [place for place, video in enumerate(videos) if video]
     asked, came, alike = [videos[place] for place in places], 0, None
+    before = [_stamp(video) for video in asked]
     try:
         for row in job.scorer.each(asked) if asked else ():
             rows[places[came]] = row
-            _keep(job, asked[came], row)
+            if _stamp(asked[came]) == before[came]:  # it may have been replaced since
+                _keep(job, asked[came], row)
             came += 1
     except Exception as error:  # after the last video: it is the reason of each
         if came < len(asked):
@@ -144,6 +156,14 @@ def _without(job, reason) -> Row:
         np.full(n_detectors, reason, dtype=object),
         None,
     )
+
+
+def _stamp(video):
+    """Return what changes when a file is replaced; addresses see to it themselves."""
+    try:
+        return file_stamp(video)
+    except (OSError, ValueError):
+        return None
 
 
 def _key(job, video):

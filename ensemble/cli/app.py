@@ -1,5 +1,7 @@
 """The Typer application: its commands, and what happens to their errors."""
 
+import contextlib
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = options_of(typer.main.get_command(app), command)
     warnings.showwarning = _warn_once(options)
     write_what_can_be_written(sys.stdout, sys.stderr)
+    _stop_when_told()
     try:
         code = app(args=arguments, standalone_mode=False)
         if code == STOPPED:  # typer's answer to Ctrl-C
@@ -118,6 +121,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(explain(error, options, debug), err=True)
         code = FATAL
     sys.exit(code or DONE)
+
+
+def _stop_when_told() -> None:
+    """End as by Ctrl-C when the system ends this program: a time limit, a shutdown."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _warn_once(options: Mapping[str, str]) -> Callable[..., None]:

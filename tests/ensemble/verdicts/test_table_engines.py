@@ -22,9 +22,11 @@ def first_letter(videos):
     found = []
     for video in videos:
         name = os.path.basename(video)
-        time.sleep(PAUSE)
+        time.sleep(float(os.environ["PAUSE"]))
         with open("asked.txt", "a") as file:
             file.write(name + chr(10))
+        if "slow" in name:
+            time.sleep(1)
         if "poison" in name:
             os.kill(os.getpid(), signal.SIGKILL)
         if "odd" in name:
@@ -33,8 +35,7 @@ def first_letter(videos):
     return found
 
 if __name__ == "__main__":
-    where, part_size, PAUSE_ = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    first_letter.__globals__["PAUSE"] = PAUSE_
+    where, part_size = sys.argv[1], int(sys.argv[2])
     detector = CallableDetector(first_letter).fit(["a", "b"], [0, 1])
     def run(engine=None):
         done = score_table({"digit": detector}, "t.csv", "out", engine,
@@ -42,8 +43,8 @@ if __name__ == "__main__":
         print(done)
     if where == "here":
         run()
-    elif where == "loky":
-        with joblib.parallel_config("loky", n_jobs=2):
+    elif where in ("loky", "threading"):
+        with joblib.parallel_config(where, n_jobs=2):
             run()
     elif where == "dask":
         with cluster("local:2"):
@@ -67,9 +68,9 @@ def prepared(folder, names):
 def start(folder, where, part_size=3, pause=0.0):
     path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
     return subprocess.Popen(
-        [sys.executable, "work.py", where, str(part_size), str(pause)],
+        [sys.executable, "work.py", where, str(part_size)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PAUSE": str(pause)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -120,6 +121,19 @@ def test_a_caller_that_is_killed_each_time_gets_through(tmp_path):
     found = pd.read_parquet(tmp_path / "out")
     np.testing.assert_array_equal(found["digit"], [0, np.nan, 0.2, 0.3])
     assert asked(tmp_path).count("0.mp4") == 1  # kept in the store
+
+
+@pytest.mark.slow
+def test_who_runs_beside_a_video_that_ends_its_process_is_not_given_up(tmp_path):
+    prepared(tmp_path, ["0poison.mp4", "2slow.mp4"])
+    for _ in range(9):
+        code, out = finished(start(tmp_path, "threading", 1, pause=0.3))
+        if code == 0:
+            break
+    assert code == 0, out
+    found = pd.read_parquet(tmp_path / "out")
+    np.testing.assert_array_equal(found["digit"], [np.nan, 0.2])
+    assert asked(tmp_path).count("0poison.mp4") == 4
 
 
 @pytest.mark.slow

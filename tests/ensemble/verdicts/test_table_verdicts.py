@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -348,6 +349,27 @@ def test_a_video_that_was_begun_three_times_is_given_up(digits, tmp_path):
     assert found["digit"].isna().tolist() == [n == 7 for n in range(10)]
     assert not note.exists()
     assert not (tmp_path / "asked.txt").exists()  # their scores were kept
+
+
+def replacing_itself(videos):
+    """Say what the file holds, and replace it while it is looked at."""
+    found = [int(Path(video).read_text()[0]) / 10 for video in videos]
+    for video in videos:
+        Path(video).write_text("9 is in it now")
+    return found
+
+
+def test_what_was_replaced_while_it_was_scored_is_not_kept(digits, tmp_path):
+    detectors = texts(CallableDetector(replacing_itself))
+    for number in range(10):
+        (tmp_path / f"v{number}.mp4").write_text("1")
+    score_table(detectors, digits, "out", part_size=5)
+    assert pd.read_parquet("out")["digit"].tolist() == [0.1] * 10
+    (tmp_path / "out" / "part-000001.parquet").unlink()
+    note = tmp_path / "out" / "_attempts" / "part-000001.parquet.json"
+    note.write_text(json.dumps({"3": 1}))  # it ended in the midst of this part
+    score_table(detectors, digits, "out", part_size=5)
+    assert pd.read_parquet("out")["digit"].tolist() == [0.1] * 5 + [0.9] * 5
 
 
 def test_kept_scores_of_copies_are_told_apart_by_name(digits, tmp_path):
