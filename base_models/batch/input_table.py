@@ -198,16 +198,19 @@ def _parquet(shown, full, is_folder, column):
     try:
         if remote_address(full) and not is_folder:
             looked = look_at(full)
-            schema = fragment_of(looked).physical_schema
+            schemas = [fragment_of(looked).physical_schema]
             files = ((looked, fragment_of(looked).count_rows()),)
         else:
             data = pyarrow.dataset.dataset(
                 place, format="parquet", filesystem=filesystem, partitioning="hive"
             )
-            schema = data.schema
             names = [_full_of(full, place, each.path) for each in data.get_fragments()]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                files = tuple(pool.map(_counted, names))
+                found = list(pool.map(_counted, names))
+            files = tuple((looked, n_rows) for looked, n_rows, _ in found)
+            schemas = [data.schema, *(own for *_, own in found)]
+        # What is a whole number in one file may be a fraction, or missing, in another.
+        schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
         columns = tuple((each.name, _plain(each.type)) for each in schema)
     except VideoReadError:
         raise
@@ -223,15 +226,21 @@ def _parquet(shown, full, is_folder, column):
     kind = dict(columns)[column]
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
         raise ValueError(f"column {column!r} of {shown} holds {kind}; paths are text")
-    for file, _ in files:
+    for (file, _), own in zip(files, schemas[-len(files) :], strict=True):
         file.check()
+        if column not in own.names:
+            raise ValueError(
+                f"{public_name(file.place)} has no column {column!r}, which other "
+                f"files of {shown} have; it has {', '.join(own.names)}"
+            )
     reading = {"base": full, "is_folder": is_folder}
     return InputTable(full, "parquet", files, columns, column, _version(files), reading)
 
 
 def _counted(place):
     looked = look_at(place)
-    return looked, fragment_of(looked).count_rows()
+    fragment = fragment_of(looked)
+    return looked, fragment.count_rows(), fragment.physical_schema
 
 
 def _full_of(full, place, path):

@@ -226,3 +226,27 @@ def test_categories_are_read_as_what_they_stand_for(tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
     found = rows_of(open_table(tmp_path / "t.parquet"), 1, 3)
     assert found.to_pylist() == [{"path": "b.mp4", "n": 1}, {"path": "a.mp4", "n": 2}]
+
+
+def test_files_of_a_folder_may_differ_in_types_and_not_in_the_column(tmp_path):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    for name, columns in (
+        ("a", {"path": ["v0.mp4"], "n": [1], "word": pa.nulls(1), "only_a": ["x"]}),
+        ("b", {"path": ["v1.mp4"], "n": [1.5], "word": ["w"]}),
+    ):
+        pyarrow.parquet.write_table(pa.table(columns), folder / f"{name}.parquet")
+    found = rows_of(open_table(folder), 0, 2)
+    assert found.to_pydict() == {
+        "path": ["v0.mp4", "v1.mp4"],
+        "n": [1.0, 1.5],
+        "word": [None, "w"],
+        "only_a": ["x", None],
+    }
+    assert found.schema.field("n").type == pa.float64()
+    pyarrow.parquet.write_table(pa.table({"n": ["many"]}), folder / "c.parquet")
+    with pytest.raises(ValueError, match=r"cannot be read as parquet: .*\bn\b"):
+        open_table(folder)
+    pyarrow.parquet.write_table(pa.table({"video": ["v2.mp4"]}), folder / "c.parquet")
+    with pytest.raises(ValueError, match=r"c\.parquet has no column 'path'"):
+        open_table(folder, "path")
