@@ -112,6 +112,34 @@ def run_table(
     )
 
 
+def check_run(
+    table: str | os.PathLike,
+    output: str | os.PathLike,
+    engine: str | None = None,
+    column: str | None = None,
+    encoding: str | None = None,
+) -> int:
+    """Refuse what `run_table` would, as far as that needs no model; return the rows.
+
+    Parameters
+    ----------
+    table, output, engine, column, encoding
+        As for `base_models.score_table`.
+
+    Returns
+    -------
+    int
+        Rows of the table.
+    """
+    opened = open_table(table, column, encoding)
+    folder = OutputFolder(in_full(output))
+    _check_apart(opened, folder)
+    check_engine(engine)
+    if folder.manifest() is None:
+        folder.check({})
+    return opened.n_rows
+
+
 def _check_apart(table: InputTable, folder: OutputFolder) -> None:
     """Refuse an output that would be read as part of the input."""
     own, out = (

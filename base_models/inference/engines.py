@@ -34,6 +34,7 @@ from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
 from base_models.runtime.caches import Cache, cached, register
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
+from base_models.runtime.warn_once import told_to_sender
 from base_models.store.keys import class_key
 from base_models.store.store import Store, resolve_store, store_key
 from base_models.store.versions import is_own, library_version
@@ -280,7 +281,9 @@ def _compile(network, prepare, plan, store):
                 f"largest, more than {TOLERANCE:g}"
             )
         runner = None
-    warnings.warn(f"{kind} runs on torch: {trouble}", stacklevel=4)
+    message = f"{kind} runs on torch: {trouble}"
+    if not told_to_sender(("engine", kind), message):
+        warnings.warn(message, stacklevel=4)
     return None
 
 

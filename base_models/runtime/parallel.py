@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 from base_models.runtime.clusters.given_up import know_given_up, videos_given_up
 from base_models.runtime.clusters.sending import Lost, Shared, run_on
 from base_models.runtime.clusters.surviving import surviving
 from base_models.runtime.prefetch import n_cores
+from base_models.runtime.warn_once import heard_by_sender, warn_for_workers
 
 _LOCAL = ("loky", "multiprocessing", "sequential", "threading")  # joblib's own
 _BATCH = 4  # tasks a worker, where results do not come one by one
+_PROCESS = uuid4().hex  # with its id: two containers have processes of the same
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
@@ -90,7 +93,11 @@ def run_tasks(
         run = partial(_on_joblib, function, n_jobs, at_once)
     else:
         run = partial(_in_batches, function, n_jobs, at_once)
-    yield from surviving(run, tasks, at_once, _name(function), give_up)
+    try:
+        yield from surviving(_told(run), tasks, at_once, _name(function), give_up)
+    finally:
+        if engine is not None:
+            engine.end()
 
 
 def n_jobs_here(n_jobs: int | None) -> int:
@@ -189,16 +196,34 @@ def with_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _sent_with(along):
-    """Have a task know what was sent along with it."""
-    threads, given_up = along
+    """Have a task know what was sent along with it, and gather what it warns of."""
+    threads, given_up, sender = along
     know_given_up(given_up)
-    with with_threads(threads):
-        yield
+    is_here = sender == (_PROCESS, os.getpid())  # it warns by itself
+    with (
+        with_threads(threads),
+        nullcontext({}) if is_here else heard_by_sender() as said,
+    ):
+        yield said
 
 
 def _sent_along():
     """Return what a task knows of this process: its threads, and what it gave up."""
-    return threads_of_task(), videos_given_up()
+    return threads_of_task(), videos_given_up(), (_PROCESS, os.getpid())
+
+
+def _told(run):
+    """Have a run warn of what its workers told of."""
+    known: set[Hashable] = set()
+
+    def warning(*arguments, **options):
+        for number, outcome in run(*arguments, **options):
+            if not isinstance(outcome, Lost):
+                outcome, said = outcome
+                warn_for_workers(said, known)
+            yield number, outcome
+
+    return warning
 
 
 def _engine(n_jobs, only_ask=False):
@@ -333,8 +358,8 @@ def _numbered(along, folder, number, function, *arguments):
     """Call it in the caller's folder: joblib's processes may be older than that is."""
     if folder is not None and folder != _folder():
         os.chdir(folder)
-    with _sent_with(along):
-        return number, function(*arguments)
+    with _sent_with(along) as said:
+        return number, (function(*arguments), said)
 
 
 def _inside(along, function, *arguments):
@@ -344,8 +369,8 @@ def _inside(along, function, *arguments):
     """
     from joblib import parallel_config
 
-    with parallel_config(backend="threading"), _sent_with(along):
-        return function(*arguments)
+    with parallel_config(backend="threading"), _sent_with(along) as said:
+        return function(*arguments), said
 
 
 def _tried(along, number, function, *arguments):

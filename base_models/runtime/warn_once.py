@@ -1,12 +1,14 @@
-"""Whether a caller has warned already, so that each of many fits need not."""
+"""Whether a caller has warned already, or hears of it: so that few warn once."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+import warnings
+from collections.abc import Hashable, Iterator
 from typing import Any
 
+_listening: list[dict[Hashable, str]] = []  # of each task that was sent here
 _warned = contextvars.ContextVar("warned", default=False)
 
 
@@ -41,3 +43,73 @@ def caller_has_warned() -> bool:
     bool
     """
     return _warned.get()
+
+
+@contextlib.contextmanager
+def heard_by_sender() -> Iterator[dict[Hashable, str]]:
+    """Gather what `told_to_sender` is told in this process, in any of its threads.
+
+    Yields
+    ------
+    dict of hashable to str
+        By what it is about: the first warning.
+
+    Examples
+    --------
+    >>> from base_models.runtime.warn_once import heard_by_sender, told_to_sender
+    >>> with heard_by_sender() as said:
+    ...     told_to_sender("the disk", "the disk is full")
+    True
+    >>> said
+    {'the disk': 'the disk is full'}
+    >>> told_to_sender("the disk", "the disk is full")
+    False
+    """
+    said: dict[Hashable, str] = {}
+    _listening.append(said)
+    try:
+        yield said
+    finally:
+        _listening[:] = [each for each in _listening if each is not said]
+
+
+def told_to_sender(about: Hashable, message: str) -> bool:
+    """Leave a warning to the process that sent a task here, if one did.
+
+    A worker's own is seen by nobody.
+
+    Parameters
+    ----------
+    about : hashable
+        Of warnings about the same it is told one.
+    message : str
+
+    Returns
+    -------
+    bool
+        False: warn here.
+    """
+    listening = list(_listening)
+    for said in listening:
+        said.setdefault(about, message)
+    return bool(listening)
+
+
+def warn_for_workers(said: dict[Hashable, str], known: set[Hashable]) -> None:
+    """Warn of what workers told, once.
+
+    Parameters
+    ----------
+    said : dict of hashable to str
+        From `heard_by_sender`.
+    known : set
+        What was warned of; it grows.
+    """
+    for about, message in said.items():
+        if about not in known:
+            known.add(about)
+            warnings.warn(
+                f"workers say: {message} (each needs keys, packages and disk space of "
+                "its own)",
+                stacklevel=2,
+            )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from base_models.runtime.caches import register
+from base_models.runtime.warn_once import told_to_sender
 
 MARKER = ".deepfake-ensemble-store"
 DATABASES = ("small.sqlite", *(f"small.{number}.sqlite" for number in range(1, 10)))
@@ -160,7 +161,8 @@ class StoreFolder:
 
     def warn_once(self, about: str, message: str) -> None:
         """Warn once in a process and folder."""
-        if (self.path, about) not in _warned:
+        told = told_to_sender((self.path, about), message)
+        if not told and (self.path, about) not in _warned:
             _warned.add((self.path, about))
             warnings.warn(message, stacklevel=2)
 

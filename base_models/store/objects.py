@@ -11,6 +11,7 @@ from base_models.addresses import public_name
 from base_models.errors import VideoReadError
 from base_models.runtime.caches import register
 from base_models.runtime.remote.filesystems import file_system
+from base_models.runtime.warn_once import told_to_sender
 
 _READ_ONLY = ("http", "https", "data", "zip", "tar", "libarchive", "git", "github")
 
@@ -107,13 +108,14 @@ class StoreObjects:
             reason = f"{error.reason}; {error.advice}"
         else:
             reason = public_name(f"{type(error).__name__}: {error}")
-        if (self.address, what) not in _warned:
-            _warned.add((self.address, what))
-            warnings.warn(
-                f"the store {public_name(self.address)} cannot be {what} ({reason}); "
-                "what it should keep is computed again",
-                stacklevel=4,
-            )
+        about = self.address, what
+        message = (
+            f"the store {public_name(self.address)} cannot be {what} ({reason}); "
+            "what it should keep is computed again"
+        )
+        if not told_to_sender(about, message) and about not in _warned:
+            _warned.add(about)
+            warnings.warn(message, stacklevel=4)
 
 
 def mapped_copy(content: bytes | bytearray) -> mmap.mmap | bytes | bytearray:

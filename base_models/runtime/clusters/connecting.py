@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
+from asyncio import gather
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -152,13 +154,12 @@ def _dask(opened, address, written):
     if written["engine"] is None:
         from base_models.runtime.prefetch import n_cores
 
-        place = opened.enter_context(
-            LocalCluster(
-                n_workers=int(written["workers"] or n_cores()),
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-            )
+        place = LocalCluster(
+            n_workers=int(written["workers"] or n_cores()),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
         )
+        opened.callback(_end, place)
     else:
         _check_there(address, written, "Dask's scheduler: dask scheduler", True)
     try:
@@ -175,6 +176,27 @@ def _dask(opened, address, written):
     return ConnectedCluster(
         where, len(threads), sum(threads.values()), client.dashboard_link or None
     )
+
+
+def _end(started):
+    """End a cluster of ours, whose work is done: its workers have a second to leave.
+
+    With torch loaded an interpreter takes some, and is killed then, which is no news.
+    """
+
+    async def ended():
+        workers = started.workers.values()
+        closing = [worker.close(timeout=1) for worker in workers]
+        await gather(*closing, return_exceptions=True)
+
+    log = logging.getLogger("distributed.nanny")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        started.sync(ended)
+    finally:
+        log.setLevel(level)
+        started.close()
 
 
 def _ray(opened, address, written):

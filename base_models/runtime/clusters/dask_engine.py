@@ -8,14 +8,17 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 import dask
 from distributed import Client, Future, KilledWorker
+from distributed.client import ClosedClientError
 
 from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
 
+_changing = Lock()  # of:
 _watching: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # client: engines
 _SETTLING = 60  # seconds
 _REST = 3  # seconds that a worker must have been there
@@ -45,11 +48,27 @@ class DaskEngine:
         self._ended: SimpleQueue = SimpleQueue()  # keys, with a Lost where that is why
         self._known = (0.0, 0)  # when was asked for the threads, and how many
         self._had_workers: float | None = time.monotonic()  # None: that was warned of
-        if client not in _watching:
-            _watching[client] = weakref.WeakSet()
-            engines = _watching[client]  # not the client: it shall not hold itself
-            client.subscribe_topic("all", lambda event: _hear(event, engines))
-        _watching[client].add(self)
+        with _changing:
+            if client not in _watching:
+                _watching[client] = weakref.WeakSet()
+                engines = _watching[client]  # not the client: it shall not hold itself
+                client.subscribe_topic("all", lambda event: _hear(event, engines))
+            _watching[client].add(self)
+
+    def end(self) -> None:
+        """Hear no more: the scheduler would tell a client that closes of its own end.
+
+        It finds it gone then, which it logs as critical.
+        """
+        with _changing:
+            engines = _watching.get(self._client, ())
+            if self not in engines:
+                return
+            engines.discard(self)
+            if not engines:
+                del _watching[self._client]
+                with suppress(ClosedClientError):
+                    self._client.unsubscribe_topic("all")
 
     def n_at_once(self) -> int:
         """Return how many threads the workers have that are there now."""

@@ -36,6 +36,9 @@ class RayEngine:
         self._options = {**options, "max_retries": 0}
         self._known = (0.0, 0)  # when was asked for the cores, and how many
 
+    def end(self) -> None:
+        """Nothing of it stays."""
+
     def n_at_once(self) -> int:
         """Return how many cores the machines have that are there now."""
         asked, n_cores = self._known

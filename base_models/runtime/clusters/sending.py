@@ -72,6 +72,9 @@ class Engine(Protocol):
     def cancel(self, sent: Sequence[Any]) -> None:
         """Forget tasks, and end those that have not begun."""
 
+    def end(self) -> None:
+        """Leave the cluster as it was: no more tasks are sent."""
+
 
 class _Place(NamedTuple):
     """Stands for a shared argument: which."""

@@ -29,7 +29,9 @@ ModelThenTable = Annotated[
     typer.Argument(
         metavar="MODEL TABLE",
         help="The model, unless --model gives it; then the table of videos: "
-        "parquet, a folder of such files, or CSV (also .csv.gz); or its address. "
+        "parquet, a folder of such files, or CSV (also .csv.gz), whose columns stay "
+        "text; or its address. A column called like one of the output becomes "
+        "input_NAME. "
         "Relative paths in it begin in its own folder, not in the current one.",
         show_default=False,
     ),
@@ -47,7 +49,21 @@ Column = Annotated[
     typer.Option(help="Column of the table with paths or addresses of videos."),
 ]
 PartSize = Annotated[
-    int, typer.Option(help="Rows of a part, which is written as a whole.", min=1)
+    int,
+    typer.Option(
+        help="Rows of a part, which is written as a whole: what a lost worker costs, "
+        "and what one worker does at a time. 100 for slow models or few videos.",
+        min=1,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        help="Parts side by side; -1 for all cores. If not given 1, or with --cluster "
+        "as many as it has room for.",
+    ),
 ]
 Engine = Annotated[
     EngineName | None,
@@ -77,7 +93,7 @@ def batch(
     store: options.StorePath = None,
     device: options.Device = None,
     engine: Engine = None,
-    jobs: options.JobsThere = None,
+    jobs: Jobs = None,
     cluster: options.Cluster = None,
     overwrite: OverwriteRun = False,
     quiet: options.Quiet = False,
@@ -95,6 +111,8 @@ def batch(
             f"expected one table of videos; got {len(tables)}. For videos and folders "
             "there is predict"
         )
+    engine_name = None if engine is None else engine.value
+    _check(tables[0], out, engine_name, cluster, column, encoding)
     loaded = open_ensemble(models, device, quiet, threshold, prior)
     if store is not None:
         loaded.set_params(store=store)
@@ -103,7 +121,7 @@ def batch(
         done = loaded.judge_table(
             tables[0],
             out,
-            None if engine is None else engine.value,
+            engine_name,
             column=column,
             part_size=part_size,
             doubts=not no_doubts,
@@ -114,3 +132,18 @@ def batch(
     say_grounds(loaded, quiet)
     if done.n_unscorable:
         raise typer.Exit(SOME_UNSCORABLE)
+
+
+def _check(table, out, engine, cluster, column, encoding):
+    """Find mistakes in seconds, before a model is opened and a cluster started."""
+    from base_models.batch.run import check_run
+
+    on_ray = cluster is not None and cluster.startswith("ray:")
+    if cluster is not None and engine is not None and on_ray != (engine == "ray"):
+        raise typer.BadParameter(
+            f"--engine {engine} does not run on --cluster {cluster}; leave one out"
+        )
+    # where there is a cluster, Dask is asked for once it is connected
+    n_rows = check_run(table, out, None if cluster else engine, column, encoding)
+    if n_rows == 0:
+        typer.echo(f"note: {public_name(table)} has no rows", err=True)

@@ -45,6 +45,7 @@ def predict(
         str | None,
         typer.Option(help="0.4,0.8: the lowest and highest label of the submission."),
     ] = None,
+    store: options.StorePath = None,
     device: options.Device = None,
     cluster: options.Cluster = None,
     overwrite: options.Overwrite = False,
@@ -61,6 +62,8 @@ def predict(
     # On a terminal the lines show how far it is; a bar between them would tear them.
     no_bar = quiet or sys.stdout.isatty()
     loaded = open_ensemble(models, device, no_bar, threshold, prior)
+    if store is not None:
+        loaded.set_params(store=store)
     form = "csv" if as_csv else "json" if as_json else "lines"
     with on_cluster(cluster), VerdictStream(form, videos) as stream:
         for table in loaded.judge_each(videos, doubts=not no_doubts):

@@ -1,11 +1,13 @@
 """Clusters by their address: what is connected to, what is closed, what is refused."""
 
+import logging
 import os
 import socket
 import sys
 import time
 
 import pytest
+import torch
 
 from base_models import cluster
 from base_models.runtime.clusters.connecting import check_address
@@ -114,6 +116,24 @@ def test_a_local_cluster_computes_in_processes_that_end_with_it(n_workers):
         assert len(pids) <= n_workers
     assert is_local()
     assert not any(map(pid_exists, pids))
+
+
+@pytest.mark.slow
+def test_a_local_cluster_ends_in_seconds_and_without_a_word():
+    pytest.importorskip("distributed")
+    logged, log = [], logging.getLogger("distributed")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: logged.append(record.getMessage())
+    log.addHandler(handler)
+    try:
+        with cluster("local:2"):
+            # an interpreter with torch takes seconds to end
+            assert len(list(run_tasks(torch.get_num_threads, [()] * 4))) == 4
+            begun = time.perf_counter()
+        assert time.perf_counter() - begun < 3.5
+    finally:
+        log.removeHandler(handler)
+    assert logged == []
 
 
 @pytest.mark.slow

@@ -2,14 +2,18 @@
 
 import os
 import re
+import socket
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pytest
 
 from base_models.runtime.parallel import is_local, n_jobs_here, run_tasks
+from base_models.store import Store, store_key
 
 BACKENDS = ["sequential", "threading", "loky"]
 
@@ -105,3 +109,40 @@ def test_no_other_module_starts_joblib_by_itself():
         if re.search(r"\bParallel\(", path.read_text("utf-8"))
     ]
     assert users == ["parallel.py"]
+
+
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def kept(address, number):
+    key = store_key(number=number)
+    Store(address).put("scores", key, {"scores": np.zeros(1)})
+    return Store(address).get("scores", key)
+
+
+def test_a_store_that_workers_cannot_use_is_told_of_once_by_the_caller():
+    address = f"ftp://127.0.0.1:{unused_port()}/store"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):  # the processes are the same, and have warned before
+            came = dict(run_tasks(kept, [(address, n) for n in range(4)], n_jobs=2))
+            assert came == dict.fromkeys(range(4))
+    texts = [str(each.message) for each in said]
+    assert len(texts) == 4  # of each run, reading and writing
+    for text, what in zip(texts, ["written to", "read"] * 2, strict=True):
+        assert text.startswith(f"workers say: the store {address} cannot be {what} (")
+
+
+def test_a_store_that_threads_cannot_use_is_told_of_as_this_process_does():
+    address = f"ftp://127.0.0.1:{unused_port()}/store"
+    with (
+        joblib.parallel_config("threading", n_jobs=2),
+        warnings.catch_warnings(record=True) as said,
+    ):
+        warnings.simplefilter("always")
+        assert dict(run_tasks(kept, [(address, 0), (address, 1)])) == {0: None, 1: None}
+    assert {str(each.message).partition(" cannot")[0] for each in said} == {
+        f"the store {address}"
+    }

@@ -76,3 +76,37 @@ def test_several_tables_or_none_are_refused(model, tmp_path, capsys):
     assert code == 2
     assert "there is no table" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_are_said_before_a_model_is_opened(table, tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/own.txt").touch()
+    begin = ["batch", table, "--model", tmp_path / "none.dfe", "--out"]
+    wrong = {
+        "has no column 'clips'": [tmp_path / "out", "--column", "clips"],
+        "own.txt": [tmp_path / "full", "--column", "clip"],
+        "--engine dask needs a client": [
+            tmp_path / "out", "--column", "clip", "--engine", "dask",
+        ],
+        "--engine ray does not run on --cluster local:2": [
+            tmp_path / "out", "--engine", "ray", "--cluster", "local:2",
+        ],
+        "--engine dask does not run on --cluster ray://a:1": [
+            tmp_path / "out", "--engine", "dask", "--cluster", "ray://a:1",
+        ],
+    }  # fmt: skip
+    pytest.importorskip("distributed")
+    for said, arguments in wrong.items():
+        code, _, err = run(capsys, *begin, *arguments)
+        assert (code, said in err) == (2, True), err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_table_is_said_to_be_one(model, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("path\n")
+    code, out, err = run(
+        capsys, "batch", tmp_path / "t.csv", "--model", model, "--out", tmp_path / "out"
+    )
+    assert code == 0
+    assert "t.csv has no rows" in err
+    assert "0 videos" in out
