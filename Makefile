@@ -13,7 +13,7 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/ensemble/test_lost_workers.py \
 	tests/base_models/runtime/test_clusters.py \
 	tests/base_models/runtime/test_lost_tasks.py \
-	tests/base_models/runtime/test_engines.py \
+	tests/base_models/runtime/test_cluster_engines.py \
 	tests/ensemble/cli/test_cli_clusters.py \
 	tests/ensemble/verdicts/test_scores_on_clusters.py \
 	tests/ensemble/test_stress_on_backends.py \

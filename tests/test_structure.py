@@ -175,6 +175,12 @@ def test_folders_hold_few_files():
     assert {str(f): n for f, n in files.items() if n > MOST_FILES} == {}
 
 
+def test_test_files_have_names_of_their_own():
+    """Two of one name are one module to pytest, which then runs neither."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []
+
+
 def test_every_folder_says_what_it_is_for_in_one_line():
     for name, path in MODULES.items():
         if path.name == "__init__.py":

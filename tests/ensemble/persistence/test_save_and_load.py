@@ -286,7 +286,9 @@ def test_damage_is_noticed(toy_videos, tmp_path):
     with pytest.raises(CheckpointError, match=r"parts/0\.safetensors is not what was"):
         ensemble.load(path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="not a saved ensemble, or damaged"):
+    with pytest.raises(
+        CheckpointError, match="not a saved ensemble, or cut short or damaged"
+    ):
         ensemble.load(path)
     with pytest.raises(CheckpointError, match="no saved ensemble at"):
         ensemble.load(tmp_path / "absent.dfe")
