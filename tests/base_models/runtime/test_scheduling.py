@@ -50,8 +50,8 @@ def test_the_longest_is_begun_first_and_alone_in_the_given_order(tmp_path):
             log = tmp_path / str(n_jobs)
             list(run_each(begun, tasks, work, n_jobs, shared=(log,)))
             order = [int(line) for line in log.read_text().split()]
-            assert order[0] == expected[0]
-            assert sorted(order[:2]) == sorted(expected[:2])  # two threads
+            # Which of two threads writes first is chance.
+            assert sorted(order[:n_jobs]) == sorted(expected[:n_jobs])
             assert n_jobs == 2 or order == list(expected)
 
 
