@@ -68,7 +68,11 @@ def _loky():
 @contextlib.contextmanager
 def _dask():
     distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    # Else it drops a worker that is down 15 s after it was lost before.
+    kept = {"distributed.deploy.lost-worker-timeout": "1 day"}
     with (
+        dask.config.set(kept),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as cluster,

@@ -265,10 +265,8 @@ def _folder():
         return None
 
 
-def _on_engine(engine, function, needs_gpu, most, numbered, alone=False):
+def _on_engine(engine, function, needs_gpu, most, numbered):
     """Run tasks on a cluster's workers."""
-    if alone:
-        engine.settle()
     call = partial(_inside, _sent_along(), function)
     if isinstance(needs_gpu, bool):
         queues = [(needs_gpu, iter(numbered))]
@@ -281,7 +279,7 @@ def _on_engine(engine, function, needs_gpu, most, numbered, alone=False):
     return run_on(engine, call, queues, _name(function), most)
 
 
-def _on_joblib(function, n_jobs, at_once, numbered, alone=False):
+def _on_joblib(function, n_jobs, at_once, numbered):
     """Run tasks in joblib's processes or threads on this machine."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -333,7 +331,7 @@ class _Sent:
         return sorted(self._under_way)
 
 
-def _in_batches(function, n_jobs, at_once, numbered, alone=False):
+def _in_batches(function, n_jobs, at_once, numbered):
     """Run tasks on a backend of joblib that gives results back all at once."""
     from joblib import Parallel, delayed
 

@@ -152,8 +152,14 @@ def _dask(opened, address, written):
 
     place = address
     if written["engine"] is None:
+        import dask
+
         from base_models.runtime.prefetch import n_cores
 
+        # It would close the nanny of a worker that is just being started again so many
+        # seconds after an earlier loss, 15 unless set, and have one worker less.
+        kept = {"distributed.deploy.lost-worker-timeout": "1 day"}
+        opened.enter_context(dask.config.set(kept))
         place = LocalCluster(
             n_workers=int(written["workers"] or n_cores()),
             threads_per_worker=1,

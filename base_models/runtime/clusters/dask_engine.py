@@ -20,8 +20,6 @@ from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
 
 _changing = Lock()  # of:
 _watching: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # client: engines
-_SETTLING = 60  # seconds
-_REST = 3  # seconds that a worker must have been there
 _PATIENCE = 60  # seconds without workers, after which a warning says so
 _NO_WARNING = {"distributed.admin.large-graph-warning-threshold": "1 TB"}
 
@@ -43,16 +41,20 @@ class DaskEngine:
 
     def __init__(self, client: Client, options: dict[str, Any]) -> None:
         self._client, self._options = client, options
-        self._settled: set[str] = set()  # addresses of workers
         self._futures: dict[str, Future] = {}  # under way, by key
-        self._ended: SimpleQueue = SimpleQueue()  # keys, with a Lost where that is why
+        self._lost: set[str] = set()  # keys of those whose worker is gone
+        self._ended: SimpleQueue = SimpleQueue()  # keys
         self._known = (0.0, 0)  # when was asked for the threads, and how many
         self._had_workers: float | None = time.monotonic()  # None: that was warned of
         with _changing:
             if client not in _watching:
                 _watching[client] = weakref.WeakSet()
                 engines = _watching[client]  # not the client: it shall not hold itself
-                client.subscribe_topic("all", lambda event: _hear(event, engines))
+
+                async def hear(event):
+                    await _hear(event, engines)
+
+                client.subscribe_topic("all", hear)
             _watching[client].add(self)
 
     def end(self) -> None:
@@ -91,20 +93,6 @@ class DaskEngine:
                 stacklevel=2,
             )
 
-    def settle(self) -> None:
-        """Wait until all workers have been there for seconds, a minute at most.
-
-        One that ends sooner is not started again by its nanny.
-        """
-        until = time.monotonic() + _SETTLING
-        while time.monotonic() < until:
-            workers = set(self._client.nthreads())
-            if workers and workers <= self._settled:
-                return
-            time.sleep(_REST)
-            if workers and workers == set(self._client.nthreads()):
-                self._settled = workers
-
     def has_gpus(self) -> bool:
         """Return whether some worker declares the resource GPU."""
         workers = self._client.scheduler_info()["workers"].values()
@@ -135,23 +123,23 @@ class DaskEngine:
 
     def wait(self, sent: Sequence[str]) -> list[tuple[str, Any]]:
         """Wait for tasks to end, a second at most; return what came of them."""
-        keys: dict[str, Lost | None] = {}
+        keys = []
         with suppress(Empty):
-            key, lost = self._ended.get(timeout=1)
+            keys.append(self._ended.get(timeout=1))
             while True:
-                keys[key] = lost or keys.get(key)
-                key, lost = self._ended.get_nowait()
+                keys.append(self._ended.get_nowait())
         came: list[tuple[str, Any]] = []
         done = {}
-        for key, lost in keys.items():
+        for key in dict.fromkeys(keys):
             future = self._futures.get(key)
             if future is None:
                 continue  # heard of before
-            if future.status == "finished":
+            if key in self._lost:
+                self._lost.discard(key)
+                del self._futures[key]
+                came.append((key, Lost("Dask says that the worker is gone")))
+            elif future.status == "finished":
                 done[key] = self._futures.pop(key)
-            elif lost is not None:
-                self.cancel([key])
-                came.append((key, lost))
             elif future.status in ("pending", "lost"):
                 # It was done, but the result is gone with its worker: done again.
                 future.add_done_callback(self._note_end)
@@ -164,14 +152,20 @@ class DaskEngine:
         futures = [self._futures.pop(key) for key in sent if key in self._futures]
         self._client.cancel(futures)
 
-    def heard(self, keys: Any) -> None:
-        """Take note that a worker is lost which had these tasks, ours or not."""
-        for key in keys:
-            if key in self._futures:
-                self._ended.put((key, Lost("Dask says that the worker is gone")))
+    async def heard(self, keys: Any) -> None:
+        """Cancel those of our tasks that a lost worker had, before others get them.
+
+        In the client's thread: the caller's may be waiting for results.
+        """
+        futures = {key: self._futures[key] for key in keys if key in self._futures}
+        self._lost.update(futures)
+        if futures:
+            await self._client.cancel(list(futures.values()), asynchronous=True)
+        for key in futures:
+            self._ended.put(key)
 
     def _note_end(self, future):
-        self._ended.put((future.key, None))
+        self._ended.put(future.key)
 
     def _results(self, done):
         try:
@@ -182,12 +176,12 @@ class DaskEngine:
             return [(key, _result(future)) for key, future in done.items()]
 
 
-def _hear(event, engines):
+async def _hear(event, engines):
     _, message = event
     if message.get("action") != "remove-worker" or message.get("expected"):
         return
     for engine in list(engines):
-        engine.heard(message.get("processing-tasks", ()))
+        await engine.heard(message.get("processing-tasks", ()))
 
 
 def _result(future):
@@ -199,6 +193,8 @@ def _result(future):
 def _failure(future):
     """Return what came of a task that has no result."""
     error = future.exception()
+    if error is None:  # it was done, but its result went with the worker
+        return Lost("Dask says that the result is gone")
     if isinstance(error, KilledWorker):
         return Lost(str(error))
     if isinstance(error, ImportError):

@@ -47,9 +47,6 @@ class RayEngine:
             self._known = time.monotonic(), n_cores
         return max(1, n_cores)
 
-    def settle(self) -> None:
-        """Ray starts a process for a task that has none."""
-
     def has_gpus(self) -> bool:
         """Return whether some machine has a GPU."""
         return ray.cluster_resources().get("GPU", 0) >= 1

@@ -49,9 +49,6 @@ class Engine(Protocol):
     def n_at_once(self) -> int:
         """Return how many tasks run at once on the workers that are there now."""
 
-    def settle(self) -> None:
-        """Wait until workers are there that may be lost again."""
-
     def has_gpus(self) -> bool:
         """Return whether some worker says that it has a GPU to ask for."""
 

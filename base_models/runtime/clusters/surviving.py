@@ -27,8 +27,7 @@ def surviving(
     Parameters
     ----------
     run : callable
-        Runs numbered tasks; it gives their results, or `Lost`. With ``alone=True`` it
-        is given a suspect.
+        Runs numbered tasks; it gives their results, or `Lost`.
     tasks : iterable of tuple
     at_once : int
         How many run side by side.
@@ -64,7 +63,7 @@ def surviving(
     error = None
     for number, task in suspects:
         for _ in range(_TRIES):
-            [(_, outcome)] = run([(number, task)], alone=True)
+            [(_, outcome)] = run([(number, task)])
             if not isinstance(outcome, Lost):
                 break
         else:
