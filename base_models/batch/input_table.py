@@ -8,7 +8,7 @@ import os
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from base_models.addresses import (
     file_name,
@@ -22,9 +22,6 @@ from base_models.batch.table_rows import PACKED, csv_batches, fragment_of, text_
 from base_models.errors import VideoReadError
 from base_models.runtime.remote.facts import is_http
 from base_models.runtime.remote.filesystems import file_system, plainly
-
-if TYPE_CHECKING:
-    pass
 
 _PATHS = ("path", "video", "video_path", "url", "uri", "file", "filename", "file_path",
           "filepath")  # fmt: skip
