@@ -31,12 +31,12 @@ QUICK = {"image_size": 32, "n_frames": 2, "device": "cpu"}
 
 
 @contextlib.contextmanager
-def dask_cluster(threads):
+def dask_threads():
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
             n_workers=2,
-            threads_per_worker=threads,
+            threads_per_worker=2,
             processes=True,
             dashboard_address=None,
         ) as cluster,
@@ -45,38 +45,17 @@ def dask_cluster(threads):
         yield {"backend": "dask"}
 
 
-@contextlib.contextmanager
-def ray_cluster():
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100_000_000,
-        log_to_driver=False,
-    )
-    register_ray()
-    try:
-        yield {"backend": "ray", "n_jobs": -1}
-    finally:
-        ray.shutdown()
-
-
-CLUSTERS = {
-    "dask": lambda: dask_cluster(1),
-    "dask threads": lambda: dask_cluster(2),
-    "ray": ray_cluster,
-}
+NAMES = ("loky", "threading", "dask", "dask threads", "ray")
 
 
 @pytest.fixture(scope="module")
-def engine(request):
+def engine(request, engines):
     """The settings of `joblib.parallel_config` that move the work there."""
-    if request.param not in CLUSTERS:
-        yield {"backend": request.param, "n_jobs": 2}
+    if request.param == "threading":
+        yield {"backend": "threading", "n_jobs": 2}
         return
-    with CLUSTERS[request.param]() as settings:
+    threads = {"dask threads": dask_threads}
+    with {**engines, **threads}[request.param]() as settings:
         yield settings
 
 
@@ -84,7 +63,7 @@ def on_engines(*fast, without=None):
     """Run a test on every engine but one; in the fast suite on these alone."""
     engines = [
         name if name in fast else pytest.param(name, marks=pytest.mark.slow)
-        for name in ("loky", "threading", *CLUSTERS)
+        for name in NAMES
         if name != without
     ]
     return pytest.mark.parametrize("engine", engines, indirect=True, scope="module")

@@ -118,16 +118,6 @@ def dask():
 
 
 @pytest.fixture
-def ray():
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100_000_000,
-        log_to_driver=False,
-    )
-    register_ray()
-    yield lambda: joblib.parallel_config("ray", n_jobs=-1)
-    ray.shutdown()
+def ray(engines):
+    with engines["ray"]() as settings:
+        yield lambda: joblib.parallel_config(**settings)
