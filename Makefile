@@ -1,6 +1,7 @@
 # make demo   the main job on forged clips, from nothing
 # make test   lint and test, from nothing
 # make cluster   the tests on clusters of Dask and Ray, long ones too
+# make faults   hostile files, faults and kills at length, with a table of what came
 # Nothing but Python >= 3.10 and make is assumed; both share one environment.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/ensemble/test_stress_on_backends.py \
 	tests/test_cluster_benchmark.py
 
-.PHONY: demo test test-slow cluster format clean
+.PHONY: demo test test-slow cluster faults format clean
 
 demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
@@ -35,6 +36,9 @@ test-slow: $(READY)
 
 cluster: $(READY)
 	$(BIN)/python -m pytest --durations=0 $(CLUSTER_TESTS)
+
+faults: $(READY)
+	$(BIN)/python tests/faults/run.py --json faults.json
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
