@@ -1,11 +1,32 @@
 """Writes files as a whole or not at all: a run that ends early leaves the old file."""
 
 import contextlib
+import errno
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from base_models.runtime.ending.unfinished import (
+    create,
+    remove_dead_beside,
+    unfinished_name,
+)
+
+_WHY = {  # what to say of an error of the system, and what to do
+    errno.ENOSPC: "no space is left on that disk; free some and run again",
+    errno.EDQUOT: "your quota of that disk is used up; free some and run again",
+    errno.EFBIG: "it is larger than the disk or `ulimit -f` allows; write elsewhere or "
+    "raise the limit",
+    errno.EROFS: "that disk is read-only; give a folder elsewhere",
+    errno.EACCES: "it may not be written to; change its mode, or give another name",
+    errno.EPERM: "it may not be written to; change its mode, or give another name",
+    errno.EIO: "the disk reports an error; look after it, or write elsewhere",
+    errno.EMFILE: "too many files are open; raise `ulimit -n`, or use fewer jobs",
+    errno.ENFILE: "too many files are open on this machine; run again later",
+    errno.ENOENT: "its folder has gone while it was written; make it, and run again",
+    errno.ESTALE: "its folder has gone while it was written; make it, and run again",
+}
 
 
 @contextlib.contextmanager
@@ -44,30 +65,95 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     '[1, 2]'
     """
     target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        old = target.stat()
-    except FileNotFoundError:
-        old = None
+    old = None
+    with naming(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            old = target.stat()
     if old is not None:
         if stat.S_ISDIR(old.st_mode):
             raise IsADirectoryError(f"{path} is a folder; give the name of a file")
         if not os.access(target, os.W_OK):
             raise PermissionError(f"{path} may not be written to")
         if not stat.S_ISREG(old.st_mode):
-            yield target
+            with naming(path):
+                yield target
             return
-    unfinished = target.with_name(f".unfinished-{uuid.uuid4().hex}{target.suffix}")
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    handle = None
+    with naming(path, is_there=old is not None):
+        # What replaces a secret must not be open to others while it is written.
+        mode = 0o666 if old is None else 0o600
+        unfinished, handle = create(lambda: unfinished_name(target), mode)
     try:
-        yield unfinished
-        if old is not None:
-            _hand_on(old, unfinished)
-        os.replace(unfinished, target)
+        remove_dead_beside(target, os.fstat(handle).st_mtime)
+        if os.name == "nt":  # where nobody replaces an open file
+            os.close(handle)
+            handle = None
+        with naming(path, unfinished, is_there=old is not None):
+            yield unfinished
+            if old is not None:
+                _hand_on(old, unfinished)
+            _to_disk(unfinished)
+            os.replace(unfinished, target)
     except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def naming(
+    path: str | os.PathLike,
+    unfinished: Path | None = None,
+    is_there: bool = False,
+) -> Iterator[None]:
+    """Let errors of the system name the file that is written, and what to do.
+
+    Parameters
+    ----------
+    path : str or Path
+        What is written. Errors that name any other file stay as they are.
+    unfinished : Path or None, default=None
+        What it is called until then.
+    is_there : bool, default=False
+        Whether an older one is there, which stays.
+
+    Raises
+    ------
+    OSError
+        Of the same kind and number.
+
+    Examples
+    --------
+    >>> from base_models.runtime.file_writing import naming
+    >>> with naming("report.html", is_there=True):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    OSError: [Errno 28] cannot be written: no space is left on that disk; free some \
+and run again. The file that was there is unchanged: 'report.html'
+    """
+    try:
+        yield
+    except OSError as error:
+        own = {None, os.fspath(path), os.path.realpath(path)}
+        if unfinished is not None:
+            own.add(os.fspath(unfinished))
+        else:
+            own |= {os.fspath(folder) for folder in Path(path).absolute().parents}
+        if error.errno is None or _name_in(error) not in own:
+            raise
+        why = _WHY.get(error.errno) or os.strerror(error.errno)
+        kept = ". The file that was there is unchanged" if is_there else ""
+        text = f"cannot be written: {why}{kept}"
+        raise OSError(error.errno, text, os.fspath(path)) from error
+
+
+def _name_in(error):
+    name = error.filename
+    return os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else name
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -102,9 +188,21 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 
 def _hand_on(old, path):
     """Give a file the mode and, where that is allowed, the owner of the old one."""
+    mode = stat.S_IMODE(old.st_mode)
     if hasattr(os, "chown"):
-        new = path.stat()
-        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        for owner in ((old.st_uid, -1), (-1, old.st_gid)):
             with contextlib.suppress(OSError):
-                os.chown(path, old.st_uid, old.st_gid)
-    os.chmod(path, stat.S_IMODE(old.st_mode))
+                os.chown(path, *owner)
+        if path.stat().st_gid != old.st_gid:  # no rights for a group that had none
+            mode &= ~(stat.S_IRWXG | stat.S_ISGID) | (mode & stat.S_IRWXO) << 3
+    os.chmod(path, mode)
+
+
+def _to_disk(path):
+    """Wait until a file is on its disk: where power fails, it is whole or the old one.
+
+    Without that some file systems rename first and write later; and a disk of a network
+    may say only now that it is full.
+    """
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -7,13 +7,13 @@ import json
 import os
 import re
 import stat
-import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from base_models.runtime.caches import register
+from base_models.runtime.ending.unfinished import create, remove_if_dead, this_boot
 from base_models.runtime.warn_once import told_to_sender
 
 MARKER = ".deepfake-ensemble-store"
@@ -27,7 +27,8 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _TWO = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(r"(?P<key>[0-9a-f]{64})\.safetensors")
 _TEMPORARY = re.compile(  # the first form was written before the marker existed
-    r"tmp[a-z0-9_]{8}\.part|(?P<key>[0-9a-f]{64})\.[a-z0-9_]{8}\.part"
+    r"tmp[a-z0-9_]{8}\.part"
+    r"|(?P<key>[0-9a-f]{64})(\.(?P<boot>[0-9a-f]{8}))?\.[a-z0-9_]{8}\.part"
 )
 _DATABASE = re.compile(r"small(\.[1-9])?\.sqlite(-wal|-shm|-journal)?")
 _OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -119,22 +120,35 @@ class StoreFolder:
 
     def write(self, file: Path, content: bytes) -> bool:
         """Write an entry as a whole or not at all; say whether it is there."""
-        temporary = None
+        temporary = handle = None
         try:
             self.claim()
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(
-                dir=file.parent, prefix=f"{file.stem}.", suffix=".part"
-            )
-            with os.fdopen(handle, "wb") as out:
-                out.write(content)
+            temporary, handle = create(lambda: _temporary_name(file))
+            left = memoryview(content)
+            while left:
+                left = left[os.write(handle, left) :]
+            if os.name == "nt":  # where nobody renames an open file
+                os.close(handle)
+                handle = None
             os.replace(temporary, file)
-        except OSError:
+        except OSError as error:
             if temporary is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
+            self.warn_of_error(error)
             return False
+        finally:
+            if handle is not None:
+                os.close(handle)
         return True
+
+    def is_unfinished(self, path: str, now: float) -> bool:
+        """Say whether a file is no entry yet; what a dead process left is deleted."""
+        match = _TEMPORARY.fullmatch(os.path.basename(path))
+        if match is None:
+            return False
+        return remove_if_dead(path, match["boot"], now) or match["boot"] is not None
 
     def remove(self, file: Path) -> bool:
         """Delete an entry's file if it is not behind a link; say whether it is gone."""
@@ -157,6 +171,15 @@ class StoreFolder:
             f"the store in {self.path} holds {size / 2**30:.2f} GiB, more than its "
             f"limit of {limit / 2**30:.2f} GiB. That folder holds files of others too, "
             "so nothing in it is deleted. Give the store a folder of its own.",
+        )
+
+    def warn_of_error(self, error: OSError) -> None:
+        """Say once that nothing can be kept here."""
+        self.warn_once(
+            "error",
+            f"the store in {self.path} cannot be written to "
+            f"({error.strerror or error}); the run goes on, and computes again what "
+            "was not kept. Free some space there, or give another store.",
         )
 
     def warn_once(self, about: str, message: str) -> None:
@@ -204,6 +227,10 @@ def _is_database(file: os.DirEntry[str]) -> bool:
     if match is None or not file.is_file(follow_symlinks=False):
         return False
     return bool(match[2]) or is_ours(file.path)
+
+
+def _temporary_name(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.{this_boot()}.{uuid.uuid4().hex[:8]}.part")
 
 
 def _scan(folder: str | Path) -> list[os.DirEntry[str]]:

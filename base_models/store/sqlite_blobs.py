@@ -167,6 +167,8 @@ def _connection(path: Path, make: bool) -> sqlite3.Connection | None:
     if there is None and not make:
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
+    if there is None:  # SQLite would leave out the rights of others, and of the group
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o666))
     connection = sqlite3.connect(path, timeout=_PATIENCE)
     try:
         _check_ours(connection)

@@ -187,7 +187,8 @@ class Store:
             return
         try:
             self._folder.claim()
-        except OSError:
+        except OSError as error:
+            self._folder.warn_of_error(error)
             return
         if len(content) <= _SMALL and self._small.put(kind, key, content):
             self._remove_file(kind, key)
@@ -299,7 +300,11 @@ class Store:
             return
         # (seconds of last use, bytes, how to delete it)
         entries: list[tuple[float, int, Callable[[], bool | None]]] = []
-        for path, stat in self._folder.files():
+        is_own, files = self._folder.is_own(), list(self._folder.files())
+        now = max((stat.st_mtime for _, stat in files), default=0.0)  # of that disk
+        for path, stat in files:
+            if is_own and self._folder.is_unfinished(path, now):
+                continue
             remove_file = functools.partial(self._folder.remove, Path(path))
             entries.append((stat.st_mtime, stat.st_size, remove_file))
         for used, size, *where in self._small.list():
@@ -308,7 +313,7 @@ class Store:
         excess = total - self.size_limit
         if excess <= 0:
             return
-        if not self._folder.is_own():
+        if not is_own:
             self._folder.warn_of_size(total, self.size_limit)
             return
         excess += self.size_limit // 10  # so that not every entry makes us look

@@ -1,6 +1,7 @@
 """How a command ends: its exit code, and what it says of an error, in its options."""
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -150,6 +151,8 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
     if debug:
         traceback.print_exception(error)
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}); give fewer or smaller videos at once"
     if _is_users(error):

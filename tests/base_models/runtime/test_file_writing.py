@@ -91,3 +91,55 @@ def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path):
 def test_line_ends_are_written_as_they_are(tmp_path):
     write_text(tmp_path / "a.csv", "a,b\n1,2\r\n")
     assert (tmp_path / "a.csv").read_bytes() == b"a,b\n1,2\r\n"
+
+
+@POSIX
+def test_a_secret_is_open_to_nobody_else_while_it_is_written(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    with replacing(path) as unfinished:
+        assert _mode(unfinished) == 0o600
+    assert _mode(path) == 0o600
+
+
+@POSIX
+def test_an_error_of_the_system_names_the_file_and_says_what_to_do(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    for number, advice in ((28, "free some and run again"), (5, "look after it")):
+        with pytest.raises(OSError, match=f"{advice}.*unchanged.*report.html") as found:
+            _fail(path, OSError(number, "of the system"))
+        assert found.value.errno == number
+        assert found.value.filename == str(path)
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [OSError("ours"), FileNotFoundError(2, "no", "in")])
+def test_an_error_about_another_file_stays_as_it_is(error, tmp_path):
+    with pytest.raises(OSError, match="ours|no") as found:
+        _fail(tmp_path / "report.html", error)
+    assert found.value is error
+
+
+@POSIX
+def test_a_group_that_cannot_be_handed_on_gets_no_rights(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    real, old = os.stat, path.stat()
+
+    def of_another_group(*given, **options):
+        facts = real(*given, **options)
+        is_old = facts.st_ino == old.st_ino
+        return os.stat_result((*facts[:5], facts.st_gid + is_old, *facts[6:]))
+
+    def refused(*given):
+        raise PermissionError(1, "not yours")
+
+    monkeypatch.setattr(os, "stat", of_another_group)
+    monkeypatch.setattr(os, "chown", refused)
+    write_text(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "new"
+    assert _mode(path) == 0o600

@@ -136,7 +136,9 @@ def test_the_folder_may_be_deleted_at_any_time(tmp_path):
 def test_a_place_that_cannot_be_written_costs_the_entry_only(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     store = Store(tmp_path / "file")
-    store.put("view", KEY, {"x": np.ones(1)})
+    with pytest.warns(UserWarning, match="computes again.*another store") as caught:
+        [store.put("view", KEY, {"x": np.ones(1)}) for _ in range(2)]
+    assert len(caught) == 1
     assert store.get("view", KEY) is None
 
 

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import warnings
@@ -327,3 +328,17 @@ def test_a_database_that_is_damaged_is_left_to_the_processes_that_have_it_open(
     other.join()
     assert other.exitcode == 0
     assert found == [True] * len(KEYS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_the_umask_says_who_may_read_a_store(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        _fill(Store(tmp_path / "store"), n_bytes=70_000)
+        modes = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.s*")}
+        folders = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*[0-9a-f]")}
+    finally:
+        os.umask(before)
+    assert modes == {0o666 & ~umask}
+    assert 0o777 & ~umask in folders
