@@ -19,9 +19,11 @@ from .detectors.prefit import (
 )
 from .detectors.torch_detector import TorchDetector as TorchDetector
 from .errors import (
+    ArtifactError as ArtifactError,
     CheckpointError as CheckpointError,
     DivergedError as DivergedError,
     NoFaceError as NoFaceError,
+    ScoreTableError as ScoreTableError,
     SlowFitWarning as SlowFitWarning,
     UnscorableVideoError as UnscorableVideoError,
     VideoReadError as VideoReadError,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from base_models.addresses import public_name
@@ -103,6 +105,38 @@ class CheckpointError(ValueError):
     """
 
 
+class ArtifactError(CheckpointError):
+    """A file that this library wrote cannot be used: it is damaged, forged or newer.
+
+    Saved models (``.dfe``) above all. Until there was this class they raised a
+    `CheckpointError`, which it still is: whoever catches that one goes on as before.
+
+    Examples
+    --------
+    >>> from base_models import ArtifactError, CheckpointError
+    >>> issubclass(ArtifactError, CheckpointError)
+    True
+    >>> raise ArtifactError("model.dfe is damaged: a part is not what was saved")
+    Traceback (most recent call last):
+    base_models.errors.ArtifactError: model.dfe is damaged: a part is not what was saved
+    """
+
+
+class ScoreTableError(ValueError):
+    """A table cannot be read: of scores, of videos and labels, or a list of a data set.
+
+    CSV, Excel, parquet and JSON alike. A file that is not there, or may not be opened,
+    is an `OSError` as everywhere in Python.
+
+    Examples
+    --------
+    >>> from base_models import ScoreTableError
+    >>> raise ScoreTableError("scores.csv, line 3: expected 4 fields; got 2")
+    Traceback (most recent call last):
+    base_models.errors.ScoreTableError: scores.csv, line 3: expected 4 fields; got 2
+    """
+
+
 class UnknownNetworkError(CheckpointError):
     """Neither a file of weights nor its name says which network it is of, or of what.
 
@@ -161,3 +195,89 @@ class NoFaceError(ValueError):
 
     def __reduce__(self):
         return type(self), (self.video, self.n_frames)
+
+
+_LONGEST = 2000  # characters of a message; a file may have names of megabytes
+_NOT_ITS_CONTENT = (FileNotFoundError, PermissionError, IsADirectoryError)
+_NOT_ITS_CONTENT += (NotADirectoryError, VideoReadError)
+
+
+@contextmanager
+def refusing(
+    kind: type[CheckpointError] | type[ScoreTableError],
+    path: str | Path,
+    part: str = "it",
+    advice: str = "it is damaged or of another kind; get it again",
+    plain: bool = False,
+) -> Iterator[None]:
+    """Turn whatever a damaged or hostile file raises while it is read into one error.
+
+    It stands at the door of each reader, so that what lies behind needs no care of its
+    own for what libraries raise.
+
+    Parameters
+    ----------
+    kind : class
+        Of the error: `CheckpointError`, `ArtifactError` or `ScoreTableError`.
+    path : str or Path
+        The file. An error of this kind that does not name it gets its name.
+    part : str, default="it"
+        Of the file, in words: "its combiner".
+    advice : str
+        What may be wrong, and what to do.
+    plain : bool, default=False
+        Whether a ValueError is one of our own, which says all but the file's name.
+
+    Raises
+    ------
+    CheckpointError, ArtifactError or ScoreTableError
+        Not in the place of an error that speaks of no content: a file that is not
+        there or may not be opened, a package that is not installed.
+
+    Examples
+    --------
+    >>> from base_models.errors import ArtifactError, refusing
+    >>> with refusing(ArtifactError, "card.json", "its margin"):
+    ...     {}["margin"]
+    Traceback (most recent call last):
+    base_models.errors.ArtifactError: card.json: its margin cannot be read (KeyError: \
+'margin'); it is damaged or of another kind; get it again
+    """
+    try:
+        yield
+    except _NOT_ITS_CONTENT:
+        raise
+    except Exception as error:
+        if isinstance(error, ImportError) and not isinstance(
+            error, ModuleNotFoundError
+        ):
+            raise  # an extra is missing, and the message says which
+        name, text = public_name(path), str(error)
+        is_ours = isinstance(error, (CheckpointError, ScoreTableError)) or (
+            plain and type(error) is ValueError
+        )
+        if isinstance(error, kind) and name in text and len(text) <= _LONGEST:
+            raise
+        if not is_ours:
+            text = (
+                f"{name}: {part} cannot be read ({public_name(said(error))}); {advice}"
+            )
+        elif name not in text:
+            text = f"{name}: {text}"
+        if len(text) > _LONGEST:
+            text = f"{text[:_LONGEST]} ..."
+        raise (type(error) if isinstance(error, kind) else kind)(text) from error
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, in one short line.
+
+    Examples
+    --------
+    >>> from base_models.errors import said
+    >>> said(KeyError("a"))
+    "KeyError: 'a'"
+    """
+    lines = str(error).splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

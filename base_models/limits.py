@@ -30,6 +30,11 @@ class Limits:
         Tensors, or files inside of a file.
     model_depth : int, default=100
         Modules, lists and the like inside of each other.
+    table_bytes : int, default=2**29
+        Of a table as it is read: of text, or what parquet and Excel unpack to.
+    table_columns : int, default=10_000
+    table_cells : int, default=50_000_000
+        Rows times columns.
 
     Examples
     --------
@@ -41,6 +46,9 @@ class Limits:
     model_bytes: int = 8 * 2**30
     model_parts: int = 100_000
     model_depth: int = 100
+    table_bytes: int = 2**29
+    table_columns: int = 10_000
+    table_cells: int = 50_000_000
 
 
 _DEFAULT = Limits()

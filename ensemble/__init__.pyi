@@ -2,8 +2,10 @@ from ._version import __version__ as __version__
 from .comparison.compare import compare_strategies as compare_strategies
 from .deepfake_ensemble import DeepfakeEnsemble as DeepfakeEnsemble
 from .errors import (
+    ArtifactError as ArtifactError,
     CheckpointError as CheckpointError,
     LeakError as LeakError,
+    ScoreTableError as ScoreTableError,
     UnscorableVideoError as UnscorableVideoError,
 )
 from .inspection.scan import scan_video as scan_video

@@ -1,8 +1,19 @@
 """Errors that callers of `ensemble` act on."""
 
-from base_models.errors import CheckpointError, UnscorableVideoError
+from base_models.errors import (
+    ArtifactError,
+    CheckpointError,
+    ScoreTableError,
+    UnscorableVideoError,
+)
 
-__all__ = ["CheckpointError", "LeakError", "UnscorableVideoError"]
+__all__ = [
+    "ArtifactError",
+    "CheckpointError",
+    "LeakError",
+    "ScoreTableError",
+    "UnscorableVideoError",
+]
 
 
 class LeakError(ValueError):

@@ -52,7 +52,7 @@ def load(
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         If the file is missing, damaged, of a later format, not signed with `key`, or
         needs `detectors`.
 

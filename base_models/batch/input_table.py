@@ -19,7 +19,7 @@ from base_models.addresses import (
 )
 from base_models.batch.table_files import look_at, unreadable
 from base_models.batch.table_rows import PACKED, csv_batches, fragment_of, text_of
-from base_models.errors import VideoReadError
+from base_models.errors import ScoreTableError, VideoReadError, refusing
 from base_models.runtime.remote.facts import is_http
 from base_models.runtime.remote.filesystems import file_system, plainly
 
@@ -118,7 +118,7 @@ def open_table(
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         Where it is no such table, or it is unclear where its videos are.
     ImportError
         Without pyarrow.
@@ -145,9 +145,10 @@ def open_table(
             f"folder of parquet files; got {shown}"
         )
     try:
-        if is_folder or name.endswith(".parquet"):
-            return _parquet(shown, full, is_folder, column)
-        return _csv(shown, full, column, encoding)
+        with refusing(ScoreTableError, shown, plain=True):
+            if is_folder or name.endswith(".parquet"):
+                return _parquet(shown, full, is_folder, column)
+            return _csv(shown, full, column, encoding)
     except VideoReadError as error:
         raise unreadable(full, error) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from base_models.addresses import public_name, remote_address
-from base_models.errors import VideoReadError
+from base_models.errors import ScoreTableError, VideoReadError
 from base_models.runtime.file_digest import file_stamp
 from base_models.runtime.remote.facts import RemoteFacts, remote_facts
 from base_models.runtime.remote.reading import RemoteReader, with_version
@@ -91,7 +91,7 @@ class TableFile:
         except VideoReadError as error:
             raise unreadable(self.place, error) from None
         if not is_same:
-            raise ValueError(
+            raise ScoreTableError(
                 f"{self.name} has changed since it was looked at: rows of two tables "
                 "would be mixed. Parts that are written are of the table as it was; "
                 "put that one back to go on, or begin anew in another folder"
@@ -108,7 +108,7 @@ def look_at(place: str) -> TableFile:
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If a server does not give it.
     """
     address = remote_address(place)
@@ -127,7 +127,7 @@ def look_at(place: str) -> TableFile:
     return TableFile(address, f"{facts.size} {facts.version}", facts)
 
 
-def unreadable(place: str | os.PathLike, error: VideoReadError) -> ValueError:
+def unreadable(place: str | os.PathLike, error: VideoReadError) -> ScoreTableError:
     """Return what is raised where a server does not give a table.
 
     Parameters
@@ -136,7 +136,7 @@ def unreadable(place: str | os.PathLike, error: VideoReadError) -> ValueError:
     error : VideoReadError
     """
     advice = f"; {error.advice}" if error.advice else ""
-    return ValueError(
+    return ScoreTableError(
         f"the table {public_name(place)} cannot be read: {error.reason}{advice}"
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.addresses import file_name, public_name
 from base_models.batch.table_files import unreadable
-from base_models.errors import VideoReadError
+from base_models.errors import ScoreTableError, VideoReadError, refusing
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,7 +48,10 @@ def rows_of(table: Any, start: int, stop: int) -> pyarrow.Table:
             file.check()  # then that is why
         if isinstance(error, VideoReadError):
             raise unreadable(table.path, error) from None
-        raise
+        with refusing(
+            ScoreTableError, table.path, f"a row from {start} on", plain=True
+        ):
+            raise
     for file in files:
         file.check()
     if stop < table.n_rows:

@@ -13,7 +13,7 @@ from torch import nn
 
 from base_models.choices import VIEWS
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
-from base_models.errors import CheckpointError, UnknownNetworkError
+from base_models.errors import CheckpointError, UnknownNetworkError, refusing
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
@@ -340,6 +340,19 @@ def load_checkpoint(
                        **params)  # fmt: skip
     path = Path(path)
     _check_choices(scope, compat, classes)
+    with refusing(CheckpointError, path, plain=True):
+        card, network = _read(
+            path, scope, compat, backbone, classes, image_size, compression,
+            trained_on, margin, mean, std,
+        )  # fmt: skip
+    return PrefitDetector(card, **params).with_network(network)
+
+
+def _read(
+    path, scope, compat, backbone, classes, image_size, compression, trained_on, margin,
+    mean, std,
+):  # fmt: skip
+    """Return the card and the network of a file or folder."""
     state = read_state_dict(path)
     card = read_card(path) if path.is_dir() else None
     facts = published_facts(path) if card is None else card
@@ -347,8 +360,8 @@ def load_checkpoint(
     scope = scope or facts["scope"] or ("face" if compat else None)
     if scope is None:
         raise UnknownNetworkError(
-            f"{path.name}: whether it looks at whole frames or at face crops cannot be "
-            "told from its name; give scope='frame' or scope='face'"
+            f"{path.name}: whether it looks at whole frames or at face crops "
+            "cannot be told from its name; give scope='frame' or scope='face'"
         )
     known = {} if card is None else {"margin": card["margin"], **card["transform"]}
     new = make_card(
@@ -376,7 +389,7 @@ def load_checkpoint(
     if classes is not None and list(classes) == ["fake", "real"]:
         weight, bias = weight.flip(0), bias.flip(0)
     network.head.load_state_dict({"weight": weight, "bias": bias})
-    return PrefitDetector(new, **params).with_network(network)
+    return new, network
 
 
 def _routed(paths, *choices, **more):

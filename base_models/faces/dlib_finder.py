@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from base_models.errors import CheckpointError, refusing
 from base_models.faces.face import Face, check_frame
 from base_models.faces.finders import (
     HOG_GRID,
@@ -210,7 +211,8 @@ def _load_hog():
 def _load_cnn(file):
     import dlib
 
-    return dlib.cnn_face_detection_model_v1(file)
+    with refusing(CheckpointError, file):
+        return dlib.cnn_face_detection_model_v1(file)
 
 
 @cached(maxsize=2)
@@ -218,7 +220,8 @@ def _load_landmarks(file):
     # Up to 100 MB, and documented as safe to share between threads.
     import dlib
 
-    return dlib.shape_predictor(file)
+    with refusing(CheckpointError, file):
+        return dlib.shape_predictor(file)
 
 
 def dlib_file(path: str | Path, name: str, parameter: Any) -> Any:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from base_models.errors import NoFaceError as NoFaceError
+from base_models.errors import CheckpointError, NoFaceError as NoFaceError, refusing
 from base_models.faces.face import Face, check_frame
 from base_models.runtime.caches import PerThread
 from base_models.store.keys import file_key
@@ -243,7 +243,9 @@ def _load_cascade(file):
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         file = os.path.join(folder, "haarcascade_frontalface_default.xml")
     cascade = cv2.CascadeClassifier()
-    if not (Path(file).is_file() and cascade.load(file)):
+    with refusing(CheckpointError, file):
+        is_read = Path(file).is_file() and cascade.load(file)
+    if not is_read:
         raise FileNotFoundError(
             f"no Haar cascade can be read from {file}; give the path of a cascade's "
             "XML file as model, or install opencv-python, which brings them"
@@ -251,13 +253,17 @@ def _load_cascade(file):
     return cascade
 
 
+_GET_YUNET = (
+    "get face_detection_yunet_2023mar.onnx from OpenCV Zoo (github.com/opencv/"
+    "opencv_zoo) and give its path as model"
+)
+
+
 def _load_yunet(file):
     if not Path(file).is_file():
-        raise FileNotFoundError(
-            f"there is no YuNet model at {file}; get face_detection_yunet_2023mar.onnx "
-            "from OpenCV Zoo (github.com/opencv/opencv_zoo) and give its path as model"
-        )
-    return cv2.FaceDetectorYN.create(file, "", (320, 320))
+        raise FileNotFoundError(f"there is no YuNet model at {file}; {_GET_YUNET}")
+    with refusing(CheckpointError, file, advice=_GET_YUNET):
+        return cv2.FaceDetectorYN.create(file, "", (320, 320))
 
 
 def _optional_path(path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.errors import CheckpointError, refusing
 from base_models.faces.dlib_finder import DlibFaceFinder, dlib_file
 from base_models.faces.face import Face
 from base_models.runtime.caches import cached
@@ -170,4 +171,5 @@ def encode_faces(images: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def _load_encoder(file):
     import dlib
 
-    return dlib.face_recognition_model_v1(file)
+    with refusing(CheckpointError, file):
+        return dlib.face_recognition_model_v1(file)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import lzma
-import pickle
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from base_models.errors import CheckpointError, UnknownNetworkError
+from base_models.errors import CheckpointError, UnknownNetworkError, refusing
 from base_models.limits import current_limits
 from base_models.networks import safe_unpickler as module_pickle
 from base_models.networks.checkpoint_names import (
@@ -66,6 +62,11 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     {'weight': tensor([1.])}
     """
     path = weights_file(path)
+    with refusing(CheckpointError, path):
+        return _state_dict(path)
+
+
+def _state_dict(path):
     if not path.is_file():
         raise CheckpointError(
             f"no weights at {path}; give the path of a file: .safetensors, .pth, "
@@ -93,7 +94,9 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
             f"{path} wants {error} run, which is neither a tensor nor a known module; "
             "nothing of it was. Save the state_dict() of its network as safetensors"
         ) from error
-    except _DAMAGED as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged or foreign pickle may raise anything
         raise CheckpointError(
             f"{path} cannot be read as a PyTorch checkpoint "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): "
@@ -138,27 +141,6 @@ def _tensors_of(state):
     return state
 
 
-# What a damaged or foreign pickle may raise while it is read.
-_DAMAGED = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ImportError,
-    MemoryError,
-    OverflowError,
-    RuntimeError,  # RecursionError among them
-    NotImplementedError,  # a zip of an unknown kind
-    zlib.error,
-    lzma.LZMAError,
-    OSError,  # what bzip2 says of damage
-)
-
-
 def weights_file(path: str | Path) -> Any:
     """Return the file of weights that a path means: itself, or that of a folder."""
     path = Path(path)
@@ -181,9 +163,12 @@ def read_card(path: str | Path) -> dict[Any, Any] | None:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+        card = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise CheckpointError(f"{file} is no card: it holds a {type(card).__name__}")
+    return card
 
 
 def save_checkpoint(

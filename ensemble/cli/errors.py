@@ -77,7 +77,7 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
     text = _outside_calls(
         rf"(?<![\w.-])(?P<name>{names})=(?P<value>{value})?", translated, text
     )
-    text = re.sub(rf"^(?P<name>{names})(?= must\b| names\b| '| \")",
+    text = re.sub(rf"(?:^|(?<=: ))(?P<name>{names})(?= must\b| names\b| '| \")",
                   lambda match: spelled[match["name"]], text)  # fmt: skip
     for pattern, words in _PHRASES:
         text = re.sub(pattern, words, text)

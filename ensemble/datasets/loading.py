@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.addresses import remote_address
+from base_models.errors import ScoreTableError, refusing
 from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
@@ -63,7 +64,7 @@ def load_dataset(
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If the tree is another or not whole: what was looked for and what was found.
 
     Examples
@@ -91,7 +92,7 @@ def load_dataset(
             raise ValueError(f"{option} must be one of {choices}; got {value!r}")
     root = Path(root)
     kind = kind_for(kind, root)
-    with noting_lists() as lists:
+    with noting_lists() as lists, refusing(ScoreTableError, root, plain=True):
         records = list(KINDS[kind].read(root, encoding))
     if name is None:
         name = kind if KINDS[kind].is_public else root.resolve().stem
@@ -170,7 +171,7 @@ def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If there is neither, or a column is missing.
     FileNotFoundError
         If there is nothing at `path`.
@@ -187,7 +188,9 @@ def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos
     ['ann']
     """
     path = Path(path)
-    records: Sequence[VideoRecord] = KINDS[kind_for(AUTO, path)].read(path, encoding)
+    kind = kind_for(AUTO, path)
+    with refusing(ScoreTableError, path, plain=True):
+        records: Sequence[VideoRecord] = list(KINDS[kind].read(path, encoding))
     groups = [record.group for record in records]
     return LabelledVideos(
         [record.path for record in records],

@@ -11,7 +11,7 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 
 import base_models
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 from ensemble.combiners.registry import COMBINER_CLASSES
 
 
@@ -90,7 +90,7 @@ def saved_class(name: str, classes: Mapping[str, str], path: str | Path) -> type
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         If it is none of these.
 
     Examples
@@ -102,5 +102,5 @@ def saved_class(name: str, classes: Mapping[str, str], path: str | Path) -> type
     module, _, public_name = str(name).rpartition(":")
     known = not module or module.partition(".")[0] in _PACKAGES
     if not known or public_name not in classes:
-        raise CheckpointError(f"{path} names {name}, which this release does not have")
+        raise ArtifactError(f"{path} names {name}, which this release does not have")
     return getattr(importlib.import_module(classes[public_name]), public_name)

@@ -23,7 +23,7 @@ from safetensors.numpy import load as decode_arrays, save as encode_arrays
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 from base_models.limits import check_zip
 from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
@@ -82,7 +82,7 @@ class Writer:
             return self.given(thing)
         if isinstance(thing, BaseEstimator):
             return {"skops": self.skops(thing)}
-        raise CheckpointError(
+        raise ArtifactError(
             f"{type(thing).__module__}.{type(thing).__qualname__} cannot be saved: "
             "only our own and scikit-learn's objects are kept, so that loading runs no "
             "foreign code"
@@ -98,8 +98,8 @@ class Writer:
                 "params": self.encode(params),
                 "state": self.encode(state),
             }
-        except CheckpointError as error:
-            raise CheckpointError(
+        except ArtifactError as error:
+            raise ArtifactError(
                 f"combiner {type(combiner).__qualname__} cannot be saved: {error}; let "
                 "it keep what it learned in numbers, texts, arrays, lists and dicts of "
                 "them, and in scikit-learn's models"
@@ -110,7 +110,7 @@ class Writer:
         content = skops.dumps(estimator)
         foreign = skops.get_untrusted_types(data=content)
         if foreign:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"{type(estimator).__name__} cannot be saved: it holds "
                 f"{', '.join(foreign)}, and loading runs no foreign code"
             )
@@ -132,7 +132,7 @@ class Writer:
                 "meta": meta,
                 "arrays": self.part("safetensors", encode_arrays(arrays)),
             }
-        with contextlib.suppress(CheckpointError):  # `load` will ask for it by name
+        with contextlib.suppress(ArtifactError):  # `load` will ask for it by name
             name = saved_name(type(detector), DETECTORS)
             if name and hasattr(detector, "get_state"):
                 params = {**detector.get_params(deep=False), "store": None}
@@ -200,7 +200,7 @@ class Reader:
         state = self.decode(thing["state"])
         for name in state:
             if name in params_of(made) or hasattr(type(made), name):
-                raise CheckpointError(
+                raise ArtifactError(
                     f"{self.path} would set {name!r} of a {type(made).__name__}, which "
                     "no fit does; the file is damaged or forged"
                 )
@@ -211,7 +211,7 @@ class Reader:
         """Return an array of text, of a width that its text may need."""
         kind = np.dtype(dtype)
         if kind.kind not in "OUS" or len(values) * kind.itemsize > _MOST_TEXT:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"{self.path} would make {len(values)} texts of type {kind}, and "
                 f"{_MOST_TEXT:,} bytes of them are allowed"
             )
@@ -222,19 +222,19 @@ class Reader:
         name = thing["given"]
         found = self.combiners.get(name)
         if found is None:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"{self.path} cannot hold the code of its combiner, a {name}; give an "
                 f"unfitted one: load(path, combiners={{{name!r}: {name}(...)}})"
             )
         if type(found).__qualname__ != name:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"the combiner was a {name}; got a {type(found).__qualname__}"
             )
         params = without_files(self.decode(thing["params"]), self.files)
         made = clone(found)
         unknown = params.keys() - params_of(made)
         if unknown:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"the {name} that was saved had {', '.join(sorted(unknown))}, which "
                 "the one that was given does not take"
             )
@@ -287,13 +287,13 @@ class Reader:
         if "own" in record:
             detector = self.own(record["own"], record["params"], DETECTORS)
         elif given is None:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
                 f"{record['class']}; pass it {'as it is' if fitted else 'unfitted'}: "
                 f"load(path, detectors={{{name!r}: {record['class']}(...)}})"
             )
         elif type(given).__qualname__ != record["class"]:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"detector {name!r} was a {record['class']}; got a "
                 f"{type(given).__qualname__}"
             )

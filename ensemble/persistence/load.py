@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sklearn.base import clone
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
@@ -41,7 +41,7 @@ def read_ensemble(
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         As `ensemble.load` does.
     """
     with reading_part(reader.path, "what it says of the ensemble"):
@@ -61,7 +61,7 @@ def _read(reader, parameters, detectors):
         params.pop(name, None)
     unknown = params.keys() - set(parameters)
     if unknown:
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} names {', '.join(sorted(unknown))}, which this release does not "
             "have"
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError, refusing, said
 from base_models.limits import check_zip
 from ensemble.persistence.signature import check_signature
 from ensemble.persistence.wrong_files import what_it_is
@@ -39,7 +39,7 @@ def read_parts(
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         If there is no such file, or it is damaged, of another kind or of a later
         format, or would unpack to more than is allowed.
     """
@@ -56,28 +56,25 @@ def read_parts(
         text = parts.pop(MANIFEST)
         manifest = json.loads(text)
     except FileNotFoundError as error:
-        raise CheckpointError(f"no saved ensemble at {path}") from error
-    except (
-        zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, RuntimeError,
-        MemoryError,
-    ) as error:  # fmt: skip
+        raise ArtifactError(f"no saved ensemble at {path}") from error
+    except Exception as error:  # whatever damage raises: zipfile has many kinds
         if is_ours:
-            raise CheckpointError(
+            raise ArtifactError(
                 f"{path} is damaged, or was made to harm ({said(error)}); get it again"
             ) from error
         what = what_it_is(path) or (
             f"or cut short or damaged ({said(error)}); get it again, or give a file "
             "that DeepfakeEnsemble.save or ScorePipeline.save wrote"
         )
-        raise CheckpointError(f"{path} is not a saved ensemble, {what}") from error
+        raise ArtifactError(f"{path} is not a saved ensemble, {what}") from error
     if not isinstance(manifest, dict):
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} is not a saved ensemble: its {MANIFEST} is no list of parts"
         )
     if manifest.get("format") not in formats:
         versions = manifest.get("versions")
         by = versions.get("deepfake-ensemble") if isinstance(versions, dict) else None
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} has format {str(manifest.get('format'))[:50]}, this release reads "
             f"{', '.join(map(str, formats))}; it was written by deepfake-ensemble "
             f"{str(by)[:50]}"
@@ -91,13 +88,13 @@ def read_parts(
 def _check_whole(path, digests, parts):
     """Refuse a part that is not in the list, or is not what the list says."""
     if not isinstance(digests, dict):
-        raise CheckpointError(f"{path} is damaged: its {MANIFEST} lists no parts")
+        raise ArtifactError(f"{path} is damaged: its {MANIFEST} lists no parts")
     for name, digest in digests.items():
         if hashlib.sha256(parts.get(name, b"")).hexdigest() != digest:
-            raise CheckpointError(f"{path} is damaged: {name} is not what was saved")
+            raise ArtifactError(f"{path} is damaged: {name} is not what was saved")
     unknown = sorted(parts.keys() - digests.keys())
     if unknown:
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} is damaged or forged: {unknown[0]} is in it, and not in its "
             f"{MANIFEST}"
         )
@@ -105,7 +102,7 @@ def _check_whole(path, digests, parts):
 
 @contextmanager
 def reading_part(path: str | Path, part: str) -> Iterator[None]:
-    """Turn whatever a damaged or forged part may raise into a `CheckpointError`.
+    """Turn whatever a damaged or forged part may raise into an `ArtifactError`.
 
     Parameters
     ----------
@@ -116,7 +113,7 @@ def reading_part(path: str | Path, part: str) -> Iterator[None]:
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         Naming both, and what was found.
 
     Examples
@@ -125,32 +122,9 @@ def reading_part(path: str | Path, part: str) -> Iterator[None]:
     >>> with reading_part("model.dfe", "its combiner"):
     ...     {}["params"]
     Traceback (most recent call last):
-    base_models.errors.CheckpointError: model.dfe: its combiner cannot be read \
+    base_models.errors.ArtifactError: model.dfe: its combiner cannot be read \
 (KeyError: 'params'); the file is damaged, forged, or of another release
     """
-    try:
+    advice = "the file is damaged, forged, or of another release"
+    with refusing(ArtifactError, path, part, advice):
         yield
-    except CheckpointError:
-        raise
-    except Exception as error:
-        if isinstance(error, ImportError) and not isinstance(
-            error, ModuleNotFoundError
-        ):
-            raise  # an extra is missing, and the message says which
-        raise CheckpointError(
-            f"{path}: {part} cannot be read ({said(error)}); the file is damaged, "
-            "forged, or of another release"
-        ) from error
-
-
-def said(error: BaseException) -> str:
-    """Return what an error says, in one short line.
-
-    Examples
-    --------
-    >>> said(KeyError("a"))
-    "KeyError: 'a'"
-    """
-    lines = str(error).splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 from ensemble.persistence.codec import Writer
 
 
@@ -21,7 +21,7 @@ def warn_of_what_is_not_saved(fitted: Any, stacklevel: int = 2) -> None:
     """
     try:
         Writer().encode(fitted)
-    except CheckpointError as error:
+    except ArtifactError as error:
         warnings.warn(
             f"{error}: `save` will refuse this fit, which works otherwise. To save it, "
             'choose what files hold, such as "forest", "lightgbm" or '

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 
 KEY_VARIABLE = "DEEPFAKE_ENSEMBLE_KEY"
 _SHORTEST = 16  # bytes
@@ -90,16 +90,16 @@ def check_signature(
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         If it is not what this key signs.
     """
     if not comment:
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} is not signed, and a key was given; have it saved with "
             "save(path, key=...), or load it without a key if you trust its origin"
         )
     if not hmac.compare_digest(comment, signature(manifest, key)):
-        raise CheckpointError(
+        raise ArtifactError(
             f"{path} was not signed with this key, or was changed since; do not use "
             "it, and get it again from who made it"
         )

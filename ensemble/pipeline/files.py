@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import CheckpointError
+from base_models.errors import ArtifactError
 from ensemble._version import __version__
 from ensemble.persistence.codec import RULE_FORMAT, Reader, Writer
 from ensemble.persistence.parts import reading_part
@@ -65,16 +65,16 @@ def read_rule(reader: Reader) -> Any:
 
     Raises
     ------
-    CheckpointError
+    ArtifactError
         If something else is in it.
     """
     if not is_rule(reader):
-        raise CheckpointError(
+        raise ArtifactError(
             f"{reader.path} is a saved ensemble of detectors, which scores videos; "
             "ensemble.load reads it, and predict, scan and stress use it"
         )
     content = reader.manifest.get("rule")
     if not isinstance(content, dict) or content.get("own") != "ScorePipeline":
-        raise CheckpointError(f"{reader.path} is damaged: no rule is in it")
+        raise ArtifactError(f"{reader.path} is damaged: no rule is in it")
     with reading_part(reader.path, "the rule in it"):
         return reader.decode(content)

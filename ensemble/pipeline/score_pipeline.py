@@ -305,7 +305,7 @@ default="platt"
 
         Raises
         ------
-        CheckpointError
+        ArtifactError
             If the file is missing, damaged, or holds something else.
         """
         from ensemble.persistence.codec import Reader

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import ScoreTableError
 from base_models.inputs import encode_labels
 from base_models.naming import did_you_mean
 from ensemble.scores.formats import Table, column_named, to_numbers
@@ -73,7 +74,7 @@ def companion_columns(
             continue
         column = column_named(names, name)
         if column is None:
-            raise ValueError(
+            raise ScoreTableError(
                 f"{key}={name!r} is none of the columns {some_names(names)}"
                 + did_you_mean(name, map(str, names))
             )
@@ -126,12 +127,12 @@ def score_columns(
         columns = list(scores)
         for name in columns:
             if name not in names:
-                raise ValueError(
+                raise ScoreTableError(
                     f"scores names {name!r}, which is none of the columns "
                     f"{some_names(names)}" + did_you_mean(name, map(str, names))
                 )
     if not columns:
-        raise ValueError(
+        raise ScoreTableError(
             f"no detector column found with scores={scores!r} among {some_names(names)}"
         )
     return columns
@@ -179,7 +180,7 @@ def score_values(
             where = ""
             if isinstance(table, Table):
                 where = f"{table.name}, line {table.lines[wrong[0]]}: "
-            raise ValueError(
+            raise ScoreTableError(
                 f"{where}column {name!r} is not numeric: {column.iloc[wrong[0]]!r} for "
                 f"{ids[wrong[0]]!r}; {advice}"
             )
@@ -205,7 +206,7 @@ def check_not_labels(
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         Naming a column of two whole numbers that follow the label, or the reverse.
 
     Examples
@@ -215,8 +216,8 @@ def check_not_labels(
     ...     np.array([[0.2, 0.0], [0.7, 1.0]]), ["a", "y_true"], ["REAL", "FAKE"], True
     ... )
     Traceback (most recent call last):
-    ValueError: column 'y_true' is a copy of the label and no score; choose the \
-detectors' columns with scores=
+    base_models.errors.ScoreTableError: column 'y_true' is a copy of the label and no \
+score; choose the detectors' columns with scores=
     """
     is_fake = _codes_of(label, len(values))
     perfect = []
@@ -225,7 +226,7 @@ detectors' columns with scores=
         if is_fake is None:
             known = np.unique(score[~np.isnan(score)])
             if by_default and name.lower() in _LABEL_NAMES and _two_whole(known):
-                raise ValueError(
+                raise ScoreTableError(
                     f"column {name!r} looks like the label and no score; name it with "
                     "label=, or choose the detectors' columns with scores="
                 )
@@ -236,7 +237,7 @@ detectors' columns with scores=
             continue
         apart = fakes.min() > reals.max() or reals.min() > fakes.max()
         if apart and by_default and _two_whole(np.unique(score[both])):
-            raise ValueError(
+            raise ScoreTableError(
                 f"column {name!r} is a copy of the label and no score; choose the "
                 "detectors' columns with scores="
             )
@@ -321,7 +322,7 @@ def pool_table(
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If label or group differ within a video.
 
     Examples
@@ -338,7 +339,7 @@ def pool_table(
     frame = table.frame if isinstance(table, Table) else table
     companions = companion_columns(list(frame.columns), label, group, index)
     if "index" not in companions:
-        raise ValueError(
+        raise ScoreTableError(
             f"rows are pooled by video; name the column of ids with index= "
             f"(--index): one of {some_names(list(frame.columns))}"
         )
@@ -350,7 +351,9 @@ def pool_table(
     codes, names = pd.factorize(ids)
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
-        raise ValueError(f"every row needs the id of its video; row {row} has none")
+        raise ScoreTableError(
+            f"every row needs the id of its video; row {row} has none"
+        )
     first = np.unique(codes, return_index=True)[1]
     rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes)))
     pooled = {}
@@ -364,7 +367,7 @@ def pool_table(
         if not differing.size:
             pooled[name] = frame[name].to_numpy()[first]
         elif name in (companions.get("label"), companions.get("group")):
-            raise ValueError(
+            raise ScoreTableError(
                 f"video {names[codes[differing[0]]]!r} has several entries in column "
                 f"{name!r}; a video has one label and one group"
             )

@@ -3,12 +3,14 @@
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from base_models.errors import ScoreTableError, refusing
 from base_models.runtime.file_writing import replacing
 from ensemble.scores.columns import (
     COMPANIONS,
@@ -125,7 +127,7 @@ def read_scores(
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         Naming file, line or column, and what to do.
 
     Examples
@@ -144,43 +146,70 @@ def read_scores(
         beside = _unpacked(table)
     elif not isinstance(table, Table):
         table = read_table(table, encoding)
-    if pool is not None:
-        table = pool_table(table, scores, label, group, index, pool)
-    frame = table.frame if isinstance(table, Table) else table
+    with _refusing(table):
+        if pool is not None:
+            table = pool_table(table, scores, label, group, index, pool)
+        frame = table.frame if isinstance(table, Table) else table
+        if isinstance(table, Table):
+            beside["provenance"] = frame.attrs.get("provenance")
+        known = companion_columns(list(frame.columns), label, group, index)
+        columns = score_columns(list(frame.columns), scores, known)
+        ids = checked_ids(_ids_of(table, known.get("index")))
+        if not ids:
+            raise ScoreTableError(
+                "expected one row per video; got a table without rows"
+            )
+        named = scores is not None and not isinstance(scores, str)
+        values = score_values(table, columns, ids, named)
+        _warn_of_empty_columns(values, columns)
+        beside |= _companions_of(frame, known, columns, ids)
+        for name, asked in (("label", label), ("group", group)):
+            there = beside.get(name, [])
+            if asked is not None and all(entry is None for entry in there):
+                raise ScoreTableError(
+                    f"column {asked!r} is empty: no video has a {name}"
+                )
+        check_not_labels(
+            values, columns, beside.get("label"), by_default=scores is None
+        )
+        provenance = dict(beside.pop("provenance", None) or {})
+        if out_of_fold is not None:
+            provenance |= stated(out_of_fold=bool(out_of_fold))
+        table = score_table(
+            values,
+            ids,
+            columns,
+            **beside,
+            provenance=provenance,
+            probabilities=probabilities,
+        )
+        if invert is not None:
+            table = invert_scores(table, invert, probabilities)
+        table.attrs["looks"] = dict(
+            zip(columns, looks_of(table.to_numpy()), strict=True)
+        )
+    return table
+
+
+def _refusing(table: Table | pd.DataFrame) -> AbstractContextManager[None]:
+    """Name the file in errors, where the table came from one."""
     if isinstance(table, Table):
-        beside["provenance"] = frame.attrs.get("provenance")
-    known = companion_columns(list(frame.columns), label, group, index)
-    columns = score_columns(list(frame.columns), scores, known)
-    ids = checked_ids(_ids_of(table, known.get("index")))
-    if not ids:
-        raise ValueError("expected one row per video; got a table without rows")
-    named = scores is not None and not isinstance(scores, str)
-    values = score_values(table, columns, ids, named)
-    _warn_of_empty_columns(values, columns)
-    for name in COMPANIONS:
-        if name in known and known[name] not in columns:
-            beside[name] = typed(frame[known[name]])
-    for name, asked in (("label", label), ("group", group)):
-        if asked is not None and not any(e is not None for e in beside.get(name, [])):
-            raise ValueError(f"column {asked!r} is empty: no video has a {name}")
+        return refusing(ScoreTableError, table.name, plain=True)
+    return nullcontext()
+
+
+def _companions_of(
+    frame: pd.DataFrame, known: dict[str, str], columns: list[str], ids: list[str]
+) -> dict[str, Any]:
+    """Return what stands beside the scores: labels, groups, folds and reasons."""
+    beside: dict[str, Any] = {
+        name: typed(frame[known[name]])
+        for name in COMPANIONS
+        if name in known and known[name] not in columns
+    }
     if "reason" in known and known["reason"] not in columns:
         beside["reasons"] = _parsed_reasons(frame[known["reason"]], ids, columns)
-    check_not_labels(values, columns, beside.get("label"), by_default=scores is None)
-    provenance = dict(beside.pop("provenance", None) or {})
-    if out_of_fold is not None:
-        provenance |= stated(out_of_fold=bool(out_of_fold))
-    table = score_table(
-        values,
-        ids,
-        columns,
-        **beside,
-        provenance=provenance,
-        probabilities=probabilities,
-    )
-    if invert is not None:
-        table = invert_scores(table, invert, probabilities)
-    table.attrs["looks"] = dict(zip(columns, looks_of(table.to_numpy()), strict=True))
-    return table
+    return beside
 
 
 def _ids_of(table: Table | pd.DataFrame, column: str | None) -> Any:
@@ -216,7 +245,7 @@ def _unpacked(table: pd.DataFrame) -> dict[str, Any]:
 def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
     empty = np.isnan(values).all(axis=0)
     if empty.all():
-        raise ValueError(
+        raise ScoreTableError(
             f"no score at all in {some_names(columns)}; every entry is missing"
         )
     if empty.any():
@@ -238,11 +267,11 @@ def _parsed_reasons(
         if pd.isna(text) or text == "":
             continue
         try:
-            by_detector = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(
+            by_detector = dict(json.loads(text))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ScoreTableError(
                 f"reason of {row!r} must be a JSON object from detector to text; got "
-                f"{text!r}: rename the column if it means something else"
+                f"{str(text)[:200]!r}: rename the column if it means something else"
             ) from error
         for detector, reason in by_detector.items():
             if detector in columns:

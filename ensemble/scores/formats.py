@@ -4,12 +4,21 @@ import csv
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from base_models.errors import ScoreTableError, refusing
+from ensemble.scores.table_limits import (
+    check_excel,
+    check_parquet,
+    check_text,
+    check_text_file,
+)
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 _ENCODINGS = ("cp949", "cp932", "cp1252")  # where it is neither UTF-8 nor UTF-16
@@ -68,7 +77,7 @@ def read_table(path: str | Path, encoding: str | None = None) -> Table:
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         Naming file and line, where it cannot be read without doubt.
 
     Examples
@@ -84,16 +93,16 @@ def read_table(path: str | Path, encoding: str | None = None) -> Table:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
-        raise ValueError(
+        raise ScoreTableError(
             f"expected a table, a path that ends in {', '.join(TABLE_SUFFIXES)}; got "
             f"{str(path)!r}"
         )
-    if suffix == ".parquet":
-        frame = pd.read_parquet(path)
-        return Table(frame, range(1, len(frame) + 1), str(path))
-    if suffix == ".xlsx":
-        return _from_excel(path)
-    return _from_text(path, encoding)
+    with refusing(ScoreTableError, path, plain=True):
+        if suffix == ".parquet":
+            return _from_parquet(path)
+        if suffix == ".xlsx":
+            return _from_excel(path)
+        return _from_text(path, encoding)
 
 
 def column_named(names: Sequence[str], wanted: str) -> str | None:
@@ -111,7 +120,7 @@ def column_named(names: Sequence[str], wanted: str) -> str | None:
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If several differ from it in case only.
 
     Examples
@@ -128,7 +137,7 @@ def column_named(names: Sequence[str], wanted: str) -> str | None:
         if isinstance(name, str) and name.strip().lower() == wanted.lower()
     ]
     if len(alike) > 1:
-        raise ValueError(
+        raise ScoreTableError(
             f"columns {' and '.join(map(repr, alike))} may both be {wanted!r}; rename "
             "one of them"
         )
@@ -191,6 +200,13 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.array(wrong, int)
 
 
+def _from_parquet(path: Path) -> Table:
+    if not path.is_dir():  # which pandas reads as well
+        check_parquet(path)
+    frame = pd.read_parquet(path)
+    return Table(frame, range(1, len(frame) + 1), str(path))
+
+
 def _from_excel(path: Path) -> Table:
     try:
         import openpyxl  # noqa: F401
@@ -199,6 +215,7 @@ def _from_excel(path: Path) -> Table:
             f"reading {path} needs openpyxl: pip install 'deepfake-ensemble[excel]', "
             "or save the sheet as CSV"
         ) from error
+    check_excel(path)
     with pd.ExcelFile(path, engine="openpyxl") as book:
         if len(book.sheet_names) > 1:
             warnings.warn(
@@ -213,29 +230,33 @@ def _from_excel(path: Path) -> Table:
 
 
 def _from_text(path: Path, encoding: str | None) -> Table:
+    check_text_file(path)
     data = path.read_bytes()
     encoding = encoding or _encoding_of(data, path)
     try:
         text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
-        raise ValueError(f"{path} cannot be read as {encoding}: {error}") from error
+        raise ScoreTableError(
+            f"{path} cannot be read as {encoding}: {error}"
+        ) from error
     text = text.removeprefix("\ufeff")
     stated = re.match(r"sep=(.)\r?\n", text)  # a line that Excel understands
     skipped = 0
     if stated:
         text, skipped = text[stated.end() :], 1
     delimiter = stated[1] if stated else _delimiter_of(text, path)
+    check_text(text, delimiter, path)
     rows, lines = _rows_of(text, delimiter, path, skipped)
     header = [name.strip() for name in rows[0]] if rows else []
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, n in Counter(header).items() if n > 1)[:12]
     if repeated or not any(header):
-        raise ValueError(
+        raise ScoreTableError(
             f"{path}: expected a first line that names every column once; got "
             + (f"{repeated} repeatedly" if repeated else "an empty file")
         )
     if set(map(len, rows)) != {len(header)}:
         row = next(i for i, fields in enumerate(rows) if len(fields) != len(header))
-        raise ValueError(
+        raise ScoreTableError(
             f"{path}, line {lines[row]}: expected {len(header)} fields in every line, "
             f"separated by a {_DELIMITERS.get(delimiter, repr(delimiter))}, as in the "
             f"first; got {len(rows[row])}"
@@ -257,7 +278,7 @@ def _rows_of(
     try:
         rows = list(reader)
     except csv.Error as error:
-        raise ValueError(
+        raise ScoreTableError(
             f"{path}, line {skipped + reader.line_num}: {error}; is a quotation mark "
             "missing?"
         ) from error
@@ -290,7 +311,7 @@ def _delimiter_of(text: str, path: Path) -> str:
         counts = even or counts
     if len(counts) > 1:
         names = " or ".join(_DELIMITERS[delimiter] for delimiter in counts)
-        raise ValueError(
+        raise ScoreTableError(
             f"{path}, line 1: {lines[0][:80]!r} may be separated by a {names}; put "
             "names that hold one of them in quotation marks"
         )
@@ -323,7 +344,7 @@ def _encoding_of(data: bytes, path: Path) -> str:
             f"{encoding}: {_first_strange(text)!r}"
             for encoding, text in possible.items()
         )
-        raise ValueError(
+        raise ScoreTableError(
             f"{path} is not UTF-8 and may be {shown or 'of no usual encoding'}; save "
             "it as UTF-8, or name its encoding (encoding=, --encoding)"
         )
@@ -362,7 +383,8 @@ def _plausible(data: bytes, possible: dict[str, str]) -> list[str]:
     from charset_normalizer import from_bytes
 
     strange = [line for line in data.splitlines() if not line.isascii()][:2000]
-    matches = from_bytes(b"\n".join(strange), cp_isolation=list(possible))
+    sample = b"\n".join(strange)[: 2**20]
+    matches = from_bytes(sample, cp_isolation=list(possible))
     likely = {match.encoding for match in matches}
     if "cp949" in likely:  # it can also read Chinese, as rare Chinese characters
         letters = [c for c in possible["cp949"] if not c.isascii() and c.isalpha()]

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import ScoreTableError
+
 _ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?)?)?\s*"
                   r"(Z|[+-]\d{2}(:?\d{2})?)?")  # fmt: skip
 _YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})([T ].*)?")
@@ -37,7 +39,7 @@ def parse_times(column: pd.Series, time_format: str | None = None) -> pd.Series:
 
     Raises
     ------
-    ValueError
+    ScoreTableError
         If some are missing, none of these, or may mean two days.
 
     Examples
@@ -48,7 +50,8 @@ def parse_times(column: pd.Series, time_format: str | None = None) -> pd.Series:
     [10, 11]
     >>> parse_times(pd.Series(["10/08/2019", "11/08/2019"]))
     Traceback (most recent call last):
-    ValueError: '10/08/2019' at row 0 may be 10 August or 8 October, and no row shows \
+    base_models.errors.ScoreTableError: '10/08/2019' at row 0 may be 10 August or 8 \
+October, and no row shows \
 whether day or month comes first; write them as 2019-10-08, or give their format: \
 --time-format '%d/%m/%Y', pandas.to_datetime(column, format='%d/%m/%Y')
     """
@@ -62,7 +65,9 @@ whether day or month comes first; write them as 2019-10-08, or give their format
         try:
             return _in_utc(pd.to_datetime(texts, format=time_format))
         except ValueError as error:
-            raise ValueError(f"a time does not fit {time_format!r}: {error}") from error
+            raise ScoreTableError(
+                f"a time does not fit {time_format!r}: {error}"
+            ) from error
     numbers = pd.to_numeric(texts, errors="coerce")
     if numbers.notna().all():
         return numbers
@@ -76,7 +81,7 @@ whether day or month comes first; write them as 2019-10-08, or give their format
             return _in_utc(read(texts))
     first = pd.DataFrame({"like": texts.map(lambda text: re.sub(r"\d", "0", text))})
     kinds = first.drop_duplicates("like").index[:3]
-    raise ValueError(
+    raise ScoreTableError(
         "times must be written in one way, such as 2019-10-08; got "
         f"{' and '.join(repr(texts[row]) for row in kinds)}; {_WAY_OUT}"
     )
@@ -85,7 +90,7 @@ whether day or month comes first; write them as 2019-10-08, or give their format
 def _complete(times: pd.Series) -> pd.Series:
     missing = np.flatnonzero(times.isna())
     if missing.size:
-        raise ValueError(
+        raise ScoreTableError(
             f"a hold-out of time needs a time for every video; {missing.size} of "
             f"{len(times)} have none, the first at row {missing[0]}"
         )
@@ -103,7 +108,7 @@ def _read_iso(texts: pd.Series) -> pd.Series:
     zoned = texts.map(lambda text: bool(re.search(r"(Z|:\d.*[+-]\d.*)$", text)))
     if zoned.any() and not zoned.all():
         row = np.flatnonzero(~zoned)[0]
-        raise ValueError(
+        raise ScoreTableError(
             f"some times have a time zone and {texts.iloc[row]!r} (row {row}) has "
             "none; give all or none one"
         )
@@ -122,7 +127,7 @@ def _read_year_last(texts: pd.Series) -> pd.Series:
     if day_first and month_first:
         days, months = (np.flatnonzero(part > 12) for part in (first, second))
         rows = [int(rows[0]) for rows in (days, months) if rows.size]
-        raise ValueError(
+        raise ScoreTableError(
             "in some rows the day comes first and in others the month: "
             f"{' and '.join(f'{texts.iloc[row]!r} (row {row})' for row in rows)}; "
             f"{_WAY_OUT}"
@@ -134,7 +139,7 @@ def _read_year_last(texts: pd.Series) -> pd.Series:
             for day, month in ((first.iloc[row], second.iloc[row]),
                                (second.iloc[row], first.iloc[row]))
         )  # fmt: skip
-        raise ValueError(
+        raise ScoreTableError(
             f"{texts.iloc[row]!r} at row {row} may be {one} or {two}, and no row shows "
             f"whether day or month comes first; {_WAY_OUT}"
         )
@@ -154,4 +159,4 @@ def _parsed(texts: pd.Series, **how: Any) -> pd.Series:
     try:
         return pd.to_datetime(texts, **how)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"a time cannot be read: {error}; {_WAY_OUT}") from error
+        raise ScoreTableError(f"a time cannot be read: {error}; {_WAY_OUT}") from error

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base_models.errors import ScoreTableError
+
 if TYPE_CHECKING:
     from ensemble.scores.formats import Table
 
@@ -120,8 +122,8 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; one that is cut off or no JSON is named."""
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
-        raise ValueError(
+    except (ValueError, RecursionError) as error:
+        raise ScoreTableError(
             f"{path} is no whole JSON file ({error}); fetch it again"
         ) from error
 
@@ -161,7 +163,7 @@ def check_object(content: Any, expected: str, where: str) -> dict:
     if not isinstance(content, dict):
         text = json.dumps(content)
         text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
-        raise ValueError(
+        raise ScoreTableError(
             f"{where} must be an object such as {expected}; got {text}. Fetch the file "
             "again, or mend it"
         )

@@ -1,0 +1,146 @@
+"""What a table asks for, looked at before it is read: bytes, columns, cells."""
+
+import zipfile
+from pathlib import Path
+
+from base_models.errors import ScoreTableError
+from base_models.limits import current_limits
+
+_LONGEST_LINE = 2**24  # bytes
+_EXCEL_TAKES = 8  # bytes of memory for one of XML
+_LOOKED_AT = 2**16  # rows of parquet at once
+
+
+def check_text_file(path: Path) -> None:
+    """Refuse text that is too large, or has a line that is no row of any table.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ScoreTableError
+        Saying what there is and what is allowed.
+    """
+    _check("bytes", path.stat().st_size, current_limits().table_bytes, path)
+    with open(path, "rb") as file:
+        while len(part := file.read(_LONGEST_LINE)) == _LONGEST_LINE:
+            if b"\n" not in part and b"\r" not in part:
+                raise ScoreTableError(
+                    f"{path} has a line of more than {_LONGEST_LINE:,} bytes, so that "
+                    "it is no table of text"
+                )
+
+
+def check_text(text: str, delimiter: str, path: Path) -> None:
+    """Refuse text that would be cut into too many fields.
+
+    Parameters
+    ----------
+    text : str
+    delimiter : str
+    path : Path
+
+    Raises
+    ------
+    ScoreTableError
+    """
+    limits = current_limits()
+    first = text[:_LONGEST_LINE].split("\n", 1)[0]
+    _check("columns", 1 + first.count(delimiter), limits.table_columns, path)
+    n_cells = text.count(delimiter) + text.count("\n")
+    _check("cells", n_cells, limits.table_cells, path)
+
+
+def check_parquet(path: Path) -> None:
+    """Refuse a parquet file that unpacks to too much, by what it says of itself.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ScoreTableError
+    """
+    import pyarrow.parquet
+
+    limits = current_limits()
+    with pyarrow.parquet.ParquetFile(path) as file:
+        found = file.metadata
+        _check("columns", found.num_columns, limits.table_columns, path)
+        n_cells = found.num_columns * found.num_rows
+        _check("cells", n_cells, limits.table_cells, path)
+        groups = [found.row_group(number) for number in range(found.num_row_groups)]
+        n_bytes = sum(group.total_byte_size for group in groups)
+        _check("bytes, unpacked,", n_bytes, limits.table_bytes, path)
+        repeated = [
+            chunk.path_in_schema
+            for group in groups
+            for chunk in map(group.column, range(group.num_columns))
+            if chunk.physical_type == "BYTE_ARRAY"
+            and chunk.has_dictionary_page
+            # The longest text of the dictionary may stand in every row.
+            and chunk.total_uncompressed_size * chunk.num_values > limits.table_bytes
+        ]
+    for name in dict.fromkeys(repeated):
+        _check_repeated(path, name, limits.table_bytes)
+
+
+def _check_repeated(path: Path, name: str, most: int) -> None:
+    """Add up a column of texts that are written once each, without making it."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    total = 0
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=[name]) as file:
+        for batch in file.iter_batches(_LOOKED_AT, columns=[name]):
+            values = batch.column(0)
+            if not isinstance(values, pyarrow.DictionaryArray):
+                continue  # lists of texts: each is written where it stands
+            lengths = pyarrow.compute.binary_length(values.dictionary)
+            counts = pyarrow.compute.sum(lengths.take(values.indices)).as_py()
+            total += counts or 0
+            _check(f"bytes, unpacked, in column {name!r}", total, most, path)
+
+
+def check_excel(path: Path) -> None:
+    """Refuse an Excel file that unpacks to too much, or has a cell far from others.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ScoreTableError
+    """
+    import openpyxl
+
+    limits = current_limits()
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    most = limits.table_bytes // _EXCEL_TAKES
+    _check("bytes, unpacked,", unpacked, most, path)
+    book = openpyxl.load_workbook(path, read_only=True, keep_links=False)
+    try:
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what it says of them need not be so
+        widest = 0
+        for n_rows, row in enumerate(sheet.iter_rows(values_only=True), 1):
+            widest = max(widest, len(row))
+            _check("columns", widest, limits.table_columns, path)
+            _check("cells", n_rows * widest, limits.table_cells, path)
+    finally:
+        book.close()
+
+
+def _check(what: str, n_asked: int, n_allowed: int, path: Path) -> None:
+    if n_asked > n_allowed:
+        raise ScoreTableError(
+            f"{path} has {n_asked:,} {what}, and {n_allowed:,} are allowed; give the "
+            "columns and rows that are needed, or allow more: "
+            "base_models.limits.reading_limits(table_bytes=..., table_columns=..., "
+            "table_cells=...)"
+        )
