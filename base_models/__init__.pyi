@@ -39,6 +39,10 @@ from .faces.finders import (
     HaarFaceFinder as HaarFaceFinder,
     YuNetFaceFinder as YuNetFaceFinder,
 )
+from .limits import (
+    Limits as Limits,
+    reading_limits as reading_limits,
+)
 from .runtime.caches import clear_caches as clear_caches
 from .runtime.clusters.connecting import cluster as cluster
 from .scoring.pooling import pool_scores as pool_scores

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 _SLACK = 2**20  # bytes that may unpack to more than the file has room for
 _RATIO = 20  # weights are hard to compress: what unpacks to more is a bomb
@@ -35,6 +36,16 @@ class Limits:
     table_columns : int, default=10_000
     table_cells : int, default=50_000_000
         Rows times columns.
+    video_pixels : int, default=2**26
+        Of a picture: a frame of a video, or an image. 8192 x 8192, twice 8K.
+    video_frames : int, default=2**24
+        Packets of a video, or images of a folder. A day at 190 a second.
+    video_bytes : int, default=4 * 2**30
+        Of memory, for the frames of a video that are asked for at once.
+    video_seconds : float, default=1800.0
+        That one reading of a video takes (its frames, its length, its quantiser);
+        without what is done with its frames. It is looked at after each packet, so
+        that a call of a decoder which never comes back is not stopped.
 
     Examples
     --------
@@ -49,6 +60,17 @@ class Limits:
     table_bytes: int = 2**29
     table_columns: int = 10_000
     table_cells: int = 50_000_000
+    video_pixels: int = 2**26
+    video_frames: int = 2**24
+    video_bytes: int = 4 * 2**30
+    video_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"{name} must be a number; got {value!r}")
+            elif not value > 0:
+                raise ValueError(f"{name} must be above 0; got {value!r}")
 
 
 _DEFAULT = Limits()
@@ -68,18 +90,20 @@ def current_limits() -> Limits:
 
 
 @contextmanager
-def reading_limits(**changed: int) -> Iterator[Limits]:
-    """Read files within other limits, in this block and thread.
+def reading_limits(**changed: Any) -> Iterator[Limits]:
+    """Read files within other limits, in this block and in the tasks that it sends.
 
     Parameters
     ----------
-    **changed : int
+    **changed : int or float
         By the names of `Limits`.
 
     Raises
     ------
     TypeError
-        For a name that is none of them.
+        For a name that is none of them, or what is no number.
+    ValueError
+        For a number that is not above 0.
 
     Examples
     --------
@@ -87,8 +111,29 @@ def reading_limits(**changed: int) -> Iterator[Limits]:
     >>> from base_models.limits import reading_limits
     >>> with reading_limits(model_bytes=64 * 2**30):
     ...     detector = load_checkpoint("huge.pth")  # doctest: +SKIP
+    >>> with reading_limits(video_seconds=60) as limits:
+    ...     limits.video_seconds, limits.video_pixels
+    (60, 67108864)
     """
-    limits = replace(current_limits(), **changed)
+    with within(replace(current_limits(), **changed)) as limits:
+        yield limits
+
+
+@contextmanager
+def within(limits: Limits) -> Iterator[Limits]:
+    """Read files within these limits: those of who sent the task.
+
+    Parameters
+    ----------
+    limits : Limits
+
+    Examples
+    --------
+    >>> from base_models.limits import Limits, current_limits, within
+    >>> with within(Limits(model_depth=7)):
+    ...     current_limits().model_depth
+    7
+    """
     token = _current.set(limits)
     try:
         yield limits

@@ -10,6 +10,7 @@ from typing import Any
 from base_models.batch.job import Job, packed
 from base_models.batch.parts import Done, do_part
 from base_models.choices import ENGINES
+from base_models.limits import current_limits, within
 from base_models.naming import did_you_mean
 from base_models.runtime.clusters.sending import Shared
 from base_models.runtime.parallel import run_tasks, threads_of_task, with_threads
@@ -121,7 +122,7 @@ def _on_ray(job, numbers):
         done = parts.map_batches(
             _Parts,
             batch_size=1,
-            fn_constructor_args=[ray.put(ours), threads_of_task()],
+            fn_constructor_args=[ray.put(ours), threads_of_task(), current_limits()],
             concurrency=(1, n_actors),
             num_gpus=1 if on_gpu else 0,
             num_cpus=1,
@@ -144,14 +145,15 @@ def _cause(error: Any) -> Any:
 class _Parts:
     """Does parts in an actor of Ray, which holds the model."""
 
-    def __init__(self, packed_job, threads):
+    def __init__(self, packed_job, threads, limits):
         import ray
 
         self._packed, self._threads = ray.get(packed_job), threads
+        self._limits = limits
 
     def __call__(self, batch):
         done = []
-        with with_threads(self._threads):
+        with with_threads(self._threads), within(self._limits):
             for number in batch["part"]:
                 done.append(pickle.dumps(do_part(self._packed, int(number))))
         return {"part": batch["part"], "done": done}

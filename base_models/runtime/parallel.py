@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from base_models.limits import current_limits, within
 from base_models.runtime.clusters.given_up import know_given_up, videos_given_up
 from base_models.runtime.clusters.sending import Lost, Shared, run_on
 from base_models.runtime.clusters.surviving import surviving
@@ -197,19 +198,21 @@ def with_threads(threads: int) -> Iterator[None]:
 @contextmanager
 def _sent_with(along):
     """Have a task know what was sent along with it, and gather what it warns of."""
-    threads, given_up, sender = along
+    threads, given_up, sender, limits = along
     know_given_up(given_up)
     is_here = sender == (_PROCESS, os.getpid())  # it warns by itself
     with (
         with_threads(threads),
+        within(limits),
         nullcontext({}) if is_here else heard_by_sender() as said,
     ):
         yield said
 
 
 def _sent_along():
-    """Return what a task knows of this process: its threads, and what it gave up."""
-    return threads_of_task(), videos_given_up(), (_PROCESS, os.getpid())
+    """Return what a task knows of this process: threads, limits, what it gave up."""
+    here = _PROCESS, os.getpid()
+    return threads_of_task(), videos_given_up(), here, current_limits()
 
 
 def _told(run):

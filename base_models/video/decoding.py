@@ -15,16 +15,30 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from base_models.errors import VideoReadError
+from base_models.video.bounds.budget import (
+    check_picture,
+    check_refusal,
+    clock_of,
+    empty_frames,
+)
 from base_models.video.packets import opened, packets
 
 
 def decode(path: str | Path) -> Iterator[Any]:
     with opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
-        for packet in itertools.chain(packets(container, stream), [None]):
-            # A damaged packet gives no frame; the decoder goes on after it.
-            with suppress(av.FFmpegError):
-                yield from stream.decode(packet)
+        clock = clock_of(path)
+        for packet in itertools.chain(packets(path, container, stream, clock), [None]):
+            clock.check()
+            try:
+                frames = stream.decode(packet)
+            except av.FFmpegError as error:
+                check_refusal(path, stream.codec_context, error)
+                continue  # a damaged packet gives no frame; the decoder goes on
+            for frame in frames:
+                check_picture(path, frame.width, frame.height, "one of its frames has")
+                with clock.standing():
+                    yield frame
 
 
 def decode_rgb(path: str | Path, at: Any = None) -> Iterator[Any]:
@@ -45,7 +59,7 @@ def frames_by_reading(path: str | Path, indices: np.ndarray) -> Any:
         if n_kept < len(indices) and indices[n_kept] == n_decoded - 1:
             rgb = convert(frame)
             if frames is None:
-                frames = np.empty((len(indices), *rgb.shape), np.uint8)
+                frames = empty_frames(path, len(indices), rgb.shape)
             frames[n_kept] = rgb
             n_kept += 1
     if not n_decoded:

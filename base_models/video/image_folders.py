@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.limits import current_limits
 from base_models.runtime.clusters.given_up import reason_given_up
+from base_models.video.bounds.budget import (
+    check_picture,
+    clock_of,
+    empty_frames,
+    over_limit,
+)
+from base_models.video.bounds.headers import image_size
 from base_models.video.paths import frame_images, naming
-from base_models.video.remote import is_folder
+from base_models.video.remote import is_folder, n_bytes_of
 
 
 def sample_images(folder: Path, choose: Any) -> Any:
@@ -26,7 +34,7 @@ def sample_images(folder: Path, choose: Any) -> Any:
         frames, readable = None, set()
         for image, frame in read_images(chosen):
             if frames is None:
-                frames = np.empty((len(chosen), *frame.shape), np.uint8)
+                frames = empty_frames(folder, len(chosen), frame.shape)
             frames[len(readable)] = frame
             readable.add(image)
         if len(readable) == len(chosen):
@@ -42,28 +50,45 @@ def sample_images(folder: Path, choose: Any) -> Any:
 
 
 def read_images(images: Any) -> Iterator[Any]:
-    """Read those images that can be decoded, scaled to the first one's size."""
+    """Read those images that can be decoded, scaled to the first one's size.
+
+    Raises
+    ------
+    VideoReadError
+        Of an image that asks for more than is allowed.
+    """
     import cv2
 
-    size = None
+    size = clock = None
     for image in images:
-        with naming(image):
-            encoded = np.frombuffer(image.read_bytes(), np.uint8)
-        if (frame := _decoded(encoded)) is None:
+        clock = clock or clock_of(image)
+        clock.check()
+        if (frame := _decoded(image)) is None:
             continue
         size = size or frame.shape[1::-1]
         if frame.shape[1::-1] != size:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-        yield image, np.ascontiguousarray(frame[:, :, ::-1])
+        with clock.standing():
+            yield image, np.ascontiguousarray(frame[:, :, ::-1])
 
 
-def _decoded(encoded):
-    """Decode one image; None where it is broken, or larger than OpenCV takes."""
+def _decoded(image):
+    """Decode one image; None where it is broken, or of a kind that is not read."""
     import cv2
 
-    if not encoded.size:
+    with naming(image):
+        n_bytes = n_bytes_of(image)
+    if n_bytes > (allowed := current_limits().video_bytes):
+        asked = f"the image has {n_bytes:,} bytes, and {allowed:,} are allowed"
+        raise over_limit(image, asked, "video_bytes", n_bytes)
+    with naming(image):
+        encoded = image.read_bytes()
+    if (size := image_size(encoded)) is None:
         return None
+    check_picture(image, *size, "the image has")
     try:
-        return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    except cv2.error:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         return None

@@ -18,10 +18,19 @@ import numpy as np
 from av.stream import Disposition
 
 from base_models.errors import VideoReadError
+from base_models.limits import current_limits
 from base_models.runtime.caches import cached
 from base_models.runtime.clusters.given_up import reason_given_up
-from base_models.video.paths import IMAGE_SUFFIXES
-from base_models.video.remote import RemoteVideo, beginning
+from base_models.video.bounds.budget import (
+    Clock,
+    check_count,
+    check_picture,
+    check_room,
+    clock_of,
+)
+from base_models.video.bounds.headers import check_index
+from base_models.video.paths import IMAGE_SUFFIXES, naming
+from base_models.video.remote import RemoteVideo, beginning, n_bytes_of
 
 # FFmpeg also opens playlists, manifests and session descriptions (hls, dash, concat,
 # sdp, image2, ...), which lead to other files and to the network: they are not here.
@@ -54,6 +63,8 @@ _LEADS_ELSEWHERE = {  # how the text begins: what it is
 }
 _PAGE = rb"(?i)(<!doctype html|<html\b)"
 _BEGINNING = 4096  # bytes
+_REMOTE_BOXES = 64  # of a file behind an address whose index is looked at
+_STREAMS = 8  # of a file that is opened without limit, to say what it asks for
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
 ONE_FRAME_A_PACKET |= {"prores", "ffv1", "dnxhd", "huffyuv", "ffvhuff"}
@@ -117,7 +128,8 @@ def open_container(path: str | Path) -> Any:
     Raises
     ------
     VideoReadError
-        If it is of a kind that leads to other files, or cannot be opened.
+        If it is of a kind that leads to other files, cannot be opened, or asks for more
+        than is allowed.
     """
     path, kind, reader = _as_given(path), None, None
     known = (path.facts.address, path.digest) if isinstance(path, RemoteVideo) else ()
@@ -125,21 +137,29 @@ def open_container(path: str | Path) -> Any:
         raise VideoReadError(path, reason)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         kind = _matching(_IMAGES, _beginning(path))
+    _check_index(path)
+    limit = {"max_pixels": str(current_limits().video_pixels)}
     options = _OPTIONS
     if isinstance(path, RemoteVideo):
         file = reader = path.reader()
         options = {**_OPTIONS, "protocol_whitelist": "none"}
     else:
         file = f"file:{path.resolve()}"
+    how = {"format": kind, "metadata_errors": "replace"}
     try:
-        container = av.open(
-            file, format=kind, metadata_errors="replace", container_options=options
-        )
+        container = av.open(file, options=limit, container_options=options, **how)
     except (av.FFmpegError, VideoReadError) as error:
         if reader is not None and reader.error is not None:
             raise reader.error from None
         raise _not_opened(path, error) from error
     return container, reader
+
+
+def _check_index(path):
+    if isinstance(path, RemoteVideo):
+        check_index(path, path.reader(), path.size, _REMOTE_BOXES)
+    else:
+        _check_index_of_file(path)
 
 
 def _as_given(path):
@@ -202,6 +222,7 @@ def opened(path: str | Path, unread: Sequence[tuple[int, int]] = ()) -> Iterator
     try:
         with container:
             stream = _video_stream(container, path)
+            _limit_pictures(path, stream.codec_context)
             if reader is not None:
                 reader.unread = unread
             yield container, stream
@@ -226,16 +247,52 @@ def _video_stream(container, path):
     )
 
 
-def packets(container: Any, stream: Any) -> Iterator[Any]:
-    # Where the file is cut off or unreadable it ends; what came before counts.
-    with suppress(av.FFmpegError):
+def _limit_pictures(path, context):
+    """Refuse pictures that are too large, and have the decoder refuse later ones."""
+    width, height = context.width, context.height
+    if not width:  # not known, or refused by FFmpeg, which does not say how large
+        width, height = _size_without_limit(path)
+    check_picture(path, width, height)
+    context.options = {"max_pixels": str(current_limits().video_pixels)}
+
+
+def _size_without_limit(path):
+    file = path.reader() if isinstance(path, RemoteVideo) else f"file:{path.resolve()}"
+    protocols = "none" if isinstance(path, RemoteVideo) else "file"
+    options = {**_OPTIONS, "protocol_whitelist": protocols, "max_streams": _STREAMS}
+    with (
+        suppress(av.FFmpegError, VideoReadError),
+        av.open(
+            file,
+            metadata_errors="replace",
+            container_options={key: str(value) for key, value in options.items()},
+        ) as container,
+    ):
+        context = _video_stream(container, path).codec_context
+        return context.width, context.height
+    return 0, 0
+
+
+def packets(path: Any, container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
+    """Yield the packets of a stream, while there is time.
+
+    Where the file is cut off or unreadable it ends; what came before counts.
+    """
+    try:
         for packet in container.demux(stream):
+            clock.check()
             if packet.size:
                 yield packet
+    except av.error.MemoryError:
+        check_room(n_bytes_of(path))
+    except av.FFmpegError:
+        pass
 
 
 def read_once(maxsize: int) -> Callable:
     """Keep what functions read of files until a file's size or time of change differs.
+
+    Of each limit they were read within, too.
 
     Parameters
     ----------
@@ -247,20 +304,26 @@ def read_once(maxsize: int) -> Callable:
     def decorate(function):
         @cached(maxsize)
         @wraps(function)
-        def kept(path, real_path, size, mtime_ns, *arguments):
+        def kept(path, real_path, size, mtime_ns, limits, *arguments):
             return function(path, *arguments)
 
         @wraps(function)
         def of_file(path, *arguments):
             if isinstance(path, RemoteVideo):  # which is one version
-                return kept(path, None, None, None, *arguments)
+                return kept(path, None, None, None, current_limits(), *arguments)
             status = os.stat(path)
             known_by = os.path.realpath(path), status.st_size, status.st_mtime_ns
-            return kept(path, *known_by, *arguments)
+            return kept(path, *known_by, current_limits(), *arguments)
 
         return of_file
 
     return decorate
+
+
+@read_once(maxsize=64)
+def _check_index_of_file(path):
+    with naming(path), open(path, "rb") as file:
+        check_index(path, file, n_bytes_of(path))
 
 
 @read_once(maxsize=16)  # ten bytes a packet
@@ -283,12 +346,15 @@ def list_packets(path: str | Path) -> Any:
 def _table(path, unread=()):
     """Make the table; None where `unread` places would have to be read for it."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()
-    clock, n_bytes, is_timed, is_damaged = [], 0, True, False
+    span, n_bytes, is_timed, is_damaged = _Span(), 0, True, False
+    most = current_limits().video_frames
     with opened(path, unread) as (container, stream):
         codec = stream.codec_context.name
         if unread and not _is_described(stream, codec):
             return None
-        for packet in packets(container, stream):
+        for packet in packets(path, container, stream, clock_of(path)):
+            if len(pts) == most:
+                check_count(path, most + 1)
             shown_at = packet.pts
             if shown_at is None:
                 is_timed, shown_at = False, packet.dts
@@ -298,16 +364,16 @@ def _table(path, unread=()):
             is_key.append(packet.is_keyframe)
             is_shown.append(not packet.is_discard)
             if is_shown[-1]:
-                clock.append((shown_at, packet.duration or 0))
+                span.add(shown_at, packet.duration or 0)
         if unread:
             is_key = bytearray(entry.is_keyframe for entry in stream.index_entries)
             if len(is_key) != len(pts):
                 return None
-        if not clock:
+        if not span.n_frames:
             raise VideoReadError(path, "its video stream is empty")
         seconds = None
-        if stream.time_base and all(shown_at is not None for shown_at, _ in clock):
-            seconds = float(_span(clock) * stream.time_base) or None
+        if stream.time_base and span.is_timed:
+            seconds = float(span.ticks() * stream.time_base) or None
         return PacketTable(
             pts=np.array(pts) if is_timed else None,
             is_key=np.frombuffer(is_key, bool),
@@ -326,8 +392,24 @@ def _is_described(stream, codec):
     return codec in ONE_FRAME_A_PACKET and hasattr(stream, "index_entries")
 
 
-def _span(clock):
-    first, (last, last_duration) = min(clock)[0], max(clock)
-    if not last_duration and len(clock) > 1:
-        last_duration = Fraction(last - first, len(clock) - 1)
-    return last - first + last_duration
+class _Span:
+    """From the first frame that is shown to the end of the last one."""
+
+    def __init__(self):
+        self.n_frames, self.is_timed = 0, True
+        self._first = self._last = None
+
+    def add(self, shown_at, duration):
+        self.n_frames += 1
+        if shown_at is None:
+            self.is_timed = False
+            return
+        frame = shown_at, duration
+        self._first = frame if self._first is None else min(self._first, frame)
+        self._last = frame if self._last is None else max(self._last, frame)
+
+    def ticks(self):
+        first, (last, last_duration) = self._first[0], self._last
+        if not last_duration and self.n_frames > 1:
+            last_duration = Fraction(last - first, self.n_frames - 1)
+        return last - first + last_duration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from base_models.runtime.file_digest import (
 )
 from base_models.runtime.parallel import is_local
 from base_models.runtime.remote.facts import asking_once
+from base_models.video.bounds.budget import check_count, out_of_memory
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.remote import (
     RemoteVideo,
@@ -328,6 +330,12 @@ def existing(video: Any) -> Any:
     with naming(path):
         status = path.stat()
         is_dir = path.is_dir()
+    if not is_dir and not stat.S_ISREG(status.st_mode):
+        raise VideoReadError(
+            path,
+            "it is a pipe, a socket or a device, and no file",
+            "save the video as a file, and give that",
+        )
     if not is_dir and status.st_size == 0:
         raise VideoReadError(path, "the file is empty (0 bytes)", "fetch it again")
     return path
@@ -338,6 +346,8 @@ def naming(path: str | Path) -> Iterator[Any]:
     """Turn what the file system refuses into a `VideoReadError` of this video."""
     try:
         yield
+    except VideoReadError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoReadError(path, reason, "check path and permissions") from error
@@ -353,7 +363,9 @@ def reading(path: str | Path) -> Iterator[Any]:
         yield
     except VideoReadError:
         raise
-    except (OSError, ValueError, MemoryError, RuntimeError, EOFError) as error:
+    except MemoryError as error:
+        raise out_of_memory(path) from error
+    except (OSError, ValueError, RuntimeError, EOFError) as error:
         raise _unreadable(path, error) from error
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("av", "cv2"):
@@ -423,7 +435,7 @@ def _videos_below(folder, above, left_out):
 
 def _is_type_script(path, suffix):
     """Whether a .ts file is source code: a transport stream has 0x47 every packet."""
-    if suffix != ".ts":
+    if suffix != ".ts" or not path.is_file():
         return False
     try:
         with open(path, "rb") as file:
@@ -477,6 +489,7 @@ def frame_images(folder: Path) -> Any:
             f"({', '.join(sorted(IMAGE_SUFFIXES))}) directly in it",
             "give a video file or a folder of frames; list_videos finds them",
         )
+    check_count(folder, len(images), "images")
     return sorted(images, key=lambda image: (_natural(image.name), image.name))
 
 

@@ -14,8 +14,9 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from base_models.errors import VideoReadError
 from base_models.runtime.remote.facts import asking_once
+from base_models.video.bounds.budget import check_refusal, one_clock
 from base_models.video.packets import opened, read_once
-from base_models.video.paths import existing
+from base_models.video.paths import existing, reading
 from base_models.video.reading import probe_video
 from base_models.video.remote import RemoteVideo
 
@@ -125,9 +126,17 @@ def _stated_qp(path, n_places, n_frames):
     """Mean quantiser of frames here and there, or None where the codec hides it."""
     found = []
     try:
-        with opened(path) as (container, stream):
+        with (
+            reading(path),
+            one_clock(path) as clock,
+            opened(path) as (
+                container,
+                stream,
+            ),
+        ):
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"export_side_data": "venc_params"}
+            options = {"export_side_data": "venc_params"}
+            stream.codec_context.options = {**stream.codec_context.options, **options}
             if stream.codec_context.name not in ("h264", "mpeg2video"):
                 return None
             for place in range(n_places):
@@ -139,27 +148,36 @@ def _stated_qp(path, n_places, n_frames):
                         )
                 elif place:
                     break
-                found += _qp_of_next(container, stream, n_frames)
+                found += _qp_of_next(path, container, stream, n_frames, clock)
     except av.FFmpegError as error:
         if not found:
             raise VideoReadError(path, str(error)) from error
     return float(np.mean(found)) if found else None
 
 
-def _qp_of_next(container, stream, n_frames):
+def _qp_of_next(path, container, stream, n_frames, clock):
     found = []
-    with suppress(av.FFmpegError):  # what came before the damage counts
-        for frame in container.decode(stream):
-            try:
-                params = frame.side_data.get(SideDataType.VIDEO_ENC_PARAMS)
-            except ValueError:  # older PyAV stumbles over newer kinds beside it
-                params = None
-            if params is not None:
-                blocks = params.qp_map() if params.nb_blocks else params.qp
-                qp = float(np.mean(blocks))
-                # MPEG-2's is the step itself, H.264's doubles every 6 from 0.625
-                is_h264 = stream.codec_context.name == "h264"
-                found.append(qp if is_h264 else 6 * math.log2(1.6 * max(qp, 1)))
-            if len(found) == n_frames:
-                break
+    try:
+        for packet in container.demux(stream):
+            clock.check()
+            for frame in packet.decode():
+                if (qp := _qp_of(frame, stream)) is not None:
+                    found.append(qp)
+                if len(found) == n_frames:
+                    return found
+    except av.FFmpegError as error:  # what came before the damage counts
+        check_refusal(path, stream.codec_context, error)
     return found
+
+
+def _qp_of(frame, stream):
+    try:
+        params = frame.side_data.get(SideDataType.VIDEO_ENC_PARAMS)
+    except ValueError:  # older PyAV stumbles over newer kinds beside it
+        return None
+    if params is None:
+        return None
+    qp = float(np.mean(params.qp_map() if params.nb_blocks else params.qp))
+    # MPEG-2's is the step itself, H.264's doubles every 6 from 0.625
+    is_h264 = stream.codec_context.name == "h264"
+    return qp if is_h264 else 6 * math.log2(1.6 * max(qp, 1))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.video.bounds.budget import one_clock
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import read_images, sample_images
 from base_models.video.packets import list_packets, read_once
@@ -234,7 +235,7 @@ def sample_clips(
         frames, total = video[choose(len(video))], len(video)
     else:
         path = existing(video)
-        with reading(path):
+        with reading(path), one_clock(path):
             if holds_images(path):
                 frames, total = sample_images(path, choose)
             else:
@@ -323,7 +324,7 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
 
 @read_once(maxsize=1024)
 def _probe_file(path):
-    with reading(path), closing(decode(path)) as frames:
+    with reading(path), one_clock(path), closing(decode(path)) as frames:
         packets = list_packets(path)
         decoded = next(frames, None)
     if decoded is None:

@@ -17,6 +17,7 @@ import av
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.video.bounds.budget import clock_of, empty_frames
 from base_models.video.decoding import RgbConverter, frames_by_reading, orientation
 from base_models.video.packets import ONE_FRAME_A_PACKET, list_packets, opened
 
@@ -131,6 +132,7 @@ def _follow(path, table, steps, may_seek):
     frames, convert, found = None, None, set()
     with opened(path) as (container, stream):
         walk = _Walk(container, stream, table, wanted_rows, may_seek)
+        walk.clock = clock_of(path)
         size = stream.codec_context.width, stream.codec_context.height
         for (row, entry), entry_after in zip(steps, entries_after, strict=True):
             for frame in walk.until(row, entry, entry_after):
@@ -143,7 +145,7 @@ def _follow(path, table, steps, may_seek):
                     raise _NotAsForetold
                 rgb = convert(frame)
                 if frames is None:
-                    frames = np.empty((len(steps), *rgb.shape), np.uint8)
+                    frames = empty_frames(path, len(steps), rgb.shape)
                 frames[place] = rgb
                 found.add(place)
     if len(found) < len(steps):
@@ -160,7 +162,7 @@ class _Walk:
         self.context = stream.codec_context
         self.context.thread_count = 1
         # A damaged passage must be noticed: there the plain way decides what is shown.
-        self.context.options = {"err_detect": "explode"}
+        self.context.options = {**self.context.options, "err_detect": "explode"}
         self.may_skip = table.codec in _FREE_TO_SKIP
         self.row, self.packets = 0, container.demux(stream)
         self.last_pts = self.entered = None
@@ -210,6 +212,7 @@ class _Walk:
         self._push_back(first)
 
     def _next(self):
+        self.clock.check()
         packet = next((packet for packet in self.packets if packet.size), None)
         if packet is None or packet.pts != self.table.pts[self.row]:
             raise _SeekMissed

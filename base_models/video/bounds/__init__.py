@@ -1,0 +1,1 @@
+"""Keeps what reading a video takes within limits, and may let another process do it."""

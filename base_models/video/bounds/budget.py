@@ -1,0 +1,245 @@
+"""What one reading of a video may take: pixels, frames, memory and seconds."""
+
+from __future__ import annotations
+
+import errno
+import math
+import mmap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from base_models.errors import VideoReadError
+from base_models.limits import current_limits
+
+_MARGIN = 2**26  # bytes
+_is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
+_clock: ContextVar[Clock | None] = ContextVar("clock", default=None)
+# How frames are made that are handed to another process; None: as any array.
+_make_frames: ContextVar[Callable | None] = ContextVar("make_frames", default=None)
+
+
+def over_limit(path: Any, asked: str, setting: str, needed: Any) -> VideoReadError:
+    """Return the error of a video that asks for more than is allowed.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    asked : str
+        What it asks for, and what is allowed.
+    setting : str
+        Of `base_models.limits.Limits`.
+    needed : number
+        What it would have to be.
+    """
+    return VideoReadError(
+        path,
+        asked,
+        "if you trust it, allow more in a block of "
+        f"base_models.reading_limits({setting}={needed}); or drop the video",
+    )
+
+
+def out_of_memory(path: Any) -> VideoReadError:
+    """Return the error of a video for whose reading there is no memory."""
+    if not _is_bounded.get():
+        return VideoReadError(path, "there is not enough memory to read it")
+    allowed = current_limits().video_bytes
+    asked = f"reading it takes more than the {allowed:,} bytes of memory allowed"
+    return over_limit(path, asked, "video_bytes", 4 * allowed)
+
+
+def check_picture(path: Any, width: int, height: int, which: str = "its pictures have"):
+    """Refuse a picture that has more pixels than are allowed.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    width, height : int
+    which : str, default="its pictures have"
+        How the sentence begins.
+
+    Raises
+    ------
+    VideoReadError
+
+    Examples
+    --------
+    >>> from base_models.video.bounds.budget import check_picture
+    >>> check_picture("wide.mp4", 1920, 1080)
+    >>> check_picture("wide.mp4", 12_000, 12_000)
+    Traceback (most recent call last):
+    base_models.errors.VideoReadError: cannot read video wide.mp4: its pictures have \
+12,000 x 12,000 pixels (144,000,000), and 67,108,864 are allowed; if you trust it, ...
+    """
+    allowed = current_limits().video_pixels
+    if width * height > allowed:
+        raise over_limit(
+            path,
+            f"{which} {width:,} x {height:,} pixels ({width * height:,}), and "
+            f"{allowed:,} are allowed",
+            "video_pixels",
+            width * height,
+        )
+
+
+def check_count(path: Any, n_frames: int, what: str = "frames"):
+    """Refuse more frames, or images, than are allowed.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    n_frames : int
+    what : str, default="frames"
+
+    Raises
+    ------
+    VideoReadError
+    """
+    allowed = current_limits().video_frames
+    if n_frames > allowed:
+        asked = f"it has {n_frames:,} {what}, and {allowed:,} are allowed"
+        raise over_limit(path, asked, "video_frames", n_frames)
+
+
+def empty_frames(path: Any, n_frames: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return room for frames, if they do not take more memory than is allowed.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    n_frames : int
+    shape : tuple of int
+        Of one.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, *shape), uint8
+
+    Raises
+    ------
+    VideoReadError
+    """
+    n_bytes, allowed = n_frames * math.prod(shape), current_limits().video_bytes
+    if n_bytes > allowed:
+        height, width = shape[:2]
+        asked = (
+            f"{n_frames:,} frames of {width:,} x {height:,} pixels take {n_bytes:,} "
+            f"bytes of memory, and {allowed:,} are allowed"
+        )
+        raise over_limit(path, asked, "video_bytes", n_bytes)
+    make = _make_frames.get() or np.empty
+    return make((n_frames, *shape), np.uint8)
+
+
+@contextmanager
+def in_bounds(make_frames: Callable) -> Iterator[None]:
+    """Read in a process that gets no more memory than a video may take.
+
+    Parameters
+    ----------
+    make_frames : callable
+        Called as ``make_frames(shape, dtype)`` by `empty_frames`.
+    """
+    tokens = _make_frames.set(make_frames), _is_bounded.set(True)
+    try:
+        yield
+    finally:
+        _make_frames.reset(tokens[0])
+        _is_bounded.reset(tokens[1])
+
+
+class Clock:
+    """Counts the seconds that a video is read.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    """
+
+    def __init__(self, path: Any) -> None:
+        self._path, self._allowed = path, current_limits().video_seconds
+        self._spent, self._since = 0.0, time.monotonic()
+
+    def check(self) -> None:
+        """Refuse to go on where it was read for longer than is allowed.
+
+        Raises
+        ------
+        VideoReadError
+        """
+        if self._spent + time.monotonic() - self._since > self._allowed:
+            raise took_too_long(self._path, self._allowed)
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Do not count what a block takes: that of who uses the frames."""
+        self._spent += time.monotonic() - self._since
+        try:
+            yield
+        finally:
+            self._since = time.monotonic()
+
+
+def took_too_long(path: Any, allowed: float) -> VideoReadError:
+    """Return the error of a video that was read for longer than is allowed."""
+    asked = f"reading it takes longer than the {allowed:g} s allowed"
+    return over_limit(path, asked, "video_seconds", f"{10 * allowed:g}")
+
+
+@contextmanager
+def one_clock(path: Any) -> Iterator[Clock]:
+    """Count all that is read of a video within the block by one clock.
+
+    The block holds no `yield` to who uses frames.
+    """
+    clock = _clock.get() or Clock(path)
+    token = _clock.set(clock)
+    try:
+        yield clock
+    finally:
+        _clock.reset(token)
+
+
+def clock_of(path: Any) -> Clock:
+    """Return the clock of the block, or a new one."""
+    return _clock.get() or Clock(path)
+
+
+def check_refusal(path: Any, context: Any, error: Any) -> None:
+    """Raise what a decoder's error stands for, if it is not damage but a limit.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    context : CodecContext
+        Whose ``max_pixels`` is set.
+    error : FFmpegError
+
+    Raises
+    ------
+    VideoReadError
+    MemoryError
+        There is no more memory. FFmpeg says so too where it has too few pictures.
+    """
+    width, height = context.width, context.height
+    check_picture(path, width, height, "one of its pictures has")
+    if error.errno == errno.EINVAL and not width and context.is_open:
+        # FFmpeg forgets the size that it refused.
+        allowed = current_limits().video_pixels
+        asked = f"one of its pictures has more pixels than the {allowed:,} allowed"
+        raise over_limit(path, asked, "video_pixels", "...")
+    if error.errno == errno.ENOMEM:
+        check_room(16 * width * height)  # of a decoder's pictures
+
+
+def check_room(n_bytes: int) -> None:
+    """Raise MemoryError where there is no memory for so many bytes."""
+    try:
+        mmap.mmap(-1, n_bytes + _MARGIN).close()
+    except (OSError, ValueError, OverflowError):
+        raise MemoryError from None
