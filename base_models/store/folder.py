@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from base_models.errors import said
 from base_models.runtime.caches import register
 from base_models.runtime.ending.unfinished import create, remove_if_dead, this_boot
 from base_models.runtime.warn_once import told_to_sender
@@ -36,6 +37,9 @@ _OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _mixed: set[Path] = set()  # folders that this process found to hold files of others
 register(f"{__name__}._mixed", _mixed.clear)
 _warned: set[tuple[Path, str]] = set()  # (folder, what about)
+_damaged: dict[Path, set[tuple[str, str]]] = {}  # folder -> (kind, key) of entries
+register(f"{__name__}._damaged", _damaged.clear)
+_MOST_NAMED = 5
 
 
 class StoreFolder:
@@ -206,6 +210,38 @@ class StoreFolder:
                     ):
                         return False
         return True
+
+
+def warn_of_damage(
+    folder: Path, kind: str, key: str, error: Exception, is_local: bool
+) -> None:
+    """Name an entry that is damaged: once in a process, and of many the first few.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    kind, key : str
+        Of the entry.
+    error : Exception
+        What is wrong with it.
+    is_local : bool
+        Whether it is a file or a row on this machine, and no object of a bucket.
+    """
+    named = _damaged.setdefault(folder, set())
+    if (kind, key) in named or len(named) > _MOST_NAMED:
+        return
+    named.add((kind, key))
+    file = StoreFolder(folder).entry(kind, key)
+    if file is None or (is_local and not file.exists()):
+        file = folder / DATABASES[0]
+    more = " (more are, which are not named)" if len(named) > _MOST_NAMED else ""
+    message = (
+        f"{file} is damaged: {kind} {key[:8]}, {said(error)}{more}. It is not used, "
+        "and what it held is computed again. Is that disk whole?"
+    )
+    if not told_to_sender((folder, kind, key), message):
+        warnings.warn(message, stacklevel=3)
 
 
 def is_entry_key(kind: str, key: str) -> bool:

@@ -24,7 +24,13 @@ from base_models.addresses import local_path, public_name, remote_address
 from base_models.runtime.caches import Cache, cached
 from base_models.store.code import code_digest
 from base_models.store.encoding import Entry, decoded, encoded
-from base_models.store.folder import DATABASES, KINDS, StoreFolder, is_entry_key
+from base_models.store.folder import (
+    DATABASES,
+    KINDS,
+    StoreFolder,
+    is_entry_key,
+    warn_of_damage,
+)
 from base_models.store.keys import class_key
 from base_models.store.objects import StoreObjects, mapped_copy
 from base_models.store.shared_disks import is_shared
@@ -41,10 +47,10 @@ _unchecked = Cache(f"{__name__}._unchecked", maxsize=1024)
 class Store:
     """A folder or bucket of arrays that were costly to compute, found by their key.
 
-    Every entry is a safetensors file, written to a temporary name and moved into
-    place, so that several processes may share a store and a killed one leaves nothing
-    half-written behind; the small ones are rows of one SQLite file. The folder may be
-    deleted at any time: what is missing is computed again.
+    Every entry is a safetensors file with a checksum behind it, written to a temporary
+    name and moved into place, so that several processes may share a store and a killed
+    one leaves nothing half-written behind; the small ones are rows of one SQLite file.
+    The folder may be deleted at any time: what is missing or damaged is computed again.
 
     A folder that is new or empty becomes the store's own, which a marker file says.
     When it outgrows its limit, the entries used longest ago are deleted. In a folder
@@ -147,9 +153,10 @@ class Store:
         if content is None:
             return None
         try:
-            return decoded(content if mapped else bytearray(content))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # A disk that filled up or a folder copied in part: compute it again.
+            return decoded(content if mapped else bytearray(content), f"{kind}/{key}")
+        except Exception as error:  # without a checksum it may be anything
+            # A disk that failed or a folder copied in part: compute it again.
+            warn_of_damage(self.path, kind, key, error, self._objects is None)
             if self._objects is None and self._folder.is_own():
                 self.delete(kind, key)
             return None
@@ -179,7 +186,7 @@ class Store:
             key is none of `store_key`.
         """
         stored = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-        content = encoded(stored, meta or {})
+        content = encoded(stored, meta or {}, f"{kind}/{key}")
         if self._objects is not None:
             if not is_entry_key(kind, key):
                 raise _wrong_key(len(content), kind, key)

@@ -39,6 +39,7 @@ def test_kinds_and_keys_are_kept_apart(tmp_path):
     assert store.get("view", store_key(of="another")) is None
 
 
+@pytest.mark.filterwarnings("ignore:.*is damaged")
 def test_a_damaged_entry_is_no_entry(tmp_path):
     store = Store(tmp_path)
     store.put("view", KEY, LARGE)
