@@ -4,6 +4,7 @@ from .deepfake_ensemble import DeepfakeEnsemble as DeepfakeEnsemble
 from .errors import (
     ArtifactError as ArtifactError,
     CheckpointError as CheckpointError,
+    FailedDetectorsError as FailedDetectorsError,
     LeakError as LeakError,
     ScoreTableError as ScoreTableError,
     UnscorableVideoError as UnscorableVideoError,

@@ -10,6 +10,7 @@ FACES_POOLINGS = ("largest", "worst", "mean")  # of `DeepfakeEnsemble`
 MISSING = ("refuse", "drop", "keep")  # of `load_dataset`, as are those below
 DUPLICATES = ("refuse", "warn", "allow")
 PREPARED_FORMATS = ("png", "jpg", "webdataset")  # of `prepare_dataset`
+ON_ERROR = ("raise", "skip")  # of `DeepfakeEnsemble` and `compare_strategies`
 NESTINGS = ("stored", "exact")  # of `compare_strategies`
 FORGERIES = ("LandmarkSwap", "BlendedRegion", "LipReenactment", "SelfBlend")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from ensemble.calibration.cross_fitting import fit_calibrated
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.named_thresholds import parse_threshold, set_thresholds
+from ensemble.errors import FailedDetectorsError
 from ensemble.metrics.ties import above
 from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence, scored_rows
 from ensemble.out_of_fold.reals_only import (
@@ -56,6 +59,24 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
         no_score = np.full(len(model.oof_scores_), np.nan)
         raise UnscorableVideoError(missing_reasons(model.oof_scores_, no_score, []))
     warn_of_what_was_seen(model, combiner, fitted_on.reals_alone)
+    with _naming_failures(model):
+        return _fitted(model, combiner, fitted_on, table, is_fake, beside)
+
+
+@contextmanager
+def _naming_failures(model: Any) -> Iterator[None]:
+    """Where a combiner refuses what is left, name the detectors that failed."""
+    failed = Provenance.of(model.oof_scores_).failed_detectors
+    try:
+        yield
+    except ValueError as error:
+        if not failed:
+            raise
+        problem = f"the detectors that are left cannot be combined ({error})"
+        raise FailedDetectorsError(failed, problem) from error
+
+
+def _fitted(model, combiner, fitted_on, table, is_fake, beside):
     unfitted = clone(as_combiner(combiner, random_state=model.random_state or 0))
     facts = replace(fitted_on.facts, auc=None, problem="", cards={})
     record = FitRecord(fitted_on.training, fitted_on.splits, facts, combiner)

@@ -13,16 +13,15 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.inputs import Videos
-from base_models.naming import find_name, squeezed
+from base_models.naming import squeezed
 from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_rows
 from ensemble.fitted_ensemble import FittedEnsemble
+from ensemble.member_fit import fit_members
 from ensemble.naming import check_member_names, member_params
-from ensemble.out_of_fold.face_pooling import fit_with_faces
-from ensemble.out_of_fold.fitting import FitSettings, Keep
+from ensemble.out_of_fold.left_out import LabelledVideos, without_unseen
 from ensemble.out_of_fold.reals_only import check_detectors
 from ensemble.out_of_fold.record import FitRecord
-from ensemble.out_of_fold.refit_offsets import with_refit_offsets
-from ensemble.out_of_fold.table import out_of_fold_table, with_column
+from ensemble.out_of_fold.table import with_column
 from ensemble.out_of_fold.training_set import (
     NO_GROUPS,
     TrainingSet,
@@ -37,13 +36,8 @@ from ensemble.parameters import (
 )
 from ensemble.presets import STRATEGIES, default_detectors
 from ensemble.resampling.names import scores_are
-from ensemble.verdicts.card import (
-    facts_of_fit,
-)
-from ensemble.verdicts.member_scores import (
-    fitted_pooling,
-    named_members,
-)
+from ensemble.verdicts.card import facts_of_fit
+from ensemble.verdicts.member_scores import fitted_pooling, named_members
 from ensemble.verdicts.without_labels import put_together, ready_detector
 
 if TYPE_CHECKING:
@@ -139,6 +133,11 @@ default=None
         the worst of many looking worse than one; the default threshold of 0.5 does
         not. Detectors learn from the largest face in any case. Where faces get
         different verdicts `judge` says so, as a doubt save with ``"worst"``.
+    on_error : {"raise", "skip"}, default="raise"
+        ``"skip"``: a detector that fails in a fit (it diverged, memory ran out, its
+        process ended) is left out as a whole, and so is a training video that no
+        detector can look at. Warnings, `failed_detectors_`, `skipped_videos_`, the
+        card and the saved file name them; all else is as in a fit without them.
 
     Attributes
     ----------
@@ -174,6 +173,8 @@ default=None
         Weight of each detector in the combiner, by name; None where it has none.
     card_ : ModelCard
         What it learned from and how often it errs out of fold; see `describe`.
+    failed_detectors_, skipped_videos_ : dict of str to str
+        What ``on_error="skip"`` left out, and why.
     fit_record_ : FitRecord
         What the fit leaves for the ensemble's own use: training set, splits ...
 
@@ -216,6 +217,7 @@ default=None
         device: str | None = None,
         verbose: bool = True,
         faces_pooling: str = "largest",
+        on_error: str = "raise",
     ) -> None:
         self.detectors = detectors
         self.strategy = strategy
@@ -235,6 +237,7 @@ default=None
         self.device = device
         self.verbose = verbose
         self.faces_pooling = faces_pooling
+        self.on_error = on_error
 
     @classmethod
     def from_detectors(
@@ -327,26 +330,32 @@ default=None
             warnings.warn(NO_GROUPS, stacklevel=2)
         if len(is_fake) == len(videos):
             check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
+        given = LabelledVideos(
+            videos, y, is_fake, groups, sample_weight, strategy.resampling
+        )
+        skipped = {}
         with hashed_once(videos):
-            given = videos, is_fake, groups, sample_weight
-            training = TrainingSet.of(*given, self.n_jobs)
+            if self.on_error == "skip":
+                given, skipped = without_unseen(
+                    named, given, self.store, self.n_jobs, self.verbose
+                )
+            training = TrainingSet.of(
+                given.videos, given.is_fake, given.groups, given.weight, self.n_jobs
+            )
             check_promise(self.threshold, training)
-            splits = training.split(strategy.resampling, self.random_state or 0)
+            splits = training.split(given.resampling, self.random_state or 0)
             kind = scores_are(splits, len(training))
             if kind == "out-of-bag":
                 refuse_calibration(self.calibration)
-            outcome = self._fit_detectors(named, training, splits)
-            fitted.detectors_ = _single(outcome.detectors)
+            fitted.detectors_, fitted.oof_scores_ = fit_members(
+                self, named, training, splits, given.y, self.on_error, skipped
+            )
             members = [member for _, member in named_members(fitted)]
             facts = facts_of_fit(training.videos, members, self.store, data)
             fitted.fit_record_ = FitRecord(training, splits, facts)
             fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
-            table = out_of_fold_table(outcome, training, splits, list(dict(named)), y)
-            fitted.oof_scores_ = with_refit_offsets(
-                table, fitted.detectors_, training, self.store
-            )
         if kind != "hold-out":
-            warn_of_missing_rows(len(training) - len(table))
+            warn_of_missing_rows(len(training) - len(fitted.oof_scores_))
         return self._become(fit_combiner(fitted, combiner))
 
     def refit_combiner(self, strategy_or_combiner: Any) -> DeepfakeEnsemble:
@@ -407,13 +416,10 @@ default=None
         if videos is not None or training.videos is None:
             training = training.with_videos(videos)
         with hashed_once(training.videos):
-            outcome = self._fit_detectors(named, training, splits)
             fake = self._fake_column()
             is_fake = training.is_fake[training.given]
             labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
-            column = out_of_fold_table(outcome, training, splits, [name], labels)
-            added = _single(outcome.detectors)
-            column = with_refit_offsets(column, added, training, self.store)
+            added, column = fit_members(self, named, training, splits, labels)
         more = copy.copy(self)  # where the combiner refuses, nothing was added
         more.detectors_ = self.detectors_ | added
         more.oof_scores_ = with_column(self.oof_scores_, column)
@@ -477,24 +483,3 @@ default=None
             raise ValueError("detectors is empty; give at least one, or None")
         check_member_names([name for name, _ in named], self._get_param_names())
         return named
-
-    def _fit_detectors(self, named, training, splits):
-        preset = STRATEGIES[find_name(self.strategy, STRATEGIES, "strategy")]
-        replicas = preset.replicas or not self.refit
-        settings = FitSettings(
-            Keep.SPLITS if replicas else Keep.REFIT,
-            self.n_jobs,
-            self.random_state or 0,
-            self.store,
-            self.device,
-            self.verbose,
-        )
-        return fit_with_faces(named, training, splits, self.faces_pooling, settings)
-
-
-def _single(detectors):
-    """Return fitted detectors by name; a list only where several are averaged."""
-    return {
-        name: members[0] if len(members) == 1 else members
-        for name, members in detectors.items()
-    }

@@ -22,6 +22,7 @@ from ensemble.combiners.parts.answers import class_columns
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.out_of_fold.ensemble_scores import unseen_scores
+from ensemble.scores.provenance import Provenance
 from ensemble.verdicts.card import (
     ModelCard,
     card_of,
@@ -283,6 +284,18 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         return None if weights is None else pd.Series(weights, list(self.detectors_))
 
     @property
+    def failed_detectors_(self) -> dict[str, str]:
+        """Detectors that failed in the fit and were left out: where, and why."""
+        check_is_fitted(self)
+        return dict(Provenance.of(self.oof_scores_).failed_detectors)
+
+    @property
+    def skipped_videos_(self) -> dict[str, str]:
+        """Training videos that no detector could look at and were left out: why."""
+        check_is_fitted(self)
+        return dict(Provenance.of(self.oof_scores_).skipped_videos)
+
+    @property
     def card_(self) -> ModelCard:
         """What the ensemble learned from and how often it errs."""
         check_is_fitted(self)
@@ -377,6 +390,9 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         record = getattr(self, "fit_record_", None)
         if record is not None and record.unlabelled:
             text += "  # scores of unknown calibration: no labelled videos"
+        failed = {} if record is None else self.failed_detectors_
+        if failed:
+            text += f"  # without {', '.join(failed)}: failed in the fit"
         return text
 
     def _html_repr(self):

@@ -12,6 +12,7 @@ from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
 from ensemble.out_of_fold.face_pooling import check_faces_pooling
+from ensemble.out_of_fold.left_out import check_on_error
 from ensemble.out_of_fold.reals_only import check_combiner, check_settings
 from ensemble.presets import STRATEGIES, Strategy
 from ensemble.resampling.names import averages_replicas
@@ -44,6 +45,7 @@ def checked_strategy(ensemble: Any) -> Strategy:
 
         resolve_device(ensemble.device)
     check_faces_pooling(ensemble.faces_pooling)
+    check_on_error(ensemble.on_error)
     rate = ensemble.false_alarm_rate
     if not (isinstance(rate, numbers.Real) and 0 <= rate <= 1):
         raise ValueError(f"false_alarm_rate must lie in 0..1; got {rate!r}")

@@ -67,6 +67,7 @@ LAYERS = [
     "ensemble.comparison",
     "ensemble.presets",
     "ensemble.parameters",
+    "ensemble.member_fit",
     "ensemble.combiner_fit",
     "ensemble.fitted_ensemble",
     "ensemble.deepfake_ensemble",

@@ -8,7 +8,7 @@ import typer
 
 from base_models.choices import TRAINED_PARTS
 from base_models.runtime.clusters.connecting import ADDRESSES, check_address
-from ensemble.choices import DUPLICATES
+from ensemble.choices import DUPLICATES, ON_ERROR
 from ensemble.datasets.kinds.registry import KIND_NAMES, find_kind
 
 
@@ -80,6 +80,7 @@ TrainName = choice("TrainName", TRAINED_PARTS)
 KindName = choice("KindName", KIND_NAMES)
 MissingName = choice("MissingName", ("refuse", "drop"))
 DuplicatesName = choice("DuplicatesName", DUPLICATES)
+OnErrorName = choice("OnErrorName", ON_ERROR)
 
 # What a command reads.
 _MODEL = typer.Option(
@@ -228,6 +229,13 @@ NoDoubts = Annotated[
 ]
 
 # How a command runs.
+OnError = Annotated[
+    OnErrorName,
+    typer.Option(
+        help="What fails in a fit: raise ends it; skip leaves it out as a whole, says "
+        "so, and ends with exit code 1."
+    ),
+]
 Seed = Annotated[
     int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)
 ]

@@ -143,6 +143,24 @@ def show_fit(model: "DeepfakeEnsemble", path: str | Path) -> None:
         )
     console.print(model.card_.summary(), soft_wrap=True)
     console.print(f"Saved to {visible(path)}", soft_wrap=True)
+    _show_left_out(console, model, path)
+
+
+def _show_left_out(console, model, path):
+    """Last of all, what a fit went on without, and where that is listed."""
+    for name, reason in model.failed_detectors_.items():
+        console.print(
+            f"{visible(name)} failed and is not in it: {visible(reason)}",
+            soft_wrap=True,
+        )
+    if model.skipped_videos_:
+        n_skipped = len(model.skipped_videos_)
+        n_videos = n_skipped + len(model.fit_record_.training)
+        console.print(
+            f"{n_skipped:,} of {n_videos:,} videos were left out, since no detector "
+            f"could look at them; deepfake-ensemble verify {visible(path)} lists them.",
+            soft_wrap=True,
+        )
 
 
 def _show_reals(console, model, path):
@@ -156,6 +174,7 @@ def _show_reals(console, model, path):
         f"can tell.\nSaved to {visible(path)}",
         soft_wrap=True,
     )
+    _show_left_out(console, model, path)
 
 
 class VerdictLines:

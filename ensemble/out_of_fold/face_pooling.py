@@ -112,6 +112,12 @@ def fit_with_faces(
         ],
         replace(settings, n_trained=n_videos),
     )
+    if outcome.failed:  # whose faces must not count: the others lie in the store
+        left = [(name, one) for name, one in named if name not in outcome.failed]
+        again = fit_with_faces(left, training, splits, how, settings)
+        failed = outcome.failed | again.failed
+        provenance = again.provenance | stated(failed_detectors=failed)
+        return replace(again, provenance=provenance, failed=failed)
     scores, reasons = outcome.scores[:n_videos], outcome.reasons[:n_videos]
     for row in np.unique(owner):
         own = n_videos + np.flatnonzero(owner == row)

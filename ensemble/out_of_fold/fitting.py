@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.inputs import Videos, as_videos
+from ensemble.out_of_fold.left_out import (
+    Failed,
+    LabelledVideos,
+    check_on_error,
+    fit_or_fail,
+    given_up,
+    report_failures,
+    without_unseen,
+)
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.table import out_of_fold_table, provenance_of
 from ensemble.out_of_fold.tasks import (
@@ -26,6 +35,7 @@ from ensemble.out_of_fold.training_set import (
     check_splits,
     training_labels,
 )
+from ensemble.scores.provenance import stated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +65,8 @@ class FitSettings:
     n_trained : int or None, default=None
         Rows that a fit on all rows learns from, the first ones; those after them are
         only scored. None is all.
+    on_error : {"raise", "skip"}, default="raise"
+        As for `out_of_fold_scores`; which videos to leave out is not asked here.
     """
 
     keep: Keep
@@ -64,6 +76,7 @@ class FitSettings:
     device: str | None = None
     verbose: bool = False
     n_trained: int | None = None
+    on_error: str = "raise"
 
     def __post_init__(self):
         object.__setattr__(self, "keep", Keep(self.keep))
@@ -80,16 +93,19 @@ class OutOfFold:
     reasons : ndarray of shape (n_videos, n_detectors)
         Why not; empty where one did.
     detectors : dict of str to list
-        The fitted detectors that were kept, by name.
+        The fitted detectors that were kept, by name: a name for each column.
     provenance : dict
-        ``prefit`` and ``trained_on`` of `ensemble.scores.provenance.Provenance`, where
-        there are such.
+        ``prefit``, ``trained_on`` and ``failed_detectors`` of
+        `ensemble.scores.provenance.Provenance`, where there are such.
+    failed : dict of str to str
+        Detectors that have no column, and why.
     """
 
     scores: np.ndarray
     reasons: np.ndarray
     detectors: dict
     provenance: dict
+    failed: dict = field(default_factory=dict)
 
 
 def out_of_fold_scores(
@@ -105,6 +121,7 @@ def out_of_fold_scores(
     device: str | None = None,
     fake_label: Any = None,
     verbose: bool = False,
+    on_error: str = "raise",
 ) -> pd.DataFrame:
     """Score every training video with detectors that saw nothing of its group.
 
@@ -140,6 +157,11 @@ def out_of_fold_scores(
         Which of two other labels means fake.
     verbose : bool, default=False
         Show progress bars.
+    on_error : {"raise", "skip"}, default="raise"
+        ``"skip"`` goes on without a detector that fails in a fold, which then has no
+        column, and without videos that no detector can look at, which have no row. A
+        warning names them, and so does the table's provenance (``failed_detectors``,
+        ``skipped_videos``). The other scores are those of a call without them.
 
     Returns
     -------
@@ -154,6 +176,8 @@ def out_of_fold_scores(
     ------
     LeakError
         If a split shares a group between its two sides.
+    FailedDetectorsError
+        With ``on_error="skip"``: if all detectors failed.
 
     Examples
     --------
@@ -173,6 +197,7 @@ def out_of_fold_scores(
     from base_models.video.paths import hashed_once
     from ensemble.out_of_fold.reals_only import check_detectors
 
+    check_on_error(on_error)
     named = name_detectors(detectors)
     videos = as_videos(videos)
     *_, is_fake = training_labels(y, fake_label)
@@ -184,13 +209,21 @@ def out_of_fold_scores(
     resampling = "k-fold" if resampling is None else resampling
     if len(is_fake) == len(videos):
         check_splits(resampling, is_fake, groups, seed)
+    given = LabelledVideos(videos, y, is_fake, groups, sample_weight, resampling)
+    skipped = {}
     with hashed_once(videos):
-        training = TrainingSet.of(videos, is_fake, groups, sample_weight, n_jobs)
-        splits = training.split(resampling, seed)
-        settings = FitSettings(Keep.NONE, n_jobs, seed, store, device, verbose)
+        if on_error == "skip":
+            given, skipped = without_unseen(named, given, store, n_jobs, verbose)
+        training = TrainingSet.of(
+            given.videos, given.is_fake, given.groups, given.weight, n_jobs
+        )
+        splits = training.split(given.resampling, seed)
+        settings = FitSettings(
+            Keep.NONE, n_jobs, seed, store, device, verbose, on_error=on_error
+        )
         outcome = fit_over_splits(named, training, splits, settings)
-    names = [name for name, _ in named]
-    return out_of_fold_table(outcome, training, splits, names, y)
+    names = list(outcome.detectors)
+    return out_of_fold_table(outcome, training, splits, names, given.y, skipped)
 
 
 def fit_over_splits(
@@ -219,12 +252,10 @@ def fit_over_splits(
     -------
     OutOfFold
     """
-    from base_models.runtime.devices import resolve_device, uses_gpu
-    from base_models.runtime.parallel import run_tasks
+    from base_models.runtime.devices import resolve_device
     from base_models.runtime.prefetch import n_cores
-    from base_models.runtime.progress import progress_bar
     from base_models.store.store import resolve_store
-    from base_models.video.paths import findable, hashed_once, known_digests
+    from base_models.video.paths import hashed_once
 
     settings = FitSettings(**fields) if settings is None else settings
     device, keep, verbose = settings.device, settings.keep, settings.verbose
@@ -247,39 +278,94 @@ def fit_over_splits(
         seconds = _fit_seconds(todo)
         _warn_of_time(seconds, n_jobs)
         todo = todo if n_jobs == 1 else _costly_first(todo, seconds)
-        sent = replace(training, videos=findable(training.videos))
-        known = known_digests(training.videos)
-        arguments = (task.arguments(sent, known) for task in todo)
-        on_gpu = [uses_gpu(task.detector) for task in todo]
-        outcomes = run_tasks(fit_and_score, arguments, n_jobs, needs_gpu=on_gpu)
-        fits = any(len(task.train) for task in todo)
-        text = "fitting detectors" if fits else "scoring by detectors"
-        with progress_bar(text=text if verbose else None, total=len(todo)) as bar:
-            for number, outcome in outcomes:
-                task = todo[number]
-                task.outcome = outcome
-                task.remember(store, explicit)
-                bar.update()
-    outcome = _collect(tasks, named, len(training))
+        for task in _done(todo, training, n_jobs, settings):
+            task.remember(store, explicit)
+    failed = _failed(tasks, named)
+    report_failures(failed, len(named), stacklevel=3)
+    outcome = _collect(tasks, named, len(training), failed)
     if keep is not Keep.NONE:  # not a copy that came back from a process
-        outcome.detectors |= {name: [d] for name, d in named if is_prefit(d)}
+        outcome.detectors |= {
+            name: [d] for name, d in named if is_prefit(d) and name not in failed
+        }
     return outcome
+
+
+def _done(todo, training, n_jobs, settings):
+    """Yield fits as they are done; of a detector that failed do no more."""
+    from base_models.runtime.devices import uses_gpu
+    from base_models.runtime.parallel import run_tasks
+    from base_models.runtime.progress import progress_bar
+    from base_models.video.paths import findable, known_digests
+
+    videos = replace(training, videos=findable(training.videos))
+    known = known_digests(training.videos)
+    sent, failed = [], set()
+
+    def arguments():
+        for task in todo:
+            if task.column not in failed:
+                sent.append(task)
+                yield task.arguments(videos, known)
+
+    skips = settings.on_error == "skip"
+    outcomes = run_tasks(
+        fit_or_fail if skips else fit_and_score,
+        arguments(),
+        n_jobs,
+        given_up if skips else None,
+        [uses_gpu(task.detector) for task in todo],
+    )
+    fits = any(len(task.train) for task in todo)
+    text = "fitting detectors" if fits else "scoring by detectors"
+    text = text if settings.verbose else None
+    with progress_bar(text=text, total=len(todo)) as bar:
+        for number, outcome in outcomes:
+            task = sent[number]
+            task.outcome = outcome
+            if isinstance(outcome, Failed):
+                failed.add(task.column)
+            else:
+                yield task
+            bar.update()
+
+
+def _failed(tasks, named):
+    """Return where each detector failed first, and why, by its name."""
+    failed = {}
+    for task in tasks:
+        if isinstance(task.outcome, Failed):
+            name = named[task.column][0]
+            failed.setdefault(name, f"{task.place}: {task.outcome.reason}")
+    return failed
 
 
 def _tasks(named, n_videos, splits, settings, bars):
     """List the fits; what is fitted already scores every video once."""
     everything = np.arange(n_videos)
-    runs = [(train, test, settings.keep is Keep.SPLITS) for train, test in splits]
+    n_splits, keep = len(splits), settings.keep is Keep.SPLITS
+    runs = [
+        (train, test, keep, f"split {number} of {n_splits}")
+        for number, (train, test) in enumerate(splits, 1)
+    ]
     if settings.keep is Keep.REFIT:
-        runs.append((everything[: settings.n_trained], everything[:0], True))
-    alone = [(everything[:0], everything, False)]
+        rows = everything[: settings.n_trained]
+        runs.append((rows, everything[:0], True, "the fit on all videos"))
+    alone = [(everything[:0], everything, False, "scoring")]
     columns = list(enumerate(named))
     columns.sort(key=lambda column: is_prefit(column[1][1]))  # those come last
     return [
-        Task(column, detector, train, test, keep, f"{name} scoring" if bars else None)
+        Task(
+            column,
+            detector,
+            train,
+            test,
+            keep,
+            f"{name} scoring" if bars else None,
+            place=place,
+        )
         for column, (name, detector) in columns
         # in a row: they share what is frozen
-        for train, test, keep in (alone if is_prefit(detector) else runs)
+        for train, test, keep, place in (alone if is_prefit(detector) else runs)
     ]
 
 
@@ -336,22 +422,31 @@ def _warn_of_time(seconds, n_jobs):
         warn_if_slow(sum(seconds) / n_jobs, f"detectors {len(seconds)} times")
 
 
-def _collect(tasks, named, n_videos):
+def _collect(tasks, named, n_videos, failed):
     """Put the fits together: scores averaged over splits, detectors by name."""
-    names = [name for name, _ in named]
+    columns = [c for c, (name, _) in enumerate(named) if name not in failed]
+    place = {column: number for number, column in enumerate(columns)}
+    kept = [named[column] for column in columns]
+    names = [name for name, _ in kept]
     total = np.zeros((n_videos, len(names)))
     count = np.zeros((n_videos, len(names)), int)
     reasons = np.full((n_videos, len(names)), "", object)
     detectors = {name: [] for name in names}
     for task in tasks:
+        if task.column not in place:
+            continue
+        column = place[task.column]
         detector, scores, why = task.outcome
         scored = ~np.isnan(scores)
-        total[task.test[scored], task.column] += scores[scored]
-        count[task.test[scored], task.column] += 1
-        reasons[task.test, task.column] = why
+        total[task.test[scored], column] += scores[scored]
+        count[task.test[scored], column] += 1
+        reasons[task.test, column] = why
         if detector is not None:
-            detectors[names[task.column]].append(detector)
+            detectors[names[column]].append(detector)
     with np.errstate(invalid="ignore"):
         scores = total / count  # 0 / 0 is NaN: no detector scored
     reasons[count > 0] = ""
-    return OutOfFold(scores, reasons, detectors, provenance_of(named))
+    provenance = provenance_of(kept)
+    if failed:
+        provenance |= stated(failed_detectors=failed)
+    return OutOfFold(scores, reasons, detectors, provenance, failed)

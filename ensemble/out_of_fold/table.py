@@ -21,6 +21,7 @@ def out_of_fold_table(
     splits: list,
     names: list[str],
     y: ArrayLike,
+    skipped: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     """Lay out-of-fold scores as a score table, in the order the rows were given.
 
@@ -36,6 +37,8 @@ def out_of_fold_table(
         The detectors' names.
     y : array-like of shape (n_videos,)
         The labels, as they were given.
+    skipped : dict of str to str or None, default=None
+        Videos that were left out before, and why.
 
     Returns
     -------
@@ -63,6 +66,7 @@ def out_of_fold_table(
             splits=len(splits),
             scores_per_video=round(float(tested[rows].mean()), 2),
             **outcome.provenance,
+            **({"skipped_videos": skipped} if skipped else {}),
         ),
     )
 

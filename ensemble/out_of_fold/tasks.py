@@ -150,6 +150,7 @@ class Task:
     engines: tuple = ()
     store: object = None
     outcome: tuple | None = None  # fitted detector or None, scores, reasons
+    place: str = ""  # which of a detector's fits it is, in words
 
     def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""

@@ -124,6 +124,28 @@ def _table(reader):
     )
 
 
+def left_out_of(manifest: dict) -> list[str]:
+    """Say what the fit of a saved model went on without, a line for each.
+
+    Parameters
+    ----------
+    manifest : dict
+        Of a file that `save_ensemble` wrote, or of any other.
+
+    Returns
+    -------
+    list of str
+    """
+    attrs = (manifest.get("table") or {}).get("attrs") or {}
+    known = _unpaired(attrs.get("provenance")) or {}
+    failed, skipped = (
+        known.get(name) or {} for name in ("failed_detectors", "skipped_videos")
+    )
+    return [
+        f"{name} failed and is not in it: {why}" for name, why in failed.items()
+    ] + [f"{video} was left out of training: {why}" for video, why in skipped.items()]
+
+
 def _unpaired(value):
     if not isinstance(value, dict):
         return value

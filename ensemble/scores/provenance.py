@@ -33,6 +33,10 @@ class Provenance:
         Columns that were turned round; see `ensemble.scores.invert_scores`.
     negated : list of str
         Those of them that became -x, and not 1 - x.
+    failed_detectors : dict of str to str
+        Detectors that failed in a fit and have no column, and why.
+    skipped_videos : dict of str to str
+        Videos that no detector could look at and that have no row, and why.
 
     Examples
     --------
@@ -53,6 +57,8 @@ class Provenance:
     refit_offsets: dict[str, float] = field(default_factory=dict)
     inverted: list[str] = field(default_factory=list)
     negated: list[str] = field(default_factory=list)
+    failed_detectors: dict[str, str] = field(default_factory=dict)
+    skipped_videos: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Any) -> Provenance:

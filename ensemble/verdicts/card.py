@@ -15,6 +15,11 @@ from ensemble.decision.error_rates import rate_interval
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance, out_of_fold_of
 from ensemble.scores.provenance import Provenance
+from ensemble.verdicts.card_words import (
+    auc_in_words,
+    left_out_in_words,
+    percent_in_words,
+)
 from ensemble.verdicts.threshold_and_prior import to_probability
 from ensemble.verdicts.video_profile import TrainingProfile
 
@@ -84,6 +89,10 @@ class ModelCard:
         (``partial``).
     profile : TrainingProfile or None
         What the training videos are like; None where it is not recorded.
+    failed_detectors : dict of str to str
+        Detectors that failed in the fit and were left out: where and why.
+    n_skipped : int
+        Training videos that no detector could look at and that were left out.
 
     Examples
     --------
@@ -118,6 +127,8 @@ class ModelCard:
     rates: ErrorRates | None
     by_status: dict
     profile: TrainingProfile | None
+    failed_detectors: dict = field(default_factory=dict)
+    n_skipped: int = 0
 
     @property
     def doubt(self) -> Any:
@@ -155,7 +166,7 @@ class ModelCard:
             words += f" that learned from {self.data}"
         if self.above_chance is None or self.rates is None:
             return f"{words}, AUC unknown"
-        return f"{words}, AUC {_auc(self.auc)}"
+        return f"{words}, AUC {auc_in_words(self.auc)}"
 
     def _learned_from(self):
         if self.unlabelled:
@@ -173,7 +184,9 @@ class ModelCard:
             if seen != []
         )
         day = f" on {self.fitted_on}" if self.fitted_on else ""
-        return f"Learned{day} from {kinds}{of} ({'; '.join(words)}).{before}"
+        said = f"Learned{day} from {kinds}{of} ({'; '.join(words)}).{before}"
+        left_out = left_out_in_words(self.failed_detectors, self.n_skipped)
+        return f"{said} {left_out}".rstrip()
 
     def _put_together(self):
         seen = "; ".join(
@@ -199,15 +212,15 @@ class ModelCard:
         if self.low != self.high:
             at = f"above {self.high:.3f} (fake) and below {self.low:.3f} (real)"
         same = ", which was set on the same videos" if self.set_on_the_same else ""
-        alarms = f"false alarms {_percent(self.rates.false_alarms)}"
+        alarms = f"false alarms {percent_in_words(self.rates.false_alarms)}"
         if self.above_chance is None:
             return (
                 f"Out of fold: {alarms} {at}{same}. How many fakes it finds is not "
                 "known."
             )
         found = (
-            f"Out of fold: AUC {_auc(self.auc)}, {alarms}, misses "
-            f"{_percent(self.rates.misses)} {at}{same}."
+            f"Out of fold: AUC {auc_in_words(self.auc)}, {alarms}, misses "
+            f"{percent_in_words(self.rates.misses)} {at}{same}."
         )
         if not self.above_chance:
             found += " It is not shown to be better than chance."
@@ -422,7 +435,8 @@ def _doubt(auc, above_chance, problem):
     if problem:
         return f"whether the model beats chance is not known: {problem}"
     few = "; fewer than three groups of a class show nothing" if auc.low > 0.5 else ""
-    return f"the model is not shown to beat chance out of fold (AUC {_auc(auc)}{few})"
+    known = f"AUC {auc_in_words(auc)}{few}"
+    return f"the model is not shown to beat chance out of fold ({known})"
 
 
 def _made(model, facts, thresholds):
@@ -438,6 +452,7 @@ def _made(model, facts, thresholds):
         partial = evidence.table.isna().any(axis=1).to_numpy()
         for status, rows in ((SCORED, ~partial), (PARTIAL, partial)):
             by_status[status] = _rates(evidence, verdicts, rows)
+    provenance = Provenance.of(model.oof_scores_)
     return ModelCard(
         data=facts.data,
         toy=facts.toy,
@@ -446,7 +461,7 @@ def _made(model, facts, thresholds):
         n_real=len(is_fake) - n_fake,
         n_fake=n_fake,
         n_groups=None if groups is None else len(np.unique(groups)),
-        fitted_before=dict(Provenance.of(model.oof_scores_).trained_on),
+        fitted_before=dict(provenance.trained_on),
         auc=auc,
         above_chance=above,
         problem=facts.problem if n_fake or not len(is_fake) else "",
@@ -456,6 +471,8 @@ def _made(model, facts, thresholds):
         rates=rates,
         by_status=by_status,
         profile=facts.profile,
+        failed_detectors=dict(provenance.failed_detectors),
+        n_skipped=len(provenance.skipped_videos),
     )
 
 
@@ -470,20 +487,6 @@ def _rates(evidence, verdicts, rows):
 
     return ErrorRates(
         int(real.sum()), int(fake.sum()), rate(real, FAKE), rate(fake, REAL)
-    )
-
-
-def _auc(auc):
-    if np.isnan(auc.low):
-        return f"{auc.estimate:.2f}, of too few groups for an interval"
-    return f"{auc.estimate:.2f} ({auc.low:.2f} to {auc.high:.2f})"
-
-
-def _percent(rate):
-    if np.isnan(rate.estimate):
-        return "unknown"
-    return (
-        f"{100 * rate.estimate:.0f} % ({100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
     )
 
 

@@ -1,15 +1,19 @@
 """``fit``: labelled videos in, a saved ensemble out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensemble.choices import FACES_POOLINGS
 from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
+from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import labelled_videos_at, named_detectors
 from ensemble.presets import STRATEGIES
+
+if TYPE_CHECKING:
+    from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -77,6 +81,7 @@ def fit(
     n_frames: options.Frames = 16,
     epochs: options.Epochs = 10,
     faces_pooling: FacesPooling = PoolingName.largest,
+    on_error: options.OnError = options.OnErrorName("raise"),  # noqa: B008
     store: options.StorePath = None,
     device: options.Device = None,
     fake_label: options.FakeLabel = None,
@@ -91,7 +96,6 @@ def fit(
     """Train an ensemble on labelled videos and save it."""
     from base_models.inputs import label_as_given
     from ensemble import DeepfakeEnsemble
-    from ensemble.cli.tables import show_fit
     from ensemble.reporting.outputs import Output, check_outputs
 
     table = labelled_videos_at(
@@ -104,20 +108,23 @@ def fit(
         named_detectors(
             backbones, views, train.value, weights, image_size, n_frames, epochs
         ),
-        strategy=strategy.value,
-        combiner=combiner,
-        resampling=folds,
-        fake_label=label_as_given(fake_label, table.labels),
-        random_state=seed,
-        n_jobs=jobs,
-        store=store,
-        device=device,
-        verbose=not quiet,
-        faces_pooling=faces_pooling.value,
-    )
+        strategy=strategy.value, combiner=combiner, resampling=folds,
+        fake_label=label_as_given(fake_label, table.labels), random_state=seed,
+        n_jobs=jobs, store=store, device=device, verbose=not quiet,
+        faces_pooling=faces_pooling.value, on_error=on_error.value,
+    )  # fmt: skip
     with on_cluster(cluster):
         model.fit(table)
     if describe:
         model.describe(describe)
     model.save(out, overwrite)
+    _finish(model, out)
+
+
+def _finish(model: "DeepfakeEnsemble", out: Path) -> None:
+    """Show what came of it; leave with 1 where something was left out."""
+    from ensemble.cli.tables import show_fit
+
     show_fit(model, out)
+    if model.failed_detectors_ or model.skipped_videos_:
+        raise typer.Exit(SOME_UNSCORABLE)

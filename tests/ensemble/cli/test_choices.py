@@ -11,7 +11,7 @@ from base_models import FrameDetector
 from base_models.choices import TRAINED_PARTS, VIEWS
 from base_models.video.quality import LEVELS
 from ensemble import DeepfakeEnsemble, compare_strategies
-from ensemble.choices import DUPLICATES, FACES_POOLINGS, NESTINGS
+from ensemble.choices import DUPLICATES, FACES_POOLINGS, NESTINGS, ON_ERROR
 from ensemble.cli.app import app
 from ensemble.cli.commands import compare, fit, stress
 from ensemble.cli.commands.networks import convert
@@ -37,6 +37,7 @@ def offered(command, option):
         (fit.fit, "duplicates", DUPLICATES),
         (fit.fit, "train", TRAINED_PARTS),
         (fit.fit, "faces_pooling", FACES_POOLINGS),
+        (fit.fit, "on_error", ON_ERROR),
         (compare.compare, "train", TRAINED_PARTS),
         (compare.compare, "protocol", PROTOCOLS),
         (compare.compare, "nesting", NESTINGS),
@@ -54,6 +55,7 @@ def test_an_option_takes_what_the_library_has(command, option, names):
         (fit.fit, "strategy", DeepfakeEnsemble, "strategy"),
         (fit.fit, "train", FrameDetector, "train"),
         (fit.fit, "faces_pooling", DeepfakeEnsemble, "faces_pooling"),
+        (fit.fit, "on_error", DeepfakeEnsemble, "on_error"),
         (compare.compare, "nesting", compare_strategies, "nesting"),
     ],
 )

@@ -59,7 +59,9 @@ def verify(
 def _verify_saved(path, key):
     """Check the parts of a file that `save` wrote; no detector is needed for that."""
     from base_models.errors import CheckpointError
+    from ensemble.cli.tables import visible
     from ensemble.persistence.codec import READ
+    from ensemble.persistence.load import left_out_of
     from ensemble.persistence.parts import read_parts
     from ensemble.persistence.signature import secret
 
@@ -80,3 +82,5 @@ def _verify_saved(path, key):
         f"{path}: as it was saved (by version {version}; {len(parts)} parts, each with "
         f"its checksum); {signed}"
     )
+    for line in left_out_of(manifest):
+        typer.echo(visible(line))
