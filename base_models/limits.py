@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+ISOLATIONS = ("process", None)
 _SLACK = 2**20  # bytes that may unpack to more than the file has room for
 _RATIO = 20  # weights are hard to compress: what unpacks to more is a bomb
 
@@ -41,11 +42,17 @@ class Limits:
     video_frames : int, default=2**24
         Packets of a video, or images of a folder. A day at 190 a second.
     video_bytes : int, default=4 * 2**30
-        Of memory, for the frames of a video that are asked for at once.
+        Of memory: for the frames of a video that are asked for at once; and with
+        ``isolation="process"``, under Linux, for all that reading it takes.
     video_seconds : float, default=1800.0
         That one reading of a video takes (its frames, its length, its quantiser);
         without what is done with its frames. It is looked at after each packet, so
-        that a call of a decoder which never comes back is not stopped.
+        that a call of a decoder which never comes back is not stopped, but for one
+        with ``isolation="process"``, which ends then.
+    isolation : "process" or None, default=None
+        Whether videos are read in another process, kept for the next ones, which may
+        die of a file: that is the reason of this file, and the run goes on. Frames are
+        the same.
 
     Examples
     --------
@@ -64,13 +71,23 @@ class Limits:
     video_frames: int = 2**24
     video_bytes: int = 4 * 2**30
     video_seconds: float = 1800.0
+    isolation: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if name == "isolation":
+                _check_isolation(value)
+            elif isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{name} must be a number; got {value!r}")
             elif not value > 0:
                 raise ValueError(f"{name} must be above 0; got {value!r}")
+
+
+def _check_isolation(value):
+    if value not in ISOLATIONS:
+        raise ValueError(f"isolation must be 'process' or None; got {value!r}")
+    if value is not None and os.name != "posix":
+        raise ValueError("isolation='process' needs Linux or macOS; got Windows")
 
 
 _DEFAULT = Limits()
@@ -96,7 +113,7 @@ def reading_limits(**changed: Any) -> Iterator[Limits]:
     Parameters
     ----------
     **changed : int or float
-        By the names of `Limits`.
+        By the names of `Limits`; ``isolation`` is "process" or None.
 
     Raises
     ------
@@ -111,7 +128,7 @@ def reading_limits(**changed: Any) -> Iterator[Limits]:
     >>> from base_models.limits import reading_limits
     >>> with reading_limits(model_bytes=64 * 2**30):
     ...     detector = load_checkpoint("huge.pth")  # doctest: +SKIP
-    >>> with reading_limits(video_seconds=60) as limits:
+    >>> with reading_limits(video_seconds=60, isolation="process") as limits:
     ...     limits.video_seconds, limits.video_pixels
     (60, 67108864)
     """

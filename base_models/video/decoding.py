@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 
 from base_models.errors import VideoReadError
 from base_models.video.bounds.budget import (
+    check_memory,
     check_picture,
     check_refusal,
     clock_of,
@@ -90,10 +90,12 @@ class RgbConverter:
             "dst_colorspace": Colorspace.ITU709,
         }
         for colours in ({}, bt709):
-            with suppress(av.FFmpegError):
+            try:
                 return self.reformatter.reformat(
                     frame, threads=1, **self.shape, **colours
                 )
+            except av.FFmpegError as error:
+                check_memory(error, 4 * frame.width * frame.height)
         raise VideoReadError(
             self.path, f"its pixels ({frame.format.name}) cannot be turned into RGB"
         )

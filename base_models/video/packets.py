@@ -24,8 +24,8 @@ from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.video.bounds.budget import (
     Clock,
     check_count,
+    check_memory,
     check_picture,
-    check_room,
     clock_of,
 )
 from base_models.video.bounds.headers import check_index
@@ -151,6 +151,8 @@ def open_container(path: str | Path) -> Any:
     except (av.FFmpegError, VideoReadError) as error:
         if reader is not None and reader.error is not None:
             raise reader.error from None
+        if not isinstance(error, VideoReadError):
+            check_memory(error, n_bytes_of(path))
         raise _not_opened(path, error) from error
     return container, reader
 
@@ -283,10 +285,8 @@ def packets(path: Any, container: Any, stream: Any, clock: Clock) -> Iterator[An
             clock.check()
             if packet.size:
                 yield packet
-    except av.error.MemoryError:
-        check_room(n_bytes_of(path))
-    except av.FFmpegError:
-        pass
+    except av.FFmpegError as error:
+        check_memory(error, n_bytes_of(path))
 
 
 def read_once(maxsize: int) -> Callable:

@@ -14,6 +14,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from base_models.errors import VideoReadError
 from base_models.runtime.remote.facts import asking_once
+from base_models.video.bounds.apart import apart
 from base_models.video.bounds.budget import check_refusal, one_clock
 from base_models.video.packets import opened, read_once
 from base_models.video.paths import existing, reading
@@ -122,6 +123,7 @@ def _at(path):
 
 
 @read_once(maxsize=1024)
+@apart
 def _stated_qp(path, n_places, n_frames):
     """Mean quantiser of frames here and there, or None where the codec hides it."""
     found = []

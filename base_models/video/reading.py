@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
+from base_models.video.bounds.apart import apart, apart_each
 from base_models.video.bounds.budget import one_clock
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import read_images, sample_images
@@ -219,28 +220,42 @@ def sample_clips(
     >>> sample.indices.tolist(), sample.numbers.tolist()
     ([0, 50, 99], [0, 1, 2, 49, 50, 51, 97, 98, 99])
     """
-    n_frames = check_n_frames(n_frames)
-
-    def wanted(total):
-        if at is None:
-            return sample_indices(total, n_frames)
-        return at[at < total] if at[0] < total else np.array([total - 1])
-
-    def choose(total):
-        length = min(clip_length, total)
-        return np.unique(clip_indices(wanted(total), total, length))
-
+    choice = _Choice(check_n_frames(n_frames), clip_length, at)
     if isinstance(video, np.ndarray):
         video = check_array(video)
-        frames, total = video[choose(len(video))], len(video)
+        frames, total = video[choice(len(video))], len(video)
     else:
         path = existing(video)
-        with reading(path), one_clock(path):
-            if holds_images(path):
-                frames, total = sample_images(path, choose)
-            else:
-                frames, total = sample_file(path, choose, seek)
-    return SampledFrames(frames, choose(total), wanted(total), total)
+        with reading(path):
+            frames, total = _sampled(path, choice, seek)
+    return SampledFrames(frames, choice(total), choice.wanted(total), total)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which frames of a video are read, by how many it has."""
+
+    n_frames: int | None
+    clip_length: int
+    at: np.ndarray | None
+
+    def wanted(self, total):
+        if self.at is None:
+            return sample_indices(total, self.n_frames)
+        inside = self.at[0] < total
+        return self.at[self.at < total] if inside else np.array([total - 1])
+
+    def __call__(self, total):
+        length = min(self.clip_length, total)
+        return np.unique(clip_indices(self.wanted(total), total, length))
+
+
+@apart
+def _sampled(path, choice, seek):
+    with reading(path), one_clock(path):
+        if holds_images(path):
+            return sample_images(path, choice)
+        return sample_file(path, choice, seek)
 
 
 def iter_frames(
@@ -278,11 +293,7 @@ def iter_frames(
         path, timed = video, ((frame, None) for frame in check_array(video))
     else:
         path = existing(video)
-        if holds_images(path):
-            images = read_images(frame_images(path))
-            timed = ((frame, None) for _, frame in images)
-        else:
-            timed = decode_rgb(path, at)
+        timed = _timed_frames(path, at)
     is_empty = True
     with nullcontext() if isinstance(video, np.ndarray) else reading(path):
         for frame, seconds in timed:
@@ -290,6 +301,16 @@ def iter_frames(
             yield (frame, seconds) if return_times else frame
     if is_empty:
         raise VideoReadError(path, "no frame of it can be decoded")
+
+
+@apart_each
+def _timed_frames(path, at):
+    with reading(path):
+        if not holds_images(path):
+            yield from decode_rgb(path, at)
+            return
+        for _, frame in read_images(frame_images(path)):
+            yield frame, None
 
 
 def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
@@ -324,29 +345,34 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
 
 @read_once(maxsize=1024)
 def _probe_file(path):
+    return VideoInfo(**_probed(path))
+
+
+@apart
+def _probed(path):
     with reading(path), one_clock(path), closing(decode(path)) as frames:
         packets = list_packets(path)
         decoded = next(frames, None)
-    if decoded is None:
-        raise VideoReadError(path, "no frame of it can be decoded")
-    turns, _ = orientation(decoded)
-    height, width = decoded.height, decoded.width
+        if decoded is None:
+            raise VideoReadError(path, "no frame of it can be decoded")
+        turns, _ = orientation(decoded)
+        height, width = decoded.height, decoded.width
     seconds = packets.seconds
     if seconds is None and packets.header_fps:
         seconds = packets.n_frames / packets.header_fps
-    return VideoInfo(
-        path=str(path) if isinstance(path, RemoteVideo) else video_id(path),
-        n_frames=packets.n_frames,
-        width=height if turns % 2 else width,
-        height=width if turns % 2 else height,
-        fps=packets.n_frames / seconds if seconds else packets.header_fps,
-        seconds=seconds,
-        codec=packets.codec,
-        bit_rate=round(8 * packets.n_bytes / seconds) if seconds else None,
-        file_size=n_bytes_of(path),
-        rotation=90 * turns,
-        tags=packets.tags,
-    )
+    return {
+        "path": str(path) if isinstance(path, RemoteVideo) else video_id(path),
+        "n_frames": packets.n_frames,
+        "width": height if turns % 2 else width,
+        "height": width if turns % 2 else height,
+        "fps": packets.n_frames / seconds if seconds else packets.header_fps,
+        "seconds": seconds,
+        "codec": packets.codec,
+        "bit_rate": round(8 * packets.n_bytes / seconds) if seconds else None,
+        "file_size": n_bytes_of(path),
+        "rotation": 90 * turns,
+        "tags": packets.tags,
+    }
 
 
 def _info_without_clock(name, n_frames, height, width, file_size=None):

@@ -23,6 +23,10 @@ _clock: ContextVar[Clock | None] = ContextVar("clock", default=None)
 _make_frames: ContextVar[Callable | None] = ContextVar("make_frames", default=None)
 
 
+class TookTooLong(VideoReadError):
+    """A video was read for longer than is allowed."""
+
+
 def over_limit(path: Any, asked: str, setting: str, needed: Any) -> VideoReadError:
     """Return the error of a video that asks for more than is allowed.
 
@@ -188,7 +192,8 @@ class Clock:
 def took_too_long(path: Any, allowed: float) -> VideoReadError:
     """Return the error of a video that was read for longer than is allowed."""
     asked = f"reading it takes longer than the {allowed:g} s allowed"
-    return over_limit(path, asked, "video_seconds", f"{10 * allowed:g}")
+    error = over_limit(path, asked, "video_seconds", f"{10 * allowed:g}")
+    return TookTooLong(path, error.reason, error.advice)
 
 
 @contextmanager
@@ -233,12 +238,13 @@ def check_refusal(path: Any, context: Any, error: Any) -> None:
         allowed = current_limits().video_pixels
         asked = f"one of its pictures has more pixels than the {allowed:,} allowed"
         raise over_limit(path, asked, "video_pixels", "...")
-    if error.errno == errno.ENOMEM:
-        check_room(16 * width * height)  # of a decoder's pictures
+    check_memory(error, 16 * width * height)  # of a decoder's pictures
 
 
-def check_room(n_bytes: int) -> None:
-    """Raise MemoryError where there is no memory for so many bytes."""
+def check_memory(error: Any, n_bytes: int) -> None:
+    """Raise MemoryError if FFmpeg says so, and there is no room for so many bytes."""
+    if error.errno != errno.ENOMEM:
+        return
     try:
         mmap.mmap(-1, n_bytes + _MARGIN).close()
     except (OSError, ValueError, OverflowError):

@@ -1,0 +1,1 @@
+"""A process that reads what is foreign, and may die of it: kept, bounded, replaced."""
