@@ -17,7 +17,9 @@ from pathlib import Path
 
 # Kind -> (module:function, how many in full). Each function takes how many, a seed and
 # an empty folder, and returns a Tally.
-HARNESSES: dict[str, tuple[str, int]] = {}
+HARNESSES: dict[str, tuple[str, int]] = {
+    "long_run": ("long_run:long_run", 10_000),
+}
 
 
 def harness(kind):
