@@ -385,6 +385,23 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         save_ensemble(path, params, fitted, saved_card(self), signed)
         self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
 
+    def without_names(self) -> Self:
+        """Return a copy that names no training video, to be saved and handed on.
+
+        Paths, groups and hashes of the training videos become numbers; scores,
+        verdicts and figures stay as they are. `add_detector` no longer works, since it
+        cannot tell the videos. What weights reveal of what they learned from they
+        still do. `ModelCard.data` is what you said with `describe`.
+
+        Returns
+        -------
+        DeepfakeEnsemble
+        """
+        from ensemble.persistence.without_names import without_names
+
+        check_is_fitted(self)
+        return without_names(self)
+
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = super().__repr__(N_CHAR_MAX)
         record = getattr(self, "fit_record_", None)

@@ -31,7 +31,8 @@ from ensemble.cli.app import app, main
 from ensemble.scores import companions, read_scores
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "base_models/README.md",
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
+         "base_models/README.md",
          "examples/README.md", "examples/benchmarks/README.md",
          "examples/benchmarks/cluster.md")  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,6 +12,7 @@ from base_models.batch.parts import Done, do_part
 from base_models.choices import ENGINES
 from base_models.limits import current_limits, within
 from base_models.naming import did_you_mean
+from base_models.runtime.clusters.ray_starting import start_ray
 from base_models.runtime.clusters.sending import Shared
 from base_models.runtime.parallel import run_tasks, threads_of_task, with_threads
 
@@ -106,7 +107,7 @@ def _on_ray(job, numbers):
     from ray.exceptions import RayTaskError
 
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        start_ray(log_to_driver=False)
     has = ray.cluster_resources()
     on_gpu = job.scorer.wants_gpu and has.get("GPU", 0) >= 1
     n_actors = max(1, min(int(has.get("GPU" if on_gpu else "CPU", 1)), len(numbers)))

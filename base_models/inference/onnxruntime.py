@@ -11,6 +11,7 @@ class OnnxRuntime:
     def __init__(self, model: Any, n_threads: Any) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # under Windows it has some
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         # Threads that wait do not spin: decoding and faces need the cores meanwhile.

@@ -193,6 +193,7 @@ def _from_hub(config):
             if isinstance(cached, str):
                 return Path(cached)
         _check_reachable(constants.ENDPOINT)
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # its variable was read by now
         return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
     name = os.path.basename(urllib.parse.urlparse(config.url).path)
     cached = Path(torch.hub.get_dir(), "checkpoints", name)

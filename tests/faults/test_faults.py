@@ -7,7 +7,12 @@ import pytest
 from run import HARNESSES, run
 from trials import each_in_process
 
-FEW = {}  # of a kind, where 10 are too many for the fast suite
+FEW = {"long_run": 30}  # of a kind, where 10 are too many, or too few
+SLOW = {"long_run"}  # kinds that start processes, for the slow tests
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else [])
+    for kind in HARNESSES
+]
 
 
 def _misbehave(case):
@@ -23,7 +28,7 @@ def _misbehave(case):
     return "right" if case != "raises" else [][1]
 
 
-@pytest.mark.parametrize("kind", HARNESSES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_goes_wrong(kind):
     tally = run(kind, FEW.get(kind, 10), seed=0)
     assert tally.tried

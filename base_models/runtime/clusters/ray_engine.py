@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
+from base_models.runtime.clusters.ray_starting import start_ray
 from base_models.runtime.clusters.sending import Lost, work
 
 _LOST = (
@@ -30,7 +31,7 @@ class RayEngine:
 
     def __init__(self, options: dict[str, Any]) -> None:
         if not ray.is_initialized():
-            ray.init()
+            start_ray()
         self._work = ray.remote(work)
         # Who kills its worker is counted by our caller.
         self._options = {**options, "max_retries": 0}
