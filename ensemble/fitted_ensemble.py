@@ -151,6 +151,8 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         doubts: bool = True,
         overwrite: bool = False,
         encoding: str | None = None,
+        isolation: str | None = "process",
+        timeout: float | None = None,
     ) -> BatchSummary:
         """Judge a table of videos of any length into a folder of parquet files.
 
@@ -166,6 +168,8 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         table, output, engine, column, part_size, overwrite, encoding
+            As for `base_models.score_table`.
+        isolation, timeout
             As for `base_models.score_table`.
         doubts : bool, default=True
             As for `judge`.
@@ -198,6 +202,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         return run_table(
             VerdictRows(self, doubts), table, output, engine, column, part_size,
             overwrite, encoding, "judging videos" if self.verbose else None,
+            isolation, timeout,
         )  # fmt: skip
 
     def judge_scores(

@@ -36,6 +36,8 @@ def score_table(
     overwrite: bool = False,
     encoding: str | None = None,
     progress: str | None = None,
+    isolation: str | None = "process",
+    timeout: float | None = None,
 ) -> BatchSummary:
     """Score a table of videos of any length into a folder of parquet files.
 
@@ -78,6 +80,11 @@ def score_table(
         Of CSV.
     progress : str or None, default=None
         What to write before a progress bar; None shows none.
+    isolation : "process" or None, default="process"
+        Whether each worker has a process read its videos, which may die of one, as in
+        a block of `base_models.reading_limits`; never on Windows.
+    timeout : float or None, default=None
+        Seconds that reading a video may take; None is what `reading_limits` says.
 
     Returns
     -------
@@ -110,8 +117,9 @@ def score_table(
     """
     scorer = DetectorRows(detectors, store)
     return run_table(
-        scorer, table, output, engine, column, part_size, overwrite, encoding, progress
-    )
+        scorer, table, output, engine, column, part_size, overwrite, encoding, progress,
+        isolation, timeout,
+    )  # fmt: skip
 
 
 class DetectorRows:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +19,7 @@ from base_models.batch.input_table import InputTable, in_full, open_table
 from base_models.batch.job import Job, RowScorer
 from base_models.batch.output_folder import FORMAT, OutputFolder, part_name
 from base_models.choices import PARTIAL, SCORED, STATUSES, UNSCORABLE
+from base_models.limits import current_limits, reading_limits
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
 
@@ -77,6 +78,8 @@ def run_table(
     overwrite: bool = False,
     encoding: str | None = None,
     progress: str | None = None,
+    isolation: str | None = "process",
+    timeout: float | None = None,
 ) -> BatchSummary:
     """Score all videos of a table, part by part: see `base_models.score_table`.
 
@@ -84,6 +87,8 @@ def run_table(
     ----------
     scorer : RowScorer
     table, output, engine, column, part_size, overwrite, encoding, progress
+        As for `base_models.score_table`.
+    isolation, timeout
         As for `base_models.score_table`.
 
     Returns
@@ -93,13 +98,14 @@ def run_table(
     begun = time.monotonic()
     if isinstance(part_size, bool) or not isinstance(part_size, int) or part_size < 1:
         raise ValueError(f"part_size must be a whole number from 1; got {part_size!r}")
+    limits = _limits(isolation, timeout)
     opened = open_table(table, column, encoding)
     folder = OutputFolder(in_full(output))
     _check_apart(opened, folder)
     check_engine(engine)
     job, manifest = _planned(scorer, opened, folder, part_size)
     folder.check(manifest, overwrite)
-    with folder.locked():
+    with folder.locked(), limits:
         folder.begin(manifest, overwrite)
         counts, n_skipped = _run(job, engine, progress)
     return BatchSummary(
@@ -110,6 +116,16 @@ def run_table(
         n_skipped,
         time.monotonic() - begun,
     )
+
+
+def _limits(isolation, timeout):
+    changed: dict[str, Any] = {"isolation": isolation}
+    if os.name != "posix" and isolation == "process":  # the default
+        changed = {}
+    if timeout is not None:
+        changed["video_seconds"] = timeout
+    replace(current_limits(), **changed)  # raises what is wrong with them
+    return reading_limits(**changed)
 
 
 def check_run(

@@ -35,6 +35,7 @@ from ensemble.cli.errors import (
     options_of,
     taking_debug,
 )
+from ensemble.cli.limits import reads_videos
 from ensemble.cli.output import write_what_can_be_written
 
 # Click's ClickException, of the copy of click that this typer uses.
@@ -71,18 +72,18 @@ def _version(
 
 # In the order of the help.
 app.command(epilog=demo.EXAMPLES)(demo.demo)
-app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
-app.command(epilog=explore.EXAMPLES)(explore.explore)
-app.command(epilog=index.EXAMPLES)(index.index)
+app.command(epilog=prepare.EXAMPLES)(reads_videos(prepare.prepare))
+app.command(epilog=explore.EXAMPLES)(reads_videos(explore.explore))
+app.command(epilog=index.EXAMPLES)(reads_videos(index.index))
 app.command(epilog=forge.EXAMPLES)(forge.forge)
-app.command(epilog=fit.EXAMPLES)(fit.fit)
+app.command(epilog=fit.EXAMPLES)(reads_videos(fit.fit))
 app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
-app.command(epilog=predict.EXAMPLES)(predict.predict)
-app.command(epilog=batch.EXAMPLES)(batch.batch)
-app.command(epilog=scan.EXAMPLES)(scan.scan)
-app.command(epilog=stress.EXAMPLES)(stress.stress)
+app.command(epilog=predict.EXAMPLES)(reads_videos(predict.predict))
+app.command(epilog=batch.EXAMPLES)(reads_videos(batch.batch, "process"))
+app.command(epilog=scan.EXAMPLES)(reads_videos(scan.scan))
+app.command(epilog=stress.EXAMPLES)(reads_videos(stress.stress))
 app.command(epilog=watch.EXAMPLES)(watch.watch)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=compare.EXAMPLES)(reads_videos(compare.compare))
 app.command(epilog=combine.EXAMPLES)(combine.combine)
 app.command(epilog=apply.EXAMPLES)(apply.apply)
 app.command(epilog=models.EXAMPLES)(models.models)

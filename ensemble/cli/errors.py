@@ -33,6 +33,10 @@ _PHRASES = [
     (r"; got one, \[.*\] is meant", ""),
     (r", or pass probabilities=False\b", ""),
     (r"read_scores\(\.\.\., invert=.*?\]\), .*?\]\), or on the command line ", ""),
+    (
+        r"allow more in a block of base_models\.reading_limits\(video_seconds=(\S+?)\)",
+        r"allow more with --timeout \1",
+    ),
     (r"rescale them, or set scale, to decide", "rescale them to decide"),
 ]
 

@@ -8,6 +8,7 @@ import typer
 
 from base_models.addresses import public_name
 from base_models.choices import ENGINES
+from base_models.limits import current_limits
 from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
@@ -127,6 +128,7 @@ def batch(
             doubts=not no_doubts,
             overwrite=overwrite,
             encoding=encoding,
+            isolation=current_limits().isolation,
         )
     typer.echo(f"{public_name(done.output)}: {done}")
     say_grounds(loaded, quiet)
