@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from base_models.networks.checkpoint_names import (
     timm_names,
     without_prefixes,
 )
-from base_models.runtime.file_writing import replacing, write_text
+from base_models.runtime.file_writing import replacing
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 
@@ -188,9 +189,23 @@ def save_checkpoint(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in state.items()}
-    with replacing(folder / WEIGHTS) as unfinished:
-        save_file(state, unfinished)
-    write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
+    with (  # a full disk leaves both as they were
+        replacing(folder / CARD) as unfinished_card,
+        replacing(folder / WEIGHTS) as unfinished,
+    ):
+        unfinished_card.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+        _save_file(state, unfinished)
+
+
+def _save_file(state, path):
+    """Write safetensors; its package has an error of its own for those of the system."""
+    try:
+        save_file(state, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def load_backbone_weights(

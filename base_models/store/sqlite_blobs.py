@@ -22,6 +22,7 @@ create table if not exists entries (
 ) without rowid
 """
 _PATIENCE = 30.0  # seconds that others may hold the file
+_HELD = 600.0  # seconds for which nobody waits again, where one has waited in vain
 _FRESH = 10.0  # seconds within which a use is not noted again
 _MOST_OPEN = 8  # connections of a thread
 _COLUMNS = ["kind", "key", "used", "size", "content"]
@@ -30,6 +31,9 @@ _DAMAGED = ("file is not a database", "malformed")  # what SQLite says of such a
 # (path, inode) of files that are damaged, or not ours
 _left_alone: set[tuple[Path, int | None]] = set()
 register(f"{__name__}._left_alone", _left_alone.clear)
+# path -> until when, by the monotonic clock, its file is not waited for
+_held: dict[Path, float] = {}
+register(f"{__name__}._held", _held.clear)
 
 
 class SmallEntries:
@@ -107,9 +111,13 @@ class SmallEntries:
                 connection = _connection(path, make)
                 if connection is None:
                     return None
+                patience = 0 if time.monotonic() < _held.get(path, 0) else _PATIENCE
+                connection.execute(f"pragma busy_timeout = {int(1000 * patience)}")
                 with connection:
                     return connection.execute(statement, values).fetchall()
-            except (sqlite3.OperationalError, OSError):
+            except (sqlite3.OperationalError, OSError) as error:
+                if "locked" in str(error):  # as by a process that was stopped
+                    _held[path] = time.monotonic() + _HELD
                 return None  # read-only, full, or held for too long
             except sqlite3.DatabaseError as error:
                 if not any(words in str(error) for words in _DAMAGED):

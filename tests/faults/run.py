@@ -19,6 +19,7 @@ from pathlib import Path
 # an empty folder, and returns a Tally.
 HARNESSES: dict[str, tuple[str, int]] = {
     "long_run": ("long_run:long_run", 10_000),
+    "faults": ("faults:faults", 2_000),
 }
 
 
