@@ -198,7 +198,7 @@ def save_checkpoint(
 
 
 def _save_file(state, path):
-    """Write safetensors; its package has an error of its own for those of the system."""
+    """Write safetensors, whose package has an error of its own for the system's."""
     try:
         save_file(state, path)
     except SafetensorError as error:

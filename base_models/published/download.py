@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import re
@@ -16,6 +17,7 @@ from base_models.runtime.file_writing import write_text
 _CHUNK = 2**18  # bytes
 _TRIES = 3
 _TIMEOUT = 60.0  # seconds without an answer
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class DownloadError(OSError):
@@ -132,6 +134,11 @@ def _attempt(url, part, max_bytes, progress):
     except DownloadError:
         raise
     except (OSError, http.client.HTTPException) as error:
+        if getattr(error, "errno", None) in _OF_DISKS:
+            raise DownloadError(
+                f"{part} cannot be written ({error.strerror}); free some space, and "
+                "run again: it goes on where it broke off"
+            ) from error
         if part.is_file() and part.stat().st_size > there:
             raise _CutOffError(_cut_off(url, part, None, error)) from error
         raise DownloadError(

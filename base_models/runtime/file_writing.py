@@ -117,7 +117,7 @@ def naming(
     path : str or Path
         What is written. Errors that name any other file stay as they are.
     unfinished : Path or None, default=None
-        What it is called until then.
+        What it, or the folder, is called until then.
     is_there : bool, default=False
         Whether an older one is there, which stays.
 
@@ -143,7 +143,9 @@ and run again. The file that was there is unchanged: 'report.html'
             own.add(os.fspath(unfinished))
         else:
             own |= {os.fspath(folder) for folder in Path(path).absolute().parents}
-        if error.errno is None or _name_in(error) not in own:
+        name = _name_in(error)
+        is_within = name and unfinished and Path(unfinished) in Path(name).parents
+        if error.errno is None or not (name in own or is_within):
             raise
         why = _WHY.get(error.errno) or os.strerror(error.errno)
         kept = ". The file that was there is unchanged" if is_there else ""

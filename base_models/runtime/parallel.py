@@ -17,6 +17,7 @@ from base_models.limits import current_limits, within
 from base_models.runtime.clusters.given_up import know_given_up, videos_given_up
 from base_models.runtime.clusters.sending import Lost, Shared, run_on
 from base_models.runtime.clusters.surviving import surviving
+from base_models.runtime.ending.callers import end_with_caller
 from base_models.runtime.prefetch import n_cores
 from base_models.runtime.warn_once import heard_by_sender, warn_for_workers
 
@@ -357,6 +358,8 @@ def _in_batches(function, n_jobs, at_once, numbered):
 
 def _numbered(along, folder, number, function, *arguments):
     """Call it in the caller's folder: joblib's processes may be older than that is."""
+    if along[2] != (_PROCESS, os.getpid()):
+        end_with_caller()
     if folder is not None and folder != _folder():
         os.chdir(folder)
     with _sent_with(along) as said:

@@ -81,8 +81,10 @@ class SmallEntries:
             return None
         content: bytes
         ((content, used),) = rows
+        if not isinstance(content, bytes):  # a damaged row
+            return None
         now = time.time()
-        if now - used > _FRESH:
+        if not isinstance(used, float) or now - used > _FRESH:
             text = "update entries set used = ? where kind = ? and key = ?"
             self._run(text, (now, kind, key))
         return content
@@ -99,7 +101,9 @@ class SmallEntries:
 
     def list(self) -> list[Any]:
         """Return (seconds of the last use, bytes, kind, key) of each entry."""
-        return self._run("select used, size, kind, key from entries", ()) or []
+        text = "select used, size, kind, key from entries where typeof(used) = 'real'"
+        text += " and typeof(size) = 'integer' and typeof(kind || key) = 'text'"
+        return self._run(text, ()) or []  # without rows that are damaged
 
     def _run(self, statement: str, values: tuple[Any, ...], make: bool = False) -> Any:
         """Return the rows that a statement gives; None where it cannot be run."""

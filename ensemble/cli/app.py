@@ -1,7 +1,5 @@
 """The Typer application: its commands, and what happens to their errors."""
 
-import contextlib
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +35,7 @@ from ensemble.cli.errors import (
 )
 from ensemble.cli.limits import reads_videos
 from ensemble.cli.output import write_what_can_be_written
+from ensemble.cli.stopping import stop_on_signals, what_is_kept
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -107,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = options_of(typer.main.get_command(app), command)
     warnings.showwarning = _warn_once(options)
     write_what_can_be_written(sys.stdout, sys.stderr)
-    _stop_when_told()
+    stop_on_signals()
     try:
         code = app(args=arguments, standalone_mode=False)
         if code == STOPPED:  # typer's answer to Ctrl-C
@@ -116,22 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         code = FATAL
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("stopped; what was computed is kept and found again", err=True)
+        typer.echo(what_is_kept(command, arguments), err=True)
         code = STOPPED
     except Exception as error:
         typer.echo(explain(error, options, debug), err=True)
         code = FATAL
     sys.exit(code or DONE)
-
-
-def _stop_when_told() -> None:
-    """End as by Ctrl-C when the system ends this program: a time limit, a shutdown."""
-
-    def stop(number, frame):
-        raise KeyboardInterrupt
-
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, stop)
 
 
 def _warn_once(options: Mapping[str, str]) -> Callable[..., None]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import public_name
-from base_models.runtime.file_writing import replacing, write_text
+from base_models.runtime.file_writing import naming, replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
 from ensemble.datasets.kinds.deepfakebench import PREPARED
@@ -426,17 +426,20 @@ def _write_images(folder, view, images):
         return
     unfinished = folder.with_name(f".unfinished-{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for name, image in zip(images, view.images, strict=True):
-        Image.fromarray(np.ascontiguousarray(image)).save(
-            unfinished / name, quality=_JPEG_QUALITY
-        )
-    if not folder.exists():
-        os.replace(unfinished, folder)
-        return
-    for name in images:  # beside files of others
-        os.replace(unfinished / name, folder / name)
-    unfinished.rmdir()
+    try:
+        with naming(folder, unfinished):
+            unfinished.mkdir(parents=True)
+            for name, image in zip(images, view.images, strict=True):
+                Image.fromarray(np.ascontiguousarray(image)).save(
+                    unfinished / name, quality=_JPEG_QUALITY
+                )
+            if not folder.exists():
+                os.replace(unfinished, folder)
+                return
+            for name in images:  # beside files of others
+                os.replace(unfinished / name, folder / name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 # What lies beside the images

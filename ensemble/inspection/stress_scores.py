@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from base_models.detectors.bases.video import with_fingerprints
-from base_models.runtime.file_writing import write_text
+from base_models.runtime.file_writing import naming, write_text
 from base_models.store.store import fingerprint
 from ensemble.inspection.changes import CHANGES_VERSION
 
@@ -113,7 +113,10 @@ class StressScores:
             lines.append([*row, _check(row)])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not self.path.exists() or self.path.stat().st_size == 0
-        with open(self.path, "a", encoding="utf-8", newline="") as file:
+        with (
+            naming(self.path),
+            open(self.path, "a", encoding="utf-8", newline="") as file,
+        ):
             file.write(_csv([self.columns] * is_new + lines))
             file.flush()
             os.fsync(file.fileno())

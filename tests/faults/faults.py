@@ -1,4 +1,4 @@
-"""Faults of the system at every call of every writer: one trial is (what, fault, where).
+"""Faults of the system at every call of every writer: a trial is (what, fault, where).
 
 Nothing may be half or lost: what was there before is whole until what replaces it is.
 An error names a file and is told without a traceback; the same command ends well when

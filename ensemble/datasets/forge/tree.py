@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from base_models.runtime.ending.unfinished import remove_all_dead
 from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.file_writing import write_text
 from ensemble.choices import FORGERIES
@@ -86,8 +87,9 @@ class ForgedTree:
     def begin(self) -> None:
         """Say what the folder will hold; what an interrupted run left half goes."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for path in self.root.rglob(".unfinished-*"):
-            path.unlink()
+        folders = {path.parent for path in self.root.rglob(".unfinished-*")}
+        for folder in folders:
+            remove_all_dead(folder, folder.stat().st_mtime)
         (self.root / MANIFEST).unlink(missing_ok=True)
         write_recipe(self.root, self.recipe)
 

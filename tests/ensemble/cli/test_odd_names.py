@@ -114,7 +114,7 @@ def test_verdicts_are_printed_as_they_come(model, folder, capsys, monkeypatch):
     with pytest.raises(SystemExit) as left:
         main(["predict", str(model), *map(str, videos), "--csv", "-q"])
     code, err = left.value.code, capsys.readouterr().err
-    assert "what was computed is kept" in err
+    assert "the videos that were done are in the store" in err
     assert code == 130  # as of any program that Ctrl-C ends
     assert [text.count("\n") for text in printed] == [0, 2, 1]
     assert "Title [x].mp4" in printed[1]

@@ -10,6 +10,7 @@ import pytest
 from file_metadata import metadata_aucs
 from joblib import parallel_config
 
+from base_models.runtime.ending.unfinished import unfinished_name
 from base_models.video import probe_video, sample_frames, write_video
 from ensemble.choices import FORGERIES
 from ensemble.datasets import forge_dataset, load_dataset
@@ -182,7 +183,7 @@ def test_a_run_goes_on_pair_by_pair_and_ends_with_the_same_bytes(tmp_path):
     (tmp_path / "set" / "splits" / "train.json").unlink()
     lost = [v for v in table.videos if "SelfBlend" in v and "003_002" in v]
     Path(lost[0]).unlink()
-    half = Path(lost[0]).with_name(".unfinished-0123.mp4")
+    half = unfinished_name(Path(lost[0]))
     half.write_bytes(b"half")
     forge_dataset(None, tmp_path / "set", **asked)
     assert digests(tmp_path / "set") == whole

@@ -1,0 +1,70 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ensemble.cli.stopping import what_is_kept
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+_BEGIN = """
+import ctypes, subprocess, sys, time
+from ensemble.cli.stopping import stop_on_signals
+child = subprocess.Popen(["sleep", "60"])
+stop_on_signals()
+try:
+    print(child.pid, flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+libc = ctypes.CDLL(None)  # compiled code that no signal ends
+while True:
+    libc.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_in_order_and_the_second_at_once(kind):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BEGIN],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(process.stdout.readline())
+    process.send_signal(kind)
+    assert process.stdout.readline() == "stopped\n"
+    begin = time.monotonic()
+    process.send_signal(kind)
+    assert process.wait(20) == 130
+    assert time.monotonic() - begin < 5
+    assert process.stderr.read() == "stopped at once\n"
+    process.stdout.close()
+    process.stderr.close()
+    while not _is_gone(child) and time.monotonic() - begin < 5:
+        time.sleep(0.05)
+    assert _is_gone(child)
+
+
+def _is_gone(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["fit", "a"], "in the store; run the same command to go on"),
+        (["stress", "a"], "nothing of it was kept; with --scores FILE"),
+        (["stress", "a", "--scores=b"], "in --scores; run the same command"),
+        (["apply", "a"], "files that were there are unchanged"),
+    ],
+)
+def test_a_line_says_what_is_kept_and_how_to_go_on(arguments, kept):
+    assert kept in what_is_kept(arguments[0], arguments)
+    assert what_is_kept(arguments[0], arguments).startswith("stopped; ")
