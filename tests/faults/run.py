@@ -18,6 +18,8 @@ from pathlib import Path
 # Kind -> (module:function, how many in full). Each function takes how many, a seed and
 # an empty folder, and returns a Tally.
 HARNESSES: dict[str, tuple[str, int]] = {
+    "videos": ("odd_videos:videos", 10_000),
+    "images": ("odd_images:images", 2_000),
     "long_run": ("long_run:long_run", 10_000),
     "faults": ("faults:faults", 2_000),
 }

@@ -29,13 +29,14 @@ from base_models.runtime.isolation.messages import (
 )
 from base_models.runtime.prefetch import n_cores
 
-_MODULE = "base_models.video.reading"  # what a reader needs, imported as it begins
+# What a reader needs: imported as it begins, before its memory is bounded.
+_MODULES = ("base_models.video.reading", "cv2")
 _START = 120.0  # seconds
 _GRACE = 2.0  # above the time allowed: a reader that looks at it says so itself
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CODE = (
     "import sys; sys.path[:] = {path!r}; "
-    "from base_models.runtime.isolation.worker import main; main({file}, {module!r})"
+    "from base_models.runtime.isolation.worker import main; main({file}, {modules!r})"
 )
 
 _idle: list[Reader] = []
@@ -213,7 +214,7 @@ class Reader:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        code = _CODE.format(path=sys.path, file=theirs.fileno(), module=_MODULE)
+        code = _CODE.format(path=sys.path, file=theirs.fileno(), modules=_MODULES)
         with theirs:
             self._process = subprocess.Popen(
                 [get_executable(), "-c", code],

@@ -9,7 +9,7 @@ import resource
 import select
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -26,21 +26,22 @@ _SLOTS, _SLOT_BYTES = 16, 2**25  # frames that are read ahead, and their bytes
 _CPU_MARGIN = 60  # seconds above those allowed, after which the system ends it
 
 
-def main(descriptor: int, module: str) -> None:
+def main(descriptor: int, modules: Sequence[str]) -> None:
     """Read what is asked for until nobody asks any more.
 
     Parameters
     ----------
     descriptor : int
         Of the socket to the caller.
-    module : str
+    modules : sequence of str
         Imported before it is ready.
     """
     _end_with_caller()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=descriptor)
-    import_module(module)
+    for module in modules:
+        import_module(module)
     began_with = _memory_in_use()
     send_plain(connection, {"ready": True})
     while True:
@@ -120,11 +121,14 @@ def _stream(connection, function, arguments, began_with):
 
 
 def _taken(connection, wait):
-    """Return whether no more is wanted, and how many frames were taken."""
+    """Return whether no more is wanted, and how many more frames were taken.
+
+    One sign is read at a time: after the last one the next request may follow.
+    """
     if not wait and not select.select([connection], [], [], 0)[0]:
         return False, 0
-    content = connection.recv(64)
-    return not content or b"s" in content, len(content)
+    sign = connection.recv(1)
+    return sign in (b"", b"s"), len(sign)
 
 
 class _Frames:

@@ -40,7 +40,7 @@ def _deadly():
     """Readers in which some names of files are deadly."""
     clear_caches()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "_MODULE", "deadly_reader")
+        patch.setattr(pool, "_MODULES", ("deadly_reader",))
         yield
         clear_caches()
 
@@ -87,9 +87,11 @@ def test_one_reader_is_kept_warm(clip, apart):
     clear_caches()
     sample_frames(clip)
     first = process_ids()
-    for _ in range(3):
+    for _ in range(10):
         next(iter_frames(clip))  # left before its end
         sample_frames(clip, 3)
+        assert sum(1 for _ in iter_frames(clip)) == 30
+        sample_frames(clip, 2)
     assert process_ids() == first
     assert len(first) == 1
     clear_caches()
@@ -195,9 +197,8 @@ def _digest(path):
     return joblib.hash(sample_frames(path)), os.getpid()
 
 
-@pytest.mark.parametrize(
-    "backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_it_works_within_workers(clip, apart, backend):
     expected = joblib.hash(sample_frames(clip))
     with joblib.parallel_config(backend):
