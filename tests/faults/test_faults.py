@@ -7,7 +7,12 @@ import pytest
 from run import HARNESSES, run
 from trials import each_in_process
 
-FEW = {"long_run": 30, "faults": 6}  # of a kind, where 10 are too many, or too few
+FEW = {
+    "long_run": 30,
+    "faults": 6,
+    "videos": 5,
+    "images": 5,
+}  # of a kind, where 10 are too many, or too few
 SLOW = {"long_run"}  # kinds that start processes, for the slow tests
 KINDS = [
     pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else [])
