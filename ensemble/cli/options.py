@@ -232,8 +232,8 @@ NoDoubts = Annotated[
 OnError = Annotated[
     OnErrorName,
     typer.Option(
-        help="What fails in a fit: raise ends it; skip leaves it out as a whole, says "
-        "so, and ends with exit code 1."
+        help="What fails while it is fitted: raise ends the run; skip leaves it out as "
+        "a whole, says so, and ends with exit code 1."
     ),
 ]
 Seed = Annotated[

@@ -364,7 +364,7 @@ def show_comparison(
         "strategy or member",
         ("AUC", "interval", "less the mean's", "interval", "p", "log loss"),
     )
-    for name, row in comparison.table.iterrows():
+    for name, row in comparison.judged.iterrows():
         ahead = pd.notna(row["over_mean"]) and name != MEAN
         table.add_row(
             Text(visible(name), style="dim" if row["kind"] == "member" else ""),

@@ -6,6 +6,7 @@ protocol also on other manipulation methods, sources, data sets or earlier video
 
 import importlib.metadata
 import platform
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from ensemble.comparison.inputs import (
     other_scales,
     warn_of_scales,
 )
+from ensemble.comparison.left_out import say_failed, with_failures
 from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison, ComparisonFacts
@@ -47,6 +49,7 @@ from ensemble.comparison.training_data import (
     warn_of_training_videos,
 )
 from ensemble.metrics.bootstrap import check_n_boot
+from ensemble.out_of_fold.left_out import check_on_error
 
 
 def compare_strategies(
@@ -71,6 +74,7 @@ def compare_strategies(
     verbose: bool = False,
     min_coverage: float = 0.0,
     shift: ArrayLike | None = None,
+    on_error: str = "raise",
 ) -> Comparison:
     """Judge members and strategies side by side on videos that they never learned from.
 
@@ -157,6 +161,11 @@ def compare_strategies(
         What will be new in use: the forgery method of a fake, the source of a real. A
         strategy whose `fit` takes it, as `AutoCombiner`'s does, holds its values out in
         the folds within its training rows. What is judged is decided by `protocol`.
+    on_error : {"raise", "skip"}, default="raise"
+        ``"skip"`` goes on without a detector or strategy that fails in a split: its row
+        of the table has no figures, and the reason in the column ``failed``. All others
+        are compared as if it had not been there. The mean and the best member must not
+        fail.
 
     Returns
     -------
@@ -182,14 +191,16 @@ def compare_strategies(
     ['a', 'b', 'best member, chosen in training', 'mean', 'stacking']
     """
     check_n_boot(n_boot)
+    check_on_error(on_error)
     data = check_input(
         detectors_or_scores, y, groups, metadata, videos, nesting, fake_label, shift
     )
     n_folds = data.default_folds if n_folds is None else n_folds
     seed = 0 if random_state is None else int(random_state)
     settings = ComparisonSettings(
-        protocol, n_folds, repeats, n_boot, level, seed, n_jobs, store, device, verbose
-    )
+        protocol, n_folds, repeats, n_boot, level, seed, n_jobs, store, device, verbose,
+        on_error,
+    )  # fmt: skip
     splits, notes = protocol_splits(
         protocol, data.is_fake, data.codes, data.metadata, n_folds, repeats, seed,
         hold_out, data.table_folds,
@@ -198,9 +209,25 @@ def compare_strategies(
     _check_shift(data, combiners)
     warn_of_scales(data.members)
     warn_of_training_videos(data.trained_on, data.origin, stacklevel=2)
+    members = data.names
     evaluation = _evaluate(data, settings, splits, notes, combiners)
+    data = data.without(evaluation.failed)
     _check_coverage(evaluation.panels, min_coverage)
-    return _summarize(data, settings, evaluation)
+    return _with_failures(_summarize(data, settings, evaluation), members)
+
+
+def _with_failures(comparison, members):
+    """Set those that failed below the others, and say so in the verdict."""
+    failed, others = comparison.facts.failed, comparison.table
+    if not failed:
+        return comparison
+    said = say_failed(failed, len(others))
+    warnings.warn(said, stacklevel=3)
+    return replace(
+        comparison,
+        table=with_failures(others, failed, members),
+        verdict=f"{comparison.verdict}\n{said}",
+    )
 
 
 def _evaluate(data, settings, splits, notes, combiners):
@@ -210,6 +237,7 @@ def _evaluate(data, settings, splits, notes, combiners):
     else:
         scores = nested_scores(data, splits, settings)
         notes = notes | {"fits of each detector": scores.n_fits}
+        data = data.without(scores.failed)
     members = scores.members
     inverted = looks_inverted(
         members.to_numpy(float), data.is_fake, None, data.codes, fold_codes(members)
@@ -228,11 +256,15 @@ def _evaluate(data, settings, splits, notes, combiners):
             for split in splits
         ]
     store = _strategy_store(data, settings)
+    failed = {} if settings.on_error == "skip" else None
     panels = judge(
-        data, splits, scores, combiners, folds, settings.n_jobs, store, settings.verbose
-    )
+        data, splits, scores, combiners, folds, settings.n_jobs, store,
+        settings.verbose, failed,
+    )  # fmt: skip
     panels = of_one_fit(panels, data.table_folds)
-    return Evaluation(splits, notes, scores, inverted, combiners, panels)
+    failed = scores.failed | (failed or {})
+    combiners = {name: one for name, one in combiners.items() if name not in failed}
+    return Evaluation(splits, notes, scores, inverted, combiners, panels, failed)
 
 
 def _check_shift(data, combiners):
@@ -271,6 +303,9 @@ def _check_coverage(panels, min_coverage):
 
 def _summarize(data, settings, evaluation):
     """Measure what was judged, and say how it was and what it shows."""
+    seen = None
+    if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
+        seen, evaluation = _where_seen(data, settings, evaluation)
     names, codes, panels = data.names, data.codes, evaluation.panels
     level, seed = settings.level, settings.random_state
     measured = measure(
@@ -278,9 +313,8 @@ def _summarize(data, settings, evaluation):
         settings.n_jobs,
     )  # fmt: skip
     facts = _facts(data, settings, evaluation, measured)
-    seen = None
-    if PROTOCOLS[settings.protocol].unseen and (data.is_table or data.all_prefit):
-        seen = _measure_where_seen(data, settings, evaluation, measured.table)
+    if seen is not None:
+        seen = _measure_where_seen(data, settings, evaluation, seen, measured.table)
     ablation = panel_contributions(panels, names, codes, level, seed)
     members = evaluation.scores.members.copy(deep=False)
     for table in (measured.table, members):  # wherever they go, how they were made goes
@@ -351,6 +385,7 @@ def _facts(data, settings, evaluation, measured):
             if isinstance(combiner, AutoCombiner)
         ],
         **{name.replace(" ", "_"): note for name, note in evaluation.notes.items()},
+        failed=evaluation.failed or None,
         versions=_versions(),
         hash_of_the_scores=joblib.hash((members.to_numpy(), is_fake, data.codes)),
     )
@@ -371,8 +406,32 @@ def _shift_facts(data, evaluation):
     }
 
 
-def _measure_where_seen(data, settings, evaluation, table):
+def _where_seen(data, settings, evaluation):
     """Judge the same videos where what is held out was learned from.
+
+    Returns
+    -------
+    seen : list of Panel
+    evaluation : Evaluation
+        Without strategies that failed there.
+    """
+    splits, _ = protocol_splits(
+        "group-kfold", data.is_fake, data.codes, data.metadata, settings.n_folds,
+        settings.repeats, settings.random_state, own_fold=data.table_folds,
+    )  # fmt: skip
+    scores = MemberScores.of_table(evaluation.scores.members, splits)
+    failed = {} if settings.on_error == "skip" else None
+    panels = judge(
+        data, splits, scores, evaluation.combiners, data.folds_of(splits),
+        settings.n_jobs, _strategy_store(data, settings), settings.verbose, failed,
+    )  # fmt: skip
+    evaluation = evaluation.without(failed or {})
+    panels = of_one_fit(panels, data.table_folds)
+    return of_the_same_videos(panels, evaluation.panels), evaluation
+
+
+def _measure_where_seen(data, settings, evaluation, seen, table):
+    """Measure what was judged where what is held out was learned from.
 
     What that costs each strategy is added to the table as ``over_seen``.
 
@@ -383,17 +442,6 @@ def _measure_where_seen(data, settings, evaluation, table):
     """
     codes, seed = data.codes, settings.random_state
     n_boot, level = settings.n_boot, settings.level
-    splits, _ = protocol_splits(
-        "group-kfold", data.is_fake, codes, data.metadata, settings.n_folds,
-        settings.repeats, seed, own_fold=data.table_folds,
-    )  # fmt: skip
-    scores = MemberScores.of_table(evaluation.scores.members, splits)
-    panels = judge(
-        data, splits, scores, evaluation.combiners, data.folds_of(splits),
-        settings.n_jobs, _strategy_store(data, settings), settings.verbose,
-    )  # fmt: skip
-    panels = of_one_fit(panels, data.table_folds)
-    seen = of_the_same_videos(panels, evaluation.panels)
     # what is unseen in the folds of what is seen: the same pairs for both
     unseen = [
         replace(panel, fold=seen_panel.fold)

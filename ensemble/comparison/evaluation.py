@@ -2,16 +2,18 @@
 
 import inspect
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from base_models.runtime.failures import reason_of
 from base_models.runtime.parallel import run_tasks
 from base_models.runtime.progress import progress_bar
 from base_models.store.store import Store
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.inputs import ComparisonInput
 from ensemble.comparison.nested_cv import MemberScores, on_one_scale
 from ensemble.comparison.protocol_registry import Split
@@ -76,6 +78,8 @@ class Evaluation:
     combiners : dict of str to Combiner
         The strategies, unfitted.
     panels : list of Panel
+    failed : dict of str to str
+        Members and strategies that failed and were left out, and why.
     """
 
     splits: list[Split]
@@ -84,6 +88,19 @@ class Evaluation:
     inverted: list[str]
     combiners: dict
     panels: list[Panel]
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def without(self, failed: dict[str, str]) -> "Evaluation":
+        """Return it without strategies that failed after they were judged."""
+        if not failed:
+            return self
+        combiners = {n: one for n, one in self.combiners.items() if n not in failed}
+        panels = [
+            replace(panel, scores=panel.scores.drop(columns=list(failed)))
+            for panel in self.panels
+        ]
+        failed = self.failed | failed
+        return replace(self, combiners=combiners, panels=panels, failed=failed)
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,7 @@ def judge(
     n_jobs: int | None = None,
     store: Store | None = None,
     verbose: bool = False,
+    failed: dict[str, str] | None = None,
 ) -> list[Panel]:
     """Return the panels: scores of everyone on what nobody learned from.
 
@@ -128,6 +146,10 @@ def judge(
         Where finished fits' scores are kept, to go on from.
     verbose : bool, default=False
         Show a progress bar on a terminal.
+    failed : dict of str to str or None, default=None
+        Strategies that fail go there, with the reason, and are left out of all panels.
+        None raises their error, as is done in any case for the two that all others are
+        measured against.
 
     Returns
     -------
@@ -146,15 +168,18 @@ def judge(
         (number, name) for name in reversed(combiners) for number in range(len(splits))
     ]
     fits = ((name, combiners[name], rows[number], store) for number, name in tasks)
-    done = run_tasks(_fitted_scores, fits, n_jobs)
+    give_up = None if failed is None else _given_up
+    done = run_tasks(_scores_or_error, fits, n_jobs, give_up)
     text = "fitting strategies" if verbose else None
-    fitted = dict(progress_bar(done, text, len(tasks)))
+    fitted = dict(_without_errors(progress_bar(done, text, len(tasks)), tasks, failed))
+    combiners = [name for name in combiners if name not in (failed or {})]
     by_split = [
         dict(zip(names, on_one_scale(learned, judged, names).T, strict=True))
         for learned, judged in zip(scores.learned, scores.judged, strict=True)
     ]
     for place, (number, name) in enumerate(tasks):
-        by_split[number][name] = fitted[place]
+        if name in combiners:
+            by_split[number][name] = fitted[place]
     panels = {}
     for split, columns in zip(splits, by_split, strict=True):
         part = pd.DataFrame(columns, index=split.test)[[*names, *combiners]]
@@ -230,6 +255,30 @@ def _panel(name, repeat, parts, is_fake):
     fold = pd.concat([pd.Series(s.fold, index=s.test) for s, _ in parts]).sort_index()
     rows = scores.index.to_numpy()
     return Panel(name, repeat, rows, is_fake[rows], scores, fold.to_numpy())
+
+
+def _scores_or_error(name, combiner, rows, store):
+    """Return the scores, or the error in place of them."""
+    try:
+        return _fitted_scores(name, combiner, rows, store)
+    except RuntimeError as error:
+        return error
+
+
+def _given_up(task, reason):
+    return RuntimeError(f"strategy {task[0]!r} failed: {reason}")
+
+
+def _without_errors(done, tasks, failed):
+    """Hand on scores; note who failed, or raise the error where it must not be."""
+    for place, scores in done:
+        if not isinstance(scores, Exception):
+            yield place, scores
+            continue
+        name = tasks[place][1]
+        if failed is None or name in (MEAN, CHOSEN_MEMBER):
+            raise scores
+        failed.setdefault(name, reason_of(scores.__cause__ or scores))
 
 
 def _fitted_scores(name, combiner, rows, store):

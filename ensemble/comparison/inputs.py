@@ -1,7 +1,7 @@
 """What a comparison starts from: scores or detectors, checked, and its settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class ComparisonSettings:
     store: Store | str | None = None
     device: str | None = None
     verbose: bool = False
+    on_error: str = "raise"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,15 @@ class ComparisonInput:
     def all_prefit(self) -> bool:
         """Whether every member was fitted before."""
         return self.prefit == self.names
+
+    def without(self, failed: Collection[str]) -> "ComparisonInput":
+        """Return it without detectors that failed."""
+        return replace(
+            self,
+            detectors=[each for each in self.detectors if each[0] not in failed],
+            prefit=[name for name in self.prefit if name not in failed],
+            trained_on={n: d for n, d in self.trained_on.items() if n not in failed},
+        )
 
     def folds_of(self, splits: Sequence[Split]) -> list[NDArray] | None:
         """Return the table's folds of each split's training rows, if it has any."""

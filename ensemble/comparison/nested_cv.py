@@ -26,12 +26,15 @@ class MemberScores(NamedTuple):
         For each split (n_train, n_members) and (n_test, n_members).
     n_fits : int
         Fits of each detector that is not prefit.
+    failed : dict of str to str
+        Detectors that failed and have no column, and why.
     """
 
     members: pd.DataFrame
     learned: list
     judged: list
     n_fits: int = 0
+    failed: dict[str, str] = {}  # noqa: RUF012
 
     @classmethod
     def of_table(cls, members: pd.DataFrame, splits: list[Split]) -> "MemberScores":
@@ -113,12 +116,13 @@ def nested_scores(
     from base_models.inputs import as_videos
     from base_models.runtime.progress import progress_bar
     from base_models.video.paths import hashed_once
+    from ensemble.errors import FailedDetectorsError
     from ensemble.out_of_fold.fitting import FitSettings, Keep
     from ensemble.out_of_fold.prefit import is_prefit
 
     fit_settings = FitSettings(
         Keep.NONE, settings.n_jobs, settings.random_state, settings.store,
-        settings.device, settings.verbose,
+        settings.device, settings.verbose, on_error=settings.on_error,
     )  # fmt: skip
     videos = as_videos(data.videos)
     plan, parts = _plan(splits, data, settings)
@@ -128,9 +132,9 @@ def nested_scores(
         )
         fitted = [(name, one) for name, one in data.detectors if not is_prefit(one)]
         prefit = [(name, one) for name, one in data.detectors if is_prefit(one)]
-        tables = {key: [] for key in plan}
+        tables, failed = {key: [] for key in plan}, {}
         if prefit:
-            scores = _fit_and_score(prefit, [], training, fit_settings)
+            scores = _fit_and_score(prefit, [], training, fit_settings, failed)
             for key in plan:
                 tables[key].append(scores)
         if fitted:
@@ -141,24 +145,40 @@ def nested_scores(
                     if number:  # it was said for all videos at the first fit
                         warnings.filterwarnings("ignore", message=".* lack a view")
                     split = (train, np.flatnonzero(to_score))
+                    left = [(n, one) for n, one in fitted if n not in failed]
                     tables[key].append(
-                        _fit_and_score(fitted, [split], training, fit_settings)
+                        _fit_and_score(left, [split], training, fit_settings, failed)
                     )
+    data = data.without(failed)
+    if not data.names:
+        raise FailedDetectorsError(failed, "no detector is left to compare")
     tables = {
         key: pd.concat(some, axis=1)[data.names].to_numpy(float)
         for key, some in tables.items()
     }
-    return _for_splits(splits, parts, tables, data, len(plan) if fitted else 0)
+    scores = _for_splits(splits, parts, tables, data, len(plan) if fitted else 0)
+    return scores._replace(failed=failed)
 
 
-def _fit_and_score(named, splits, training, fit_settings):
-    """Fit on each split's first rows and score its second: (n_videos, n_detectors)."""
+def _fit_and_score(named, splits, training, fit_settings, failed):
+    """Fit on each split's first rows and score its second: (n_videos, n_detectors).
+
+    What fails goes to `failed`, and has no column.
+    """
+    from ensemble.errors import FailedDetectorsError
     from ensemble.out_of_fold.fitting import fit_over_splits
 
     place = training.given
     rows = [(np.sort(place[train]), np.sort(place[test])) for train, test in splits]
-    outcome = fit_over_splits(named, training, rows, fit_settings)
-    return pd.DataFrame(outcome.scores[place], columns=[name for name, _ in named])
+    if not named:
+        return pd.DataFrame(index=range(len(place)))
+    try:
+        outcome = fit_over_splits(named, training, rows, fit_settings)
+    except FailedDetectorsError as error:  # all of these, though not of the others
+        failed.update(error.detectors)
+        return pd.DataFrame(index=range(len(place)))
+    failed.update(outcome.failed)
+    return pd.DataFrame(outcome.scores[place], columns=list(outcome.detectors))
 
 
 def _for_splits(splits, parts, tables, data, n_fits):

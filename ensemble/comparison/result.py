@@ -57,6 +57,8 @@ class ComparisonFacts:
         Of the ``n_splits``, those whose training rows had no two values of it.
     automatic : list of str
         Strategies that are an `AutoCombiner`, which chooses in training.
+    failed : dict of str to str, or None
+        Members and strategies that failed, and why.
     first_judged, left_aside, not_judged, fits_of_each_detector
         None where they do not apply.
     """
@@ -96,6 +98,7 @@ class ComparisonFacts:
     shift_held_out_by: list[str] | None = None
     splits_without_shift: int | None = None
     n_splits: int | None = None
+    failed: dict[str, str] | None = None
     versions: dict = field(default_factory=dict)
     hash_of_the_scores: str = ""
 
@@ -212,6 +215,11 @@ class Comparison:
     def how(self) -> dict:
         """How it was made, by the names that JSON has."""
         return self.facts.to_dict()
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """The rows of `table` without those that failed."""
+        return self.table.drop(index=list(self.facts.failed or {}))
 
     def winner(self) -> str | None:
         """Return the strategy of the highest AUC; None where it may be a guess."""

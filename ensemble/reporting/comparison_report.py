@@ -97,7 +97,7 @@ def shown_strategies(comparison: Any) -> list[str]:
     list of str
         The best ensemble first; at most six.
     """
-    table, facts = comparison.table, comparison.facts
+    table, facts = comparison.judged, comparison.facts
     ours = table.index[
         (table["kind"] == "strategy") & ~table.index.isin([MEAN, CHOSEN_MEMBER])
     ]
@@ -137,7 +137,7 @@ def worst_videos(
 
 def _content(comparison, title, videos):
     """Return all that the template shows."""
-    facts, table = comparison.facts, comparison.table
+    facts, table = comparison.facts, comparison.judged
     shown = shown_strategies(comparison)
     weights = _weights(comparison)
     by_value = _by_value(comparison, shown)
@@ -201,7 +201,7 @@ def _figures(comparison, shown, weights):
 
 def _curve_figures(comparison, shown, judged):
     """Yield name, drawing, title, text and size of the plots of strategies."""
-    table, y, scores = comparison.table, judged.y, judged.scores[shown]
+    table, y, scores = comparison.judged, judged.y, judged.scores[shown]
     auc = table.loc[shown, "auc"]
     yield (
         "strategies",

@@ -10,6 +10,7 @@ import typer
 from ensemble.choices import NESTINGS
 from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
+from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import (
     checkpoints_by_compression,
     named_detectors,
@@ -134,6 +135,7 @@ def compare(
     folds: Folds = None,
     repeats: Repeats = 1,
     draws: Draws = 1000,
+    on_error: options.OnError = options.OnErrorName("raise"),  # noqa: B008
     min_coverage: MinCoverage = 0.0,
     csv_file: options.TableFile = None,
     json_file: JsonFile = None,
@@ -168,6 +170,8 @@ def compare(
     show_comparison(comparison, report, is_printed(json_file, csv_file), shipping)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
+    if comparison.facts.failed:
+        raise typer.Exit(SOME_UNSCORABLE)
 
 
 def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
@@ -268,6 +272,7 @@ def _compare(settings: SimpleNamespace, inputs: "ComparisonInputs") -> "Comparis
             repeats=settings.repeats,
             n_boot=settings.draws,
             min_coverage=settings.min_coverage,
+            on_error=settings.on_error.value,
             random_state=settings.seed,
             n_jobs=settings.jobs,
             store=settings.store,
