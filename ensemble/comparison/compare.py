@@ -24,6 +24,7 @@ from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inve
 from ensemble.combiners.parts.rows import fold_codes
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions
+from ensemble.comparison.caveats import say_failed, with_failures
 from ensemble.comparison.evaluation import (
     Evaluation,
     judge,
@@ -38,7 +39,6 @@ from ensemble.comparison.inputs import (
     other_scales,
     warn_of_scales,
 )
-from ensemble.comparison.left_out import say_failed, with_failures
 from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison, ComparisonFacts
@@ -232,12 +232,13 @@ def _with_failures(comparison, members):
 
 def _evaluate(data, settings, splits, notes, combiners):
     """Score what is judged by members and strategies that did not learn from it."""
+    failed: dict[str, str] = {}
     if data.is_table:
         scores = MemberScores.of_table(data.members, splits)
     else:
-        scores = nested_scores(data, splits, settings)
+        scores = nested_scores(data, splits, settings, failed)
         notes = notes | {"fits of each detector": scores.n_fits}
-        data = data.without(scores.failed)
+        data = data.without(failed)
     members = scores.members
     inverted = looks_inverted(
         members.to_numpy(float), data.is_fake, None, data.codes, fold_codes(members)
@@ -256,13 +257,11 @@ def _evaluate(data, settings, splits, notes, combiners):
             for split in splits
         ]
     store = _strategy_store(data, settings)
-    failed = {} if settings.on_error == "skip" else None
     panels = judge(
         data, splits, scores, combiners, folds, settings.n_jobs, store,
-        settings.verbose, failed,
+        settings.verbose, failed if settings.on_error == "skip" else None,
     )  # fmt: skip
     panels = of_one_fit(panels, data.table_folds)
-    failed = scores.failed | (failed or {})
     combiners = {name: one for name, one in combiners.items() if name not in failed}
     return Evaluation(splits, notes, scores, inverted, combiners, panels, failed)
 

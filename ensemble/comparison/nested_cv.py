@@ -26,15 +26,12 @@ class MemberScores(NamedTuple):
         For each split (n_train, n_members) and (n_test, n_members).
     n_fits : int
         Fits of each detector that is not prefit.
-    failed : dict of str to str
-        Detectors that failed and have no column, and why.
     """
 
     members: pd.DataFrame
     learned: list
     judged: list
     n_fits: int = 0
-    failed: dict[str, str] = {}  # noqa: RUF012
 
     @classmethod
     def of_table(cls, members: pd.DataFrame, splits: list[Split]) -> "MemberScores":
@@ -80,7 +77,10 @@ def on_one_scale(
 
 
 def nested_scores(
-    data: ComparisonInput, splits: list[Split], settings: ComparisonSettings
+    data: ComparisonInput,
+    splits: list[Split],
+    settings: ComparisonSettings,
+    failed: dict[str, str] | None = None,
 ) -> MemberScores:
     """Fit detectors as often as the splits need and no more.
 
@@ -99,6 +99,9 @@ def nested_scores(
     splits : list of Split
     settings : ComparisonSettings
         Its folds are the inner ones of splits that stand alone.
+    failed : dict of str to str or None, default=None
+        With ``on_error="skip"``: detectors that fail go there, with the reason, and
+        have no column.
 
     Examples
     --------
@@ -120,6 +123,7 @@ def nested_scores(
     from ensemble.out_of_fold.fitting import FitSettings, Keep
     from ensemble.out_of_fold.prefit import is_prefit
 
+    failed = {} if failed is None else failed
     fit_settings = FitSettings(
         Keep.NONE, settings.n_jobs, settings.random_state, settings.store,
         settings.device, settings.verbose, on_error=settings.on_error,
@@ -132,7 +136,7 @@ def nested_scores(
         )
         fitted = [(name, one) for name, one in data.detectors if not is_prefit(one)]
         prefit = [(name, one) for name, one in data.detectors if is_prefit(one)]
-        tables, failed = {key: [] for key in plan}, {}
+        tables = {key: [] for key in plan}
         if prefit:
             scores = _fit_and_score(prefit, [], training, fit_settings, failed)
             for key in plan:
@@ -156,8 +160,7 @@ def nested_scores(
         key: pd.concat(some, axis=1)[data.names].to_numpy(float)
         for key, some in tables.items()
     }
-    scores = _for_splits(splits, parts, tables, data, len(plan) if fitted else 0)
-    return scores._replace(failed=failed)
+    return _for_splits(splits, parts, tables, data, len(plan) if fitted else 0)
 
 
 def _fit_and_score(named, splits, training, fit_settings, failed):
