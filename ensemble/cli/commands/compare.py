@@ -160,14 +160,23 @@ def compare(
 ) -> None:
     """Judge members and strategies on videos that they never learned from."""
     settings = SimpleNamespace(**locals())
-    from ensemble.cli.tables import show_comparison
-
     inputs = _read_inputs(settings)
     comparison = _compare(settings, inputs)
     if report is not None:
         comparison.to_html(report, title)
+    _finish(settings, inputs, comparison)
+
+
+def _finish(
+    settings: SimpleNamespace, inputs: "ComparisonInputs", comparison: "Comparison"
+) -> None:
+    """Print and write what came of it; leave with 1 where something failed."""
+    from ensemble.cli.tables import show_comparison
+
+    csv_file, json_file = settings.csv_file, settings.json_file
+    is_data = is_printed(json_file, csv_file)
     shipping = _shipping(settings, inputs, comparison)
-    show_comparison(comparison, report, is_printed(json_file, csv_file), shipping)
+    show_comparison(comparison, settings.report, is_data, shipping)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
     if comparison.facts.failed:
