@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 from urllib.request import url2pathname
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
@@ -18,11 +18,16 @@ _AT_A_PLACE = re.compile(
 )
 _NO_PORT = re.compile(r"[^:\[]*:(?!:|\d*([?#].*)?$)", re.DOTALL)  # but a password
 _CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # CONTAINER@ACCOUNT: nothing secret
+_OF_USERS = (  # where USER:PASSWORD@ says who asks, and not for what
+    "http", "https", "ftp", "ftps", "sftp", "ssh", "smb", "webdav", "webdavs",
+    "webhdfs",
+)  # fmt: skip
 # Parts of a query that grant access, and those that are only signed by one of them.
 _SECRET = re.compile(
     r"x-(amz|goog|ms|oss|cos)-.*|awsaccesskeyid|googleaccessid|sig|"
     r".*(token|secret|passw|signature|credential|apikey|api[_-]key|auth|session|hmac|"
-    r"jwt).*|pwd|pw|pass|key|sign|hdnts|hdnea|code|key-pair-id",
+    r"jwt|bearer|access[_-]?key).*|.*key|ossaccesskeyid|q-(ak|sign-.*)|pwd|pw|pass|sign|"
+    r"hdnts|hdntl|hdnea|code|key-pair-id|md5",
     re.IGNORECASE,
 )
 _SIGNED_BY = {  # such as ?se=2 of Azure, which chooses an episode on another server
@@ -34,7 +39,7 @@ _SIGNED_BY = {  # such as ?se=2 of Azure, which chooses an episode on another se
     "key-pair-id": ["policy", "expires"],
 }  # fmt: skip
 _IS_FILE = re.compile(  # as in ?key=a.mp4
-    r"(key|code)=.*\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|wmv|gif|png|jpe?g)",
+    r"([^=]*key|code)=.*\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|wmv|gif|png|jpe?g)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -136,8 +141,19 @@ def public_name(text: Any) -> str:
         other = _AT_A_PLACE.search(rest)  # such as zip://a.mp4::https://...
         if query and not (other and other.start() < query.start()):
             path, query = rest[: query.start()], rest[query.start() :]
-            return shown + path + _public_query(query, is_web)
+            return shown + _public_path(path) + _public_query(query, is_web)
+        if not other:
+            return shown + _public_path(rest)
     return shown + rest
+
+
+def _public_path(path):
+    """Return a path without parts such as ;token=... that grant access."""
+    return re.sub(
+        "[;][^;/=\\s]+=[^;/\\s]*",
+        lambda part: "" if _SECRET.fullmatch(_name(part[0])) else part[0],
+        path,
+    )
 
 
 def _without_user(scheme, rest):
@@ -145,7 +161,8 @@ def _without_user(scheme, rest):
         rest = rest.lstrip("/")
         place = rest.split("/")[0]
         user, found, host = place.rpartition("@")
-        if found and not (scheme in _CONTAINERS and ":" not in user):
+        is_secret = not (scheme in _CONTAINERS and ":" not in user)
+        if found and is_secret and scheme != "github":  # ORG:REPO@BRANCH
             rest = host + rest[len(place) :]
         elif not found and "@" in rest and _NO_PORT.match(place):
             path = rest.split("?")[0]  # no port: a password with a slash
@@ -172,14 +189,21 @@ def _public_query(query, is_web):
 
 
 def _name(part):
-    return unquote_plus(part[1:].partition("=")[0]).strip().lower()
+    """Return the name of a part of a query, which may be encoded, and so its sign."""
+    return _decoded(part[1:]).partition("=")[0].strip().lower()
+
+
+def _decoded(text):
+    while (plain := unquote_plus(text)) != text:
+        text = plain
+    return text
 
 
 def _public_part(part):
     """Hide what is secret in an address that is part of a query."""
     first, mark, others = part[1:].partition("?")  # of a query that was appended
     part = part[0] + first + (_public_query(f"?{others}", False) if mark else "")
-    plain = unquote(part)
+    plain = _decoded(part)
     public = public_name(plain)
     return part if public == plain else part[0] + quote(public[1:], safe="=:/?")
 
@@ -203,7 +227,14 @@ def content_name(address: str) -> str:
     >>> content_name("https://ann:pw@host/a.mp4?st=1")
     'https://ann@host/a.mp4?st=1'
     """
-    return re.sub(r"(://[^/@:]*)[^/]*@", r"\1@", address)
+    return "::".join(map(_without_password, address.split("::")))
+
+
+def _without_password(step):
+    found = re.match("([^:/?#]+)://([^/?#:@]*):[^/?#]*@", step)
+    if found is None or found[1].lower() not in _OF_USERS:
+        return step
+    return f"{found[1]}://{found[2]}@{step[found.end() :]}"
 
 
 def ending(address: str) -> str:

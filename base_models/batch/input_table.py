@@ -208,8 +208,10 @@ def _parquet(shown, full, is_folder, column):
             files = tuple((looked, n_rows) for looked, n_rows, _ in found)
             schemas = [data.schema, *(own for *_, own in found)]
         # What is a whole number in one file may be a fraction, or missing, in another.
-        schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
-        columns = tuple((each.name, _plain(each.type)) for each in schema)
+        schema = pyarrow.unify_schemas(
+            list(map(_plain_schema, schemas)), promote_options="permissive"
+        )
+        columns = tuple((each.name, each.type) for each in schema)
     except VideoReadError:
         raise
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OSError) as error:
@@ -252,10 +254,15 @@ def _full_of(full, place, path):
     return "::".join(steps)
 
 
-def _plain(kind):
+def _plain_schema(schema):
+    """Return a schema in which categories are what they stand for."""
     import pyarrow
 
-    return kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    is_category = pyarrow.types.is_dictionary
+    kinds = [(each.name, each.type) for each in schema]
+    return pyarrow.schema(
+        [(name, kind.value_type if is_category(kind) else kind) for name, kind in kinds]
+    )
 
 
 def _csv(shown, full, column, encoding):

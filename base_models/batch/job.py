@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from base_models.batch.input_table import InputTable
 from base_models.batch.output_folder import OutputFolder
@@ -54,6 +55,22 @@ class RowScorer(Protocol):
 
     def written(self, videos: list[str], rows: list[Row]) -> dict[str, list]:
         """Return the columns of some videos; ``status`` is one of them."""
+
+
+def is_known_in_full(detector: Any) -> bool:
+    """Return whether a digest counts all that a detector's scores depend on.
+
+    Examples
+    --------
+    >>> from base_models import CallableDetector, FrameDetector
+    >>> from base_models.batch.job import is_known_in_full
+    >>> is_known_in_full(FrameDetector()), is_known_in_full(CallableDetector(len))
+    (True, False)
+    """
+    return hasattr(
+        detector.estimator if isinstance(detector, FrozenEstimator) else detector,
+        "get_state",
+    )
 
 
 @dataclass(frozen=True)

@@ -142,10 +142,13 @@ class OutputFolder:
                     "command; give a folder that is empty or new"
                 )
         elif known != manifest and not overwrite:
+            is_other = known.get("model") != manifest.get("model")
+            hint = " (an object that changed while it worked counts as another: make "
             raise ValueError(
                 f"{public_name(self.path)} holds parts of another run: "
-                f"{_difference(known, manifest)}. Give another folder, or "
-                "overwrite=True to delete them"
+                f"{_difference(known, manifest)}"
+                f"{hint + 'it as it was)' if is_other else ''}. Give another folder, "
+                "or overwrite=True to delete them"
             )
 
     def begin(self, manifest: dict[str, Any], overwrite: bool = False) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from base_models.addresses import remote_address
+from base_models.batch.company import alone_here, beside_others
 from base_models.batch.job import Row
 from base_models.batch.table_rows import rows_of
 from base_models.choices import STATUSES
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import that_travels
-from base_models.runtime.file_digest import file_stamp
+from base_models.runtime.remote.facts import asking_once
 from base_models.scoring.kept_scores import known_of
 from base_models.store.store import resolve_store, store_key
 from base_models.video.paths import video_digest
@@ -70,12 +72,14 @@ def do_part(packed: Any, number: int) -> Done:
     table = rows_of(job.table, start, stop)
     videos = job.table.videos(table.column(job.table.column).to_pylist())
     attempt = job.folder.attempt(number)
-    if not videos:
-        written, alike = {name: [] for name, _ in job.scorer.columns()}, None
-    elif attempt is None:
-        written, alike = _together(job, number, videos)
-    else:
-        written, alike = _one_by_one(job, number, videos, attempt)
+    with asking_once():  # score, key and doubts are of one version
+        if not videos:
+            written, alike = {name: [] for name, _ in job.scorer.columns()}, None
+        elif attempt is None:
+            with beside_others():
+                written, alike = _together(job, number, videos)
+        else:
+            written, alike = _one_by_one(job, number, videos, attempt)
     counts = {**dict.fromkeys(STATUSES, 0), **Counter(written["status"])}
     job.folder.write_part(
         number, _laid_out(job, table, start, written), counts, job.run
@@ -105,7 +109,7 @@ def _one_by_one(job, number, videos, attempt):
             row, alike = _without(job, GIVEN_UP), None
             said = job.scorer.written([video], [row])
         else:
-            with job.folder.alone() if tried else nullcontext():
+            with _alone(job) if tried else beside_others():
                 job.folder.note(number, {**attempt, str(place): tried + 1})
                 row, alike, said = _by_itself(job, number, video, attempt)
         for name, values in said.items():
@@ -114,6 +118,13 @@ def _one_by_one(job, number, videos, attempt):
         worked = worked or not np.isnan(row[0]).all()
     kinds = {type(error) for error in failed}
     return written, failed[0] if len(kinds) == 1 and not worked else None
+
+
+@contextmanager
+def _alone(job):
+    """Wait until no other suspect of the run is tried, and nothing else runs here."""
+    with job.folder.alone(), alone_here():
+        yield
 
 
 def _by_itself(job, number, video, attempt):
@@ -135,11 +146,11 @@ def _scored(job, videos) -> tuple[list[Row], Exception | None]:
     rows: list[Any] = [None if video else _without(job, NO_PATH) for video in videos]
     places = [place for place, video in enumerate(videos) if video]
     asked, came, alike = [videos[place] for place in places], 0, None
-    before = [_stamp(video) for video in asked]
+    before = [_digest(video) for video in asked]
     try:
         for row in job.scorer.each(asked) if asked else ():
             rows[places[came]] = row
-            if _stamp(asked[came]) == before[came]:  # it may have been replaced since
+            if _digest(asked[came]) == before[came]:  # it may have been replaced since
                 _keep(job, asked[came], row)
             came += 1
     except Exception as error:  # after the last video: it is the reason of each
@@ -158,10 +169,13 @@ def _without(job, reason) -> Row:
     )
 
 
-def _stamp(video):
-    """Return what changes when a file is replaced; addresses see to it themselves."""
+def _digest(video):
+    """Return what changes when a file, or an image of a folder, is replaced.
+
+    What is behind an address is asked for once in a part, and read in that version.
+    """
     try:
-        return file_stamp(video)
+        return None if remote_address(video) else video_digest(video)
     except (OSError, ValueError):
         return None
 

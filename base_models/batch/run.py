@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 from base_models.addresses import public_name
 from base_models.batch.engines import check_engine, run_parts
 from base_models.batch.input_table import InputTable, in_full, open_table
-from base_models.batch.job import Job, RowScorer
+from base_models.batch.job import Job, RowScorer, is_known_in_full
 from base_models.batch.output_folder import FORMAT, OutputFolder, part_name
 from base_models.choices import PARTIAL, SCORED, STATUSES, UNSCORABLE
 from base_models.limits import current_limits, reading_limits
@@ -105,6 +106,8 @@ def run_table(
     check_engine(engine)
     job, manifest = _planned(scorer, opened, folder, part_size)
     folder.check(manifest, overwrite)
+    if folder.manifest() == manifest:
+        _warn_of_functions(scorer, folder)
     with folder.locked(), limits:
         folder.begin(manifest, overwrite)
         counts, n_skipped = _run(job, engine, progress)
@@ -126,6 +129,21 @@ def _limits(isolation, timeout):
         changed["video_seconds"] = timeout
     replace(current_limits(), **changed)  # raises what is wrong with them
     return reading_limits(**changed)
+
+
+def _warn_of_functions(scorer, folder):
+    """Say what a run that goes on cannot see: files that a user's code has read."""
+    named = zip(scorer.names, scorer.detectors(), strict=True)
+    theirs = [name for name, detector in named if not is_known_in_full(detector)]
+    if theirs and folder.names():
+        warnings.warn(
+            f"the run in {public_name(folder.path)} goes on: {', '.join(theirs)} "
+            f"{'is' if len(theirs) == 1 else 'are'} known by code and values. If a "
+            "file read there, such as weights, was replaced since, begin anew with "
+            "overwrite=True, or scores of two models are mixed",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_run(

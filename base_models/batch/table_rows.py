@@ -140,18 +140,19 @@ def _batches_from(table, start):
 
 
 def _parquet_batches(table, number, start, begins):
-    first = fragment_of(table.files[number][0], table)
+    file = table.files[number][0]
+    first = fragment_of(file, table)
     groups = [(group.id, group.num_rows) for group in first.row_groups]
     while groups and begins + groups[0][1] <= start:
         begins += groups.pop(0)[1]
     kept = [group for group, _ in groups]
 
     def batches():
-        yield from _of_fragment(table, first, kept)
-        for later in range(number + 1, len(table.files)):
-            fragment = fragment_of(table.files[later][0], table)
+        yield from _of_fragment(table, file, first, kept)
+        for later, _ in table.files[number + 1 :]:
+            fragment = fragment_of(later, table)
             ids = [group.id for group in fragment.row_groups]
-            yield from _of_fragment(table, fragment, ids)
+            yield from _of_fragment(table, later, fragment, ids)
 
     return begins, batches()
 
@@ -174,20 +175,43 @@ def fragment_of(file, table=None):
     return format.make_fragment(file.place, filesystem=local, **given)
 
 
-def _of_fragment(table, fragment, groups):
+def _of_fragment(table, file, fragment, groups):
     import pyarrow
 
-    schema = pyarrow.schema(table.columns)
     for group in groups:  # one at a time: what is read ahead takes memory
         part = fragment.subset(row_group_ids=[group])
-        for batch in part.to_batches(
-            schema=schema, batch_size=_BATCH, batch_readahead=1, use_threads=False
-        ):
-            if batch.num_rows:
-                yield pyarrow.RecordBatch.from_arrays(
-                    [_cast(batch.column(each.name), each.type) for each in schema],
-                    schema=schema,
-                )
+        try:
+            yield from _batches_of(part, pyarrow.schema(table.columns))
+        except pyarrow.ArrowInvalid as error:
+            _name_column(table, file, part)
+            raise error
+
+
+def _batches_of(part, schema):
+    import pyarrow
+
+    for batch in part.to_batches(
+        schema=schema, batch_size=_BATCH, batch_readahead=1, use_threads=False
+    ):
+        if batch.num_rows:
+            yield pyarrow.RecordBatch.from_arrays(
+                [_cast(batch.column(each.name), each.type) for each in schema],
+                schema=schema,
+            )
+
+
+def _name_column(table, file, part):
+    """Refuse the file by the column that does not fit what it is in other files."""
+    import pyarrow
+
+    for name, kind in table.columns:
+        try:
+            list(_batches_of(part, pyarrow.schema([(name, kind)])))
+        except pyarrow.ArrowInvalid as error:
+            raise ScoreTableError(
+                f"column {name!r} of {file.name} does not fit what it is in other "
+                f"files of the table, {kind} ({error}); write it with one type in all"
+            ) from None
 
 
 def _cast(array, kind):

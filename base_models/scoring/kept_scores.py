@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from base_models.addresses import local_path, remote_address
 from base_models.inputs import Videos, as_videos
 from base_models.runtime.progress import progress_bar
 from base_models.scoring.together import iter_scores
 from base_models.store.store import Store
+from base_models.video.hashing import was_replaced
 
 
 def known_of(detectors: Iterable[Any], video: Any, digest: str) -> str:
@@ -40,13 +42,14 @@ def known_of(detectors: Iterable[Any], video: Any, digest: str) -> str:
     >>> named = CallableDetector(lambda videos: ["fake" in name for name in videos])
     >>> known_of([FlickerDetector()], "a/fake.mp4", "9f2c")
     '9f2c'
-    >>> known_of([FlickerDetector(), named], "a/fake.mp4", "9f2c")
-    '9f2c of a/fake.mp4'
+    >>> known_of([FlickerDetector(), named], "/a/fake.mp4", "9f2c")
+    '9f2c of /a/fake.mp4'
     """
     content_alone = all(hasattr(detector, "score_views") for detector in detectors)
     if content_alone or not isinstance(video, (str, os.PathLike)):
         return digest
-    return f"{digest} of {os.fspath(video)}"
+    path = remote_address(video) or os.path.abspath(local_path(os.fspath(video)))
+    return f"{digest} of {path}"
 
 
 def score_and_keep(
@@ -55,6 +58,7 @@ def score_and_keep(
     store: Store,
     keys: Sequence[str],
     progress: str | None = None,
+    digests: Sequence[Any] | None = None,
 ) -> tuple[NDArray, NDArray]:
     """Score videos with one fitted detector; each score is kept as soon as it is there.
 
@@ -73,6 +77,8 @@ def score_and_keep(
         Of each score in the store: it stands for the fitted detector and the video.
     progress : str or None, default=None
         What to write before a progress bar; None shows none.
+    digests : sequence of length n_videos or None, default=None
+        From `known_digests`: of a file that was replaced since, nothing is kept.
 
     Returns
     -------
@@ -114,7 +120,8 @@ def score_and_keep(
     ):
         for row in missing:
             (scores[row],), (reasons[row],) = next(walked)
-            if not np.isnan(scores[row]):
+            known = None if digests is None else digests[row]
+            if not np.isnan(scores[row]) and not was_replaced(videos[row], known):
                 meta = {"reasons": [reasons[row]]}
                 store.put("scores", keys[row], {"scores": scores[[row]]}, meta)
             bar.update()

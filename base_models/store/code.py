@@ -162,6 +162,11 @@ class _Walk:
             self._write(np.ascontiguousarray(thing).tobytes())
         elif isinstance(thing, tensor):
             self._tensor(thing)
+        elif isinstance(
+            thing, getattr(sys.modules.get("torch.jit"), "ScriptModule", ())
+        ):
+            self._write("script", thing.code)
+            self._all([dict(thing.state_dict()), thing.training])
         elif type(thing) in (list, tuple):
             self._write(type(thing).__name__, str(len(thing)))
             self._all(thing)

@@ -127,3 +127,23 @@ def _size(video):
             return sum(file.stat().st_size for file in files if file.is_file())
     except (OSError, TypeError, ValueError):
         return np.nan
+
+
+def was_replaced(video: Any, known: Any) -> bool:
+    """Whether a file is another by now than when its digest was asked for.
+
+    Parameters
+    ----------
+    video : str, Path, OneFace or ndarray
+    known : KnownDigest, str or None
+        From `known_digests`. Only of a `KnownDigest` can it be told.
+
+    Raises
+    ------
+    VideoReadError
+        If it cannot be read any more.
+    """
+    if not isinstance(known, KnownDigest):
+        return False
+    video_digest(whole_video(video))  # read again only if it looks different
+    return known_digest(whole_video(video)) != known

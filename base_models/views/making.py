@@ -22,6 +22,9 @@ from base_models.views.drawing import render
 from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
+_REPLACED = "it was replaced while it was looked at"
+_AGAIN = "leave it as it is, and score it again"
+
 
 def iter_views(
     videos: list[Any], recipes: Any, store: Any
@@ -120,6 +123,7 @@ def make_views(
     >>> view.images.shape, view.frames
     ((4, 32, 32, 3), array([ 0, 10, 19, 29]))
     """
+    begun = _content(video)
     views, todo, places = _stored_views(video, recipes, store)
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
@@ -137,6 +141,8 @@ def make_views(
             try:
                 face = video if isinstance(video, OneFace) else None
                 images, at, faces, meta = render(search.sample, recipe, search, face)
+                if _content(video) != begun:
+                    raise VideoReadError(whole_video(video), _REPLACED, _AGAIN)
                 if recipe.view == "face":
                     _keep_boxes(whole_video(video), recipe, search, store)
             except Exception as error:
@@ -230,6 +236,15 @@ def _stored_views(video, recipes, store):
             views[key] = view_of(arrays, meta, place)
     missing = {key: recipe for key, recipe in wanted.items() if key not in views}
     return views, missing, places
+
+
+def _content(video):
+    """Return what stands for a file's content; nobody may write to an array."""
+    whole = whole_video(video)
+    try:
+        return None if isinstance(whole, np.ndarray) else video_digest(whole)
+    except (OSError, ValueError, TypeError):  # said by who looks the views up
+        return None
 
 
 def _refuse_given_up(video):

@@ -283,18 +283,37 @@ def fit_and_score(
             accepted = _accepted(detector, groups=groups, weight=weight)
             with warned_by_caller():  # once, for all fits together
                 detector.fit(videos, is_fake, **accepted)
+            _refuse_replaced(videos, digests)
             if store is not None:
                 meta, arrays = detector.get_state(portable=False)
                 store.put("member", member_key, arrays, meta)
         if len(test) and store is not None:
-            scores, reasons = score_and_keep(detector, test, store, keys, progress)
+            scores, reasons = score_and_keep(
+                detector, test, store, keys, progress, digests[len(videos) :]
+            )
         elif len(test):
             table = score_videos([detector], test, progress=progress)
             scores, reasons = (values[:, 0] for values in table)
+        _refuse_replaced(test, digests[len(videos) :])
     if store is not None:
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)
     return detector if keep else None, scores, reasons
+
+
+def _refuse_replaced(videos, digests):
+    """Keep nothing of files that are others now than when the fit began."""
+    from base_models.errors import VideoReadError
+    from base_models.video.hashing import was_replaced
+
+    for video, known in zip(videos, digests[: len(videos)], strict=True):
+        if was_replaced(video, known):
+            raise VideoReadError(
+                video,
+                "it was replaced while the fit ran",
+                "leave the videos as they are and run it again; what else is done is "
+                "kept",
+            )
 
 
 def _engines(detector):

@@ -91,3 +91,34 @@ def test_files_of_this_machine_are_no_addresses(tmp_path, monkeypatch):
     (tmp_path / "s3:" / "a.mp4").touch()
     assert remote_address("s3://a.mp4") is None
     assert ending("s3://bucket/a.b/c.MKV") == ".mkv"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            f"https://h/a.mp4?take=2&{name}=q7SEC"
+            for name in (
+                "access_key", "AccessKeyId", "OSSAccessKeyId", "subscription-key",
+                "x-functions-key", "private_key", "client_key", "bearer", "md5",
+                "hdntl", "q-ak", "q-sign-time",
+            )
+        ),
+        "https://h/a.mp4;token=q7SEC?take=2",
+        "https://h/a.mp4?take=2&sig%3Dq7SEC",
+        "https://h/a.mp4?take=2&u=https%253A%252F%252Fann%253Aq7SEC%2540h%252Fx",
+    ],
+)  # fmt: skip
+def test_these_secrets_are_not_shown(address):
+    assert "q7" not in public_name(address)
+    assert public_name(address).startswith("https://h/a.mp4?take=2")
+
+
+def test_what_is_no_user_tells_files_apart():
+    pairs = [
+        ("http://h:80?f=1@x", "http://h:80?f=2@x"),
+        ("http://h/?u=s3://b:1@x", "http://h/?u=s3://b:2@x"),
+        ("github://org:one@main/v.mp4", "github://org:other@main/v.mp4"),
+    ]
+    assert all(content_name(one) != content_name(other) for one, other in pairs)
+    assert public_name(pairs[2][0]) != public_name(pairs[2][1])

@@ -20,6 +20,8 @@ _PACKAGES = {  # protocol: what to install
     "az": "adlfs",
 }
 
+_KEEPING = {"simplecache", "filecache", "blockcache", "cached"}
+
 
 def file_system(address: str) -> tuple[Any, str]:
     """Return the file system of an address and the path in it.
@@ -49,6 +51,15 @@ def file_system(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
     from fsspec.registry import available_protocols
 
+    kept = _KEEPING.intersection(
+        step.partition("://")[0] for step in address.split("::")[:-1]
+    )
+    if kept:
+        raise VideoReadError(
+            public_name(address),
+            f"{kept.pop()} keeps a copy, which may be older than what its server has",
+            "give the address without it",
+        )
     protocol = address.split("::")[0].split("://")[0]
     if protocol not in available_protocols():
         raise VideoReadError(

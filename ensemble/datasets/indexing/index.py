@@ -120,7 +120,8 @@ def index_videos(
             failures.note(error)
             number = todo[place]
             rows[number], key = row, keys[number]
-            if key is not None and (error is None or is_foreseen(error)):
+            is_sure = error is None or is_foreseen(error)
+            if is_sure and key is not None and key == _key(videos[number], named):
                 store.put("index", key, {}, row)
             bar.update()
     failures.check()

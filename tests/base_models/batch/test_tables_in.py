@@ -3,6 +3,7 @@
 import gzip
 import os
 import traceback
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from base_models.batch.input_table import open_table
 from base_models.batch.table_rows import rows_of
+from base_models.errors import ScoreTableError
 from base_models.runtime.remote import reading
 
 pytest_plugins = ["remote"]
@@ -250,3 +252,30 @@ def test_files_of_a_folder_may_differ_in_types_and_not_in_the_column(tmp_path):
     pyarrow.parquet.write_table(pa.table({"video": ["v2.mp4"]}), folder / "c.parquet")
     with pytest.raises(ValueError, match=r"c\.parquet has no column 'path'"):
         open_table(folder, "path")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([2**53 + 1]), pa.array([0.5])),
+        (pa.array([2**63 + 5], pa.uint64()), pa.array([-1], pa.int64())),
+        (
+            pa.array([1000], pa.int64()),
+            pa.array([Decimal("1.25")], pa.decimal128(5, 2)),
+        ),
+    ],
+)
+def test_a_number_that_does_not_fit_other_files_is_named(one, other, tmp_path):
+    for name, values in (("a", one), ("b", other)):
+        columns = {"path": [f"{name}.mp4"], "n": values}
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    with pytest.raises(ScoreTableError, match=r"'n' of .*[ab]\.parquet does not fit"):
+        rows_of(open_table(tmp_path), 0, 2)
+
+
+def test_the_column_of_videos_may_be_categories_in_some_files(tmp_path):
+    for name, make in (("a", pa.Array.dictionary_encode), ("b", lambda plain: plain)):
+        columns = {"path": make(pa.array([f"{name}.mp4"]))}
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    found = rows_of(open_table(tmp_path), 0, 2)
+    assert found.to_pydict() == {"path": ["a.mp4", "b.mp4"]}

@@ -328,3 +328,17 @@ def test_how_annotations_are_read_is_no_code():
     plain, lazy = (space["bright"] for space in spaces.values())
     assert plain.__code__.co_flags != lazy.__code__.co_flags
     assert code_digest(plain) == code_digest(lazy)
+
+
+def test_a_traced_module_counts_by_code_and_weights():
+    import torch
+
+    torch.manual_seed(0)
+    given = torch.zeros(1, 2)
+    one, other = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    again = torch.nn.Linear(2, 1)
+    again.load_state_dict(one.state_dict())
+    digests = [
+        code_digest(torch.jit.trace(each.eval(), given)) for each in (one, other, again)
+    ]
+    assert digests[0] == digests[2] != digests[1]

@@ -305,3 +305,29 @@ def test_faces_are_told_of_where_the_store_keeps_nothing(tmp_path):
     assert frames.tolist() == [0, 2, 5, 7]
     assert boxes[:, 0].tolist() == [20, 22, 25, 27]  # it moves right by one a frame
     assert nowhere.keys("faces") == []
+
+
+@pytest.mark.parametrize("kind", ["frame", "face"])
+def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
+    kind, tmp_path, monkeypatch
+):
+    for shade in (0, 255):  # folders of frames
+        (tmp_path / f"{shade}").mkdir()
+        for number in range(4):
+            frame = np.full((40, 40, 3), shade, np.uint8)
+            Image.fromarray(frame).save(tmp_path / f"{shade}" / f"{number}.png")
+    video, plain = tmp_path / "0", views_module.sample_clips
+
+    def replacing(*given):
+        (tmp_path / "255" / "3.png").replace(video / "3.png")
+        return plain(*given)
+
+    store = Store(tmp_path / "store")
+    recipe = ViewRecipe(kind, image_size=32, n_frames=4, finder=BrightSquares())
+    monkeypatch.setattr(views_module, "sample_clips", replacing)
+    view = make_views(video, [recipe], store)[recipe.key]
+    assert "it was replaced while it was looked at" in view.reason
+    assert not any(store.keys(each) for each in ("view", "faces"))
+    monkeypatch.setattr(views_module, "sample_clips", plain)
+    view = make_views(video, [recipe], store)[recipe.key]
+    assert view.images.max() == 255

@@ -5,13 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
 
-from base_models import FrequencyDetector, PrefitDetector
+from base_models import (
+    CallableDetector,
+    FrequencyDetector,
+    PrefitDetector,
+    Store,
+    VideoReadError,
+)
 from base_models.backbones import build_network
 from base_models.detectors.bases.measured import FeatureDetector
 from base_models.detectors.prefit import make_card
@@ -230,3 +237,27 @@ def test_frozen_detectors_that_learned_otherwise_are_others(tmp_path):
     np.testing.assert_array_equal(
         model.oof_scores_["right"].sort_values(), np.sort(expected["right"])
     )
+
+
+class Replacing(CallableDetector):
+    """While it is fitted, another program writes to a training video."""
+
+    def fit(self, videos, y, groups=None, sample_weight=None):
+        path = Path(videos[0])
+        path.write_bytes(path.read_bytes() + b"more")
+        return super().fit(videos, y, groups, sample_weight)
+
+
+def test_a_fit_on_files_that_are_replaced_meanwhile_is_not_kept(tmp_path):
+    videos = [str(tmp_path / f"{number}.mp4") for number in range(8)]
+    for number, video in enumerate(videos):
+        Path(video).write_bytes(b"video %d" % number)
+    store = Store(tmp_path / "store")
+    with pytest.raises(
+        VideoReadError, match=r"\.mp4: it was replaced while the fit ran"
+    ):
+        out_of_fold_scores(
+            {"one": Replacing(len)}, videos, [0, 1] * 4, resampling=2, store=store
+        )
+    assert not store.keys("member")
+    assert not store.keys("scores")

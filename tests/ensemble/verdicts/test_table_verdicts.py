@@ -16,8 +16,16 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from base_models import CallableDetector, TorchDetector, score_table, score_videos
+from base_models import (
+    CallableDetector,
+    TorchDetector,
+    score_table,
+    score_videos,
+    write_video,
+)
 from ensemble import DeepfakeEnsemble
+
+pytest_plugins = ["remote"]
 
 OWN = ["p_fake", "verdict", "status", "reason", "doubts"]
 
@@ -239,7 +247,8 @@ def test_models_that_differ_in_what_they_hold_are_not_mixed(make, digits):
     os.unlink("out/part-000001.parquet")
     with pytest.raises(ValueError, match="another run: model was"):
         score_table(texts(make(0.75)), digits, "out", part_size=5)
-    score_table(texts(make(0.25)), digits, "out", part_size=5)
+    with pytest.warns(UserWarning, match="digit is known by code and values"):
+        score_table(texts(make(0.25)), digits, "out", part_size=5)
     assert pd.read_parquet("out")["digit"].tolist() == [0.25] * 10
 
 
@@ -370,6 +379,47 @@ def test_what_was_replaced_while_it_was_scored_is_not_kept(digits, tmp_path):
     note.write_text(json.dumps({"3": 1}))  # it ended in the midst of this part
     score_table(detectors, digits, "out", part_size=5)
     assert pd.read_parquet("out")["digit"].tolist() == [0.1] * 5 + [0.9] * 5
+
+
+def brightness(videos):
+    """Overwrite the first image once it was looked at, as another program may."""
+    found = []
+    for video in videos:
+        found.append(int(Image.open(f"{video}/0.png").getpixel((0, 0))[0]) / 100)
+        Image.new("RGB", (8, 8), (90, 90, 90)).save(f"{video}/0.png")
+    return found
+
+
+def test_scores_of_a_folder_of_images_count_its_images(digits, tmp_path):
+    for number in range(3):
+        (tmp_path / f"f{number}").mkdir()
+        Image.new("RGB", (8, 8), (10, 10, 10)).save(tmp_path / f"f{number}" / "0.png")
+    pd.DataFrame({"path": ["f0", "f1", "f2"]}).to_csv("t.csv", index=False)
+    detectors = texts(CallableDetector(brightness))
+    for scores in ([0.1] * 3, [0.9] * 3):  # of what is there now
+        score_table(detectors, digits, "out")
+        assert pd.read_parquet("out")["digit"].tolist() == scores
+        (tmp_path / "out" / "part-000000.parquet").unlink()
+        note = tmp_path / "out" / "_attempts" / "part-000000.parquet.json"
+        note.write_text(json.dumps({"2": 1}))  # it ended in the midst of this part
+
+
+def test_a_video_without_a_version_is_fetched_once_in_a_part(digits, web, tmp_path):
+    web.etags = False
+    paths = []
+    for shade in (20, 60, 160, 200):
+        frames = np.full((4, 32, 32, 3), shade, np.uint8)
+        content = Path(write_video(tmp_path / "a.mp4", frames)).read_bytes()
+        paths.append(web.put(f"{shade}.mp4", content))
+    pd.DataFrame({"path": paths}).to_csv("t.csv", index=False)
+    detector = member(0).fit(paths, [0, 0, 1, 1])
+    web.forget()
+    score_table({"red": detector}, digits, "out", store="other store")
+    assert sorted(pd.read_parquet("out")["red"].round(2)) == pytest.approx(
+        sorted(score_videos([detector], paths)[0][:, 0].round(2))
+    )
+    whole = [path for path, part in web.asked if part is None]
+    assert len(whole) <= 2 * len(paths)  # the second is score_videos
 
 
 def test_kept_scores_of_copies_are_told_apart_by_name(digits, tmp_path):
