@@ -18,7 +18,7 @@ from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
-from base_models.networks.checkpoint_cards import fixture_images, make_card
+from base_models.networks.checkpoint_cards import check_card, fixture_images, make_card
 from base_models.networks.checkpoints import (
     guess_backbone,
     head_weights,
@@ -383,6 +383,7 @@ def _read(
         new["published"] = card["published"]
     if card is not None and "fixture_scores" in card:
         new["fixture_scores"] = card["fixture_scores"]
+    check_card(new)
     network = _network_of(new)
     load_backbone_weights(network.backbone, state, path)
     weight, bias = head_weights(state, network.head.in_features, path)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from base_models.choices import VIEWS
 from base_models.networks.preprocessing import backbone_recipe
 
 _N_FIXTURES = 4
+_LARGEST_SIDE = 4096  # pixels of an image; the largest networks take 1024
+_LARGEST_MARGIN = 100  # sides of a face
 
 
 def fixture_images(size: int) -> NDArray:
@@ -40,6 +43,47 @@ def fixture_images(size: int) -> NDArray:
     ]
     images = np.rint(images).astype(np.uint8).reshape(-1, 3, size, size)
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def check_card(card: dict[str, Any]) -> None:
+    """Refuse a card that says what no network looks at.
+
+    Parameters
+    ----------
+    card : dict
+        As `make_card` returns it.
+
+    Raises
+    ------
+    ValueError
+        Naming the entry, and what it may be.
+
+    Examples
+    --------
+    >>> from base_models.networks.checkpoint_cards import check_card, make_card
+    >>> check_card(make_card("mesonet4", "face"))
+    >>> check_card(make_card("mesonet4", "face", image_size=10**9))
+    Traceback (most recent call last):
+    ValueError: its image_size must be from 1 to 4,096 pixels; got 1000000000
+    """
+    transform, margin = card["transform"], card["margin"]
+    size = transform["image_size"]
+    if card["scope"] not in VIEWS:
+        raise ValueError(f"its scope must be one of {VIEWS}; got {card['scope']!r}")
+    if type(size) is not int or not 1 <= size <= _LARGEST_SIDE:
+        raise ValueError(
+            f"its image_size must be from 1 to {_LARGEST_SIDE:,} pixels; got {size!r}"
+        )
+    for name in ("mean", "std"):
+        values = np.asarray(transform[name], float)
+        if values.shape != (3,) or not np.isfinite(values).all():
+            raise ValueError(f"its {name} must be 3 numbers; got {transform[name]!r}")
+    if not (np.asarray(transform["std"], float) > 0).all():
+        raise ValueError(f"its std must be above 0; got {transform['std']!r}")
+    if isinstance(margin, (str, bool)) or not 0 < margin < _LARGEST_MARGIN:
+        raise ValueError(
+            f"its margin must be above 0, below {_LARGEST_MARGIN}; got {margin!r}"
+        )
 
 
 def make_card(

@@ -263,8 +263,49 @@ def load_backbone_weights(
                 f"{source}: {name} has shape {tuple(given.shape)}, "
                 f"{type(backbone).__name__} needs {tuple(value.shape)}"
             )
+        check_numbers(name, given, value, source)
         fitting[name] = given
     backbone.load_state_dict(fitting)
+
+
+def check_numbers(
+    name: str, given: torch.Tensor, wanted: torch.Tensor, source: str | Path
+) -> None:
+    """Refuse weights that are no finite numbers, or of a type that is none of weights.
+
+    Parameters
+    ----------
+    name : str
+        Of the weights, for error messages, as `source`.
+    given : Tensor
+    wanted : Tensor
+        In whose place they are to be.
+    source : str or Path
+
+    Raises
+    ------
+    CheckpointError
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.networks.checkpoints import check_numbers
+    >>> zeros = torch.zeros(1)
+    >>> check_numbers("fc.bias", zeros / 0, zeros, "a.pth")
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: a.pth: fc.bias holds NaN or infinity; such \
+weights give no scores. Get the file again, or an earlier one of its training
+    """
+    if wanted.is_floating_point() and not given.is_floating_point():
+        raise CheckpointError(
+            f"{source}: {name} is of type {given.dtype}, and {wanted.dtype} or another "
+            "type of fractions is needed"
+        )
+    if not torch.isfinite(given).all():
+        raise CheckpointError(
+            f"{source}: {name} holds NaN or infinity; such weights give no scores. Get "
+            "the file again, or an earlier one of its training"
+        )
 
 
 def head_weights(
@@ -323,6 +364,8 @@ def head_weights(
                 "of fake, is needed. As a start for training: "
                 "FrameDetector(weights=...)"
             )
+        for part, values in (("weight", weight), ("bias", bias)):
+            check_numbers(f"{name}.{part}", values, torch.zeros(0), source)
         if len(weight) == 1:
             weight = torch.cat([torch.zeros_like(weight), weight])
             bias = torch.cat([torch.zeros_like(bias), bias])

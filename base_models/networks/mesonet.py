@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -208,6 +209,11 @@ def _own_arrays(file, path):
             raise CheckpointError(
                 f"{path}: the values of {name!r} lie in other files; they were not "
                 "opened, and nothing was read"
+            )
+        elif math.prod(item.chunks or ()) > _LARGEST:
+            raise CheckpointError(
+                f"{path}: {name!r} is packed in chunks of {item.chunks}, larger than "
+                "MesoNet by far; nothing was read"
             )
         elif item.size is None or item.size > _LARGEST or item.dtype.kind not in "fiu":
             raise CheckpointError(

@@ -90,5 +90,5 @@ def _is_checkpoint(path):
                 return any(name.endswith("data.pkl") for name in archive.namelist())
         with open(path, "rb") as file:
             return file.read(8)[:4] == b"\x89HDF"
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # of an archive that is damaged it may be anything
         return False

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from base_models.errors import ArtifactError
 from ensemble._version import __version__
@@ -77,4 +81,18 @@ def read_rule(reader: Reader) -> Any:
     if not isinstance(content, dict) or content.get("own") != "ScorePipeline":
         raise ArtifactError(f"{reader.path} is damaged: no rule is in it")
     with reading_part(reader.path, "the rule in it"):
-        return reader.decode(content)
+        rule = reader.decode(content)
+        _try_out(rule)
+    return rule
+
+
+def _try_out(rule):
+    """Judge a few rows, so that what cannot judge is not loaded."""
+    ranges = np.asarray(rule.score_range_, float)
+    rows = np.vstack([*ranges.T, ranges.mean(axis=1), np.full(len(ranges), np.nan)])
+    if hasattr(rule, "feature_names_in_"):
+        rows = pd.DataFrame(rows, columns=list(rule.feature_names_in_))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rule.judge(rows)
+        rule.describe()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from base_models.errors import ScoreTableError, refusing
 from base_models.naming import did_you_mean
 from ensemble.scores.columns import RESERVED, companion_columns, pool_table, some_names
 from ensemble.scores.files import read_scores
@@ -61,37 +62,38 @@ def read_columns(
             "of a table cannot be matched; fit it on a DataFrame"
         )
     names = list(rule.feature_names_in_)
-    table = read_table(path, encoding)
-    if pool is not None:
-        there = [name for name in names if name in table.frame]
-        pooled = pool_table(table, there, index=index, pool=pool)
-        assert isinstance(pooled, Table)
-        table = pooled
-    columns = list(table.frame.columns)
-    missing = [name for name in names if name not in columns]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {some_names(missing)}, which the rule was fitted "
-            f"on; it has {some_names(columns)}"
-            + did_you_mean(missing[0], map(str, columns))
-            + "; rename the column, or add an empty one for a detector without scores"
-        )
-    known = companion_columns(columns, index=index)
-    aside = {*names, *known.values(), *RESERVED, "", "path"}
-    extra = [name for name in columns if name not in aside]
-    if extra:
-        warnings.warn(
-            f"the rule does not use the columns {some_names(extra)}; they are handed "
-            "on as they are",
-            stacklevel=2,
-        )
-    scores = read_scores(table, names, index=index, probabilities=False)
-    for name in rule.inverted_:
-        scores = invert_scores(scores, name, name not in negated_columns(rule))
-    others = table.frame.drop(columns=names)
-    if "index" not in known and "" not in columns:
-        others.insert(0, "video", scores.index)
-    return scores, others
+    with refusing(ScoreTableError, path, plain=True):
+        table = read_table(path, encoding)
+        if pool is not None:
+            there = [name for name in names if name in table.frame]
+            pooled = pool_table(table, there, index=index, pool=pool)
+            assert isinstance(pooled, Table)
+            table = pooled
+        columns = list(table.frame.columns)
+        missing = [name for name in names if name not in columns]
+        if missing:
+            raise ValueError(
+                f"{path} has no column {some_names(missing)}, which the rule was fitted "
+                f"on; it has {some_names(columns)}"
+                + did_you_mean(missing[0], map(str, columns))
+                + "; rename the column, or add an empty one for a detector without scores"
+            )
+        known = companion_columns(columns, index=index)
+        aside = {*names, *known.values(), *RESERVED, "", "path"}
+        extra = [name for name in columns if name not in aside]
+        if extra:
+            warnings.warn(
+                f"the rule does not use the columns {some_names(extra)}; they are handed "
+                "on as they are",
+                stacklevel=2,
+            )
+        scores = read_scores(table, names, index=index, probabilities=False)
+        for name in rule.inverted_:
+            scores = invert_scores(scores, name, name not in negated_columns(rule))
+        others = table.frame.drop(columns=names)
+        if "index" not in known and "" not in columns:
+            others.insert(0, "video", scores.index)
+        return scores, others
 
 
 def negated_columns(rule: Any) -> list[str]:
@@ -138,21 +140,22 @@ def read_training(
     beside : DataFrame of shape (n_videos, ...)
         ``label`` and ``group``, and ``shift`` where it was named.
     """
-    table = read_table(path, encoding)
-    if pool is not None:
-        aside = () if shift is None else (shift,)
-        pooled = pool_table(table, scores, label, group, index, pool, aside)
-        assert isinstance(pooled, Table)
-        table = pooled
-    if shift is None:
+    with refusing(ScoreTableError, path, plain=True):
+        table = read_table(path, encoding)
+        if pool is not None:
+            aside = () if shift is None else (shift,)
+            pooled = pool_table(table, scores, label, group, index, pool, aside)
+            assert isinstance(pooled, Table)
+            table = pooled
+        if shift is None:
+            read = read_scores(table, scores, label, group, index, probabilities=False)
+            return read, companions(read)
+        known = companion_columns(list(table.frame), label, group, index)
+        values = shift_values(table.frame, shift, known.get("label"))
+        if shift not in known.values():
+            table = table._replace(frame=table.frame.drop(columns=shift))
         read = read_scores(table, scores, label, group, index, probabilities=False)
-        return read, companions(read)
-    known = companion_columns(list(table.frame), label, group, index)
-    values = shift_values(table.frame, shift, known.get("label"))
-    if shift not in known.values():
-        table = table._replace(frame=table.frame.drop(columns=shift))
-    read = read_scores(table, scores, label, group, index, probabilities=False)
-    return read, companions(read).assign(shift=values)
+        return read, companions(read).assign(shift=values)
 
 
 def shift_values(

@@ -38,7 +38,7 @@ def _is_model(path, marks):
     try:
         with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
             return b'"deepfake-ensemble"' in text.read(_BEGINNING)
-    except (zipfile.BadZipFile, KeyError):
+    except Exception:  # of an archive that is damaged it may be anything
         return False
 
 
