@@ -17,8 +17,15 @@ from base_models.addresses import (
     public_name,
     remote_address,
 )
+from base_models.batch.repeated_texts import check_texts
 from base_models.batch.table_files import look_at, unreadable
-from base_models.batch.table_rows import PACKED, csv_batches, fragment_of, text_of
+from base_models.batch.table_rows import (
+    BATCH,
+    PACKED,
+    csv_batches,
+    fragment_of,
+    text_of,
+)
 from base_models.errors import ScoreTableError, VideoReadError, refusing
 from base_models.runtime.remote.facts import is_http
 from base_models.runtime.remote.filesystems import file_system, plainly
@@ -239,6 +246,8 @@ def _parquet(shown, full, is_folder, column):
 
 def _counted(place):
     looked = look_at(place)
+    if looked.facts is None:
+        check_texts(place, BATCH)
     fragment = fragment_of(looked)
     return looked, fragment.count_rows(), fragment.physical_schema
 

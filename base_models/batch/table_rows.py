@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PACKED = (".gz", ".bz2", ".zst")
-_BATCH = 4096  # rows that are read at once
+BATCH = 4096  # rows that are read at once
 
 
 def rows_of(table: Any, start: int, stop: int) -> pyarrow.Table:
@@ -125,7 +125,7 @@ class _Reader:
 
     def _far(self, start):
         """Whether it is quicker to seek than to read on."""
-        return self._table.kind == "parquet" and start - self.at > 64 * _BATCH
+        return self._table.kind == "parquet" and start - self.at > 64 * BATCH
 
 
 def _batches_from(table, start):
@@ -191,7 +191,7 @@ def _batches_of(part, schema):
     import pyarrow
 
     for batch in part.to_batches(
-        schema=schema, batch_size=_BATCH, batch_readahead=1, use_threads=False
+        schema=schema, batch_size=BATCH, batch_readahead=1, use_threads=False
     ):
         if batch.num_rows:
             yield pyarrow.RecordBatch.from_arrays(

@@ -73,18 +73,19 @@ def read_columns(
         missing = [name for name in names if name not in columns]
         if missing:
             raise ValueError(
-                f"{path} has no column {some_names(missing)}, which the rule was fitted "
-                f"on; it has {some_names(columns)}"
+                f"{path} has no column {some_names(missing)}, which the rule was "
+                f"fitted on; it has {some_names(columns)}"
                 + did_you_mean(missing[0], map(str, columns))
-                + "; rename the column, or add an empty one for a detector without scores"
+                + "; rename the column, or add an empty one for a detector without "
+                "scores"
             )
         known = companion_columns(columns, index=index)
         aside = {*names, *known.values(), *RESERVED, "", "path"}
         extra = [name for name in columns if name not in aside]
         if extra:
             warnings.warn(
-                f"the rule does not use the columns {some_names(extra)}; they are handed "
-                "on as they are",
+                f"the rule does not use the columns {some_names(extra)}; they are "
+                "handed on as they are",
                 stacklevel=2,
             )
         scores = read_scores(table, names, index=index, probabilities=False)

@@ -3,12 +3,12 @@
 import zipfile
 from pathlib import Path
 
+from base_models.batch.repeated_texts import check_texts
 from base_models.errors import ScoreTableError
 from base_models.limits import current_limits
 
 _LONGEST_LINE = 2**24  # bytes
 _EXCEL_TAKES = 8  # bytes of memory for one of XML
-_LOOKED_AT = 2**16  # rows of parquet at once
 
 
 def check_text_file(path: Path) -> None:
@@ -75,34 +75,7 @@ def check_parquet(path: Path) -> None:
         groups = [found.row_group(number) for number in range(found.num_row_groups)]
         n_bytes = sum(group.total_byte_size for group in groups)
         _check("bytes, unpacked,", n_bytes, limits.table_bytes, path)
-        repeated = [
-            chunk.path_in_schema
-            for group in groups
-            for chunk in map(group.column, range(group.num_columns))
-            if chunk.physical_type == "BYTE_ARRAY"
-            and chunk.has_dictionary_page
-            # The longest text of the dictionary may stand in every row.
-            and chunk.total_uncompressed_size * chunk.num_values > limits.table_bytes
-        ]
-    for name in dict.fromkeys(repeated):
-        _check_repeated(path, name, limits.table_bytes)
-
-
-def _check_repeated(path: Path, name: str, most: int) -> None:
-    """Add up a column of texts that are written once each, without making it."""
-    import pyarrow.compute
-    import pyarrow.parquet
-
-    total = 0
-    with pyarrow.parquet.ParquetFile(path, read_dictionary=[name]) as file:
-        for batch in file.iter_batches(_LOOKED_AT, columns=[name]):
-            values = batch.column(0)
-            if not isinstance(values, pyarrow.DictionaryArray):
-                continue  # lists of texts: each is written where it stands
-            lengths = pyarrow.compute.binary_length(values.dictionary)
-            counts = pyarrow.compute.sum(lengths.take(values.indices)).as_py()
-            total += counts or 0
-            _check(f"bytes, unpacked, in column {name!r}", total, most, path)
+    check_texts(str(path), max(1, found.num_rows))
 
 
 def check_excel(path: Path) -> None:

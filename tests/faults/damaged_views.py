@@ -1,8 +1,8 @@
 """Damaged files of a store: whatever happens to them, no score is another.
 
 A detector is fitted and scores by a store; then a file of the store is damaged, and in
-another process of the same store the same is asked again. Right is the same score bit for
-bit, or an error of ours.
+another process of the same store the same is asked again. Right is the same score bit
+for bit, or an error of ours.
 """
 
 import functools
@@ -23,8 +23,10 @@ def views(n, seed, folder):
     return each_in_process(
         functools.partial(_trial, folder, _scores(folder / "store").tobytes()),
         Tricks({**DAMAGE, **ways}).cases(n, seed),
-        seconds=60, mib=500, warm=functools.partial(_scores, folder / "store"),
-    )  # fmt: skip
+        seconds=60,
+        mib=500,
+        warm=functools.partial(_scores, folder / "store"),
+    )
 
 
 def _videos():

@@ -1,8 +1,8 @@
 """What harnesses of hostile files share: named tricks, damage of bytes, what is right.
 
 A trick is a function of a whole file's bytes (or of what makes one) and a generator of
-random numbers; its docstring says what it tries. `tricks_of(module)` lists them, so that a
-page about security can name each.
+random numbers; its docstring says what it tries. `tricks_of(module)` lists them, so
+that a page about security can name each.
 """
 
 import random
@@ -130,8 +130,15 @@ DAMAGE = Tricks(
     {
         function.__name__: function
         for function in (
-            bits_flipped, head_flipped, tail_flipped, cut_short, block_zeroed,
-            block_moved, block_inserted, number_changed, random_bytes,
+            bits_flipped,
+            head_flipped,
+            tail_flipped,
+            cut_short,
+            block_zeroed,
+            block_moved,
+            block_inserted,
+            number_changed,
+            random_bytes,
         )
     }
-)  # fmt: skip
+)

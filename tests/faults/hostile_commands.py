@@ -16,14 +16,65 @@ from trials import each_in_process
 SAVED = Path(__file__).resolve().parents[1] / "saved_models" / "version_1"
 lines = Tricks()
 # Not `demo`, which works for minutes, nor what fetches from the network.
-COMMANDS = ("fit", "predict", "scan", "stress", "watch", "compare", "combine", "apply",
-            "index", "explore", "prepare", "forge", "batch", "assemble", "convert", "export",
-            "verify", "models")  # fmt: skip
-ODD_TEXT = ["", " ", "-", "--", "-1", "0", "1e999", "nan", "inf", "99999999999999999999",
-            "\u202e", "\ud800", "a" * 5000, "../x", "$(touch x)", "%s",
-            "{{7*7}}", "<b>", "None", "a,b,,", ",", "=", "fpr=", "fpr=2", "cost=-1", "p_*",
-            "*", "[", "(", "\\", "http://", "https://127.0.0.1:1/x", "file://x",
-            "tcp://127.0.0.1:1", "~nobody/x", "\n", "three-way"]  # fmt: skip
+COMMANDS = (
+    "fit",
+    "predict",
+    "scan",
+    "stress",
+    "watch",
+    "compare",
+    "combine",
+    "apply",
+    "index",
+    "explore",
+    "prepare",
+    "forge",
+    "batch",
+    "assemble",
+    "convert",
+    "export",
+    "verify",
+    "models",
+)
+ODD_TEXT = [
+    "",
+    " ",
+    "-",
+    "--",
+    "-1",
+    "0",
+    "1e999",
+    "nan",
+    "inf",
+    "99999999999999999999",
+    "\u202e",
+    "\ud800",
+    "a" * 5000,
+    "../x",
+    "$(touch x)",
+    "%s",
+    "{{7*7}}",
+    "<b>",
+    "None",
+    "a,b,,",
+    ",",
+    "=",
+    "fpr=",
+    "fpr=2",
+    "cost=-1",
+    "p_*",
+    "*",
+    "[",
+    "(",
+    "\\",
+    "http://",
+    "https://127.0.0.1:1/x",
+    "file://x",
+    "tcp://127.0.0.1:1",
+    "~nobody/x",
+    "\n",
+    "three-way",
+]
 # No absolute paths, nor any that lead out of the folder: a command may write there.
 
 
@@ -33,9 +84,13 @@ def commands(n, seed, folder):
     folder.mkdir(parents=True)
     _write_files(folder)
     return each_in_process(
-        functools.partial(_trial, folder, marker), lines.cases(n, seed),
-        seconds=60, mib=1500, marker=marker, warm=_warm,
-    )  # fmt: skip
+        functools.partial(_trial, folder, marker),
+        lines.cases(n, seed),
+        seconds=60,
+        mib=1500,
+        marker=marker,
+        warm=_warm,
+    )
 
 
 def _write_files(folder):
@@ -62,9 +117,23 @@ def _write_files(folder):
     (folder / "fake" / "b.mp4").write_bytes(b"neither")
 
 
-FILES = ("scores.csv", "videos.csv", "a.mp4", "empty.csv", "binary.csv", "deep.json",
-         "net.pth", "net.h5", "broken.dfe", "model.dfe", "folder", ".", "missing.csv",
-         "missing.dfe", "missing.mp4")  # fmt: skip
+FILES = (
+    "scores.csv",
+    "videos.csv",
+    "a.mp4",
+    "empty.csv",
+    "binary.csv",
+    "deep.json",
+    "net.pth",
+    "net.h5",
+    "broken.dfe",
+    "model.dfe",
+    "folder",
+    ".",
+    "missing.csv",
+    "missing.dfe",
+    "missing.mp4",
+)
 
 
 def _warm():
@@ -137,16 +206,25 @@ def _usual(command, rng):
     """Return arguments that a command takes, of files that are there or are not."""
     file = functools.partial(rng.choice, FILES)
     return {
-        "fit": [file(), "--out", "out.dfe"], "predict": [file(), file()],
-        "scan": [file(), "--model", file()], "stress": [file(), file()],
-        "watch": [file(), "--model", file()], "compare": [file()],
-        "combine": [file(), "--out", "rule.dfe"], "apply": [file(), file()],
-        "index": [file(), "--out", "t.csv"], "explore": [file(), "--out", "p.html"],
-        "prepare": [file(), "prepared"], "forge": [file(), "forged"],
-        "batch": [file(), file(), "--out", "parts"], "assemble": [file(), "--out", "a.dfe"],
-        "convert": [file(), "converted"], "export": [file(), "--onnx", "x.onnx"],
-        "verify": [file()], "models": [],
-    }[command]  # fmt: skip
+        "fit": [file(), "--out", "out.dfe"],
+        "predict": [file(), file()],
+        "scan": [file(), "--model", file()],
+        "stress": [file(), file()],
+        "watch": [file(), "--model", file()],
+        "compare": [file()],
+        "combine": [file(), "--out", "rule.dfe"],
+        "apply": [file(), file()],
+        "index": [file(), "--out", "t.csv"],
+        "explore": [file(), "--out", "p.html"],
+        "prepare": [file(), "prepared"],
+        "forge": [file(), "forged"],
+        "batch": [file(), file(), "--out", "parts"],
+        "assemble": [file(), "--out", "a.dfe"],
+        "convert": [file(), "converted"],
+        "export": [file(), "--onnx", "x.onnx"],
+        "verify": [file()],
+        "models": [],
+    }[command]
 
 
 @lines
@@ -194,7 +272,9 @@ def outputs_onto_inputs(rng, marker):
     """Outputs that are the input, a folder, a file's child, or in no folder."""
     command = rng.choice([c for c in COMMANDS if "--out" in _options(c)])
     file = rng.choice(FILES)
-    place = rng.choice([file, "folder", "no/such/x", "", "-", "a" * 300, "\0", f"{file}/x"])  # fmt: skip
+    place = rng.choice(
+        [file, "folder", "no/such/x", "", "-", "a" * 300, "\0", f"{file}/x"]
+    )
     return [
         command,
         file,
@@ -207,8 +287,16 @@ def outputs_onto_inputs(rng, marker):
 @lines
 def words_of_the_shell(rng, marker):
     """What a shell would run, if one was asked."""
-    payload = rng.choice([f"$(touch {marker})", f"`touch {marker}`", f"; touch {marker}",
-                          f"| touch {marker}", f"x'; touch {marker} #", f"&& touch {marker}"])  # fmt: skip
+    payload = rng.choice(
+        [
+            f"$(touch {marker})",
+            f"`touch {marker}`",
+            f"; touch {marker}",
+            f"| touch {marker}",
+            f"x'; touch {marker} #",
+            f"&& touch {marker}",
+        ]
+    )
     command = rng.choice(COMMANDS)
     return [command, payload, *rng.choice([[], [payload], ["--out", payload]])]
 
@@ -216,11 +304,26 @@ def words_of_the_shell(rng, marker):
 @lines
 def no_such_command(rng, marker):
     """Commands that do not exist, none at all, or options before them."""
-    return rng.choice([
-        [], [""], ["nothing"], ["--"], ["--nothing"], ["-h"], ["--help", "fit"], ["fit"],
-        ["--version", "x"], ["--debug"], ["FIT"], ["\ud800"], ["a" * 9999], ["-" * 50],
-        [rng.choice(COMMANDS)], [rng.choice(COMMANDS), "--help"],
-    ])  # fmt: skip
+    return rng.choice(
+        [
+            [],
+            [""],
+            ["nothing"],
+            ["--"],
+            ["--nothing"],
+            ["-h"],
+            ["--help", "fit"],
+            ["fit"],
+            ["--version", "x"],
+            ["--debug"],
+            ["FIT"],
+            ["\ud800"],
+            ["a" * 9999],
+            ["-" * 50],
+            [rng.choice(COMMANDS)],
+            [rng.choice(COMMANDS), "--help"],
+        ]
+    )
 
 
 @lines
@@ -233,8 +336,19 @@ def scores_and_their_options(rng, marker):
         "--scores",
         rng.choice(["p_*", "label", "*", "x", ""]),
     ]
-    for name in rng.sample(["--label", "--group", "--index", "--encoding", "--pool",
-                            "--fake-label", "--invert", "--method"], 2):  # fmt: skip
+    for name in rng.sample(
+        [
+            "--label",
+            "--group",
+            "--index",
+            "--encoding",
+            "--pool",
+            "--fake-label",
+            "--invert",
+            "--method",
+        ],
+        2,
+    ):
         if name in _options(command):
             arguments += [name, rng.choice(["label", "p_one", "video", *ODD_TEXT])]
     return [*arguments, *(["--out", "r.dfe"] if command == "combine" else [])]

@@ -1,13 +1,12 @@
 """Hostile saved models (.dfe): changed by hand with right checksums, and damaged ones.
 
-Right is an `ArtifactError` that names the file. A file with right checksums may also load:
-then it answers for the rows that it holds. One whose bytes were damaged may load only where
-it answers as the whole one does.
+Right is an `ArtifactError` that names the file. A file with right checksums may also
+load: then it answers for the rows that it holds. One whose bytes were damaged may load
+only where it answers as the whole one does.
 """
 
 import copy
 import functools
-import hashlib
 import io
 import json
 import random
@@ -16,19 +15,47 @@ import zipfile
 from pathlib import Path
 
 from hostile import DAMAGE, Tricks, tried
+from hostile_archives import forgeries, opened, packed, places, value_at
 from trials import each_in_process
 
 SAVED = Path(__file__).resolve().parents[1] / "saved_models" / "version_1"
 FILES = ("reals_alone.dfe", "logistic.dfe", "rule.dfe", "auto.dfe")
-ODD = [None, True, False, -1, 0, 1.5, 2**70, 1e308, float("inf"), float("nan"), "",
-       "a" * 3000, "../x", "/etc/passwd", "\0", "\u202e", "<script>", "{{7*7}}", [], {},
-       [[]], [None] * 3, {"own": "Voting"}, {"own": "os:system", "params": {}, "state": {}},
-       {"own": "builtins:exec", "params": {"dict": []}, "state": {"dict": []}},
-       {"array": "99"}, {"array": "0"}, {"skops": "manifest.json"}, {"dict": [[1]]},
-       {"tuple": 3}, {"strings": {"list": ["a"]}, "dtype": "<U900000000"},
-       {"strings": {"list": ["a"]}, "dtype": "O"}, {"given": "Mine"}]  # fmt: skip
+ODD = [
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1.5,
+    2**70,
+    1e308,
+    float("inf"),
+    float("nan"),
+    "",
+    "a" * 3000,
+    "../x",
+    "/etc/passwd",
+    "\0",
+    "\u202e",
+    "<script>",
+    "{{7*7}}",
+    [],
+    {},
+    [[]],
+    [None] * 3,
+    {"own": "Voting"},
+    {"own": "os:system", "params": {}, "state": {}},
+    {"own": "builtins:exec", "params": {"dict": []}, "state": {"dict": []}},
+    {"array": "99"},
+    {"array": "0"},
+    {"skops": "manifest.json"},
+    {"dict": [[1]]},
+    {"tuple": 3},
+    {"strings": {"list": ["a"]}, "dtype": "<U900000000"},
+    {"strings": {"list": ["a"]}, "dtype": "O"},
+    {"given": "Mine"},
+]
 edits = Tricks()  # of (manifest, parts), whose checksums are written anew
-forgeries = Tricks()  # of what `packed` takes
 
 
 def models(n, seed, folder):
@@ -38,9 +65,13 @@ def models(n, seed, folder):
     tricks = Tricks({**edits, **forgeries, **DAMAGE})
     trial = functools.partial(_trial, folder, marker)
     return each_in_process(
-        trial, tricks.cases(n, seed), seconds=30, mib=700, marker=marker,
+        trial,
+        tricks.cases(n, seed),
+        seconds=30,
+        mib=700,
+        marker=marker,
         warm=functools.partial(_warm, folder),
-    )  # fmt: skip
+    )
 
 
 def _write_rule(path):
@@ -126,49 +157,13 @@ def _trial(folder, marker, case):
         path.unlink()
 
 
-def opened(content):
-    """Return manifest and other parts of a saved model."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    return json.loads(parts.pop("manifest.json")), parts
-
-
-def packed(manifest, parts, compression=zipfile.ZIP_STORED, listed=True):
-    """Return a file whose list of parts is right, whatever is in them."""
-    if listed and isinstance(manifest, dict):
-        digests = {name: hashlib.sha256(c).hexdigest() for name, c in parts.items()}
-        manifest = {**manifest, "sha256": digests}
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", compression) as archive:
-        text = manifest if isinstance(manifest, (str, bytes)) else json.dumps(manifest)
-        archive.writestr("manifest.json", text)
-        for name, part in parts.items():
-            archive.writestr(name, part)
-    return content.getvalue()
-
-
-def places(thing, path=()):
-    """Yield where something stands in nested lists and dicts."""
-    inside = thing.items() if isinstance(thing, dict) else enumerate(thing)
-    for key, value in inside:
-        yield (*path, key)
-        if isinstance(value, (dict, list)):
-            yield from places(value, (*path, key))
-
-
-def _at(thing, path):
-    for key in path:
-        thing = thing[key]
-    return thing
-
-
 @edits
 def entry_replaced(manifest, parts, rng, marker):
     """Something odd in a place of the manifest, or several."""
     manifest = copy.deepcopy(manifest)
     for _ in range(rng.choice([1, 1, 1, 3])):
         *path, last = rng.choice(list(places(manifest)))
-        _at(manifest, path)[last] = copy.deepcopy(rng.choice(ODD))
+        value_at(manifest, path)[last] = copy.deepcopy(rng.choice(ODD))
     return manifest, parts
 
 
@@ -176,7 +171,7 @@ def entry_replaced(manifest, parts, rng, marker):
 def entry_removed(manifest, parts, rng, marker):
     """A place of the manifest is gone."""
     *path, last = rng.choice(list(places(manifest)))
-    del _at(manifest, path)[last]
+    del value_at(manifest, path)[last]
     return manifest, parts
 
 
@@ -185,12 +180,12 @@ def entries_swapped(manifest, parts, rng, marker):
     """Two places of the manifest change places."""
     one, other = rng.sample(list(places(manifest)), 2)
     first, second = (
-        copy.deepcopy(_at(manifest, one)),
-        copy.deepcopy(_at(manifest, other)),
+        copy.deepcopy(value_at(manifest, one)),
+        copy.deepcopy(value_at(manifest, other)),
     )
     try:
-        _at(manifest, one[:-1])[one[-1]] = second
-        _at(manifest, other[:-1])[other[-1]] = first
+        value_at(manifest, one[:-1])[one[-1]] = second
+        value_at(manifest, other[:-1])[other[-1]] = first
     except (LookupError, TypeError):  # one was inside of the other
         pass
     return manifest, parts
@@ -200,7 +195,7 @@ def entries_swapped(manifest, parts, rng, marker):
 def keys_renamed(manifest, parts, rng, marker):
     """A name in the manifest is another one, of Python's own among them."""
     *path, last = rng.choice([p for p in places(manifest) if isinstance(p[-1], str)])
-    inside = _at(manifest, path)
+    inside = value_at(manifest, path)
     name = rng.choice(
         ["own", "skops", "state", "__class__", "__dict__", "x", "fit", ""]
     )
@@ -210,10 +205,10 @@ def keys_renamed(manifest, parts, rng, marker):
 
 @edits
 def state_set(manifest, parts, rng, marker):
-    """Attributes that no fit sets: methods, Python's own, the estimator's parameters."""
+    """Attributes that no fit sets: methods, Python's own, the parameters."""
     owners = [p for p in places(manifest) if p[-1] == "state"]
     if owners:
-        state = _at(manifest, rng.choice(owners))
+        state = value_at(manifest, rng.choice(owners))
         name = rng.choice(
             ["__class__", "_fit", "predict_proba", "__dict__", "fit", "fake"]
         )
@@ -226,35 +221,29 @@ def state_set(manifest, parts, rng, marker):
 def number_at_a_border(manifest, parts, rng, marker):
     """A number of the manifest is huge, negative, no number, or another type."""
     numbers = [
-        p for p in places(manifest) if isinstance(_at(manifest, p), (int, float))
+        p for p in places(manifest) if isinstance(value_at(manifest, p), (int, float))
     ]
     *path, last = rng.choice(numbers)
-    _at(manifest, path)[last] = rng.choice(
+    value_at(manifest, path)[last] = rng.choice(
         [0, -1, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), True, "1"]
     )
     return manifest, parts
-
-
-@forgeries
-def nested_deeply(manifest, parts, rng, marker):
-    """Lists in lists, some levels or very many."""
-    depth = rng.choice([50, 300, 900, 50_000])
-    nested = rng.choice(['{"list": [', '{"tuple": [', '{"dict": [[1, ', "["]) * depth
-    closed = nested.replace("{", "}")[::-1].replace("[", "]")
-    closed = "".join(c for c in closed if c in "}]")
-    *path, last = rng.choice(list(places(manifest)))
-    _at(manifest, path)[last] = "@nested@"
-    digests = {name: hashlib.sha256(c).hexdigest() for name, c in parts.items()}
-    text = json.dumps({**manifest, "sha256": digests})
-    return packed(text.replace('"@nested@"', f"{nested}0{closed}"), parts)
 
 
 @edits
 def part_of_random_bytes(manifest, parts, rng, marker):
     """A part is something else, under a right checksum."""
     name = rng.choice(list(parts))
-    content = rng.choice([b"", b"\xff" * 64, struct.pack("<Q", 2) + b"{}",
-                          struct.pack("<Q", 2**62), rng.randbytes(200), bytes(10)])  # fmt: skip
+    content = rng.choice(
+        [
+            b"",
+            b"\xff" * 64,
+            struct.pack("<Q", 2) + b"{}",
+            struct.pack("<Q", 2**62),
+            rng.randbytes(200),
+            bytes(10),
+        ]
+    )
     return manifest, {**parts, name: content}
 
 
@@ -298,32 +287,61 @@ def arrays_of_another_type(manifest, parts, rng, marker):
         else:
             kinds = {"int": "i8", "half": "f2", "bool": "?"}
             arrays[key] = (
-                values[:0] if change == "empty" and values.ndim
+                values[:0]
+                if change == "empty" and values.ndim
                 else values.astype(kinds.get(change, "f8"))
-            )  # fmt: skip
+            )
     return manifest, {**parts, name: save(arrays)}
 
 
 @edits
 def skops_names_functions(manifest, parts, rng, marker):
     """A scikit-learn part whose schema names functions to run and types to import."""
-    target = rng.choice([("os", "system"), ("builtins", "exec"), ("subprocess", "Popen"),
-                         ("pathlib", "Path.touch"), ("numpy", "load"),
-                         ("operator", "methodcaller"), ("sklearn.utils", "_joblib")])  # fmt: skip
-    loader = rng.choice(["FunctionNode", "TypeNode", "MethodNode", "ObjectNode",
-                         "PartialNode", "OperatorFuncNode", "ReduceNode", "TreeNode"])  # fmt: skip
+    target = rng.choice(
+        [
+            ("os", "system"),
+            ("builtins", "exec"),
+            ("subprocess", "Popen"),
+            ("pathlib", "Path.touch"),
+            ("numpy", "load"),
+            ("operator", "methodcaller"),
+            ("sklearn.utils", "_joblib"),
+        ]
+    )
+    loader = rng.choice(
+        [
+            "FunctionNode",
+            "TypeNode",
+            "MethodNode",
+            "ObjectNode",
+            "PartialNode",
+            "OperatorFuncNode",
+            "ReduceNode",
+            "TreeNode",
+        ]
+    )
     schema = {
-        "__class__": target[1], "__module__": target[0], "__loader__": loader,
-        "content": {"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode",
-                    "content": {}, "key_types": {}, "args": str(marker)},
-        "attrs": [str(marker)], "protocol": 0, "_skops_version": "0.11",
-    }  # fmt: skip
+        "__class__": target[1],
+        "__module__": target[0],
+        "__loader__": loader,
+        "content": {
+            "__class__": "dict",
+            "__module__": "builtins",
+            "__loader__": "DictNode",
+            "content": {},
+            "key_types": {},
+            "args": str(marker),
+        },
+        "attrs": [str(marker)],
+        "protocol": 0,
+        "_skops_version": "0.11",
+    }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))
     parts = {**parts, "parts/99.skops": content.getvalue()}
     *path, last = rng.choice([p for p in places(manifest) if isinstance(p[-1], str)])
-    _at(manifest, path)[last] = {"skops": "parts/99.skops"}
+    value_at(manifest, path)[last] = {"skops": "parts/99.skops"}
     return manifest, parts
 
 
@@ -341,111 +359,39 @@ def combiner_of_an_unknown_class(manifest, parts, rng, marker):
     """Classes that no release has, or that are no part of a model."""
     owners = [p for p in places(manifest) if p[-1] == "own"]
     *path, last = rng.choice(owners)
-    _at(manifest, path)[last] = rng.choice(
-        ["Nobody", "os:system", "ensemble.cli.app:main", "Store", "ScorePipeline",
-         "DeepfakeEnsemble", "base_models:Store", "__import__", "Voting:x", "a:b:Voting"]
-    )  # fmt: skip
+    value_at(manifest, path)[last] = rng.choice(
+        [
+            "Nobody",
+            "os:system",
+            "ensemble.cli.app:main",
+            "Store",
+            "ScorePipeline",
+            "DeepfakeEnsemble",
+            "base_models:Store",
+            "__import__",
+            "Voting:x",
+            "a:b:Voting",
+        ]
+    )
     return manifest, parts
 
 
 @edits
 def texts_as_code(manifest, parts, rng, marker):
     """Names that a page, a shell or a template might run."""
-    texts = [p for p in places(manifest) if isinstance(_at(manifest, p), str)]
+    texts = [p for p in places(manifest) if isinstance(value_at(manifest, p), str)]
     *path, last = rng.choice(texts)
-    _at(manifest, path)[last] = rng.choice(
-        [f"$(touch {marker})", f"<img src=x onerror=touch({marker})>", "{{ 7*7 }}",
-         f"`touch {marker}`", f"__import__('os').system('touch {marker}')", "%n%s%x",
-         "a" * 100_000, "\x1b[2J", "\ud800"]
-    )  # fmt: skip
+    value_at(manifest, path)[last] = rng.choice(
+        [
+            f"$(touch {marker})",
+            f"<img src=x onerror=touch({marker})>",
+            "{{ 7*7 }}",
+            f"`touch {marker}`",
+            f"__import__('os').system('touch {marker}')",
+            "%n%s%x",
+            "a" * 100_000,
+            "\x1b[2J",
+            "\ud800",
+        ]
+    )
     return manifest, parts
-
-
-@forgeries
-def unlisted_part(manifest, parts, rng, marker):
-    """A part that the list of checksums does not have, or a list without a part."""
-    name = rng.choice(list(parts))
-    if rng.random() < 0.5:
-        manifest["sha256"].pop(name, None)
-        return packed(manifest, parts, listed=False)
-    return packed(manifest, {**parts, "run.py": b"print()"}, listed=False)
-
-
-@forgeries
-def missing_part(manifest, parts, rng, marker):
-    """A part that is listed is not there."""
-    name = rng.choice(list(parts))
-    return packed(manifest, {k: v for k, v in parts.items() if k != name}, listed=False)
-
-
-@forgeries
-def duplicate_part(manifest, parts, rng, marker):
-    """A name twice in the archive."""
-    import warnings
-
-    content = io.BytesIO(packed(manifest, parts))
-    with warnings.catch_warnings(), zipfile.ZipFile(content, "a") as archive:
-        warnings.simplefilter("ignore")
-        archive.writestr(rng.choice([*parts, "manifest.json"]), b"{}")
-    return content.getvalue()
-
-
-@forgeries
-def bomb(manifest, parts, rng, marker):
-    """Parts of zeros that unpack to a gigabyte, by each way of packing."""
-    way = rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    zeros = bytes(2**24)
-    return packed(manifest, {**parts, "zeros": zeros, "more": zeros}, way)
-
-
-@forgeries
-def bomb_inside_a_part(manifest, parts, rng, marker):
-    """A scikit-learn part, an archive itself, that unpacks to much."""
-    inside = packed({}, {"zeros": bytes(2**25)}, zipfile.ZIP_DEFLATED, listed=False)
-    manifest["chosen_combiner"] = manifest["rule"] = {"skops": "parts/99.skops"}
-    return packed(manifest, {**parts, "parts/99.skops": inside})
-
-
-@forgeries
-def sizes_that_lie(manifest, parts, rng, marker):
-    """An archive whose list says other sizes than its parts have."""
-    content = bytearray(packed(manifest, parts))
-    at = content.rfind(b"PK\x01\x02")
-    size = rng.choice([0, 1, 2**31, 2**32 - 1])
-    content[at + 20 : at + 28] = struct.pack("<2I", size, size)
-    return bytes(content)
-
-
-@forgeries
-def odd_flags(manifest, parts, rng, marker):
-    """An archive that says it is encrypted, or packed in a way nobody knows."""
-    content = bytearray(packed(manifest, parts))
-    at = content.find(b"PK\x01\x02")
-    if rng.random() < 0.5:
-        content[at + 8] |= 1
-    else:
-        content[at + 10 : at + 12] = struct.pack("<H", rng.choice([1, 6, 9, 97, 65535]))
-    return bytes(content)
-
-
-@forgeries
-def manifest_of_another_kind(manifest, parts, rng, marker):
-    """A manifest that is no object, is cut off, too deep, or no UTF-8."""
-    text = rng.choice(["", "[]", "3", '"a"', "{}", "[" * 100_000, '{"a":', "null",
-                       b"\xff\xfe{}", b"\xff" * 9, '{"a":' * 50_000, "NaN",
-                       json.dumps(manifest)[:-1], json.dumps(manifest) + "x"])  # fmt: skip
-    return packed(text, parts, listed=False)
-
-
-@forgeries
-def later_format(manifest, parts, rng, marker):
-    """A format that this release does not know."""
-    number = rng.choice([0, 99, None, "2", [2], -1, 2.5, True, "<script>", 2**70])
-    return packed({**manifest, "format": number}, parts)
-
-
-@forgeries
-def names_of_parts_that_lead_out(manifest, parts, rng, marker):
-    """Parts whose names are paths elsewhere."""
-    name = rng.choice([f"../{marker.name}", str(marker), "a/../../b", "C:\\x", "/"])
-    return packed(manifest, {**parts, name: b"content"})

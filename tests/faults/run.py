@@ -20,6 +20,14 @@ from pathlib import Path
 HARNESSES: dict[str, tuple[str, int]] = {
     "videos": ("odd_videos:videos", 10_000),
     "images": ("odd_images:images", 2_000),
+    "models": ("hostile_models:models", 2000),
+    "checkpoints-pth": ("hostile_checkpoints:checkpoints_pth", 2000),
+    "checkpoints-safetensors": ("hostile_checkpoints:checkpoints_safetensors", 2000),
+    "checkpoints-h5": ("hostile_checkpoints:checkpoints_h5", 2000),
+    "checkpoints-onnx": ("hostile_checkpoints:checkpoints_onnx", 2000),
+    "tables": ("hostile_tables:score_tables", 1000),
+    "commands": ("hostile_commands:commands", 500),
+    "views": ("damaged_views:views", 500),
     "long_run": ("long_run:long_run", 10_000),
     "faults": ("faults:faults", 2_000),
 }

@@ -14,6 +14,8 @@ FEW = {
     "images": 5,
 }  # of a kind, where 10 are too many, or too few
 SLOW = {"long_run"}  # kinds that start processes, for the slow tests
+SLOW |= {"commands", "views", "tables", "models"}
+SLOW |= {f"checkpoints-{kind}" for kind in ("pth", "safetensors", "h5", "onnx")}
 KINDS = [
     pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else [])
     for kind in HARNESSES
