@@ -15,12 +15,20 @@ import numpy as np
 import pytest
 from little_videos import counting_frames, encode
 
-from base_models import VideoReadError, clear_caches, probe_video, reading_limits
+from base_models import (
+    FrequencyDetector,
+    Store,
+    VideoReadError,
+    clear_caches,
+    probe_video,
+    reading_limits,
+)
 from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.isolation import pool
 from base_models.runtime.parallel import run_tasks
 from base_models.video.quality import estimate_qp
 from base_models.video.reading import iter_frames, sample_clips, sample_frames
+from ensemble import DeepfakeEnsemble
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +145,32 @@ def test_a_reader_that_dies_is_the_reason_of_its_file(named, apart, name, how):
             read(deadly)
         assert np.array_equal(sample_frames(good), expected)
     assert reason_given_up(deadly) is not None  # nobody tries it again
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*chance")
+@pytest.mark.usefixtures("_deadly")
+def test_a_deadly_video_ends_no_fit_and_changes_no_other_score(tmp_path):
+    rng, videos = np.random.default_rng(0), []
+    for number in range(12):
+        name = "crashes.mp4" if number == 5 else f"{number}.mp4"
+        noise = rng.integers(0, 60 + 120 * (number % 2), (4, 48, 64, 3), np.uint8)
+        videos.append(encode(tmp_path / name, noise))
+    labels, groups = [0, 1] * 6, [number // 2 for number in range(12)]
+    member = FrequencyDetector(view="frame", n_frames=2, image_size=32)
+
+    def fitted(store):
+        model = DeepfakeEnsemble([member], "voting", 3, store=Store(tmp_path / store))
+        model.fit(videos, labels, groups=groups)
+        return np.ravel(model.oof_scores_), model.judge(videos)["p_fake"].to_numpy()
+
+    with reading_limits(isolation="process"):
+        apart = fitted("apart")
+    assert reason_given_up(videos[5]).endswith("SIGSEGV)")
+    here = fitted("here")  # where it is not opened any more
+    for there, expected in zip(apart, here, strict=True):
+        np.testing.assert_array_equal(there, expected)
+        assert np.isnan(there).sum() == np.isnan(there[5]).sum() == 1
 
 
 @pytest.mark.slow
