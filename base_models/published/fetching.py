@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from platformdirs import user_data_path
 
 from base_models.published.catalogue import PublishedModel, published_model
 from base_models.published.download import DownloadError, download
+from base_models.runtime.ending.scratch import scratch_folder
 from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.file_writing import write_text
 
@@ -153,8 +153,8 @@ def fetch_entry(
         return target
     else:
         origin = _fetched(entry, root, max_bytes, progress)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as unpacked:
-        checkpoint = _checkpoint(entry, origin, Path(unpacked), max_bytes)
+    with scratch_folder() as unpacked:
+        checkpoint = _checkpoint(entry, origin, unpacked, max_bytes)
         sha256 = _check_digest(entry, checkpoint, root)
         _convert(entry, checkpoint, target, sha256)
     if file is None and entry.member is None:

@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and what it says of an error, in its options."""
 
+import errno
 import logging
 import os
 import re
@@ -157,6 +158,11 @@ def explain(error: Exception, options: Mapping[str, str], debug: bool) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        text = (
+            "no space is left for standard output or a temporary file; free some and "
+            "run again"
+        )
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text}); give fewer or smaller videos at once"
     if _is_users(error):

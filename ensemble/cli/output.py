@@ -31,8 +31,11 @@ def write_what_can_be_written(*streams: TextIO) -> None:
 
 def write_out(text: str) -> None:
     """Write text to standard output, at once and in its encoding."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    from base_models.runtime.file_writing import naming
+
+    with naming("standard output"):
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def is_printed(*files: Path | None) -> bool:

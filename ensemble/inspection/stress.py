@@ -1,13 +1,11 @@
 """Stress: how scores drift when videos are compressed, shrunk, blurred, darkened."""
 
 import copy
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.groups import group_codes
 from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
 from base_models.runtime.clusters.sending import Shared
+from base_models.runtime.ending.scratch import scratch_folder
 from base_models.runtime.failures import Failures
 from base_models.runtime.parallel import n_jobs_here
 from base_models.runtime.prefetch import look_ahead
@@ -305,8 +304,7 @@ def _stressed(model, video, content, steps, seconds, seed):
     ten seconds of 1080p60 are 3.7 GB, of which memory never holds much.
     """
     found = {}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        folder = Path(folder)
+    with scratch_folder() as folder:
         own = _with_store(model, folder / "store")
         frames = _laid_out(_beginning(video, seconds), folder / "as it is")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.runtime.ending.scratch import scratch_folder
 from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
@@ -214,7 +214,7 @@ def watch(
 
     _check(every, frames)
     running = RunningScore(window)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with scratch_folder() as folder:
         model = copy.copy(model)
         model.store, model.verbose = Store(folder, size_limit=_STORE_BYTES), False
         with ThreadPoolExecutor(1) as beside:

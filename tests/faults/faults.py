@@ -43,8 +43,15 @@ WRITERS = {
 FAULTS = [*ERRORS, "full", "read-only", "longest file", "few files", "clock", "killed",
           "short write", "locked", "damaged"]  # fmt: skip
 _OF_STORE = ("locked", "damaged", "short write")
-_SLOW = ("fit", "stress", "forge", "explore", "compare", "batch", "predict")
-_WITH_TORCH = ("fit", "stress", "batch", "predict")  # whose threads no fork survives
+_SLOW = ("fit", "stress", "forge", "explore", "compare", "batch", "predict",
+         "compare videos")  # fmt: skip
+_WITH_TORCH = (
+    "fit",
+    "stress",
+    "batch",
+    "predict",
+    "compare videos",
+)  # whose threads no fork survives
 
 _here = {}  # of a worker: its disk, its data
 
@@ -62,7 +69,7 @@ def faults(n, seed, folder):
 
 def _cases(n, seed):
     draw = np.random.default_rng(seed)
-    quick = [*WRITERS] if n <= 20 else [*WRITERS] * 3 + [*COMMANDS]
+    quick = [*WRITERS] * 3 + [*COMMANDS] if n > 20 else ["store", "text", "parts"]
     for number in range(n):
         what = quick[draw.integers(len(quick))]
         if what in _SLOW and draw.random() < 0.5:

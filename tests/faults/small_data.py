@@ -10,7 +10,6 @@ NETWORK = [
     "--backbones", "resnet18", "--views", "frame", "--train", "head", "--weights",
     "none", "--image-size", "32", "--n-frames", "2", "--folds", "2", "--quiet",
 ]  # fmt: skip
-QUICK = ["--folds", "2", "--draws", "20", "--strategies", "soft,log_odds", "-q"]
 
 # Name -> (arguments, what is written). DATA, OUT and STORE are replaced by folders.
 COMMANDS = {
@@ -22,6 +21,9 @@ COMMANDS = {
                 "--json OUT/table.json --folds 2 --draws 20 "
                 "--strategies soft,log_odds -q",
                 ["report.html", "table.csv", "table.json"]),
+    "compare videos": ("compare DATA/set.csv --csv OUT/table.csv --json OUT/table.json "
+                       "--draws 20 --strategies soft,log_odds --store STORE "
+                       + " ".join(NETWORK), ["table.csv", "table.json"]),
     "index": ("index DATA/set.csv --out OUT/index.parquet --no-faces --store STORE -q "
               "--overwrite", ["index.parquet"]),
     "index csv": ("index DATA/set.csv --out OUT/index.csv --no-faces --store STORE -q "
@@ -47,8 +49,8 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def make_data(folder):
-    """Write 6 clips of noise with a list of them, scores, a rule and a model."""
+def make_data(folder, with_models=True):
+    """Write 6 clips of noise with a list of them, scores, and a rule and a model."""
     from base_models import write_video
 
     draw = np.random.default_rng(0)
@@ -67,6 +69,8 @@ def make_data(folder):
         for n in range(40)
     ]
     (folder / "scores.csv").write_text("\n".join(["video,group,label,p_a,p_b", *rows]))
+    if not with_models:
+        return
     for name, made in (("combine", "rule.dfe"), ("fit", "model.dfe")):
         code, said = command(name, folder, folder, folder / "store")
         assert code == 0, said

@@ -7,13 +7,9 @@ import pytest
 from run import HARNESSES, run
 from trials import each_in_process
 
-FEW = {
-    "long_run": 30,
-    "faults": 6,
-    "videos": 5,
-    "images": 5,
-}  # of a kind, where 10 are too many, or too few
-SLOW = {"long_run"}  # kinds that start processes, for the slow tests
+# Of a kind, where 10 are too many, or too few.
+FEW = {"long_run": 30, "faults": 9, "kills": 1, "videos": 5, "images": 5}
+SLOW = {"long_run", "kills"}  # kinds that start processes, for the slow tests
 SLOW |= {"commands", "views", "tables", "models"}
 SLOW |= {f"checkpoints-{kind}" for kind in ("pth", "safetensors", "h5", "onnx")}
 KINDS = [
