@@ -241,7 +241,9 @@ def _video_stream(container, path):
             if stream.codec_context is None:
                 raise VideoReadError(path, "FFmpeg has no decoder for its codec")
             return stream
-    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    kinds = sorted({stream.type for stream in container.streams})
+    if not kinds:
+        raise VideoReadError(path, "there is no stream in it: it may be cut off")
     if container.streams.video:
         kinds[kinds.index("video")] = "a cover picture"
     raise VideoReadError(

@@ -75,6 +75,21 @@ def say_grounds(model, quiet: bool) -> None:
         typer.echo(sentence, err=True)
 
 
+def say_unscorable(n_unscorable: int, n_videos: int, where: str) -> None:
+    """Say last how many videos have no score, and where they and why are listed.
+
+    Parameters
+    ----------
+    n_unscorable, n_videos : int
+    where : str
+    """
+    if n_unscorable and n_videos > 1:
+        typer.echo(
+            f"{n_unscorable:,} of {n_videos:,} videos have no score: {where}",
+            err=True,
+        )
+
+
 class VerdictStream:
     """Writes verdicts to standard output, each as soon as it is there.
 

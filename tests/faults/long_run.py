@@ -21,7 +21,7 @@ from ensemble import DeepfakeEnsemble
 
 KINDS = 8  # of videos, of which all others are copies with other bytes
 LIFE = 60.0  # seconds from one kill to the next
-LEAST = 5  # poisoned videos: one of each sort
+LEAST = 6  # poisoned videos: one of each sort
 GROWTH = 1.25, 64.0  # of memory from 10 % of the run to its end: times, plus MiB
 COMMAND = "import sys; from ensemble.cli.app import main; main(sys.argv[1:])"
 _POLL = 0.05
@@ -75,13 +75,16 @@ def _videos(folder, clips, n, seed):
     contents = [Path(clip).read_bytes() for clip in clips]
     draw = np.random.default_rng(seed + 1)
     sick = draw.choice(n, max(LEAST, n // 100), replace=False)
-    sorts = ("cut", "empty", "text", "no frames", "noise")
+    sorts = ("cut", "empty", "text", "no frames", "noise", "pipe")
     poison = {int(row): sorts[i % len(sorts)] for i, row in enumerate(sick)}
     videos, kind = [], draw.integers(0, KINDS, n)
     for row in range(n):
-        content = _poisoned(contents[kind[row]], poison.get(row), row)
         path = folder / f"{row:06}.mp4"
-        path.write_bytes(content)
+        if poison.get(row) == "pipe":  # whoever opens it waits for ever
+            os.mkfifo(path)
+        else:
+            content = _poisoned(contents[kind[row]], poison.get(row), row)
+            path.write_bytes(content)
         videos.append(str(path))
     return videos, kind, poison
 
@@ -189,8 +192,8 @@ def _compare(tally, run, videos, kind, poison, expected):
     if list(rows.index) != videos:
         tally.add(f"lost: {len(rows)} rows of {len(videos)}", run.out)
         return
-    n_named = f"{len(poison):,} unscorable"
-    if n_named not in run.said().replace(f"{len(poison)} ", f"{len(poison):,} "):
+    counted = f"{len(poison):,} of {len(videos):,} videos have no score"
+    if counted not in run.said():
         tally.add("other answer: the last lines do not count them", run.said())
     for row, (video, found) in enumerate(rows.iterrows()):
         case = f"{run.out.name} {video} {poison.get(row, '')}"

@@ -13,7 +13,7 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble
-from ensemble.cli.output import say_grounds
+from ensemble.cli.output import say_grounds, say_unscorable
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -132,6 +132,10 @@ def batch(
         )
     typer.echo(f"{public_name(done.output)}: {done}")
     say_grounds(loaded, quiet)
+    say_unscorable(
+        done.n_unscorable, done.n_rows,
+        'their rows have the status "unscorable", and the reason',
+    )  # fmt: skip
     if done.n_unscorable:
         raise typer.Exit(SOME_UNSCORABLE)
 

@@ -12,7 +12,7 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble, videos_at
-from ensemble.cli.output import VerdictStream, say_grounds, write_csv
+from ensemble.cli.output import VerdictStream, say_grounds, say_unscorable, write_csv
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -71,7 +71,11 @@ def predict(
             asked.add(table)
     asked.write()
     say_grounds(loaded, quiet)
-    if UNSCORABLE in stream.statuses:
+    n_unscorable = stream.statuses.count(UNSCORABLE)
+    say_unscorable(
+        n_unscorable, len(videos), "their rows say unscorable, and the reason"
+    )
+    if n_unscorable:
         raise typer.Exit(SOME_UNSCORABLE)
 
 
