@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.,-]+:")  # a drive has a single letter
 _OF_FSSPEC = re.compile(r"([a-z][a-z0-9+.-]+)(://?|::)")  # pathlib takes a slash away
+_SLASH_LOST = re.compile("(^|::|=)([a-z][a-z0-9+.-]+):/(?!/)")
 _AS_A_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _AT_A_PLACE = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)?:/{2,}|"
@@ -84,8 +85,8 @@ def remote_address(thing: Any) -> str | None:
     found = _OF_FSSPEC.match(text) if isinstance(text, str) else None
     if found is None or found[1] == "file" or os.path.exists(text):
         return None
-    if found[2] == ":/":
-        return f"{found[1]}://{text[found.end() :]}"
+    if found[2] == ":/" or not isinstance(thing, str):
+        return _SLASH_LOST.sub(r"\1\2://", text)
     return text
 
 

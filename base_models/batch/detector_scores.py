@@ -20,6 +20,7 @@ from base_models.scoring.naming import name_detectors
 from base_models.scoring.together import iter_scores
 from base_models.store.code import code_digest
 from base_models.store.store import Store, fingerprint, resolve_store
+from base_models.store.versions import is_own_module
 
 _NOT_OF_SCORES = ("store", "device", "verbose", "n_jobs")
 
@@ -225,6 +226,8 @@ def detector_digest(detector: Any) -> str:
     try:
         if parts is not detector:
             parts[0] = with_fingerprints(parts[0])
+            if not is_own_module(type(detector).__module__):
+                parts.append(code_digest(type(detector), in_full=False))
             return kind + joblib.hash(parts, "sha1")
         function = getattr(detector, "function", None)
         told = fingerprint(function) if function else ""

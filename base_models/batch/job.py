@@ -19,6 +19,7 @@ from base_models.batch.input_table import InputTable
 from base_models.batch.output_folder import OutputFolder
 from base_models.runtime.caches import Cache
 from base_models.runtime.parallel import is_local, n_jobs_here
+from base_models.store.versions import is_own_module
 
 Row = tuple[np.ndarray, np.ndarray, Any]  # scores, reasons, and those of several faces
 
@@ -67,10 +68,10 @@ def is_known_in_full(detector: Any) -> bool:
     >>> is_known_in_full(FrameDetector()), is_known_in_full(CallableDetector(len))
     (True, False)
     """
-    return hasattr(
-        detector.estimator if isinstance(detector, FrozenEstimator) else detector,
-        "get_state",
-    )
+    if isinstance(detector, FrozenEstimator):
+        detector = detector.estimator
+    is_ours = is_own_module(type(detector).__module__)
+    return is_ours and hasattr(detector, "get_state")
 
 
 @dataclass(frozen=True)

@@ -290,10 +290,16 @@ def _until_done(job, engine, todo):
     while todo:
         before = {number: job.folder.attempt(number) for number in todo}
         left = set(todo)
-        for number, done in run_parts(engine, job, todo):
-            if done is not None:
-                left.discard(number)
-                yield number, done
+        try:
+            for number, done in run_parts(engine, job, todo):
+                if done is not None:
+                    left.discard(number)
+                    yield number, done
+        except BaseException:  # it ended workers in the midst of a video: no fault
+            for number in sorted(left):
+                if job.folder.attempt(number) != before[number]:
+                    job.folder.note(number, before[number])
+            raise
         todo = sorted(left)
         stuck = [n for n in todo if job.folder.attempt(n) == before[n]]
         if stuck:

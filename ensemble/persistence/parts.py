@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from base_models.addresses import public_name
 from base_models.errors import ArtifactError, refusing, said
 from base_models.limits import check_zip
 from ensemble.persistence.signature import check_signature
@@ -56,7 +57,7 @@ def read_parts(
         text = parts.pop(MANIFEST)
         manifest = json.loads(text)
     except FileNotFoundError as error:
-        raise ArtifactError(f"no saved ensemble at {path}") from error
+        raise ArtifactError(f"no saved ensemble at {public_name(path)}") from error
     except Exception as error:  # whatever damage raises: zipfile has many kinds
         if is_ours:
             raise ArtifactError(
@@ -79,6 +80,8 @@ def read_parts(
             f"{', '.join(map(str, formats))}; it was written by deepfake-ensemble "
             f"{str(by)[:50]}"
         )
+    if not isinstance(manifest.get("versions", {}), dict):
+        raise ArtifactError(f"{path} is damaged: its versions are no table")
     if key is not None:
         check_signature(path, text, comment, key)
     _check_whole(path, manifest.get("sha256"), parts)

@@ -53,8 +53,14 @@ def secret(key: bytes | str | Path | None) -> bytes | None:
     if isinstance(given, bytes):
         found, where = given, "key"
     elif isinstance(given, (str, os.PathLike)):
-        with open(given, "rb") as file:
-            found, where = file.read(_LONGEST), f"the key in {given}"
+        by = f", which {KEY_VARIABLE} names," if key is None else ""
+        try:
+            with open(given, "rb") as file:
+                found, where = file.read(_LONGEST), f"the key in {given}"
+        except OSError as error:
+            raise type(error)(
+                f"the key's file {given}{by} cannot be read: {error.strerror or error}"
+            ) from error
     else:
         raise TypeError(
             f"key must be bytes or the path of a file; got {type(key).__name__}"

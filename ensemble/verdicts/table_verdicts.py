@@ -58,6 +58,8 @@ class VerdictRows:
     def digest(self) -> str:
         """Return what stands for the ensemble and how it decides."""
         from base_models.batch.detector_scores import detector_digest
+        from base_models.store.code import code_digest
+        from base_models.store.versions import is_own_module
 
         model, card = self._model, self._model.card_
         decides = [
@@ -73,6 +75,9 @@ class VerdictRows:
             [card.doubt, None if card.profile is None else card.profile.to_dict()],
             repr(model.thresholds_),
         ]
+        for part in (model.combiner_, model.calibrator_):
+            if not is_own_module(type(part).__module__):
+                decides.append(code_digest(type(part), in_full=False))
         members = [(name, detector_digest(member)) for name, member in self._members]
         return joblib.hash([decides, members], "sha1")[:16]
 

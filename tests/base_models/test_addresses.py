@@ -1,7 +1,7 @@
 """Which texts are addresses, and what of them may be shown."""
 
 import pickle
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
@@ -122,3 +122,16 @@ def test_what_is_no_user_tells_files_apart():
     ]
     assert all(content_name(one) != content_name(other) for one, other in pairs)
     assert public_name(pairs[2][0]) != public_name(pairs[2][1])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "zip://a/b.mp4::http://host/x.zip",
+        "https://h/get?u=http://o/a.mp4&n=1",
+        "s3://b/a.mp4",
+    ],
+)
+def test_an_address_gets_back_what_a_path_takes_away(address):
+    assert remote_address(Path(address)) == address
+    assert remote_address(str(Path(address))) == address

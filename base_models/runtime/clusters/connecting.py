@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from base_models.addresses import public_name
+
 ADDRESSES = ("tcp://HOST:PORT", "ray://HOST:PORT", "local[:N]")
 _WRITTEN = re.compile(
     r"local(?::(?P<workers>\d+))?"
@@ -132,9 +134,9 @@ def check_address(address: str) -> dict[str, Any]:
     written = _WRITTEN.fullmatch(address) if isinstance(address, str) else None
     odd = written is None or written["workers"] == "0"
     if odd or int(written["port"] or 1) not in range(1, 65536):
+        shown = public_name(address) if isinstance(address, str) else address
         raise ValueError(
-            f"a cluster's address must be one of {', '.join(ADDRESSES)}; "
-            f"got {address!r}"
+            f"a cluster's address must be one of {', '.join(ADDRESSES)}; got {shown!r}"
         )
     return written.groupdict()
 

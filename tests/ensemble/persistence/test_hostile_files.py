@@ -207,3 +207,10 @@ def test_a_rule_is_read_with_the_same_care(tmp_path):
         content = packed({**manifest, "format": 3, "rule": rule}, parts)
         refused(tmp_path, content, load=ensemble.load)
         refused(tmp_path, content, load=ScorePipeline.load)
+
+
+@pytest.mark.parametrize("versions", ["x", [1], None])
+def test_versions_that_are_no_table_are_refused(versions, tmp_path):
+    manifest, parts = opened("logistic.dfe")
+    content = packed({**manifest, "versions": versions}, parts)
+    refused(tmp_path, content, "its versions are no table")

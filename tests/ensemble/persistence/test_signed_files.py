@@ -13,6 +13,7 @@ import ensemble
 from base_models import CheckpointError
 from ensemble import ScorePipeline
 from ensemble.cli.app import app
+from ensemble.persistence.signature import secret
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SAVED = Path(__file__).parents[2] / "saved_models" / "version_1" / "reals_alone.dfe"
@@ -158,3 +159,9 @@ def test_what_carries_no_signature_is_refused_where_the_environment_asks_for_one
         )
         assert said.exit_code == 2
         assert "carries no signature" in " ".join(said.output.replace("│", "").split())
+
+
+def test_a_key_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFAKE_ENSEMBLE_KEY", str(tmp_path / "absent"))
+    with pytest.raises(FileNotFoundError, match=r"absent, which DEEPFAKE_ENSEMBLE_KEY"):
+        secret(None)

@@ -23,6 +23,7 @@ from base_models import (
     score_videos,
     write_video,
 )
+from base_models.batch.detector_scores import detector_digest
 from ensemble import DeepfakeEnsemble
 
 pytest_plugins = ["remote"]
@@ -252,6 +253,35 @@ def test_models_that_differ_in_what_they_hold_are_not_mixed(make, digits):
     assert pd.read_parquet("out")["digit"].tolist() == [0.25] * 10
 
 
+def test_the_code_of_a_users_class_counts():
+    def of(level):
+        class Mine(BaseEstimator):
+            def get_state(self, portable=True):
+                return {}, {}
+
+            def score_views(self, views):
+                return np.full(len(views), level), np.full(len(views), "")
+
+        return Mine()
+
+    digests = [detector_digest(of(level)) for level in (0.1, 0.9, 0.1)]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def interrupting(videos):
+    if any("v7" in video for video in videos):
+        for note in Path("out/_attempts").glob("part-000001*"):
+            note.write_text(json.dumps({"2": 1}))  # as a worker that was ended leaves
+        raise KeyboardInterrupt
+    return [0.5] * len(videos)
+
+
+def test_an_interrupt_is_no_attempt_of_a_video(digits, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        score_table(texts(CallableDetector(interrupting)), digits, "out", part_size=5)
+    assert list((tmp_path / "out" / "_attempts").iterdir()) == []
+
+
 loaded = None
 
 
@@ -419,7 +449,7 @@ def test_a_video_without_a_version_is_fetched_once_in_a_part(digits, web, tmp_pa
         sorted(score_videos([detector], paths)[0][:, 0].round(2))
     )
     whole = [path for path, part in web.asked if part is None]
-    assert len(whole) <= 2 * len(paths)  # the second is score_videos
+    assert len(whole) <= 3 * len(paths)  # once more by who reads it, and score_videos
 
 
 def test_kept_scores_of_copies_are_told_apart_by_name(digits, tmp_path):

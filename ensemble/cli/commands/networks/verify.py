@@ -71,7 +71,8 @@ def _verify_saved(path, key):
     except CheckpointError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(DRIFTED) from error
-    version = (manifest.get("versions") or {}).get("deepfake-ensemble", "unknown")
+    versions = manifest.get("versions", {})
+    version = visible(str(versions.get("deepfake-ensemble", "unknown"))[:50])
     if found is not None:
         signed = "it is signed with this key"
     elif manifest["is_signed"]:
