@@ -35,7 +35,7 @@ class Limits:
     table_bytes : int, default=2**29
         Of a table as it is read: of text, or what parquet and Excel unpack to.
     table_columns : int, default=10_000
-    table_cells : int, default=50_000_000
+    table_cells : int, default=20_000_000
         Rows times columns.
     video_pixels : int, default=2**26
         Of a picture: a frame of a video, or an image. 8192 x 8192, twice 8K.
@@ -66,7 +66,7 @@ class Limits:
     model_depth: int = 100
     table_bytes: int = 2**29
     table_columns: int = 10_000
-    table_cells: int = 50_000_000
+    table_cells: int = 20_000_000
     video_pixels: int = 2**26
     video_frames: int = 2**24
     video_bytes: int = 4 * 2**30

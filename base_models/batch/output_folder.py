@@ -114,7 +114,7 @@ class OutputFolder:
         content = self._read(MANIFEST)
         try:
             known = json.loads(content) if content else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         is_ours = isinstance(known, dict) and known.get("format") == FORMAT
         return known if is_ours else None

@@ -237,7 +237,7 @@ def _recorded(root):
         return json.loads((root / "sha256.json").read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DownloadError(
             f"{root / 'sha256.json'} is not valid JSON ({error}); it has the digests "
             "of the first fetches: mend it, or delete it to record them again"

@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from base_models.errors import ArtifactError, refusing
 from base_models.runtime.ending.unfinished import (
     create,
     remove_dead_beside,
@@ -174,6 +177,44 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         ) as file,
     ):
         file.write(text)
+
+
+def read_record(path: str | os.PathLike, *keys: str) -> dict[str, Any]:
+    """Read an object of JSON that we wrote, to know what was done before.
+
+    Parameters
+    ----------
+    path : str or Path
+    *keys : str
+        That it must have.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ArtifactError
+        If it is none, or a key is missing.
+    FileNotFoundError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from base_models.runtime.file_writing import read_record, write_text
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(f"{folder}/a.json", '{"done": 3}')
+    ...     read_record(f"{folder}/a.json", "done")
+    {'done': 3}
+    """
+    advice = "it is damaged or not ours; delete it, or what lies beside it as well"
+    with refusing(ArtifactError, os.fspath(path), "what it says", advice):
+        record = json.loads(Path(path).read_text("utf-8"))
+        if not isinstance(record, dict):
+            raise TypeError(f"it holds a {type(record).__name__}")
+        for key in keys:
+            record[key]
+        return record
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import public_name
-from base_models.runtime.file_writing import naming, replacing, write_text
+from base_models.runtime.file_writing import naming, read_record, replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
 from ensemble.datasets.kinds.deepfakebench import PREPARED
@@ -223,7 +223,7 @@ def _start(folder, table, job, names, shard_videos):
     recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
     path = folder / PREPARED
     if path.exists():
-        before = json.loads(path.read_text("utf-8"))
+        before = read_record(path)
         changed = [key for key in recipe if before.get(key) != recipe[key]]
         if changed:
             raise FileExistsError(
@@ -326,9 +326,8 @@ class _Run:
         wanted = {_SHARDED, *map(_state_name, self.names)}
         for state in (self.folder / _STATE).glob("*.json"):
             if state.name not in wanted:
-                gone = json.loads(state.read_text("utf-8"))
-                parts = Path(gone["name"]).parts
-                if len(parts) == 3 and ".." not in parts:  # as we name them
+                gone = read_record(state, "name", "images")
+                if _is_name_of_ours(gone["name"]):
                     _remove_images(self._images(gone["name"]), gone)
                 state.unlink()
 
@@ -343,14 +342,14 @@ class _Run:
     def _before(self, name):
         if self.folder is None or not self._state(name).exists():
             return None
-        return json.loads(self._state(name).read_text("utf-8"))
+        return read_record(self._state(name), "images")
 
     def _sharded(self):
         """Return the digests of the videos that lie in shards, by name."""
         path = None if self.folder is None else self.folder / _STATE / _SHARDED
         if path is None or not path.exists():
             return {}
-        known = json.loads(path.read_text("utf-8"))
+        known = read_record(path, "shards", "videos", "facts")
         are_there = all((self.folder / shard).exists() for shard in known["shards"])
         return known["videos"] if are_there and known["facts"] == self.facts else {}
 
@@ -408,6 +407,12 @@ def _recipe(video, job) -> ViewRecipe:
         "face", image_size=job.size, n_frames=n_frames, margin=job.margin,
         align=job.align, finder=finder,
     )  # fmt: skip
+
+
+def _is_name_of_ours(name):
+    """Whether a name leads to a folder of images, and nowhere else."""
+    path = Path(name)
+    return len(path.parts) == 3 and ".." not in path.parts and not path.is_absolute()
 
 
 def _remove_images(folder, outcome):

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ _MISSING = {
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_AT_ONCE = 2**16  # lines that are read before their lengths are compared
 _SAMPLE = 50  # lines after the first that have a say in the delimiter
 
 
@@ -275,8 +277,12 @@ def _rows_of(
 ) -> tuple[list[list[str]], Sequence[int]]:
     """Split text into fields; blank lines are passed over."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    n_fields = {0}  # of blank lines; the first that is none says how many others have
     try:
-        rows = list(reader)
+        while len(n_fields) <= 2 and (part := list(islice(reader, _AT_ONCE))):
+            rows += part
+            n_fields.update(map(len, part))
     except csv.Error as error:
         raise ScoreTableError(
             f"{path}, line {skipped + reader.line_num}: {error}; is a quotation mark "
@@ -286,7 +292,7 @@ def _rows_of(
         return rows, range(skipped + 1, skipped + len(rows) + 1)
     lines, before = [], skipped  # blank lines, or fields of several lines
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    for row in reader:
+    for row in islice(reader, len(rows)):
         if row:
             lines.append(before + 1)
         before = skipped + reader.line_num

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from base_models.runtime.file_writing import write_text
+from base_models.runtime.file_writing import read_record, write_text
 
 RECIPE = "forge.json"
 
@@ -68,7 +68,7 @@ def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
             f"{out_dir} is not empty and was not made by the forge; choose another "
             "out_dir"
         )
-    before = json.loads((out_dir / RECIPE).read_text("utf-8"))
+    before = read_record(out_dir / RECIPE)
     changed = [key for key in recipe if before.get(key) != recipe[key]]
     if changed:
         raise FileExistsError(

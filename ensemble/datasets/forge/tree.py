@@ -16,7 +16,7 @@ from typing import Any
 
 from base_models.runtime.ending.unfinished import remove_all_dead
 from base_models.runtime.file_digest import file_sha256
-from base_models.runtime.file_writing import write_text
+from base_models.runtime.file_writing import read_record, write_text
 from ensemble.choices import FORGERIES
 from ensemble.datasets.forge.delivery import CRF
 from ensemble.datasets.forge.folder import RECIPE, was_begun, write_recipe
@@ -79,7 +79,7 @@ class ForgedTree:
     def is_whole(self) -> bool:
         """Whether all that the manifest names is there."""
         try:
-            manifest = json.loads((self.root / MANIFEST).read_text("utf-8"))
+            manifest = read_record(self.root / MANIFEST, "files")
         except FileNotFoundError:
             return False
         return self._are_there(manifest["files"])
@@ -131,7 +131,7 @@ class ForgedTree:
     def record(self, people: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record of a pair; None where it is not done, or files are lost."""
         try:
-            record = json.loads(self._record_of(people).read_text("utf-8"))
+            record = read_record(self._record_of(people), "people", "files")
         except FileNotFoundError:
             return None
         if record["people"] != people or not self._are_there(record["files"]):

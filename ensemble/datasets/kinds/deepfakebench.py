@@ -267,7 +267,7 @@ def _is_list(path: Path) -> bool:
     """Whether a file is a list: its first video is where one must be."""
     try:
         found: Any = json.loads(path.read_text("utf-8-sig"))  # no list as yet
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return False
     for _ in range(3):  # data set, label, split
         if not isinstance(found, dict) or not found:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from base_models import sample_frames, write_video
+from base_models import ArtifactError, sample_frames, write_video
 from ensemble.cli.app import main
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.prepare import prepare_dataset
@@ -380,3 +382,27 @@ def test_the_command_prepares_what_fit_reads(capsys, table, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     assert (tmp_path / "model.dfe").exists()
+
+
+def test_a_note_that_names_another_folder_deletes_nothing_there(
+    table, prepared, tmp_path
+):
+    out = tmp_path / "out"
+    shutil.copytree(prepared[0], out)
+    with tempfile.TemporaryDirectory() as elsewhere:  # of three parts: /tmp/...
+        (Path(elsewhere) / "0.png").write_text("of somebody")
+        note = {"name": elsewhere, "images": {"0.png": 0}, "reason": "", "digest": ""}
+        (state,) = {path.parent for path in out.rglob(".*/*.json")}
+        (state / "gone.json").write_text(json.dumps(note))
+        prepare_dataset(table, out, **SETTINGS)
+        assert (Path(elsewhere) / "0.png").read_text() == "of somebody"
+    assert not (state / "gone.json").exists()
+
+
+def test_a_damaged_note_is_named(table, prepared, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(prepared[0], out)
+    (note,) = out.glob("prepared.json")
+    note.write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match=r"prepared\.json: what it says cannot be"):
+        prepare_dataset(table, out, **SETTINGS)
