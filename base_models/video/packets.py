@@ -224,7 +224,7 @@ def opened(path: str | Path, unread: Sequence[tuple[int, int]] = ()) -> Iterator
     try:
         with container:
             stream = _video_stream(container, path)
-            _limit_pictures(path, stream.codec_context)
+            _limit_pictures(_as_given(path), stream.codec_context)
             if reader is not None:
                 reader.unread = unread
             yield container, stream
