@@ -100,6 +100,8 @@ class _Counted:
         n_samples = n_edits = 0
         for match in _TABLES.finditer(content):
             kind, at = match.group(), match.end()
+            if _number(content, max(0, match.start() - 4)) == 1:
+                at += 8  # its length stands there, in 64 bits
             if kind == b"stsz":
                 n_samples = max(n_samples, self._samples(content, at))
             elif kind == b"stts":

@@ -128,13 +128,20 @@ def _of_fragments(content):
     return content + _box(b"moof", _box(b"traf", header, run))
 
 
+def _of_long_fragments(content):  # whose length has 64 bits
+    run = struct.pack(">I4sQII", 1, b"trun", 24, 0, 80_000_000)
+    return content + _box(b"moof", _box(b"traf", run))
+
+
 def _of_edits(content):  # which show all frames again, five times
     sizes = _box(b"stsz", struct.pack(">III", 0, 1, 2**24))
     edits = struct.pack(">II", 0, 5) + struct.pack(">IIi", 9, 0, 65536) * 5
     return content + _box(b"moov", _box(b"elst", edits), sizes)
 
 
-@pytest.mark.parametrize("bomb", [_of_sizes, _of_fragments, _of_edits])
+@pytest.mark.parametrize(
+    "bomb", [_of_sizes, _of_fragments, _of_long_fragments, _of_edits]
+)
 def test_an_index_that_stands_for_more_frames_than_allowed_is_refused(tmp_path, bomb):
     path = write(tmp_path / "clip.mp4", [(64, 48)])
     path.write_bytes(bomb(path.read_bytes()))
