@@ -30,8 +30,9 @@ from base_models.networks.checkpoints import (
     weights_file,
 )
 from base_models.networks.forward import forward
+from base_models.networks.mesonet import NAMES as MESONETS
 from base_models.networks.preprocessing import Preprocessing
-from base_models.networks.weights import state_digest
+from base_models.networks.weights import full_names, state_digest, timm_name
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.runtime.file_digest import file_sha256
 from base_models.store.keys import class_key
@@ -384,6 +385,8 @@ def _read(
     if card is not None and "fixture_scores" in card:
         new["fixture_scores"] = card["fixture_scores"]
     check_card(new)
+    if card is not None:
+        _check_size(backbone, state)
     network = _network_of(new)
     load_backbone_weights(network.backbone, state, path)
     weight, bias = head_weights(state, network.head.in_features, path)
@@ -414,6 +417,22 @@ def _routed(paths, *choices, **more):
             )
         by_level[level] = detector
     return CompressionRouter(by_level)
+
+
+def _check_size(backbone, state):
+    """Refuse a card that names a network far larger than the weights beside it."""
+    if timm_name(backbone) in MESONETS:
+        return
+    there = sum(values.numel() for values in state.values())
+    needed = sum(values.numel() for values in full_names(timm_name(backbone)).values())
+    if needed > 2 * there + _HEAD:
+        raise CheckpointError(
+            f"its card names {backbone!r}, which has {needed:,} weights, and its file "
+            f"holds {there:,}"
+        )
+
+
+_HEAD = 5_000_000  # weights of a classifier that the file need not have
 
 
 def _network_of(card):

@@ -189,7 +189,8 @@ class YuNetFaceFinder(_ScaledFinder):
         image = np.pad(image, [*narrow, (0, 0)])
         detector.setInputSize(image.shape[1::-1])
         detector.setScoreThreshold(float(self.min_score))
-        _, found = detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        with refusing(CheckpointError, self.model, "a network in it", _GET_YUNET):
+            _, found = detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         for row in [] if found is None else found.astype(float):
             if np.isfinite(row).all():  # very flat images give infinite boxes
                 x, y, width, height = row[:4]
