@@ -41,6 +41,7 @@ def measured(auc, log_loss, bootstrap=False):
     return {"results": results, "bootstrap": bootstrap, "test_share": 0.25}
 
 
+@pytest.mark.slow
 def test_smoke_run_of_every_strategy(load, monkeypatch, tmp_path, capsys):
     regret, out = load("regret"), tmp_path / "out.json"
     words = ["regret.py", "--only", "wine_tiny", "--fast", "--seeds", "1"]

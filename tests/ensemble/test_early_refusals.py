@@ -35,6 +35,7 @@ def test_folds_that_groups_do_not_allow(resampling, monkeypatch):
         out_of_fold_scores(members, videos, y, groups=groups, resampling=resampling)
 
 
+@pytest.mark.slow
 def test_inner_folds_that_groups_do_not_allow(monkeypatch):
     videos = [np.zeros((2, 8, 8, 3), np.uint8)] * 8
     y, groups = [0, 1, 0, 0, 1, 0, 0, 0], [1, 1, 1, 1, 2, 2, 2, 2]

@@ -73,6 +73,7 @@ def members():
     }
 
 
+@pytest.mark.slow
 def test_a_fit_and_a_verdict_hash_each_array_once(videos, n_hashed, tmp_path):
     once = dict.fromkeys(map(id, videos), 1)
     model = DeepfakeEnsemble(members(), resampling=2, store=tmp_path, random_state=0)

@@ -85,7 +85,7 @@ def many_cores(monkeypatch):
     monkeypatch.setattr("base_models.runtime.parallel.n_cores", lambda: 8)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_threads_give_the_scores_and_networks_of_a_sequential_fit(
     toy_videos, tmp_path, many_cores, seed
 ):

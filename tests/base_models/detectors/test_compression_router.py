@@ -86,6 +86,7 @@ def test_one_level_can_be_asked_for_all(clips):
     assert set(router.fit(paths, y).fake_score(paths)) == {0.9}
 
 
+@pytest.mark.slow
 def test_each_detector_learns_from_its_own_level(clips):
     paths, y, groups, levels = clips
     named = [("c23", small()), ("c40", small())]

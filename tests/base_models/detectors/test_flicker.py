@@ -154,6 +154,7 @@ def test_the_librarys_own_fakes_are_made_of_clips(people):
     assert np.abs(detector.coef_).max() > 0
 
 
+@pytest.mark.slow
 def test_labels_without_meaning_give_chance():
     """Twelve groups with both labels and nothing to tell them by, many times."""
     from sklearn.metrics import roc_auc_score

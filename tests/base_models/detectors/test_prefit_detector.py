@@ -139,6 +139,7 @@ def test_no_files_of_the_network_are_needed(full_c23, xception):
     torch.testing.assert_close(torch.tensor(json.loads(run.stdout)), expected)
 
 
+@pytest.mark.slow
 def test_a_local_file_of_imagenet_weights_is_a_start(tmp_path):
     """As the file xception-b5690688.pth: 1000 classes, flat 1x1 convolutions."""
     torch.manual_seed(0)
@@ -159,8 +160,19 @@ def test_a_local_file_of_imagenet_weights_is_a_start(tmp_path):
         torch.testing.assert_close(network.backbone(images), features)
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    "change", ["plain", "dropout head", "no counters", "flat", "wrapped", "parallel"]
+    "change",
+    [
+        "flat",
+        "parallel",
+        *(
+            pytest.param(change, marks=SLOW)
+            for change in ("plain", "dropout head", "no counters", "wrapped")
+        ),
+    ],
 )
 def test_variants_of_state_dicts_give_the_same_network(xception, tmp_path, change):
     state = {
@@ -292,6 +304,7 @@ def test_a_saved_checkpoint_is_the_same_detector(small, toy_videos):
     assert np.ptp(detector.fake_score(videos)) > 0
 
 
+@pytest.mark.slow
 def test_a_prefit_detector_learns_nothing_and_is_its_own_clone(small, toy_videos):
     videos, y, _ = toy_videos
     detector = load_checkpoint(small, n_frames=3)
@@ -325,6 +338,7 @@ def test_the_scores_of_the_card_are_replayed(small, tmp_path):
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_a_start_for_training(small, toy_videos):
     videos, y, _ = toy_videos
     for train in ("full", "head", "last_stage"):
@@ -345,6 +359,7 @@ def test_a_checkpoint_is_a_start_for_training(small, toy_videos):
     assert not hasattr(FrameDetector("test_resnet", weights=None), "card_")
 
 
+@pytest.mark.slow
 def test_other_weights_are_another_detector_to_the_store(small, toy_videos, tmp_path):
     videos = toy_videos[0]
     first, turned = (

@@ -95,6 +95,7 @@ def halved(images):
     return images.float() / 510
 
 
+@pytest.mark.slow
 def test_a_head_on_frozen_features_is_exported_whole(tmp_path, toy_videos):
     videos, y, _ = toy_videos
     detector = FrameDetector(

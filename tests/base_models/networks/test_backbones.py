@@ -38,7 +38,13 @@ def test_a_misspelt_name_gets_a_hint():
 
 
 @pytest.mark.parametrize(
-    "name", ["xception", "efficientnet_lite0", "resnet18", "vgg16"]
+    "name",
+    [
+        "xception",
+        "efficientnet_lite0",
+        "resnet18",
+        pytest.param("vgg16", marks=pytest.mark.slow),
+    ],
 )
 def test_a_fresh_head_gives_both_classes_the_same_chance(name):
     torch.manual_seed(0)

@@ -328,7 +328,13 @@ def test_a_name_that_is_not_there_or_not_fetched_says_so(tmp_path):
         model_path("sbi-efficientnet-b4", tmp_path)
 
 
-@pytest.mark.parametrize("model", ["deepfakebench-xception", "ispl-xception-ffpp"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "deepfakebench-xception",
+        pytest.param("ispl-xception-ffpp", marks=pytest.mark.slow),
+    ],
+)
 def test_states_under_the_names_of_their_publishers_are_read(model, tmp_path):
     """Imitations: timm's Xception under the names in the publishers' code."""
     timm = pytest.importorskip("timm")

@@ -96,6 +96,7 @@ def test_scan_takes_a_checkpoint(clips, checkpoints, tmp_path, capsys):
     assert len(result["timeline"]) == 6
 
 
+@pytest.mark.slow
 def test_stress_takes_checkpoints_in_both_forms(clips, checkpoints, capsys):
     few = ["--changes", "blur", "--csv", "-", "-q"]
     code, first, err = run(capsys, "stress", checkpoints[0], clips / "00.mp4", *few)
@@ -278,6 +279,7 @@ def test_a_submission_that_cannot_be_is_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_scan_says_which_files_it_stands_on(clips, checkpoints, tmp_path, capsys):
     found = tmp_path / "found.json"
     arguments = ["scan", clips / "00.mp4", "--json", found, "-q"]

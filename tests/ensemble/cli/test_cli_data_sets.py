@@ -90,6 +90,7 @@ def test_predict_takes_the_table_of_a_data_set(sample, model, tmp_path, capsys):
     assert len(json.loads(out)) == 12
 
 
+@pytest.mark.slow
 def test_stress_knows_the_labels_of_a_data_set(sample, model, capsys):
     code, out, err = run(
         capsys, "stress", model, sample, "--changes", "darker", "--json", "-", "-q"

@@ -262,6 +262,7 @@ def test_values_of_shift_are_held_out(folder, capsys):
     assert f"{n_blank} of 160 have no value" in err
 
 
+@pytest.mark.slow
 def test_apply_loads_nothing_that_scores_videos(folder):
     code = (
         "import sys\nfrom ensemble.cli.app import main\n"

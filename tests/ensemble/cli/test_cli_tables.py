@@ -31,6 +31,7 @@ def clips(tmp_path_factory, toy_videos):
     return folder, y[:8], groups[:8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [

@@ -156,6 +156,7 @@ def test_jobs_labels_and_order_change_nothing():
     assert found.verdict == other.verdict
 
 
+@pytest.mark.slow
 def test_every_named_strategy_is_compared():
     scores, y, groups, _ = some_scores(60)
     found = compare_strategies(scores, y, groups, n_boot=10, n_folds=2)
@@ -248,6 +249,7 @@ def test_other_scores_or_another_strategy_are_not_taken_for_what_is_kept(tmp_pat
     assert areas(scores, Voting("max")) == first
 
 
+@pytest.mark.slow
 def test_every_strategy_is_known_again_so_that_a_stopped_comparison_goes_on():
     keys = [fingerprint(strategy) for strategy in named_strategies().values()]
     np.random.random()  # noqa: NPY002  (NumPy's own generator is not in them)

@@ -78,6 +78,7 @@ def test_log_odds_rank_as_their_probabilities():
         assert aucs[0] == pytest.approx(aucs[1], abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:columns with values outside")
 def test_every_named_strategy_takes_any_scale(tmp_path):
     slow = ("AutoCombiner", "bagging")  # they hand on what others take

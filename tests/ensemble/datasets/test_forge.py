@@ -193,6 +193,7 @@ def test_importing_the_data_sets_is_cheap():
 # Only the forgery tells the classes apart
 
 
+@pytest.mark.slow
 def test_metadata_do_not_tell_real_from_fake(tmp_path):
     aucs = []
     for seed in range(3):

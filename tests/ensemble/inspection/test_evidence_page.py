@@ -210,6 +210,7 @@ def test_what_the_page_shows_adds_up_to_the_verdict(pooling, calibration):
     assert found.faces["p_fake"][0] == pytest.approx(shown["p_fake"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_page_says_which_score_is_which_and_which_model_decided(
     toy_videos, tmp_path
 ):

@@ -255,6 +255,7 @@ def test_noise_does_not_depend_on_a_videos_place(three):
         )
 
 
+@pytest.mark.slow
 def test_a_model_is_known_by_what_it_learned(three, toy_videos):
     videos, y, groups = toy_videos
     head = FrameDetector("test_resnet", "frame", "head", None, 32, n_frames=2)

@@ -159,6 +159,7 @@ def test_every_frame_is_drawn_and_the_store_is_left_alone(clip, tmp_path):
     assert len(list(watch(model, clip, max_seconds=0.9))) == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_time(model, tmp_path):
     def peak(n_seconds):
         frames = (np.full((96, 128, 3), 90, np.uint8) for _ in range(8 * n_seconds))
@@ -234,6 +235,7 @@ def _run(capsys, *arguments):
     return ended.value.code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_the_command_prints_steps_and_writes_a_film(capsys, saved, clip, tmp_path):
     film = tmp_path / "seen.mp4"
     for _ in range(2):  # its own file may be replaced

@@ -195,6 +195,7 @@ def test_what_was_fitted_once_is_found_again(toy_videos, tmp_path, monkeypatch):
     assert len(fits) == 6
 
 
+@pytest.mark.slow
 def test_folds_stand_on_one_frozen_body(toy_videos, tmp_path, monkeypatch):
     videos, y, groups = toy_videos
     file = tmp_path / "weights.pth"

@@ -327,7 +327,14 @@ def test_the_others_still_see_no_group_that_they_judge(noise, memoriser):
 
 
 @unwarned
-@pytest.mark.parametrize("strategy", ["stacking", "blending", "bagging"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "stacking",
+        pytest.param("blending", marks=pytest.mark.slow),
+        pytest.param("bagging", marks=pytest.mark.slow),
+    ],
+)
 def test_one_that_knows_nothing_lets_no_label_through(strategy, noise, memoriser):
     """Mean AUC on fresh noise over 10 seeds: its standard error is about 0.015."""
     areas = []

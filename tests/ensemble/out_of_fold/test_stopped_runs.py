@@ -114,6 +114,7 @@ scores_of(make_prefit(), *make_videos(), sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_keeps_what_it_has_scored(tmp_path, monkeypatch):
     here = os.path.dirname(__file__)
     command = [sys.executable, "-c", KILLED, here, str(tmp_path / "store")]

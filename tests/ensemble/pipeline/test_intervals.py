@@ -37,7 +37,9 @@ def coverage(method, seeds, **groups):
     return np.mean(covered)
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
+@pytest.mark.parametrize(
+    "method", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)]
+)
 def test_intervals_cover_the_truth_of_simulated_scores(method):
     assert coverage(method, range(15)) > 0.87
 

@@ -74,6 +74,7 @@ def test_no_row_is_scored_by_what_saw_its_group():
     assert set(rule.fit(scores, y, groups).oof_fake_score_) == {0.3}
 
 
+@pytest.mark.slow
 def test_order_repetition_and_weights_mean_the_same():
     scores, y, groups = make_scores(80)
     first = ScorePipeline("logistic", n_boot=20).fit(scores, y, groups)
@@ -194,6 +195,7 @@ def test_noise_alone_decides_nothing_whatever_combines(combiner):
     assert not judged["reason"][1:].str.contains("next to no weight").any()
 
 
+@pytest.mark.slow
 def test_a_light_candidate_does_not_decide_who_has_weight(tmp_path):
     """Of a mixture, the weights of a greedy selection were taken for the whole."""
     scores, y, groups = make_scores(400, skill=(2.0, 2.0, 2.0))

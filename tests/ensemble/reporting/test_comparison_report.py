@@ -187,6 +187,7 @@ def test_a_fitted_ensemble_reports_on_itself(model, tmp_path):
     assert "&lt;resnet&gt; 0" in page
 
 
+@pytest.mark.slow
 def test_metadata_of_a_report_goes_by_the_ids_of_the_rows(model, tmp_path):
     ids = model.oof_scores_.index
     metadata = pd.DataFrame({"camera": np.arange(24) // 2 % 2}, ids)

@@ -90,6 +90,7 @@ def test_the_keyboard_reaches_the_verdict_first_and_every_table(report, open_pag
     assert regions.evaluate_all("all => all.every(r => r.tabIndex === 0)")
 
 
+@pytest.mark.slow
 def test_it_prints(report, open_page):
     pdf = open_page(report).page.pdf(prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF")

@@ -153,6 +153,7 @@ def test_a_large_clip_of_any_codec_is_made_small(tmp_path, monkeypatch):
     assert len(url) < 20000
 
 
+@pytest.mark.slow
 def test_tables_are_written_too(three, tmp_path):
     written = three.to_csv(tmp_path / "tables")
     assert len(written) == 13
