@@ -140,6 +140,7 @@ class _Walk:
 
     def _open(self, thing: Any) -> None:
         tensor = getattr(sys.modules.get("torch"), "Tensor", ())
+        script = getattr(sys.modules.get("torch.jit"), "ScriptModule", ())
         if isinstance(thing, Cache) and not self._in_full:
             self._write("cache")
         elif isinstance(thing, type):
@@ -162,11 +163,8 @@ class _Walk:
             self._write(np.ascontiguousarray(thing).tobytes())
         elif isinstance(thing, tensor):
             self._tensor(thing)
-        elif isinstance(
-            thing, getattr(sys.modules.get("torch.jit"), "ScriptModule", ())
-        ):
-            self._write("script", thing.code)
-            self._all([dict(thing.state_dict()), thing.training])
+        elif isinstance(thing, script):
+            self._script(thing)
         elif type(thing) in (list, tuple):
             self._write(type(thing).__name__, str(len(thing)))
             self._all(thing)
@@ -269,6 +267,10 @@ class _Walk:
             noted = source and not (callable(value) or hasattr(value, "__get__"))
             if not (noted or isinstance(value, slot)):
                 self._walk(value)
+
+    def _script(self, module: Any) -> None:
+        self._write("script", module.code)
+        self._all([dict(module.state_dict()), module.training])
 
     def _tensor(self, tensor: Any) -> None:
         import torch
