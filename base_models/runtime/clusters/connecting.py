@@ -160,7 +160,10 @@ def _dask(opened, address, written):
 
         # It would close the nanny of a worker that is just being started again so many
         # seconds after an earlier loss, 15 unless set, and have one worker less.
-        kept = {"distributed.deploy.lost-worker-timeout": "1 day"}
+        kept: dict[str, Any] = {"distributed.deploy.lost-worker-timeout": "1 day"}
+        # Dask has workers give each piece of memory back at once: a fit, which takes
+        # it again with each batch, then spends a third of its time on that.
+        kept["distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"] = None
         opened.enter_context(dask.config.set(kept))
         place = LocalCluster(
             n_workers=int(written["workers"] or n_cores()),

@@ -114,6 +114,10 @@ def test_a_local_cluster_computes_in_processes_that_end_with_it(n_workers):
         pids = {pid for _, pid in run_tasks(os.getpid, [()] * 6)}
         assert os.getpid() not in pids
         assert len(pids) <= n_workers
+        found = [
+            value for _, value in run_tasks(os.getenv, [("MALLOC_TRIM_THRESHOLD_",)])
+        ]
+        assert found == [os.getenv("MALLOC_TRIM_THRESHOLD_")]  # and not Dask's own
     assert is_local()
     assert not any(map(pid_exists, pids))
 
