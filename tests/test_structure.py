@@ -79,6 +79,7 @@ LAYERS = [
     "ensemble.cli.commands.networks",
     "ensemble.cli.commands.scores",
     "ensemble.cli.app",
+    "ensemble.cli.start",
 ]
 NOISE = (
     tokenize.COMMENT,

@@ -68,3 +68,26 @@ def _is_gone(process):
 def test_a_line_says_what_is_kept_and_how_to_go_on(arguments, kept):
     assert kept in what_is_kept(arguments[0], arguments)
     assert what_is_kept(arguments[0], arguments).startswith("stopped; ")
+
+
+_LOADED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Interrupted(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from ensemble.cli.start import main
+main(["--help"])
+"""
+
+
+def test_a_signal_while_the_command_is_loaded_ends_it_in_order():
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "stopped; nothing was begun\n"
