@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator
 from base_models.errors import CheckpointError, NoFaceError as NoFaceError, refusing
 from base_models.faces.face import Face, check_frame
 from base_models.runtime.caches import PerThread
+from base_models.runtime.file_digest import file_sha256
+from base_models.runtime.isolation.pool import ReaderLost, call
 from base_models.store.keys import file_key
 
 # Finders
@@ -263,8 +265,35 @@ _GET_YUNET = (
 def _load_yunet(file):
     if not Path(file).is_file():
         raise FileNotFoundError(f"there is no YuNet model at {file}; {_GET_YUNET}")
+    _refuse_deadly(file)
     with refusing(CheckpointError, file, advice=_GET_YUNET):
         return cv2.FaceDetectorYN.create(file, "", (320, 320))
+
+
+# Of OpenCV Zoo: face_detection_yunet_2023mar.onnx
+_YUNET = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+
+def _refuse_deadly(file):
+    """Have another process load a network first: some graphs end OpenCV's."""
+    if os.name != "posix" or file_sha256(file) == _YUNET:
+        return
+    how, here = None, f"{__name__}:{_tried_apart.__name__}"
+    with refusing(CheckpointError, file, advice=_GET_YUNET):
+        try:
+            call(here, os.path.abspath(file))
+        except ReaderLost as error:
+            how = "it takes too long" if error.hung else error.how
+    if how is not None:
+        raise CheckpointError(
+            f"{file} ends the process that loads it with OpenCV ({how}); {_GET_YUNET}"
+        )
+
+
+def _tried_apart(file, make):
+    """Load it and look at a flat image, in the other process."""
+    flat = np.zeros((64, 64, 3), np.uint8)
+    cv2.FaceDetectorYN.create(file, "", (64, 64)).detect(flat)
 
 
 def _optional_path(path):

@@ -1,6 +1,7 @@
 """Finding faces."""
 
 import importlib.util
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import pytest
 from painted_people import CLIPS, FRAME, SHARED, box_at, needs_clips, overlap, scene
 from sklearn.base import clone
 
-from base_models import clear_caches
+from base_models import CheckpointError, clear_caches
 from base_models.faces import (
     DlibFaceFinder,
     FaceFinder,
@@ -258,3 +259,14 @@ def test_the_error_survives_pickling():
         "no face found in a/clip_017.mp4 (64 frames tried); "
         "lower min_face or drop the video"
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process is tried there")
+def test_a_network_that_ends_opencvs_process_is_refused(tmp_path):
+    """Two nodes in a circle, of a kind whose name is no text: OpenCV crashes."""
+    one, other = b"\x0a\x01b\x12\x01a\x22\x01\xff", b"\x0a\x01a\x12\x01b\x22\x01\xff"
+    graph = b"\x0a\x09" + one + b"\x0a\x09" + other + b"\x12\x01g"
+    path = tmp_path / "circle.onnx"
+    path.write_bytes(b"\x08\x08\x3a\x19" + graph + b"\x42\x02\x10\x0d")
+    with pytest.raises(CheckpointError, match=r"circle\.onnx ends the process that"):
+        YuNetFaceFinder(path).find(np.full((96, 96, 3), 90, np.uint8))
