@@ -67,10 +67,10 @@ def list_videos(folder: str | Path) -> list[Any]:
     """Find the videos below a folder.
 
     A folder that holds frame images and no video, itself or further down, is one video.
-    Hidden files and folders are passed over. A folder below it that cannot be opened
-    is listed itself, so that it is missed where it is read and not silently. Other
-    files, and images that lie beside videos, are left out with a warning that counts
-    them by ending (text and tables without one); any of them can be given by its path.
+    One that links lead to again is listed once. Hidden files and folders are passed
+    over. A folder that cannot be opened is listed itself, so that it is missed where it
+    is read and not silently. Other files, and images beside videos, are left out with a
+    warning that counts them by ending (text and tables without one); give their paths.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def list_videos(folder: str | Path) -> list[Any]:
         others = map(ending, set(listed) - set(videos))
         left_out.update(other for other in others if other not in _BESIDE_VIDEOS)
     elif folder.is_dir():
-        videos = sorted(_videos_below(folder, (), left_out))
+        videos = sorted(_videos_below(folder, set(), left_out))
     else:
         raise NotADirectoryError(
             f"{public_name(address or folder)} is not a folder; give one that holds "
@@ -405,28 +405,28 @@ def _file_digest(path):
         return file_sha256(path)
 
 
-def _videos_below(folder, above, left_out):
+def _videos_below(folder, seen, left_out):
     here = os.path.realpath(folder)
-    if here in above:  # a link that leads back up
+    if here in seen:  # links may lead back up, or to one place by countless ways
         return []
-    videos, images = [], Counter()
+    seen.add(here)
+    videos, images, below = [], Counter(), []
     try:
-        entries = list(folder.iterdir())
+        entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
     except OSError:  # who reads it as a video is told why that cannot be done
         return [folder]
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            videos += _videos_below(entry, (*above, here), left_out)
-            continue
         suffix = entry.suffix.lower()
-        if suffix in VIDEO_SUFFIXES and not _is_type_script(entry, suffix):
+        if entry.is_dir():
+            below.append(entry)
+        elif suffix in VIDEO_SUFFIXES and not _is_type_script(entry, suffix):
             videos.append(entry)
         elif suffix in IMAGE_SUFFIXES:
             images[suffix] += 1
         elif suffix not in _BESIDE_VIDEOS:
             left_out[suffix] += 1
+    for entry in sorted(below, key=lambda below: (below.is_symlink(), below)):
+        videos += _videos_below(entry, seen, left_out)
     if not videos and images:
         return [folder]
     left_out.update(images)

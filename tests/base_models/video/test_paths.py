@@ -122,3 +122,16 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
     digest = video_digest(path)
     monkeypatch.setattr(video_paths.hashlib, "sha256", None)
     assert video_digest(path) == digest
+
+
+def test_folders_that_links_lead_to_by_many_ways_are_listed_once(tmp_path):
+    """2 ** 30 paths lead to one clip."""
+    for number in range(31):
+        (tmp_path / f"{number:02}").mkdir()
+    for number in range(30):
+        for name in "ab":
+            (tmp_path / f"{number:02}" / name).symlink_to(tmp_path / f"{number + 1:02}")
+    (tmp_path / "30" / "clip.mp4").touch()
+    first = tmp_path / "00"
+    assert list_videos(first) == [first.joinpath(*"a" * 30, "clip.mp4")]
+    assert len(list_videos(tmp_path)) == 1
