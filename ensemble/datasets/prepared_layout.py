@@ -15,6 +15,8 @@ from ensemble.datasets.video_table import VideoTable
 # What is said of each video beside its images.
 SAID = ("video_id", "method", "compression", "split", "group", "dataset")
 
+_FOLDER = re.compile(r"\w([\w .-]{0,98}\w)?")
+
 
 def splits_of(
     table: VideoTable, shares: Sequence[float], random_state: int
@@ -22,8 +24,19 @@ def splits_of(
     """Return the split of each video: that of the data set, or of whole groups.
 
     A video without a split goes where others of its group are.
+
+    Raises
+    ------
+    ValueError
+        For a split that is no name of a folder: the table may be of others.
     """
     split = table.table["split"].astype(object)
+    for video_id, name in zip(table.table["video_id"], split, strict=True):
+        if not pd.isna(name) and not _FOLDER.fullmatch(str(name)):
+            raise ValueError(
+                f"the split of {video_id} is {str(name)[:50]!r}, and must be the name "
+                "of a folder, such as train: letters, digits, spaces and - _ . inside"
+            )
     groups = table.groups
     if split.notna().all():
         return list(split)

@@ -406,3 +406,13 @@ def test_a_damaged_note_is_named(table, prepared, tmp_path):
     note.write_text("[" * 100_000)
     with pytest.raises(ArtifactError, match=r"prepared\.json: what it says cannot be"):
         prepare_dataset(table, out, **SETTINGS)
+
+
+@pytest.mark.parametrize("split", ["../../x", "/tmp/x", ".", "..", "a\\b", "", "a\0b"])
+def test_a_split_that_is_no_folder_name_is_refused(split, table, tmp_path):
+    """A table of others must not say where images are written."""
+    rows = table.table.assign(split="train")
+    rows.loc[3, "split"] = split
+    with pytest.raises(ValueError, match=r"the split of swap/1\.mp4 is .* must be the"):
+        prepare_dataset(VideoTable(rows), tmp_path / "out", **SETTINGS)
+    assert list(tmp_path.iterdir()) == []
