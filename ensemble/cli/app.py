@@ -44,8 +44,8 @@ app = typer.Typer(
     name="deepfake-ensemble",
     help="Ensembles of deepfake video detectors: trained apart, scored out of fold, "
     "combined honestly.",
-    epilog="Exit codes: 0 done; 1 some videos could not be scored, or a model has "
-    "drifted; 2 usage or error; 130 stopped by Ctrl-C.",
+    epilog="Exit codes: 0 done; 1 some videos could not be scored, something was left "
+    "out of a fit, or a model has drifted; 2 usage or error; 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

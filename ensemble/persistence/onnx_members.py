@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,22 @@ def check_exported(
 
 
 def _networks(model):
-    """Name every detector that may hold a network, those inside members too."""
+    """Name a file for every detector that may hold a network, inside members too.
+
+    A name may be of others, in a model that was loaded: it must not lead elsewhere.
+    """
+    taken = set()
+    for name, detector in _named_parts(model):
+        plain = re.sub(r"[^\w.() -]+", "_", str(name)).strip(". ")[-100:] or "member"
+        file, number = plain, 1
+        while file.lower() in taken:
+            number += 1
+            file = f"{plain}_{number}"
+        taken.add(file.lower())
+        yield file, detector
+
+
+def _named_parts(model):
     named = getattr(model, "detectors_", None)
     for name, found in ({str(model): model} if named is None else named).items():
         if isinstance(found, list):

@@ -102,7 +102,8 @@ def check_signature(
     if not comment:
         raise ArtifactError(
             f"{path} is not signed, and a key was given; have it saved with "
-            "save(path, key=...), or load it without a key if you trust its origin"
+            "save(path, key=...), or load it without a key if you trust its origin "
+            f"(the environment variable {KEY_VARIABLE} is one)"
         )
     if not hmac.compare_digest(comment, signature(manifest, key)):
         raise ArtifactError(

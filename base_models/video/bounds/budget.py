@@ -18,6 +18,7 @@ from base_models.limits import current_limits
 
 _MARGIN = 2**26  # bytes
 _is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
+_MOST_IDLE = 5.0  # seconds from look to look: more is a process that was stopped
 _clock: ContextVar[Clock | None] = ContextVar("clock", default=None)
 # How frames are made that are handed to another process; None: as any array.
 _make_frames: ContextVar[Callable | None] = ContextVar("make_frames", default=None)
@@ -167,7 +168,7 @@ class Clock:
 
     def __init__(self, path: Any) -> None:
         self._path, self._allowed = path, current_limits().video_seconds
-        self._spent, self._since = 0.0, time.monotonic()
+        self._spent, self._since = 0.0, self._now()
 
     def check(self) -> None:
         """Refuse to go on where it was read for longer than is allowed.
@@ -176,17 +177,30 @@ class Clock:
         ------
         VideoReadError
         """
-        if self._spent + time.monotonic() - self._since > self._allowed:
+        self._count()
+        if self._spent > self._allowed:
             raise took_too_long(self._path, self._allowed)
 
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Do not count what a block takes: that of who uses the frames."""
-        self._spent += time.monotonic() - self._since
+        self._count()
         try:
             yield
         finally:
-            self._since = time.monotonic()
+            self._since = self._now()
+
+    def _count(self):
+        """Add what passed, but not that this process was stopped for a while."""
+        wall, cpu = (
+            now - then for now, then in zip(self._now(), self._since, strict=True)
+        )
+        self._spent += min(wall, cpu + _MOST_IDLE)
+        self._since = self._now()
+
+    @staticmethod
+    def _now():
+        return time.monotonic(), time.process_time()
 
 
 def took_too_long(path: Any, allowed: float) -> VideoReadError:

@@ -10,6 +10,7 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import labelled_videos_at, named_detectors
+from ensemble.cli.output import say_unscorable
 from ensemble.presets import STRATEGIES
 
 if TYPE_CHECKING:
@@ -126,5 +127,11 @@ def _finish(model: "DeepfakeEnsemble", out: Path) -> None:
     from ensemble.cli.tables import show_fit
 
     show_fit(model, out)
+    n_unscored = int(model.oof_scores_.isna().all(axis=1).sum())
+    say_unscorable(
+        n_unscored,
+        len(model.oof_scores_),
+        "a note above says why; no figure counts them",
+    )
     if model.failed_detectors_ or model.skipped_videos_:
         raise typer.Exit(SOME_UNSCORABLE)

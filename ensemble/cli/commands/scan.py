@@ -10,7 +10,13 @@ from ensemble.choices import UNSCORABLE
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
-from ensemble.cli.output import is_printed, say_grounds, write_csv, write_json
+from ensemble.cli.output import (
+    is_printed,
+    say_grounds,
+    say_unscorable,
+    write_csv,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
@@ -74,7 +80,9 @@ def scan(
     finally:  # of a run that is stopped there is what it found so far
         _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
-    if any(result.status == UNSCORABLE for result in results):
+    n_unscorable = sum(result.status == UNSCORABLE for result in results)
+    say_unscorable(n_unscorable, len(results), "above, each with its reason")
+    if n_unscorable:
         raise typer.Exit(SOME_UNSCORABLE)
 
 

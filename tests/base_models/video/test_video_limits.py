@@ -11,6 +11,7 @@ import pytest
 from base_models import VideoReadError, reading_limits
 from base_models.limits import current_limits
 from base_models.runtime.parallel import run_tasks
+from base_models.video.bounds import budget
 from base_models.video.paths import list_videos
 from base_models.video.quality import estimate_qp
 from base_models.video.reading import iter_frames, probe_video, sample_frames
@@ -201,3 +202,17 @@ def test_wrong_limits_are_refused():
         reading_limits(video_seconds=0).__enter__()
     with pytest.raises(TypeError, match="video_pixels must be a number; got '9'"):
         reading_limits(video_pixels="9").__enter__()
+
+
+def test_a_process_that_was_stopped_did_not_read(monkeypatch):
+    clock, now = budget.Clock("a.mp4"), [0.0, 0.0]
+    monkeypatch.setattr(budget.Clock, "_now", staticmethod(lambda: tuple(now)))
+    with reading_limits(video_seconds=60):
+        clock = budget.Clock("a.mp4")
+    now[0] += 3600.0  # stopped for an hour
+    clock.check()
+    now[0], now[1] = now[0] + 50.0, now[1] + 50.0  # at work
+    clock.check()
+    now[0], now[1] = now[0] + 50.0, now[1] + 50.0
+    with pytest.raises(VideoReadError, match="takes longer than the 60 s allowed"):
+        clock.check()

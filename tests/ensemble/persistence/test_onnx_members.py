@@ -1,6 +1,7 @@
 """Members of an ensemble as ONNX files, from Python and from the command line."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -113,3 +114,15 @@ def run(capsys, *arguments):
         main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     return left.value.code, out, err
+
+
+def test_a_members_name_leads_nowhere_else(toy_videos, tmp_path):
+    """A model of others may call its members anything."""
+    videos, y, groups = toy_videos
+    names = [f"{tmp_path}/victim", "../up", "..", "up", "UP"]
+    members = [(name, head(random_state=n)) for n, name in enumerate(names)]
+    model = DeepfakeEnsemble(members, resampling=2).fit(videos, y, groups=groups)
+    cards, _ = export_members(model, tmp_path / "members")
+    assert len(cards) == len(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["members"]
+    assert {f"{card}.onnx" for card in cards} <= set(os.listdir(tmp_path / "members"))
