@@ -156,12 +156,16 @@ class _Foreign(Exception):
 
 
 def _check_ours(connection: sqlite3.Connection) -> None:
-    tables = connection.execute(
-        "select name from sqlite_master where name not like 'sqlite\\_%' escape '\\'"
-    ).fetchall()
+    try:
+        tables = connection.execute(
+            "select name from sqlite_master "
+            "where name not like 'sqlite\\_%' escape '\\'"
+        ).fetchall()
+        columns = connection.execute("pragma table_info(entries)").fetchall()
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError(f"{_DAMAGED[0]}: {error}") from error
     if not tables:
         return
-    columns = connection.execute("pragma table_info(entries)").fetchall()
     if tables != [("entries",)] or [column[1] for column in columns] != _COLUMNS:
         raise _Foreign
 

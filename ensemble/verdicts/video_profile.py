@@ -44,6 +44,8 @@ class VideoProfile:
         As `base_models.video.quality.estimate_qp` gives it; NaN where unknown.
     face_side : float
         Side of the followed face's box in pixels; NaN where no face view is at hand.
+    reason : str
+        Why nothing of that is known, where the video cannot be measured.
     """
 
     width: int
@@ -53,6 +55,7 @@ class VideoProfile:
     codec: str | None
     quantiser: float
     face_side: float
+    reason: str = ""
 
     @property
     def short_side(self) -> Any:
@@ -108,6 +111,8 @@ class TrainingProfile:
         list of str
             Empty where the video is alike.
         """
+        if video.reason:
+            return [f"what it is like cannot be measured: {video.reason}"]
         found = []
         for name, called in _SIZES.items():
             size, known = getattr(video, name), getattr(self, name)
@@ -176,7 +181,7 @@ def profile_video(
     Returns
     -------
     VideoProfile or None
-        None for what is no video that can be read.
+        None for what is no video.
     """
     from base_models.store.store import resolve_store
 
@@ -220,10 +225,15 @@ def profile_videos(
 
 
 def _unknown(task, reason):
-    """Return the profile of a video that ends workers: None."""
+    """Return the profile of a video that ends workers."""
     from base_models.runtime.clusters.given_up import give_up_video
 
     give_up_video(task[0], reason)
+    return _unmeasured(reason)
+
+
+def _unmeasured(reason):
+    return VideoProfile(0, 0, 0, math.nan, None, math.nan, math.nan, reason)
 
 
 def _recipes(detectors):
@@ -243,8 +253,8 @@ def _profile(video, known, recipes, store):
     try:
         info = probe_video(video)
         quantiser = estimate_qp(video, n_places=2, n_frames=4)
-    except VideoReadError:  # the detectors have said why
-        return None
+    except VideoReadError as error:  # which detectors need not have met
+        return _unmeasured(error.reason)
     with hashed_once([video], [known]):
         side = stored_face_side(video, recipes, store)
     return VideoProfile(
@@ -278,7 +288,7 @@ def training_profile(
         np.linspace(0, len(videos) - 1, min(len(videos), _MOST_PROFILED)).round()
     ).astype(int)
     found = profile_videos([videos[row] for row in chosen], detectors, store)
-    profiles = [profile for profile in found if profile is not None]
+    profiles = [each for each in found if each is not None and not each.reason]
     if not profiles:
         return None
     codecs = [profile.codec for profile in profiles if profile.codec]

@@ -86,6 +86,22 @@ def test_a_damaged_small_entry_is_found(tmp_path):
     assert store.keys("scores") == []
 
 
+def test_a_database_whose_description_is_no_text_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    store.put("scores", KEY, {"x": np.ones(3)})
+    clear_caches()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with sqlite3.connect(tmp_path / "small.sqlite") as database:
+        database.execute(f"vacuum into '{copy}/small.sqlite'")
+    content = (copy / "small.sqlite").read_bytes()
+    at = content.lower().index(b"create table") + 3
+    changed = content[:at] + b"\x95" + content[at + 1 :]
+    (copy / "small.sqlite").write_bytes(changed)
+    with pytest.warns(UserWarning, match="small.sqlite"):
+        assert Store(copy).get("scores", KEY) is None
+
+
 def test_a_damaged_object_of_a_bucket_is_found():
     store = Store("memory://checksums/store")
     store.put("view", KEY, LARGE)

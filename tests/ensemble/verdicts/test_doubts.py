@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from base_models import CallableDetector, write_video
+from base_models import CallableDetector, VideoReadError, write_video
 from ensemble import DeepfakeEnsemble, ScorePipeline, load, scan_video
 from ensemble.combiners import Voting
 from ensemble.metrics import Interval
@@ -181,6 +181,22 @@ def test_codec_quantiser_and_size_of_files_are_compared(tmp_path):
     assert other.quantiser[0] > profile.quantiser[2] + 6
     foreign = profile.from_dict(profile.to_dict() | {"codecs": {"vp9": 3}})
     assert "codec h264, in training vp9" in foreign.unlike(profile_video(good[0]))
+
+
+def test_what_cannot_be_measured_is_a_doubt(tmp_path, monkeypatch):
+    """Members decode some frames; what fails elsewhere takes no doubt away."""
+    frames = np.full((8, 64, 64, 3), 90, np.uint8)
+    path = write_video(tmp_path / "a.mp4", frames)
+    profile = training_profile([path])
+
+    def refused(*_, **__):
+        raise VideoReadError(path, "one of its pictures is too large")
+
+    monkeypatch.setattr("base_models.video.quality.estimate_qp", refused)
+    assert profile.unlike(profile_video(path)) == [
+        "what it is like cannot be measured: one of its pictures is too large"
+    ]
+    assert training_profile([path]) is None
 
 
 def test_scan_has_the_doubts_and_the_card_of_judge(guessing):
