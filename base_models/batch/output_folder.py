@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.addresses import public_name, remote_address
 from base_models.batch.input_table import need_pyarrow
+from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.file_writing import write_bytes
 from base_models.runtime.remote.filesystems import file_system
 
@@ -176,23 +177,10 @@ class OutputFolder:
         At an address nothing does: runs side by side write the same content there.
         """
         filesystem, place = self._place
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            fcntl = None
-        if filesystem is not None or fcntl is None:
+        if filesystem is not None:
             yield
             return
-        os.makedirs(place, exist_ok=True)
-        with open(os.path.join(place, _LOCK), "ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"another run is writing into {self.path}; wait until it has ended"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+        with locked_folder(self.path, os.path.join(place, _LOCK)):
             yield
 
     @contextlib.contextmanager

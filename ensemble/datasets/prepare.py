@@ -21,12 +21,13 @@ from base_models.addresses import public_name
 from base_models.runtime.file_writing import naming, read_record, replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
-from ensemble.datasets.kinds.deepfakebench import PREPARED
 from ensemble.datasets.prepared_layout import (
     SAID,
+    STATE,
     facts_of,
     folder_names,
     splits_of,
+    started,
 )
 from ensemble.datasets.video_table import VideoTable
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from base_models.store.store import Store
     from base_models.views.spec import ViewRecipe
 
-_STATE, _SHARDED = ".prepared", "sharded.json"
+_SHARDED = "sharded.json"
 _JPEG_QUALITY = 95
 
 
@@ -156,9 +157,20 @@ def prepare_dataset(
     split = splits_of(table, shares, random_state)
     names = folder_names(table, split)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        _start(folder, table, job, names, shard_videos)
     run = _Run(folder, job, names, resolve_store(store), facts_of(table, split))
+    with contextlib.ExitStack() as held:
+        if folder is not None:
+            recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
+            held.enter_context(started(folder, table, recipe))
+        written: VideoTable = _prepared(
+            run, table, split, shard_videos, n_jobs, verbose
+        )
+        return written
+
+
+def _prepared(run, table, split, shard_videos, n_jobs, verbose):
+    """Write all that the folder holds; return what was written."""
+    folder, names = run.folder, run.names
     outcomes = run.prepare(table.videos, n_jobs, verbose, _seconds(table))
     done = np.array([not outcome["reason"] for outcome in outcomes])
     if not done.any():
@@ -175,7 +187,7 @@ def prepare_dataset(
     frame = frame.assign(source_path=frame["path"].map(public_name), path=names)
     _write_left_out(folder, frame, outcomes)
     written = frame[done].reset_index(drop=True)
-    if format == "webdataset":
+    if run.job.format == "webdataset":
         run.write_shards(written, shard_videos, outcomes)
     else:
         _write_lists(folder, written, outcomes, done)
@@ -203,39 +215,6 @@ def _check(job, shard_videos):
             raise ValueError(f"{name} must be a whole number from 1; got {value!r}")
     if job.every is not None and not job.every > 0:
         raise ValueError(f"every must be above 0 seconds; got {job.every!r}")
-
-
-def _start(folder, table, job, names, shard_videos):
-    """Say what the folder will hold; an error if it holds anything else."""
-    inside = os.path.realpath(folder) + os.sep
-    for video in {os.path.realpath(video) for video in table.videos}:
-        place = video if os.path.isdir(video) else os.path.dirname(video)
-        if inside.startswith(place + os.sep):
-            raise FileExistsError(
-                f"{folder} lies in {place}, where the videos are, and would be taken "
-                "for one of them; choose an out beside that folder"
-            )
-    for path in map(os.path.realpath, (*table.lists, *table.videos)):
-        if path.startswith(inside):
-            raise FileExistsError(
-                f"{folder} holds {path}, which is read; choose another out"
-            )
-    recipe = asdict(job) | {"format_version": 1, "shard_videos": shard_videos}
-    path = folder / PREPARED
-    if path.exists():
-        before = read_record(path)
-        changed = [key for key in recipe if before.get(key) != recipe[key]]
-        if changed:
-            raise FileExistsError(
-                f"{folder} was prepared with another {', '.join(changed)} (see "
-                f"{PREPARED} there); delete it or choose another out"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"{folder} is not empty and was not made by prepare; choose another out"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(recipe, indent=1) + "\n")
 
 
 def _state_name(name):
@@ -324,7 +303,7 @@ class _Run:
     def remove_gone(self):
         """Remove the images of videos that are no longer in the data set."""
         wanted = {_SHARDED, *map(_state_name, self.names)}
-        for state in (self.folder / _STATE).glob("*.json"):
+        for state in (self.folder / STATE).glob("*.json"):
             if state.name not in wanted:
                 gone = read_record(state, "name", "images")
                 if _is_name_of_ours(gone["name"]):
@@ -334,10 +313,10 @@ class _Run:
     def _images(self, name):
         """Where a video's images lie; those that go into shards only wait there."""
         waits = self.job.format == "webdataset"
-        return self.folder / _STATE / "images" / name if waits else self.folder / name
+        return self.folder / STATE / "images" / name if waits else self.folder / name
 
     def _state(self, name):
-        return self.folder / _STATE / _state_name(name)
+        return self.folder / STATE / _state_name(name)
 
     def _before(self, name):
         if self.folder is None or not self._state(name).exists():
@@ -346,7 +325,7 @@ class _Run:
 
     def _sharded(self):
         """Return the digests of the videos that lie in shards, by name."""
-        path = None if self.folder is None else self.folder / _STATE / _SHARDED
+        path = None if self.folder is None else self.folder / STATE / _SHARDED
         if path is None or not path.exists():
             return {}
         known = read_record(path, "shards", "videos", "facts")
@@ -363,8 +342,12 @@ class _Run:
             for number, first in enumerate(range(0, len(rows), shard_videos)):
                 rows_of = rows.iloc[first : first + shard_videos]
                 shards[f"{split}-{number:06d}.tar"] = rows_of
+        noted = self.folder / STATE / _SHARDED
+        before = read_record(noted, "shards")["shards"] if noted.exists() else []
+        known = {"shards": sorted({*before, *shards}), "videos": {}, "facts": ""}
+        write_text(noted, json.dumps(known) + "\n")  # also if this run is stopped
         for old in self.folder.glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].tar"):
-            if old.name not in shards:
+            if old.name in before and old.name not in shards:  # not those of others
                 old.unlink()
         for name, rows in shards.items():
             with (
@@ -374,8 +357,8 @@ class _Run:
                 for row in rows.itertuples():
                     _add_video(shard, self._images(row.path), row)
         known = {"shards": sorted(shards), "videos": done, "facts": self.facts}
-        write_text(self.folder / _STATE / _SHARDED, json.dumps(known) + "\n")
-        shutil.rmtree(self.folder / _STATE / "images")
+        write_text(noted, json.dumps(known) + "\n")
+        shutil.rmtree(self.folder / STATE / "images")
 
 
 def _view_of(video: Any, job: _Job, store: Store) -> tuple[Any, str]:

@@ -1,19 +1,30 @@
-"""Where prepared videos go: the split of each, in whole groups, and its folder."""
+"""Where prepared videos go: the folder, the split of each in whole groups, its name."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from base_models.runtime.ending.folder_lock import locked_folder
+from base_models.runtime.file_writing import read_record, write_text
+from ensemble.datasets.kinds.deepfakebench import PREPARED
 from ensemble.datasets.video_table import VideoTable
 
 # What is said of each video beside its images.
 SAID = ("video_id", "method", "compression", "split", "group", "dataset")
+
+# Where the folder keeps what a second run must know.
+STATE = ".prepared"
 
 _FOLDER = re.compile(r"\w([\w .-]{0,98}\w)?")
 
@@ -110,3 +121,59 @@ def facts_of(table: VideoTable, split: Sequence[str]) -> str:
     """Return what stands for all that is said of the videos beside their images."""
     said = table.table.assign(split=split)[[*SAID, "label"]]
     return hashlib.sha256(said.to_csv(index=False).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def started(folder: Path, table: VideoTable, recipe: dict[str, Any]) -> Iterator[None]:
+    """Say what a folder will hold, and keep other runs out of it.
+
+    Parameters
+    ----------
+    folder : Path
+    table : VideoTable
+        What is read, which must not lie in it.
+    recipe : dict of str to Any
+        How it is made.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds anything else.
+    ValueError
+        If another run is writing into it.
+    """
+    _check_out(folder, table, recipe)
+    with locked_folder(folder, folder / STATE / "lock"):
+        _check_out(folder, table, recipe)  # now nobody changes it
+        write_text(folder / PREPARED, json.dumps(recipe, indent=1) + "\n")
+        yield
+
+
+def _check_out(folder, table, recipe):
+    """Refuse a folder of anything else."""
+    inside = os.path.realpath(folder) + os.sep
+    for video in {os.path.realpath(video) for video in table.videos}:
+        place = video if os.path.isdir(video) else os.path.dirname(video)
+        if inside.startswith(place + os.sep):
+            raise FileExistsError(
+                f"{folder} lies in {place}, where the videos are, and would be taken "
+                "for one of them; choose an out beside that folder"
+            )
+    for path in map(os.path.realpath, (*table.lists, *table.videos)):
+        if path.startswith(inside):
+            raise FileExistsError(
+                f"{folder} holds {path}, which is read; choose another out"
+            )
+    path = folder / PREPARED
+    if path.exists():
+        before = read_record(path)
+        changed = [key for key in recipe if before.get(key) != recipe[key]]
+        if changed:
+            raise FileExistsError(
+                f"{folder} was prepared with another {', '.join(changed)} (see "
+                f"{PREPARED} there); delete it or choose another out"
+            )
+    elif folder.exists() and {p.name for p in folder.iterdir()} - {STATE}:
+        raise FileExistsError(
+            f"{folder} is not empty and was not made by prepare; choose another out"
+        )

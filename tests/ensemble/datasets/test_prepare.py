@@ -416,3 +416,36 @@ def test_a_split_that_is_no_folder_name_is_refused(split, table, tmp_path):
     with pytest.raises(ValueError, match=r"the split of swap/1\.mp4 is .* must be the"):
         prepare_dataset(VideoTable(rows), tmp_path / "out", **SETTINGS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_into_the_same_folder_is_refused_while_one_writes(
+    table, tmp_path, monkeypatch
+):
+    from ensemble.datasets import prepare
+
+    some, refused = table.subset(where=np.arange(2 * N_GROUPS) < 4), []
+    settings = SETTINGS | {"shares": (1, 0, 0)}
+    real = prepare._write_images
+
+    def write(folder, view, images):
+        with pytest.raises(ValueError, match="another run is writing into .*out; wait"):
+            prepare_dataset(some, tmp_path / "out", **settings)
+        refused.append(folder)
+        real(folder, view, images)
+
+    monkeypatch.setattr(prepare, "_write_images", write)
+    written = prepare_dataset(some, tmp_path / "out", **settings)
+    assert len(refused) == len(written) == 4
+    prepare_dataset(some, tmp_path / "out", **settings)  # the lock has gone
+
+
+def test_shards_of_others_stay_and_old_ones_of_ours_go(table, tmp_path):
+    settings = SETTINGS | {"format": "webdataset", "shard_videos": 2}
+    settings["shares"] = (1, 0, 0)
+    prepare_dataset(table.subset(where=np.arange(20) < 4), tmp_path / "out", **settings)
+    (tmp_path / "out/holiday-202601.tar").write_text("mine")
+    prepare_dataset(table.subset(where=np.arange(20) < 2), tmp_path / "out", **settings)
+    assert {path.name for path in (tmp_path / "out").glob("*.tar")} == {
+        "holiday-202601.tar", "train-000000.tar"
+    }  # fmt: skip
+    assert (tmp_path / "out/holiday-202601.tar").read_text() == "mine"
