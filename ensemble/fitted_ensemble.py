@@ -317,7 +317,9 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             Whether the ensemble shows how things work, and is meant for no real video.
         """
         check_is_fitted(self)
-        facts = replace(self.fit_record_.facts, data=data, toy=toy, cards={})
+        facts = replace(
+            self.fit_record_.facts, data=data, described=True, toy=toy, cards={}
+        )
         self.fit_record_ = replace(self.fit_record_, facts=facts)
         return self
 

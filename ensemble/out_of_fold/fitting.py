@@ -274,6 +274,7 @@ def fit_over_splits(
             task.find(training, store, explicit)
         todo = [task for task in tasks if task.outcome is None]
         unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
+        unscorable = _known_unscorable(tasks, training) | unscorable
         _warn_of_unscorable(unscorable, len(training))
         seconds = _fit_seconds(todo)
         _warn_of_time(seconds, n_jobs)
@@ -367,6 +368,22 @@ def _tasks(named, n_videos, splits, settings, bars):
         # in a row: they share what is frozen
         for train, test, keep, place in (alone if is_prefit(detector) else runs)
     ]
+
+
+def _known_unscorable(tasks, training):
+    """Return row id -> why, of videos without a view in fits that were found done."""
+    from base_models.video.one_face import OneFace
+
+    known = {}
+    for task in tasks:
+        if task.outcome is None or not hasattr(task.detector, "view_recipes"):
+            continue
+        _, scores, why = task.outcome
+        for place in np.flatnonzero(np.isnan(scores)):
+            row = task.test[place]
+            if why[place] and not isinstance(training.videos[row], OneFace):
+                known.setdefault(training.ids[row], why[place])
+    return known
 
 
 def _warn_of_unscorable(unscorable, n_videos):

@@ -18,7 +18,8 @@ def without_names(model: Any) -> Any:
     """Return a copy of a fitted ensemble in which training videos are numbers.
 
     Names and paths, groups and hashes of contents become numbers. Labels, scores,
-    which videos are of one group, and the networks' weights stay.
+    which videos are of one group, what `describe` said, and the networks' weights stay;
+    the name of the folder or list that the videos came from does not.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def without_names(model: Any) -> Any:
         groups=groups,
     )
     facts = replace(record.facts, cards={})
+    if not facts.described and not record.unlabelled:
+        facts.data = ""  # the name of a folder or list, which may be somebody's
     new.fit_record_ = replace(
         record, training=nameless, facts=facts, evidence=None, file=None
     )

@@ -246,6 +246,8 @@ class CardFacts:
     ----------
     data, toy, fitted_on, version, profile
         As in `ModelCard`.
+    described : bool
+        Whether `data` is what somebody said, and not a name that was found.
     auc : Interval or None
         None where it was not measured yet.
     problem : str
@@ -255,6 +257,7 @@ class CardFacts:
     """
 
     data: str = ""
+    described: bool = False
     toy: bool = False
     fitted_on: str | None = None
     version: str | None = None
@@ -262,13 +265,11 @@ class CardFacts:
     auc: Interval | None = None
     problem: str = ""
     cards: dict = field(default_factory=dict, repr=False)
+    _kept = ("data", "described", "toy", "fitted_on", "version", "problem")
 
     def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold."""
-        kept = {
-            name: getattr(self, name)
-            for name in ("data", "toy", "fitted_on", "version", "problem")
-        }
+        kept = {name: getattr(self, name) for name in self._kept}
         auc = None if self.auc is None else _plain(list(self.auc))
         profile = None if self.profile is None else self.profile.to_dict()
         return kept | {"auc": auc, "profile": profile}
@@ -287,8 +288,7 @@ class CardFacts:
         CardFacts
         """
         known = known or {}
-        names = ("data", "toy", "fitted_on", "version", "problem")
-        facts = cls(**{name: known[name] for name in names if name in known})
+        facts = cls(**{name: known[name] for name in cls._kept if name in known})
         if known.get("auc") is not None:
             ends = [np.nan if end is None else float(end) for end in known["auc"]]
             facts.auc = Interval(*ends)

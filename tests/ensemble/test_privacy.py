@@ -1,11 +1,13 @@
 """Nothing leaves the machine unasked, and what is handed on names nobody."""
 
+import copy
 import io
 import logging
 import os
 import re
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -158,6 +160,18 @@ def test_a_model_without_names_judges_alike_and_names_nobody(model, clips, tmp_p
     assert b"anna" in told
     with pytest.raises(ValueError, match="are not among those given"):
         loaded.add_detector("more", FrameDetector("test_resnet", weights=None), clips)
+
+
+def test_a_model_without_names_keeps_what_was_said_and_not_what_its_folder_is_called(
+    model,
+):
+    named = copy.copy(model)
+    facts = replace(model.fit_record_.facts, data="case-of-anna", cards={})
+    named.fit_record_ = replace(model.fit_record_, facts=facts)
+    assert "case-of-anna" in named.card_.summary()
+    assert "anna" not in named.without_names().card_.summary()
+    said = named.describe("clips of a phone").without_names()
+    assert "clips of a phone" in said.card_.summary()
 
 
 def _amount(name, value):
