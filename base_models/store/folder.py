@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -179,11 +180,14 @@ class StoreFolder:
 
     def warn_of_error(self, error: OSError) -> None:
         """Say once that nothing can be kept here."""
+        advice = "Give another store"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "Free some space there, or give another store"
         self.warn_once(
             "error",
             f"the store in {self.path} cannot be written to "
             f"({error.strerror or error}); the run goes on, and computes again what "
-            "was not kept. Free some space there, or give another store.",
+            f"was not kept. {advice}.",
         )
 
     def warn_once(self, about: str, message: str) -> None:

@@ -114,8 +114,8 @@ def list_videos(folder: str | Path) -> list[Any]:
             for suffix, count in sorted(left_out.items(), key=lambda item: -item[1])
         )
         warnings.warn(
-            f"{folder}: {left_out.total()} files are left out, by their endings no "
-            f"videos: {endings}. If some are, give them by their paths",
+            f"{folder}: files left out, by their endings no videos: {endings}. If some "
+            "are, give them by their paths",
             stacklevel=2,
         )
     return videos

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ensemble.datasets.video_table import VideoTable
 
 
@@ -448,3 +450,40 @@ def _scoring_videos(model, path):
             f"with deepfake-ensemble apply {path} scores.csv"
         )
     return model
+
+
+def check_labelled(path: Path, beside: "pd.DataFrame", fake_label: str | None) -> None:
+    """Refuse labels and groups that nothing can be learned from, by file and video.
+
+    Parameters
+    ----------
+    path : Path
+        The table of scores.
+    beside : DataFrame
+        Its ``label``, in all rows, and ``group``, in all or none; by video.
+    fake_label : str or None
+        As it was given.
+    """
+    from base_models.errors import ScoreTableError, refusing
+    from base_models.inputs import clean_labels, encode_labels, label_as_given
+    from ensemble.scores.table import check_complete
+
+    with refusing(ScoreTableError, path, plain=True):
+        labels = clean_labels(beside["label"])
+        kinds = {label: (labels == label).sum() for label in dict.fromkeys(labels)}
+        if len(kinds) > 2:
+            rare = min(reversed(kinds), key=kinds.__getitem__)
+            raise ValueError(
+                f"labels are of two kinds, real and fake; got {len(kinds)}: "
+                f"{', '.join(sorted(map(str, kinds))[:10])}, of which {rare} is rarest "
+                f"and first that of {beside.index[labels == rare][0]!r}; leave out "
+                "videos that are neither, or name the column of labels (--label)"
+            )
+        encode_labels(labels, label_as_given(fake_label, labels.tolist()))
+        if beside["group"].notna().any():
+            check_complete(
+                beside["group"],
+                "group",
+                "fill them in, drop these rows, give each of them a group of its own, "
+                "or take another column for the groups (--group)",
+            )

@@ -1,6 +1,7 @@
 """Files that a scan writes: what each is called, and who writes it."""
 
 import importlib.util
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -49,7 +50,10 @@ class PlannedOutputs:
             try:
                 getattr(result, KINDS[kind][3])(path)
             except (ValueError, OSError, MemoryError) as error:
-                left.append(f"no {kind}: {error or type(error).__name__}")
+                why = str(error) or type(error).__name__
+                if isinstance(error, OSError) and error.strerror and error.filename:
+                    why = f"{os.fsdecode(error.filename)}: {error.strerror}"
+                left.append(f"{kind}: {why}")
             else:
                 written.append(path)
         return written, left

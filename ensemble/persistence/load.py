@@ -142,8 +142,26 @@ def left_out_of(manifest: dict) -> list[str]:
         known.get(name) or {} for name in ("failed_detectors", "skipped_videos")
     )
     return [
-        f"{name} failed and is not in it: {why}" for name, why in failed.items()
-    ] + [f"{video} was left out of training: {why}" for video, why in skipped.items()]
+        f"{name} {what}: {why}"
+        for what, reasons in (
+            ("failed and is not in it", failed),
+            ("was left out of training", skipped),
+            ("has no score in training", _unseen(manifest)),
+        )
+        for name, why in reasons.items()
+    ]
+
+
+def _unseen(manifest):
+    """Return the training videos that no detector could look at, and why."""
+    table = manifest.get("table") or {}
+    by_detector = _unpaired((table.get("attrs") or {}).get("reason")) or {}
+    reasons = [by_detector.get(name) or {} for name in table.get("columns") or []]
+    return {
+        video: "; ".join(dict.fromkeys(why[video] for why in reasons))
+        for video in (reasons[0] if reasons else {})
+        if all(video in why for why in reasons)
+    }
 
 
 def _unpaired(value):

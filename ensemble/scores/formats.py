@@ -237,7 +237,13 @@ def _from_text(path: Path, encoding: str | None) -> Table:
     encoding = encoding or _encoding_of(data, path)
     try:
         text = data.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+    except UnicodeDecodeError as error:
+        raise ScoreTableError(
+            f"{path} cannot be read as {encoding} ({error.reason} at byte "
+            f"{error.start}); it is damaged, or no table of text: save it as CSV in "
+            "UTF-8, or name its encoding (encoding=, --encoding)"
+        ) from error
+    except LookupError as error:
         raise ScoreTableError(
             f"{path} cannot be read as {encoding}: {error}"
         ) from error

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import ensemble
 from base_models import FrameDetector, write_video
@@ -20,6 +21,7 @@ from base_models.limits import Limits
 from base_models.networks import weights
 from base_models.runtime.clusters.ray_starting import start_ray
 from ensemble import DeepfakeEnsemble, compare_strategies
+from ensemble.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text("utf-8")
@@ -158,6 +160,8 @@ def test_a_model_without_names_judges_alike_and_names_nobody(model, clips, tmp_p
     with zipfile.ZipFile(tmp_path / "model.dfe") as parts:
         told = b"".join(parts.read(name) for name in parts.namelist())
     assert b"anna" in told
+    lines = CliRunner().invoke(app, ["verify", str(tmp_path / "model.dfe")]).output
+    assert f"{clips[0]} has no score in training: it cannot be opened" in lines
     with pytest.raises(ValueError, match="are not among those given"):
         loaded.add_detector("more", FrameDetector("test_resnet", weights=None), clips)
 

@@ -12,6 +12,7 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import (
+    check_labelled,
     checkpoints_by_compression,
     named_detectors,
 )
@@ -19,6 +20,8 @@ from ensemble.cli.output import is_printed, write_csv, write_json
 from ensemble.comparison.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ensemble.cli.comparison_inputs import ComparisonInputs
     from ensemble.comparison.result import Comparison
 
@@ -213,12 +216,22 @@ def _read_inputs(settings: SimpleNamespace) -> "ComparisonInputs":
         settings.pool,
         settings.invert,
     )
+    if inputs.scores is not None:
+        _check_labels(settings, inputs.scores)
     if settings.models and inputs.videos is None:
         raise typer.BadParameter(
             f"--model gives networks to score videos, and {settings.data} holds "
             "scores; leave one out"
         )
     return inputs
+
+
+def _check_labels(settings: SimpleNamespace, scores: "pd.DataFrame") -> None:
+    from ensemble.scores.table import companions
+
+    beside = companions(scores)
+    if beside["label"].notna().all():  # others are named where they are compared
+        check_labelled(settings.data, beside, settings.fake_label)
 
 
 def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> None:

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import json
 import multiprocessing
 import os
@@ -342,3 +343,15 @@ def test_the_umask_says_who_may_read_a_store(umask, tmp_path):
         os.umask(before)
     assert modes == {0o666 & ~umask}
     assert 0o777 & ~umask in folders
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "Free some space there, or give"), (errno.EROFS, "kept. Give")],
+)
+def test_advice_of_a_store_that_cannot_be_written_fits_the_cause(
+    number, advice, tmp_path
+):
+    error = OSError(number, os.strerror(number))
+    with pytest.warns(UserWarning, match=rf"{advice} another store\."):
+        StoreFolder(tmp_path).warn_of_error(error)

@@ -1,5 +1,6 @@
 """``combine`` and ``apply``: rules on tables of scores."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -230,6 +231,37 @@ def test_what_cannot_be_is_refused(arguments, message, folder, monkeypatch, caps
     assert run(*arguments) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["combine", "compare"])
+@pytest.mark.parametrize(
+    ("column", "entry", "message"),
+    [
+        (
+            "label",
+            "MAYBE",
+            r"got 3: FAKE, MAYBE, REAL, .* that of '7\.mp4'; leave",
+        ),
+        ("group", "", r"1 of 160 videos have no group: '7\.mp4'; fill them in"),
+    ],
+)
+def test_wrong_labels_and_groups_are_named_by_file_and_video(
+    command, column, entry, message, folder, capsys
+):
+    table = pd.read_csv(folder / "train.csv", dtype=object)
+    table.loc[7, column] = entry
+    table.to_csv(folder / "wrong.csv", index=False)
+    out = ["-o", folder / "s.dfe"] if command == "combine" else []
+    assert run(command, folder / "wrong.csv", *out) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert re.search(f"error: .*wrong.csv: .*{message}", err), err
+
+
+def test_random_bytes_are_no_table(folder, capsys):
+    (folder / "wrong.csv").write_bytes(np.random.default_rng(4).bytes(4000))
+    assert run("combine", folder / "wrong.csv", "-o", folder / "s.dfe") == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "it is damaged, or no table of text: save it as CSV in UTF-8" in err, err
 
 
 def test_a_missing_column_is_named(folder, capsys):

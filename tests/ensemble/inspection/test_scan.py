@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 from copy import copy
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from base_models import CallableDetector, Face, TorchDetector, iter_frames, write_video
 from base_models.face_tracks import FaceTrack
+from base_models.runtime.file_writing import naming
 from base_models.scoring.following import box_at
 from base_models.scoring.per_face import look_closely
 from ensemble import DeepfakeEnsemble, scan_video
@@ -271,6 +273,21 @@ def test_a_video_is_never_written_over_itself(model, tmp_path):
         scan_video(model, path).annotate(path)
     with pytest.raises(ValueError, match="one of the inputs"):
         planned_outputs({"annotate": tmp_path}, [str(path)])
+
+
+def test_what_cannot_be_written_is_named_without_a_number_of_the_system(tmp_path):
+    class Full:
+        def annotate(self, path):
+            with naming(path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    [planned] = planned_outputs({"annotate": tmp_path / "e.mp4"}, ["a.mp4"])
+    written, left = planned.write(Full())
+    assert not written
+    assert left == [
+        f"annotate: {tmp_path}/e.mp4: cannot be written: no space is left on that "
+        "disk; free some and run again"
+    ]
 
 
 def test_the_timeline_fills_the_marks_that_decided(scanned, tmp_path):

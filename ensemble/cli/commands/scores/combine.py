@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.cli import options
-from ensemble.cli.inputs import split_names
+from ensemble.cli.inputs import check_labelled, split_names
 from ensemble.cli.output import write_out
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ def combine(
 
 def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Read the scores of the rows with a label, and what lies beside them."""
-    from base_models.inputs import encode_labels, label_as_given
     from ensemble.pipeline.tables import read_training, turn_round
 
     scores, invert = settings.scores, settings.invert
@@ -108,11 +107,6 @@ def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     if invert is not None:
         table = turn_round(table, split_names(invert))
     labelled = beside["label"].notna()
-    if labelled.any():  # of two other labels nobody knows which is fake
-        encode_labels(
-            beside["label"][labelled],
-            label_as_given(settings.fake_label, beside["label"].tolist()),
-        )
     if not labelled.any():
         raise typer.BadParameter(
             f"{settings.data} has no labels, which a rule is learned from; name their "
@@ -121,6 +115,7 @@ def _labelled(settings: SimpleNamespace) -> "tuple[pd.DataFrame, pd.DataFrame]":
     if not labelled.all():
         n_left_out = int((~labelled).sum())
         typer.echo(f"note: {n_left_out} rows without a label are left out", err=True)
+    check_labelled(settings.data, beside[labelled], settings.fake_label)
     return table[labelled], beside[labelled]
 
 
