@@ -69,10 +69,11 @@ def write_json(path: Path | None, content) -> None:
 
 def say_grounds(model, quiet: bool) -> None:
     """Say what verdicts stand on; of that, whoever is quiet sees the card alone."""
+    from ensemble.cli.tables import visible
     from ensemble.verdicts.threshold_and_prior import grounds
 
     for sentence in [model.card_.summary()] if quiet else grounds(model):
-        typer.echo(sentence, err=True)
+        typer.echo(visible(sentence), err=True)  # the file may be of others
 
 
 def say_unscorable(n_unscorable: int, n_videos: int, where: str) -> None:

@@ -141,7 +141,7 @@ def show_fit(model: "DeepfakeEnsemble", path: str | Path) -> None:
             "less time.",
             soft_wrap=True,
         )
-    console.print(model.card_.summary(), soft_wrap=True)
+    console.print(visible(model.card_.summary()), soft_wrap=True)
     console.print(f"Saved to {visible(path)}", soft_wrap=True)
     _show_left_out(console, model, path)
 

@@ -147,7 +147,9 @@ def without_unseen(
     from ensemble.out_of_fold.training_set import row_ids
 
     n_videos = len(given.videos)
-    if len(given.is_fake) != n_videos:
+    lengths = [len(given.is_fake)]
+    lengths += [] if given.weight is None else [np.size(given.weight)]
+    if set(lengths) != {n_videos}:
         return given, {}  # which is refused
     detectors = [detector for _, detector in named]
     unseen = _unseen(detectors, given.videos, resolve_store(store), n_jobs, verbose)

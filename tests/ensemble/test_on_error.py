@@ -194,6 +194,12 @@ def test_what_was_left_out_is_as_if_never_there_and_everything_says_so(clips, tm
     assert scored.index.tolist() == [clips[row] for row in good]
 
 
+def test_a_weight_for_each_video_is_asked_for_where_videos_are_left_out(clips):
+    model = DeepfakeEnsemble({"look": _look()}, resampling=2, on_error="skip")
+    with pytest.raises(ValueError, match=r"one entry per video; got shape \(11,\)"):
+        model.fit(clips, np.arange(12) % 2, np.arange(12) // 2, np.ones(11))
+
+
 def test_a_class_of_which_nothing_is_left_is_named(clips):
     y = np.zeros(12, int)
     y[[1, 11]] = 1

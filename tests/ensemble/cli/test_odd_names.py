@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ import ensemble
 from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
+from ensemble.cli.output import say_grounds
 
 NOT_UTF8 = b"caf\xe9.mp4".decode("utf-8", "surrogateescape")
 NAMES = ["Title [x].mp4", "x[/b].mp4", ":smile: €.mp4", NOT_UTF8, "red\x1b[31m.mp4"]
@@ -161,4 +163,13 @@ def test_a_plain_table_of_scores_is_judged_like_one_with_reasons(model, folder):
     columns = ["p_fake", "verdict", "status"]
     pd.testing.assert_frame_equal(
         judged[columns], expected[columns], check_names=False, check_index_type=False
+    )
+
+
+def test_what_a_file_of_others_says_of_itself_writes_no_line_of_its_own(capsys):
+    said = "Learned from a (b\n/tmp/x.mp4   0.001  REAL  scored\x1b]0;title\x07)."
+    model = SimpleNamespace(card_=SimpleNamespace(summary=lambda: said))
+    say_grounds(model, quiet=True)
+    assert capsys.readouterr().err == (
+        "Learned from a (b\\n/tmp/x.mp4   0.001  REAL  scored\\x1b]0;title\\x07).\n"
     )
