@@ -18,7 +18,7 @@ from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_r
 from ensemble.fitted_ensemble import FittedEnsemble
 from ensemble.member_fit import fit_members
 from ensemble.naming import check_member_names, member_params
-from ensemble.out_of_fold.left_out import LabelledVideos, without_unseen
+from ensemble.out_of_fold.left_out import LabelledVideos, split_without, without_unseen
 from ensemble.out_of_fold.reals_only import check_detectors
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.table import with_column
@@ -343,7 +343,7 @@ default=None
                 given.videos, given.is_fake, given.groups, given.weight, self.n_jobs
             )
             check_promise(self.threshold, training)
-            splits = training.split(given.resampling, self.random_state or 0)
+            splits = split_without(training, given, skipped, self.random_state or 0)
             kind = scores_are(splits, len(training))
             if kind == "out-of-bag":
                 refuse_calibration(self.calibration)

@@ -18,6 +18,7 @@ from ensemble.out_of_fold.left_out import (
     fit_or_fail,
     given_up,
     report_failures,
+    split_without,
     without_unseen,
 )
 from ensemble.out_of_fold.prefit import is_prefit
@@ -217,7 +218,7 @@ def out_of_fold_scores(
         training = TrainingSet.of(
             given.videos, given.is_fake, given.groups, given.weight, n_jobs
         )
-        splits = training.split(given.resampling, seed)
+        splits = split_without(training, given, skipped, seed)
         settings = FitSettings(
             Keep.NONE, n_jobs, seed, store, device, verbose, on_error=on_error
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from base_models.store.store import Store
+    from ensemble.out_of_fold.training_set import TrainingSet
 
 _SHOWN = 5  # videos named in a message
 
@@ -170,6 +171,45 @@ def without_unseen(
         stacklevel=3,
     )
     return _rows(given, is_kept), skipped
+
+
+def split_without(
+    training: TrainingSet,
+    given: LabelledVideos,
+    skipped: dict[str, str],
+    random_state: int,
+) -> list:
+    """Split the videos that are left; say what is missing where that cannot be.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The videos that are left.
+    given : LabelledVideos
+        They, too, with the way to split them.
+    skipped : dict of str to str
+        Row id -> why, of those that are not.
+    random_state : int
+
+    Returns
+    -------
+    list of (train, test)
+
+    Raises
+    ------
+    ValueError
+        For splits that do not fit, such as those of a splitter that counts on all rows.
+    """
+    try:
+        return list(training.split(given.resampling, random_state))
+    except ValueError as error:
+        if not skipped:
+            raise
+        raise ValueError(
+            f"{error} (left out before: {listed_videos(skipped)}. A splitter that goes "
+            "by rows needs splits of the others: leave these videos out yourself, or "
+            "give lists of train and test rows)"
+        ) from error
 
 
 def listed_videos(skipped: dict[str, str]) -> str:

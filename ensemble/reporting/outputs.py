@@ -384,7 +384,8 @@ def _check_place(output):
     is_special = exists and not (is_folder or real.is_file())  # such as /dev/null
     if not is_special and not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            f"{output.option} {path}: the folder {folder} may not be written to"
+            f"{output.option} {path}: the folder {folder} may not be written to; give "
+            "another, or change its mode"
         )
     if exists and not os.access(real, os.W_OK):
         raise OutputError(f"{output.option} {path} may not be written to")

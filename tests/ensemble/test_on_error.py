@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 from memoriser import Memoriser
+from sklearn.model_selection import PredefinedSplit
 from typer.testing import CliRunner
 
 import ensemble
@@ -198,6 +199,13 @@ def test_a_weight_for_each_video_is_asked_for_where_videos_are_left_out(clips):
     model = DeepfakeEnsemble({"look": _look()}, resampling=2, on_error="skip")
     with pytest.raises(ValueError, match=r"one entry per video; got shape \(11,\)"):
         model.fit(clips, np.arange(12) % 2, np.arange(12) // 2, np.ones(11))
+
+
+def test_a_splitter_by_rows_names_the_videos_that_it_counts_on(clips):
+    rows = PredefinedSplit(np.arange(12) // 2 % 3)
+    model = DeepfakeEnsemble({"look": _look()}, resampling=rows, on_error="skip")
+    with pytest.raises(ValueError, match=r"row .*left out before: 2 videos .*01\.mp4"):
+        model.fit(clips, np.arange(12) % 2, np.arange(12) // 2)
 
 
 def test_a_class_of_which_nothing_is_left_is_named(clips):
