@@ -135,6 +135,11 @@ def test_verify_says_what_a_damaged_file_is(rule, tmp_path):
     assert code == 1
     assert "is damaged" in said
     assert "get it again" in said
+    rule.save(path, overwrite=True)
+    forged(path, {"table": {"columns": ["a"], "attrs": {"reason": ["a", "b"]}}})
+    code, said = verified(path)
+    assert code == 1
+    assert "its table of scores cannot be read" in said
     code, said = verified(tmp_path)
     assert code == 2
     assert "neither a saved model nor a folder that convert wrote" in said

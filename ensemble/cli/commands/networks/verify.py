@@ -58,7 +58,7 @@ def verify(
 
 def _verify_saved(path, key):
     """Check the parts of a file that `save` wrote; no detector is needed for that."""
-    from base_models.errors import CheckpointError
+    from base_models.errors import ArtifactError, CheckpointError, refusing
     from ensemble.cli.tables import visible
     from ensemble.persistence.codec import READ
     from ensemble.persistence.load import left_out_of
@@ -68,6 +68,8 @@ def _verify_saved(path, key):
     found = secret(key)
     try:
         manifest, parts = read_parts(path, READ, found)
+        with refusing(ArtifactError, path, "its table of scores"):
+            left_out = left_out_of(manifest)
     except CheckpointError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(DRIFTED) from error
@@ -83,5 +85,5 @@ def _verify_saved(path, key):
         f"{path}: as it was saved (by version {version}; {len(parts)} parts, each with "
         f"its checksum); {signed}"
     )
-    for line in left_out_of(manifest):
+    for line in left_out:
         typer.echo(visible(line))
