@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_models.runtime.ending.unfinished import create, remove_if_dead, this_boot
+from base_models.runtime.ending.unfinished import create_once, remove_if_dead, this_boot
 
 _NAME = re.compile(r"deepfake-ensemble-(?P<boot>[0-9a-f]{8})-[A-Za-z0-9_]{8}")
 _LOCK = "lock"
@@ -38,15 +38,19 @@ def scratch_folder() -> Iterator[Path]:
     False
     """
     _remove_dead()
-    outer = Path(tempfile.mkdtemp(prefix=f"deepfake-ensemble-{this_boot()}-"))
     handle = None
+    while handle is None:
+        outer = Path(tempfile.mkdtemp(prefix=f"deepfake-ensemble-{this_boot()}-"))
+        try:
+            handle = create_once(outer / _LOCK)
+        finally:
+            if handle is None:
+                shutil.rmtree(outer, ignore_errors=True)
     try:
-        _, handle = create(lambda: outer / _LOCK)
         (outer / "files").mkdir()
         yield outer / "files"
     finally:
-        if handle is not None:
-            os.close(handle)
+        os.close(handle)
         shutil.rmtree(outer, ignore_errors=True)
 
 

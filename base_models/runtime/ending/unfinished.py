@@ -62,14 +62,36 @@ def create(name: Callable[[], Path], mode: int = 0o666) -> tuple[Path, int]:
     """
     while True:
         path = name()
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _BINARY, mode)
-        try:
-            if _lock(handle) is not False and os.fstat(handle).st_nlink:
-                return path, handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)  # who looks for dead files came between
+        handle = create_once(path, mode)
+        if handle is not None:
+            return path, handle
+
+
+def create_once(path: Path, mode: int = 0o666) -> int | None:
+    """Make a new file as `create` does; None where it was taken away at once.
+
+    Who looks for dead files may come between its making and its lock. What lies beside
+    it must then be given up, too, if it goes with it.
+
+    Parameters
+    ----------
+    path : Path
+    mode : int, default=0o666
+
+    Returns
+    -------
+    int or None
+        The descriptor.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _BINARY, mode)
+    try:
+        if _lock(handle) is not False and os.fstat(handle).st_nlink:
+            return handle
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None
 
 
 def unfinished_name(target: Path) -> Path:

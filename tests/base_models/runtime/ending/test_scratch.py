@@ -5,6 +5,7 @@ import tempfile
 
 import pytest
 
+from base_models.runtime.ending import scratch, unfinished
 from base_models.runtime.ending.scratch import scratch_folder
 
 _BEGIN = """
@@ -37,3 +38,19 @@ def test_the_folder_of_a_process_goes_when_it_is_dead_and_not_before(
     with scratch_folder():
         assert not begun.exists()
     assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_who_looks_for_the_dead_may_come_before_a_new_folder_has_its_lock(monkeypatch):
+    plain, came = unfinished._lock, []
+
+    def late(handle):
+        if not came:
+            came.append(True)
+            scratch._remove_dead()
+        return plain(handle)
+
+    monkeypatch.setattr(unfinished, "_lock", late)
+    with scratch_folder() as folder:
+        (folder / "frames").write_bytes(b"many")
+        assert came
+    assert not folder.exists()
