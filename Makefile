@@ -48,6 +48,7 @@ format: $(READY)
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 10) else f"Python >= 3.10 is needed; {v.major}.{v.minor} found. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	-$(BIN)/python -m pip install --quiet --upgrade pip  # older ones take minutes to choose
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $(READY)
 
