@@ -70,7 +70,7 @@ def test_source_code_is_no_transport_stream_and_is_counted(tmp_path):
     (tmp_path / "index.ts").write_text("export const x = 1;")
     (tmp_path / "b.mp4").touch()
     (tmp_path / "odd.xyz").touch()
-    with pytest.warns(UserWarning, match="2 files.*1 .ts, 1 .xyz"):
+    with pytest.warns(UserWarning, match="files left out.*1 .ts, 1 .xyz"):
         assert [video.name for video in list_videos(tmp_path)] == ["b.mp4"]
 
 
