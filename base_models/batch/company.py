@@ -42,7 +42,6 @@ def alone_here() -> Iterator[None]:
     global _wanted
     with _changed:
         _wanted += 1
-        _changed.notify_all()
     try:
         with _one:
             with _changed:
