@@ -94,13 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in dict(headers).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
         if files.cut_after is not None and len(content) > files.cut_after:
             content, self.close_connection = content[: files.cut_after], True
+        pieces = [content[at : at + 65536] for at in range(0, len(content), 65536)]
+        files.served += len(content[:65536])  # who asked may go on once it has the head
         try:
-            for at in range(0, len(content), 65536):
-                files.served += len(content[at : at + 65536])
-                self.wfile.write(content[at : at + 65536])
+            self.end_headers()
+            for number, piece in enumerate(pieces):
+                files.served += len(piece) if number else 0
+                self.wfile.write(piece)
         except OSError:  # who asked has gone
             self.close_connection = True
 
