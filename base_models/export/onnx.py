@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from base_models.networks.forward import place
 from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
 from base_models.runtime.devices import fixed_threads
-from base_models.runtime.file_writing import write_bytes, write_text
+from base_models.runtime.file_writing import replacing
 from base_models.scoring.pooling import pool_scores
 from base_models.store.store import resolve_store
 from base_models.views.collection import Views
@@ -68,8 +70,9 @@ def export_onnx(
     Returns
     -------
     dict
-        What the JSON holds; ``largest_difference`` is that of P(fake) to torch's, and
-        ``int8`` what was measured of the quantised file.
+        What the JSON holds; ``largest_difference`` is that of P(fake) to torch's,
+        ``int8`` what was measured of the quantised file, and ``sha256`` of each file
+        tells a JSON that belongs to other files.
 
     Raises
     ------
@@ -123,6 +126,7 @@ def export_onnx(
             f"{difference:.2g}, more than {TOLERANCE:g}; nothing was written"
         )
     card = _card(detector, name or str(detector), model, difference)
+    contents = {}
     if int8:
         shown = None if views is None or dynamic else views.calibrating()
         small = quantize(model, shown)
@@ -132,11 +136,15 @@ def export_onnx(
             "calibration_images": 0 if shown is None else len(shown),
             **_drift(whole, small, views, images, detector.pooling),
         }
-        _write(small, path.with_suffix(".int8.onnx"), card)
-    _write(model, path, card)
-    text = json.dumps({"file": path.name, **card}, indent=1) + "\n"
-    write_text(path.with_suffix(".json"), text)
-    return {"file": path.name, **card}
+        contents[path.with_suffix(".int8.onnx")] = _stating(small, card)
+    contents[path] = _stating(model, card)
+    known = {"file": path.name, **card, "sha256": _sha256(contents)}
+    with ExitStack() as all_written:  # the JSON is the first to be replaced
+        for file, content in contents.items():
+            all_written.enter_context(replacing(file)).write_bytes(content)
+        unfinished = all_written.enter_context(replacing(path.with_suffix(".json")))
+        unfinished.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+    return known
 
 
 def image_network(detector: Any) -> Any:
@@ -396,9 +404,16 @@ def _drift(whole, small, views, images, pooling):
     }
 
 
-def _write(model, path, card):
+def _stating(model, card):
+    """Return the bytes of a model with its card inside."""
     for key, value in card.items():
         prop = model.metadata_props.add()
         prop.key = key
         prop.value = value if isinstance(value, str) else json.dumps(value)
-    write_bytes(path, model.SerializeToString())
+    return model.SerializeToString()
+
+
+def _sha256(contents):
+    return {
+        file.name: sha256(content).hexdigest() for file, content in contents.items()
+    }

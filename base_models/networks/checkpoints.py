@@ -20,9 +20,11 @@ from base_models.networks.checkpoint_names import (
     timm_names,
     without_prefixes,
 )
+from base_models.runtime.file_digest import file_sha256, read_sha256
 from base_models.runtime.file_writing import replacing
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
+_DIGEST = "weights_file_sha256"  # of a card: the file that it belongs to
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "net", "network")
 _WRAPPERS += ("model", "weights")
@@ -159,6 +161,12 @@ def read_card(path: str | Path) -> dict[Any, Any] | None:
     Returns
     -------
     dict or None
+
+    Raises
+    ------
+    CheckpointError
+        If it is no card, or that of other weights than lie beside it. Cards of earlier
+        releases do not say of which they are.
     """
     file = Path(path) / CARD
     if not file.is_file():
@@ -169,6 +177,15 @@ def read_card(path: str | Path) -> dict[Any, Any] | None:
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(card, dict):
         raise CheckpointError(f"{file} is no card: it holds a {type(card).__name__}")
+    weights, expected = weights_file(path), card.pop(_DIGEST, None)
+    if expected is None or not weights.is_file():
+        return card
+    if file_sha256(weights) != expected:
+        raise CheckpointError(
+            f"{file} is not the card of the {WEIGHTS} beside it: one of them was "
+            "written without the other, or changed since. Write the folder anew, or "
+            "get both again"
+        )
     return card
 
 
@@ -180,7 +197,8 @@ def save_checkpoint(
     Parameters
     ----------
     folder : str or Path
-        Made if need be.
+        Made if need be. The card says which weights it belongs to, and is replaced
+        first: where a process ends in between, `read_card` sees that they are others.
     state : dict of str to Tensor
         Of a `FrameNetwork`: ``backbone.*`` and ``head.*``.
     card : dict
@@ -190,11 +208,12 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in state.items()}
     with (  # a full disk leaves both as they were
-        replacing(folder / CARD) as unfinished_card,
         replacing(folder / WEIGHTS) as unfinished,
+        replacing(folder / CARD) as unfinished_card,
     ):
-        unfinished_card.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
         _save_file(state, unfinished)
+        card = {**card, _DIGEST: read_sha256(unfinished)}
+        unfinished_card.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 
 def _save_file(state, path):

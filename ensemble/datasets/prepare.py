@@ -21,9 +21,9 @@ from base_models.addresses import public_name
 from base_models.runtime.file_writing import naming, read_record, replacing, write_text
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
+from ensemble.datasets.kinds.prepared import STATE
 from ensemble.datasets.prepared_layout import (
     SAID,
-    STATE,
     facts_of,
     folder_names,
     splits_of,

@@ -17,14 +17,11 @@ import pandas as pd
 
 from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.file_writing import read_record, write_text
-from ensemble.datasets.kinds.deepfakebench import PREPARED
+from ensemble.datasets.kinds.prepared import PREPARED, STATE, UNFINISHED
 from ensemble.datasets.video_table import VideoTable
 
 # What is said of each video beside its images.
 SAID = ("video_id", "method", "compression", "split", "group", "dataset")
-
-# Where the folder keeps what a second run must know.
-STATE = ".prepared"
 
 _FOLDER = re.compile(r"\w([\w .-]{0,98}\w)?")
 
@@ -146,7 +143,9 @@ def started(folder: Path, table: VideoTable, recipe: dict[str, Any]) -> Iterator
     with locked_folder(folder, folder / STATE / "lock"):
         _check_out(folder, table, recipe)  # now nobody changes it
         write_text(folder / PREPARED, json.dumps(recipe, indent=1) + "\n")
+        write_text(folder / UNFINISHED, "of the data set, until all is written\n")
         yield
+        (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def _check_out(folder, table, recipe):

@@ -29,6 +29,7 @@ from ensemble.datasets.kinds.files import (
     read_object,
     what_is_in,
 )
+from ensemble.datasets.kinds.prepared import PREPARED
 
 _SPLITS = ("train", "val", "test")  # a video of several counts for the last of them
 _METHODS = {
@@ -45,7 +46,6 @@ _EXPECTED_VIDEOS = '{"000": {"label": ..., "frames": [...]}}'
 _FRAMES_BELOW = ("", "datasets/rgb", "rgb", "datasets")
 _ABOVE = 4  # folders above the list in which paths of frames may begin
 _DEPTH = 2
-PREPARED = "prepared.json"  # in a folder of crops that prepare made, no original
 
 
 @dataclass

@@ -15,6 +15,7 @@ from ensemble.datasets.kinds import (
     kodf,
 )
 from ensemble.datasets.kinds.base import DataSetKind
+from ensemble.datasets.kinds.prepared import check_finished
 
 KINDS = {
     "csv": DataSetKind(csv_tables.fits, csv_tables.read),
@@ -104,6 +105,7 @@ def kind_for(kind: str, path: Path) -> str:
     ------
     ValueError
         If the kind is unknown.
+        Or the path is a prepared folder that is not whole.
     FileNotFoundError
         If nothing is at the path.
     """
@@ -120,6 +122,7 @@ def kind_for(kind: str, path: Path) -> str:
             f"nothing at {path}; give a folder with real/ and fake/, the root of a "
             "data set, or a CSV"
         )
+    check_finished(path)
     if kind != AUTO:
         return kind
     # Where none fits, the kind that was meant most likely says what is missing.

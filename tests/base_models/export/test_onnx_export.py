@@ -1,5 +1,6 @@
 """Exported networks: what torch says, stated whole; 8 bits with their drift."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -73,7 +74,9 @@ def test_file_and_json_say_how_to_use_it(tmp_path):
     held = {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert held["name"] == "mine"
     assert json.loads(held["images"]) == beside["images"]
-    assert set(held) == set(card) - {"file"}
+    assert set(held) == set(card) - {"file", "sha256"}
+    content = (tmp_path / "net.onnx").read_bytes()
+    assert card["sha256"] == {"net.onnx": hashlib.sha256(content).hexdigest()}
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
 
 

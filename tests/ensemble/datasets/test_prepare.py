@@ -132,6 +132,10 @@ def test_a_stopped_run_goes_on(table, prepared, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare_dataset(table, tmp_path / "out", **SETTINGS)
     assert not (tmp_path / "out/videos.csv").exists()  # not complete, and says so
+    (tmp_path / "out/videos.csv").write_text("path,label\n")  # as of an earlier run
+    for path in (tmp_path / "out", tmp_path / "out/videos.csv"):
+        with pytest.raises(ValueError, match="out is not whole: prepare writes into"):
+            load_dataset("auto", path)
     done = list(written)
     monkeypatch.setattr(
         prepare, "_write_images", lambda *a: written.append(a[0]) or real(*a)
