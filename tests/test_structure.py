@@ -73,6 +73,7 @@ LAYERS = [
     "ensemble.deepfake_ensemble",
     "ensemble.loading",
     "ensemble.inspection",
+    "ensemble.serving",
     "ensemble",
     "ensemble.cli",
     "ensemble.cli.commands",
