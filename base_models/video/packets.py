@@ -29,6 +29,7 @@ from base_models.video.bounds.budget import (
     clock_of,
 )
 from base_models.video.bounds.headers import check_index
+from base_models.video.bounds.promises import promised_size
 from base_models.video.paths import IMAGE_SUFFIXES, naming
 from base_models.video.remote import RemoteVideo, beginning, n_bytes_of
 
@@ -67,6 +68,8 @@ _REMOTE_BOXES = 64  # of a file behind an address whose index is looked at
 _STREAMS = 8  # of a file that is opened without limit, to say what it asks for
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
+_NEVER_ZERO = frozenset(ONE_FRAME_A_PACKET)  # where a picture begins
+_NO_FRAME = 16  # bytes
 ONE_FRAME_A_PACKET |= {"prores", "ffv1", "dnxhd", "huffyuv", "ffvhuff"}
 
 
@@ -93,6 +96,8 @@ class PacketTable:
         FFmpeg's name.
     tags : dict
         The container's metadata.
+    cut_short : str
+        How it is known that the file is not whole; empty where nothing says so.
     """
 
     pts: np.ndarray | None
@@ -104,6 +109,7 @@ class PacketTable:
     header_fps: float | None
     codec: str
     tags: dict
+    cut_short: str
 
     @property
     def n_frames(self) -> Any:
@@ -348,7 +354,7 @@ def list_packets(path: str | Path) -> Any:
 def _table(path, unread=()):
     """Make the table; None where `unread` places would have to be read for it."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()
-    span, n_bytes, is_timed, is_damaged = _Span(), 0, True, False
+    span, n_bytes, n_zero, is_timed, is_damaged = _Span(), 0, 0, True, False
     most = current_limits().video_frames
     with opened(path, unread) as (container, stream):
         codec = stream.codec_context.name
@@ -362,6 +368,7 @@ def _table(path, unread=()):
                 is_timed, shown_at = False, packet.dts
             n_bytes += packet.size
             is_damaged |= packet.is_corrupt
+            n_zero += not any(memoryview(packet)[:_NO_FRAME])
             pts.append(shown_at or 0)
             is_key.append(packet.is_keyframe)
             is_shown.append(not packet.is_discard)
@@ -386,7 +393,27 @@ def _table(path, unread=()):
             header_fps=float(stream.average_rate) if stream.average_rate else None,
             codec=codec,
             tags=dict(container.metadata),
+            cut_short=_cut_short(
+                path,
+                len(pts),
+                stream.frames,
+                n_zero if codec in _NEVER_ZERO and not unread else 0,
+            ),
         )
+
+
+def _cut_short(path, n_packets, n_stated, n_zero):
+    """Say that a file holds less than its container promises, if it does."""
+    is_remote = isinstance(path, RemoteVideo)
+    with naming(path), path.reader() if is_remote else open(path, "rb") as file:
+        promised = promised_size(file, *[_REMOTE_BOXES] * is_remote)
+    if promised > (size := n_bytes_of(path)):
+        of_frames = f", and {n_packets:,} of {n_stated:,} frames"
+        text = f"it is cut short: it has {size:,} of {promised:,} bytes"
+        return text + of_frames * (n_stated > n_packets)
+    if n_zero:
+        return f"it is not whole: {n_zero:,} of {n_packets:,} frames hold only zeros"
+    return ""
 
 
 def _is_described(stream, codec):

@@ -82,6 +82,9 @@ class VideoInfo:
         0, 90, 180 or 270. A mirrored video has the rotation left after mirroring.
     tags : dict
         The container's metadata, str to str.
+    cut_short : str
+        How it is known that the file is not whole: it holds less than its container
+        promises. Empty where nothing says so.
     """
 
     path: str
@@ -95,6 +98,7 @@ class VideoInfo:
     file_size: int | None
     rotation: int
     tags: dict
+    cut_short: str = ""
 
 
 def sample_frames(
@@ -372,6 +376,7 @@ def _probed(path):
         "file_size": n_bytes_of(path),
         "rotation": 90 * turns,
         "tags": packets.tags,
+        "cut_short": packets.cut_short,
     }
 
 

@@ -4,8 +4,8 @@ A verdict stands on the out-of-fold videos that its threshold and its rates come
 A video is in doubt where the model did no better than chance on these, where members
 that decided them are missing or those that are there carry next to nothing of what the
 combiner knows, where members disagree more than they did there, where
-faces of the video would get different verdicts, and where the video is unlike those
-that the model learned from.
+faces of the video would get different verdicts, where the video is unlike those
+that the model learned from, and where its file is not whole.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ class VideoProfile:
         As `base_models.video.quality.estimate_qp` gives it; NaN where unknown.
     face_side : float
         Side of the followed face's box in pixels; NaN where no face view is at hand.
+    cut_short : str
+        How it is known that the file is not whole; empty where nothing says so.
     reason : str
         Why nothing of that is known, where the video cannot be measured.
     """
@@ -55,6 +58,7 @@ class VideoProfile:
     codec: str | None
     quantiser: float
     face_side: float
+    cut_short: str = ""
     reason: str = ""
 
     @property
@@ -97,7 +101,7 @@ class TrainingProfile:
     codecs: dict | None = None
 
     def unlike(self, video: VideoProfile) -> list[str]:
-        """Say in which way a video differs from those of training.
+        """Say in which way a video differs from those of training, or is not whole.
 
         Sizes may lie outside by half as much again, quantisers by 6, which double
         H.264's step. Unknown on either side is no difference.
@@ -113,7 +117,7 @@ class TrainingProfile:
         """
         if video.reason:
             return [f"what it is like cannot be measured: {video.reason}"]
-        found = []
+        found = [video.cut_short] if video.cut_short else []
         for name, called in _SIZES.items():
             size, known = getattr(video, name), getattr(self, name)
             if known is None or math.isnan(size):
@@ -233,7 +237,7 @@ def _unknown(task, reason):
 
 
 def _unmeasured(reason):
-    return VideoProfile(0, 0, 0, math.nan, None, math.nan, math.nan, reason)
+    return VideoProfile(0, 0, 0, math.nan, None, math.nan, math.nan, reason=reason)
 
 
 def _recipes(detectors):
@@ -265,6 +269,7 @@ def _profile(video, known, recipes, store):
         codec=info.codec,
         quantiser=quantiser,
         face_side=side,
+        cut_short=info.cut_short,
     )
 
 
@@ -291,6 +296,13 @@ def training_profile(
     profiles = [each for each in found if each is not None and not each.reason]
     if not profiles:
         return None
+    cut = [each.cut_short for each in profiles if each.cut_short]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(profiles)} training videos that were looked at are "
+            f"not whole; of the first: {cut[0]}. Get them again, or drop them",
+            stacklevel=2,
+        )
     codecs = [profile.codec for profile in profiles if profile.codec]
     return TrainingProfile(
         n_videos=len(profiles),

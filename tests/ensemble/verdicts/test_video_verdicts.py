@@ -109,6 +109,29 @@ def test_the_command_line_ends_with_one_where_no_member_that_was_trained_has_a_s
     assert (row["p_fake"], row["status"]) == (None, "unscorable")
 
 
+def test_a_video_that_is_cut_short_is_in_doubt_and_named_in_training(tmp_path):
+    draw = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.mp4" for number in range(32)]
+    for number, path in enumerate(paths):
+        shades = draw.integers(20, 60, (12, 24, 24, 3)) + 150 * (number % 2)
+        write_video(path, shades.astype(np.uint8), crf=18)
+    labels = [number % 2 for number in range(32)]
+    model = DeepfakeEnsemble([CallableDetector(_bright)], resampling=2, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(paths[:30], labels[:30], groups=np.arange(30) // 2)
+    whole = model.judge(paths[30:])
+    assert list(whole["verdict"]) == ["REAL", "FAKE"]
+    assert not whole["doubts"].any()
+    for path in paths[30:]:
+        path.write_bytes(path.read_bytes()[:-900])
+    cut = model.judge(paths[30:])
+    assert list(cut["verdict"]) == ["UNSURE"] * 2
+    assert cut["doubts"].str.match("it is cut short: it has .* and [0-9]+ of 12").all()
+    with pytest.warns(UserWarning, match="2 of 32 training videos .* are not whole"):
+        model.fit(paths, labels, groups=np.arange(32) // 2)
+
+
 def test_predict_refuses_a_three_way_threshold_before_any_video_is_scored(monkeypatch):
     model = _fitted(threshold="three-way=0.4,confidence=none")
     monkeypatch.setattr(

@@ -1,0 +1,138 @@
+"""How many bytes a file has by its own container: one with fewer was cut short."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from base_models.video.bounds.headers import file_size
+
+_BEGINNING = 2**16  # bytes in which a container says how long it is
+_MOST_PARTS = 10_000  # of a file that are looked at
+_HELD = {b"mdat", b"moof", b"moov"}  # what follows the last of them may be anything
+_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_NO_SIZE = 0xFFFF0000  # of RIFF: from here on, nobody knew it when it was written
+
+
+def promised_size(file: Any, most_parts: int = _MOST_PARTS) -> int:
+    """Return how many bytes a video's container says that its file has, at least.
+
+    MP4, MOV, Matroska, WebM, AVI, FLV and ASF say it, unless they were written to
+    where nobody could go back.
+
+    Parameters
+    ----------
+    file : file-like
+        Open for reading bytes.
+    most_parts : int, default=10_000
+        So many parts of an MP4 or AVI are looked at.
+
+    Returns
+    -------
+    int
+        0 where it says nothing.
+
+    Examples
+    --------
+    >>> import io
+    >>> from base_models.video.bounds.promises import promised_size
+    >>> promised_size(io.BytesIO(struct.pack(">I4s4xI4s", 12, b"ftyp", 500, b"mdat")))
+    512
+    """
+    file.seek(0)
+    head = file.read(_BEGINNING)
+    for is_it, promised in _KINDS:
+        if is_it(head):
+            try:
+                return promised(file, head, most_parts)
+            except (struct.error, IndexError):
+                return 0
+    return 0
+
+
+def _of_mp4(file, head, most_parts):
+    size, at, promised = file_size(file), 0, 0
+    for _ in range(most_parts):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head[:8])
+        n_head = 8
+        if length == 1:
+            length, n_head = struct.unpack(">Q", head[8:])[0], 16
+        if length < n_head:  # 0 is to the end of the file
+            break
+        if kind in _HELD:
+            promised = max(promised, at + length)
+        elif kind == b"sidx" and length <= min(size - at, _BEGINNING):
+            listed = _listed(head[8], file.read(length - 16))
+            promised = max(promised, at + length + listed)
+        at += length
+    return promised
+
+
+def _listed(version, content):
+    """Return the bytes of the fragments that an index of them names."""
+    fields = struct.Struct(">12xQ2xH" if version else ">8xI2xH")
+    first, n_entries = fields.unpack_from(content)
+    sizes = struct.iter_unpack(">I8x", content[fields.size :][: 12 * n_entries])
+    return first + sum(size & 2**31 - 1 for (size,) in sizes)
+
+
+def _of_matroska(file, head, most_parts):
+    at = 0
+    for kind in (_EBML, _SEGMENT):
+        if struct.unpack_from(">I", head, at)[0] != kind:
+            return 0
+        length, n_bytes = _number(head, at + 4)
+        at += 4 + n_bytes + length
+        if length == 2 ** (7 * n_bytes) - 1:  # not known when it was written
+            return 0
+    return at
+
+
+def _number(content, at):
+    """Read a number of Matroska, whose first bits say how many bytes it has."""
+    n_bytes = 9 - content[at].bit_length()
+    number = int.from_bytes(content[at : at + n_bytes], "big")
+    return number & 2 ** (7 * n_bytes) - 1, n_bytes
+
+
+def _of_avi(file, head, most_parts):
+    at, promised = 0, 0
+    for _ in range(most_parts):  # files above a gigabyte have several
+        file.seek(at)
+        head = file.read(12)
+        if len(head) < 12 or head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX"):
+            break
+        length = struct.unpack("<I", head[4:8])[0]
+        if not 0 < length < _NO_SIZE:
+            break
+        promised = at = at + 8 + length
+        at += length % 2
+    return promised
+
+
+def _of_flv(file, head, most_parts):
+    at = head.find(b"\0\x08filesize\0")
+    size = struct.unpack_from(">d", head, at + 11)[0] if at >= 0 else 0
+    return int(size) if 0 < size < 2**53 else 0
+
+
+def _of_asf(file, head, most_parts):
+    at = head.find(_ASF_FILE)
+    return struct.unpack_from("<Q", head, at + 40)[0] if at >= 0 else 0
+
+
+_KINDS: list[tuple[Callable[[bytes], bool], Callable]] = [
+    (lambda head: head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"wide"),
+     _of_mp4),
+    (lambda head: head[:4] == struct.pack(">I", _EBML), _of_matroska),
+    (lambda head: head[:4] == b"RIFF", _of_avi),
+    (lambda head: head[:3] == b"FLV", _of_flv),
+    (lambda head: head.startswith(_ASF), _of_asf),
+]  # fmt: skip
