@@ -19,6 +19,7 @@ from ensemble.cli.commands import (
     predict,
     prepare,
     scan,
+    serve,
     stress,
     watch,
 )
@@ -80,6 +81,7 @@ app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
 app.command(epilog=predict.EXAMPLES)(reads_videos(predict.predict))
 app.command(epilog=batch.EXAMPLES)(reads_videos(batch.batch, "process"))
 app.command(epilog=scan.EXAMPLES)(reads_videos(scan.scan))
+app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=stress.EXAMPLES)(reads_videos(stress.stress))
 app.command(epilog=watch.EXAMPLES)(watch.watch)
 app.command(epilog=compare.EXAMPLES)(reads_videos(compare.compare))

@@ -301,6 +301,12 @@ def open_ensemble(
     return model
 
 
+def open_to_serve(paths: str | Sequence[str], **how: Any):
+    """Load a model as `open_ensemble` does, for a server's process that scans."""
+    paths = [paths] if isinstance(paths, str) else paths
+    return open_ensemble([Path(path) for path in paths], quiet=True, **how)
+
+
 def _opened(models, device):
     import ensemble
 

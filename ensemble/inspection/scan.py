@@ -1,6 +1,7 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -233,6 +234,7 @@ def scan_video(
     video: str | PathLike | np.ndarray,
     looks_per_second: float = 4.0,
     doubts: bool = True,
+    on_step: Callable[[float, str], None] | None = None,
 ) -> ScanResult:
     """Judge one video, and look at each of its faces and frames.
 
@@ -247,6 +249,9 @@ def scan_video(
         How often faces are looked for, to follow them through the video.
     doubts : bool, default=True
         As for ``model.judge``.
+    on_step : callable or None, default=None
+        Called as each step begins, with the share that is done, 0 to 1, and what is
+        being done.
 
     Returns
     -------
@@ -256,13 +261,16 @@ def scan_video(
     from base_models.scoring.following import follow_video
     from base_models.scoring.per_face import asked_of, look_closely
 
+    tell = on_step or _tell_nobody
     members = [(n, asked_of(d, video)) for n, d in _every_member(model)]
+    tell(0.0, "reading the video and following its faces")
     try:  # first, since the views that it makes lie in the store for the scores
         followed = follow_video(
             [d for _, d in members], video, model.store, looks_per_second
         )
     except VideoReadError:  # the verdict says why
         followed = None
+    tell(0.5, f"scoring the video with {len(members)} detectors")
     table = model.detector_scores([video])
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     reasons = table.attrs.get("reason", {})
@@ -277,6 +285,7 @@ def scan_video(
     look = None
     if followed is not None:
         about = deciding_faces(model, table, video)
+        tell(0.8, "scoring each face and frame by itself")
         look = look_closely(
             members, video, model.store, looks_per_second, about, followed
         )
@@ -302,6 +311,10 @@ def scan_video(
         doubts=verdict["doubts"],
         card=model.card_,
     )
+
+
+def _tell_nobody(share, what):
+    pass
 
 
 def model_file(model: "DeepfakeEnsemble") -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
@@ -26,6 +27,23 @@ def end_with_caller() -> None:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def end_with_pipe() -> None:
+    """Have the system end this process when its caller is gone, whatever it does.
+
+    The caller holds the other end of the standard input, and never writes to it. This
+    also ends a process that is in compiled code and lets no thread of Python run.
+    """
+    import fcntl
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(0, fcntl.F_GETFL)
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it was gone before
+        os._exit(0)
 
 
 def end_children() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 import resource
 import select
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +17,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.limits import within
+from base_models.runtime.ending.callers import end_with_pipe
 from base_models.runtime.isolation.messages import SharedArray, receive, send_plain
 
 _GROWN = 2**29  # bytes above which it ends, and another one begins
@@ -36,7 +35,7 @@ def main(descriptor: int, modules: Sequence[str]) -> None:
     modules : sequence of str
         Imported before it is ready.
     """
-    _end_with_caller()
+    end_with_pipe()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=descriptor)
@@ -185,17 +184,3 @@ def _memory_in_use():
             return int(file.read().split()[0]) * resource.getpagesize()
     except OSError:
         return 0
-
-
-def _end_with_caller():
-    """Have the system end this process when its caller is gone, whatever it does.
-
-    The caller holds the other end of the standard input, and never writes to it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:  # it was gone before
-        os._exit(0)

@@ -1,0 +1,106 @@
+"""Errors of the server, as JSON of one shape (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+
+class Problem(BaseModel):
+    """What went wrong, for a program and for people."""
+
+    title: str
+    detail: str
+    status: int
+
+
+class Refused(HTTPException):
+    """A request that is not done, and why.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP.
+    detail : str
+        What is wrong and what to do, for people.
+    headers : mapping or None, default=None
+    """
+
+    def __init__(
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+
+
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return an error as the API gives it.
+
+    Examples
+    --------
+    >>> from ensemble.serving.problems import problem
+    >>> problem(404, "there is no such scan").body.decode()
+    '{"title":"Not Found","detail":"there is no such scan","status":404}'
+    """
+    title = HTTPStatus(status).phrase
+    content = Problem(title=title, detail=detail, status=status).model_dump()
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Have all errors of an application answered so."""
+
+    @app.exception_handler(HTTPException)
+    async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(422, _in_words(error.errors()))
+
+    @app.exception_handler(Exception)
+    async def _internal(request: Request, error: Exception) -> JSONResponse:
+        return problem(500, "an error of the server; its log has the details")
+
+
+def _in_words(errors: Any) -> str:
+    said = [
+        f"{'.'.join(map(str, error['loc'][1:])) or error['loc'][0]}: {error['msg']}"
+        for error in errors
+    ]
+    return "; ".join(said)
+
+
+# For the description of the API: what each status of an error means.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": words,
+        "content": {
+            "application/problem+json": {"schema": Problem.model_json_schema()}
+        },
+    }
+    for status, words in {
+        400: "The request is not understood.",
+        401: "The token is missing or wrong.",
+        403: "The request comes from another site, or is not allowed.",
+        404: "There is no such scan, or it is no longer kept.",
+        409: "The scan is not done, or cannot give that.",
+        413: "The file is too large.",
+        415: "It is no multipart form and no JSON.",
+        422: "A part of the request is missing or wrong.",
+        429: "Too many requests; Retry-After says when to come back.",
+        503: "Too many scans wait; Retry-After says when to come back.",
+        507: "The server's disk budget is used up; Retry-After says when to come back.",
+    }.items()
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of some errors, those of access among them."""
+    return {status: RESPONSES[status] for status in (401, 403, 429, *statuses)}

@@ -1,0 +1,230 @@
+"""The thread that hands jobs to the process that scans, oldest first."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from ensemble.serving.files import ServerFiles
+from ensemble.serving.jobs import SCAN, Job, JobStore
+from ensemble.serving.scanning.process import Lost, ScanProcess, Stopped
+from ensemble.serving.scanning.products import FILES, PLAYABLE
+from ensemble.serving.settings import ServedModel, ServerSettings
+
+_log = logging.getLogger(__name__)
+_IDLE = 0.5  # seconds between looks for work, if nobody calls
+_TIDY = 2.0  # seconds between looks for what is to be deleted
+_AGAIN = 5.0  # seconds until a process that cannot be begun is tried again
+UPLOAD = "upload"  # of a job's file, before its ending
+
+
+class Scanner:
+    """Scans what waits, and deletes what is over.
+
+    Parameters
+    ----------
+    model : ServedModel
+    settings : ServerSettings
+    jobs : JobStore
+    files : ServerFiles
+
+    Attributes
+    ----------
+    model_facts : dict
+        What the server says of its model, once it is loaded.
+    counted : Counter
+        Tasks by (kind, how they ended); ``seconds`` has their time.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        settings: ServerSettings,
+        jobs: JobStore,
+        files: ServerFiles,
+    ) -> None:
+        self._model, self._settings = model, settings
+        self._jobs, self._files = jobs, files
+        self._process: ScanProcess | None = None
+        self._wake, self._is_ending = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._now: tuple[str, str] | None = None
+        self._tidied = 0.0
+        self.model_facts: dict = {}
+        self.counted: Counter = Counter()
+        self.seconds: Counter = Counter()
+        self.n_replaced = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process with the model is there."""
+        return self._process is not None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of the process that scans."""
+        process = self._process
+        return 0 if process is None else process.memory()
+
+    def start(self) -> None:
+        """Load the model, then begin to work.
+
+        Raises
+        ------
+        ValueError
+            If the model cannot be loaded.
+        """
+        if self._thread is not None:
+            return
+        self._process = self._begun()
+        self.model_facts = self._process.facts
+        self._jobs.recover()
+        self._files.delete_others(self._jobs.folders())
+        self._thread = threading.Thread(target=self._run, name="scanner", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something waits, or is to be broken off."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread and the process; what is being done will be done anew."""
+        self._is_ending.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._end_process()
+
+    def delete(self, job: str) -> bool:
+        """Forget a job and delete its files; break it off if it runs.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+        """
+        found = self._jobs.delete(job)
+        if found is None:
+            return False
+        if self._now is None or self._now[0] != job:
+            self._files.delete(found.folder)
+        self.wake()
+        return True
+
+    def _begun(self):
+        model = self._model
+        return ScanProcess(model.opener, model.paths, model.options, self._files.folder,
+                           self._settings.worker_bytes)  # fmt: skip
+
+    def _end_process(self):
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+    def _run(self):
+        while not self._is_ending.is_set():
+            try:
+                self._wake.clear()
+                self._tidy()
+                if not self._has_process():
+                    self._is_ending.wait(_AGAIN)
+                elif not self._do_one():
+                    self._wake.wait(_IDLE)
+            except Exception:  # a full disk, say: the server goes on
+                _log.exception("the scanner goes on after an error")
+                self._is_ending.wait(_IDLE)
+
+    def _has_process(self):
+        if self._process is None:
+            try:
+                self._process = self._begun()
+            except ValueError as error:  # its file is gone, say
+                _log.error("no process that scans can be begun: %s", error)
+                return False
+            self.n_replaced += 1
+            self.model_facts = self._process.facts
+        return True
+
+    def _do_one(self):
+        claimed = self._jobs.claim()
+        if claimed is None:
+            return False
+        job, kind = claimed
+        self._now, begin = (job.id, kind), time.monotonic()
+        try:
+            how = self._made(job, kind)
+        finally:
+            self._now = None
+            if self._jobs.get(job.id) is None:  # it was deleted meanwhile
+                self._files.delete(job.folder)
+        self.counted[kind, how] += 1
+        self.seconds[kind] += time.monotonic() - begin
+        return True
+
+    def _made(self, job, kind):
+        """Have one task done; note how it ended, and return that."""
+        process, reason, reply = self._process, "", {}
+        try:
+            upload = self.upload(job)
+            reply = process.make(
+                kind, upload, job.name, self._settings.scan_seconds,
+                lambda share, doing: self._jobs.progress(job.id, share, doing, kind),
+                lambda: self._is_off(job.id),
+            )  # fmt: skip
+            reason = str(reply.get("failed", ""))
+        except Stopped:
+            self._end_process()
+            self._jobs.release(job.id, kind)
+            return "stopped"
+        except Lost as error:
+            self._end_process()
+            reason = str(error)
+        except FileNotFoundError:
+            reason = "its file is gone from the server's folder; upload it again"
+        size = self._files.size(job.folder)
+        if reason:
+            self._jobs.fail(job.id, reason, kind, n_bytes=size)
+        else:
+            if kind == SCAN and reply["done"].get("plays") is False:
+                self._jobs.ask(job.id, PLAYABLE)
+            self._jobs.finish(job.id, kind, n_bytes=size)
+        if reply.get("leaves"):
+            self._end_process()
+        return "failed" if reason else "done"
+
+    def _is_off(self, job):
+        return self._is_ending.is_set() or self._jobs.get(job) is None
+
+    def upload(self, job: Job) -> Path:
+        """Return the file of a job.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        for path in self._files.job(job.folder).glob(f"{UPLOAD}.*"):
+            return path
+        raise FileNotFoundError
+
+    def video(self, job: Job) -> Path | None:
+        """Return what browsers play of a job: its file, or a copy; None so far."""
+        made = self._jobs.task(job.id, PLAYABLE)
+        if made is not None:
+            path = self._files.job(job.folder) / FILES[PLAYABLE]
+            return path if path.exists() else None
+        if job.media != "video" or job.status != "done":
+            return None
+        with suppress(FileNotFoundError):
+            return self.upload(job)
+        return None
+
+    def _tidy(self):
+        """Delete what is kept no longer."""
+        if time.monotonic() - self._tidied < min(_TIDY, self._settings.keep_seconds):
+            return
+        self._tidied = time.monotonic()
+        for job in self._jobs.expired(time.time(), self._settings.keep_seconds):
+            self.delete(job.id)

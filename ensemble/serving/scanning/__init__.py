@@ -1,0 +1,1 @@
+"""The process that scans: it holds the model, is bounded, and may be replaced."""

@@ -1,0 +1,197 @@
+"""Taking in what is to be scanned: room, queue, files, addresses."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from ensemble.serving.files import FullDisk, ServerFiles
+from ensemble.serving.jobs import Job, JobStore
+from ensemble.serving.problems import Refused
+from ensemble.serving.scanner import UPLOAD, Scanner
+from ensemble.serving.settings import ServerSettings
+from ensemble.serving.uploads import Form, receive, settled, shown_name
+
+_log = logging.getLogger(__name__)
+_SOON = {"Retry-After": "15"}  # seconds
+_FETCHES = 2  # addresses at a time
+_FETCH_SECONDS = 300.0
+
+# Writes what is behind an address to a file, and returns what that is called.
+Fetch = Callable[..., str]
+
+
+class Submissions:
+    """Takes files and addresses, and has them scanned.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    jobs : JobStore
+    files : ServerFiles
+    scanner : Scanner
+    fetch : function or None, default=None
+        As ``ensemble.serving.fetching.fetch``; None takes no addresses.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        jobs: JobStore,
+        files: ServerFiles,
+        scanner: Scanner,
+        fetch: Fetch | None = None,
+    ) -> None:
+        self._settings, self._jobs, self._files = settings, jobs, files
+        self._scanner, self._fetch = scanner, fetch
+        self._fetching = ThreadPoolExecutor(_FETCHES, "fetching")
+        self._is_ending = False
+
+    def start(self) -> None:
+        """Go on with what an earlier server was to fetch."""
+        for job in self._jobs.to_fetch():
+            self._fetching.submit(self._bring, job)
+
+    def stop(self) -> None:
+        """Begin no more; addresses that wait are fetched by the next server."""
+        self._is_ending = True
+        self._fetching.shutdown(wait=False, cancel_futures=True)
+
+    async def take_form(self, request: Request, most_files: int = 1) -> Form:
+        """Read a form of files; none of it waits for its scan yet.
+
+        Parameters
+        ----------
+        request : Request
+        most_files : int, default=1
+
+        Raises
+        ------
+        Refused
+            If there is no room, or the form cannot be read.
+        """
+        self._check_queue()
+        with self._files.coming(self._jobs.n_bytes()) as coming:
+            try:
+                return await receive(
+                    request, self._files.make_folder, self._files.job,
+                    self._settings.upload_bytes, most_files, coming.add, UPLOAD,
+                )  # fmt: skip
+            except FullDisk:
+                raise no_room() from None
+
+    def add_form(self, form: Form, session: str = "") -> list[Job]:
+        """Have the files of a form scanned.
+
+        Returns
+        -------
+        list of Job
+            One a file.
+
+        Raises
+        ------
+        Refused
+            If too many wait: then none of those that are left is kept.
+        """
+        added = []
+        for number, upload in enumerate(form.uploads):
+            job = self._jobs.add(
+                upload.name, upload.folder, upload.n_bytes, upload.media, session,
+                most=self._settings.queue_length,
+            )  # fmt: skip
+            if job is None:
+                for left in form.uploads[number:]:
+                    self._files.delete(left.folder)
+                if added:
+                    break
+                raise _too_many(self._settings.queue_length)
+            added.append(job)
+        self._scanner.wake()
+        return added
+
+    def add_address(self, address: str, session: str = "") -> Job:
+        """Have what is behind an address fetched and scanned.
+
+        Raises
+        ------
+        Refused
+            If addresses are not taken here, or too many scans wait.
+        """
+        from base_models.addresses import public_name
+
+        if self._fetch is None or not self._settings.allow_urls:
+            raise Refused(
+                403, "this server takes no addresses; upload the file, or start it "
+                "with --allow-urls"
+            )  # fmt: skip
+        if not address.lower().startswith(("http://", "https://")):
+            raise Refused(422, "give an address that begins with https:// or http://")
+        folder = self._files.make_folder()
+        name = shown_name(public_name(address))
+        job = self._jobs.add(
+            name, folder, 0, "video", session, address, self._settings.queue_length
+        )
+        if job is None:
+            self._files.delete(folder)
+            raise _too_many(self._settings.queue_length)
+        self._fetching.submit(self._bring, job)
+        return job
+
+    def _check_queue(self):
+        if self._jobs.n_waiting() >= self._settings.queue_length:
+            raise _too_many(self._settings.queue_length)
+
+    def _bring(self, job: Job) -> None:
+        """Fetch the file of a job; the job fails if that fails."""
+        assert self._fetch is not None
+        folder = self._files.job(job.folder)
+        try:
+            self._jobs.progress(job.id, 0.0, "being fetched")
+            with self._files.coming(self._jobs.n_bytes()) as coming:
+                coming.add(self._settings.upload_bytes)
+                name = shown_name(self._fetched(job.address, folder / "coming"))
+                path, media = settled(folder / "coming", name, UPLOAD)
+            self._jobs.fetched(job.id, name, media, path.stat().st_size)
+        except FullDisk:
+            self._failed(job, no_room().detail)
+        except Exception as error:
+            if not _is_for_people(error):
+                _log.exception("an address could not be fetched")
+            said = str(error) if _is_for_people(error) else type(error).__name__
+            self._failed(job, f"the address could not be fetched: {said}")
+        if self._jobs.get(job.id) is None:  # it was deleted meanwhile
+            self._files.delete(job.folder)
+        self._scanner.wake()
+
+    def _fetched(self, address: Any, path: Path) -> str:
+        assert self._fetch is not None
+        with open(path, "xb") as file:
+            return self._fetch(
+                address, file, most_bytes=self._settings.upload_bytes,
+                seconds=_FETCH_SECONDS,
+            )  # fmt: skip
+
+    def _failed(self, job, reason):
+        if not self._is_ending:
+            self._jobs.fail(job.id, reason)
+
+
+def no_room() -> Refused:
+    """Return the error of a full disk, or of one that is as full as it may be."""
+    return Refused(
+        507, "the server keeps as many files as it may; delete scans, or come back "
+        "when some are kept no longer", {"Retry-After": "60"},
+    )  # fmt: skip
+
+
+def _too_many(queue_length):
+    return Refused(
+        503, f"{queue_length} scans wait already; come back in a while", _SOON
+    )
+
+
+def _is_for_people(error):
+    return type(error).__name__ == "FetchError"
