@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -142,7 +143,20 @@ def _run(model, settings, token_file):
                 f"{settings.files}; Ctrl-C ends it",
                 err=True,
             )
-            uvicorn.Server(config).run(sockets=[listener])
+            _answer(uvicorn.Server(config), listener)
+
+
+def _answer(server, listener):
+    """Answer until a signal comes; answers that are under way are given before."""
+    thread = threading.Thread(  # where it leaves signals to us
+        target=server.run, args=([listener],), name="server", daemon=True
+    )
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def _where(settings, token_file):
