@@ -89,6 +89,7 @@ LAYERS = [
     "ensemble.cli",
     "ensemble.cli.commands",
     "ensemble.cli.commands.networks",
+    "ensemble.cli.commands.running",
     "ensemble.cli.commands.scores",
     "ensemble.cli.app",
     "ensemble.cli.start",

@@ -19,11 +19,10 @@ from ensemble.cli.commands import (
     predict,
     prepare,
     scan,
-    serve,
     stress,
-    watch,
 )
 from ensemble.cli.commands.networks import convert, export, get, models, verify
+from ensemble.cli.commands.running import serve, watch
 from ensemble.cli.commands.scores import apply, combine
 from ensemble.cli.errors import (
     DONE,

@@ -1,6 +1,5 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.choices import NO_VERDICT, UNSCORABLE
+from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import ModelCard
@@ -315,41 +315,6 @@ def scan_video(
 
 def _tell_nobody(share, what):
     pass
-
-
-def model_file(model: "DeepfakeEnsemble") -> dict:
-    """Return which file an ensemble was loaded from, to tell it from others.
-
-    Returns
-    -------
-    dict
-        ``name`` and ``sha256``, both None where it was fitted in this process and not
-        saved since, or changed after it was loaded. Of checkpoints that were put
-        together ``name`` has the name and SHA-256 of each.
-    """
-    from base_models.errors import VideoReadError
-    from base_models.video.paths import video_digest
-
-    path = getattr(getattr(model, "fit_record_", None), "file", None)
-    if path is None:
-        return {"name": _sources(model), "sha256": None}
-    try:
-        return {"name": os.path.basename(path), "sha256": video_digest(path)}
-    except VideoReadError:  # it was moved or deleted since
-        return {"name": os.path.basename(path), "sha256": None}
-
-
-def _sources(model):
-    """Name the files of members that were put together; None where there are none."""
-    record = getattr(model, "fit_record_", None)
-    if record is None or not record.unlabelled:
-        return None
-    cards = [getattr(member, "card_", None) or {} for _, member in _every_member(model)]
-    if not all(card.get("source_sha256") for card in cards):
-        return None
-    return " and ".join(
-        f"{card['source']} (sha256 {card['source_sha256'][:12]})" for card in cards
-    )
 
 
 def failed_scan(

@@ -68,7 +68,7 @@ def model_facts(model: Any) -> dict:
     dict
         ``file``, ``members``, ``threshold``, ``grounds``, ``card`` and ``summary``.
     """
-    from ensemble.inspection.scan import model_file
+    from ensemble.inspection.scanned_model import model_file
     from ensemble.verdicts.threshold_and_prior import grounds
 
     limits = model.thresholds_

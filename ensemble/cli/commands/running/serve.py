@@ -28,69 +28,74 @@ _GRACE = 5  # seconds for answers that are under way when it ends
 _MIB, _GIB = 2**20, 2**30
 
 
+_Served = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL",
+        help="As --model of scan: a saved ensemble, or checkpoints of networks.",
+        show_default=False,
+    ),
+]
+_Host = Annotated[
+    str, typer.Option(help="Where to listen; 127.0.0.1 is this machine alone.")
+]
+_Port = Annotated[int, typer.Option(help="0 takes one that is free.", min=0, max=65535)]
+_TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with a token of your own, of 16 characters or more; a random one "
+        "if not given. Needed to listen beyond this machine."
+    ),
+]
+_AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(help="Name by which browsers call it, such as behind a proxy."),
+]
+_AllowUrls = Annotated[
+    bool,
+    typer.Option("--allow-urls", help="Take addresses of videos too, and fetch them."),
+]
+_Keep = Annotated[
+    str,
+    typer.Option(help="How long a scan and its files are kept: 90s, 30m, 1h, 2d."),
+]
+_Folder = Annotated[
+    Path | None,
+    typer.Option(help="Where files lie until then; one of your own if not given."),
+]
+_Upload = Annotated[int, typer.Option(help="MiB of one file, at most.", min=1)]
+_Seconds = Annotated[float, typer.Option(help="That one scan may take.", min=1)]
+_Memory = Annotated[
+    float, typer.Option(help="GiB of memory for the process that scans.", min=0.25)
+]
+_Disk = Annotated[float, typer.Option(help="GiB for all files together.", min=0.25)]
+_Queue = Annotated[int, typer.Option(help="Scans that may wait or run.", min=1)]
+
+
 def serve(
-    models: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="MODEL",
-            help="As --model of scan: a saved ensemble, or checkpoints of networks.",
-            show_default=False,
-        ),
-    ],
-    host: Annotated[
-        str, typer.Option(help="Where to listen; 127.0.0.1 is this machine alone.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="0 takes one that is free.", min=0, max=65535)
-    ] = 8000,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with a token of your own, of 16 characters or more; a random "
-            "one if not given. Needed to listen beyond this machine."
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name by which browsers call it, such as behind a proxy."),
-    ] = None,
-    allow_urls: Annotated[
-        bool,
-        typer.Option(
-            "--allow-urls", help="Take addresses of videos, too, and fetch them."
-        ),
-    ] = False,
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="How long a scan and its files are kept: 90s, 30m, 1h, 2d.",
-        ),
-    ] = "1h",
-    folder: Annotated[
-        Path | None,
-        typer.Option(help="Where files lie until then; one of your own if not given."),
-    ] = None,
-    upload: Annotated[int, typer.Option(help="MiB of one file, at most.", min=1)] = 512,
-    seconds: Annotated[
-        float, typer.Option(help="That one scan may take.", min=1)
-    ] = 600.0,
-    memory: Annotated[
-        float,
-        typer.Option(help="GiB of memory for the process that scans.", min=0.5),
-    ] = 4.0,
-    disk: Annotated[
-        float, typer.Option(help="GiB for all files together.", min=0.25)
-    ] = 8.0,
-    queue: Annotated[int, typer.Option(help="Scans that may wait or run.", min=1)] = 32,
+    models: _Served,
+    host: _Host = "127.0.0.1",
+    port: _Port = 8000,
+    token_file: _TokenFile = None,
+    allow_host: _AllowHost = None,
+    allow_urls: _AllowUrls = False,
+    keep: _Keep = "1h",
+    folder: _Folder = None,
+    upload: _Upload = 512,
+    seconds: _Seconds = 600.0,
+    memory: _Memory = 4.0,
+    disk: _Disk = 8.0,
+    queue: _Queue = 32,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     device: options.Device = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Serve a page to drop videos on, and an API, on this machine."""
     _check_installed()
     from ensemble.serving.settings import ServedModel, ServerSettings
 
-    token = None if token_file is None else read_token(token_file)
+    token = {} if token_file is None else {"token": read_token(token_file)}
     settings = ServerSettings(
         host=host,
         port=port,
@@ -103,9 +108,9 @@ def serve(
         queue_length=queue,
         disk_bytes=int(disk * _GIB),
         folder=folder,
-        **({} if token is None else {"token": token}),
+        **token,
     )
-    if not settings.is_local and token is None:
+    if not settings.is_local and not token:
         raise typer.BadParameter(
             f"--host {host} listens beyond this machine, and needs a token of your "
             "own: openssl rand -hex 32 > secret.txt; then --token-file secret.txt"
@@ -115,10 +120,10 @@ def serve(
         "ensemble.cli.inputs:open_to_serve",
         {"device": device, "threshold": threshold, "prior": prior},
     )
-    _run(model, settings, token_file)
+    _run(model, settings, token_file, quiet)
 
 
-def _run(model, settings, token_file):
+def _run(model, settings, token_file, quiet):
     """Listen, load the model, say where, and answer until it is stopped."""
     import uvicorn
 
@@ -127,7 +132,8 @@ def _run(model, settings, token_file):
     with listening(settings.host, settings.port) as listener:
         settings = settings.on_port(listener.getsockname()[1])
         app = create_app(model, settings)
-        typer.echo("loading the model ...", err=True)
+        if not quiet:
+            typer.echo("loading the model ...", err=True)
         with at_work(app):
             config = uvicorn.Config(
                 app,
@@ -138,11 +144,8 @@ def _run(model, settings, token_file):
                 timeout_graceful_shutdown=_GRACE,
             )
             typer.echo(_where(settings, token_file))
-            typer.echo(
-                f"files are kept {settings.keep_seconds:g} s after a scan, in "
-                f"{settings.files}; Ctrl-C ends it",
-                err=True,
-            )
+            if not quiet:
+                typer.echo(_kept(settings), err=True)
             _answer(uvicorn.Server(config), listener)
 
 
@@ -165,6 +168,13 @@ def _where(settings, token_file):
     if token_file is not None:
         return f"open {here}?token=... with the token of {token_file}"
     return f"open {here}?token={settings.token}"
+
+
+def _kept(settings):
+    return (
+        f"files are kept {settings.keep_seconds:g} s after a scan, in "
+        f"{settings.files}; Ctrl-C ends it"
+    )
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -208,7 +218,7 @@ def seconds_of(text: str) -> float:
 
     Examples
     --------
-    >>> from ensemble.cli.commands.serve import seconds_of
+    >>> from ensemble.cli.commands.running.serve import seconds_of
     >>> seconds_of("1h"), seconds_of("1.5m"), seconds_of("20")
     (3600.0, 90.0, 20.0)
     """
