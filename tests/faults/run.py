@@ -27,6 +27,7 @@ HARNESSES: dict[str, tuple[str, int]] = {
     "checkpoints-onnx": ("hostile_checkpoints:checkpoints_onnx", 2000),
     "tables": ("hostile_tables:score_tables", 1000),
     "commands": ("hostile_commands:commands", 500),
+    "server": ("hostile_server:server", 1000),
     "views": ("damaged_views:views", 500),
     "long_run": ("long_run:long_run", 10_000),
     "faults": ("faults:faults", 2_000),

@@ -8,9 +8,9 @@ from run import HARNESSES, run
 from trials import each_in_process
 
 # Of a kind, where 10 are too many, or too few.
-FEW = {"long_run": 30, "faults": 9, "kills": 1, "videos": 5, "images": 5}
+FEW = {"long_run": 30, "server": 40, "faults": 9, "kills": 1, "videos": 5, "images": 5}
 SLOW = {"long_run", "kills"}  # kinds that start processes, for the slow tests
-SLOW |= {"commands", "views", "tables", "models"}
+SLOW |= {"commands", "views", "tables", "models", "server"}
 SLOW |= {f"checkpoints-{kind}" for kind in ("pth", "safetensors", "h5", "onnx")}
 KINDS = [
     pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else [])

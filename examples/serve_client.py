@@ -1,0 +1,173 @@
+"""Have a `deepfake-ensemble serve` scan files, and print what it says of each.
+
+    deepfake-ensemble serve model.dfe --token-file secret.txt
+    python examples/serve_client.py clip.mp4 photo.jpg --token-file secret.txt
+    python examples/serve_client.py https://example.org/clip.mp4 --token-file secret.txt
+
+It needs httpx (`pip install httpx`) and nothing of deepfake-ensemble: copy it.
+Addresses are taken by servers that were started with --allow-urls. Ends with 1 where a
+file could not be scanned.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+MOST_WAIT = 15.0  # seconds between two looks
+
+
+class ScanError(Exception):
+    """The server does not do what was asked for; its words."""
+
+
+class ScanClient:
+    """What a server can be asked for.
+
+    Parameters
+    ----------
+    server : str
+        Such as ``http://127.0.0.1:8000``.
+    token : str
+        Of that server.
+    seconds : float, default=3600.0
+        That a file may take, with the time that it waits for others.
+    """
+
+    def __init__(self, server: str, token: str, seconds: float = 3600.0) -> None:
+        self._seconds = seconds
+        self._http = httpx.Client(
+            base_url=server,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(60.0, write=None),
+        )
+
+    def __enter__(self) -> "ScanClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def submit(self, file: str | Path) -> str:
+        """Send a video, an image or an address; return the id of its scan."""
+        if str(file).startswith(("http://", "https://")):
+            answer = self._ask("POST", "/v1/scans", json={"url": str(file)})
+        else:
+            with Path(file).open("rb") as content:
+                named = {"file": (Path(file).name, content)}
+                answer = self._ask("POST", "/v1/scans", files=named)
+        return str(answer.json()["id"])
+
+    def wait(self, scan: str) -> dict[str, Any]:
+        """Return what was found, once the scan is done.
+
+        Raises
+        ------
+        ScanError
+            With the reason, if it failed.
+        """
+        end, pause = time.monotonic() + self._seconds, 0.2
+        while time.monotonic() < end:
+            found: dict[str, Any] = self._ask("GET", f"/v1/scans/{scan}").json()
+            if found["status"] == "failed":
+                raise ScanError(found["reason"])
+            if found["status"] == "done":
+                result: dict[str, Any] = found["result"]
+                return result
+            time.sleep(pause)
+            pause = min(MOST_WAIT, 1.3 * pause)
+        raise ScanError(f"it was not done within {self._seconds:g} seconds")
+
+    def save(self, scan: str, name: str, path: str | Path) -> None:
+        """Write what there is of a scan; what is not made yet is made for it.
+
+        Parameters
+        ----------
+        scan : str
+        name : str
+            scan.json, report.html, evidence.html, annotated.mp4 or timeline.png.
+        path : str or Path
+        """
+        Path(path).write_bytes(self._ask("GET", f"/v1/scans/{scan}/{name}").content)
+
+    def delete(self, scan: str) -> None:
+        """Have the server forget a scan and its files."""
+        self._ask("DELETE", f"/v1/scans/{scan}")
+
+    def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Ask until the server has time, and has made what is asked for."""
+        end = time.monotonic() + self._seconds
+        while True:
+            answer = self._http.request(method, path, **content)
+            is_later = answer.status_code in (202, 429, 503) and (
+                "Retry-After" in answer.headers
+            )
+            if not is_later or time.monotonic() > end:
+                break
+            time.sleep(min(MOST_WAIT, float(answer.headers["Retry-After"])))
+        if answer.is_error or is_later:
+            raise ScanError(_reason(answer))
+        return answer
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return f"{answer.json()['detail']} ({answer.status_code})"
+    except (ValueError, KeyError, TypeError):
+        return f"the server answers {answer.status_code}"
+
+
+def described(found: dict[str, Any]) -> str:
+    """Return what was found, in a line for the file and one for each face."""
+    score = found["p_fake"]
+    said = f"{found['verdict']}, P(fake) " + (
+        "unknown" if score is None else f"{score:.2f}"
+    )
+    for note in (found["reason"], found["doubts"]):
+        said += f"; {note}" if note else ""
+    lines = [said]
+    for face in found["faces"]:
+        score = face["p_fake"]
+        lines.append(
+            f"  face {face['face']}: P(fake) "
+            + ("unknown" if score is None else f"{score:.2f}")
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Scan what is named on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="+", help="videos, images or addresses")
+    parser.add_argument("--server", default="http://127.0.0.1:8000")
+    parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="write what was found, too")
+    parser.add_argument("--report", type=Path, help="folder for printable reports")
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
+    failed = 0
+    with ScanClient(options.server, options.token_file.read_text().strip()) as client:
+        for file in options.files:
+            try:
+                scan = client.submit(file)
+                found[file] = client.wait(scan)
+                print(f"{file}: {described(found[file])}")
+                if options.report is not None:
+                    options.report.mkdir(exist_ok=True)
+                    client.save(scan, "report.html", options.report / f"{scan}.html")
+                client.delete(scan)
+            except (ScanError, OSError, httpx.HTTPError) as error:
+                print(f"{file}: {error}", file=sys.stderr)
+                failed += 1
+    print("A score is evidence, not proof.")
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
