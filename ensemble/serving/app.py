@@ -11,6 +11,7 @@ from ensemble._version import __version__
 from ensemble.serving import api
 from ensemble.serving.fetching import fetch
 from ensemble.serving.files import DATABASE, ServerFiles
+from ensemble.serving.guard import Guard
 from ensemble.serving.jobs import JobStore
 from ensemble.serving.metrics import Figures
 from ensemble.serving.problems import answer_with_problems
@@ -78,6 +79,7 @@ def create_app(
     )
     state.figures = Figures(state.jobs, state.files, state.scanner)
     answer_with_problems(app)
+    app.add_middleware(Guard, settings=settings)
     app.include_router(api.router)
     return app
 

@@ -97,8 +97,8 @@ class Guard:
     --------
     >>> from starlette.applications import Starlette
     >>> from ensemble.serving.guard import Guard
-    >>> from ensemble.serving.settings import ServerSettings  # doctest: +SKIP
-    >>> app = Guard(Starlette(), ServerSettings())  # doctest: +SKIP
+    >>> from ensemble.serving.settings import ServerSettings
+    >>> app = Guard(Starlette(), ServerSettings())
     """
 
     def __init__(
