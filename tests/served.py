@@ -12,16 +12,16 @@ import urllib.request
 from pathlib import Path
 
 SAVED = Path(__file__).resolve().parent / "saved_models"
-MODEL = SAVED / "version_2" / "logistic.dfe"
+MODEL = SAVED / "version_1" / "reals_alone.dfe"
 _CODE = """
 import json, sys
 from pathlib import Path
-from ensemble.cli.commands import serve
+from ensemble.cli.commands.running import serve
 from ensemble.serving.settings import ServedModel, ServerSettings
 
 model, folder, changed = sys.argv[1:]
 settings = ServerSettings(port=0, folder=Path(folder), **json.loads(changed))
-serve._run(ServedModel.of(model), settings, None)
+serve._run(ServedModel.of(model), settings, None, True)
 """
 
 
