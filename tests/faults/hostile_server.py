@@ -10,12 +10,16 @@ import json
 import random
 import re
 import socket
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from hostile import DAMAGE, Tricks
-from served import Served
 from trials import MIB, Tally, each_in_process
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # of a script it is not there
+from served import Served
 
 requests = Tricks()
 _WAIT = 10.0  # seconds for an answer
