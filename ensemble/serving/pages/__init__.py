@@ -1,0 +1,1 @@
+"""Pages: what the server shows to people, as HTML that works without a script."""

@@ -1,0 +1,320 @@
+"""What a scan says, in words that need no knowledge of the field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.choices import FAKE, REAL, UNSURE
+
+_KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
+_SMALL = 0.0005  # below, three digits would say that a score is nothing at all
+_UNKNOWN = "The miss rate is unknown: "
+
+# What to do where a file could not be looked at: words of the reason, and advice. The
+# first that fits is taken.
+_ADVICE = (
+    (r"no face|without a face|face view",
+     "Send a clip in which a face is seen from the front, large and sharp enough. A "
+     "model that looks at faces alone can say nothing of others."),
+    (r"longer than|too long|seconds of video|duration",
+     "Cut the part that matters out of it, and send that: a minute is plenty."),
+    (r"time|took more than",
+     "Send a shorter or smaller clip, or ask whoever runs this server to allow more "
+     "time."),
+    (r"memory|pixels|too large|larger than|bytes",
+     "Send a smaller copy, for instance at 720 lines, or cut the part that matters "
+     "out of it."),
+    (r"protected|encrypted|password",
+     "Send a copy without protection."),
+    (r"address|redirect|host|http",
+     "Open the address in a browser, save the file itself, and send that. The page "
+     "that a video is shown on is no video."),
+    (r"cannot be opened|no video|invalid|not a video|decod|damaged|no frames|truncated",
+     "See whether it plays in a video player. If it does, save it as MP4 (H.264) and "
+     "send that; if it does not, get it once more from where it came from."),
+    (r"server|stopped|worker|process",
+     "Send it once more. If it fails again, whoever runs this server will find why in "
+     "its log."),
+)  # fmt: skip
+_OTHERWISE = (
+    "Send it once more, or save it as MP4 (H.264) and send that. If it fails again, "
+    "tell whoever runs this server."
+)
+
+
+@dataclass(frozen=True)
+class ScanInWords:
+    """What a page says at its head of one file.
+
+    Attributes
+    ----------
+    word : str
+        FAKE, REAL, UNSURE or "No verdict".
+    kind : str
+        ``fake``, ``real``, ``unsure`` or ``none``: which colour and sign it gets.
+    sentence : str
+        What the word means.
+    why : list of str
+        What speaks against a verdict, or why there is no score.
+    errors : list of str
+        How often the model errs, what concerns this verdict first; that the miss rate
+        is unknown, where it is.
+    meaning : list of str
+        What its score means.
+    """
+
+    word: str
+    kind: str
+    sentence: str
+    why: list[str]
+    errors: list[str]
+    meaning: list[str]
+
+
+def scan_in_words(scan: dict[str, Any], thing: str = "video") -> ScanInWords:
+    """Say what a scan found.
+
+    Parameters
+    ----------
+    scan : dict
+        As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
+    thing : str, default="video"
+        What was looked at: "video" or "picture".
+
+    Returns
+    -------
+    ScanInWords
+
+    Examples
+    --------
+    >>> scan = {"verdict": "", "p_fake": None, "reason": "no face found", "card": None}
+    >>> said = scan_in_words(scan)
+    >>> said.word, said.sentence, said.why
+    ('No verdict', 'The model could not score this video.', ['No face found.'])
+    >>> said.errors[0]
+    'The miss rate is unknown: this model has no record of how often it errs.'
+    """
+    verdict = scan.get("verdict") or ""
+    doubts = re.split(r"; (?![^()]*\))", scan.get("doubts") or "")
+    reasons = [scan.get("reason") or "", *doubts]
+    return ScanInWords(
+        word=verdict or "No verdict",
+        kind=_KINDS.get(verdict, "none"),
+        sentence=_sentence(scan, verdict, thing),
+        why=[as_sentence(reason) for reason in dict.fromkeys(reasons) if reason],
+        errors=errors_in_words(scan.get("card"), verdict, scan.get("status", "")),
+        meaning=_meaning(scan),
+    )
+
+
+def errors_in_words(
+    card: dict[str, Any] | None, verdict: str = "", status: str = ""
+) -> list[str]:
+    """Say how often a model errs.
+
+    Parameters
+    ----------
+    card : dict or None
+        As `ensemble.verdicts.card.ModelCard.to_dict` gives it.
+    verdict : str, default=""
+        What concerns it comes first.
+    status : str, default=""
+        "partial" takes the rates of videos that not all members could score, where
+        there were any.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> rates = {"n_real": 20, "n_fake": 10, "false_alarms": [0.05, 0.0, 0.2],
+    ...          "misses": [0.8, 0.5, 1.0]}
+    >>> for line in errors_in_words({"n_real": 20, "n_fake": 10, "rates": rates}):
+    ...     print(line)
+    Of 20 real videos that it had not learned from, the model called 5 % fake (likely 0
+        to 20 %).
+    Of 10 fakes that it had not learned from, it missed 80 % (likely 50 to 100 %).
+    It misses more than half of the fakes: REAL says little.
+    These rates hold for videos like those. On others it may err more.
+    """
+    if card is None:
+        return [f"{_UNKNOWN}this model has no record of how often it errs."]
+    if card.get("n_real", 0) + card.get("n_fake", 0) == 0:
+        return [
+            f"{_UNKNOWN}this model was put together without labelled videos. Nobody "
+            "has measured how often it errs."
+        ]
+    rates = card.get("rates")
+    if rates is None:
+        problem = card.get("problem") or "it was not measured"
+        return [f"{_UNKNOWN}{_stopped(problem)}"]
+    of_status = card.get("by_status", {}).get(status)
+    if of_status and of_status["n_real"] and of_status["n_fake"]:
+        rates = of_status
+    alarms, misses = _alarms(rates), _misses(rates)
+    lines = [misses, alarms] if verdict == REAL else [alarms, misses]
+    share = rates["misses"][0] if rates["n_fake"] else None
+    if share is not None and share > 0.5:
+        lines.append("It misses more than half of the fakes: REAL says little.")
+    if card.get("above_chance") is False:
+        lines.append("It is not shown to be better than chance.")
+    return [*lines, "These rates hold for videos like those. On others it may err more."]
+
+
+def face_in_words(face: dict[str, Any], name: str, is_image: bool = False) -> str:
+    """Say what a model makes of one face.
+
+    Parameters
+    ----------
+    face : dict
+        An item of ``faces`` of a scan.
+    name : str
+        What the score is called.
+    is_image : bool, default=False
+        Whether the file is a picture, in which nothing has a time.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> face = {"face": 1, "verdict": "FAKE", "p_fake": 0.91, "first": 0, "last": 3.5}
+    >>> face_in_words(face, "P(fake)")
+    'FAKE, P(fake) 0.910, seen from 0:00.0 to 0:03.5.'
+    """
+    said = face.get("verdict") or "No verdict"
+    if face.get("p_fake") is not None:
+        said += f", {name} {figure(face['p_fake'])}"
+    if is_image:
+        return f"{said}."
+    return f"{said}, seen from {clock(face['first'])} to {clock(face['last'])}."
+
+
+def advice(reason: str) -> str:
+    """Say what to do about a file that could not be looked at.
+
+    Examples
+    --------
+    >>> advice("it cannot be opened (Invalid data found when processing input)")[:42]
+    'See whether it plays in a video player. If'
+    """
+    for pattern, what in _ADVICE:
+        if re.search(pattern, reason, re.IGNORECASE):
+            return what
+    return _OTHERWISE
+
+
+def figure(score: float | None, digits: int = 3) -> str:
+    """Write a score from 0 to 1; one that is close to an end is not made one.
+
+    Examples
+    --------
+    >>> figure(0.6983), figure(1e-9), figure(0.99999), figure(None)
+    ('0.698', '< 0.001', '> 0.999', '–')
+    """
+    if score is None:
+        return "\N{EN DASH}"
+    if 0 < score < _SMALL:
+        return "< 0.001"
+    if 1 - _SMALL < score < 1:
+        return "> 0.999"
+    return f"{score:.{digits}f}"
+
+
+def clock(seconds: float) -> str:
+    """Write a time in a video as its player does.
+
+    Examples
+    --------
+    >>> clock(3.56), clock(71.04)
+    ('0:03.6', '1:11.0')
+    """
+    tenths = round(10 * seconds)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def score_name(scan: dict[str, Any]) -> str:
+    """What to call its score: P(fake), or just a score where that is not known."""
+    return "Score" if scan.get("calibration") == "unknown" else "P(fake)"
+
+
+def as_sentence(text: str) -> str:
+    """Write a reason as a sentence.
+
+    Examples
+    --------
+    >>> as_sentence("its faces disagree"), as_sentence("net gives 0.9")
+    ('Its faces disagree.', 'Net gives 0.9.')
+    """
+    return _stopped(text[:1].upper() + text[1:])
+
+
+def _stopped(text):
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _sentence(scan, verdict, thing):
+    threshold = scan.get("threshold") or {}
+    low, high = threshold.get("low"), threshold.get("high")
+    if verdict == FAKE:
+        return f"The model takes this {thing} for a fake."
+    if verdict == REAL:
+        return (
+            f"The model sees no sign of a fake that it knows. That does not make this "
+            f"{thing} genuine."
+        )
+    if verdict == UNSURE:
+        if not scan.get("doubts") and low is not None and low != high:
+            return (
+                f"The score lies between {figure(low)} and {figure(high)}, where this "
+                "model decides nothing."
+            )
+        return f"This score is no ground for calling the {thing} real or fake."
+    return f"The model could not score this {thing}."
+
+
+def _meaning(scan):
+    if scan.get("p_fake") is None:
+        return []
+    steps = (scan.get("how") or {}).get("steps", [])
+    calibrated = any(step["step"].startswith("calibrated") for step in steps)
+    lines = ["0 is as real as can be to the model, 1 as fake as can be."]
+    if calibrated:
+        share = round(100 * scan["p_fake"])
+        about = "Fewer than 1" if share < 1 else f"About {min(share, 99)}"
+        lines.append(
+            f"{about} of 100 files with such a score should be fake, if they are like "
+            "those that the model was calibrated on."
+        )
+    grounds = scan.get("grounds") or []
+    return [*lines, *grounds[1:2], *grounds[:1]]
+
+
+def _alarms(rates):
+    if rates["false_alarms"][0] is None:
+        return "How often it calls a real video fake is unknown."
+    return (
+        f"Of {rates['n_real']} real videos that it had not learned from, the model "
+        f"called {_share(rates['false_alarms'])}."
+    ).replace(" %", " % fake", 1)
+
+
+def _misses(rates):
+    if not rates["n_fake"] or rates["misses"][0] is None:
+        return f"{_UNKNOWN}the model was not tried on fakes."
+    return (
+        f"Of {rates['n_fake']} fakes that it had not learned from, it missed "
+        f"{_share(rates['misses'])}."
+    )
+
+
+def _share(rate):
+    estimate, low, high = rate
+    if low is None or high is None:
+        return f"{100 * estimate:.0f} %"
+    return f"{100 * estimate:.0f} % (likely {100 * low:.0f} to {100 * high:.0f} %)"

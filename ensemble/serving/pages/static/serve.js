@@ -1,0 +1,269 @@
+// What the pages do better with a script: files are dropped and sent one by one with
+// their progress, what waits is looked at again, and a moment is shown in place. All
+// else works without it.
+"use strict";
+
+document.documentElement.classList.add("scripts");
+for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
+
+const spoken = document.getElementById("said");
+
+function say(words) {
+  if (spoken.textContent !== words) spoken.textContent = words;
+}
+
+// --- Live parts: fetched again while anything in them waits --------------------------
+
+const AGAIN = 1000; // milliseconds
+let lastWords = null;
+
+function waiting() {
+  return [...document.querySelectorAll("[data-live] [data-pending]")];
+}
+
+function replaceLive(page) {
+  const focused = document.activeElement && document.activeElement.id;
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const now = page.getElementById(old.id);
+    if (now && now.innerHTML !== old.innerHTML) {
+      const chosen = [...old.querySelectorAll("input:checked")].map((box) => box.id);
+      old.replaceWith(document.importNode(now, true));
+      for (const id of chosen) {
+        const box = document.getElementById(id);
+        if (box) box.checked = true;
+      }
+    }
+  }
+  const again = focused && document.getElementById(focused);
+  if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+}
+
+let timer = null;
+
+function lookSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(lookAgain, AGAIN);
+}
+
+async function refresh() {
+  const answer = await fetch(location.href, { cache: "no-store" });
+  if (answer.ok) {
+    replaceLive(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  }
+  lookSoon();
+}
+
+async function lookAgain() {
+  const before = waiting();
+  if (!before.length) return;
+  let text = null;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (answer.ok) text = await answer.text();
+    else if (answer.status === 404) return location.reload();
+  } catch {
+    say("The server does not answer. This page tries again.");
+  }
+  if (text !== null) {
+    const page = new DOMParser().parseFromString(text, "text/html");
+    // A scan that has ended has another page: all of it is new, and so is the focus.
+    const own = document.getElementById("progress");
+    if (own && !page.getElementById("progress")) return showResult(page);
+    document.title = page.title;
+    replaceLive(page);
+    const now = waiting();
+    const words = now.map((part) => part.dataset.pending).join(", ");
+    if (!now.length) say(before.length > 1 ? "All is done." : "It is done.");
+    else if (words !== lastWords) say(words);
+    lastWords = words;
+  }
+  lookSoon();
+}
+
+function showResult(page) {
+  document.title = page.title;
+  document.querySelector("main").replaceWith(
+    document.importNode(page.querySelector("main"), true)
+  );
+  watchVideo();
+  const verdict = document.querySelector(".verdict > p");
+  say(`Done. ${verdict ? verdict.textContent.replace(/\s+/g, " ").trim() : ""}`);
+  document.getElementById("main").focus({ preventScroll: true });
+  lookSoon();
+}
+
+// --- Moments: the video jumps where it is -------------------------------------------
+
+function watchVideo() {
+  const video = document.getElementById("video");
+  if (!video) return;
+  const show = () => {
+    const links = [...document.querySelectorAll(".frames a[data-x]")];
+    const lines = document.querySelectorAll(".frames .now");
+    for (const line of lines) {
+      const own = links.filter((link) => line.parentNode.contains(link));
+      const x = placeOf(video.currentTime, own);
+      for (const end of ["x1", "x2"]) line.setAttribute(end, x);
+    }
+  };
+  video.addEventListener("timeupdate", show);
+  video.addEventListener("seeking", show);
+}
+
+function placeOf(seconds, links) {
+  // Moments lie on a straight line: any two of them say where all others are.
+  const first = links[0], last = links[links.length - 1];
+  if (!first || first === last) return first ? `${first.dataset.x}%` : "-10";
+  const [t, u] = [first, last].map((link) => Number(link.dataset.seconds));
+  const [x, y] = [first, last].map((link) => Number(link.dataset.x));
+  const place = x + ((seconds - t) / (u - t)) * (y - x);
+  return `${Math.min(100, Math.max(0, place))}%`;
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-seconds]");
+  const video = document.getElementById("video");
+  if (!link || !video || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const seconds = Number(link.dataset.seconds);
+  video.pause();
+  video.currentTime = seconds;
+  const box = video.getBoundingClientRect();
+  if (box.top < 0 || box.bottom > innerHeight) video.scrollIntoView({ block: "nearest" });
+  say(`The video is at ${seconds.toFixed(1)} seconds.`);
+});
+
+// --- What is made on demand: asked for without leaving the page ----------------------
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-ask]");
+  if (!form) return;
+  event.preventDefault();
+  form.querySelector("button").disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.ok) replaceLive(page);
+    else say(page.querySelector("main").textContent.replace(/\s+/g, " ").trim());
+  } catch {
+    say("The server does not answer. Try once more.");
+  }
+  const button = form.querySelector("button");
+  if (button) button.disabled = false;
+  lookSoon();
+});
+
+// --- Files: dropped or chosen, sent one by one --------------------------------------
+
+const upload = document.getElementById("upload");
+let sending = false;
+
+function send(file, row) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    const bar = row.querySelector("progress");
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable) bar.value = event.loaded / event.total;
+    });
+    request.addEventListener("load", () => {
+      let answer = {};
+      try {
+        answer = JSON.parse(request.responseText);
+      } catch {
+        answer = { title: `The server answered ${request.status}.` };
+      }
+      const problem = [answer.title, answer.detail].filter(Boolean).join(": ");
+      if (request.status === 202) resolve({ id: answer.id });
+      else resolve({ problem: problem || `The server answered ${request.status}.` });
+    });
+    request.addEventListener("error", () =>
+      resolve({ problem: "The server broke the connection: the file may be too large." })
+    );
+    const form = new FormData();
+    form.append("file", file);
+    request.open("POST", "/v1/scans");
+    request.setRequestHeader("Accept", "application/json");
+    request.send(form);
+  });
+}
+
+function rowOf(file) {
+  const row = document.createElement("li");
+  const name = document.createElement("strong");
+  name.textContent = file.name;
+  const bar = document.createElement("progress");
+  bar.max = 1;
+  bar.value = 0;
+  bar.setAttribute("aria-label", `Sending ${file.name}`);
+  row.append(name, " ", bar);
+  return row;
+}
+
+async function sendAll(files) {
+  if (sending || !files.length) return;
+  sending = true;
+  const list = document.getElementById("uploads");
+  list.replaceChildren(...files.map(rowOf));
+  list.hidden = false;
+  const ids = [];
+  let refused = 0;
+  for (const [number, file] of files.entries()) {
+    const row = list.children[number];
+    say(`Sending ${file.name}, ${number + 1} of ${files.length}.`);
+    const { id, problem } = await send(file, row);
+    const end = document.createElement(id ? "a" : "span");
+    if (id) {
+      ids.push(id);
+      end.href = `/scans/${id}`;
+      end.textContent = "sent";
+    } else {
+      refused += 1;
+      end.className = "bad";
+      end.textContent = `Not taken: ${problem}`;
+      say(`${file.name} was not taken: ${problem}`);
+    }
+    row.querySelector("progress").replaceWith(end);
+  }
+  sending = false;
+  upload.reset();
+  if (refused) {
+    list.scrollIntoView({ block: "nearest" });
+    return refresh();
+  }
+  location.href =
+    ids.length === 1 ? `/scans/${ids[0]}` : `/compare?ids=${ids.join("&ids=")}`;
+}
+
+if (upload) {
+  const input = document.getElementById("files");
+  upload.querySelector("button").hidden = true;
+  input.addEventListener("change", () => sendAll([...input.files]));
+  upload.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sendAll([...input.files]);
+  });
+  const page = document.documentElement;
+  let depth = 0;
+  const isFiles = (event) => [...event.dataTransfer.types].includes("Files");
+  document.addEventListener("dragenter", (event) => {
+    if (isFiles(event)) depth += 1;
+    page.classList.toggle("over", depth > 0);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (isFiles(event)) depth -= 1;
+    page.classList.toggle("over", depth > 0);
+  });
+  document.addEventListener("dragover", (event) => {
+    if (isFiles(event)) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    if (!isFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    page.classList.remove("over");
+    sendAll([...event.dataTransfer.files]);
+  });
+}
+
+watchVideo();
+lookSoon();

@@ -1,0 +1,213 @@
+"""Timeline: where each frame's score lies in the picture of a page, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.serving.pages.in_words import clock, figure
+
+HEIGHT = 140  # of a panel, pixels
+_TOP, _BOTTOM = 12, 128  # where scores 1 and 0 lie, pixels
+_LEFT, _RIGHT = 2.0, 98.0  # where the first and the last moment lie, per cent
+N_SHAPES = 6  # by which lines can be told without colours
+_MOST_TICKS = 5
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One member's score of one frame.
+
+    Attributes
+    ----------
+    x : float
+        Per cent of the width.
+    y : float
+        Pixels from the top.
+    decided : bool
+        Whether it weighs much in what the member says of the video.
+    """
+
+    x: float
+    y: float
+    decided: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One member's scores over time.
+
+    Attributes
+    ----------
+    member : str
+    shape : int
+        Of its marks and its colour, from 1.
+    marks : list of Mark
+    """
+
+    member: str
+    shape: int
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time at which frames were scored; a click there jumps to it.
+
+    Attributes
+    ----------
+    seconds : float
+    x, left, width : float
+        Where it lies, and what of the width belongs to it; per cent.
+    scores : dict of str to float
+        By member.
+    mean : float
+        Of the members.
+    """
+
+    seconds: float
+    x: float
+    left: float
+    width: float
+    scores: dict[str, float]
+    mean: float
+
+    @property
+    def at(self) -> str:
+        """The time as players write it."""
+        return clock(self.seconds)
+
+    @property
+    def words(self) -> str:
+        """The time and all scores."""
+        scores = (f"{name} {figure(score)}" for name, score in self.scores.items())
+        return f"{self.at}: {', '.join(scores)}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The timeline of one face, or of whole frames.
+
+    Attributes
+    ----------
+    face : int
+        From 1; 0 for whole frames.
+    lines : list of Line
+    moments : list of Moment
+        In order of time.
+    """
+
+    face: int
+    lines: list[Line]
+    moments: list[Moment]
+
+    @property
+    def title(self) -> str:
+        """What it is of."""
+        return f"Face {self.face}" if self.face else "Whole frames"
+
+    @property
+    def words(self) -> str:
+        """What can be seen in it, for who cannot see it."""
+        said = []
+        for line in self.lines:
+            own = [m.scores[line.member] for m in self.moments if line.member in m.scores]
+            said.append(f"{line.member} from {figure(min(own))} to {figure(max(own))}")
+        return f"{self.title}, scores of frames over time: {'; '.join(said)}."
+
+    def highest(self, n: int = 3) -> list[Moment]:
+        """The moments that look most like a fake to the members together, in order."""
+        moments = sorted(self.moments, key=lambda moment: -moment.mean)[:n]
+        return sorted(moments, key=lambda moment: moment.seconds)
+
+
+def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
+    """Lay out the frame scores of a scan: a panel a face, then whole frames.
+
+    Parameters
+    ----------
+    scan : dict
+        As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
+
+    Returns
+    -------
+    list of Panel
+        Empty where no member scored frames.
+
+    Examples
+    --------
+    >>> rows = [
+    ...     {"detector": "net", "face": 1, "seconds": 0.0, "score": 1.0, "decided": True},
+    ...     {"detector": "net", "face": 1, "seconds": 4.0, "score": 0.0, "decided": False},
+    ... ]
+    >>> (panel,) = timeline_panels({"timeline": rows, "faces": []})
+    >>> panel.title, [(mark.x, mark.y) for mark in panel.lines[0].marks]
+    ('Face 1', [(2.0, 12.0), (98.0, 128.0)])
+    """
+    rows = [row for row in scan["timeline"] if row["score"] is not None]
+    names = list(dict.fromkeys(row["detector"] for row in scan["timeline"]))
+    end = last_second(scan)
+    panels = []
+    for face in sorted({row["face"] for row in rows}, key=lambda f: (f == 0, f)):
+        here = [row for row in rows if row["face"] == face]
+        lines = []
+        for name in names:
+            own = [row for row in here if row["detector"] == name]
+            if own:
+                shape = names.index(name) % N_SHAPES + 1
+                lines.append(Line(name, shape, [_mark(row, end) for row in own]))
+        panels.append(Panel(face, lines, _moments(here, end)))
+    return panels
+
+
+def last_second(scan: dict[str, Any]) -> float:
+    """Return the last time of which a scan knows, seconds."""
+    times = [row["seconds"] for row in scan["timeline"]]
+    times += [face["last"] for face in scan["faces"]]
+    return max([0.0, *(float(time) for time in times if time is not None)])
+
+
+def ticks(end: float) -> list[tuple[float, str]]:
+    """Return where times are written below a timeline, per cent, and how.
+
+    Examples
+    --------
+    >>> ticks(4.2)
+    [(2.0, '0:00'), (24.9, '0:01'), (47.7, '0:02'), (70.6, '0:03'), (93.4, '0:04')]
+    """
+    if not end:
+        return [(_LEFT, "0:00")]
+    step = next((s for s in _STEPS if end / s < _MOST_TICKS), end)
+    times = [number * step for number in range(int(end / step) + 1)]
+    whole = step >= 1
+    return [
+        (round(_across(t, end), 1), clock(t)[:-2] if whole else clock(t)) for t in times
+    ]
+
+
+def _across(seconds, end):
+    return _LEFT + (_RIGHT - _LEFT) * (seconds / end if end else 0.5)
+
+
+def _mark(row, end):
+    y = _BOTTOM - (_BOTTOM - _TOP) * row["score"]
+    return Mark(round(_across(row["seconds"], end), 2), round(y, 1), bool(row["decided"]))
+
+
+def _moments(rows, end):
+    times = sorted({row["seconds"] for row in rows})
+    places = [_across(time, end) for time in times]
+    middles = [(a + b) / 2 for a, b in zip(places, places[1:], strict=False)]
+    edges = [0.0, *middles, 100.0]
+    moments = []
+    for number, time in enumerate(times):
+        scores = {r["detector"]: r["score"] for r in rows if r["seconds"] == time}
+        left, right = edges[number], edges[number + 1]
+        moments.append(
+            Moment(
+                time, round(places[number], 2), round(left, 2), round(right - left, 2),
+                scores, sum(scores.values()) / len(scores),
+            )  # fmt: skip
+        )
+    return moments

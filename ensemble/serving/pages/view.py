@@ -1,0 +1,339 @@
+"""What the templates show of a file: the scan and how far it is, with addresses."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.serving.pages.in_words import (
+    ScanInWords,
+    advice,
+    as_sentence,
+    clock,
+    scan_in_words,
+    score_name,
+)
+from ensemble.serving.pages.timeline import (
+    Line,
+    Panel,
+    last_second,
+    ticks,
+    timeline_panels,
+)
+
+_KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
+_NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time in a video, for a link to it."""
+
+    seconds: float
+
+    @property
+    def at(self) -> str:
+        """As players write it."""
+        return clock(self.seconds)
+
+
+@dataclass(frozen=True)
+class FaceView:
+    """One face.
+
+    Attributes
+    ----------
+    face : int
+    verdict, kind : str
+        ``kind`` is ``fake``, ``real``, ``unsure`` or ``none``.
+    p_fake : float or None
+    first, last : float
+        Seconds.
+    main : bool
+    why : list of str
+        What speaks against a verdict on it.
+    members : dict of str to float
+    picture : str
+        Address, empty where there is none.
+    """
+
+    face: int
+    verdict: str
+    kind: str
+    p_fake: float | None
+    first: float
+    last: float
+    main: bool
+    why: list[str]
+    members: dict[str, float | None]
+    picture: str
+
+    @property
+    def start(self) -> Moment:
+        """When it is first seen."""
+        return Moment(self.first)
+
+
+@dataclass(frozen=True)
+class ScanView:
+    """A scan that is done, as its page shows it.
+
+    Attributes
+    ----------
+    thing : str
+        "video" or "picture".
+    said : ScanInWords
+    name : str
+        Of the score.
+    score : float or None
+    threshold, model : dict
+    faces : list of FaceView
+    faces_disagree : bool
+    members, steps : list of dict
+    card : dict or None
+    summary : str
+        What the model learned from and how often it errs.
+    panels : list of Panel
+        Of the timeline.
+    lines : list of Line
+        One of each member in it.
+    times : list of (float, str)
+        Below the timeline.
+    media : str
+        Address of what a browser plays or shows.
+    poster : str
+        Address of what stands there before it plays; empty where there is nothing.
+    plays : bool
+    copy, evidence, annotated : dict
+        How far what is made on demand is: ``status``, empty where nobody asked.
+    """
+
+    thing: str
+    said: ScanInWords
+    name: str
+    score: float | None
+    threshold: dict[str, float | None]
+    model: dict[str, str | None]
+    faces: list[FaceView]
+    faces_disagree: bool
+    members: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    card: dict[str, Any] | None
+    summary: str
+    panels: list[Panel]
+    lines: list[Line]
+    times: list[tuple[float, str]]
+    media: str = ""
+    poster: str = ""
+    plays: bool = False
+    copy: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
+    evidence: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
+    annotated: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
+
+
+def scan_view(
+    scan: dict[str, Any],
+    thing: str = "video",
+    pictures: dict[int, str] | None = None,
+    **made: Any,
+) -> ScanView:
+    """Bring a scan into the form that its page shows.
+
+    Parameters
+    ----------
+    scan : dict
+        As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
+    thing : str, default="video"
+        "video" or "picture".
+    pictures : dict of int to str or None, default=None
+        Address of the picture of each face.
+    **made
+        Further fields of `ScanView`.
+
+    Returns
+    -------
+    ScanView
+    """
+    panels = timeline_panels(scan)
+    how = scan.get("how") or {"members": [], "steps": []}
+    beside = {row["detector"]: row for row in how["members"]}
+    empty = {"weight": None, "frames": 0, "low": None, "high": None}
+    lines = {line.member: line for panel in panels for line in panel.lines}
+    names = [row["detector"] for row in scan["members"]]
+    grounds = scan.get("grounds") or []
+    return ScanView(
+        thing=thing,
+        said=scan_in_words(scan, thing),
+        name=score_name(scan),
+        score=scan["p_fake"],
+        threshold=_finite(scan["threshold"]),
+        model=scan["model"],
+        faces=_faces(scan, pictures or {}),
+        faces_disagree=scan["faces_disagree"],
+        members=[
+            empty | beside.get(row["detector"], {}) | row for row in scan["members"]
+        ],
+        steps=how["steps"],
+        card=scan.get("card"),
+        summary=grounds[2] if len(grounds) > 2 else "",
+        panels=panels,
+        lines=sorted(lines.values(), key=lambda line: names.index(line.member)),
+        times=ticks(last_second(scan)),
+        **made,
+    )
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A file of the history, or one of several side by side.
+
+    Attributes
+    ----------
+    id, name, status, doing, reason : str
+        As in `ensemble.serving.jobs.Job`.
+    progress : float
+    is_over : bool
+    when : str
+        When it was sent.
+    picture : str
+        Address, empty where there is none.
+    said : ScanInWords or None
+        None before it is done.
+    score : float or None
+    score_name : str
+    threshold : dict
+    faces : list of FaceView
+    """
+
+    id: str
+    name: str
+    status: str
+    doing: str
+    reason: str
+    progress: float
+    is_over: bool
+    when: str
+    picture: str = ""
+    said: ScanInWords | None = None
+    score: float | None = None
+    score_name: str = ""
+    threshold: dict[str, float | None] = field(default_factory=dict)
+    faces: list[FaceView] = field(default_factory=list)
+
+    @property
+    def advice(self) -> str:
+        """What to do where it failed."""
+        return advice(self.reason)
+
+
+def job_view(
+    job: Any,
+    scan: dict[str, Any] | None = None,
+    picture: str = "",
+    pictures: dict[int, str] | None = None,
+) -> JobView:
+    """Bring a job into the form that lists show.
+
+    Parameters
+    ----------
+    job : Job
+    scan : dict or None, default=None
+        None before it is done.
+    picture : str, default=""
+        Address of one of its frames.
+    pictures : dict of int to str or None, default=None
+        Address of the picture of each face.
+
+    Returns
+    -------
+    JobView
+    """
+    found: dict[str, Any] = {}
+    if scan is not None:
+        found = {
+            "said": scan_in_words(scan, thing_of(job)),
+            "score": scan["p_fake"],
+            "score_name": score_name(scan),
+            "threshold": _finite(scan["threshold"]),
+            "faces": _faces(scan, pictures or {}),
+        }
+    return JobView(
+        id=job.id,
+        name=job.name,
+        status=job.status,
+        doing=job.doing,
+        reason=job.reason,
+        progress=job.progress,
+        is_over=job.status in ("done", "failed"),
+        when=moment(job.created),
+        picture=picture,
+        **found,
+    )
+
+
+def thing_of(job: Any) -> str:
+    """What a job's file is called in sentences."""
+    return "picture" if job.media == "image" else "video"
+
+
+def moment(seconds: float) -> str:
+    """Write when something was, by the clock of the server.
+
+    Parameters
+    ----------
+    seconds : float
+        Since 1970.
+
+    Examples
+    --------
+    >>> len(moment(1796000000.0))
+    16
+    """
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def stem_of(name: str) -> str:
+    """Return how files that are kept of a scan begin: harmless on any system.
+
+    Examples
+    --------
+    >>> stem_of("../a b.mp4"), stem_of("<b>.mp4"), stem_of("...")
+    ('a b', '_b_', 'scan')
+    """
+    base = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
+    kept = re.sub(r'[^\w .()+-]|["\']', "_", base[0] or base[2]).strip(" .")
+    return kept[:100] or "scan"
+
+
+def _faces(scan, pictures):
+    of_all = {scan.get("reason"), scan.get("doubts")}
+    return [_face(face, pictures, of_all) for face in scan["faces"]]
+
+
+def _face(face, pictures, of_all):
+    reasons = [face.get("reason") or "", face.get("doubts") or ""]
+    reasons = [reason for reason in reasons if reason not in of_all]
+    return FaceView(
+        face=face["face"],
+        verdict=face["verdict"] or "",
+        kind=_KINDS.get(face["verdict"], "none"),
+        p_fake=face["p_fake"],
+        first=face["first"],
+        last=face["last"],
+        main=face["main"],
+        why=[as_sentence(reason) for reason in reasons if reason],
+        members=face["members"],
+        picture=pictures.get(face["face"], ""),
+    )
+
+
+def _finite(threshold):
+    """A threshold that no score reaches is drawn nowhere."""
+    return {
+        end: value if value is not None and math.isfinite(value) else None
+        for end, value in threshold.items()
+    }
