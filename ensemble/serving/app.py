@@ -14,6 +14,7 @@ from ensemble.serving.files import DATABASE, ServerFiles
 from ensemble.serving.guard import Guard
 from ensemble.serving.jobs import JobStore
 from ensemble.serving.metrics import Figures
+from ensemble.serving.pages import routes
 from ensemble.serving.problems import answer_with_problems
 from ensemble.serving.scanner import Scanner
 from ensemble.serving.settings import ServedModel, ServerSettings
@@ -81,6 +82,8 @@ def create_app(
     answer_with_problems(app)
     app.add_middleware(Guard, settings=settings)
     app.include_router(api.router)
+    app.include_router(routes.report_router)
+    app.include_router(routes.router)
     return app
 
 

@@ -162,7 +162,10 @@ def errors_in_words(
         lines.append("It misses more than half of the fakes: REAL says little.")
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
-    return [*lines, "These rates hold for videos like those. On others it may err more."]
+    return [
+        *lines,
+        "These rates hold for videos like those. On others it may err more.",
+    ]
 
 
 def face_in_words(face: dict[str, Any], name: str, is_image: bool = False) -> str:

@@ -81,8 +81,10 @@ def _templates():
 
 def _writable(value):
     """Escape what no HTML file can hold, as in names that are no UTF-8."""
-    return value if isinstance(value, Markup) or type(value) is not str else (
-        "\n".join(map(printable, value.split("\n")))
+    return (
+        value
+        if isinstance(value, Markup) or type(value) is not str
+        else ("\n".join(map(printable, value.split("\n"))))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ensemble.serving.pages.in_words import clock, figure
@@ -112,7 +113,9 @@ class Panel:
         """What can be seen in it, for who cannot see it."""
         said = []
         for line in self.lines:
-            own = [m.scores[line.member] for m in self.moments if line.member in m.scores]
+            own = [
+                m.scores[line.member] for m in self.moments if line.member in m.scores
+            ]
             said.append(f"{line.member} from {figure(min(own))} to {figure(max(own))}")
         return f"{self.title}, scores of frames over time: {'; '.join(said)}."
 
@@ -137,10 +140,9 @@ def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
 
     Examples
     --------
-    >>> rows = [
-    ...     {"detector": "net", "face": 1, "seconds": 0.0, "score": 1.0, "decided": True},
-    ...     {"detector": "net", "face": 1, "seconds": 4.0, "score": 0.0, "decided": False},
-    ... ]
+    >>> first = {"detector": "net", "face": 1, "seconds": 0.0, "score": 1.0,
+    ...          "decided": True}
+    >>> rows = [first, first | {"seconds": 4.0, "score": 0.0}]
     >>> (panel,) = timeline_panels({"timeline": rows, "faces": []})
     >>> panel.title, [(mark.x, mark.y) for mark in panel.lines[0].marks]
     ('Face 1', [(2.0, 12.0), (98.0, 128.0)])
@@ -192,22 +194,23 @@ def _across(seconds, end):
 
 def _mark(row, end):
     y = _BOTTOM - (_BOTTOM - _TOP) * row["score"]
-    return Mark(round(_across(row["seconds"], end), 2), round(y, 1), bool(row["decided"]))
+    return Mark(
+        round(_across(row["seconds"], end), 2), round(y, 1), bool(row["decided"])
+    )
 
 
 def _moments(rows, end):
     times = sorted({row["seconds"] for row in rows})
     places = [_across(time, end) for time in times]
-    middles = [(a + b) / 2 for a, b in zip(places, places[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in pairwise(places)]
     edges = [0.0, *middles, 100.0]
     moments = []
     for number, time in enumerate(times):
         scores = {r["detector"]: r["score"] for r in rows if r["seconds"] == time}
-        left, right = edges[number], edges[number + 1]
+        left = round(edges[number], 2)
+        width = round(edges[number + 1] - edges[number], 2)
+        mean = sum(scores.values()) / len(scores)
         moments.append(
-            Moment(
-                time, round(places[number], 2), round(left, 2), round(right - left, 2),
-                scores, sum(scores.values()) / len(scores),
-            )  # fmt: skip
+            Moment(time, round(places[number], 2), left, width, scores, mean)
         )
     return moments

@@ -265,7 +265,7 @@ def job_view(
         id=job.id,
         name=job.name,
         status=job.status,
-        doing=job.doing,
+        doing=doing_of(job) or "waiting for its turn",
         reason=job.reason,
         progress=job.progress,
         is_over=job.status in ("done", "failed"),
@@ -273,6 +273,13 @@ def job_view(
         picture=picture,
         **found,
     )
+
+
+def doing_of(job: Any) -> str:
+    """What is being done with a file; empty while it waits for its turn."""
+    if job.status == "running":
+        return "beginning" if job.doing == "waiting" else job.doing
+    return "" if job.doing == "waiting" else job.doing
 
 
 def thing_of(job: Any) -> str:

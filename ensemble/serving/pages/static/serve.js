@@ -120,6 +120,10 @@ function placeOf(seconds, links) {
   return `${Math.min(100, Math.max(0, place))}%`;
 }
 
+document.addEventListener("mousedown", (event) => {
+  if (event.target.closest(".frames a")) event.preventDefault(); // it takes no focus
+});
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-seconds]");
   const video = document.getElementById("video");

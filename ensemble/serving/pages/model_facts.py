@@ -1,0 +1,76 @@
+"""What the page of the model says of it, as pairs of a heading and a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ensemble.verdicts.card_words import left_out_in_words
+
+
+def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what a model learned from.
+
+    Parameters
+    ----------
+    facts : dict
+        As `ensemble.serving.scanning.worker.model_facts` gives it.
+
+    Returns
+    -------
+    list of (str, str)
+
+    Examples
+    --------
+    >>> card = {"data": "two films", "toy": True, "fitted_on": "2026-01-02",
+    ...         "version": "0.1.0", "n_real": 3, "n_fake": 4, "n_groups": None,
+    ...         "fitted_before": {}, "profile": None, "failed_detectors": {},
+    ...         "n_skipped": 0}
+    >>> for what, text in facts_in_words({"card": card, "file": {"sha256": None}}):
+    ...     print(f"{what}: {text}")
+    Videos: 3 real, 4 fake
+    What they are: two films
+    Beware: a toy that shows how things work, meant for no real video
+    Made on: 2026-01-02, by deepfake-ensemble 0.1.0
+    """
+    card = facts["card"]
+    videos = "none with labels: put together of detectors that others trained"
+    if card["n_real"] + card["n_fake"]:
+        videos = f"{card['n_real']:,} real, {card['n_fake']:,} fake"
+        if card["n_groups"] is not None:
+            videos += f", of {card['n_groups']:,} groups (people or sources)"
+    rows = [("Videos", videos), ("What they are", card["data"])]
+    if card["toy"]:
+        toy = "a toy that shows how things work, meant for no real video"
+        rows.append(("Beware", toy))
+    rows += [
+        (f"{name} before that", "unknown data" if seen is None else ", ".join(seen))
+        for name, seen in card["fitted_before"].items()
+        if seen != []
+    ]
+    rows.append(("Left out", left_out_in_words(
+        card["failed_detectors"], card["n_skipped"]).removeprefix("Left out: ")
+    ))  # fmt: skip
+    rows += _profile_in_words(card["profile"] or {})
+    if card["fitted_on"]:
+        rows.append(
+            ("Made on", f"{card['fitted_on']}, by deepfake-ensemble {card['version']}")
+        )
+    rows.append(("SHA-256 of the file", facts["file"]["sha256"] or ""))
+    return [(what, text) for what, text in rows if text]
+
+
+def _profile_in_words(profile):
+    """Say what the videos are like; a video unlike them is in doubt."""
+    units = {"short_side": "Shorter side", "face_side": "Side of a face",
+             "seconds": "Length"}  # fmt: skip
+    rows = []
+    for name, what in units.items():
+        if profile.get(name):
+            low, middle, high = profile[name]
+            unit = "seconds" if name == "seconds" else "pixels"
+            digits = 1 if name == "seconds" else 0
+            rows.append(
+                (what, f"{low:.{digits}f} to {high:.{digits}f} {unit}, half of them up "
+                       f"to {middle:.{digits}f}")
+            )  # fmt: skip
+    return rows

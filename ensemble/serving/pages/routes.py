@@ -1,0 +1,276 @@
+"""Addresses of the pages: plain forms and links do all; a script only helps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from ensemble.serving.api import (
+    PAGE_POLICY,
+    ScanId,
+    folder_of,
+    found_job,
+    links_of,
+    result_of,
+    session_of,
+)
+from ensemble.serving.jobs import DONE, FAILED, Job
+from ensemble.serving.pages.in_words import advice, as_sentence, errors_in_words
+from ensemble.serving.pages.model_facts import facts_in_words
+from ensemble.serving.pages.rendering import duration, render
+from ensemble.serving.pages.report import report_page
+from ensemble.serving.pages.view import (
+    JobView,
+    doing_of,
+    job_view,
+    moment,
+    scan_view,
+    stem_of,
+    thing_of,
+)
+from ensemble.serving.problems import Refused, responses
+from ensemble.serving.scanning.products import ANNOTATED, EVIDENCE, FILES, PLAYABLE
+
+_STATIC = Path(__file__).parent / "static"
+_STYLE = Path(__file__).parents[2] / "reporting" / "templates" / "page.css"
+_FILES = {
+    "page.css": (_STYLE, "text/css"),
+    "serve.css": (_STATIC / "serve.css", "text/css"),
+    "serve.js": (_STATIC / "serve.js", "text/javascript"),
+    "icon.svg": (_STATIC / "icon.svg", "image/svg+xml"),
+}
+_MOST_FILES = 20  # in one form
+_MOST_SHOWN = 50  # of a session's history
+_MOST_BESIDE = 12
+_MOST_FORM = 2**14  # bytes of a form without files
+_NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
+_TITLES = {
+    403: "That is not allowed here",
+    404: "It is not there, or not any more",
+    409: "That cannot be had of this scan",
+    413: "The file is too large",
+    422: "Something is missing",
+    429: "Too many requests at once",
+    503: "Too many scans wait",
+    507: "The server is full",
+}
+
+
+class _PageRoute(APIRoute):
+    """Answers errors with a page in place of JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except HTTPException as error:
+                return _problem(
+                    request, error.status_code, str(error.detail), error.headers
+                )
+            except RequestValidationError:
+                return _problem(request, 404, "There is no such page.")
+
+        return handle
+
+
+router = APIRouter(route_class=_PageRoute, include_in_schema=False)
+
+
+@router.get("/")
+def start(request: Request) -> Response:
+    """Show where files are sent, and what was sent in this session."""
+    settings, state = request.app.state.settings, request.app.state
+    jobs = state.jobs.of_session(session_of(request))[:_MOST_SHOWN]
+    rows = [_row(request, job) for job in jobs]
+    return _html(
+        request, "start.html", "start", jobs=rows,
+        limit=f"{settings.upload_bytes / 2**20:.4g} MB",
+        allow_urls=settings.allow_urls, errors=_errors(request),
+        pending=any(not row.is_over for row in rows),
+    )  # fmt: skip
+
+
+@router.post("/scans")
+async def add_files(request: Request) -> Response:
+    """Take the files of a plain form."""
+    submissions = request.app.state.submissions
+    form = await submissions.take_form(request, _MOST_FILES)
+    if not form.uploads:
+        raise Refused(422, "no file was chosen; go back and choose one")
+    jobs = submissions.add_form(form, session_of(request))
+    return _shown([job.id for job in jobs])
+
+
+@router.post("/scans/address")
+async def add_address(request: Request) -> Response:
+    """Take an address from a plain form."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MOST_FORM:
+            raise Refused(413, "the address is too long")
+    fields = parse_qs(content.decode("utf-8", "replace"))
+    address = fields.get("url", [""])[0].strip()
+    job = request.app.state.submissions.add_address(address, session_of(request))
+    return _shown([job.id])
+
+
+@router.get("/scans/{scan}")
+def scan_page(request: Request, scan: ScanId) -> Response:
+    """Show how far a scan is, and then what was found."""
+    job = found_job(request, scan)
+    return _html(request, "scan.html", **_scan_content(request, job))
+
+
+@router.post("/scans/{scan}/{kind}")
+def ask_or_delete(request: Request, scan: ScanId, kind: str) -> Response:
+    """Have something made of a scan, or delete it."""
+    job, state = found_job(request, scan), request.app.state
+    if kind == "delete":
+        state.scanner.delete(job.id)
+        return RedirectResponse("/#history", 303)
+    if kind not in (EVIDENCE, ANNOTATED, PLAYABLE):
+        raise Refused(404, "there is no such page")
+    if job.status != DONE:
+        raise Refused(409, "the scan is not done")
+    state.jobs.ask(job.id, kind)
+    state.scanner.wake()
+    return RedirectResponse(f"/scans/{job.id}#{kind}", 303)
+
+
+@router.get("/compare")
+def compare(
+    request: Request,
+    ids: Annotated[list[str], Query(default_factory=list)],
+) -> Response:
+    """Show several files side by side."""
+    jobs = [request.app.state.jobs.get(id) for id in dict.fromkeys(ids[:_MOST_BESIDE])]
+    rows = [_row(request, job) for job in jobs if job is not None]
+    if not rows:
+        raise Refused(404, "choose some files of the history to see them side by side")
+    return _html(
+        request, "compare.html", rows=rows, missing=len(jobs) - len(rows),
+        errors=_errors(request), pending=any(not row.is_over for row in rows),
+    )  # fmt: skip
+
+
+@router.get("/model")
+def model_page(request: Request) -> Response:
+    """Show what the model is and how often it errs."""
+    facts = request.app.state.scanner.model_facts
+    return _html(
+        request, "model.html", "model", model=facts["file"], card=facts["card"],
+        errors=_errors(request), threshold=facts["threshold"],
+        grounds=facts["grounds"][:2], members=facts["members"],
+        facts=facts_in_words(facts),
+    )  # fmt: skip
+
+
+@router.get("/static/{name}")
+def static_file(name: str) -> Response:
+    """Return a file that pages load."""
+    if name not in _FILES:
+        raise Refused(404, "there is no such file")
+    path, kind = _FILES[name]
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+report_router = APIRouter()
+
+
+@report_router.get(
+    "/v1/scans/{scan}/report.html",
+    response_class=HTMLResponse,
+    responses=responses(404, 409, 422),
+)
+def get_report(request: Request, scan: ScanId) -> Response:
+    """Return what was found as one page to print or to send."""
+    job = found_job(request, scan)
+    found = result_of(request, job)
+    if found is None:
+        failed = f"the scan failed: {job.reason}" if job.reason else ""
+        raise Refused(409, failed or "the scan is not done yet; ask again later")
+    try:
+        upload = request.app.state.scanner.upload(job)
+        text = report_page(job, found, folder_of(request, job), upload)
+    except FileNotFoundError:
+        raise Refused(404, "there is no such scan, or it is no longer kept") from None
+    policy = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
+    return HTMLResponse(text, headers=policy)
+
+
+def _problem(request, status, detail, headers=None):
+    """Show what went wrong: above the form, where that is what to use next."""
+    problem = {"title": _TITLES.get(status, "It did not work"),
+               "detail": as_sentence(detail)}  # fmt: skip
+    page = _html(request, "message.html", "", status, problem=problem)
+    page.headers.update(headers or {})
+    return page
+
+
+def _html(request, template, here="", status=200, **content):
+    kept = duration(request.app.state.settings.keep_seconds)
+    text = render(template, here=here, kept=kept, **content)
+    return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+
+def _shown(ids):
+    """Lead to the page of what was sent: a file's own, or all side by side."""
+    if len(ids) == 1:
+        return RedirectResponse(f"/scans/{ids[0]}", 303)
+    return RedirectResponse(f"/compare?ids={'&ids='.join(ids)}", 303)
+
+
+def _errors(request):
+    return errors_in_words(request.app.state.scanner.model_facts.get("card"))
+
+
+def _row(request: Request, job: Job) -> JobView:
+    links = links_of(request, job)
+    frames = list(links.frames.values())
+    return job_view(
+        job,
+        result_of(request, job),
+        frames[len(frames) // 2] if frames else "",
+        _by_number(links.faces),
+    )
+
+
+def _by_number(addresses):
+    return {int(number): address for number, address in addresses.items()}
+
+
+def _scan_content(request: Request, job: Job) -> dict[str, Any]:
+    """Return what the page of one file shows."""
+    api = f"/v1/scans/{job.id}"
+    content = {"job": job, "api": api, "stem": stem_of(job.name), "files": FILES,
+               "view": None, "advice": advice(job.reason), "when": moment(job.created),
+               "pending": job.status not in (DONE, FAILED),
+               "doing": doing_of(job)}  # fmt: skip
+    scan = result_of(request, job)
+    if scan is None:
+        return content
+    links, jobs = links_of(request, job), request.app.state.jobs
+    tasks = {kind: jobs.task(job.id, kind) or _NO_TASK for kind in FILES}
+    frames = list(links.frames.values())
+    poster = frames[0] if frames else ""
+    thing = thing_of(job)
+    view = scan_view(
+        scan, thing, _by_number(links.faces), poster=poster,
+        media=poster if thing == "picture" else f"{api}/video",
+        plays=links.video is not None, copy=tasks[PLAYABLE], evidence=tasks[EVIDENCE],
+        annotated=tasks[ANNOTATED],
+    )  # fmt: skip
+    pending = any(task["status"] in ("queued", "running") for task in tasks.values())
+    advised = advice(scan["reason"] or scan["doubts"] or "")
+    return content | {"view": view, "advice": advised, "pending": pending}
