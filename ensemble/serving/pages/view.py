@@ -163,7 +163,7 @@ def scan_view(
     beside = {row["detector"]: row for row in how["members"]}
     empty = {"weight": None, "frames": 0, "low": None, "high": None}
     lines = {line.member: line for panel in panels for line in panel.lines}
-    names = [row["detector"] for row in scan["members"]]
+    order = dict.fromkeys(row["detector"] for row in scan["timeline"])
     grounds = scan.get("grounds") or []
     return ScanView(
         thing=thing,
@@ -181,7 +181,7 @@ def scan_view(
         card=scan.get("card"),
         summary=grounds[2] if len(grounds) > 2 else "",
         panels=panels,
-        lines=sorted(lines.values(), key=lambda line: names.index(line.member)),
+        lines=[lines[name] for name in order if name in lines],
         times=ticks(last_second(scan)),
         **made,
     )

@@ -11,8 +11,9 @@ RATES = {"n_real": 20, "n_fake": 10, "false_alarms": [0.05, 0.0, 0.2],
          "misses": [0.8, 0.5, 1.0]}  # fmt: skip
 CARD = {
     "data": "squares", "toy": False, "fitted_on": "2026-01-02", "version": "0.1.0",
-    "n_real": 20, "n_fake": 10, "n_groups": 12, "fitted_before": {}, "auc": [0.8, 0.6, 0.9],
-    "above_chance": True, "problem": "", "low": 0.5, "high": 0.5,
+    "n_real": 20, "n_fake": 10, "n_groups": 12, "fitted_before": {},
+    "auc": [0.8, 0.6, 0.9], "above_chance": True, "problem": "",
+    "low": 0.5, "high": 0.5,
     "set_on_the_same": False, "rates": RATES, "by_status": {}, "profile": None,
     "failed_detectors": {}, "n_skipped": 0,
 }  # fmt: skip
@@ -33,13 +34,14 @@ def a_scan(name="clip.mp4", **changes):
         {"face": 2, "p_fake": 0.7, "verdict": "FAKE", "main": True,
          "members": {"net": 0.8}} | face,
     ]  # fmt: skip
-    member = {"detector": "net", "frames": 3, "low": 0.7, "high": 0.9, "pooling": "mean",
-              "p_fake": 0.8, "weight": 1.0, "moved": 1.4}  # fmt: skip
+    member = {"detector": "net", "frames": 3, "low": 0.7, "high": 0.9,
+              "pooling": "mean", "p_fake": 0.8, "weight": 1.0, "moved": 1}  # fmt: skip
     steps = [{"step": "members combined (logistic)", "p_fake": 0.8},
              {"step": "calibrated (platt)", "p_fake": 0.7}]  # fmt: skip
     return {
         "video": name, "p_fake": 0.7, "verdict": "UNSURE", "status": "scored",
-        "reason": "", "doubts": "its faces disagree, P(fake) 0.700 (the largest), 0.120",
+        "reason": "",
+        "doubts": "its faces disagree, P(fake) 0.700 (the largest), 0.120",
         "card": CARD, "spread": {"low": 0.8, "high": 0.8, "std": None},
         "threshold": {"low": 0.5, "high": 0.5},
         "grounds": ["Fake is said above 0.500.", "P(fake) is calibrated.", "Learned."],

@@ -1,0 +1,261 @@
+"""What the pages of the server say, and that nothing in them runs or is loaded."""
+
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+pytest.importorskip("fastapi")
+from page_server import CARD, FACTS, RATES, a_scan
+from starlette.testclient import TestClient
+
+from ensemble.serving.app import create_app
+from ensemble.serving.guard import Guard
+from ensemble.serving.pages.in_words import (
+    advice,
+    errors_in_words,
+    scan_in_words,
+)
+from ensemble.serving.pages.timeline import timeline_panels
+from ensemble.serving.settings import ServerSettings
+
+EVIL = "<script>alert(1)</script>\"' onload=x \u202e.mp4"
+
+
+class Tags(HTMLParser):
+    """Collects what is in a page: (tag, attributes), and the text of scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.scripts, self.words = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.words += " " if tag in ("td", "th") else ""
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] in ("script", "style"):
+            self.scripts.append(data.strip())
+        self.words += data
+
+
+@pytest.fixture
+def app(tmp_path):
+    settings = ServerSettings(folder=tmp_path / "serve", token="t" * 32)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    yield app
+    app.state.jobs.close()
+
+
+@pytest.fixture
+def client(app):
+    headers = {"Authorization": f"Bearer {app.state.settings.token}"}
+    guarded = Guard(app, app.state.settings)
+    return TestClient(guarded, "http://127.0.0.1", headers=headers)
+
+
+@pytest.fixture
+def add(app):
+    """``add(scan, name=...)`` puts a scan that is done beside the others."""
+
+    def added(scan=None, name="clip.mp4", media="video", session="token"):
+        folder = app.state.files.make_folder()
+        job = app.state.jobs.add(name, folder, media=media, session=session)
+        path = app.state.files.job(folder)
+        (path / "upload.mp4").write_bytes(b"pixels")
+        app.state.jobs.claim()
+        if scan is not None:
+            for kind, number in (("faces", 1), ("frames", 0)):
+                (path / kind).mkdir()
+                (path / kind / f"{number}.jpg").write_bytes(b"jpeg")
+            (path / "scan.json").write_text(json.dumps(scan))
+            app.state.jobs.finish(job.id)
+        return job.id
+
+    return added
+
+
+def test_the_page_of_a_scan_says_what_is_said_of_each_face(client, add):
+    page = client.get(f"/scans/{add(a_scan())}")
+    words = " ".join(Tags(page.text).words.split())
+    assert page.status_code == 200
+    assert "UNSURE This score is no ground for calling the video real or fake." in words
+    assert "The faces differ: face 1 REAL, face 2 FAKE" in words
+    assert "Face 1 REAL P(fake) 0.120 Seen from 0:00.0 to 0:02.0." in words
+    assert "Face 2 FAKE P(fake) 0.700" in words
+    assert "it missed 80 % (likely 50 to 100 %)" in words
+    assert "A score is evidence, not proof." in words
+    assert "About 70 of 100 files with such a score should be fake" in words
+
+
+@pytest.mark.parametrize("page", ["scan", "start", "compare", "report"])
+def test_names_are_text_and_no_page_holds_a_script_or_a_style_of_its_own(
+    client, add, page
+):
+    scan = a_scan(EVIL, members=[{"detector": EVIL, "p_fake": 0.5, "reason": EVIL}],
+                  doubts=EVIL)  # fmt: skip
+    job = add(scan, EVIL)
+    address = {"scan": f"/scans/{job}", "start": "/", "compare": f"/compare?ids={job}",
+               "report": f"/v1/scans/{job}/report.html"}[page]  # fmt: skip
+    answer = client.get(address)
+    tags = Tags(answer.text)
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    assert "\u202e" not in answer.text
+    assert "<script>alert(1)</script>" in tags.words  # as text
+    for tag, attributes in tags.tags:
+        if page != "report":
+            assert tag != "style"
+        assert tag != "script" or attributes["src"] == "/static/serve.js"
+        strange = [name for name in attributes if name.startswith("on")]
+        assert strange == []
+        assert "style" not in attributes
+        for name in ("href", "src", "action", "poster"):
+            found = attributes.get(name) or "#"
+            assert found.startswith(("/", "#", "data:")), found
+    assert page == "report" or not any(tags.scripts)
+
+
+def test_the_report_holds_all_and_loads_nothing(client, add):
+    answer = client.get(f"/v1/scans/{add(a_scan())}/report.html")
+    tags = Tags(answer.text)
+    assert "sandbox" in answer.headers["content-security-policy"]
+    sources = [a["src"] for _, a in tags.tags if "src" in a]
+    assert sources
+    assert all(s.startswith("data:image/jpeg;base64,") for s in sources)
+    loading = [a.get("href") for t, a in tags.tags if t in ("link", "script")]
+    assert loading == ["data:,"]
+    assert hashlib.sha256(b"pixels").hexdigest() in tags.words
+    assert "ab" * 32 in tags.words  # the model's
+
+
+def test_a_scan_that_failed_says_why_and_what_to_do(client, add, app):
+    job = add()
+    app.state.jobs.fail(job, "it cannot be opened (Invalid data found)")
+    words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
+    assert "This file could not be scanned. It cannot be opened" in words
+    assert "What to do See whether it plays in a video player." in words
+
+
+def test_a_scan_that_runs_is_looked_at_again_without_a_script(client, add, app):
+    job = add()
+    app.state.jobs.progress(job, 0.42, "scoring the video")
+    page = client.get(f"/scans/{job}").text
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
+    assert "42 %" in page
+    assert "Scoring the video." in page
+    assert "refresh" not in client.get("/model").text
+
+
+def test_a_plain_form_leads_to_what_it_sent(client, app):
+    app.state.scanner.wake = lambda: None
+    one = client.post("/scans", files={"file": ("a.mp4", b"x")}, follow_redirects=False)
+    assert one.status_code == 303
+    assert client.get(one.headers["location"]).status_code == 200
+    two = [("file", ("a.mp4", b"x")), ("file", ("b.mp4", b"y"))]
+    beside = client.post("/scans", files=two, follow_redirects=False)
+    page = client.get(beside.headers["location"]).text
+    assert "2 files side by side" in page
+    assert "b.mp4" in page
+    none = client.post("/scans", files={"other": (None, "x")})
+    assert none.status_code == 422
+    assert "no file was chosen" in none.text.lower()
+
+
+def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app):
+    job = add(a_scan())
+    asked = client.post(f"/scans/{job}/evidence", follow_redirects=False)
+    assert asked.headers["location"] == f"/scans/{job}#evidence"
+    assert app.state.jobs.task(job, "evidence")["status"] == "queued"
+    assert "The heat maps are being made" in client.get(f"/scans/{job}").text
+    client.post(f"/scans/{job}/delete")
+    gone = client.get(f"/scans/{job}")
+    assert gone.status_code == 404
+    assert "<h1>It is not there" in gone.text
+
+
+def test_unknown_pages_and_kinds_are_pages_that_say_so(client, add):
+    for address in ("/scans/short", "/static/../app.py", "/static/x", "/compare"):
+        assert client.get(address).status_code == 404
+    assert client.post(f"/scans/{add(a_scan())}/other").status_code == 404
+    assert client.post("/scans/address", data={"url": "x"}).status_code == 403
+
+
+def test_the_history_is_of_this_session(client, add):
+    mine, other = add(a_scan()), add(a_scan(), session="another")
+    page = client.get("/").text
+    assert f"/scans/{mine}" in page
+    assert f"/scans/{other}" not in page
+
+
+def test_the_page_of_the_model_says_how_often_it_errs(client):
+    words = " ".join(Tags(client.get("/model").text).words.split())
+    assert "Miss: a fake called REAL 10 80 % 50 to 100 %" in words
+    assert "36 real" not in words
+    assert "20 real, 10 fake, of 12 groups" in words
+
+
+def test_the_miss_rate_is_said_or_said_to_be_unknown():
+    for card in (None, CARD | {"n_real": 0, "n_fake": 0, "rates": None},
+                 CARD | {"rates": None, "problem": "it was lost"},
+                 CARD | {"n_fake": 0, "rates": RATES | {"n_fake": 0}}):  # fmt: skip
+        assert "miss rate is unknown" in " ".join(errors_in_words(card))
+    known = errors_in_words(CARD, "REAL")
+    assert known[0].startswith("Of 10 fakes that it had not learned from, it missed 80")
+    assert "REAL says little" in " ".join(known)
+
+
+def test_a_verdict_is_a_sentence_and_doubts_are_reasons():
+    said = scan_in_words(
+        a_scan(doubts="no score of net; AUC 0.6 (of few; two groups) is low")
+    )
+    assert said.why == ["No score of net.", "AUC 0.6 (of few; two groups) is low."]
+    between = a_scan(doubts="", threshold={"low": 0.3, "high": 0.8})
+    assert "between 0.300 and 0.800" in scan_in_words(between).sentence
+    real = scan_in_words(a_scan(verdict="REAL", doubts=""), "picture")
+    assert real.sentence.endswith("That does not make this picture genuine.")
+
+
+def test_each_kind_of_failure_has_its_advice():
+    reasons = ["no face was found", "it took more than 600 s", "out of memory",
+               "the address could not be fetched: it redirects", "the worker died",
+               "it cannot be opened", "something odd"]  # fmt: skip
+    assert len({advice(reason) for reason in reasons}) == len(reasons)
+
+
+def test_the_timeline_has_a_panel_a_face_and_its_clearest_moments():
+    panels = timeline_panels(a_scan())
+    assert [panel.title for panel in panels] == ["Face 1", "Face 2"]
+    assert [moment.at for moment in panels[1].highest(2)] == ["0:00.0", "0:02.0"]
+    assert [mark.decided for mark in panels[1].lines[0].marks] == [True] * 3
+    widths = [moment.width for moment in panels[0].moments]
+    assert sum(widths) == pytest.approx(100)
+
+
+def _luminance(colour):
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_stands_out_from_its_ground_in_both_schemes(client):
+    css = client.get("/static/page.css").text + client.get("/static/serve.css").text
+    light, dark = {}, {}
+    for block in re.findall(r"(@media screen[^{]*\{\s*)?:root \{(.*?)\}", css, re.S):
+        scheme = dark if block[0] else light
+        scheme.update(re.findall(r"--([\w-]+): (#\w{6})", block[1]))
+    for scheme in (light, light | dark):
+        inks = ("ink", "soft", "accent", "bad", "good", "unsure")
+        pairs = [(ink, ground) for ink in inks for ground in ("ground", "raised")]
+        pairs += [("ink", f"wash-{kind}") for kind in ("bad", "good", "unsure")]
+        pairs += [("soft", f"wash-{kind}") for kind in ("bad", "good", "unsure")]
+        pairs += [("accent", "wash-unsure"), ("on-accent", "accent")]
+        for one, other in pairs:
+            a, b = sorted((_luminance(scheme[one]), _luminance(scheme[other])))
+            assert (b + 0.05) / (a + 0.05) >= 4.5, (one, other, scheme)
