@@ -45,10 +45,13 @@ class Limits:
         Of memory: for the frames of a video that are asked for at once; and with
         ``isolation="process"``, under Linux, for all that reading it takes.
     video_seconds : float, default=1800.0
-        That one reading of a video takes (its frames, its length, its quantiser);
-        without what is done with its frames. It is looked at after each packet, so
-        that a call of a decoder which never comes back is not stopped, but for one
-        with ``isolation="process"``, which ends then.
+        That one look at a video takes: all that is read of it for its views, further
+        frames where the first show no face, and finding faces; or its length and
+        quantiser. Without what detectors do with its frames. It is looked at after each
+        packet and each picture, so that a call of a decoder or of a face finder which
+        never comes back is not stopped, but for a decoder with
+        ``isolation="process"``, which ends then. A video that took too long is not
+        read again in that process within the same limits.
     isolation : "process" or None, default=None
         Whether videos are read in another process, kept for the next ones, which may
         die of a file: that is the reason of this file, and the run goes on. Frames are

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from base_models.faces.finding_time import looking_in_time
 from base_models.faces.tracking import FaceTrack, follow_faces
 from base_models.video.reading import SampledFrames, sample_clips
 from base_models.video.sampling import sample_indices
@@ -87,6 +88,7 @@ class FaceSearch:
         Parameters
         ----------
         finder : FaceFinder
+            What it takes counts as reading, between one frame and the next.
         key : str
             Stands for the finder: equal ones share what was found.
         surest : bool, default=False
@@ -98,7 +100,8 @@ class FaceSearch:
         """
         if (key, surest) not in self._known:
             follow = _surest_faces if surest else follow_faces
-            self._known[key, surest] = self._search(follow, finder)
+            with looking_in_time(finder, self._video) as finder:
+                self._known[key, surest] = self._search(follow, finder)
         return self._known[key, surest]
 
     def _search(self, follow, finder):

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from base_models.faces.finding_time import looking_in_time
 from base_models.faces.rare_faces import FaceSearch, FollowedFaces
 from base_models.faces.tracking import FaceTrack, follow_faces, largest_track
 from base_models.store.store import Store, resolve_store
+from base_models.video.bounds.budget import one_reading
 from base_models.video.one_face import SAME_FACE, box_overlap
 from base_models.video.reading import (
     SampledFrames,
@@ -62,7 +64,11 @@ def follow_video(
     >>> len(followed.times), followed.fps, followed.faces
     (50, 25.0, [])
     """
-    store = resolve_store(store)
+    with one_reading(video):
+        return _followed(detectors, video, resolve_store(store), looks_per_second)
+
+
+def _followed(detectors, video, store, looks_per_second):
     looking = [detector for detector in detectors if hasattr(detector, "score_views")]
     recipes = [recipe for detector in looking for recipe in detector.view_recipes()]
     of_faces = [recipe for recipe in recipes if recipe.view == "face"]
@@ -241,7 +247,10 @@ class _Walk:
     def follow(self, finder):
         """Go through the video; follow faces in the frames that are looked at."""
         looks = self._walked()
-        tracks = [] if finder is None else follow_faces(looks, finder)
+        tracks = []
+        if finder is not None:
+            with looking_in_time(finder, self._video) as finder:
+                tracks = follow_faces(looks, finder)
         for _ in looks:
             pass  # to the end, where no face is followed
         looked = np.array(self._looked, int)

@@ -15,6 +15,7 @@ from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.failures import is_foreseen, reason_of
 from base_models.runtime.prefetch import look_ahead
 from base_models.store.store import Store, store_key
+from base_models.video.bounds.budget import one_reading
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.paths import hashed_once, video_digest
 from base_models.video.reading import sample_clips
@@ -123,12 +124,17 @@ def make_views(
     >>> view.images.shape, view.frames
     ((4, 32, 32, 3), array([ 0, 10, 19, 29]))
     """
+    with one_reading(whole_video(video)):
+        return _made(video, recipes, store, searches or {})
+
+
+def _made(video, recipes, store, searches):
     begun = _content(video)
     views, todo, places = _stored_views(video, recipes, store)
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
         length = max(recipe.clip_length for recipe in alike.values())
-        search = (searches or {}).get(n_frames)
+        search = searches.get(n_frames)
         if search is None or search.clip_length < length:
             try:
                 sample = sample_clips(whole_video(video), n_frames, length)

@@ -246,6 +246,7 @@ def _recipes(detectors):
 
 def _profile(video, known, recipes, store):
     from base_models.errors import VideoReadError
+    from base_models.video.bounds.budget import one_reading
     from base_models.video.paths import hashed_once
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video
@@ -255,8 +256,9 @@ def _profile(video, known, recipes, store):
     if not is_video(video):
         return None
     try:
-        info = probe_video(video)
-        quantiser = estimate_qp(video, n_places=2, n_frames=4)
+        with one_reading(video):
+            info = probe_video(video)
+            quantiser = estimate_qp(video, n_places=2, n_frames=4)
     except VideoReadError as error:  # which detectors need not have met
         return _unmeasured(error.reason)
     with hashed_once([video], [known]):

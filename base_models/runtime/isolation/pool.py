@@ -30,7 +30,8 @@ from base_models.runtime.isolation.messages import (
 from base_models.runtime.prefetch import n_cores
 
 # What a reader needs: imported as it begins, before its memory is bounded.
-_MODULES = ("base_models.video.reading", "cv2")
+_MODULES = ("base_models.video.reading", "base_models.video.quality", "cv2")
+_MODULES += ("av.subtitles.stream", "numpy.ma")  # what these import when they read
 _START = 120.0  # seconds
 _GRACE = 2.0  # above the time allowed: a reader that looks at it says so itself
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -78,13 +79,13 @@ class _Request(NamedTuple):
     seconds: float
 
     @classmethod
-    def of(cls, name, arguments, is_stream):
+    def of(cls, name, arguments, is_stream, spent):
         limits = current_limits()
         what = name, arguments, limits, os.getcwd(), is_stream
-        return cls(pickle.dumps(what), limits.video_seconds + _GRACE)
+        return cls(pickle.dumps(what), limits.video_seconds - spent + _GRACE)
 
 
-def call(name: str, *arguments: Any) -> Any:
+def call(name: str, *arguments: Any, spent: float = 0.0) -> Any:
     """Call a function in a reader.
 
     Parameters
@@ -93,6 +94,8 @@ def call(name: str, *arguments: Any) -> Any:
         "module:function" of ours. It gets what makes frames as its last argument, and
         returns what JSON can hold, or a tuple of frames and that.
     *arguments : object
+    spent : float, default=0.0
+        Seconds that the file was read before, of those allowed.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def call(name: str, *arguments: Any) -> Any:
     ReaderLost
         Twice: what an earlier file did to a reader is not the fault of this one.
     """
-    request = _Request.of(name, arguments, False)
+    request = _Request.of(name, arguments, False, spent)
     try:
         return _called(_taken(), request)
     except ReaderLost as error:
@@ -114,12 +117,14 @@ def call(name: str, *arguments: Any) -> Any:
     return _called(_begun(), request)
 
 
-def stream(name: str, *arguments: Any) -> Iterator[tuple[np.ndarray | None, Any]]:
+def stream(
+    name: str, *arguments: Any, spent: float = 0.0
+) -> Iterator[tuple[np.ndarray | None, Any]]:
     """Call a generator in a reader, which goes some frames ahead.
 
     Parameters
     ----------
-    name, *arguments
+    name, *arguments, spent
         As for `call`. It yields tuples of a frame, or None, and what JSON can hold.
 
     Yields
@@ -132,7 +137,7 @@ def stream(name: str, *arguments: Any) -> Iterator[tuple[np.ndarray | None, Any]
     Refused
     ReaderLost
     """
-    request = _Request.of(name, arguments, True)
+    request = _Request.of(name, arguments, True, spent)
     n_given = 0
     try:
         for item in _streamed(_taken(), request):

@@ -22,6 +22,7 @@ from base_models.runtime.isolation.messages import SharedArray, receive, send_pl
 
 _GROWN = 2**29  # bytes above which it ends, and another one begins
 _SLOTS, _SLOT_BYTES = 16, 2**25  # frames that are read ahead, and their bytes
+_NO_ROOM = "failed to map segment"  # what the system says of a library
 _CPU_MARGIN = 60  # seconds above those allowed, after which the system ends it
 
 
@@ -158,6 +159,8 @@ def _told(error):
     if isinstance(error, VideoReadError):
         return {"refused": [type(error).__name__, error.video, error.reason,
                             error.advice]}  # fmt: skip
+    if isinstance(error, ImportError) and _NO_ROOM in str(error):
+        error = MemoryError(str(error))
     return {"raised": [type(error).__name__, str(error)]}
 
 

@@ -14,7 +14,13 @@ from base_models.limits import current_limits
 from base_models.runtime.caches import Cache
 from base_models.runtime.clusters.given_up import give_up_video, reason_given_up
 from base_models.runtime.isolation.pool import ReaderLost, Refused, call, stream
-from base_models.video.bounds.budget import TookTooLong, in_bounds, took_too_long
+from base_models.video.bounds.budget import (
+    TookTooLong,
+    in_bounds,
+    one_clock,
+    took_too_long,
+    waiting,
+)
 from base_models.video.remote import RemoteVideo
 
 _slow = Cache(f"{__name__}._slow", maxsize=4096)  # (file, limits) -> True
@@ -35,7 +41,9 @@ def apart(function: Callable) -> Callable:
         with _remembered(path) as is_apart:
             if not is_apart:
                 return function(path, *arguments)
-            return call(f"{__name__}:plainly", _name(function), path, *arguments)
+            with waiting() as spent:
+                how = f"{__name__}:plainly", spent, _name(function), path, *arguments
+                return call(*how, spent=spent)
 
     return called
 
@@ -53,25 +61,29 @@ def apart_each(function: Callable) -> Callable:
     def called(path, *arguments):
         with _remembered(path) as is_apart:
             if is_apart:
-                how = f"{__name__}:plainly_each", _name(function), path, *arguments
-                yield from stream(*how)
+                with waiting() as spent:
+                    pass  # what comes is counted by who takes the frames
+                how = f"{__name__}:plainly_each", spent, _name(function), path
+                yield from stream(*how, *arguments, spent=spent)
             else:
                 yield from function(path, *arguments)
 
     return called
 
 
-def plainly(name: str, path: Any, *arguments: Any) -> Any:
+def plainly(spent: float, name: str, path: Any, *arguments: Any) -> Any:
     """Call a function in the other process; the last argument makes its frames."""
     *arguments, make = arguments
-    with in_bounds(make):
+    with in_bounds(make), one_clock(path, spent):
         return _function(name)(path, *arguments)
 
 
-def plainly_each(name: str, path: Any, *arguments: Any) -> Iterator[tuple[Any, Any]]:
+def plainly_each(
+    spent: float, name: str, path: Any, *arguments: Any
+) -> Iterator[tuple[Any, Any]]:
     """Run a generator in the other process."""
     *arguments, make = arguments
-    with in_bounds(make):
+    with in_bounds(make), one_clock(path, spent):
         yield from _function(name)(path, *arguments)
 
 
@@ -82,6 +94,16 @@ def _name(function):
 def _function(name):
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
+
+
+def read_no_more(path: Any) -> None:
+    """Have a video that took too long not be read again in this process.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    """
+    _slow[_key(path), current_limits()] = True
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import math
 import mmap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,7 +51,7 @@ def over_limit(path: Any, asked: str, setting: str, needed: Any) -> VideoReadErr
 
 def out_of_memory(path: Any) -> VideoReadError:
     """Return the error of a video for whose reading there is no memory."""
-    if not _is_bounded.get():
+    if not _is_bounded.get() and current_limits().isolation is None:
         return VideoReadError(path, "there is not enough memory to read it")
     allowed = current_limits().video_bytes
     asked = f"reading it takes more than the {allowed:,} bytes of memory allowed"
@@ -164,11 +164,13 @@ class Clock:
     Parameters
     ----------
     path : str, Path or RemoteVideo
+    spent : float, default=0.0
+        Those that it was read before.
     """
 
-    def __init__(self, path: Any) -> None:
+    def __init__(self, path: Any, spent: float = 0.0) -> None:
         self._path, self._allowed = path, current_limits().video_seconds
-        self._spent, self._since = 0.0, self._now()
+        self._spent, self._since = spent, self._now()
 
     def check(self) -> None:
         """Refuse to go on where it was read for longer than is allowed.
@@ -188,6 +190,23 @@ class Clock:
         try:
             yield
         finally:
+            self._since = self._now()
+
+    @contextmanager
+    def waiting(self) -> Iterator[float]:
+        """Count all that a block takes, in which another process reads.
+
+        Yields
+        ------
+        float
+            Seconds until then.
+        """
+        self.check()
+        begun = time.monotonic()
+        try:
+            yield self._spent
+        finally:
+            self._spent += time.monotonic() - begun
             self._since = self._now()
 
     def _count(self):
@@ -211,12 +230,23 @@ def took_too_long(path: Any, allowed: float) -> VideoReadError:
 
 
 @contextmanager
-def one_clock(path: Any) -> Iterator[Clock]:
+def one_clock(path: Any, spent: float = 0.0) -> Iterator[Clock]:
     """Count all that is read of a video within the block by one clock.
 
-    The block holds no `yield` to who uses frames.
+    The block holds no `yield` to who uses frames. One within another counts by that
+    one's clock.
+
+    Parameters
+    ----------
+    path : str, Path or RemoteVideo
+    spent : float, default=0.0
+        Seconds that it was read before.
+
+    Yields
+    ------
+    Clock
     """
-    clock = _clock.get() or Clock(path)
+    clock = _clock.get() or Clock(path, spent)
     token = _clock.set(clock)
     try:
         yield clock
@@ -227,6 +257,34 @@ def one_clock(path: Any) -> Iterator[Clock]:
 def clock_of(path: Any) -> Clock:
     """Return the clock of the block, or a new one."""
     return _clock.get() or Clock(path)
+
+
+def one_reading(video: Any) -> AbstractContextManager[Any]:
+    """Count all that is read of a video, and done to see what is in it, by one clock.
+
+    Parameters
+    ----------
+    video : str, Path or ndarray
+        An array was read by the caller, and has no limit.
+    """
+    return nullcontext() if isinstance(video, np.ndarray) else one_clock(video)
+
+
+@contextmanager
+def waiting() -> Iterator[float]:
+    """Count a block, in which another process reads, by the clock of the block around.
+
+    Yields
+    ------
+    float
+        Seconds that the video was read before.
+    """
+    clock = _clock.get()
+    if clock is None:
+        yield 0.0
+        return
+    with clock.waiting() as spent:
+        yield spent
 
 
 def check_refusal(path: Any, context: Any, error: Any) -> None:

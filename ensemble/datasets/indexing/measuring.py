@@ -46,7 +46,9 @@ def measure_video(
     """
     row: dict[str, Any] = dict.fromkeys(MEASURED) | {"readable": False}
     try:
-        with asking_once():
+        from base_models.video.bounds.budget import one_reading
+
+        with asking_once(), one_reading(video):
             _measure(video, finder, row)
     except Exception as error:  # a decoder's, a lack of memory: of this video alone
         return row | {"reason": reason_of(error)}, error
@@ -65,6 +67,7 @@ def stamp(video: str | Path) -> tuple[int, int] | str | None:
 
 
 def _measure(video: str | Path, finder: FaceFinder | None, row: dict[str, Any]) -> None:
+    from base_models.faces.finding_time import looking_in_time
     from base_models.video.paths import video_digest
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video, sample_clips
@@ -94,8 +97,9 @@ def _measure(video: str | Path, finder: FaceFinder | None, row: dict[str, Any]) 
     qp = estimate_qp(video, _QP_PLACES, _QP_FRAMES)
     row["quantiser"] = None if np.isnan(qp) else round(qp, 2)
     if finder is not None:
-        sides = (_largest_face(frame, finder) for frame in frames)
-        row["face_size"] = next((side for side in sides if side), None)
+        with looking_in_time(finder, video) as finder:
+            sides = (_largest_face(frame, finder) for frame in frames)
+            row["face_size"] = next((side for side in sides if side), None)
         row["face"] = row["face_size"] is not None
 
 
