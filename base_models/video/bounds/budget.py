@@ -16,7 +16,7 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.limits import current_limits
 
-_MARGIN = 2**26  # bytes
+_MARGIN, _LITTLE = 2**26, 2**21  # bytes
 _is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
 _MOST_IDLE = 5.0  # seconds from look to look: more is a process that was stopped
 _clock: ContextVar[Clock | None] = ContextVar("clock", default=None)
@@ -310,14 +310,21 @@ def check_refusal(path: Any, context: Any, error: Any) -> None:
         allowed = current_limits().video_pixels
         asked = f"one of its pictures has more pixels than the {allowed:,} allowed"
         raise over_limit(path, asked, "video_pixels", "...")
-    check_memory(error, 16 * width * height)  # of a decoder's pictures
+    needed = 16 * width * height  # of a decoder's pictures
+    check_memory(error, needed)
+    if _is_bounded.get() and not _is_room(needed + _LITTLE):
+        raise MemoryError  # which some decoders take for damage
 
 
 def check_memory(error: Any, n_bytes: int) -> None:
     """Raise MemoryError if FFmpeg says so, and there is no room for so many bytes."""
-    if error.errno != errno.ENOMEM:
-        return
+    if error.errno == errno.ENOMEM and not _is_room(n_bytes + _MARGIN):
+        raise MemoryError
+
+
+def _is_room(n_bytes):
     try:
-        mmap.mmap(-1, n_bytes + _MARGIN).close()
+        mmap.mmap(-1, n_bytes).close()
     except (OSError, ValueError, OverflowError):
-        raise MemoryError from None
+        return False
+    return True
