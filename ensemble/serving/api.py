@@ -82,7 +82,7 @@ class ModelFacts(BaseModel):
 
     file: dict[str, Any]
     members: list[str]
-    threshold: dict[str, float]
+    threshold: dict[str, float | None]
     grounds: list[str]
     card: dict[str, Any]
     summary: str
@@ -128,7 +128,7 @@ def result_of(request: Request, job: Job) -> dict[str, Any] | None:
         text = (folder_of(request, job) / SCAN_FILE).read_text("utf-8")
     except FileNotFoundError:  # it was deleted meanwhile
         return None
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text, parse_constant=lambda name: None)
     return found
 
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from ensemble._version import __version__
 from ensemble.serving import api
 from ensemble.serving.fetching import fetch
-from ensemble.serving.files import DATABASE, ServerFiles
+from ensemble.serving.files import ServerFiles
 from ensemble.serving.guard import Guard
 from ensemble.serving.jobs import JobStore
 from ensemble.serving.metrics import Figures
@@ -73,7 +73,7 @@ def create_app(
     state = app.state
     state.settings, state.is_at_work = settings, False
     state.files = ServerFiles(settings.files, settings.disk_bytes)
-    state.jobs = JobStore(state.files.folder / DATABASE)
+    state.jobs = JobStore(state.files.database)
     state.scanner = Scanner(ServedModel.of(model), settings, state.jobs, state.files)
     state.submissions = Submissions(
         settings, state.jobs, state.files, state.scanner, fetch

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from base_models.runtime.ending.folder_lock import locked_folder
 
-DATABASE = "jobs.sqlite"
+_DATABASE = "jobs.sqlite"
 _JOBS, _TEMPORARY, _LOCK = "jobs", ("temporary", "store"), "lock"
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _RESERVE = 2**26  # bytes that a scan may write beside its upload
 
 
@@ -58,6 +60,12 @@ class ServerFiles:
             self.folder.chmod(0o700)  # whatever the umask is
         self._check()
         (self.folder / _JOBS).mkdir(mode=0o700, exist_ok=True)
+        self.database.touch(mode=0o600)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of its jobs."""
+        return self.folder / _DATABASE
 
     def _check(self):
         facts = self.folder.stat()
@@ -67,9 +75,9 @@ class ServerFiles:
                 f"(chmod 700 {self.folder}), or give another folder"
             )
         others = {entry.name for entry in self.folder.iterdir()}
-        known = {_JOBS, _LOCK, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
+        known = {_JOBS, _LOCK, _DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm"}
         strange = sorted(others - known - set(_TEMPORARY))
-        if strange and not {_LOCK, DATABASE} <= others:
+        if strange and not {_LOCK, _DATABASE} <= others:
             raise ValueError(
                 f"{self.folder} holds other things ({strange[0]}), and a server needs "
                 "a folder of its own; give one that is new or empty"
@@ -92,6 +100,11 @@ class ServerFiles:
         name = secrets.token_hex(16)
         self.job(name).mkdir(mode=0o700)
         return name
+
+    def create(self, name: str, file: str) -> BinaryIO:
+        """Open a new file of a job for writing."""
+        path = self.job(name) / file
+        return os.fdopen(os.open(path, _NEW, 0o600), "wb")
 
     def delete(self, name: str) -> None:
         """Delete the folder of a job."""

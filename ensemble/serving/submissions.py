@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 
@@ -13,7 +11,7 @@ from ensemble.serving.jobs import Job, JobStore
 from ensemble.serving.problems import Refused
 from ensemble.serving.scanner import UPLOAD, Scanner
 from ensemble.serving.settings import ServerSettings
-from ensemble.serving.uploads import Form, receive, settled, shown_name
+from ensemble.serving.uploads import COMING, Form, receive, settled, shown_name
 
 _log = logging.getLogger(__name__)
 _SOON = {"Retry-After": "15"}  # seconds
@@ -77,8 +75,8 @@ class Submissions:
         with self._files.coming(self._jobs.n_bytes()) as coming:
             try:
                 return await receive(
-                    request, self._files.make_folder, self._files.job,
-                    self._settings.upload_bytes, most_files, coming.add, UPLOAD,
+                    request, self._files, self._settings.upload_bytes, most_files,
+                    coming.add, UPLOAD,
                 )  # fmt: skip
             except FullDisk:
                 raise no_room() from None
@@ -152,8 +150,8 @@ class Submissions:
             self._jobs.progress(job.id, 0.0, "being fetched")
             with self._files.coming(self._jobs.n_bytes()) as coming:
                 coming.add(self._settings.upload_bytes)
-                name = shown_name(self._fetched(job.address, folder / "coming"))
-                path, media = settled(folder / "coming", name, UPLOAD)
+                name = shown_name(self._fetched(job))
+                path, media = settled(folder / COMING, name, UPLOAD)
             self._jobs.fetched(job.id, name, media, path.stat().st_size)
         except FullDisk:
             self._failed(job, no_room().detail)
@@ -166,11 +164,11 @@ class Submissions:
             self._files.delete(job.folder)
         self._scanner.wake()
 
-    def _fetched(self, address: Any, path: Path) -> str:
+    def _fetched(self, job: Job) -> str:
         assert self._fetch is not None
-        with open(path, "xb") as file:
+        with self._files.create(job.folder, COMING) as file:
             return self._fetch(
-                address, file, most_bytes=self._settings.upload_bytes,
+                job.address, file, most_bytes=self._settings.upload_bytes,
                 seconds=_FETCH_SECONDS,
             )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from base_models.video.paths import VIDEO_SUFFIXES
+from ensemble.serving.files import ServerFiles
 from ensemble.serving.problems import Refused
 
 _MOST_FIELD = 2**16  # bytes of a field that is no file
@@ -25,6 +25,7 @@ _IMAGES = (  # how still images begin, and their ending
     (b"MM\0*", ".tif"),
 )
 _BEGINNING = 4096  # bytes
+COMING = "coming"  # what a file is called until it is there
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,7 @@ def look_at(path: Path, name: str) -> tuple[str, str]:
 
 async def receive(
     request: Request,
-    make_folder: Callable[[], str],
-    folder_of: Callable[[str], Path],
+    server_files: ServerFiles,
     most_bytes: int,
     most_files: int,
     take: Callable[[int], None],
@@ -121,10 +121,7 @@ async def receive(
     Parameters
     ----------
     request : Request
-    make_folder : function
-        Makes a folder for a job and returns its name.
-    folder_of : function
-        Returns where that is.
+    server_files : ServerFiles
     most_bytes : int
         Of one file.
     most_files : int
@@ -142,7 +139,7 @@ async def receive(
         raise Refused(415, "send a form of the type multipart/form-data")
     if not options.get(b"boundary"):
         raise Refused(400, "the form has no boundary in its content type")
-    reader = _Reader(make_folder, folder_of, most_bytes, most_files, take, stem)
+    reader = _Reader(server_files, most_bytes, most_files, take, stem)
     try:
         parser = MultipartParser(options[b"boundary"], reader.callbacks())
         async for chunk in request.stream():
@@ -165,8 +162,8 @@ async def receive(
 class _Reader:
     """Takes what the parser finds."""
 
-    def __init__(self, make_folder, folder_of, most_bytes, most_files, take, stem):
-        self._make_folder, self._folder_of = make_folder, folder_of
+    def __init__(self, files, most_bytes, most_files, take, stem):
+        self._files = files
         self._most_bytes, self._most_files = most_bytes, most_files
         self._take, self._stem = take, stem
         self.form, self.is_whole = Form(), False
@@ -192,11 +189,7 @@ class _Reader:
         if self._file is not None:
             self._file.close()
         for folder in self._folders:
-            path = self._folder_of(folder)
-            for entry in path.iterdir():
-                entry.unlink()
-            with suppress(OSError):
-                path.rmdir()
+            self._files.delete(folder)
 
     def _begin_part(self):
         self._header = [b"", b""]
@@ -229,10 +222,8 @@ class _Reader:
             if len(self._folders) >= self._most_files:
                 files = "file" if self._most_files == 1 else "files"
                 raise Refused(422, f"send {self._most_files} {files} at most at once")
-            folder = self._make_folder()
-            self._folders.append(folder)
-            path = self._folder_of(folder) / "coming"
-            self._file = open(path, "xb")  # noqa: SIM115  (over several callbacks)
+            self._folders.append(self._files.make_folder())
+            self._file = self._files.create(self._folders[-1], COMING)
 
     def _content(self, data, start, end):
         self._n_bytes += end - start
@@ -260,12 +251,11 @@ class _Reader:
         folder, name = self._folders[-1], shown_name(self._file_name)
         if not self._n_bytes:
             self._folders.pop()
-            (self._folder_of(folder) / "coming").unlink()
-            self._folder_of(folder).rmdir()
+            self._files.delete(folder)
             if not self._file_name:  # a browser's form without a file
                 return
             raise Refused(422, f"{name} is empty (0 bytes)")
-        path, media = settled(self._folder_of(folder) / "coming", name, self._stem)
+        path, media = settled(self._files.job(folder) / COMING, name, self._stem)
         self.form.uploads.append(Upload(name, folder, path, media, self._n_bytes))
 
     def _end(self):

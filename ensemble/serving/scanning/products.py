@@ -109,7 +109,8 @@ class Products:
         self.model.store = Store(upload.parent / STORE, size_limit=STORE_BYTES)
         result = scan_video(self.model, upload, on_step=tell)
         if result.look is None:
-            raise Unreadable(without_path(result.reason, upload, name))
+            reason = without_path(result.reason, upload, name)
+            raise Unreadable(f"it cannot be read as a video or an image: {reason}")
         result = replace(result, video=name)
         self._latest = os.fspath(upload), result
         return result

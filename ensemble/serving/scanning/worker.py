@@ -1,5 +1,6 @@
 """The process that scans: its loop. It answers in JSON, and may die of a file."""
 
+import json
 import os
 import resource
 import socket
@@ -72,7 +73,7 @@ def model_facts(model: Any) -> dict:
     from ensemble.verdicts.threshold_and_prior import grounds
 
     limits = model.thresholds_
-    return {
+    facts = {
         "file": model_file(model),
         "members": list(model.detectors_),
         "threshold": {"low": float(limits.low), "high": float(limits.high)},
@@ -80,6 +81,7 @@ def model_facts(model: Any) -> dict:
         "card": model.card_.to_dict(),
         "summary": model.card_.summary(),
     }
+    return json.loads(json.dumps(facts), parse_constant=lambda name: None)
 
 
 class _Work:

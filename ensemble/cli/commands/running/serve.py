@@ -21,7 +21,7 @@ EXAMPLES = (
     "started again goes on with the scans that wait."
 )
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil",
-           "jinja2", "matplotlib", "captum")  # fmt: skip
+           "aiohttp", "jinja2", "matplotlib", "captum")  # fmt: skip
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_TOKEN = 16  # characters
 _GRACE = 5  # seconds for answers that are under way when it ends
