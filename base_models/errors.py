@@ -12,10 +12,15 @@ from base_models.addresses import public_name
 class UnscorableVideoError(ValueError):
     """A verdict was asked for a video that no detector could score.
 
+    Also raised where a detector is fitted, and without such videos none of a class is
+    left.
+
     Parameters
     ----------
     videos : dict of str to str
         Video id -> why it has no score.
+    in_training : bool, default=False
+        Whether a detector was to learn from them.
 
     Attributes
     ----------
@@ -29,28 +34,33 @@ class UnscorableVideoError(ValueError):
     no score for 1 video: clip_017.mp4 (no face found); drop it, or ask for
     predict_proba, which gives it NaN; an ensemble with unscorable='prior' gives it
     the share of fakes in training
+    >>> print(UnscorableVideoError({"clip_017.mp4": "no face found"}, in_training=True))
+    no video of one class is left to learn from without 1 video that has no view:
+    clip_017.mp4 (no face found); replace it, or give more videos
     """
 
-    def __init__(self, videos: dict[str, str]) -> None:
-        self.videos = dict(videos)
+    def __init__(self, videos: dict[str, str], in_training: bool = False) -> None:
+        self.videos, self.in_training = dict(videos), in_training
         shown = [f"{video} ({reason})" for video, reason in self.videos.items()]
-        what, them = (
-            ("1 video", "it")
-            if len(shown) == 1
-            else (
-                f"{len(shown)} videos",
-                "them",
+        is_one = len(shown) == 1
+        what = "1 video" if is_one else f"{len(shown)} videos"
+        them = "it" if is_one else "them"
+        listed = f"{'; '.join(shown[:5])}{'; ...' if len(shown) > 5 else ''}"
+        if in_training:
+            super().__init__(
+                f"no video of one class is left to learn from without {what} that "
+                f"{'has' if is_one else 'have'} no view: {listed}; replace {them}, or "
+                "give more videos"
             )
-        )
+            return
         super().__init__(
-            f"no score for {what}: {'; '.join(shown[:5])}"
-            f"{'; ...' if len(shown) > 5 else ''}; drop {them}, or ask for "
-            f"predict_proba, which gives {them} NaN; an ensemble with "
-            f"unscorable='prior' gives {them} the share of fakes in training"
+            f"no score for {what}: {listed}; drop {them}, or ask for predict_proba, "
+            f"which gives {them} NaN; an ensemble with unscorable='prior' gives "
+            f"{them} the share of fakes in training"
         )
 
     def __reduce__(self):
-        return type(self), (self.videos,)
+        return type(self), (self.videos, self.in_training)
 
 
 class VideoReadError(OSError):

@@ -57,7 +57,8 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
     table, is_fake, beside = scored_rows(model.oof_scores_, fitted_on.training)
     if not len(table):
         no_score = np.full(len(model.oof_scores_), np.nan)
-        raise UnscorableVideoError(missing_reasons(model.oof_scores_, no_score, []))
+        reasons = missing_reasons(model.oof_scores_, no_score, [])
+        raise UnscorableVideoError(reasons, in_training=True)
     warn_of_what_was_seen(model, combiner, fitted_on.reals_alone)
     with _naming_failures(model):
         return _fitted(model, combiner, fitted_on, table, is_fake, beside)

@@ -52,10 +52,11 @@ def warn_if_slow(seconds: float, what: str) -> None:
     hours = seconds / 3600
     span = f"{hours:.1f} hours" if hours >= 1 else f"{seconds / 60:.0f} minutes"
     warnings.warn(
-        f"fitting {what} will take about {span} on this CPU. Quicker: a GPU; a smaller "
-        "network (backbone='efficientnet_lite0'), image_size, epochs or "
-        "frames_per_epoch; or train='head', which computes features once (fast, but "
-        "near chance on forgeries whose traces the frozen network does not see)",
+        f"fitting {what} will take about {span} on this CPU. Quicker: a GPU; a small "
+        "network, such as backbone='efficientnet_lite0' or 'mesonet4'; a smaller "
+        "image_size, epochs or frames_per_epoch; or train='head', which computes "
+        "features once (fast, but near chance on forgeries whose traces the frozen "
+        "network does not see)",
         SlowFitWarning,
         stacklevel=3,
     )

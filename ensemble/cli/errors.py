@@ -137,8 +137,10 @@ def _is_users(error):
     Anything else (a TypeError, a KeyError ...) is a fault of the program.
     """
     from base_models.errors import DivergedError
+    from ensemble.errors import FailedDetectorsError
 
     kinds = (ValueError, OSError, ImportError, MemoryError, DivergedError)
+    kinds = (*kinds, FailedDetectorsError)
     return isinstance(error, kinds)
 
 

@@ -243,7 +243,7 @@ def _checked_table(table, y, groups):
     if np.isinf(values).any():
         row, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(
-            f"scores must be finite numbers or NaN; got {values[row, column]} at row "
+            f"a score is a finite number or NaN; got {values[row, column]} at row "
             f"{row} in column {table.columns[column]!r}; clip it, or make it NaN"
         )
     beside = companions(table)

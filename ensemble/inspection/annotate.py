@@ -10,6 +10,7 @@ import numpy as np
 from base_models.addresses import remote_address
 from base_models.runtime.caches import cached
 from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.reporting.plain_text import printable
 
 # Who cannot tell green from red sees light from dark, and the text says it again.
 COLOURS = {
@@ -157,6 +158,7 @@ def _label(text, verdict, height, width):
     """Draw a text on its colour, as large as the frame can bear."""
     from PIL import Image, ImageDraw, ImageFont
 
+    text = printable(text)  # names of members, perhaps of a model of others
     size = max(11, round(min(height, width) / 18))
     while True:
         font = ImageFont.load_default(size)

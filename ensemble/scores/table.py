@@ -304,7 +304,7 @@ def _check_values(
         row, column = np.argwhere(bad)[0]
         expected = "P(fake) between 0 and 1" if probabilities else "finite numbers"
         raise ValueError(
-            f"scores must be {expected}, or NaN; got {values[row, column]} for "
+            f"a score is {expected}, or NaN; got {values[row, column]} for "
             f"{ids[row]!r} in column {columns[column]!r} ({int(bad.sum())} such "
             "scores); rescale them, or leave the column out"
             + (", or pass probabilities=False" if probabilities else "")

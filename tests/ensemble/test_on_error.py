@@ -231,3 +231,19 @@ def test_the_command_ends_with_1_and_says_last_what_was_left_out(clips, tmp_path
     last = done.output.strip().split("\n")[-1]
     assert last.startswith("2 of 12 videos were left out, since no detector could look")
     assert last.endswith("model.dfe lists them.")
+
+
+@pytest.mark.slow  # the quicker ones hold that the figures are right
+@pytest.mark.filterwarnings("ignore:.* lack a view", "ignore:.*videos of 3 groups")
+def test_a_comparison_ends_with_1_where_videos_were_not_judged(clips, tmp_path):
+    lines = [f"{clip},{row % 2},{row // 2}" for row, clip in enumerate(clips)]
+    table = tmp_path / "videos.csv"
+    table.write_text("\n".join(["path,label,group", *lines]))
+    words = (
+        f"compare {table} --csv {tmp_path / 'table.csv'} --backbones test_resnet "
+        "--views frame --train head --weights none --image-size 32 --n-frames 2 "
+        f"--folds 2 --draws 10 --store {tmp_path / 'store'} --quiet --strategies soft"
+    )
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 1, done.output
+    assert "2 of 12 videos have no score: not judged" in done.output

@@ -176,10 +176,10 @@ class TrainedDetector(ViewDetector):
             if reason
         }
         if self.unscorable_:
-            error = UnscorableVideoError(self.unscorable_)
             if len(np.unique(is_fake[rows])) < len(np.unique(is_fake)):
-                raise error  # nothing is left of one class
+                raise UnscorableVideoError(self.unscorable_, in_training=True)
             if not caller_has_warned():
+                error = UnscorableVideoError(self.unscorable_)
                 warnings.warn(f"left out of training: {error}", stacklevel=3)
         return rows
 

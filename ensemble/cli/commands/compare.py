@@ -16,7 +16,7 @@ from ensemble.cli.inputs import (
     checkpoints_by_compression,
     named_detectors,
 )
-from ensemble.cli.output import is_printed, write_csv, write_json
+from ensemble.cli.output import is_printed, say_unscorable, write_csv, write_json
 from ensemble.comparison.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -182,7 +182,12 @@ def _finish(
     show_comparison(comparison, settings.report, is_data, shipping)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
-    if comparison.facts.failed:
+    facts = comparison.facts
+    n_left = facts.n_videos_held_out - facts.n_videos_judged
+    if inputs.videos is None:  # a table has what it has
+        n_left = 0
+    say_unscorable(n_left, facts.n_videos_held_out, "not judged; the note says why")
+    if facts.failed or n_left:
         raise typer.Exit(SOME_UNSCORABLE)
 
 
