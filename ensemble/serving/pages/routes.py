@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +23,7 @@ from ensemble.serving.api import (
     result_of,
     session_of,
 )
-from ensemble.serving.jobs import DONE, FAILED, Job
+from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, Job
 from ensemble.serving.pages.in_words import advice, as_sentence, errors_in_words
 from ensemble.serving.pages.model_facts import facts_in_words
 from ensemble.serving.pages.rendering import duration, render
@@ -50,6 +51,7 @@ _FILES = {
 _MOST_FILES = 20  # in one form
 _MOST_SHOWN = 50  # of a session's history
 _MOST_BESIDE = 12
+_WAITS = (QUEUED, RUNNING)
 _MOST_FORM = 2**14  # bytes of a form without files
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
 _TITLES = {
@@ -96,7 +98,7 @@ def start(request: Request) -> Response:
         request, "start.html", "start", jobs=rows,
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
-        pending=any(not row.is_over for row in rows),
+        again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 
 
@@ -160,7 +162,8 @@ def compare(
         raise Refused(404, "choose some files of the history to see them side by side")
     return _html(
         request, "compare.html", rows=rows, missing=len(jobs) - len(rows),
-        errors=_errors(request), pending=any(not row.is_over for row in rows),
+        errors=_errors(request),
+        again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 
 
@@ -224,6 +227,20 @@ def _html(request, template, here="", status=200, **content):
     return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
 
+def _again(request, waits, fragment=""):
+    """Return the address under which a browser without a script looks again, or "".
+
+    It differs each time: one that is the same up to its fragment would load nothing.
+    """
+    if not waits:
+        return ""
+    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "again"]
+    number = request.query_params.get("again", "")
+    number = int(number) + 1 if re.fullmatch(r"[0-9]{1,6}", number) else 1
+    query = urlencode([*asked, ("again", number)])
+    return f"{request.url.path}?{query}" + (f"#{fragment}" if fragment else "")
+
+
 def _shown(ids):
     """Lead to the page of what was sent: a file's own, or all side by side."""
     if len(ids) == 1:
@@ -255,7 +272,7 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
     api = f"/v1/scans/{job.id}"
     content = {"job": job, "api": api, "stem": stem_of(job.name), "files": FILES,
                "view": None, "advice": advice(job.reason), "when": moment(job.created),
-               "pending": job.status not in (DONE, FAILED),
+               "again": _again(request, job.status not in (DONE, FAILED)),
                "doing": doing_of(job)}  # fmt: skip
     scan = result_of(request, job)
     if scan is None:
@@ -271,6 +288,7 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
         plays=links.video is not None, copy=tasks[PLAYABLE], evidence=tasks[EVIDENCE],
         annotated=tasks[ANNOTATED],
     )  # fmt: skip
-    pending = any(task["status"] in ("queued", "running") for task in tasks.values())
+    waits = [kind for kind, task in tasks.items() if task["status"] in _WAITS]
     advised = advice(scan["reason"] or scan["doubts"] or "")
-    return content | {"view": view, "advice": advised, "pending": pending}
+    again = _again(request, bool(waits), "".join(waits[:1]))
+    return content | {"view": view, "advice": advised, "again": again}

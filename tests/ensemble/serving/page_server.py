@@ -81,7 +81,6 @@ class SquareFinder:
         from base_models import Face
 
         blue = (frame[..., 2] > 90).astype(np.uint8)
-        _, _, boxes, _ = cv2.connectedComponentsWithStats(blue)[:4]
         boxes = cv2.connectedComponentsWithStats(blue)[2][1:]
         return [
             Face((int(x), int(y), int(x + w), int(y + h)), 1.0)
@@ -131,12 +130,17 @@ def open_model(path):
 
 
 @contextlib.contextmanager
-def answering(app):
-    """Run an application on a free port; give its address."""
+def answering(app, lifespan="on"):
+    """Run an application on a free port; give its address.
+
+    With ``lifespan="off"`` nothing is scanned and no model loaded.
+    """
     import uvicorn
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", lifespan=lifespan)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -12,7 +12,6 @@ from page_server import CARD, FACTS, RATES, a_scan
 from starlette.testclient import TestClient
 
 from ensemble.serving.app import create_app
-from ensemble.serving.guard import Guard
 from ensemble.serving.pages.in_words import (
     advice,
     errors_in_words,
@@ -54,8 +53,7 @@ def app(tmp_path):
 @pytest.fixture
 def client(app):
     headers = {"Authorization": f"Bearer {app.state.settings.token}"}
-    guarded = Guard(app, app.state.settings)
-    return TestClient(guarded, "http://127.0.0.1", headers=headers)
+    return TestClient(app, "http://127.0.0.1", headers=headers)
 
 
 @pytest.fixture
@@ -145,7 +143,11 @@ def test_a_scan_that_runs_is_looked_at_again_without_a_script(client, add, app):
     job = add()
     app.state.jobs.progress(job, 0.42, "scoring the video")
     page = client.get(f"/scans/{job}").text
-    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
+    assert (
+        '<noscript><meta http-equiv="refresh" '
+        f'content="3; url=/scans/{job}?again=1"></noscript>' in page
+    )
+    assert "again=8" in client.get(f"/scans/{job}?again=7").text
     assert "42 %" in page
     assert "Scoring the video." in page
     assert "refresh" not in client.get("/model").text

@@ -1,0 +1,374 @@
+"""The server's pages in a real browser: files are sent, looked at and understood."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("playwright.sync_api")
+import itertools
+
+from browser import Opened
+from page_server import FACTS, a_scan, answering, two_squares
+from PIL import Image
+
+from ensemble.serving.app import create_app
+from ensemble.serving.settings import ServedModel, ServerSettings
+
+TOKEN = "t" * 32
+LONG = 60_000  # milliseconds that a scan may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The address of a server that scans."""
+    pytest.importorskip("captum")
+    folder = tmp_path_factory.mktemp("server") / "files"
+    settings = ServerSettings(
+        folder=folder, token=TOKEN, upload_bytes=2**20, scans_per_minute=600
+    )
+    model = ServedModel(("squares.dfe",), "page_server:open_model")
+    with answering(create_app(model, settings)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files to send, by what they are."""
+    folder = tmp_path_factory.mktemp("sent")
+    (folder / "broken.mp4").write_bytes(b"no video at all")
+    (folder / "large.mp4").write_bytes(bytes(2**20 + 1))
+    picture = np.zeros((120, 120, 3), np.uint8)
+    picture[20:84, 24:88] = (20, 20, 160)
+    Image.fromarray(picture).save(folder / "one.png")
+    two_squares(folder / "<b>two & more.mp4")
+    return {path.stem.strip("<>")[:3]: path for path in folder.iterdir()} | {
+        "two": folder / "<b>two & more.mp4"
+    }
+
+
+@pytest.fixture
+def visit(browser):
+    """``visit(address, ...)`` opens a new session; settings are those of a context."""
+    contexts = []
+
+    def visited(address, width=1100, **settings):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, **settings
+        )
+        context.set_default_timeout(LONG)
+        contexts.append(context)
+        opened = Opened(context.new_page())
+        opened.page.goto(f"{address}/?token={TOKEN}")
+        opened.page.wait_for_selector("#history", state="attached")
+        return opened
+
+    yield visited
+    for context in contexts:
+        context.close()
+
+
+def send(page, *paths):
+    """Choose files, and wait for their page."""
+    page.set_input_files("#files", [str(path) for path in paths])
+    page.wait_for_url(re.compile("/(scans/.{22}|compare.*)$"))
+
+
+def sent(page, path):
+    """Send a file, and wait until its scan is over."""
+    send(page, path)
+    page.wait_for_selector("#progress [data-pending]", state="detached")
+
+
+def until(page, condition):
+    """Wait; the page's policy lets no text be run that is handed to it later."""
+    for _ in range(LONG // 50):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"not so: {condition}")
+
+
+def words(page, selector="main"):
+    return " ".join(page.inner_text(selector).split())
+
+
+def is_well(opened):
+    """Nothing was refused by the page's own policy, nothing came from elsewhere."""
+    own = re.match(r"\w+://[^/]+", opened.page.url).group()
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(own)] == []
+    assert opened.overflow() <= 0
+
+
+def test_a_result_reads_on_a_phone_and_a_moment_is_shown_in_place(tmp_path, visit):
+    settings = ServerSettings(folder=tmp_path / "serve", token=TOKEN)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    jobs, files = app.state.jobs, app.state.files
+    job = jobs.add("a_name_without_a_place_to_break" * 4, files.make_folder())
+    jobs.claim()
+    two_squares(files.job(job.folder) / "upload.mp4")
+    (files.job(job.folder) / "scan.json").write_text(json.dumps(a_scan()))
+    jobs.finish(job.id)
+    with answering(app, lifespan="off") as address:
+        opened = visit(address, width=360)
+        page = opened.page
+        for where in ("/", f"/compare?ids={job.id}", "/model", f"/scans/{job.id}"):
+            page.goto(address + where)
+            is_well(opened)
+        assert "UNSURE" in words(page, ".verdict")
+        until(page, "document.querySelector('video').readyState > 0")
+        page.locator(".frames a").nth(4).click()
+        until(page, "document.querySelector('video').currentTime == 1")
+        assert words(page, "#said") == "The video is at 1.0 seconds."
+        assert page.url.endswith(job.id)
+        is_well(opened)
+    jobs.close()
+
+
+@pytest.mark.slow
+def test_a_clip_of_two_people_is_sent_and_what_is_said_of_each_is_seen(
+    server, files, visit
+):
+    opened = visit(server)
+    page = opened.page
+    send(page, files["two"])
+    assert page.title().startswith(("0 %", "1", "2", "3", "4", "5", "6", "7", "8", "9"))
+    page.wait_for_selector("#faces")
+    assert page.inner_text("h1") == "<b>two & more.mp4"
+    faces = [words(page, f".face:nth-child({n})") for n in (1, 2)]
+    assert re.match(r"Face 1 REAL P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[0])
+    assert re.match(r"Face 2 FAKE P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[1])
+    assert "face 1 REAL, face 2 FAKE" in words(page, ".verdict")
+    assert "Of 24 fakes that it had not learned from, it missed" in words(page)
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert words(page, "#said").startswith("Done. UNSURE")
+    for picture in page.locator(".face img").all():
+        assert picture.evaluate("image => image.naturalWidth") > 20
+    page.click(".face:nth-child(2) .jump")
+    assert "The video is at 0.0 seconds." in words(page, "#said")
+    is_well(opened)
+
+
+@pytest.mark.slow
+def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
+    opened = visit(server)
+    page = opened.page
+    sent(page, files["two"])
+    page.click("#ask-evidence")
+    page.wait_for_selector("#evidence progress", state="attached")
+    page.wait_for_selector("#open-evidence")
+    assert words(page, "#said") == "It is done."
+    is_well(opened)
+    page.click("#open-evidence")
+    page.wait_for_selector("text=How to read it")
+    pictures = page.locator(".pictures img").all()
+    assert pictures
+    assert all(p.evaluate("image => image.naturalWidth") > 20 for p in pictures)
+    assert opened.complaints == []
+
+
+@pytest.mark.slow
+def test_the_report_is_a_file_that_prints_by_itself(server, files, visit, tmp_path):
+    opened = visit(server)
+    page = opened.page
+    sent(page, files["two"])
+    with page.expect_download() as download:
+        page.click("text=Report to print or to send")
+    path = tmp_path / "report.html"
+    download.value.save_as(path)
+    assert download.value.suggested_filename == "_b_two _ more-report.html"
+    page.goto(path.as_uri())
+    opened.requests.clear()
+    page.emulate_media(media="print")
+    assert "FAKE P(fake)" in words(page, ".face:nth-child(2)")
+    assert opened.requests == []
+    with page.expect_download() as download:
+        page.go_back()
+        page.click("text=All scores")
+    found = json.loads(download.value.path().read_text("utf-8"))
+    assert [face["verdict"] for face in found["faces"]] == ["REAL", "FAKE"]
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_video_fails_with_its_reason_and_what_to_do(
+    server, files, visit
+):
+    opened = visit(server)
+    page = opened.page
+    sent(page, files["bro"])
+    page.wait_for_selector("text=This file could not be scanned.")
+    assert "It cannot be opened" in words(page)
+    assert "See whether it plays in a video player." in words(page)
+    is_well(opened)
+    page.click("text=Send another file")
+    assert "broken.mp4" in words(page, "#jobs")
+
+
+@pytest.mark.slow
+def test_a_file_that_is_too_large_is_refused_beside_one_that_is_taken(
+    server, files, visit
+):
+    page = visit(server).page
+    page.set_input_files("#files", [str(files["lar"]), str(files["one"])])
+    page.wait_for_selector("#uploads .bad")
+    page.wait_for_selector("#uploads a")
+    assert "large.mp4 Not taken" in words(page, "#uploads")
+    page.wait_for_selector("#jobs .badge")
+    assert "one.png" in words(page, "#jobs")
+    assert "large.mp4" not in words(page, "#jobs")
+
+
+@pytest.mark.slow
+def test_several_files_are_seen_side_by_side(server, files, visit):
+    opened = visit(server)
+    page = opened.page
+    send(page, files["two"], files["one"], files["bro"])
+    page.wait_for_selector("[data-pending]", state="detached")
+    cards = [words(page, f".card:nth-child({n})") for n in (1, 2, 3)]
+    assert "Face 1: REAL" in cards[0]
+    assert "Face 2: FAKE" in cards[0]
+    assert "one.png" in cards[1]
+    assert "What to do" in cards[2]
+    is_well(opened)
+    page.goto(f"{server}/")
+    for box in page.locator("#jobs input[type=checkbox]").all():
+        box.check()
+    page.click("text=Show the chosen ones side by side")
+    assert page.inner_text("h1") == "2 files side by side"
+
+
+@pytest.mark.slow
+def test_two_tabs_share_a_history_that_another_browser_does_not_see(
+    server, files, visit
+):
+    first, stranger = visit(server).page, visit(server).page
+    second = first.context.new_page()
+    sent(first, files["one"])
+    second.goto(f"{server}/")
+    assert "one.png" in words(second, "#jobs")
+    stranger.reload()
+    assert "Nothing yet" in words(stranger, "#jobs")
+    second.click("button:has-text('Delete')")
+    second.wait_for_selector("text=Nothing yet")
+    first.reload()
+    assert "It is not there, or not any more" in words(first)
+
+
+@pytest.mark.slow
+def test_files_are_dropped_on_the_page(server, files, visit):
+    page = visit(server).page
+    data = page.evaluate_handle(
+        """bytes => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "dropped.png"));
+        return data; }""",
+        list(files["one"].read_bytes()),
+    )
+    for event in ("dragenter", "dragover"):
+        page.dispatch_event("h1", event, {"dataTransfer": data})
+    assert page.evaluate("document.documentElement.classList.contains('over')")
+    page.dispatch_event("h1", "drop", {"dataTransfer": data})
+    page.wait_for_url("**/scans/*")
+    page.wait_for_selector("#look")
+    assert page.inner_text("h1") == "dropped.png"
+    picture = page.locator(".screen img")
+    assert picture.evaluate("image => image.naturalWidth") == 120
+
+
+@pytest.mark.slow
+def test_all_can_be_done_with_the_keyboard(server, files, visit):
+    page = visit(server).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "files"
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(str(files["two"]))
+    page.wait_for_selector("#faces")
+    until(page, "document.querySelector('video').readyState > 0")
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                """() => { const e = document.activeElement;
+                const box = e.getBoundingClientRect();
+                return [e.id || e.className || e.tagName, box.width > 0,
+                        getComputedStyle(e).outlineStyle, e.textContent]; }"""
+            )
+        )
+        if reached[-1][0] == "ask-evidence":
+            break
+    names = [name for name, *_ in reached]
+    assert names[-1] == "ask-evidence"  # no trap, and not a stop for each frame
+    assert "video" in names
+    assert sum("jump" in name for name in names) <= 2 + 3 * 2
+    assert all(
+        seen and (outline != "none" or name == "video")
+        for name, seen, outline, _ in reached
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#open-evidence")
+
+
+@pytest.mark.slow
+def test_all_but_the_jump_in_place_works_without_a_script(server, files, visit):
+    opened = visit(server, java_script_enabled=False)
+    page = opened.page
+    page.set_input_files("#files", [str(files["two"])])
+    page.click("button:has-text('Scan')")
+    page.wait_for_selector("#faces")  # the page loads itself again
+    assert "face 1 REAL, face 2 FAKE" in words(page, ".verdict")
+    moment = page.locator(".moments .jump").first.get_attribute("href")
+    assert re.fullmatch(r"/v1/scans/.{22}/video#t=[\d.]+", moment)
+    page.click("#ask-evidence")
+    page.wait_for_selector("#open-evidence")
+    page.click("text=All frame scores as a table")
+    assert page.locator("details td").first.is_visible()
+    page.click("text=Delete this scan now")
+    page.wait_for_selector("text=Nothing yet")
+    assert opened.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1100])
+def test_every_page_fits_and_says_what_it_is_to_a_screen_reader(
+    server, files, visit, scheme, width
+):
+    opened = visit(server, width, color_scheme=scheme)
+    page = opened.page
+    sent(page, files["two"])
+    pages = [page.url, f"{server}/", f"{server}/model", f"{server}/scans/none"]
+    pages.append(page.url.replace("/scans/", "/compare?ids="))
+    for address in pages:
+        opened.complaints.clear()
+        page.goto(address)
+        if not address.endswith("none"):
+            is_well(opened)
+        is_dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (is_dark == "rgb(18, 22, 27)") == (scheme == "dark")
+        snapshot = page.locator("body").aria_snapshot()
+        for landmark in ("banner", "navigation", "main", "contentinfo"):
+            assert f"- {landmark}" in snapshot, landmark
+        unnamed = page.evaluate(
+            """() => [...document.querySelectorAll('button, a, input, progress, img')]
+            .filter(e => !e.closest('[aria-hidden]') && e.type != 'hidden'
+                && !(e.textContent.trim() || e.ariaLabel || e.labels?.length
+                     || e.hasAttribute('alt')))
+            .map(e => e.outerHTML)"""
+        )
+        assert unnamed == []
+        levels = page.evaluate(
+            "[...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])"
+        )
+        assert levels.count(1) == 1
+        assert levels[0] == 1
+        assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        assert len(ids) == len(set(ids))
