@@ -15,28 +15,26 @@ _UNKNOWN = "The miss rate is unknown: "
 # What to do where a file could not be looked at: words of the reason, and advice. The
 # first that fits is taken.
 _ADVICE = (
-    (r"no face|without a face|face view",
-     "Send a clip in which a face is seen from the front, large and sharp enough. A "
-     "model that looks at faces alone can say nothing of others."),
-    (r"longer than|too long|seconds of video|duration",
-     "Cut the part that matters out of it, and send that: a minute is plenty."),
-    (r"time|took more than",
-     "Send a shorter or smaller clip, or ask whoever runs this server to allow more "
-     "time."),
-    (r"memory|pixels|too large|larger than|bytes",
-     "Send a smaller copy, for instance at 720 lines, or cut the part that matters "
-     "out of it."),
-    (r"protected|encrypted|password",
-     "Send a copy without protection."),
-    (r"address|redirect|host|http",
+    (r"address could not be fetched",
      "Open the address in a browser, save the file itself, and send that. The page "
      "that a video is shown on is no video."),
-    (r"cannot be opened|no video|invalid|not a video|decod|damaged|no frames|truncated",
+    (r"took longer|took too long|more time|seconds allowed",
+     "Cut the part that matters out of it, and send that: a minute is plenty. Or ask "
+     "whoever runs this server to allow more time."),
+    (r"memory|pixels|too large|larger than",
+     "Send a smaller copy, for instance with 720 lines, or cut the part that matters "
+     "out of it."),
+    (r"ended the process|ended twice|no longer answered",
+     "This file breaks the program that reads it. Save it anew as MP4 (H.264) with "
+     "another program, and send that."),
+    (r"no face|without a face|face view|no member",
+     "Send a clip in which a face is seen from the front, large and sharp enough. A "
+     "model that looks at faces alone can say nothing of others."),
+    (r"protected|encrypted|password",
+     "Send a copy without protection."),
+    (r"cannot be opened|cannot be read|no video|invalid|decod|damaged|no frames|trunc",
      "See whether it plays in a video player. If it does, save it as MP4 (H.264) and "
      "send that; if it does not, get it once more from where it came from."),
-    (r"server|stopped|worker|process",
-     "Send it once more. If it fails again, whoever runs this server will find why in "
-     "its log."),
 )  # fmt: skip
 _OTHERWISE = (
     "Send it once more, or save it as MP4 (H.264) and send that. If it fails again, "

@@ -223,9 +223,11 @@ def test_a_verdict_is_a_sentence_and_doubts_are_reasons():
 
 
 def test_each_kind_of_failure_has_its_advice():
-    reasons = ["no face was found", "it took more than 600 s", "out of memory",
-               "the address could not be fetched: it redirects", "the worker died",
-               "it cannot be opened", "something odd"]  # fmt: skip
+    reasons = ["no face was found", "it took longer than the 600 seconds allowed",
+               "it took more than the 4 GiB of memory", "something odd",
+               "the address could not be fetched: it redirects; its memory is full",
+               "it ended the process that scanned it (killed)",
+               "it cannot be opened (Invalid data)"]  # fmt: skip
     assert len({advice(reason) for reason in reasons}) == len(reasons)
 
 
