@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
-from asyncio import gather
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -144,7 +142,7 @@ def check_address(address: str) -> dict[str, Any]:
 def _dask(opened, address, written):
     """Connect to Dask, or start it, and have joblib use it."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise ImportError(
             f"{address} is a cluster of Dask, which is not installed: "
@@ -154,23 +152,11 @@ def _dask(opened, address, written):
 
     place = address
     if written["engine"] is None:
-        import dask
-
+        from base_models.runtime.clusters.local_dask import local_cluster
         from base_models.runtime.prefetch import n_cores
 
-        # It would close the nanny of a worker that is just being started again so many
-        # seconds after an earlier loss, 15 unless set, and have one worker less.
-        kept: dict[str, Any] = {"distributed.deploy.lost-worker-timeout": "1 day"}
-        # Dask has workers give each piece of memory back at once: a fit, which takes
-        # it again with each batch, then spends a third of its time on that.
-        kept["distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"] = None
-        opened.enter_context(dask.config.set(kept))
-        place = LocalCluster(
-            n_workers=int(written["workers"] or n_cores()),
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-        )
-        opened.callback(_end, place)
+        n_workers = int(written["workers"] or n_cores())
+        place = opened.enter_context(local_cluster(n_workers))
     else:
         _check_there(address, written, "Dask's scheduler: dask scheduler", True)
     try:
@@ -187,27 +173,6 @@ def _dask(opened, address, written):
     return ConnectedCluster(
         where, len(threads), sum(threads.values()), client.dashboard_link or None
     )
-
-
-def _end(started):
-    """End a cluster of ours, whose work is done: its workers have a second to leave.
-
-    With torch loaded an interpreter takes some, and is killed then, which is no news.
-    """
-
-    async def ended():
-        workers = started.workers.values()
-        closing = [worker.close(timeout=1) for worker in workers]
-        await gather(*closing, return_exceptions=True)
-
-    log = logging.getLogger("distributed.nanny")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        started.sync(ended)
-    finally:
-        log.setLevel(level)
-        started.close()
 
 
 def _ray(opened, address, written):
