@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 MOST_WAIT = 15.0  # seconds between two looks
+KEPT = ("report.html", "evidence.html", "timeline.png")
 
 
 class ScanError(Exception):
@@ -146,7 +147,9 @@ def main() -> int:
     parser.add_argument("--server", default="http://127.0.0.1:8000")
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--json", type=Path, help="write what was found, too")
-    parser.add_argument("--report", type=Path, help="folder for printable reports")
+    parser.add_argument(
+        "--save", type=Path, help="folder for each file's report, evidence and timeline"
+    )
     options = parser.parse_args()
     found: dict[str, Any] = {}
     failed = 0
@@ -156,9 +159,10 @@ def main() -> int:
                 scan = client.submit(file)
                 found[file] = client.wait(scan)
                 print(f"{file}: {described(found[file])}")
-                if options.report is not None:
-                    options.report.mkdir(exist_ok=True)
-                    client.save(scan, "report.html", options.report / f"{scan}.html")
+                if options.save is not None:
+                    options.save.mkdir(exist_ok=True)
+                    for name in KEPT:
+                        client.save(scan, name, options.save / f"{scan}-{name}")
                 client.delete(scan)
             except (ScanError, OSError, httpx.HTTPError) as error:
                 print(f"{file}: {error}", file=sys.stderr)

@@ -91,7 +91,9 @@ class ModelFacts(BaseModel):
 class Address(BaseModel):
     """A file to fetch."""
 
-    url: str = Field(min_length=1, max_length=4096)
+    url: str = Field(
+        min_length=1, max_length=4096, json_schema_extra={"pattern": "^https?://"}
+    )
 
 
 class Health(BaseModel):
@@ -198,7 +200,9 @@ _BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "minLength": 1}
+                    },
                 }
             },
             "application/json": {"schema": Address.model_json_schema()},
