@@ -19,7 +19,10 @@ from pathlib import Path
 from ensemble.cli.commands.running import serve
 from ensemble.serving.settings import ServedModel, ServerSettings
 
-model, folder, changed = sys.argv[1:]
+model, folder, changed, reached = sys.argv[1:]
+if reached:
+    from ensemble.serving import fetching
+    fetching.is_public = lambda address: address == reached
 settings = ServerSettings(port=0, folder=Path(folder), **json.loads(changed))
 serve._run(ServedModel.of(model), settings, None, True)
 """
@@ -33,17 +36,19 @@ class Served:
     folder : Path
         Gets the server's files and what it printed (``log.txt``).
     model : Path
+    reached : str, default=""
+        An address by number that it may fetch from, as no other; "" is as it is.
     **settings
         Of `ServerSettings`; what a test sends is not too often unless it says so.
     """
 
-    def __init__(self, folder, model=MODEL, **settings):
+    def __init__(self, folder, model=MODEL, reached="", **settings):
         self.folder, self.log = folder / "served", folder / "log.txt"
         settings = {"scans_per_minute": 10**9, **settings}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-u", "-c", _CODE, str(model), str(self.folder),
-                 json.dumps(settings)],
+                 json.dumps(settings), reached],
                 stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
         try:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+from collections.abc import Callable
 from email.message import Message
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ _MOST_REDIRECTS = 5
 _MOST_LETTERS = 4096  # of an address
 _MOST_OF_NAME = 200
 _CHUNK = 2**16
+_LOOK = 0.2  # seconds between two looks whether it is wanted still
 _MOVED = (301, 302, 303, 307, 308)
 
 # What the registries of IANA keep for other uses than servers of the internet, beside
@@ -106,7 +108,14 @@ def is_public(address: str) -> bool:
     )
 
 
-def fetch(url: str, file: BinaryIO, *, most_bytes: int, seconds: float) -> str:
+def fetch(
+    url: str,
+    file: BinaryIO,
+    *,
+    most_bytes: int,
+    seconds: float,
+    is_unwanted: Callable[[], bool] = lambda: False,
+) -> str:
     """Write the file behind an address as its server sends it, and return its name.
 
     Each host is resolved once, all that it resolves to is checked, and the connection
@@ -124,6 +133,8 @@ def fetch(url: str, file: BinaryIO, *, most_bytes: int, seconds: float) -> str:
         The largest file that is taken.
     seconds : float
         From the first look-up to the last byte.
+    is_unwanted : function, optional
+        Called again and again; it is given up where that returns True.
 
     Returns
     -------
@@ -148,7 +159,7 @@ def fetch(url: str, file: BinaryIO, *, most_bytes: int, seconds: float) -> str:
     """
     loop = asyncio.new_event_loop()
     try:
-        whole = _fetched(str(url).strip(), file, most_bytes)
+        whole = _while_wanted(_fetched(str(url).strip(), file, most_bytes), is_unwanted)
         return loop.run_until_complete(asyncio.wait_for(whole, seconds))
     except (TimeoutError, asyncio.TimeoutError):
         raise FetchError(
@@ -156,9 +167,24 @@ def fetch(url: str, file: BinaryIO, *, most_bytes: int, seconds: float) -> str:
             f"it did not come whole within {seconds:g} seconds",
             "try again, or upload the file",
         ) from None
+    except asyncio.CancelledError:
+        raise FetchError(url, "it was given up", "ask for it again") from None
     finally:  # and not `asyncio.run`, which waits for look-ups that never end
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+async def _while_wanted(work, is_unwanted):
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_LOOK)
+            if is_unwanted():
+                break
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    return task.result()
 
 
 async def _fetched(address, file, most_bytes):

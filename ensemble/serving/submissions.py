@@ -146,6 +146,8 @@ class Submissions:
         """Fetch the file of a job; the job fails if that fails."""
         assert self._fetch is not None
         folder = self._files.job(job.folder)
+        if self._is_unwanted(job):
+            return
         try:
             self._jobs.progress(job.id, 0.0, "being fetched")
             with self._files.coming(self._jobs.n_bytes()) as coming:
@@ -156,21 +158,28 @@ class Submissions:
         except FullDisk:
             self._failed(job, no_room().detail)
         except Exception as error:
-            if not _is_for_people(error):
+            if not (_is_for_people(error) or self._is_unwanted(job)):
                 _log.exception("an address could not be fetched")
             said = str(error) if _is_for_people(error) else type(error).__name__
             self._failed(job, f"the address could not be fetched: {said}")
+        if self._is_ending:
+            return
         if self._jobs.get(job.id) is None:  # it was deleted meanwhile
             self._files.delete(job.folder)
         self._scanner.wake()
 
     def _fetched(self, job: Job) -> str:
         assert self._fetch is not None
+        # Of a server that was killed while it fetched.
+        (self._files.job(job.folder) / COMING).unlink(missing_ok=True)
         with self._files.create(job.folder, COMING) as file:
             return self._fetch(
                 job.address, file, most_bytes=self._settings.upload_bytes,
-                seconds=_FETCH_SECONDS,
+                seconds=_FETCH_SECONDS, is_unwanted=lambda: self._is_unwanted(job),
             )  # fmt: skip
+
+    def _is_unwanted(self, job: Job) -> bool:
+        return self._is_ending or self._jobs.get(job.id) is None
 
     def _failed(self, job, reason):
         if not self._is_ending:

@@ -303,6 +303,13 @@ def test_what_drips_is_stopped_in_time(server, names, slowly):
     assert time.monotonic() - begin < 2
 
 
+def test_what_nobody_wants_any_more_is_given_up(server, names):
+    begin, url = time.monotonic(), server.has("/", _dripping(b"", b""))
+    with pytest.raises(FetchError, match="it was given up"):
+        fetch(url, io.BytesIO(), most_bytes=9, seconds=5, is_unwanted=lambda: True)
+    assert time.monotonic() - begin < 2
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
