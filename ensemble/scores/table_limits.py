@@ -9,6 +9,7 @@ from base_models.limits import current_limits
 
 _LONGEST_LINE = 2**24  # bytes
 _EXCEL_TAKES = 8  # bytes of memory for one of XML
+_EXCEL_ROWS = 2**20  # of a sheet, as Excel writes it
 
 
 def check_text_file(path: Path) -> None:
@@ -103,6 +104,12 @@ def check_excel(path: Path) -> None:
         widest = 0
         for n_rows, row in enumerate(sheet.iter_rows(values_only=True), 1):
             widest = max(widest, len(row))
+            if n_rows > _EXCEL_ROWS:
+                raise ScoreTableError(
+                    f"{path} has a cell below row {_EXCEL_ROWS:,}, which is the last "
+                    "that a sheet can have: it is damaged or forged; save it again in "
+                    "a spreadsheet program"
+                )
             _check("columns", widest, limits.table_columns, path)
             _check("cells", n_rows * widest, limits.table_cells, path)
     finally:

@@ -1,9 +1,11 @@
 import unicodedata
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from base_models import ScoreTableError
 from ensemble.datasets import read_videos
 from ensemble.scores import companions, read_scores
 from ensemble.scores.columns import check_not_labels, pool_table
@@ -288,6 +290,25 @@ def test_times_with_zones_are_compared_in_one():
 def test_numbers_are_times_too():
     assert parse_times(pd.Series(["2018", "2019.5"])).tolist() == [2018, 2019.5]
     assert parse_times(pd.Series([3, 1])).tolist() == [3, 1]
+
+
+def test_a_row_far_below_what_a_sheet_can_have_is_refused_at_once(tmp_path):
+    pd.DataFrame({"p_a": [0.5]}).to_excel(tmp_path / "whole.xlsx")
+    forged, sheet = tmp_path / "forged.xlsx", "xl/worksheets/sheet1.xml"
+    with (
+        zipfile.ZipFile(tmp_path / "whole.xlsx") as whole,
+        zipfile.ZipFile(forged, "w") as archive,
+    ):
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == sheet:  # openpyxl makes up each row before it
+                content = content.replace(b'<row r="2"', b'<row r="99999999999"')
+                assert content != whole.read(name)
+            archive.writestr(name, content)
+    with pytest.raises(
+        ScoreTableError, match=r"forged\.xlsx has a cell below row 1,04"
+    ):
+        read_table(forged)
 
 
 @pytest.mark.parametrize(
