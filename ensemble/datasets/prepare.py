@@ -18,7 +18,13 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import public_name
-from base_models.runtime.file_writing import naming, read_record, replacing, write_text
+from base_models.runtime.file_writing import (
+    folder_to_disk,
+    naming,
+    read_record,
+    replacing,
+    write_text,
+)
 from base_models.store.store import resolve_store
 from ensemble.choices import PREPARED_FORMATS
 from ensemble.datasets.kinds.prepared import STATE
@@ -421,6 +427,7 @@ def _write_images(folder, view, images):
                 Image.fromarray(np.ascontiguousarray(image)).save(
                     unfinished / name, quality=_JPEG_QUALITY
                 )
+            folder_to_disk(unfinished)  # before a note says that they are there
             if not folder.exists():
                 os.replace(unfinished, folder)
                 return

@@ -25,7 +25,12 @@ _KEPT: dict[str, Any] = {
     # again with each batch, then spends a third of its time on that.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
-_TALK = "distributed.worker.state_machine"  # says of tasks that they were cancelled
+# A worker tells of tasks that it drops, and of a scheduler that is gone, as it ends.
+# What is wrong with a task comes back to who sent it.
+_HEARD = {
+    "distributed.worker": logging.CRITICAL,
+    "distributed.worker.memory": logging.WARNING,
+}
 _DYING = 1.0  # seconds in which all notice that workers were ended
 
 
@@ -73,7 +78,8 @@ def dask_setup(worker: Any) -> None:
     Libraries that it loads may let signals through again.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger(_TALK).setLevel(logging.ERROR)
+    for name, level in _HEARD.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @contextmanager

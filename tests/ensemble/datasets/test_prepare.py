@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import tarfile
 import tempfile
@@ -143,6 +144,30 @@ def test_a_stopped_run_goes_on(table, prepared, tmp_path, monkeypatch):
     prepare_dataset(table, tmp_path / "out", **SETTINGS)
     assert not set(done) & set(written[5:])
     assert _content(tmp_path / "out") == _content(prepared[0])
+
+
+def test_images_are_on_the_disk_before_a_note_says_so(table, tmp_path, monkeypatch):
+    synced, sync, replace = set(), os.fsync, os.replace
+
+    def note_sync(handle):
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def check_images(old, new):
+        if "/.prepared/" in str(new) and str(new).endswith(".json"):
+            images = json.loads(Path(old).read_text())
+            images = [tmp_path / "out" / images["name"] / n for n in images["images"]]
+            assert len(images) == 3
+            assert {image.stat().st_ino for image in images} <= synced
+            noted.append(new)
+        replace(old, new)
+
+    noted = []
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", check_images)
+    settings = SETTINGS | {"shares": (1, 0, 0)}
+    prepare_dataset(table.subset(where=np.arange(20) < 3), tmp_path / "out", **settings)
+    assert len(noted) == 3
 
 
 def test_a_changed_video_is_prepared_anew(table, tmp_path):
