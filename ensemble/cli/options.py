@@ -36,9 +36,9 @@ def choice(name, values):
 
 def _check_device(device):
     """Refuse a device that is not there, before anything is opened."""
-    from base_models.runtime.devices import resolve_device
-
     if device is not None:
+        from base_models.runtime.devices import resolve_device
+
         try:
             resolve_device(device)
         except ValueError as error:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from base_models.runtime.ending.folder_lock import locked_folder
 
 _DATABASE = "jobs.sqlite"
-_JOBS, _TEMPORARY, _LOCK = "jobs", ("temporary", "store"), "lock"
+_JOBS, _TEMPORARY, _LOCK = "jobs", "temporary", "lock"
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _RESERVE = 2**26  # bytes that a scan may write beside its upload
 
@@ -75,8 +75,15 @@ class ServerFiles:
                 f"(chmod 700 {self.folder}), or give another folder"
             )
         others = {entry.name for entry in self.folder.iterdir()}
-        known = {_JOBS, _LOCK, _DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm"}
-        strange = sorted(others - known - set(_TEMPORARY))
+        known = {
+            _JOBS,
+            _TEMPORARY,
+            _LOCK,
+            _DATABASE,
+            f"{_DATABASE}-wal",
+            f"{_DATABASE}-shm",
+        }
+        strange = sorted(others - known)
         if strange and not {_LOCK, _DATABASE} <= others:
             raise ValueError(
                 f"{self.folder} holds other things ({strange[0]}), and a server needs "
@@ -87,8 +94,7 @@ class ServerFiles:
     def locked(self) -> Iterator[None]:
         """Keep other servers out of the folder, and begin without what is left over."""
         with locked_folder(self.folder, self.folder / _LOCK):
-            for name in _TEMPORARY:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+            shutil.rmtree(self.folder / _TEMPORARY, ignore_errors=True)
             yield
 
     def job(self, name: str) -> Path:

@@ -184,6 +184,8 @@ class Scanner:
             reason = str(error)
         except FileNotFoundError:
             reason = "its file is gone from the server's folder; upload it again"
+        if reason and kind == SCAN:  # nothing more is done with its file
+            self._files.delete(job.folder)
         size = self._files.size(job.folder)
         if reason:
             self._jobs.fail(job.id, reason, kind, n_bytes=size)

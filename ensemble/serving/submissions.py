@@ -92,9 +92,9 @@ class Submissions:
         Raises
         ------
         Refused
-            If too many wait: then none of those that are left is kept.
+            If too many wait: then none of the files is kept.
         """
-        added = []
+        added: list[Job] = []
         for number, upload in enumerate(form.uploads):
             job = self._jobs.add(
                 upload.name, upload.folder, upload.n_bytes, upload.media, session,
@@ -103,8 +103,8 @@ class Submissions:
             if job is None:
                 for left in form.uploads[number:]:
                     self._files.delete(left.folder)
-                if added:
-                    break
+                for other in added:
+                    self._scanner.delete(other.id)
                 raise _too_many(self._settings.queue_length)
             added.append(job)
         self._scanner.wake()
@@ -196,7 +196,10 @@ def no_room() -> Refused:
 
 def _too_many(queue_length):
     return Refused(
-        503, f"{queue_length} scans wait already; come back in a while", _SOON
+        503,
+        f"{queue_length} scans may wait at once, and this would be more; come "
+        "back in a while",
+        _SOON,
     )
 
 

@@ -75,12 +75,9 @@ class ScanProcess:
     ) -> None:
         self._most_bytes = most_bytes
         ours, theirs = socket.socketpair()
-        for name in ("temporary", "store"):
-            (folder / name).mkdir(mode=0o700, exist_ok=True)
-        own = {
-            "TMPDIR": str(folder / "temporary"),
-            "DEEPFAKE_ENSEMBLE_STORE": str(folder / "store"),
-        }
+        temporary = folder / "temporary"
+        temporary.mkdir(mode=0o700, exist_ok=True)
+        own = {"TMPDIR": str(temporary), _STORE_PLACE: str(temporary / "store")}
         with theirs:
             self._process = subprocess.Popen(
                 [get_executable(), "-c",
@@ -238,4 +235,5 @@ class ScanProcess:
             self._process.stdin.close()
 
 
+_STORE_PLACE = "DEEPFAKE_ENSEMBLE_STORE"
 _SHOWN = "DEEPFAKE_ENSEMBLE_SHOW_WORKER"  # its standard error, to look for a mistake

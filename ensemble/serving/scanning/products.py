@@ -106,7 +106,9 @@ class Products:
         if place == os.fspath(upload):
             return result
         self._latest = "", None  # two in memory are too many
-        self.model.store = Store(upload.parent / STORE, size_limit=STORE_BYTES)
+        store = upload.parent / STORE
+        self.model.store = Store(store, size_limit=STORE_BYTES)
+        os.environ["DEEPFAKE_ENSEMBLE_STORE"] = os.fspath(store)  # of members without
         result = scan_video(self.model, upload, on_step=tell)
         if result.look is None:
             reason = without_path(result.reason, upload, name)

@@ -160,14 +160,14 @@ def test_what_is_deleted_is_gone_from_the_disk(server, clip):
     ],
 )
 def test_a_request_that_is_none_is_refused_in_words(server, sent, status, words):
-    before = server.app.state.jobs.folders()
+    jobs = server.app.state.files.folder / "jobs"
+    before = set(jobs.iterdir())
     answer = server.client.post("/v1/scans", **sent)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
     assert words in answer.json()["detail"]
-    jobs = server.app.state.files.folder / "jobs"
-    assert {path.name for path in jobs.iterdir()} == before
+    assert set(jobs.iterdir()) == before
 
 
 def test_the_server_says_what_its_model_is_and_how_it_is(server, done):
