@@ -135,7 +135,8 @@ def errors_in_words(
     ...     print(line)
     Of 20 real videos that it had not learned from, the model called 5 % fake (likely 0
         to 20 %).
-    Of 10 fakes that it had not learned from, it missed 80 % (likely 50 to 100 %).
+    Of 10 fakes that it had not learned from, the model missed 80 % (likely 50 to
+        100 %).
     It misses more than half of the fakes: REAL says little.
     These rates hold for videos like those. On others it may err more.
     """
@@ -153,11 +154,11 @@ def errors_in_words(
     of_status = card.get("by_status", {}).get(status)
     if of_status and of_status["n_real"] and of_status["n_fake"]:
         rates = of_status
-    alarms, misses = _alarms(rates), _misses(rates)
-    lines = [misses, alarms] if verdict == REAL else [alarms, misses]
+    alarms, misses = [_alarms(rates)], [_misses(rates)]
     share = rates["misses"][0] if rates["n_fake"] else None
-    if share is not None and share > 0.5:
-        lines.append("It misses more than half of the fakes: REAL says little.")
+    if share is not None and share > 0.5 and verdict != FAKE:
+        misses.append("It misses more than half of the fakes: REAL says little.")
+    lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
     return [
@@ -309,7 +310,7 @@ def _misses(rates):
     if not rates["n_fake"] or rates["misses"][0] is None:
         return f"{_UNKNOWN}the model was not tried on fakes."
     return (
-        f"Of {rates['n_fake']} fakes that it had not learned from, it missed "
+        f"Of {rates['n_fake']} fakes that it had not learned from, the model missed "
         f"{_share(rates['misses'])}."
     )
 

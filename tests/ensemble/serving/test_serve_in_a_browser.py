@@ -3,6 +3,7 @@
 import json
 import re
 
+import av
 import numpy as np
 import pytest
 
@@ -44,6 +45,13 @@ def files(tmp_path_factory):
     picture[20:84, 24:88] = (20, 20, 160)
     Image.fromarray(picture).save(folder / "one.png")
     two_squares(folder / "<b>two & more.mp4")
+    with av.open(folder / "old.avi", "w") as video:
+        stream = video.add_stream("mpeg4", 25)
+        stream.width = stream.height = 120
+        for _ in range(30):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
     return {path.stem.strip("<>")[:3]: path for path in folder.iterdir()} | {
         "two": folder / "<b>two & more.mp4"
     }
@@ -143,7 +151,7 @@ def test_a_clip_of_two_people_is_sent_and_what_is_said_of_each_is_seen(
     assert re.match(r"Face 1 REAL P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[0])
     assert re.match(r"Face 2 FAKE P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[1])
     assert "face 1 REAL, face 2 FAKE" in words(page, ".verdict")
-    assert "Of 24 fakes that it had not learned from, it missed" in words(page)
+    assert "Of 24 fakes that it had not learned from, the model missed" in words(page)
     assert page.evaluate("document.activeElement.id") == "main"
     assert words(page, "#said").startswith("Done. UNSURE")
     for picture in page.locator(".face img").all():
@@ -158,9 +166,13 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     opened = visit(server)
     page = opened.page
     sent(page, files["two"])
+    until(page, "document.querySelector('video').readyState > 0")
+    page.locator(".moments .jump").last.click()
+    at = page.evaluate("document.querySelector('video').currentTime")
     page.click("#ask-evidence")
     page.wait_for_selector("#evidence progress", state="attached")
     page.wait_for_selector("#open-evidence")
+    assert page.evaluate("document.querySelector('video').currentTime") == at > 0
     assert words(page, "#said") == "It is done."
     is_well(opened)
     page.click("#open-evidence")
@@ -169,6 +181,32 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     assert pictures
     assert all(p.evaluate("image => image.naturalWidth") > 20 for p in pictures)
     assert opened.complaints == []
+
+
+@pytest.mark.slow
+def test_a_video_that_browsers_do_not_play_plays_as_a_copy(server, files, visit):
+    opened = visit(server)
+    page = opened.page
+    sent(page, files["old"])
+    page.wait_for_selector("#watch video")
+    page.wait_for_selector("[data-pending]", state="detached")
+    until(page, "document.querySelector('video').readyState > 0")
+    page.locator(".moments .jump").last.click()
+    until(page, "document.querySelector('video').currentTime > 0")
+    is_well(opened)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_is_said_to_be(tmp_path, visit):
+    settings = ServerSettings(folder=tmp_path / "serve", token=TOKEN)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    with answering(app, lifespan="off") as address:
+        page = visit(address).page
+        job = app.state.jobs.add("a.mp4", app.state.files.make_folder())
+        page.goto(f"{address}/scans/{job.id}")
+    page.wait_for_selector("text=The server does not answer.")
+    app.state.jobs.close()
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_the_page_of_a_scan_says_what_is_said_of_each_face(client, add):
     assert "The faces differ: face 1 REAL, face 2 FAKE" in words
     assert "Face 1 REAL P(fake) 0.120 Seen from 0:00.0 to 0:02.0." in words
     assert "Face 2 FAKE P(fake) 0.700" in words
-    assert "it missed 80 % (likely 50 to 100 %)" in words
+    assert "the model missed 80 % (likely 50 to 100 %)" in words
     assert "A score is evidence, not proof." in words
     assert "About 70 of 100 files with such a score should be fake" in words
 
@@ -207,7 +207,9 @@ def test_the_miss_rate_is_said_or_said_to_be_unknown():
                  CARD | {"n_fake": 0, "rates": RATES | {"n_fake": 0}}):  # fmt: skip
         assert "miss rate is unknown" in " ".join(errors_in_words(card))
     known = errors_in_words(CARD, "REAL")
-    assert known[0].startswith("Of 10 fakes that it had not learned from, it missed 80")
+    assert known[0].startswith(
+        "Of 10 fakes that it had not learned from, the model missed 80"
+    )
     assert "REAL says little" in " ".join(known)
 
 

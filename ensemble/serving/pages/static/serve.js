@@ -14,20 +14,34 @@ function say(words) {
 
 // --- Live parts: fetched again while anything in them waits --------------------------
 
-const AGAIN = 1000; // milliseconds
+const AGAIN = 1000; // milliseconds; longer where the server is busy
+const NO_ENTRY =
+  "The server was started anew, and does not know this page any more. Open the " +
+  "address that it printed.";
 let lastWords = null;
 
 function waiting() {
   return [...document.querySelectorAll("[data-live] [data-pending]")];
 }
 
+const asSent = new WeakMap(); // what each live part was before it was used
+
+function remember() {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    asSent.set(part, part.innerHTML);
+  }
+}
+
 function replaceLive(page) {
   const focused = document.activeElement && document.activeElement.id;
   for (const old of document.querySelectorAll("[data-live]")) {
     const now = page.getElementById(old.id);
-    if (now && now.innerHTML !== old.innerHTML) {
+    if (now && now.innerHTML !== asSent.get(old)) {
       const chosen = [...old.querySelectorAll("input:checked")].map((box) => box.id);
-      old.replaceWith(document.importNode(now, true));
+      const part = document.importNode(now, true);
+      asSent.set(part, now.innerHTML);
+      old.replaceWith(part);
+      if (part.querySelector("video")) watchVideo();
       for (const id of chosen) {
         const box = document.getElementById(id);
         if (box) box.checked = true;
@@ -39,10 +53,24 @@ function replaceLive(page) {
 }
 
 let timer = null;
+let pause = AGAIN;
 
 function lookSoon() {
   clearTimeout(timer);
-  timer = setTimeout(lookAgain, AGAIN);
+  timer = setTimeout(lookAgain, pause);
+}
+
+function notice(words) {
+  const old = document.getElementById("notice");
+  if (old && old.textContent === words) return;
+  if (old) old.remove();
+  if (!words) return;
+  const box = document.createElement("p");
+  box.id = "notice";
+  box.className = "problem";
+  box.setAttribute("role", "alert");
+  box.textContent = words;
+  document.querySelector("main").prepend(box);
 }
 
 async function refresh() {
@@ -57,13 +85,17 @@ async function lookAgain() {
   const before = waiting();
   if (!before.length) return;
   let text = null;
+  const begun = performance.now();
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
+    if (answer.status === 404) return location.reload();
+    if (answer.status === 401) return notice(NO_ENTRY);
     if (answer.ok) text = await answer.text();
-    else if (answer.status === 404) return location.reload();
+    notice(answer.ok ? "" : "The server is in trouble. This page tries again.");
   } catch {
-    say("The server does not answer. This page tries again.");
+    notice("The server does not answer. This page tries again.");
   }
+  pause = Math.max(AGAIN, 5 * (performance.now() - begun));
   if (text !== null) {
     const page = new DOMParser().parseFromString(text, "text/html");
     // A scan that has ended has another page: all of it is new, and so is the focus.
@@ -85,6 +117,7 @@ function showResult(page) {
   document.querySelector("main").replaceWith(
     document.importNode(page.querySelector("main"), true)
   );
+  remember();
   watchVideo();
   const verdict = document.querySelector(".verdict > p");
   say(`Done. ${verdict ? verdict.textContent.replace(/\s+/g, " ").trim() : ""}`);
@@ -269,5 +302,6 @@ if (upload) {
   });
 }
 
+remember();
 watchVideo();
 lookSoon();
