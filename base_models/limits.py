@@ -51,7 +51,8 @@ class Limits:
         packet and each picture, so that a call of a decoder or of a face finder which
         never comes back is not stopped, but for a decoder with
         ``isolation="process"``, which ends then. A video that took too long is not
-        read again in that process within the same limits.
+        read again in that process within the same limits. Of a file behind an address
+        that must be fetched as a whole, fetching it may take as long again.
     isolation : "process" or None, default=None
         Whether videos are read in another process, kept for the next ones, which may
         die of a file: that is the reason of this file, and the run goes on. Frames are

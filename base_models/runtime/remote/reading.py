@@ -8,12 +8,14 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from base_models.errors import VideoReadError
+from base_models.limits import current_limits
 from base_models.runtime.caches import Cache, cached
 from base_models.runtime.remote import http_requests
 from base_models.runtime.remote.facts import (
@@ -308,6 +310,7 @@ def _opened(facts):
 
 
 def _read_all(facts, write):
+    write = _in_time(facts, write)
     if is_http(facts.address):
         http_requests.read_all(facts.address, write, facts.size, facts.version)
         return
@@ -315,6 +318,27 @@ def _read_all(facts, write):
     with plainly(facts.address), file:
         while piece := file.read(_PIECE):
             write(piece)
+
+
+def _in_time(facts, write):
+    """Return `write`, which ends what takes longer than reading a video may.
+
+    Some answers never end, and a few bytes of an archive unpack to very many.
+    """
+    begun, allowed = time.monotonic(), current_limits().video_seconds
+
+    def write_in_time(piece):
+        if time.monotonic() - begun > allowed:
+            raise VideoReadError(
+                facts.name,
+                f"fetching it takes longer than the {allowed:g} s allowed",
+                "if it is worth that, allow more in a block of "
+                f"base_models.reading_limits(video_seconds={10 * allowed:g}), or "
+                "download it",
+            )
+        write(piece)
+
+    return write_in_time
 
 
 @cached(maxsize=65536)

@@ -13,6 +13,7 @@ from little_videos import counting_frames, encode
 
 from base_models import FrequencyDetector, clear_caches, score_videos
 from base_models.errors import VideoReadError
+from base_models.limits import reading_limits
 from base_models.runtime.parallel import run_tasks
 from base_models.runtime.remote import http_requests, reading
 from base_models.video import (
@@ -244,6 +245,18 @@ def test_a_video_in_an_archive_is_that_video(tmp_path, compression):
     address = f"zip://a.mp4::{tmp_path / 'a.zip'}"
     np.testing.assert_array_equal(sample_frames(address, 3), sample_frames(path, 3))
     assert video_digest(address, in_full=True) == video_digest(path)
+
+
+def test_an_archive_that_unpacks_for_ever_is_left_when_its_time_is_up(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.mkv", bytes(2**26))
+    with (
+        reading_limits(video_seconds=1e-6),
+        pytest.raises(
+            VideoReadError, match="fetching it takes longer than the 1e-06 s"
+        ),
+    ):
+        sample_frames(f"zip://a.mkv::{tmp_path / 'a.zip'}")
 
 
 @pytest.mark.parametrize(
