@@ -110,12 +110,15 @@ def test_verify_says_what_it_checked(rule, tmp_path):
     rule.save(path)
     code, said = verified(path)
     assert code == 0
+    assert ": no damage in it (" in said
     assert "1 parts, each with its checksum); it is not signed" in said
     assert verified(path, "--key", key)[0] == 1
     rule.save(path, key=KEY)
     assert verified(path)[1].endswith("was not checked: give --key")
     assert verified(path, "--key", key) == (0, verified(path, "--key", key)[1])
-    assert verified(path, "--key", key)[1].endswith("it is signed with this key")
+    said = verified(path, "--key", key)[1]
+    assert ": as it was saved (" in said
+    assert said.endswith("it is signed with this key")
     forged(path, {"versions": {}})
     code, said = verified(path, "--key", key)
     assert code == 1

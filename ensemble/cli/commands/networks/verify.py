@@ -73,6 +73,7 @@ def _verify_saved(path, key):
     except CheckpointError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(DRIFTED) from error
+    whole = "no damage in it" if found is None else "as it was saved"
     versions = manifest.get("versions", {})
     version = visible(str(versions.get("deepfake-ensemble", "unknown"))[:50])
     if found is not None:
@@ -82,8 +83,8 @@ def _verify_saved(path, key):
     else:
         signed = "it is not signed, so anybody may have written it"
     typer.echo(
-        f"{path}: as it was saved (by version {version}; {len(parts)} parts, each with "
-        f"its checksum); {signed}"
+        f"{path}: {whole} (by version {version}; {len(parts)} parts, each with its "
+        f"checksum); {signed}"
     )
     for line in left_out:
         typer.echo(visible(line))
