@@ -35,7 +35,7 @@ from ensemble.cli.errors import (
 )
 from ensemble.cli.limits import reads_videos
 from ensemble.cli.output import write_what_can_be_written
-from ensemble.cli.stopping import stop_on_signals, what_is_kept
+from ensemble.cli.stopping import say_no_more, stop_on_signals, what_is_kept
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -116,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         code = FATAL
     except (typer.Abort, KeyboardInterrupt):
+        say_no_more()
         typer.echo(what_is_kept(command, arguments), err=True)
         code = STOPPED
     except Exception as error:

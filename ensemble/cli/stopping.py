@@ -76,6 +76,15 @@ def stop_on_signals() -> None:
         _listener.append(_Listener())
 
 
+def say_no_more() -> None:
+    """Have nothing said after the last line of a command that was stopped.
+
+    A second Ctrl-C still ends at once what Python has to do then.
+    """
+    for listener in _listener:
+        listener.n_heard = max(2, listener.n_heard)
+
+
 def _stop(number, frame):
     for kind in _KINDS:  # a second error in the midst of ending would be a traceback
         signal.signal(kind, lambda number, frame: None)

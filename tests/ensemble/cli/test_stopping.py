@@ -48,6 +48,24 @@ def test_the_first_signal_stops_in_order_and_the_second_at_once(kind):
     assert _is_gone(child)
 
 
+@pytest.mark.parametrize(
+    ("is_last", "said"), [(False, "stopping what is under way"), (True, "")]
+)
+def test_nothing_is_said_after_the_last_line(is_last, said):
+    code = (
+        "import os, signal, time; from ensemble.cli import stopping\n"
+        "stopping._SOON = 0.1; stopping.stop_on_signals()\n"
+        "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(9)\n"
+        "except KeyboardInterrupt: pass\n"
+        f"if {is_last}: stopping.say_no_more()\n"
+        "time.sleep(0.5)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert done.stderr.decode().startswith(said)
+    assert bool(done.stderr) == bool(said)
+    assert done.returncode == 0
+
+
 def _is_gone(process):
     try:
         with open(f"/proc/{process}/stat") as file:
