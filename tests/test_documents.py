@@ -45,6 +45,7 @@ TINY = partial(HEAD, train="head")
 NOT_RUN = {
     "make": "it installs and runs these very tests",
     "pip": "it installs the library that runs here",
+    "curl": "needs a server that runs; test_server runs these lines",
 }
 # Commands that are read by the parser and not run, by their beginning.
 ONLY_READ = {
@@ -64,6 +65,7 @@ ONLY_READ = {
     "prepare FaceForensics++/": "needs faces; see the tests of prepare",
     "fit FaceForensics++/": "trains the six full-size networks",
     "predict model.dfe s3://": "needs a bucket; see test_videos_by_address",
+    "serve": "runs until it is stopped; tested in test_serve_command",
     "watch": "needs a webcam and a screen; tested in test_watch",
 }
 

@@ -183,7 +183,8 @@ class Submissions:
 
     def _failed(self, job, reason):
         if not self._is_ending:
-            self._jobs.fail(job.id, reason)
+            self._files.delete(job.folder)
+            self._jobs.fail(job.id, reason, n_bytes=0)
 
 
 def no_room() -> Refused:

@@ -2,7 +2,12 @@
 
 import io
 import json
+import os
+import re
+import shutil
+import subprocess
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +192,28 @@ def test_no_file_of_the_server_is_open_to_others(server, done):
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in (*folder.glob("jobs/**/*"), folder / "jobs.sqlite"):
         assert not path.stat().st_mode & 0o077, path
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_lines_for_curl_of_the_page_do_what_it_says(server, clip, tmp_path):
+    page = Path(__file__).parents[3] / "README.md"
+    lines = re.findall(r"^curl .*$", page.read_text("utf-8"), re.M)
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    token = server.client.headers["Authorization"].split()[1]
+    names = {**os.environ, "TOKEN": token, "ID": ""}
+    said = []
+    for line in lines:
+        line = line.replace("http://127.0.0.1:8000", server.url)
+        run = subprocess.run(
+            ["sh", "-c", f"{line} -s --fail"], env=names, cwd=tmp_path,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        said.append(run.stdout)
+        if not names["ID"]:
+            names["ID"] = json.loads(run.stdout)["id"]
+            server.wait(names["ID"])
+    added, found, deleted = said
+    assert json.loads(added)["status"] == "queued"
+    assert len(json.loads(found)["result"]["faces"]) == 2
+    assert deleted == ""
+    assert server.client.get(f"/v1/scans/{names['ID']}").status_code == 404
