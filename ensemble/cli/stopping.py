@@ -71,7 +71,7 @@ def stop_on_signals() -> None:
         if signal.getsignal(kind) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(kind, _stop)
     if _listener:
-        _listener[0].n_heard = 0
+        _listener[0].n_heard, _listener[0].is_quiet = 0, False
     else:
         _listener.append(_Listener())
 
@@ -82,7 +82,7 @@ def say_no_more() -> None:
     A second Ctrl-C still ends at once what Python has to do then.
     """
     for listener in _listener:
-        listener.n_heard = max(2, listener.n_heard)
+        listener.is_quiet = True
 
 
 def _stop(number, frame):
@@ -95,7 +95,7 @@ class _Listener:
     """A thread that hears of signals when they come."""
 
     def __init__(self):
-        self.n_heard = 0
+        self.n_heard, self.is_quiet = 0, False
         self._heard, self._told = socket.socketpair()
         self._told.setblocking(False)
         signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
@@ -109,7 +109,8 @@ class _Listener:
             except TimeoutError:
                 if self.n_heard == 1:
                     self.n_heard = 2
-                    _say(_SLOWLY)
+                    if not self.is_quiet:
+                        _say(_SLOWLY)
                 continue
             if number not in _KINDS:
                 continue
