@@ -43,7 +43,7 @@ def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
         toy = "a toy that shows how things work, meant for no real video"
         rows.append(("Beware", toy))
     rows += [
-        (f"{name} before that", "unknown data" if seen is None else ", ".join(seen))
+        (f"{name} learned from", "unknown data" if seen is None else ", ".join(seen))
         for name, seen in card["fitted_before"].items()
         if seen != []
     ]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -137,6 +138,47 @@ def test_a_scan_that_failed_says_why_and_what_to_do(client, add, app):
     words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
     assert "This file could not be scanned. It cannot be opened" in words
     assert "What to do See whether it plays in a video player." in words
+
+
+def test_a_file_without_a_score_has_its_reason_and_nothing_to_show_for_it(client, add):
+    found = a_scan(p_fake=None, verdict="", status="unscorable", doubts="", faces=[],
+                   timeline=[], reason="no face found", faces_disagree=False,
+                   members=[{"detector": "net", "p_fake": None, "reason": "no face"}],
+                   how={"members": [], "steps": []})  # fmt: skip
+    job = add(found, "still.png", media="image")
+    words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
+    assert "No verdict The model could not score this picture." in words
+    assert "What to do: Send a clip in which a face is seen" in words
+    assert "Show heat maps" not in words
+    assert client.get(f"/v1/scans/{job}/report.html").status_code == 200
+
+
+def test_a_score_of_unknown_calibration_is_not_called_a_probability(client, add):
+    card = CARD | {"n_real": 0, "n_fake": 0, "rates": None, "above_chance": False}
+    found = a_scan(calibration="unknown", card=card, doubts="nothing is known of it")
+    page = client.get(f"/scans/{add(found)}").text
+    assert "P(fake)" not in " ".join(Tags(page).words.split()).replace(
+        "P(fake) is calibrated.", ""
+    )
+    assert ">more like a fake</text>" in page
+    assert "The miss rate is unknown" in page
+
+
+def test_an_address_leads_to_its_own_page(tmp_path):
+    settings = ServerSettings(folder=tmp_path / "s", token="t" * 32, allow_urls=True)
+    app = create_app("model.dfe", settings)
+    headers = {"Authorization": f"Bearer {settings.token}"}
+    client = TestClient(app, "http://127.0.0.1", headers=headers)
+    form = {"url": "http://127.0.0.1/a.mp4"}
+    page = client.post("/scans/address", data=form)
+    for _ in range(200):
+        if "could not be fetched" in page.text:
+            break
+        time.sleep(0.02)
+        page = client.get(page.url.path)
+    assert "Open the address in a browser, save the file itself" in page.text
+    app.state.submissions.stop()
+    app.state.jobs.close()
 
 
 def test_a_scan_that_runs_is_looked_at_again_without_a_script(client, add, app):

@@ -5,6 +5,7 @@
 
 document.documentElement.classList.add("scripts");
 for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
+for (const part of document.querySelectorAll(".unscripted")) part.hidden = true;
 
 const spoken = document.getElementById("said");
 
@@ -273,7 +274,6 @@ async function sendAll(files) {
 
 if (upload) {
   const input = document.getElementById("files");
-  upload.querySelector("button").hidden = true;
   input.addEventListener("change", () => sendAll([...input.files]));
   upload.addEventListener("submit", (event) => {
     event.preventDefault();
