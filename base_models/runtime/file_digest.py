@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
+from base_models.errors import VideoReadError
+from base_models.limits import current_limits
 from base_models.runtime.caches import Cache
 
 # A fit looks at all of its videos again and again: those of a large data set fit in.
@@ -94,9 +97,25 @@ def learn_digest(path: str | os.PathLike, known: Any) -> None:
 
 
 def read_sha256(path: str | os.PathLike) -> str:
-    """Read a file and return its SHA-256."""
+    """Read a file and return its SHA-256.
+
+    Raises
+    ------
+    VideoReadError
+        If that takes longer than one look at a video may: a file with holes can be of
+        any size, and takes no room on the disk.
+    """
+    begun, allowed = time.monotonic(), current_limits().video_seconds
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
+            if time.monotonic() - begun > allowed:
+                raise VideoReadError(
+                    os.fspath(path),
+                    f"it has {os.fstat(file.fileno()).st_size:,} bytes, and reading "
+                    f"them takes longer than the {allowed:g} s allowed",
+                    "if it is worth that, allow more in a block of "
+                    f"base_models.reading_limits(video_seconds={10 * allowed:g})",
+                )
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from base_models import VideoReadError, reading_limits
 from base_models.limits import current_limits
 from base_models.runtime.parallel import run_tasks
 from base_models.video.bounds import budget
-from base_models.video.paths import list_videos
+from base_models.video.paths import list_videos, video_digest
 from base_models.video.quality import estimate_qp
 from base_models.video.reading import iter_frames, probe_video, sample_frames
 
@@ -216,3 +216,13 @@ def test_a_process_that_was_stopped_did_not_read(monkeypatch):
     now[0], now[1] = now[0] + 50.0, now[1] + 50.0
     with pytest.raises(VideoReadError, match="takes longer than the 60 s allowed"):
         clock.check()
+
+
+def test_a_file_with_holes_is_not_read_for_ever(tmp_path):
+    with open(tmp_path / "holes.mp4", "wb") as file:
+        file.truncate(2**40)
+    with (
+        reading_limits(video_seconds=0.01),
+        pytest.raises(VideoReadError, match=r"1,099,511,627,776 bytes, and .* 0\.01 s"),
+    ):
+        video_digest(tmp_path / "holes.mp4")
