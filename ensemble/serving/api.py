@@ -18,7 +18,7 @@ from ensemble.serving.scanning.products import (
     EVIDENCE,
     FILES,
     SCAN_FILE,
-    TIMELINES,
+    TIMELINE,
 )
 
 router = APIRouter()
@@ -167,7 +167,7 @@ def links_of(request: Request, job: Job) -> Links:
         report=f"{here}/report.html",
         evidence=f"{here}/{FILES[EVIDENCE]}",
         annotated=f"{here}/{FILES[ANNOTATED]}",
-        timeline=_link(here, folder, TIMELINES[1]),
+        timeline=_link(here, folder, TIMELINE),
         video=None if request.app.state.scanner.video(job) is None else f"{here}/video",
         faces=_pictures(here, folder, FACES),
         frames=_pictures(here, folder, FRAMES),
@@ -304,7 +304,7 @@ def get_scan_file(request: Request, scan: ScanId) -> Response:
 )
 def get_timeline(request: Request, scan: ScanId) -> Response:
     """Return the plot of frame scores over time."""
-    return _file(request, found_job(request, scan), TIMELINES[1], "image/png")
+    return _file(request, found_job(request, scan), TIMELINE, "image/png")
 
 
 @router.get(

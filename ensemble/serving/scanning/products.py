@@ -18,7 +18,7 @@ FILES = {
     ANNOTATED: "annotated.mp4",
     PLAYABLE: "playable.mp4",
 }
-TIMELINES = ("timeline.svg", "timeline.png")
+TIMELINE = "timeline.png"
 _PLAYED = {  # codecs that browsers play, by how files begin that hold them
     "mp4": ("h264", "vp9", "av1"),
     "webm": ("vp8", "vp9", "av1"),
@@ -91,8 +91,7 @@ class Products:
         tell(0.8, "drawing pictures")
         write_pictures(result, folder)
         if not result.timeline.empty:
-            for timeline in TIMELINES:
-                plot_timeline(result, folder / timeline)
+            plot_timeline(result, folder / TIMELINE)
         found = without_path(result.to_dict(), upload, name)
         write_text(folder / SCAN_FILE, json.dumps(found, indent=1) + "\n")
         return {"plays": _plays(upload, result)}
