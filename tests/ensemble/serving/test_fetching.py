@@ -80,10 +80,16 @@ def _serving(context=None):
     thread.join()
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def _server():
     with _serving() as known:
         yield known
+
+
+@pytest.fixture
+def server(_server):
+    _server.answers, _server.asked = {}, []
+    return _server
 
 
 class Names(dict):
