@@ -13,10 +13,11 @@ _OF_FSSPEC = re.compile(r"([a-z][a-z0-9+.-]+)(://?|::)")  # pathlib takes a slas
 _SLASH_LOST = re.compile("(^|::|=)([a-z][a-z0-9+.-]+):/(?!/)")
 _AS_A_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _AT_A_PLACE = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*)?:/{2,}|"
+    r"([A-Za-z][A-Za-z0-9+.-]{0,31})?:/{2,}|"
     r"(?<![A-Za-z0-9])(https?|s3a?|gcs?|gs|s?ftp|abfss?|az|adl):/",
     re.IGNORECASE,
 )
+_MOST_NESTED = 6  # addresses in queries of others, whose cost doubles with each
 _NO_PORT = re.compile(r"[^:\[]*:(?!:|\d*([?#].*)?$)", re.DOTALL)  # but a password
 _CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # CONTAINER@ACCOUNT: nothing secret
 _OF_USERS = (  # where USER:PASSWORD@ says who asks, and not for what
@@ -125,10 +126,16 @@ def public_name(text: Any) -> str:
     >>> public_name("https://ann:pw@host/a.mp4?take=2&X-Amz-Signature=0a1b")
     'https://host/a.mp4?take=2'
     """
-    shown, rest = "", str(text)
+    return _public(str(text), 0)
+
+
+def _public(text, depth):
+    if depth > _MOST_NESTED:
+        return ""
+    shown, rest = "", text
     if (path := _AS_A_PATH.match(rest)) is not None:
         address = f"{path[1]}://{rest[path.end() :]}"
-        if (public := public_name(address)) != address:
+        if (public := _public(address, depth + 1)) != address:
             return public
     while ":/" in rest and (found := _AT_A_PLACE.search(rest)):
         shown, rest = shown + rest[: found.start()], rest[found.end() :]
@@ -142,7 +149,8 @@ def public_name(text: Any) -> str:
         other = _AT_A_PLACE.search(rest)  # such as zip://a.mp4::https://...
         if query and not (other and other.start() < query.start()):
             path, query = rest[: query.start()], rest[query.start() :]
-            return shown + _public_path(path) + _public_query(query, is_web)
+            query = _public_query(query, is_web, depth)
+            return shown + _public_path(path) + query
         if not other:
             return shown + _public_path(rest)
     return shown + rest
@@ -173,7 +181,7 @@ def _without_user(scheme, rest):
             return rest
 
 
-def _public_query(query, is_web):
+def _public_query(query, is_web, depth):
     """Return what of ``?...`` may be shown; a fragment of the web is not sent."""
     query = re.sub("(:/{2,})[^/]*@", r"\1", query)  # of addresses in it
     query = query.partition("#")[0] if is_web else query
@@ -181,7 +189,7 @@ def _public_query(query, is_web):
     names = {_name(part) for part in parts}
     signed = {name for by in names & set(_SIGNED_BY) for name in _SIGNED_BY[by]}
     kept = [
-        _public_part(part)
+        _public_part(part, depth + 1)
         for part in parts
         if _IS_FILE.fullmatch(part[1:])
         or not (_name(part) in signed or _SECRET.fullmatch(_name(part)))
@@ -200,12 +208,14 @@ def _decoded(text):
     return text
 
 
-def _public_part(part):
+def _public_part(part, depth):
     """Hide what is secret in an address that is part of a query."""
     first, mark, others = part[1:].partition("?")  # of a query that was appended
-    part = part[0] + first + (_public_query(f"?{others}", False) if mark else "")
+    part = part[0] + first
+    if mark and depth <= _MOST_NESTED:
+        part += _public_query(f"?{others}", False, depth)
     plain = _decoded(part)
-    public = public_name(plain)
+    public = _public(plain, depth)
     return part if public == plain else part[0] + quote(public[1:], safe="=:/?")
 
 

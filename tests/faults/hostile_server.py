@@ -428,7 +428,9 @@ def odd_addresses(rng, known):
          "http://127.0.0.1:{port}/?x=\r\nHost: y", "http://" + "a." * 2000,
          "HTTP://[::ffff:7f00:1]",
          "http://127.0.0.1#@example.org/", "http://example.org\\@127.0.0.1/",
-         "http://%00/"]
+         "http://%00/",
+         "http://x/?a=" + "?" * 3000, "http://x/?" + "a=http://y/?" * 300,
+         "http://" + "a" * 4000]
     ).replace("{port}", str(known["port"]))  # fmt: skip
     if rng.random() < 0.5:
         return _request(
