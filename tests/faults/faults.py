@@ -7,6 +7,7 @@ the fault has gone, with the same bytes as if there had never been one.
 
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import sqlite3
@@ -271,6 +272,7 @@ def _close_databases():
 
     for path in list(getattr(sqlite_blobs._own, "open", ())):
         sqlite_blobs._forget(path)
+    gc.collect()  # those of threads that have ended
 
 
 def _die(name, path):
