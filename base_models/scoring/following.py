@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
@@ -36,6 +36,7 @@ def follow_video(
     video: str | PathLike | np.ndarray,
     store: Store | str | PathLike | None = None,
     looks_per_second: float = 4.0,
+    on_frame: Callable[[float], None] | None = None,
 ) -> FollowedVideo:
     """Follow the faces of a video, and make the views that detectors look at.
 
@@ -50,6 +51,8 @@ def follow_video(
         Where views are kept.
     looks_per_second : float, default=4.0
         How often faces are looked for; less often in videos over a minute.
+    on_frame : callable or None, default=None
+        Called after each frame with the share of the video that was read, 0 to 1.
 
     Raises
     ------
@@ -65,10 +68,12 @@ def follow_video(
     (50, 25.0, [])
     """
     with one_reading(video):
-        return _followed(detectors, video, resolve_store(store), looks_per_second)
+        return _followed(
+            detectors, video, resolve_store(store), looks_per_second, on_frame
+        )
 
 
-def _followed(detectors, video, store, looks_per_second):
+def _followed(detectors, video, store, looks_per_second, on_frame):
     looking = [detector for detector in detectors if hasattr(detector, "score_views")]
     recipes = [recipe for detector in looking for recipe in detector.view_recipes()]
     of_faces = [recipe for recipe in recipes if recipe.view == "face"]
@@ -80,7 +85,8 @@ def _followed(detectors, video, store, looks_per_second):
     looks = _regular_looks(info, looks_per_second) if of_faces else set()
     # Where detectors look, boxes are to be known exactly.
     sampled = _sampled(info, {recipe.n_frames: 1 for recipe in of_faces})
-    walk = _Walk(video, looks | sampled, _sampled(info, lengths))
+    tell = None if on_frame is None else _Share(on_frame, info.n_frames)
+    walk = _Walk(video, looks | sampled, _sampled(info, lengths), tell)
     finders = {recipe.finder_key: _Remembering(recipe.finder) for recipe in of_faces}
     finder = finders[of_faces[0].finder_key] if of_faces else None
     faces = walk.follow(finder)
@@ -91,7 +97,7 @@ def _followed(detectors, video, store, looks_per_second):
     followed = FollowedVideo(video, walk, faces, searches, finders)
     with_face = followed.frames_with_faces(of_faces)
     if with_face != sampled:  # few frames show a face, and the sample is around them
-        walk = _Walk(video, looks | with_face)
+        walk = _Walk(video, looks | with_face, tell=tell)
         faces = walk.follow(finder)
         followed = FollowedVideo(video, walk, faces, searches, finders)
     for recipe in of_faces:  # with finders that look at each frame once
@@ -237,11 +243,22 @@ def box_at(face: FaceTrack, frame: int, reach: int) -> tuple | None:
     return tuple((before + share * (following - before)).tolist())
 
 
+class _Share:
+    """Tells which share of a video was read, by the frame that was."""
+
+    def __init__(self, on_frame, total):
+        self._on_frame, self._total = on_frame, max(total, 1)
+
+    def __call__(self, index):
+        self._on_frame(min(1.0, (index + 1) / self._total))
+
+
 class _Walk:
     """One pass over a video: follows faces, keeps some frames, notes all times."""
 
-    def __init__(self, video, looks, kept=frozenset()):
+    def __init__(self, video, looks, kept=frozenset(), tell=None):
         self._video, self._looks, self._kept = video, looks, kept
+        self._tell = tell or (lambda index: None)
         self._clock, self._looked, self._frames = [], [], {}
 
     def follow(self, finder):
@@ -261,6 +278,7 @@ class _Walk:
         frames = iter_frames(self._video, return_times=True, at=wanted)
         for index, (frame, seconds) in enumerate(frames):
             self._clock.append(seconds)
+            self._tell(index)
             if index in self._kept:
                 self._frames[index] = frame
             if index in self._looks:

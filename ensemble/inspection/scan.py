@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
 
+_READING = "reading the video and following its faces"
 _NO_FILE = {"name": None, "sha256": None}
 
 
@@ -250,8 +251,8 @@ def scan_video(
     doubts : bool, default=True
         As for ``model.judge``.
     on_step : callable or None, default=None
-        Called as each step begins, with the share that is done, 0 to 1, and what is
-        being done.
+        Called as the work goes on, with the share that is done, 0 to 1, and what is
+        being done; while the video is read, after each frame.
 
     Returns
     -------
@@ -263,10 +264,14 @@ def scan_video(
 
     tell = on_step or _tell_nobody
     members = [(n, asked_of(d, video)) for n, d in _every_member(model)]
-    tell(0.0, "reading the video and following its faces")
+    tell(0.0, _READING)
     try:  # first, since the views that it makes lie in the store for the scores
         followed = follow_video(
-            [d for _, d in members], video, model.store, looks_per_second
+            [d for _, d in members],
+            video,
+            model.store,
+            looks_per_second,
+            lambda share: tell(0.5 * share, _READING),
         )
     except VideoReadError:  # the verdict says why
         followed = None

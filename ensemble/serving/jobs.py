@@ -229,10 +229,10 @@ class JobStore:
                       "order by tasks.created, job limit 1").fetchone()  # fmt: skip
             if row is None:
                 return None
-            run("update tasks set status = 'running', begun = begun + 1 "
-                "where job = ? and kind = ?", tuple(row))  # fmt: skip
-        job = self.get(row["job"])
-        assert job is not None
+            run("update tasks set status = 'running', doing = 'beginning', "
+                "begun = begun + 1 where job = ? and kind = ?",
+                tuple(row))  # fmt: skip
+            (job,) = self._jobs("where id = ?", row["job"])
         return job, row["kind"]
 
     def release(self, job: str, kind: str = SCAN) -> None:

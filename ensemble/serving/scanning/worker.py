@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _NICE = 5  # the page goes first
+_PAUSE = 0.3  # seconds between words on one step
 _GROWN = 2**30  # bytes above which it ends after a task, and another one begins
 
 
@@ -92,6 +94,7 @@ class _Work:
 
         self._products, self._send = Products(model), send
         self._began_with = _memory_in_use()
+        self._told = 0.0, ""  # when, and what
 
     def answer(self, task: Mapping[str, Any]) -> dict:
         """Do one task, tell of its progress, and return how it ended."""
@@ -113,7 +116,10 @@ class _Work:
         return {"done": found, "leaves": _memory_in_use() - self._began_with > _GROWN}
 
     def _tell(self, share, what):
-        self._send({"progress": share, "doing": what})
+        now = time.monotonic()
+        if what != self._told[1] or now - self._told[0] > _PAUSE:
+            self._told = now, what
+            self._send({"progress": share, "doing": what})
 
 
 def _words(error):

@@ -400,3 +400,16 @@ def test_mistakes_are_told_before_any_video_is_opened(
     )
     assert code == 2
     assert message in " ".join(err.split())
+
+
+def test_a_scan_says_how_far_it_is(model):
+    told = []
+    scan_video(model, _video(), on_step=lambda *step: told.append(step))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    reading = [share for share, doing in told if doing.startswith("reading")]
+    np.testing.assert_allclose(reading, np.arange(41) / 80)  # before, and 40 frames
+    assert [doing for share, doing in told if share == 0.5][1:] == [
+        "scoring the video with 2 detectors"
+    ]
+    assert shares[-1] == 0.8
