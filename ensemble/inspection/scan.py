@@ -278,15 +278,7 @@ def scan_video(
     tell(0.5, f"scoring the video with {len(members)} detectors")
     table = model.detector_scores([video])
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
-    reasons = table.attrs.get("reason", {})
-    name = table.index[0]
-    scores = pd.DataFrame(
-        {
-            "p_fake": table.iloc[0].to_numpy(float),
-            "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
-        },
-        index=pd.Index(table.columns, name="detector"),
-    )
+    scores = _members(table)
     look = None
     if followed is not None:
         about = deciding_faces(model, table, video)
@@ -297,7 +289,7 @@ def scan_video(
     timeline = _timeline(model, look)
     faces, face_scores = _faces(model, look, scores, video, doubts)
     return ScanResult(
-        video=name,
+        video=table.index[0],
         p_fake=verdict["p_fake"],
         verdict=verdict["verdict"],
         status=verdict["status"],
@@ -315,6 +307,18 @@ def scan_video(
         model_file=model_file(model),
         doubts=verdict["doubts"],
         card=model.card_,
+    )
+
+
+def _members(table):
+    """What each detector says of the one video of a table, and why it says nothing."""
+    reasons, name = table.attrs.get("reason", {}), table.index[0]
+    return pd.DataFrame(
+        {
+            "p_fake": table.iloc[0].to_numpy(float),
+            "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
+        },
+        index=pd.Index(table.columns, name="detector"),
     )
 
 
