@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -219,7 +220,7 @@ def figure(score: float | None, digits: int = 3) -> str:
     >>> figure(0.6983), figure(1e-9), figure(0.99999), figure(None)
     ('0.698', '< 0.001', '> 0.999', '–')
     """
-    if score is None:
+    if score is None or not math.isfinite(score):
         return "\N{EN DASH}"
     if 0 < score < _SMALL:
         return "< 0.001"

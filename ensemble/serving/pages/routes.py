@@ -96,6 +96,7 @@ def start(request: Request) -> Response:
     rows = [_row(request, job) for job in jobs]
     return _html(
         request, "start.html", "start", jobs=rows,
+        most_bytes=settings.upload_bytes,
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
         again=_again(request, any(not row.is_over for row in rows)),

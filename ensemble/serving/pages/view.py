@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ from ensemble.serving.pages.timeline import (
 )
 
 _KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
+_MOST_NAMED = 4  # faces in a sentence
+_MOST_PANELS = 6  # that are seen at once
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
 
 
@@ -97,8 +100,8 @@ class ScanView:
     card : dict or None
     summary : str
         What the model learned from and how often it errs.
-    panels : list of Panel
-        Of the timeline.
+    panels, more_panels : list of Panel
+        Of the timeline; the second of all but some faces, where there are many.
     lines : list of Line
         One of each member in it.
     times : list of (float, str)
@@ -125,6 +128,7 @@ class ScanView:
     card: dict[str, Any] | None
     summary: str
     panels: list[Panel]
+    more_panels: list[Panel]
     lines: list[Line]
     times: list[tuple[float, str]]
     media: str = ""
@@ -133,6 +137,16 @@ class ScanView:
     copy: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
     evidence: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
     annotated: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
+
+    @property
+    def difference(self) -> str:
+        """What is said of its faces, in a few words."""
+        if len(self.faces) <= _MOST_NAMED:
+            said = [f"face {f.face} {f.verdict or 'no verdict'}" for f in self.faces]
+        else:
+            counts = Counter(face.verdict or "without a verdict" for face in self.faces)
+            said = [f"{n} {verdict}" for verdict, n in counts.most_common()]
+        return ", ".join(said)
 
 
 def scan_view(
@@ -159,6 +173,7 @@ def scan_view(
     ScanView
     """
     panels = timeline_panels(scan)
+    first = _first(panels, scan)
     how = scan.get("how") or {"members": [], "steps": []}
     beside = {row["detector"]: row for row in how["members"]}
     empty = {"weight": None, "frames": 0, "low": None, "high": None}
@@ -180,7 +195,8 @@ def scan_view(
         steps=how["steps"],
         card=scan.get("card"),
         summary=grounds[2] if len(grounds) > 2 else "",
-        panels=panels,
+        panels=first,
+        more_panels=[panel for panel in panels if panel not in first],
         lines=[lines[name] for name in order if name in lines],
         times=ticks(last_second(scan)),
         **made,
@@ -314,6 +330,19 @@ def stem_of(name: str) -> str:
     base = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     kept = re.sub(r'[^\w .()+-]|["\']', "_", base[0] or base[2]).strip(" .")
     return kept[:100] or "scan"
+
+
+def _first(panels, scan):
+    """Panels that are seen at once: those the verdict is about, and the most fake."""
+    if len(panels) <= _MOST_PANELS:
+        return panels
+    order = {
+        face["face"]: (not face["main"], -(face["p_fake"] or 0))
+        for face in scan["faces"]
+    }
+    ranked = sorted(panels, key=lambda panel: order.get(panel.face, (False, 0)))
+    first = ranked[:_MOST_PANELS]
+    return [panel for panel in panels if panel in first]
 
 
 def _faces(scan, pictures):

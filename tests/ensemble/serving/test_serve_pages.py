@@ -153,6 +153,24 @@ def test_a_file_without_a_score_has_its_reason_and_nothing_to_show_for_it(client
     assert client.get(f"/v1/scans/{job}/report.html").status_code == 200
 
 
+def test_many_faces_are_all_there_and_few_timelines_open(client, add):
+    one, row = a_scan()["faces"][0], a_scan()["timeline"][0]
+    scores = [face / 40 for face in range(1, 31)]
+    found = a_scan(
+        faces=[one | {"face": n, "p_fake": p, "main": n == 3, "members": {"net": p}}
+               for n, p in enumerate(scores, 1)],
+        timeline=[row | {"face": n, "score": p, "seconds": second}
+                  for n, p in enumerate(scores, 1) for second in (0.0, 1.0)],
+    )  # fmt: skip
+    page = client.get(f"/scans/{add(found)}").text
+    open_ones = re.findall(r"<figcaption>(.*?)</", page.partition("<details>")[0])
+    assert open_ones == [f"Face {n}" for n in (3, 26, 27, 28, 29, 30)]
+    assert len(re.findall("<figcaption>", page)) == 30
+    assert "The faces differ:</strong> 30 REAL. See" in page
+    assert "24 more timelines" in page
+    assert re.search(r'<th scope="row">Face 17</th>\s*<td>0.425</td>', page)
+
+
 def test_a_score_of_unknown_calibration_is_not_called_a_probability(client, add):
     card = CARD | {"n_real": 0, "n_fake": 0, "rates": None, "above_chance": False}
     found = a_scan(calibration="unknown", card=card, doubts="nothing is known of it")

@@ -198,6 +198,9 @@ let sending = false;
 
 function send(file, row) {
   return new Promise((resolve) => {
+    if (file.size > Number(upload.dataset.most)) {
+      return resolve({ problem: upload.dataset.large });
+    }
     const request = new XMLHttpRequest();
     const bar = row.querySelector("progress");
     request.upload.addEventListener("progress", (event) => {
@@ -210,7 +213,7 @@ function send(file, row) {
       } catch {
         answer = { title: `The server answered ${request.status}.` };
       }
-      const problem = [answer.title, answer.detail].filter(Boolean).join(": ");
+      const problem = answer.detail || answer.title;
       if (request.status === 202) resolve({ id: answer.id });
       else resolve({ problem: problem || `The server answered ${request.status}.` });
     });
