@@ -5,8 +5,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path as PathParameter, Request, Response
+from fastapi import APIRouter, Path as PathParameter, Request, Response, Security
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
 from ensemble.serving.jobs import DONE, FAILED, Job
@@ -21,7 +22,10 @@ from ensemble.serving.scanning.products import (
     TIMELINE,
 )
 
-router = APIRouter()
+# The guard looks at the token; here it is said in the description of the API.
+_TOKEN = HTTPBearer(auto_error=False, description="The token of the server.")
+router = APIRouter(dependencies=[Security(_TOKEN)])
+open_router = APIRouter()  # needs no token
 _SOON = {"Retry-After": "2"}
 _PRIVATE = {"Cache-Control": "no-store"}
 # A page with its style and pictures in it, and no script: nothing else is let in.
@@ -418,7 +422,7 @@ def get_model(request: Request) -> Any:
     return request.app.state.scanner.model_facts
 
 
-@router.get("/health", response_model=Health)
+@open_router.get("/health", response_model=Health)
 def health() -> Health:
     """Say that the server runs; without a token."""
     return Health(status="ok")

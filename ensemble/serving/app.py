@@ -82,6 +82,7 @@ def create_app(
     answer_with_problems(app)
     app.add_middleware(Guard, settings=settings)
     app.include_router(api.router)
+    app.include_router(api.open_router)
     app.include_router(routes.report_router)
     app.include_router(routes.router)
     return app
