@@ -5,7 +5,7 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,7 @@ from base_models.runtime.ending.folder_lock import locked_folder
 _DATABASE = "jobs.sqlite"
 _JOBS, _TEMPORARY, _LOCK = "jobs", "temporary", "lock"
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_STEP = 2**18  # bytes that are reserved at once
 _RESERVE = 2**26  # bytes that a scan may write beside its upload
 
 
@@ -132,20 +133,20 @@ class ServerFiles:
         return total
 
     @contextmanager
-    def coming(self, kept: int) -> Iterator["Coming"]:
+    def coming(self, kept: Callable[[], int]) -> Iterator["Coming"]:
         """Account for bytes that are being written, by whoever writes.
 
         Parameters
         ----------
-        kept : int
-            Bytes of all jobs that are there.
+        kept : function
+            Returns the bytes of all jobs that are there.
         """
         coming = Coming(self, kept)
         try:
             yield coming
         finally:
             with self._lock:
-                self._coming -= coming.n_bytes
+                self._coming -= coming.n_reserved
 
     def take(self, n_bytes: int, kept: int) -> None:
         """Note that so many bytes come, if there is room; raise `FullDisk` if not."""
@@ -158,10 +159,11 @@ class ServerFiles:
 
 
 class Coming:
-    """Bytes of one upload that are being written."""
+    """Bytes of one upload that are being written, and those reserved for it."""
 
-    def __init__(self, files: ServerFiles, kept: int) -> None:
-        self._files, self._kept, self.n_bytes = files, kept, 0
+    def __init__(self, files: ServerFiles, kept: Callable[[], int]) -> None:
+        self._files, self._kept = files, kept
+        self._n_bytes, self.n_reserved = 0, 0
 
     def add(self, n_bytes: int) -> None:
         """Take room for some more.
@@ -170,5 +172,8 @@ class Coming:
         ------
         FullDisk
         """
-        self._files.take(n_bytes, self._kept)
-        self.n_bytes += n_bytes
+        self._n_bytes += n_bytes
+        if self._n_bytes > self.n_reserved:
+            more = max(_STEP, self._n_bytes - self.n_reserved)
+            self._files.take(more, self._kept())
+            self.n_reserved += more

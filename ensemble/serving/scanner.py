@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 _IDLE = 0.5  # seconds between looks for work, if nobody calls
 _TIDY = 2.0  # seconds between looks for what is to be deleted
 _AGAIN = 5.0  # seconds until a process that cannot be begun is tried again
+_INTERNAL = "an error of the server ({}); its log has the details"
 UPLOAD = "upload"  # of a job's file, before its ending
 
 
@@ -156,6 +157,10 @@ class Scanner:
         self._now, begin = (job.id, kind), time.monotonic()
         try:
             how = self._made(job, kind)
+        except Exception as error:  # a full disk, say
+            self._end_process()
+            self._jobs.fail(job.id, _INTERNAL.format(type(error).__name__), kind)
+            raise
         finally:
             self._now = None
             if self._jobs.get(job.id) is None:  # it was deleted meanwhile

@@ -72,7 +72,7 @@ class Submissions:
             If there is no room, or the form cannot be read.
         """
         self._check_queue()
-        with self._files.coming(self._jobs.n_bytes()) as coming:
+        with self._files.coming(self._jobs.n_bytes) as coming:
             try:
                 return await receive(
                     request, self._files, self._settings.upload_bytes, most_files,
@@ -150,7 +150,7 @@ class Submissions:
             return
         try:
             self._jobs.progress(job.id, 0.0, "being fetched")
-            with self._files.coming(self._jobs.n_bytes()) as coming:
+            with self._files.coming(self._jobs.n_bytes) as coming:
                 coming.add(self._settings.upload_bytes)
                 name = shown_name(self._fetched(job))
                 path, media = settled(folder / COMING, name, UPLOAD)

@@ -80,6 +80,7 @@ def test_the_video_is_given_in_parts(server, done, clip):
     assert (part.status_code, part.content) == (206, whole[100:200])
 
 
+@pytest.mark.slow
 def test_a_plot_a_page_and_a_video_are_made(server, done):
     plot = Image.open(io.BytesIO(server.client.get(done["links"]["timeline"]).content))
     assert plot.format == "PNG"
@@ -122,6 +123,7 @@ def test_what_is_no_video_fails_with_a_reason(server, tmp_path, content, name, r
     assert server.client.get(f"{found['links']['self']}/scan.json").status_code == 409
 
 
+@pytest.mark.slow
 def test_two_uploads_at_once_are_two_scans(server, clip, tmp_path):
     other = write_video(tmp_path / "b.mp4", squares(100), fps=10)
     found = {}
@@ -194,6 +196,7 @@ def test_no_file_of_the_server_is_open_to_others(server, done):
         assert not path.stat().st_mode & 0o077, path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_lines_for_curl_of_the_page_do_what_it_says(server, clip, tmp_path):
     page = Path(__file__).parents[3] / "README.md"

@@ -70,6 +70,9 @@ _Memory = Annotated[
 ]
 _Disk = Annotated[float, typer.Option(help="GiB for all files together.", min=0.25)]
 _Queue = Annotated[int, typer.Option(help="Scans that may wait or run.", min=1)]
+_Rate = Annotated[
+    int, typer.Option(help="Scans a minute that one address may ask for.", min=1)
+]
 
 
 def serve(
@@ -86,6 +89,7 @@ def serve(
     memory: _Memory = 4.0,
     disk: _Disk = 8.0,
     queue: _Queue = 32,
+    rate: _Rate = 30,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     device: options.Device = None,
@@ -106,6 +110,7 @@ def serve(
         scan_seconds=seconds,
         worker_bytes=int(memory * _GIB),
         queue_length=queue,
+        scans_per_minute=rate,
         disk_bytes=int(disk * _GIB),
         folder=folder,
         **token,
@@ -172,9 +177,18 @@ def _where(settings, token_file):
 
 def _kept(settings):
     return (
-        f"files are kept {settings.keep_seconds:g} s after a scan, in "
+        f"scans and their files are kept for {_in_words(settings.keep_seconds)}, in "
         f"{settings.files}; Ctrl-C ends it"
     )
+
+
+def _in_words(seconds):
+    unit = max(
+        (unit for unit in _UNITS if seconds % _UNITS[unit] == 0),
+        key=lambda unit: (_UNITS[unit], unit),
+        default="s",
+    )
+    return f"{seconds / _UNITS[unit]:g} {unit}"
 
 
 def listening(host: str, port: int) -> socket.socket:
