@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import ensemble.inspection.evidence_page
 import ensemble.inspection.scan
 from base_models import Face, TorchDetector
 from ensemble import DeepfakeEnsemble
@@ -88,5 +89,9 @@ def open_odd(path=None):
                 time.sleep(0.02)
         return real(model, video, **how)
 
+    def write(result, path):
+        os.kill(os.getpid(), 9)
+
     ensemble.inspection.scan.scan_video = scan
+    ensemble.inspection.evidence_page.write_evidence = write
     return open_squares()

@@ -7,14 +7,16 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 from serving_models import open_squares, squares
 
-from base_models import iter_frames, write_video
+from base_models import iter_frames, probe_video, write_video
 from ensemble import scan_video
 from ensemble.serving.settings import ServedModel
 
@@ -139,6 +141,28 @@ def test_two_uploads_at_once_are_two_scans(server, clip, tmp_path):
     assert [len(found[path]["result"]["faces"]) for path in (clip, other)] == [2, 1]
     listed = [scan["id"] for scan in server.client.get("/v1/scans").json()]
     assert {found[clip]["id"], found[other]["id"]} <= set(listed)
+
+
+@pytest.mark.slow
+def test_of_a_video_that_browsers_do_not_play_there_is_a_copy(server, tmp_path):
+    frames = squares(60, 230)
+    with av.open(str(tmp_path / "old.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width = frames.shape[1:3]
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode(None))
+    scan, end = server.scan(tmp_path / "old.avi"), time.monotonic() + 30
+    while scan["links"]["video"] is None:
+        assert time.monotonic() < end
+        scan = server.client.get(scan["links"]["self"]).json()
+    answer = server.client.get(scan["links"]["video"])
+    assert answer.headers["content-type"] == "video/mp4"
+    (tmp_path / "copy.mp4").write_bytes(answer.content)
+    info = probe_video(tmp_path / "copy.mp4")
+    assert (info.codec, info.n_frames, info.seconds) == ("h264", 20, 2.0)
+    copy = np.array(list(iter_frames(tmp_path / "copy.mp4"))).astype(int)
+    assert abs(copy - frames).mean() < 6
 
 
 def test_what_is_deleted_is_gone_from_the_disk(server, clip):

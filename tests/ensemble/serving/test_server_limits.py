@@ -58,6 +58,16 @@ def test_a_file_that_ends_its_process_fails_alone(server, file, word, reason):
     assert server.app.state.scanner.n_replaced == before + 1
 
 
+def test_a_page_that_cannot_be_made_leaves_the_scan(server, file):
+    scan = server.scan(file("good"))
+    answer = server.made(scan["links"]["evidence"])
+    assert answer.status_code == 409
+    assert "it ended the process that scanned it (SIGKILL)" in answer.json()["detail"]
+    found = server.client.get(scan["links"]["self"]).json()
+    assert (found["status"], found["result"]) == ("done", scan["result"])
+    assert server.made(scan["links"]["annotated"]).status_code == 200
+
+
 def test_a_full_queue_is_said_and_keeps_nothing(server, file):
     sent = [server.send(file("slow")) for _ in range(4)]
     assert [answer.status_code for answer in sent] == [202, 202, 202, 503]
