@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "timm", "dlib", "cv2", "av", "lightgbm")
+HEAVY = ("torch", "timm", "dlib", "cv2", "av", "lightgbm", "fastapi", "uvicorn")
 
 
 # Run one after another: what one of them loads is still there after the next.

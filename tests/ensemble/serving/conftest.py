@@ -5,11 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-import httpx
 import pytest
-
-pytest.importorskip("fastapi")
-uvicorn = pytest.importorskip("uvicorn")
 
 TOKEN = "a-token-for-tests-of-the-server"
 
@@ -26,6 +22,8 @@ class Served:
     """
 
     def __init__(self, app, url):
+        import httpx
+
         self.app, self.url = app, url
         self.client = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
@@ -65,6 +63,8 @@ class Served:
 
 @contextmanager
 def _serving(model, **settings):
+    import uvicorn
+
     from ensemble.serving.app import create_app
     from ensemble.serving.settings import ServerSettings
 
@@ -91,4 +91,6 @@ def _serving(model, **settings):
 @pytest.fixture(scope="session")
 def serving():
     """What serves a model within limits, in a ``with`` block."""
+    for name in ("fastapi", "httpx"):
+        pytest.importorskip(name)
     return _serving

@@ -10,13 +10,12 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 
 from ensemble.cli.app import main
 from ensemble.cli.commands.running.serve import listening, read_token
 
+httpx, psutil = pytest.importorskip("httpx"), pytest.importorskip("psutil")
 MODEL = Path(__file__).parents[2] / "saved_models" / "version_1" / "logistic.dfe"
 RUN = "from ensemble.cli.start import main; main()"
 TOKEN = "0123456789abcdef0123456789abcdef"
