@@ -124,20 +124,21 @@ def _reason(answer: httpx.Response) -> str:
 
 def described(found: dict[str, Any]) -> str:
     """Return what was found, in a line for the file and one for each face."""
-    score = found["p_fake"]
-    said = f"{found['verdict']}, P(fake) " + (
-        "unknown" if score is None else f"{score:.2f}"
-    )
+    said = f"{found['verdict'] or 'no verdict'}, {_score(found)}"
     for note in (found["reason"], found["doubts"]):
         said += f"; {note}" if note else ""
     lines = [said]
     for face in found["faces"]:
-        score = face["p_fake"]
         lines.append(
-            f"  face {face['face']}: P(fake) "
-            + ("unknown" if score is None else f"{score:.2f}")
+            f"  face {face['face']}, {face['first']:.1f} to {face['last']:.1f} s: "
+            f"{face['verdict'] or 'no verdict'}, {_score(face)}"
         )
     return "\n".join(lines)
+
+
+def _score(scored: dict[str, Any]) -> str:
+    p_fake = scored["p_fake"]
+    return "P(fake) unknown" if p_fake is None else f"P(fake) {p_fake:.2f}"
 
 
 def main() -> int:

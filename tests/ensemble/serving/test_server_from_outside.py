@@ -85,6 +85,33 @@ def test_the_client_needs_nothing_of_ours(served, clip, tmp_path):
     assert all(path.stat().st_size > 1000 for path in kept)
 
 
+def test_the_client_tells_two_people_apart(serving, tmp_path):
+    from serving_models import squares
+
+    from base_models import write_video
+    from ensemble.serving.settings import ServedModel
+
+    model = ServedModel(("",), "serving_models:open_squares")
+    write_video(tmp_path / "two.mp4", squares(40, 220))
+    with serving(model, folder=tmp_path / "served") as server:
+
+        class Here:
+            address = server.url
+            token = server.client.headers["Authorization"].partition(" ")[2]
+
+        run = _as_a_stranger(Here, tmp_path, "two.mp4", "--json", "found.json")
+    assert run.returncode == 0, run.stderr
+    found = json.loads((tmp_path / "found.json").read_text())["two.mp4"]
+    one, two = found["faces"]
+    said = [line for line in run.stdout.splitlines() if line.startswith("  face ")]
+    assert said == [
+        f"  face {face['face']}, {face['first']:.1f} to {face['last']:.1f} s: "
+        f"{face['verdict']}, P(fake) {face['p_fake']:.2f}"
+        for face in (one, two)
+    ]
+    assert one["p_fake"] < two["p_fake"]
+
+
 def test_the_client_says_what_went_wrong(served, clip, tmp_path):
     (tmp_path / "none.mp4").write_bytes(b"no video")
     run = _as_a_stranger(
