@@ -197,6 +197,44 @@ def test_a_video_that_browsers_do_not_play_plays_as_a_copy(server, files, visit)
 
 
 @pytest.mark.slow
+def test_what_waits_changes_and_the_pictures_beside_it_are_not_loaded_again(
+    tmp_path, visit
+):
+    settings = ServerSettings(folder=tmp_path / "serve", token=TOKEN)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    jobs = app.state.jobs
+    with answering(app, lifespan="off") as address:
+        opened = visit(address)
+        page = opened.page
+        for name in ("done.png", "next.png"):
+            with page.expect_response("**/v1/scans"):
+                page.set_input_files(
+                    "#files", {"name": name, "mimeType": "", "buffer": b"x"}
+                )
+            page.wait_for_url("**/scans/*")
+            page.goto(address)
+        done, following = jobs.claim()[0], jobs.claim()[0]
+        folder = app.state.files.job(done.folder)
+        (folder / "frames").mkdir()
+        Image.new("RGB", (64, 36)).save(folder / "frames" / "0.jpg")
+        (folder / "scan.json").write_text(json.dumps(a_scan()))
+        jobs.finish(done.id)
+        page.wait_for_selector("#jobs img")
+        page.check(f"#pick-{done.id}")
+        for share in (0.2, 0.5, 0.7):
+            jobs.progress(following.id, share, f"step {share}")
+            page.wait_for_selector(f"text=step {share}")
+        pictures = [url for url in opened.requests if url.endswith("/frames/0.jpg")]
+        assert len(pictures) == 1
+        assert page.is_checked(f"#pick-{done.id}")
+        jobs.fail(following.id, "it is odd")
+        page.wait_for_selector("text=It is odd.")
+        is_well(opened)
+    jobs.close()
+
+
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_said_to_be(tmp_path, visit):
     settings = ServerSettings(folder=tmp_path / "serve", token=TOKEN)
     app = create_app("model.dfe", settings)

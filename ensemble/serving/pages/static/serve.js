@@ -25,28 +25,45 @@ function waiting() {
   return [...document.querySelectorAll("[data-live] [data-pending]")];
 }
 
-const asSent = new WeakMap(); // what each live part was before it was used
+const asSent = new Map(); // by id, what each live part was before it was used
+
+// A part holds what is in it but for live parts further in: these change by themselves,
+// so that pictures beside them are not loaded again.
+function partsOf(page) {
+  return [...page.querySelectorAll("[data-live]")].map((part) => {
+    const own = part.cloneNode(true);
+    for (const inner of own.querySelectorAll("[data-live]")) inner.replaceChildren();
+    return [part, own.innerHTML];
+  });
+}
+
+function parsed(text) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
 
 function remember() {
-  for (const part of document.querySelectorAll("[data-live]")) {
-    asSent.set(part, part.innerHTML);
+  asSent.clear();
+  for (const [part, html] of partsOf(parsed(document.documentElement.outerHTML))) {
+    asSent.set(part.id, html);
   }
 }
 
 function replaceLive(page) {
   const focused = document.activeElement && document.activeElement.id;
-  for (const old of document.querySelectorAll("[data-live]")) {
-    const now = page.getElementById(old.id);
-    if (now && now.innerHTML !== asSent.get(old)) {
-      const chosen = [...old.querySelectorAll("input:checked")].map((box) => box.id);
-      const part = document.importNode(now, true);
-      asSent.set(part, now.innerHTML);
-      old.replaceWith(part);
-      if (part.querySelector("video")) watchVideo();
-      for (const id of chosen) {
-        const box = document.getElementById(id);
-        if (box) box.checked = true;
-      }
+  const replaced = new Set(); // with what they are in
+  for (const [now, html] of partsOf(page)) {
+    const old = document.getElementById(now.id);
+    const isNew = asSent.get(now.id) !== html;
+    asSent.set(now.id, html);
+    if (!old || !isNew || replaced.has(now.id)) continue;
+    for (const inner of now.querySelectorAll("[data-live]")) replaced.add(inner.id);
+    const chosen = [...old.querySelectorAll("input:checked")].map((box) => box.id);
+    const part = document.importNode(now, true);
+    old.replaceWith(part);
+    if (part.querySelector("video")) watchVideo();
+    for (const id of chosen) {
+      const box = document.getElementById(id);
+      if (box) box.checked = true;
     }
   }
   const again = focused && document.getElementById(focused);
@@ -77,7 +94,7 @@ function notice(words) {
 async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store" });
   if (answer.ok) {
-    replaceLive(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    replaceLive(parsed(await answer.text()));
   }
   lookSoon();
 }
@@ -98,7 +115,7 @@ async function lookAgain() {
   }
   pause = Math.max(AGAIN, 5 * (performance.now() - begun));
   if (text !== null) {
-    const page = new DOMParser().parseFromString(text, "text/html");
+    const page = parsed(text);
     // A scan that has ended has another page: all of it is new, and so is the focus.
     const own = document.getElementById("progress");
     if (own && !page.getElementById("progress")) return showResult(page);
@@ -180,7 +197,7 @@ document.addEventListener("submit", async (event) => {
   form.querySelector("button").disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const page = parsed(await answer.text());
     if (answer.ok) replaceLive(page);
     else say(page.querySelector("main").textContent.replace(/\s+/g, " ").trim());
   } catch {
