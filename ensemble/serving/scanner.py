@@ -61,7 +61,8 @@ class Scanner:
     @property
     def is_ready(self) -> bool:
         """Whether a process with the model is there."""
-        return self._process is not None
+        process = self._process
+        return process is not None and process.is_alive
 
     @property
     def memory(self) -> int:
@@ -139,7 +140,8 @@ class Scanner:
                 self._is_ending.wait(_IDLE)
 
     def _has_process(self):
-        if self._process is None:
+        if not self.is_ready:
+            self._end_process()
             try:
                 self._process = self._begun()
             except ValueError as error:  # its file is gone, say

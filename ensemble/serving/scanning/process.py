@@ -188,6 +188,11 @@ class ScanProcess:
         except (EOFError, OSError):
             raise self._lost() from None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def memory(self) -> int:
         """Return the bytes of memory that it and its own processes hold."""
         import psutil

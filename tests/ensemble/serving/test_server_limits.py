@@ -8,6 +8,7 @@ from serving_models import squares
 
 from ensemble.serving.settings import ServedModel
 
+psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.slow
 
 ODD = ServedModel(("",), "serving_models:open_odd")
@@ -56,6 +57,18 @@ def test_a_file_that_ends_its_process_fails_alone(server, file, word, reason):
     assert not server.app.state.files.job(job.folder).exists()
     assert server.wait(good.json()["id"])["status"] == "done"
     assert server.app.state.scanner.n_replaced == before + 1
+
+
+def test_a_process_that_ended_between_scans_is_no_scan_s_fault(server, file):
+    before = server.app.state.scanner.n_replaced
+    for process in psutil.Process().children():
+        process.kill()
+    end = time.monotonic() + 60
+    while server.app.state.scanner.n_replaced == before:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert server.scan(file("good"))["status"] == "done"
+    assert server.client.get("/ready").status_code == 200
 
 
 def test_a_page_that_cannot_be_made_leaves_the_scan(server, file):
