@@ -15,6 +15,7 @@ Without --model an ensemble of two small members is fitted to forged clips.
 import argparse
 import json
 import multiprocessing
+import os
 import secrets
 import socket
 import tempfile
@@ -141,9 +142,13 @@ def fitted(folder, videos, labels, groups):
 def a_minute(work, videos):
     """Return how many videos a minute some work does that knows none of them."""
     clear_caches()
-    began = time.perf_counter()
-    work(videos)
-    return 60 * len(videos) / (time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as store:
+        os.environ["DEEPFAKE_ENSEMBLE_STORE"] = store
+        began = time.perf_counter()
+        work(videos)
+        took = time.perf_counter() - began
+        clear_caches()
+    return 60 * len(videos) / took
 
 
 def sent(server, videos):
@@ -213,6 +218,7 @@ def main():
 
 def measured(options, folder):
     """Return the goals, and the raw figures."""
+    os.environ["DEEPFAKE_ENSEMBLE_STORE"] = str(folder / "store")
     made = forged(folder, options.videos)
     path = options.model or fitted(folder, *made)
     videos = made[0]
@@ -225,7 +231,7 @@ def measured(options, folder):
         for video in videos:
             scan_video(model, video)
 
-    looked(videos[:1])  # what is loaded once
+    a_minute(looked, videos[:1])  # what is loaded once
     raw = {
         "judge": a_minute(model.judge, videos),
         "scan_video": a_minute(looked, videos),
@@ -241,8 +247,11 @@ def measured(options, folder):
     grown = np.median(warm[-part:]) - np.median(warm[:part])
     goals = [
         Goal.at_least(
-            f"scans a minute ({raw['server']:.3g}; judge: {raw['judge']:.3g}) / "
-            "scan_video here", raw["server"] / raw["scan_video"], LEAST_OF_SCANS,
+            f"scans a minute ({raw['server']:.3g}) / scan_video here",
+            raw["server"] / raw["scan_video"], LEAST_OF_SCANS,
+        ),
+        Goal.at_least(
+            "scans a minute / judge here", raw["server"] / raw["judge"], LEAST_OF_SCANS
         ),
         Goal.at_most(
             f"p95 of a page, {options.clients} clients while it scans, s", p95, MOST_P95
