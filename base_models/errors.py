@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -291,3 +292,22 @@ def said(error: BaseException) -> str:
     lines = str(error).splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an error says that too many files are open: no file is at fault.
+
+    It ends the work, which can go on later. As the reason of a video it would stay with
+    it, and mean nothing.
+
+    Examples
+    --------
+    >>> import errno
+    >>> from base_models.errors import is_of_the_machine
+    >>> is_of_the_machine(OSError(errno.EMFILE, "Too many open files"))
+    True
+    >>> is_of_the_machine(OSError(errno.EACCES, "Permission denied"))
+    False
+    """
+    number = getattr(error, "errno", None)
+    return number in (errno.EMFILE, errno.ENFILE)

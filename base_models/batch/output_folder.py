@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from base_models.addresses import public_name, remote_address
 from base_models.batch.input_table import need_pyarrow
 from base_models.runtime.ending.folder_lock import locked_folder
+from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import write_bytes
 from base_models.runtime.remote.filesystems import file_system
 
@@ -136,7 +137,7 @@ class OutputFolder:
         """
         names, known = self.names(), self.manifest()
         if known is None:
-            others = [name for name in names if name != _LOCK]
+            others = [n for n in names if n != _LOCK and not is_unfinished(n)]
             if others:
                 raise ValueError(
                     f"{public_name(self.path)} holds {others[0]!r} and no run of this "

@@ -7,7 +7,12 @@ import pickle
 
 from sklearn.exceptions import NotFittedError
 
-from base_models.errors import NoFaceError, UnscorableVideoError, VideoReadError
+from base_models.errors import (
+    NoFaceError,
+    UnscorableVideoError,
+    VideoReadError,
+    is_of_the_machine,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -137,6 +142,12 @@ def reason_of(error: Exception) -> str:
     str
         What the error says; of one that nobody foresaw with its type before it.
 
+    Raises
+    ------
+    OSError
+        The error itself, if it is none of the video but of a machine that opens no more
+        files: it ends the work, which goes on when that is mended.
+
     Examples
     --------
     >>> from base_models import VideoReadError
@@ -146,6 +157,8 @@ def reason_of(error: Exception) -> str:
     >>> reason_of(MemoryError())
     'MemoryError'
     """
+    if is_of_the_machine(error):
+        raise error
     if is_foreseen(error):
         return getattr(error, "reason", None) or str(error)
     _log.debug("an error that was not foreseen", exc_info=error)

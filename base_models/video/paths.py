@@ -26,7 +26,7 @@ from base_models.addresses import (
     public_name,
     remote_address,
 )
-from base_models.errors import VideoReadError
+from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.runtime.file_digest import (
     KnownDigest,
     digest_once,
@@ -38,7 +38,12 @@ from base_models.runtime.file_digest import (
 )
 from base_models.runtime.parallel import is_local
 from base_models.runtime.remote.facts import asking_once
-from base_models.video.bounds.budget import check_count, out_of_memory
+from base_models.video.bounds.budget import (
+    check_count,
+    out_of_memory,
+    too_many_files,
+    unreadable,
+)
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.remote import (
     RemoteVideo,
@@ -349,6 +354,8 @@ def naming(path: str | Path) -> Iterator[Any]:
     except VideoReadError:
         raise
     except (OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise too_many_files(path, error) from error
         reason = getattr(error, "strerror", None) or error
         raise VideoReadError(path, reason, "check path and permissions") from error
 
@@ -366,17 +373,11 @@ def reading(path: str | Path) -> Iterator[Any]:
     except MemoryError as error:
         raise out_of_memory(path) from error
     except (OSError, ValueError, RuntimeError, EOFError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("av", "cv2"):
             raise
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path, error):
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    kind = type(error).__name__
-    return VideoReadError(path, f"{kind}: {said}" if said else kind)
+        raise unreadable(path, error) from error
 
 
 def check_array(video: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import public_name
+from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import (
     folder_to_disk,
     naming,
@@ -310,7 +311,7 @@ class _Run:
         """Remove the images of videos that are no longer in the data set."""
         wanted = {_SHARDED, *map(_state_name, self.names)}
         for state in (self.folder / STATE).glob("*.json"):
-            if state.name not in wanted:
+            if state.name not in wanted and not is_unfinished(state.name):
                 gone = read_record(state, "name", "images")
                 if _is_name_of_ours(gone["name"]):
                     _remove_images(self._images(gone["name"]), gone)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.runtime.ending.folder_lock import locked_folder
+from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import read_record, write_text
 from ensemble.datasets.kinds.prepared import PREPARED, STATE, UNFINISHED
 from ensemble.datasets.video_table import VideoTable
@@ -172,7 +173,9 @@ def _check_out(folder, table, recipe):
                 f"{folder} was prepared with another {', '.join(changed)} (see "
                 f"{PREPARED} there); delete it or choose another out"
             )
-    elif folder.exists() and {p.name for p in folder.iterdir()} - {STATE}:
+    elif folder.exists() and not all(
+        path.name == STATE or is_unfinished(path.name) for path in folder.iterdir()
+    ):
         raise FileExistsError(
             f"{folder} is not empty and was not made by prepare; choose another out"
         )

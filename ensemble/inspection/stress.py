@@ -18,6 +18,7 @@ from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
 from base_models.runtime.clusters.sending import Shared
 from base_models.runtime.ending.scratch import scratch_folder
 from base_models.runtime.failures import Failures
+from base_models.runtime.file_writing import naming
 from base_models.runtime.parallel import n_jobs_here
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
@@ -332,13 +333,14 @@ def _stressed(model, video, content, steps, seconds, seed):
 def _laid_out(frames, path):
     """Write frames to a file; return them as an array that is read from it."""
     n_frames = 0
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         for frame in frames:
             if not n_frames:
                 shape = frame.shape
             file.write(np.ascontiguousarray(frame))
             n_frames += 1
-    return np.memmap(path, np.uint8, "r", shape=(n_frames, *shape))
+    with naming(path):
+        return np.memmap(path, np.uint8, "r", shape=(n_frames, *shape))
 
 
 def _with_store(model, folder):

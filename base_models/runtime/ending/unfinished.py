@@ -109,6 +109,24 @@ def unfinished_name(target: Path) -> Path:
     return target.with_name(own + target.suffix)
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a name is one that `unfinished_name` gives.
+
+    What has such a name is nobody's output yet: a folder that holds nothing else is
+    empty to who asks.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from base_models.runtime.ending.unfinished import is_unfinished, unfinished_name
+    >>> is_unfinished(unfinished_name(Path("report.html")).name)
+    True
+    >>> is_unfinished("report.html")
+    False
+    """
+    return _NAME.fullmatch(name) is not None
+
+
 def remove_dead_beside(target: Path, now: float) -> None:
     """Delete what dead processes left unfinished in a file's folder, once a process.
 

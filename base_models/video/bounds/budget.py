@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.errors import VideoReadError
+from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import current_limits
 
 _MARGIN, _LITTLE = 2**26, 2**21  # bytes
@@ -56,6 +56,24 @@ def out_of_memory(path: Any) -> VideoReadError:
     allowed = current_limits().video_bytes
     asked = f"reading it takes more than the {allowed:,} bytes of memory allowed"
     return over_limit(path, asked, "video_bytes", 4 * allowed)
+
+
+def unreadable(path: Any, error: Exception) -> Exception:
+    """Return the error of a video that a decoder, or the system, cannot read."""
+    if is_of_the_machine(error):
+        return too_many_files(path, error)
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    kind = type(error).__name__
+    return VideoReadError(path, f"{kind}: {said}" if said else kind)
+
+
+def too_many_files(path: Any, error: Any) -> OSError:
+    """Return the error of a machine that opens no more files: this one, as it came."""
+    return OSError(
+        error.errno,
+        "too many files are open; raise `ulimit -n`, or use fewer jobs",
+        str(path),
+    )
 
 
 def check_picture(path: Any, width: int, height: int, which: str = "its pictures have"):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import read_record, write_text
 
 RECIPE = "forge.json"
@@ -61,7 +62,7 @@ def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
     FileExistsError
         If it holds anything else.
     """
-    if not out_dir.exists() or not any(out_dir.iterdir()):
+    if not out_dir.exists() or all(is_unfinished(p.name) for p in out_dir.iterdir()):
         return False
     if not (out_dir / RECIPE).exists():
         raise FileExistsError(

@@ -53,6 +53,32 @@ def _both_ways(detectors, videos, **settings):
     return scores, reasons
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+def test_too_many_open_files_are_no_videos_fault(detector, tmp_path):
+    import resource
+
+    paths = [tmp_path / f"{n}.png" for n in range(2)]
+    for path in paths:
+        Image.new("RGB", (64, 64), (90, 90, 90)).save(path)
+    whole = score_videos([detector], paths[:1])  # what is loaded later is loaded now
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/dev/fd")))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest + 1)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, before[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"too many files .*ulimit -n.*1\.png"
+        ) as found:
+            score_videos([detector], paths[1:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for handle in held:
+            os.close(handle)
+    assert not isinstance(found.value, VideoReadError)
+    assert not np.isnan(whole[0]).any()
+    assert not np.isnan(score_videos([detector], paths[1:])[0]).any()
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("odd"), TypeError("a bug")], ids=repr
 )

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from base_models import ArtifactError, sample_frames, write_video
+from base_models.runtime.ending.unfinished import unfinished_name
 from ensemble.cli.app import main
 from ensemble.datasets import VideoTable, load_dataset
 from ensemble.datasets.prepare import prepare_dataset
@@ -372,6 +373,8 @@ def test_folders_of_others_are_left_alone(table, prepared, tmp_path):
     with pytest.raises(FileExistsError, match="was not made by prepare"):
         prepare_dataset(table, tmp_path, **SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "mine.txt").rename(unfinished_name(tmp_path / "of-the-dead.json"))
+    prepare_dataset(table, tmp_path, **SETTINGS)  # who died before his first file
     with pytest.raises(FileExistsError, match="prepared with another size"):
         prepare_dataset(table, prepared[0], **SETTINGS | {"size": 48})
 
