@@ -135,6 +135,22 @@ def _pull(values, pooling):
     return np.array([pooled - pool_scores(other, pooling) for other in neutral])
 
 
+def check_pooling(pooling: str) -> None:
+    """Refuse a name of no pooling.
+
+    Raises
+    ------
+    ValueError
+        With the names that there are.
+
+    Examples
+    --------
+    >>> from base_models.scoring.pooling import check_pooling
+    >>> check_pooling("mean")
+    """
+    _named(pooling)
+
+
 def _named(pooling):
     if pooling in POOLINGS:
         return POOLINGS[pooling]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from base_models.faces.crops import crop_face
 from base_models.faces.tracking import largest_track
+from base_models.limits import current_limits
 from base_models.video.sampling import clip_indices
 from base_models.views.view import View
 
@@ -84,6 +86,15 @@ def draw_images(
             return _squeeze(frame, size)
         return crop_face(frame, face, recipe.margin, size, recipe.align)
 
+    n_bytes, allowed = (
+        len(places) * math.prod(recipe.image_shape),
+        current_limits().video_bytes,
+    )
+    if n_bytes > allowed:
+        raise ValueError(
+            f"{len(places):,} images of {size} x {size} pixels take {n_bytes:,} bytes "
+            f"of memory, and {allowed:,} are allowed (base_models.limits, video_bytes)"
+        )
     at = sample.indices[np.asarray(places, int)].astype(np.int64)
     around = clip_indices(at, sample.total, length)
     faces = [None] * len(at) if faces is None else faces

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 from base_models.choices import VIEWS
@@ -16,6 +18,7 @@ from base_models.store.versions import library_version
 # Raised when the same video and recipe come to give other images: see
 # `base_models.store.versions.own_versions`.
 _CODE_VERSION = 1
+_LARGEST = 4096  # of a side: a file of others could ask for all memory there is
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ViewRecipe:
         The whole frame; a square around a face that `finder` finds; or videos
         that are face crops already, taken as they are.
     image_size : int
-        Side of the square images, pixels.
+        Side of the square images, pixels; 4096 at most.
     n_frames : int, default=16
         Frames sampled evenly over the video. Where none of them has a face and one is
         needed, up to four times as many further ones are looked at, and those around
@@ -75,6 +78,13 @@ class ViewRecipe:
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+        size = self.image_size
+        if not (isinstance(size, Integral) and 1 <= size <= _LARGEST):
+            raise ValueError(
+                f"image_size must be a whole number from 1 to {_LARGEST}; got {size!r}"
+            )
+        if not (isinstance(self.margin, Real) and 0 < self.margin < math.inf):
+            raise ValueError(f"margin must be a number above 0; got {self.margin!r}")
         if isinstance(self.finder, str) or not isinstance(self.finder, FaceFinder):
             raise TypeError(
                 "finder must have find(frame) -> list of Face; "

@@ -6,6 +6,7 @@ from pathlib import Path
 from sklearn.base import clone
 
 from base_models.errors import ArtifactError
+from base_models.scoring.pooling import check_pooling
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
@@ -89,7 +90,24 @@ def _read(reader, parameters, detectors):
     )
     fitted["detectors_"] = members
     fitted["oof_scores_"] = _table(reader)
+    _check_members(path, members, fitted["oof_scores_"])
     return params, fitted
+
+
+def _check_members(path, members, table):
+    """Refuse members that could score no video, or not those that were combined."""
+    if list(members) != list(table):
+        raise ArtifactError(
+            f"{path} has the members {', '.join(map(repr, members))}, and scores of "
+            f"{', '.join(map(repr, table))}: it is damaged or forged"
+        )
+    for name, found in members.items():
+        for member in found if isinstance(found, list) else [found]:
+            with reading_part(path, f"how its member {name!r} looks at videos"):
+                if hasattr(member, "view_recipes"):
+                    member.view_recipes()
+                if isinstance(getattr(member, "pooling", None), str):
+                    check_pooling(member.pooling)
 
 
 def _members(reader, entry, given, device):

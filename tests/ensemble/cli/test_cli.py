@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import io
 import json
 import subprocess
@@ -245,6 +246,12 @@ def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
     weights = load_file(tmp_path / "out/model.safetensors")
     weights["head.weight"][1] += 0.3
     save_file(weights, tmp_path / "out/model.safetensors")
+    code, _, err = _run(capsys, "verify", tmp_path / "out")
+    assert code == 2
+    assert "model.safetensors" in err
+    digest = hashlib.sha256((tmp_path / "out/model.safetensors").read_bytes())
+    card["weights_file_sha256"] = digest.hexdigest()
+    (tmp_path / "out/card.json").write_text(json.dumps(card))
     code, _, err = _run(capsys, "verify", tmp_path / "out")
     assert code == 1
     assert "differs by" in err
