@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from base_models.errors import VideoReadError
 from base_models.limits import current_limits
 from base_models.runtime.caches import Cache
+from base_models.runtime.prefetch import check_wanted
 
 # A fit looks at all of its videos again and again: those of a large data set fit in.
 _known = Cache(f"{__name__}.known", maxsize=2**18)
+_too_long = Cache(f"{__name__}.too_long", maxsize=2**10)  # file -> seconds it had
 
 
 class KnownDigest(NamedTuple):
@@ -103,19 +105,28 @@ def read_sha256(path: str | os.PathLike) -> str:
     ------
     VideoReadError
         If that takes longer than one look at a video may: a file with holes can be of
-        any size, and takes no room on the disk.
+        any size, and takes no room on the disk. It is not begun again in this process.
     """
     begun, allowed = time.monotonic(), current_limits().video_seconds
     digest = hashlib.sha256()
     with open(path, "rb") as file:
+        place = os.path.realpath(path), file_stamp(path)
+        if _too_long.get(place, 0) >= allowed:
+            raise _takes_too_long(path, place, allowed)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
+            check_wanted()
             if time.monotonic() - begun > allowed:
-                raise VideoReadError(
-                    os.fspath(path),
-                    f"it has {os.fstat(file.fileno()).st_size:,} bytes, and reading "
-                    f"them takes longer than the {allowed:g} s allowed",
-                    "if it is worth that, allow more in a block of "
-                    f"base_models.reading_limits(video_seconds={10 * allowed:g})",
-                )
+                _too_long[place] = allowed
+                raise _takes_too_long(path, place, allowed)
     return digest.hexdigest()
+
+
+def _takes_too_long(path, place, allowed):
+    return VideoReadError(
+        os.fspath(path),
+        f"it has {place[1][0]:,} bytes, and reading them takes longer than the "
+        f"{allowed:g} s allowed",
+        "if it is worth that, allow more in a block of "
+        f"base_models.reading_limits(video_seconds={10 * allowed:g})",
+    )

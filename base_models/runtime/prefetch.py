@@ -5,10 +5,30 @@ from __future__ import annotations
 import contextvars
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
+
+# Set when nobody waits any more for what is made: one for each `look_ahead` around.
+_ended: ContextVar[tuple[threading.Event, ...]] = ContextVar("ended", default=())
+
+
+class NoLongerWanted(BaseException):
+    """Who asked for it has ended: no error of what was being made."""
+
+
+def check_wanted() -> None:
+    """End work in a thread for which nobody waits any more; called in long loops.
+
+    Raises
+    ------
+    NoLongerWanted
+    """
+    if any(event.is_set() for event in _ended.get()):
+        raise NoLongerWanted
 
 
 def n_cores() -> Any:
@@ -50,7 +70,7 @@ def look_ahead(
     ------
     object
         In the order of `things`. An error of `make` comes where its result would, and
-        ends the work.
+        ends the work: what is being made then ends at its next `check_wanted`.
 
     Examples
     --------
@@ -67,7 +87,7 @@ def look_ahead(
     depth = 3 * n_workers if depth is None else depth
     things, waiting, end = iter(things), deque(), object()
     largest = None  # bytes of one; nobody knows before one is there
-    pool = ThreadPoolExecutor(n_workers)
+    pool, ended = ThreadPoolExecutor(n_workers), threading.Event()
 
     def fill():
         ready = [size(each.result()) for each in waiting if _is_ready(each)]
@@ -78,7 +98,9 @@ def look_ahead(
                 break
             if (thing := next(things, end)) is end:
                 break
-            waiting.append(pool.submit(contextvars.copy_context().run, make, thing))
+            context = contextvars.copy_context()
+            context.run(_ended.set, (*_ended.get(), ended))
+            waiting.append(pool.submit(context.run, make, thing))
 
     try:
         fill()
@@ -88,6 +110,7 @@ def look_ahead(
             fill()
             yield made
     finally:
+        ended.set()
         pool.shutdown(cancel_futures=True)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import current_limits
+from base_models.runtime.prefetch import check_wanted
 
 _MARGIN, _LITTLE = 2**26, 2**21  # bytes
 _is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
@@ -197,6 +198,7 @@ class Clock:
         ------
         VideoReadError
         """
+        check_wanted()
         self._count()
         if self._spent > self._allowed:
             raise took_too_long(self._path, self._allowed)

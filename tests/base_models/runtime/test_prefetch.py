@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from base_models.runtime.prefetch import look_ahead
+from base_models.runtime.prefetch import check_wanted, look_ahead
 
 
 @pytest.mark.parametrize("n_workers", [0, 1, 3, None])
@@ -81,3 +81,24 @@ def test_who_stops_early_leaves_no_thread_behind():
     next(made)
     made.close()
     assert threading.active_count() == before
+
+
+def test_what_nobody_waits_for_any_more_ends():
+    begun, ended = threading.Event(), threading.Event()
+
+    def make(n):
+        if n == 0:
+            return n
+        try:
+            begun.set()
+            while True:  # such as the hash of a file without end
+                check_wanted()
+        finally:
+            ended.set()
+
+    made = look_ahead(make, range(2), n_workers=1)
+    assert next(made) == 0
+    assert begun.wait(timeout=5)
+    made.close()
+    assert ended.is_set()
+    check_wanted()  # we are

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 
 import av
 import cv2
@@ -226,3 +227,10 @@ def test_a_file_with_holes_is_not_read_for_ever(tmp_path):
         pytest.raises(VideoReadError, match=r"1,099,511,627,776 bytes, and .* 0\.01 s"),
     ):
         video_digest(tmp_path / "holes.mp4")
+    begun = time.monotonic()
+    with (
+        reading_limits(video_seconds=0.01),
+        pytest.raises(VideoReadError, match=r"longer than the 0\.01 s"),
+    ):
+        video_digest(tmp_path / "holes.mp4")  # not begun again
+    assert time.monotonic() - begun < 0.01
