@@ -112,6 +112,28 @@ def test_a_bomb_is_refused_by_what_its_list_says(tmp_path):
     refused(tmp_path, packed(manifest, parts, zipfile.ZIP_DEFLATED), "is compressed")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("image_size", 100_000, "from 1 to 4096; got 100000"),
+        ("margin", float("nan"), "margin must be a number above 0; got nan"),
+        ("n_frames", -1, "n_frames must be a whole number >= 1; got -1"),
+        ("pooling", "evil", "unknown pooling 'evil'"),
+    ],
+)
+def test_a_member_that_could_score_nothing_is_refused(tmp_path, name, value, said):
+    manifest, parts = opened("reals_alone.dfe")
+    params = manifest["detectors"][0]["members"][0]["params"]["dict"]
+    next(pair for pair in params if pair[0] == name)[1] = value
+    refused(tmp_path, packed(manifest, parts), f"'frequency' .*{said}")
+
+
+def test_a_member_under_another_name_is_refused(tmp_path):
+    manifest, parts = opened("reals_alone.dfe")
+    manifest["detectors"][0]["name"] = "../evil"
+    refused(tmp_path, packed(manifest, parts), r"'../evil', and scores of 'frequency'")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "3", '"a"', "{}", "[" * 100_000, '{"a":'])
 def test_a_manifest_of_another_kind_is_refused(tmp_path, text):
     _, parts = opened("reals_alone.dfe")
