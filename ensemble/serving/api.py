@@ -1,6 +1,8 @@
 """The API: scans are asked for, looked at, and deleted."""
 
 import json
+import os
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from ensemble.serving.problems import Refused, responses
 from ensemble.serving.scanning.pictures import FACES, FRAMES
 from ensemble.serving.scanning.products import (
     ANNOTATED,
+    BY_MODEL,
     EVIDENCE,
     FILES,
     SCAN_FILE,
@@ -33,6 +36,7 @@ PAGE_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'none'"
 )
+_GONE = "its files are gone from the server's folder; send it once more"
 _MOST_JSON = 2**16  # bytes of a request
 _NUMBER = r"[0-9]{1,9}"
 ScanId = Annotated[
@@ -115,9 +119,29 @@ def found_job(request: Request, scan: str) -> Job:
         If there is none.
     """
     job: Job | None = request.app.state.jobs.get(scan)
-    if job is None:
-        raise Refused(404, "there is no such scan, or it is no longer kept")
+    if job is None or (job := settled_job(request, job)) is None:
+        raise no_such_scan()
     return job
+
+
+def no_such_scan() -> Refused:
+    """Return the error of what was never there, or is deleted."""
+    return Refused(404, "there is no such scan, or it is no longer kept")
+
+
+def settled_job(request: Request, job: Job) -> Job | None:
+    """Return a job as failed where its scan is done and its files are gone.
+
+    Returns
+    -------
+    Job or None
+        None if it was deleted meanwhile.
+    """
+    if job.status != DONE or (folder_of(request, job) / SCAN_FILE).exists():
+        return job
+    if request.app.state.jobs.get(job.id) is None:
+        return None
+    return replace(job, status=FAILED, reason=_GONE)
 
 
 def folder_of(request: Request, job: Job) -> Path:
@@ -140,6 +164,9 @@ def result_of(request: Request, job: Job) -> dict[str, Any] | None:
 
 def described(request: Request, job: Job, with_result: bool = True) -> Scan:
     """Return what the API says of a job."""
+    result = result_of(request, job) if with_result else None
+    if with_result and job.status == DONE and result is None:
+        raise no_such_scan()  # it was deleted meanwhile
     expires = None
     if job.finished is not None:
         expires = job.finished + request.app.state.settings.keep_seconds
@@ -155,7 +182,7 @@ def described(request: Request, job: Job, with_result: bool = True) -> Scan:
         finished=None if job.finished is None else _time(job.finished),
         expires=None if expires is None else _time(expires),
         links=links_of(request, job),
-        result=result_of(request, job) if with_result else None,
+        result=result,
     )
 
 
@@ -183,7 +210,10 @@ def _link(here, folder, name):
 
 
 def _pictures(here, folder, kind):
-    numbers = sorted(int(path.stem) for path in (folder / kind).glob("*.jpg"))
+    try:
+        numbers = sorted(int(path.stem) for path in (folder / kind).glob("*.jpg"))
+    except FileNotFoundError:  # it was deleted meanwhile
+        numbers = []
     return {str(number): f"{here}/{kind}/{number}.jpg" for number in numbers}
 
 
@@ -253,7 +283,8 @@ async def _address(request):
 def list_scans(request: Request) -> list[Scan]:
     """List the scans of this session, the latest first, without what was found."""
     jobs = request.app.state.jobs.of_session(session_of(request))
-    return [described(request, job, with_result=False) for job in jobs]
+    settled = [settled_job(request, job) for job in jobs]
+    return [described(request, job, with_result=False) for job in settled if job]
 
 
 @router.get("/v1/scans/{scan}", response_model=Scan, responses=responses(404, 422))
@@ -275,9 +306,13 @@ def _file(request, job, name, kind, **headers):
     if job.status != DONE:
         raise _not_done(job)
     path = folder_of(request, job) / name
-    if not path.exists():
-        raise Refused(404, f"this scan has no {name}")
-    return FileResponse(path, headers=_PRIVATE | headers, media_type=kind)
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        raise Refused(404, f"this scan has no {name}") from None
+    return FileResponse(
+        path, headers=_PRIVATE | headers, media_type=kind, stat_result=facts
+    )
 
 
 def _not_done(job):
@@ -354,9 +389,13 @@ def get_video(request: Request, scan: ScanId) -> Response:
     path = request.app.state.scanner.video(job)
     if path is None:
         raise Refused(404, "there is no video of this scan, or no copy of it yet")
-    with open(path, "rb") as file:
-        kind = "video/webm" if file.read(4) == b"\x1aE\xdf\xa3" else "video/mp4"
-    return FileResponse(path, headers=_PRIVATE, media_type=kind)
+    try:
+        with open(path, "rb") as file:
+            kind = "video/webm" if file.read(4) == b"\x1aE\xdf\xa3" else "video/mp4"
+            facts = os.fstat(file.fileno())
+    except FileNotFoundError:  # it was deleted meanwhile
+        raise no_such_scan() from None
+    return FileResponse(path, headers=_PRIVATE, media_type=kind, stat_result=facts)
 
 
 _ON_DEMAND = {202: {"model": Making, "description": "It is being made; ask again."}}
@@ -402,11 +441,10 @@ def on_demand(request: Request, scan: str, kind: str, media_type: str) -> Respon
     job, jobs = found_job(request, scan), request.app.state.jobs
     if job.status != DONE:
         raise _not_done(job)
-    jobs.ask(job.id, kind)
-    request.app.state.scanner.wake()
+    ask_for(request, job, kind)
     task = jobs.task(job.id, kind)
     if task is None:  # it was deleted meanwhile
-        raise Refused(404, "there is no such scan, or it is no longer kept")
+        raise no_such_scan()
     if task["status"] == FAILED:
         raise Refused(409, f"it could not be made: {task['reason']}")
     if task["status"] != DONE:
@@ -414,6 +452,22 @@ def on_demand(request: Request, scan: str, kind: str, media_type: str) -> Respon
         return JSONResponse(making.model_dump(), 202, {**_SOON, **_PRIVATE})
     policy = {"Content-Security-Policy": PAGE_POLICY} if kind == EVIDENCE else {}
     return _file(request, job, FILES[kind], media_type, **policy)
+
+
+def ask_for(request: Request, job: Job, kind: str) -> None:
+    """Have something made of a scan that is done, unless it was asked for before.
+
+    Raises
+    ------
+    Refused
+        If it was not, and another model is loaded now.
+    """
+    jobs, scanner = request.app.state.jobs, request.app.state.scanner
+    is_new = kind in BY_MODEL and jobs.task(job.id, kind) is None
+    if is_new and (other := scanner.other_model(job)):
+        raise Refused(409, other)
+    jobs.ask(job.id, kind)
+    scanner.wake()
 
 
 @router.get("/v1/model", response_model=ModelFacts, responses=responses())

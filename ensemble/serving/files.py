@@ -60,8 +60,8 @@ class ServerFiles:
         if is_new:
             self.folder.chmod(0o700)  # whatever the umask is
         self._check()
+        self.database.touch(mode=0o600)  # first: by it the folder is known as ours
         (self.folder / _JOBS).mkdir(mode=0o700, exist_ok=True)
-        self.database.touch(mode=0o600)
 
     @property
     def database(self) -> Path:
@@ -84,7 +84,7 @@ class ServerFiles:
             f"{_DATABASE}-wal",
             f"{_DATABASE}-shm",
         }
-        strange = sorted(others - known)
+        strange = sorted(others - known if _DATABASE in others else others)
         if strange and not {_LOCK, _DATABASE} <= others:
             raise ValueError(
                 f"{self.folder} holds other things ({strange[0]}), and a server needs "

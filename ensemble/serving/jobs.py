@@ -19,10 +19,13 @@ _ENDED_TWICE = (
     "again; look at the file elsewhere, or upload it again"
 )
 _TABLES = """
+pragma journal_mode=wal;
+pragma foreign_keys=on;
 create table if not exists jobs (
     id text primary key, session text not null, name text not null,
     media text not null, address text, folder text not null, n_bytes integer not null,
-    created real not null, finished real
+    created real not null, finished real,
+    model_name text not null default '', model_key text not null default ''
 );
 create table if not exists tasks (
     job text not null references jobs(id) on delete cascade, kind text not null,
@@ -34,7 +37,7 @@ create index if not exists waiting on tasks (status, created);
 """
 _JOB = """
 select id, session, name, media, address, folder, n_bytes, jobs.created, finished,
-    status, progress, doing, reason
+    status, progress, doing, reason, model_name, model_key
 from jobs join tasks on job = id and kind = 'scan'
 """
 
@@ -67,6 +70,9 @@ class Job:
         What is being done, in words.
     reason : str
         Why it failed.
+    model_name, model_key : str
+        Which model scanned it, and what tells that from others (see
+        `ensemble.serving.scanning.worker.model_facts`); empty until then.
     """
 
     id: str
@@ -82,6 +88,8 @@ class Job:
     progress: float
     doing: str
     reason: str
+    model_name: str = ""
+    model_key: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -120,9 +128,19 @@ class JobStore:
             Path(path), check_same_thread=False, isolation_level=None
         )
         self._database.row_factory = sqlite3.Row
-        self._database.execute("pragma journal_mode=wal")
-        self._database.execute("pragma foreign_keys=on")
-        self._database.executescript(_TABLES)
+        try:
+            self._database.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise ValueError(
+                f"{path} is no database of scans, or a damaged one ({error}); move it "
+                "away, or give another folder"
+            ) from None
+        columns = {row["name"] for row in self._rows("pragma table_info(jobs)")}
+        for name in {"model_name", "model_key"} - columns:  # of an earlier server
+            self._database.execute(
+                f"alter table jobs add column {name} text not null default ''"
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -175,7 +193,8 @@ class JobStore:
         with self._writing() as run:
             if most is not None and self.n_waiting() >= most:
                 return None
-            run("insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, null)",
+            run("insert into jobs (id, session, name, media, address, folder, n_bytes, "
+                "created) values (?, ?, ?, ?, ?, ?, ?, ?)",
                 (job, session, name, media, address, folder, n_bytes, now))  # fmt: skip
             doing = "waiting" if address is None else "waiting to be fetched"
             run("insert into tasks values (?, ?, ?, 0, ?, '', ?, 0)",
@@ -235,6 +254,12 @@ class JobStore:
             (job,) = self._jobs("where id = ?", row["job"])
         return job, row["kind"]
 
+    def withdraw(self, job: str, kind: str) -> None:
+        """Forget that something that is made of a scan was asked for."""
+        with self._writing() as run:
+            run("delete from tasks where job = ? and kind = ? and kind != 'scan'",
+                (job, kind))  # fmt: skip
+
     def release(self, job: str, kind: str = SCAN) -> None:
         """Put a task that runs back into the queue: the server ends in order."""
         with self._writing() as run:
@@ -248,25 +273,35 @@ class JobStore:
             run("update tasks set progress = max(progress, ?), doing = ? "
                 "where job = ? and kind = ?", (share, doing, job, kind))  # fmt: skip
 
-    def finish(self, job: str, kind: str = SCAN, n_bytes: int | None = None) -> None:
-        """Note that a task is done."""
-        self._end(job, kind, DONE, 1.0, "", n_bytes)
+    def finish(
+        self,
+        job: str,
+        kind: str = SCAN,
+        n_bytes: int | None = None,
+        model: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Note that a task is done, and of a scan the name and key of its model."""
+        with self._writing() as run:
+            if kind == SCAN:
+                run("update jobs set model_name = ?, model_key = ? where id = ?",
+                    (*model, job))  # fmt: skip
+            self._end(run, job, kind, DONE, 1.0, "", n_bytes)
 
     def fail(
         self, job: str, reason: str, kind: str = SCAN, n_bytes: int | None = None
     ) -> None:
         """Note that a task failed, and why."""
-        self._end(job, kind, FAILED, 0.0, reason, n_bytes)
-
-    def _end(self, job, kind, status, progress, reason, n_bytes):
         with self._writing() as run:
-            run("update tasks set status = ?, progress = ?, doing = '', reason = ? "
-                "where job = ? and kind = ?",
-                (status, progress, reason, job, kind))  # fmt: skip
-            if kind == SCAN:
-                run("update jobs set finished = ? where id = ?", (time.time(), job))
-            if n_bytes is not None:
-                run("update jobs set n_bytes = ? where id = ?", (n_bytes, job))
+            self._end(run, job, kind, FAILED, 0.0, reason, n_bytes)
+
+    def _end(self, run, job, kind, status, progress, reason, n_bytes):
+        run("update tasks set status = ?, progress = ?, doing = '', reason = ? "
+            "where job = ? and kind = ?",
+            (status, progress, reason, job, kind))  # fmt: skip
+        if kind == SCAN:
+            run("update jobs set finished = ? where id = ?", (time.time(), job))
+        if n_bytes is not None:
+            run("update jobs set n_bytes = ? where id = ?", (n_bytes, job))
 
     def get(self, job: str) -> Job | None:
         """Return a job; None if there is none of this id."""

@@ -1,6 +1,8 @@
 """The thread that hands jobs to the process that scans, oldest first."""
 
+import errno
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -10,7 +12,7 @@ from pathlib import Path
 from ensemble.serving.files import ServerFiles
 from ensemble.serving.jobs import SCAN, Job, JobStore
 from ensemble.serving.scanning.process import Lost, ScanProcess, Stopped
-from ensemble.serving.scanning.products import FILES, PLAYABLE
+from ensemble.serving.scanning.products import BY_MODEL, FILES, PLAYABLE
 from ensemble.serving.settings import ServedModel, ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -18,6 +20,7 @@ _IDLE = 0.5  # seconds between looks for work, if nobody calls
 _TIDY = 2.0  # seconds between looks for what is to be deleted
 _AGAIN = 5.0  # seconds until a process that cannot be begun is tried again
 _INTERNAL = "an error of the server ({}); its log has the details"
+_FULL = "the disk of the server was full; send the file once more in a while"
 UPLOAD = "upload"  # of a job's file, before its ending
 
 
@@ -53,6 +56,8 @@ class Scanner:
         self._thread: threading.Thread | None = None
         self._now: tuple[str, str] | None = None
         self._tidied = 0.0
+        self._unsaid: list[tuple[str, str, str]] = []  # failures still to be noted
+        self._saying = threading.Lock()
         self.model_facts: dict = {}
         self.counted: Counter = Counter()
         self.seconds: Counter = Counter()
@@ -116,6 +121,41 @@ class Scanner:
         self.wake()
         return True
 
+    def other_model(self, job: Job) -> str:
+        """Say that a scan is of another model than the one that is loaded.
+
+        Returns
+        -------
+        str
+            Empty where it is of this one.
+        """
+        if job.model_key == self.model_facts.get("key", ""):
+            return ""
+        now = self.model_facts.get("file", {}).get("name") or "another model"
+        then = job.model_name or "another model"
+        if now == then:
+            now = "that with other content or another threshold"
+        return (
+            f"this file was scanned by {then}, and the server runs {now} now; send the "
+            "file once more to have it scanned by that"
+        )
+
+    def note_failure(self, job: str, reason: str, kind: str = SCAN) -> None:
+        """Note why a task failed; where the disk is full, as soon as that can be."""
+        with self._saying:
+            self._unsaid.append((job, reason, kind))
+        self._say_failures()
+
+    def _say_failures(self):
+        with self._saying:
+            while self._unsaid:
+                try:
+                    self._jobs.fail(*self._unsaid[0])
+                except sqlite3.OperationalError as error:
+                    _log.error("a failure cannot be noted yet: %s", error)
+                    return
+                del self._unsaid[0]
+
     def _begun(self):
         model = self._model
         return ScanProcess(model.opener, model.paths, model.options, self._files.folder,
@@ -130,6 +170,7 @@ class Scanner:
         while not self._is_ending.is_set():
             try:
                 self._wake.clear()
+                self._say_failures()
                 self._tidy()
                 if not self._has_process():
                     self._is_ending.wait(_AGAIN)
@@ -161,7 +202,7 @@ class Scanner:
             how = self._made(job, kind)
         except Exception as error:  # a full disk, say
             self._end_process()
-            self._jobs.fail(job.id, _INTERNAL.format(type(error).__name__), kind)
+            self.note_failure(job.id, _reason(error), kind)
             raise
         finally:
             self._now = None
@@ -174,6 +215,9 @@ class Scanner:
     def _made(self, job, kind):
         """Have one task done; note how it ended, and return that."""
         process, reason, reply = self._process, "", {}
+        if kind in BY_MODEL and self.other_model(job):
+            self._jobs.withdraw(job.id, kind)
+            return "refused"
         try:
             upload = self.upload(job)
             reply = process.make(
@@ -199,7 +243,9 @@ class Scanner:
         else:
             if kind == SCAN and reply["done"].get("plays") is False:
                 self._jobs.ask(job.id, PLAYABLE)
-            self._jobs.finish(job.id, kind, n_bytes=size)
+            name = process.facts["file"]["name"] or ""
+            model = name, process.facts["key"]
+            self._jobs.finish(job.id, kind, n_bytes=size, model=model)
         if reply.get("leaves"):
             self._end_process()
         return "failed" if reason else "done"
@@ -237,3 +283,9 @@ class Scanner:
         self._tidied = time.monotonic()
         for job in self._jobs.expired(time.time(), self._settings.keep_seconds):
             self.delete(job.id)
+
+
+def _reason(error):
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    is_full |= isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+    return _FULL if is_full else _INTERNAL.format(type(error).__name__)

@@ -184,7 +184,7 @@ class Submissions:
     def _failed(self, job, reason):
         if not self._is_ending:
             self._files.delete(job.folder)
-            self._jobs.fail(job.id, reason, n_bytes=0)
+            self._scanner.note_failure(job.id, reason)
 
 
 def no_room() -> Refused:

@@ -258,7 +258,7 @@ def as_sentence(text: str) -> str:
 
 
 def _stopped(text):
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _sentence(scan, verdict, thing):

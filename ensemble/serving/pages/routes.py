@@ -17,11 +17,14 @@ from starlette.exceptions import HTTPException
 from ensemble.serving.api import (
     PAGE_POLICY,
     ScanId,
+    ask_for,
     folder_of,
     found_job,
     links_of,
+    no_such_scan,
     result_of,
     session_of,
+    settled_job,
 )
 from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, Job
 from ensemble.serving.pages.in_words import advice, as_sentence, errors_in_words
@@ -93,7 +96,7 @@ def start(request: Request) -> Response:
     """Show where files are sent, and what was sent in this session."""
     settings, state = request.app.state.settings, request.app.state
     jobs = state.jobs.of_session(session_of(request))[:_MOST_SHOWN]
-    rows = [_row(request, job) for job in jobs]
+    rows = _rows(request, jobs)
     return _html(
         request, "start.html", "start", jobs=rows,
         most_bytes=settings.upload_bytes,
@@ -146,8 +149,7 @@ def ask_or_delete(request: Request, scan: ScanId, kind: str) -> Response:
         raise Refused(404, "there is no such page")
     if job.status != DONE:
         raise Refused(409, "the scan is not done")
-    state.jobs.ask(job.id, kind)
-    state.scanner.wake()
+    ask_for(request, job, kind)
     return RedirectResponse(f"/scans/{job.id}#{kind}", 303)
 
 
@@ -158,12 +160,14 @@ def compare(
 ) -> Response:
     """Show several files side by side."""
     jobs = [request.app.state.jobs.get(id) for id in dict.fromkeys(ids[:_MOST_BESIDE])]
-    rows = [_row(request, job) for job in jobs if job is not None]
+    rows = _rows(request, [job for job in jobs if job is not None])
     if not rows:
         raise Refused(404, "choose some files of the history to see them side by side")
+    models = {row.model_key: row.errors for row in rows if row.said}
+    errors = next(iter(models.values()), _errors(request))
     return _html(
         request, "compare.html", rows=rows, missing=len(jobs) - len(rows),
-        errors=_errors(request),
+        errors=errors, n_models=len(models),
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 
@@ -253,14 +257,27 @@ def _errors(request):
     return errors_in_words(request.app.state.scanner.model_facts.get("card"))
 
 
-def _row(request: Request, job: Job) -> JobView:
-    links = links_of(request, job)
+def _rows(request: Request, jobs: list[Job]) -> list[JobView]:
+    rows = [_row(request, job) for job in jobs]
+    return [row for row in rows if row is not None]
+
+
+def _row(request: Request, listed: Job) -> JobView | None:
+    """Return one file of a list; None if it was deleted meanwhile."""
+    job = settled_job(request, listed)
+    if job is None:
+        return None
+    links, scan = links_of(request, job), result_of(request, job)
+    if job.status == DONE and scan is None:
+        return None
     frames = list(links.frames.values())
+    is_other = job.status == DONE and request.app.state.scanner.other_model(job)
     return job_view(
         job,
-        result_of(request, job),
+        scan,
         frames[len(frames) // 2] if frames else "",
         _by_number(links.faces),
+        bool(is_other),
     )
 
 
@@ -276,6 +293,8 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
                "again": _again(request, job.status not in (DONE, FAILED)),
                "doing": doing_of(job)}  # fmt: skip
     scan = result_of(request, job)
+    if scan is None and job.status == DONE:
+        raise no_such_scan()  # it was deleted meanwhile
     if scan is None:
         return content
     links, jobs = links_of(request, job), request.app.state.jobs
@@ -288,6 +307,7 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
         media=poster if thing == "picture" else f"{api}/video",
         plays=links.video is not None, copy=tasks[PLAYABLE], evidence=tasks[EVIDENCE],
         annotated=tasks[ANNOTATED],
+        other_model=as_sentence(request.app.state.scanner.other_model(job)),
     )  # fmt: skip
     waits = [kind for kind, task in tasks.items() if task["status"] in _WAITS]
     advised = advice(scan["reason"] or scan["doubts"] or "")

@@ -15,6 +15,7 @@ from ensemble.serving.pages.in_words import (
     advice,
     as_sentence,
     clock,
+    errors_in_words,
     scan_in_words,
     score_name,
 )
@@ -113,6 +114,9 @@ class ScanView:
     plays : bool
     copy, evidence, annotated : dict
         How far what is made on demand is: ``status``, empty where nobody asked.
+    other_model : str
+        That another model is loaded now, which can make nothing of this scan; empty
+        where it is the same.
     """
 
     thing: str
@@ -137,6 +141,7 @@ class ScanView:
     copy: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
     evidence: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
     annotated: dict[str, Any] = field(default_factory=lambda: dict(_NO_TASK))
+    other_model: str = ""
 
     @property
     def difference(self) -> str:
@@ -223,6 +228,12 @@ class JobView:
     score_name : str
     threshold : dict
     faces : list of FaceView
+    model, model_key : str
+        What scanned it, and what tells that from others.
+    is_of_other : bool
+        Whether another model is loaded now.
+    errors : list of str
+        How often its model errs.
     """
 
     id: str
@@ -239,6 +250,10 @@ class JobView:
     score_name: str = ""
     threshold: dict[str, float | None] = field(default_factory=dict)
     faces: list[FaceView] = field(default_factory=list)
+    model: str = ""
+    model_key: str = ""
+    is_of_other: bool = False
+    errors: list[str] = field(default_factory=list)
 
     @property
     def advice(self) -> str:
@@ -251,6 +266,7 @@ def job_view(
     scan: dict[str, Any] | None = None,
     picture: str = "",
     pictures: dict[int, str] | None = None,
+    is_of_other: bool = False,
 ) -> JobView:
     """Bring a job into the form that lists show.
 
@@ -263,6 +279,8 @@ def job_view(
         Address of one of its frames.
     pictures : dict of int to str or None, default=None
         Address of the picture of each face.
+    is_of_other : bool, default=False
+        Whether another model is loaded now than the one that scanned it.
 
     Returns
     -------
@@ -276,6 +294,10 @@ def job_view(
             "score_name": score_name(scan),
             "threshold": _finite(scan["threshold"]),
             "faces": _faces(scan, pictures or {}),
+            "model": job.model_name or "a model without a file",
+            "model_key": job.model_key,
+            "is_of_other": is_of_other,
+            "errors": errors_in_words(scan.get("card")),
         }
     return JobView(
         id=job.id,

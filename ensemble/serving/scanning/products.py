@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ FILES = {
     ANNOTATED: "annotated.mp4",
     PLAYABLE: "playable.mp4",
 }
+BY_MODEL = (EVIDENCE, ANNOTATED)  # say what a model says, and not what the file is
 TIMELINE = "timeline.png"
 _PLAYED = {  # codecs that browsers play, by how files begin that hold them
     "mp4": ("h264", "vp9", "av1"),
@@ -142,13 +144,17 @@ def without_path(found: Any, upload: Path, name: str) -> Any:
 
 
 def _plays(upload, result):
-    """Say whether browsers play a file: None of an image."""
-    from base_models.video.reading import probe_video
+    """Say whether browsers play a file by our times: None of an image."""
+    from base_models.video.reading import iter_frames, probe_video
 
     if result.look.times is None or len(result.look.times) < 2:
         return None
     with open(upload, "rb") as file:
         start = file.read(64)
+    with closing(iter_frames(upload, return_times=True, at=())) as frames:
+        begins = next(frames)[1] or 0.0
+    if abs(begins) > min(0.5 / result.look.fps, 0.05):
+        return False  # players count from the sound, or from 0: links would be off
     kind = "mp4" if start[4:8] == b"ftyp" else "webm" if b"webm" in start else ""
     return probe_video(upload).codec in _PLAYED.get(kind, ())
 

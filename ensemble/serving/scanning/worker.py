@@ -1,5 +1,6 @@
 """The process that scans: its loop. It answers in JSON, and may die of a file."""
 
+import hashlib
 import json
 import os
 import resource
@@ -69,7 +70,8 @@ def model_facts(model: Any) -> dict:
     Returns
     -------
     dict
-        ``file``, ``members``, ``threshold``, ``grounds``, ``card`` and ``summary``.
+        ``file``, ``members``, ``threshold``, ``grounds``, ``card`` and ``summary``;
+        ``key``, which differs between any two models and thresholds.
     """
     from ensemble.inspection.scanned_model import model_file
     from ensemble.verdicts.threshold_and_prior import grounds
@@ -83,6 +85,8 @@ def model_facts(model: Any) -> dict:
         "card": model.card_.to_dict(),
         "summary": model.card_.summary(),
     }
+    text = json.dumps(facts, sort_keys=True)
+    facts["key"] = hashlib.sha256(text.encode()).hexdigest()
     return json.loads(json.dumps(facts), parse_constant=lambda name: None)
 
 
