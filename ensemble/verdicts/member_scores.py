@@ -246,7 +246,7 @@ def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
         verdicts = model.thresholds_.verdicts(p_fake)
         if len({verdict for verdict in verdicts if verdict}) > 1:
             said = [
-                f"{p:.3f}" + " (the largest)" * (not place)
+                f"{p:.3f}" + " (the largest face)" * (not place)
                 for place, p in enumerate(p_fake)
                 if not np.isnan(p)
             ]

@@ -92,7 +92,10 @@ def meaning_of_scores(model: Any) -> str:
             "known to be a probability."
         )
     if model.calibrator_ is None:
-        calibrated = "P(fake) is not calibrated (fit with calibration='platt')."
+        calibrated = (
+            "P(fake) is not calibrated: of 10 videos with a score of 0.8, it may be "
+            "more or fewer than 8 that are fakes."
+        )
     else:
         scores = describe_scores(model.fit_record_.kind, *labels_of(model))
         calibrated = f"P(fake) is calibrated ({model.calibration}) on {scores}."

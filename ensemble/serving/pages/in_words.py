@@ -8,38 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.serving.pages.reasons import needs_a_video, reason_in_words
 
 _KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
 _SMALL = 0.0005  # below, three digits would say that a score is nothing at all
 _UNKNOWN = "The miss rate is unknown: "
-
-# What to do where a file could not be looked at: words of the reason, and advice. The
-# first that fits is taken.
-_ADVICE = (
-    (r"address could not be fetched",
-     "Open the address in a browser, save the file itself, and send that. The page "
-     "that a video is shown on is no video."),
-    (r"took longer|took too long|more time|seconds allowed",
-     "Cut the part that matters out of it, and send that: a minute is plenty. Or ask "
-     "whoever runs this server to allow more time."),
-    (r"memory|pixels|too large|larger than",
-     "Send a smaller copy, for instance with 720 lines, or cut the part that matters "
-     "out of it."),
-    (r"ended the process|ended twice|no longer answered",
-     "This file breaks the program that reads it. Save it anew as MP4 (H.264) with "
-     "another program, and send that."),
-    (r"no face|without a face|face view|no member",
-     "Send a clip in which a face is seen from the front, large and sharp enough. A "
-     "model that looks at faces alone can say nothing of others."),
-    (r"protected|encrypted|password",
-     "Send a copy without protection."),
-    (r"cannot be opened|cannot be read|no video|invalid|decod|damaged|no frames|trunc",
-     "See whether it plays in a video player. If it does, save it as MP4 (H.264) and "
-     "send that; if it does not, get it once more from where it came from."),
-)  # fmt: skip
-_OTHERWISE = (
-    "Send it once more, or save it as MP4 (H.264) and send that. If it fails again, "
-    "tell whoever runs this server."
+_PICTURE = (
+    "These rates were measured on the files that the model was tried on. If those were "
+    "videos, they say little of a single picture."
 )
 
 
@@ -96,20 +72,28 @@ def scan_in_words(scan: dict[str, Any], thing: str = "video") -> ScanInWords:
     'The miss rate is unknown: this model has no record of how often it errs.'
     """
     verdict = scan.get("verdict") or ""
-    doubts = re.split(r"; (?![^()]*\))", scan.get("doubts") or "")
-    reasons = [scan.get("reason") or "", *doubts]
+    reasons = [scan.get("reason") or "", *_doubts(scan, thing)]
     return ScanInWords(
         word=verdict or "No verdict",
         kind=_KINDS.get(verdict, "none"),
         sentence=_sentence(scan, verdict, thing),
-        why=[as_sentence(reason) for reason in dict.fromkeys(reasons) if reason],
-        errors=errors_in_words(scan.get("card"), verdict, scan.get("status", "")),
+        why=[
+            as_sentence(reason_in_words(reason, thing))
+            for reason in dict.fromkeys(reasons)
+            if reason
+        ],
+        errors=errors_in_words(
+            scan.get("card"), verdict, scan.get("status", ""), thing
+        ),
         meaning=_meaning(scan),
     )
 
 
 def errors_in_words(
-    card: dict[str, Any] | None, verdict: str = "", status: str = ""
+    card: dict[str, Any] | None,
+    verdict: str = "",
+    status: str = "",
+    thing: str = "video",
 ) -> list[str]:
     """Say how often a model errs.
 
@@ -122,6 +106,8 @@ def errors_in_words(
     status : str, default=""
         "partial" takes the rates of videos that not all members could score, where
         there were any.
+    thing : str, default="video"
+        What it is said of: "video" or "picture".
 
     Returns
     -------
@@ -162,6 +148,8 @@ def errors_in_words(
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
+    if thing == "picture":
+        return [*lines, _PICTURE]
     return [
         *lines,
         "These rates hold for videos like those. On others it may err more.",
@@ -196,20 +184,6 @@ def face_in_words(face: dict[str, Any], name: str, is_image: bool = False) -> st
     if is_image:
         return f"{said}."
     return f"{said}, seen from {clock(face['first'])} to {clock(face['last'])}."
-
-
-def advice(reason: str) -> str:
-    """Say what to do about a file that could not be looked at.
-
-    Examples
-    --------
-    >>> advice("it cannot be opened (Invalid data found when processing input)")[:42]
-    'See whether it plays in a video player. If'
-    """
-    for pattern, what in _ADVICE:
-        if re.search(pattern, reason, re.IGNORECASE):
-            return what
-    return _OTHERWISE
 
 
 def figure(score: float | None, digits: int = 3) -> str:
@@ -259,6 +233,26 @@ def as_sentence(text: str) -> str:
 
 def _stopped(text):
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _doubts(scan, thing):
+    """Return what speaks against a verdict, but what the page says by itself."""
+    doubts = re.split(r"; (?![^()]*\))", scan.get("doubts") or "")
+    if scan.get("faces_disagree"):  # it is said by face
+        doubts = [doubt for doubt in doubts if not doubt.startswith("its faces dis")]
+    members = [
+        member["detector"]
+        for member in scan.get("members") or []
+        if needs_a_video(member.get("reason") or "")
+    ]
+    if thing == "picture" and members and scan.get("p_fake") is not None:
+        needs = "needs" if len(members) == 1 else "need"
+        said = (
+            f"this is a picture, and {' and '.join(members)} {needs} a video: how "
+            "often the model errs on pictures was not measured"
+        )
+        doubts = [said, *(d for d in doubts if not d.startswith("no score of"))]
+    return doubts
 
 
 def _sentence(scan, verdict, thing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from ensemble._version import __version__
 from ensemble.reporting.plain_text import printable
 from ensemble.serving.pages.in_words import as_sentence, clock, figure
+from ensemble.serving.pages.reasons import reason_in_words
 
 _NONE = "\N{EN DASH}"
 
@@ -73,6 +75,7 @@ def _templates():
         "clock": clock,
         "interval": _interval,
         "percent": _percent,
+        "reason": _reason,
         "score": figure,
         "sentence": as_sentence,
     }
@@ -80,12 +83,18 @@ def _templates():
 
 
 def _writable(value):
-    """Escape what no HTML file can hold, as in names that are no UTF-8."""
-    return (
-        value
-        if isinstance(value, Markup) or type(value) is not str
-        else ("\n".join(map(printable, value.split("\n"))))
-    )
+    """Escape what no HTML file can hold, as in names that are no UTF-8.
+
+    A number and its sign stay on one line.
+    """
+    if isinstance(value, Markup) or type(value) is not str:
+        return value
+    text = "\n".join(map(printable, value.split("\n")))
+    return re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)
+
+
+def _reason(text, thing="video"):
+    return as_sentence(reason_in_words(text, thing))
 
 
 def _percent(share):

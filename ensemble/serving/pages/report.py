@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.serving.pages.rendering import render
-from ensemble.serving.pages.view import scan_view, thing_of
+from ensemble.serving.pages.view import moment, scan_view, thing_of
 from ensemble.serving.scanning.pictures import FACES
 
 
@@ -42,18 +42,14 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
         view=scan_view(scan, thing_of(job), pictures),
         sha256=video_digest(upload),
         n_bytes=upload.stat().st_size,
-        scanned=_in_utc(job.finished or job.created),
-        written=_in_utc(datetime.now(timezone.utc).timestamp()),
+        scanned=moment(job.finished or job.created),
+        written=moment(datetime.now(timezone.utc).timestamp()),
         style=_style(),
     )
 
 
 def _data_url(path):
     return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _in_utc(seconds):
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _style():

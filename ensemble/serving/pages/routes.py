@@ -27,8 +27,9 @@ from ensemble.serving.api import (
     settled_job,
 )
 from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, Job
-from ensemble.serving.pages.in_words import advice, as_sentence, errors_in_words
+from ensemble.serving.pages.in_words import as_sentence, errors_in_words
 from ensemble.serving.pages.model_facts import facts_in_words
+from ensemble.serving.pages.reasons import advice
 from ensemble.serving.pages.rendering import duration, render
 from ensemble.serving.pages.report import report_page
 from ensemble.serving.pages.view import (
@@ -257,6 +258,13 @@ def _errors(request):
     return errors_in_words(request.app.state.scanner.model_facts.get("card"))
 
 
+def _until(request, job):
+    """Return when a job is deleted, or "" while that is not known."""
+    if job.finished is None:
+        return ""
+    return moment(job.finished + request.app.state.settings.keep_seconds)
+
+
 def _rows(request: Request, jobs: list[Job]) -> list[JobView]:
     rows = [_row(request, job) for job in jobs]
     return [row for row in rows if row is not None]
@@ -289,7 +297,9 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
     """Return what the page of one file shows."""
     api = f"/v1/scans/{job.id}"
     content = {"job": job, "api": api, "stem": stem_of(job.name), "files": FILES,
-               "view": None, "advice": advice(job.reason), "when": moment(job.created),
+               "view": None, "thing": thing_of(job),
+               "advice": advice(job.reason, thing_of(job), job.name),
+               "when": moment(job.created), "until": _until(request, job),
                "again": _again(request, job.status not in (DONE, FAILED)),
                "doing": doing_of(job)}  # fmt: skip
     scan = result_of(request, job)
@@ -310,6 +320,6 @@ def _scan_content(request: Request, job: Job) -> dict[str, Any]:
         other_model=as_sentence(request.app.state.scanner.other_model(job)),
     )  # fmt: skip
     waits = [kind for kind, task in tasks.items() if task["status"] in _WAITS]
-    advised = advice(scan["reason"] or scan["doubts"] or "")
+    advised = advice(scan["reason"] or scan["doubts"] or "", thing, job.name)
     again = _again(request, bool(waits), "".join(waits[:1]))
     return content | {"view": view, "advice": advised, "again": again}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from ensemble.serving.pages.in_words import clock, figure
@@ -13,6 +14,7 @@ _TOP, _BOTTOM = 12, 128  # where scores 1 and 0 lie, pixels
 _LEFT, _RIGHT = 2.0, 98.0  # where the first and the last moment lie, per cent
 N_SHAPES = 6  # by which lines can be told without colours
 _MOST_TICKS = 5
+_STANDS_OUT = 0.05  # above what members say of the other frames
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -63,8 +65,6 @@ class Moment:
         Where it lies, and what of the width belongs to it; per cent.
     scores : dict of str to float
         By member.
-    mean : float
-        Of the members.
     """
 
     seconds: float
@@ -72,7 +72,6 @@ class Moment:
     left: float
     width: float
     scores: dict[str, float]
-    mean: float
 
     @property
     def at(self) -> str:
@@ -119,10 +118,33 @@ class Panel:
             said.append(f"{line.member} from {figure(min(own))} to {figure(max(own))}")
         return f"{self.title}, scores of frames over time: {'; '.join(said)}."
 
-    def highest(self, n: int = 3) -> list[Moment]:
-        """The moments that look most like a fake to the members together, in order."""
-        moments = sorted(self.moments, key=lambda moment: -moment.mean)[:n]
-        return sorted(moments, key=lambda moment: moment.seconds)
+    def highest(self, n: int = 3) -> list[tuple[Moment, str]]:
+        """The moments that stand out as most like a fake, in order of time.
+
+        Each member is compared with what it says of this panel's other frames: members
+        look at different frames, and one that always says 0.5 points at none.
+
+        Returns
+        -------
+        list of (Moment, str)
+            With the member that stands out most there, and its score.
+        """
+        usual = {
+            line.member: median(
+                m.scores[line.member] for m in self.moments if line.member in m.scores
+            )
+            for line in self.lines
+        }
+        found = []
+        for moment in self.moments:
+            above = {name: s - usual[name] for name, s in moment.scores.items()}
+            if sum(above.values()) >= _STANDS_OUT:
+                found.append((sum(above.values()), moment, max(above, key=above.get)))
+        highest = sorted(found, key=lambda one: -one[0])[:n]
+        return [
+            (moment, f"{member} {figure(moment.scores[member])}")
+            for _, moment, member in sorted(highest, key=lambda one: one[1].seconds)
+        ]
 
 
 def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
@@ -209,8 +231,5 @@ def _moments(rows, end):
         scores = {r["detector"]: r["score"] for r in rows if r["seconds"] == time}
         left = round(edges[number], 2)
         width = round(edges[number + 1] - edges[number], 2)
-        mean = sum(scores.values()) / len(scores)
-        moments.append(
-            Moment(time, round(places[number], 2), left, width, scores, mean)
-        )
+        moments.append(Moment(time, round(places[number], 2), left, width, scores))
     return moments

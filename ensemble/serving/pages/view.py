@@ -6,19 +6,19 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from ensemble.choices import FAKE, REAL, UNSURE
 from ensemble.serving.pages.in_words import (
     ScanInWords,
-    advice,
     as_sentence,
     clock,
     errors_in_words,
     scan_in_words,
     score_name,
 )
+from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import (
     Line,
     Panel,
@@ -180,8 +180,6 @@ def scan_view(
     panels = timeline_panels(scan)
     first = _first(panels, scan)
     how = scan.get("how") or {"members": [], "steps": []}
-    beside = {row["detector"]: row for row in how["members"]}
-    empty = {"weight": None, "frames": 0, "low": None, "high": None}
     lines = {line.member: line for panel in panels for line in panel.lines}
     order = dict.fromkeys(row["detector"] for row in scan["timeline"])
     grounds = scan.get("grounds") or []
@@ -192,11 +190,9 @@ def scan_view(
         score=scan["p_fake"],
         threshold=_finite(scan["threshold"]),
         model=scan["model"],
-        faces=_faces(scan, pictures or {}),
+        faces=_faces(scan, pictures or {}, thing),
         faces_disagree=scan["faces_disagree"],
-        members=[
-            empty | beside.get(row["detector"], {}) | row for row in scan["members"]
-        ],
+        members=_members(scan, how["members"], thing),
         steps=how["steps"],
         card=scan.get("card"),
         summary=grounds[2] if len(grounds) > 2 else "",
@@ -243,6 +239,7 @@ class JobView:
     reason: str
     progress: float
     is_over: bool
+    thing: str
     when: str
     picture: str = ""
     said: ScanInWords | None = None
@@ -258,7 +255,7 @@ class JobView:
     @property
     def advice(self) -> str:
         """What to do where it failed."""
-        return advice(self.reason)
+        return advice(self.reason, self.thing, self.name)
 
 
 def job_view(
@@ -293,7 +290,7 @@ def job_view(
             "score": scan["p_fake"],
             "score_name": score_name(scan),
             "threshold": _finite(scan["threshold"]),
-            "faces": _faces(scan, pictures or {}),
+            "faces": _faces(scan, pictures or {}, thing_of(job)),
             "model": job.model_name or "a model without a file",
             "model_key": job.model_key,
             "is_of_other": is_of_other,
@@ -307,6 +304,7 @@ def job_view(
         reason=job.reason,
         progress=job.progress,
         is_over=job.status in ("done", "failed"),
+        thing=thing_of(job),
         when=moment(job.created),
         picture=picture,
         **found,
@@ -326,7 +324,7 @@ def thing_of(job: Any) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Write when something was, by the clock of the server.
+    """Write when something was, in UTC; the script of a page brings it to its zone.
 
     Parameters
     ----------
@@ -335,10 +333,10 @@ def moment(seconds: float) -> str:
 
     Examples
     --------
-    >>> len(moment(1796000000.0))
-    16
+    >>> moment(1796000000.0)
+    '2026-11-30 00:53 UTC'
     """
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def stem_of(name: str) -> str:
@@ -367,12 +365,33 @@ def _first(panels, scan):
     return [panel for panel in panels if panel in first]
 
 
-def _faces(scan, pictures):
+def _members(scan, rows, thing):
+    """Rows of the table of members, with the share of each in the score."""
+    rows = {row["detector"]: row for row in rows}
+    empty = {"frames": 0, "low": None, "high": None, "moved": None}
+    members = [empty | rows.get(row["detector"], {}) | row for row in scan["members"]]
+    moved = {m["detector"]: m["moved"] for m in members if m["moved"] is not None}
+    whole = sum(abs(by) for by in moved.values())
+    for member in members:
+        by = moved.get(member["detector"])
+        member["share"] = "" if by is None or not whole else _share(by, whole)
+        member["reason"] = reason_in_words(member["reason"] or "", thing)
+    return members
+
+
+def _share(moved, whole):
+    share = round(100 * abs(moved) / whole)
+    if not share:
+        return "0 %"
+    return f"{share} % towards {'fake' if moved > 0 else 'real'}"
+
+
+def _faces(scan, pictures, thing):
     of_all = {scan.get("reason"), scan.get("doubts")}
-    return [_face(face, pictures, of_all) for face in scan["faces"]]
+    return [_face(face, pictures, of_all, thing) for face in scan["faces"]]
 
 
-def _face(face, pictures, of_all):
+def _face(face, pictures, of_all, thing):
     reasons = [face.get("reason") or "", face.get("doubts") or ""]
     reasons = [reason for reason in reasons if reason not in of_all]
     return FaceView(
@@ -383,7 +402,7 @@ def _face(face, pictures, of_all):
         first=face["first"],
         last=face["last"],
         main=face["main"],
-        why=[as_sentence(reason) for reason in reasons if reason],
+        why=[as_sentence(reason_in_words(r, thing)) for r in reasons if r],
         members=face["members"],
         picture=pictures.get(face["face"], ""),
     )

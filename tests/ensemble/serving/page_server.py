@@ -41,7 +41,7 @@ def a_scan(name="clip.mp4", **changes):
     return {
         "video": name, "p_fake": 0.7, "verdict": "UNSURE", "status": "scored",
         "reason": "",
-        "doubts": "its faces disagree, P(fake) 0.700 (the largest), 0.120",
+        "doubts": "its faces disagree, P(fake) 0.700 (the largest face), 0.120",
         "card": CARD, "spread": {"low": 0.8, "high": 0.8, "std": None},
         "threshold": {"low": 0.5, "high": 0.5},
         "grounds": ["Fake is said above 0.500.", "P(fake) is calibrated.", "Learned."],

@@ -13,11 +13,8 @@ from page_server import CARD, FACTS, RATES, a_scan
 from starlette.testclient import TestClient
 
 from ensemble.serving.app import create_app
-from ensemble.serving.pages.in_words import (
-    advice,
-    errors_in_words,
-    scan_in_words,
-)
+from ensemble.serving.pages.in_words import errors_in_words, scan_in_words
+from ensemble.serving.pages.reasons import advice
 from ensemble.serving.pages.timeline import timeline_panels
 from ensemble.serving.settings import ServerSettings
 
@@ -148,7 +145,7 @@ def test_a_file_without_a_score_has_its_reason_and_nothing_to_show_for_it(client
     job = add(found, "still.png", media="image")
     words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
     assert "No verdict The model could not score this picture." in words
-    assert "What to do: Send a clip in which a face is seen" in words
+    assert "What to do: Send a picture in which a face is seen" in words
     assert "Show heat maps" not in words
     assert client.get(f"/v1/scans/{job}/report.html").status_code == 200
 
@@ -296,10 +293,100 @@ def test_each_kind_of_failure_has_its_advice():
 def test_the_timeline_has_a_panel_a_face_and_its_clearest_moments():
     panels = timeline_panels(a_scan())
     assert [panel.title for panel in panels] == ["Face 1", "Face 2"]
-    assert [moment.at for moment in panels[1].highest(2)] == ["0:00.0", "0:02.0"]
+    (stands_out,) = panels[1].highest(2)
+    assert (stands_out[0].at, stands_out[1]) == ("0:00.0", "net 0.900")
     assert [mark.decided for mark in panels[1].lines[0].marks] == [True] * 3
     widths = [moment.width for moment in panels[0].moments]
     assert sum(widths) == pytest.approx(100)
+
+
+def test_a_member_that_always_says_the_same_points_at_no_moment():
+    row = {"frame": 0, "face": 1, "decided": True}
+    rows = [row | {"detector": "flat", "seconds": t, "score": 0.5} for t in (0, 4)]
+    rows += [row | {"detector": "net", "seconds": t, "score": p}
+             for t, p in enumerate((0.1, 0.1, 0.6, 0.1, 0.1))]  # fmt: skip
+    (panel,) = timeline_panels({"timeline": rows, "faces": []})
+    assert [(m.at, said) for m, said in panel.highest()] == [("0:02.0", "net 0.600")]
+    (panel,) = timeline_panels({"timeline": rows[:2], "faces": []})
+    assert panel.highest() == []
+
+
+def test_a_picture_without_the_score_of_a_member_that_needs_a_video_says_so(
+    client, add
+):
+    lacking = {"detector": "flicker", "p_fake": None,
+               "reason": "1 frames, and it takes 3 in a row"}  # fmt: skip
+    found = a_scan(
+        members=[*a_scan()["members"], lacking], faces=a_scan()["faces"][:1],
+        doubts="no score of flicker, and none of 45 out-of-fold videos lacked it",
+        faces_disagree=False,
+    )  # fmt: skip
+    job = add(found, "a.jpg", media="image")
+    words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
+    assert "This is a picture, and flicker needs a video" in words
+    assert "It needs a video: 3 frames in a row" in words.replace(
+        "it needs", "It needs"
+    )
+    assert "out-of-fold" not in words
+    assert "(PNG)" not in words
+    assert "they say little of a single picture" in words
+
+
+def test_faces_that_differ_are_said_once_and_against_no_verdict_that_was_given(
+    client, add
+):
+    page = client.get(f"/scans/{add(a_scan(verdict='FAKE'))}").text
+    assert "The faces differ:" in page
+    assert "ts faces disagree" not in page
+    page = client.get(f"/scans/{add(a_scan(verdict='FAKE', doubts='it is odd'))}").text
+    assert "What speaks against a verdict" not in page
+    assert "It is odd." in page
+
+
+@pytest.mark.parametrize(
+    ("name", "media", "words"),
+    [
+        ("a.mp4", "video", "save it as MP4 (H.264)"),
+        ("cut.jpg", "image", "save it as JPEG or PNG"),
+        ("photo.HEIC", "video", "save it as JPEG or PNG"),
+        ("letter.pdf", "video", "This is no video and no picture."),
+        ("notes.txt", "video", "This is no video and no picture."),
+        ("without_an_ending", "video", "save it as MP4 (H.264)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_advice_for_what_it_is(
+    client, add, app, name, media, words
+):
+    job = add(name=name, media=media)
+    app.state.jobs.fail(
+        job, "it cannot be read as a video or an image: it cannot be opened (Invalid "
+        "data found when processing input)",
+    )  # fmt: skip
+    page = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
+    assert words in page
+    assert "Invalid data" not in page
+    assert words in client.get(f"/compare?ids={job}").text
+
+
+def test_what_a_member_moved_is_its_share_in_the_score(client, add):
+    rows = [
+        {
+            "detector": name,
+            "frames": 3,
+            "low": 0.4,
+            "high": 0.6,
+            "weight": 25.0,
+            "moved": by,
+        }
+        for name, by in (("flat", 0.0), ("net", 3.0), ("b", -1.0))
+    ]
+    members = [{"detector": r["detector"], "p_fake": 0.5, "reason": ""} for r in rows]
+    found = a_scan(how={"members": rows, "steps": []}, members=members, faces=[])
+    words = " ".join(Tags(client.get(f"/scans/{add(found)}").text).words.split())
+    assert "flat 0.500 0 % 3" in words
+    assert "net 0.500 75 % towards fake 3" in words
+    assert "b 0.500 25 % towards real 3" in words
+    assert "25.00" not in words
 
 
 def _luminance(colour):

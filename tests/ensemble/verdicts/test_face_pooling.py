@@ -122,7 +122,9 @@ def test_a_real_verdict_on_one_of_two_faces_says_that_the_other_looks_fake(large
     assert judged["p_fake"] == largest.fake_score([clip])[0]
     said = judged["doubts"]
     assert judged["verdict"] == "UNSURE"
-    assert f"its faces disagree, P(fake) {judged['p_fake']:.3f} (the largest)" in said
+    assert (
+        f"its faces disagree, P(fake) {judged['p_fake']:.3f} (the largest face)" in said
+    )
     (other,) = scan_video(largest, clip).faces["p_fake"][1:]
     assert other == pytest.approx(score_of(230), abs=0.01)
     assert f", {other:.3f}" in said

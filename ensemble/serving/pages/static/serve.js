@@ -66,8 +66,22 @@ function replaceLive(page) {
       if (box) box.checked = true;
     }
   }
+  localTimes();
   const again = focused && document.getElementById(focused);
   if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+}
+
+// --- Times: those of the server are in UTC, those of the page in the reader's zone ----
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time[datetime$='Z']")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.getTime()) || time.title) continue;
+    time.title = time.textContent;
+    time.textContent = moment.toLocaleString([], {
+      dateStyle: "medium", timeStyle: "short",
+    });
+  }
 }
 
 let timer = null;
@@ -136,6 +150,7 @@ function showResult(page) {
     document.importNode(page.querySelector("main"), true)
   );
   remember();
+  localTimes();
   watchVideo();
   const verdict = document.querySelector(".verdict > p");
   say(`Done. ${verdict ? verdict.textContent.replace(/\s+/g, " ").trim() : ""}`);
@@ -323,5 +338,6 @@ if (upload) {
 }
 
 remember();
+localTimes();
 watchVideo();
 lookSoon();
