@@ -89,13 +89,13 @@ def _stream(connection, function, arguments, began_with):
         for frame, rest in items:
             message, files = {"rest": rest}, {}
             stopped, n_taken = _taken(connection, wait=False)
+            free += n_taken  # also of an item without a frame, or its slot is lost
             if frame is not None:
                 if ring is None:
                     n_slots = max(2, min(_SLOTS, _SLOT_BYTES // frame.nbytes))
                     ring, free = SharedArray((n_slots, *frame.shape)), n_slots
                     files = {"frames": ring.file}
                     message["shape"] = ring.array.shape
-                free += n_taken
                 while not free and not stopped:
                     stopped, n_taken = _taken(connection, wait=True)
                     free += n_taken
