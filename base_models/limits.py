@@ -7,6 +7,7 @@ of itself first, and refuses one that asks for more than is allowed here.
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
+
+from base_models.addresses import public_name
 
 ISOLATIONS = ("process", None)
 _SLACK = 2**20  # bytes that may unpack to more than the file has room for
@@ -160,6 +163,57 @@ def within(limits: Limits) -> Iterator[Limits]:
         yield limits
     finally:
         _current.reset(token)
+
+
+NO_FILE = "it is a pipe, a socket or a device, and no file"
+
+
+def is_special(path: str | os.PathLike) -> bool:
+    """Whether a path, or what it links to, is there and neither a file nor a folder.
+
+    Reading it may wait for ever, or never end.
+
+    Examples
+    --------
+    >>> from base_models.limits import is_special
+    >>> is_special("/dev/null"), is_special("/"), is_special("not there")
+    (True, False, False)
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # who opens it says why that cannot be done
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_file(path: str | os.PathLike, kind: type[Exception] = OSError) -> None:
+    """Refuse a pipe, a socket, a device, or a link to one, before it is opened.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of the user. What is not there is passed over, as is a folder.
+    kind : class, default=OSError
+        Of the error.
+
+    Raises
+    ------
+    Exception
+        Of this kind, naming the path.
+
+    Examples
+    --------
+    >>> from base_models.limits import check_file
+    >>> check_file("/dev/zero")
+    Traceback (most recent call last):
+    OSError: /dev/zero: it is a pipe, a socket or a device, and no file; save what it \
+gives as a file, and give that
+    """
+    if is_special(path):
+        raise kind(
+            f"{public_name(path)}: {NO_FILE}; save what it gives as a file, and give "
+            "that"
+        )
 
 
 def check_zip(archive: zipfile.ZipFile) -> None:

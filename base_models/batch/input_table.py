@@ -27,6 +27,7 @@ from base_models.batch.table_rows import (
     text_of,
 )
 from base_models.errors import ScoreTableError, VideoReadError, refusing
+from base_models.limits import check_file
 from base_models.runtime.remote.facts import is_http
 from base_models.runtime.remote.filesystems import file_system, plainly
 
@@ -199,6 +200,7 @@ def _parquet(shown, full, is_folder, column):
     import pyarrow
     import pyarrow.dataset
 
+    check_file(full, ScoreTableError)
     filesystem, place = _opened(full)
     try:
         if remote_address(full) and not is_folder:

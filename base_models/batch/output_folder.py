@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.addresses import public_name, remote_address
 from base_models.batch.input_table import need_pyarrow
+from base_models.limits import check_file
 from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import write_bytes
@@ -88,6 +89,7 @@ class OutputFolder:
         path = f"{place.rstrip('/')}/{name}"
         try:
             if filesystem is None:
+                check_file(path)
                 return Path(path).read_bytes()
             return filesystem.cat_file(path)
         except FileNotFoundError:

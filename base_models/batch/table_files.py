@@ -8,6 +8,7 @@ from typing import Any
 
 from base_models.addresses import public_name, remote_address
 from base_models.errors import ScoreTableError, VideoReadError
+from base_models.limits import check_file
 from base_models.runtime.file_digest import file_stamp
 from base_models.runtime.remote.facts import RemoteFacts, remote_facts
 from base_models.runtime.remote.reading import RemoteReader, with_version
@@ -109,10 +110,11 @@ def look_at(place: str) -> TableFile:
     Raises
     ------
     ScoreTableError
-        If a server does not give it.
+        If a server does not give it, or it is a pipe or a device.
     """
     address = remote_address(place)
     if address is None:
+        check_file(place, ScoreTableError)
         return TableFile(place, _stamp(place))
     try:
         facts = remote_facts(address)

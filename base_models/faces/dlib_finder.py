@@ -23,6 +23,7 @@ from base_models.faces.finders import (
     overlap,
     scaled,
 )
+from base_models.limits import check_file
 from base_models.runtime.caches import cached
 
 
@@ -237,6 +238,7 @@ def dlib_file(path: str | Path, name: str, parameter: Any) -> Any:
                 f"give the path of such a file as {parameter}"
             )
         path = Path(package.submodule_search_locations[0]) / "models" / name
+    check_file(path, CheckpointError)
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"there is no dlib model at {path}; give the path of one as {parameter}"

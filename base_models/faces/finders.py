@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from base_models.errors import CheckpointError, NoFaceError as NoFaceError, refusing
 from base_models.faces.face import Face, check_frame
+from base_models.limits import check_file
 from base_models.runtime.caches import PerThread
 from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.isolation.pool import ReaderLost, call
@@ -245,6 +246,7 @@ def _load_cascade(file):
     if file is None:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         file = os.path.join(folder, "haarcascade_frontalface_default.xml")
+    check_file(file, CheckpointError)
     cascade = cv2.CascadeClassifier()
     with refusing(CheckpointError, file):
         is_read = Path(file).is_file() and cascade.load(file)
@@ -263,6 +265,7 @@ _GET_YUNET = (
 
 
 def _load_yunet(file):
+    check_file(file, CheckpointError)
     if not Path(file).is_file():
         raise FileNotFoundError(f"there is no YuNet model at {file}; {_GET_YUNET}")
     _refuse_deadly(file)

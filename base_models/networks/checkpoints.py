@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from base_models.errors import CheckpointError, UnknownNetworkError, refusing
-from base_models.limits import current_limits
+from base_models.limits import check_file, current_limits
 from base_models.networks import safe_unpickler as module_pickle
 from base_models.networks.checkpoint_names import (
     efficientnet_of,
@@ -70,6 +70,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _state_dict(path):
+    check_file(path, CheckpointError)
     if not path.is_file():
         raise CheckpointError(
             f"no weights at {path}; give the path of a file: .safetensors, .pth, "
@@ -169,6 +170,7 @@ def read_card(path: str | Path) -> dict[Any, Any] | None:
         releases do not say of which they are.
     """
     file = Path(path) / CARD
+    check_file(file, CheckpointError)
     if not file.is_file():
         return None
     try:

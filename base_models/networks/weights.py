@@ -15,6 +15,7 @@ import timm
 import torch
 
 from base_models.errors import CheckpointError
+from base_models.limits import check_file
 from base_models.naming import did_you_mean
 from base_models.networks import mesonet
 from base_models.networks.checkpoints import (
@@ -114,6 +115,7 @@ def weights_digest(backbone: Any, weights: Any) -> str:
     if weights == "imagenet":
         weights = imagenet_file(timm_name(backbone))
     path = weights_file(weights)
+    check_file(path, CheckpointError)
     if not path.is_file():
         raise CheckpointError(f"no weights at {path}; give the path of a file")
     return file_sha256(path)

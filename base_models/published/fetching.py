@@ -14,6 +14,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from base_models.limits import check_file
 from base_models.published.catalogue import PublishedModel, published_model
 from base_models.published.download import DownloadError, download
 from base_models.runtime.ending.scratch import scratch_folder
@@ -147,6 +148,7 @@ def fetch_entry(
     target = root / entry.name
     if file is not None:
         origin = Path(file)
+        check_file(origin, DownloadError)
         if not origin.is_file():
             raise DownloadError(f"no file at {origin}; give the file that you fetched")
     elif (target / "model.safetensors").is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.errors import ArtifactError, refusing
+from base_models.limits import check_file
 from base_models.runtime.ending.unfinished import (
     create,
     remove_dead_beside,
@@ -210,6 +211,7 @@ def read_record(path: str | os.PathLike, *keys: str) -> dict[str, Any]:
     {'done': 3}
     """
     advice = "it is damaged or not ours; delete it, or what lies beside it as well"
+    check_file(path, ArtifactError)
     with refusing(ArtifactError, os.fspath(path), "what it says", advice):
         record = json.loads(Path(path).read_text("utf-8"))
         if not isinstance(record, dict):

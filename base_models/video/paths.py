@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from base_models.addresses import (
     remote_address,
 )
 from base_models.errors import VideoReadError, is_of_the_machine
+from base_models.limits import NO_FILE, is_special
 from base_models.runtime.file_digest import (
     KnownDigest,
     digest_once,
@@ -335,10 +335,10 @@ def existing(video: Any) -> Any:
     with naming(path):
         status = path.stat()
         is_dir = path.is_dir()
-    if not is_dir and not stat.S_ISREG(status.st_mode):
+    if is_special(path):
         raise VideoReadError(
             path,
-            "it is a pipe, a socket or a device, and no file",
+            NO_FILE,
             "save the video as a file, and give that",
         )
     if not is_dir and status.st_size == 0:

@@ -9,6 +9,7 @@ from typing import Any
 
 from base_models.addresses import ending
 from base_models.errors import VideoReadError
+from base_models.limits import check_file
 from base_models.runtime.remote.facts import RemoteFacts, is_http, remote_facts
 from base_models.runtime.remote.filesystems import file_system, plainly
 from base_models.runtime.remote.reading import (
@@ -141,6 +142,7 @@ def beginning(path: Path | RemoteVideo, n_bytes: int) -> bytes:
     """
     if isinstance(path, RemoteVideo):
         return path.beginning(n_bytes)
+    check_file(path)
     with open(path, "rb") as file:
         return file.read(n_bytes)
 

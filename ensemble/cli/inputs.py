@@ -418,6 +418,10 @@ def _is_model(path):
 
 def is_saved_model(path: Path) -> bool:
     """Whether a file is one that `save` wrote, of an ensemble or a rule on scores."""
+    from base_models.errors import ArtifactError
+    from base_models.limits import check_file
+
+    check_file(path, ArtifactError)
     if not zipfile.is_zipfile(path):  # PyTorch's checkpoints are archives too
         return False
     with zipfile.ZipFile(path) as archive:

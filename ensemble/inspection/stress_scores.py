@@ -23,6 +23,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from base_models.detectors.bases.video import with_fingerprints
+from base_models.limits import check_file
 from base_models.runtime.file_writing import naming, write_text
 from base_models.store.store import fingerprint
 from ensemble.inspection.changes import CHANGES_VERSION
@@ -123,6 +124,7 @@ class StressScores:
 
     def _read(self):
         """Take the rows of these settings; leave out what is damaged."""
+        check_file(self.path, ValueError)
         text = self.path.read_text(encoding="utf-8", errors="replace")
         header = _csv([self.columns])
         if not header.startswith(text) and not text.startswith(header):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from base_models.addresses import public_name
 from base_models.errors import ArtifactError, refusing, said
-from base_models.limits import check_zip
+from base_models.limits import check_file, check_zip
 from ensemble.persistence.signature import check_signature
 from ensemble.persistence.wrong_files import what_it_is
 
@@ -41,9 +41,10 @@ def read_parts(
     Raises
     ------
     ArtifactError
-        If there is no such file, or it is damaged, of another kind or of a later
-        format, or would unpack to more than is allowed.
+        If there is no such file, or it is a pipe or a device, damaged, of another kind
+        or of a later format, or would unpack to more than is allowed.
     """
+    check_file(path, ArtifactError)
     is_ours = False
     try:
         with zipfile.ZipFile(path) as archive:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from base_models.errors import ArtifactError
+from base_models.limits import check_file
 
 KEY_VARIABLE = "DEEPFAKE_ENSEMBLE_KEY"
 _SHORTEST = 16  # bytes
@@ -54,6 +55,7 @@ def secret(key: bytes | str | Path | None) -> bytes | None:
         found, where = given, "key"
     elif isinstance(given, (str, os.PathLike)):
         by = f", which {KEY_VARIABLE} names," if key is None else ""
+        check_file(given)
         try:
             with open(given, "rb") as file:
                 found, where = file.read(_LONGEST), f"the key in {given}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from base_models.errors import CheckpointError
+from base_models.limits import check_file
+
 _CHECKPOINTS = (".p", ".pth", ".pt", ".ckpt", ".pkl", ".h5", ".hdf5", ".safetensors")
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".json")
 _USE = (
@@ -77,6 +80,7 @@ def is_checkpoint(path: str | Path) -> bool:
     (True, False)
     """
     path = Path(path)
+    check_file(path, CheckpointError)
     if path.is_dir():
         return (path / "card.json").is_file() or (path / "model.safetensors").is_file()
     return path.suffix.lower() in _CHECKPOINTS or _is_checkpoint(path)

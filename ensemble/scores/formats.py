@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import ScoreTableError, refusing
+from base_models.limits import check_file
 from ensemble.scores.table_limits import (
     check_excel,
     check_parquet,
@@ -99,6 +100,7 @@ def read_table(path: str | Path, encoding: str | None = None) -> Table:
             f"expected a table, a path that ends in {', '.join(TABLE_SUFFIXES)}; got "
             f"{str(path)!r}"
         )
+    check_file(path, ScoreTableError)
     with refusing(ScoreTableError, path, plain=True):
         if suffix == ".parquet":
             return _from_parquet(path)

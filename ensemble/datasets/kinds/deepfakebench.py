@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from base_models.limits import is_special
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.celeb_df import celeb_record, folder_of
 from ensemble.datasets.kinds.dfd import dfd_record, is_dfd
@@ -265,6 +266,8 @@ def _lists(root: Path) -> list[Path]:
 
 def _is_list(path: Path) -> bool:
     """Whether a file is a list: its first video is where one must be."""
+    if is_special(path):
+        return False
     try:
         found: Any = json.loads(path.read_text("utf-8-sig"))  # no list as yet
     except (ValueError, OSError, RecursionError):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from base_models.limits import is_special
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import (
     below,
@@ -164,6 +165,8 @@ def _unlabelled(path: Path, split: str | None) -> VideoRecord:
 
 def _is_metadata(path: Path) -> bool:
     """Whether a metadata.json begins as those of the data set do."""
+    if is_special(path):
+        return False
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             start = file.read(2000)
@@ -175,6 +178,8 @@ def _is_metadata(path: Path) -> bool:
 
 
 def _has_labels(folder: Path) -> bool:
+    if is_special(folder / LABELS):
+        return False
     try:
         first = (folder / LABELS).read_text("utf-8-sig").split("\n", 1)[0]
     except (OSError, UnicodeDecodeError):

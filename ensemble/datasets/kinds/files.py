@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.errors import ScoreTableError
+from base_models.limits import check_file
 
 if TYPE_CHECKING:
     from ensemble.scores.formats import Table
@@ -130,6 +131,7 @@ def read_json(path: Path) -> Any:
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8."""
+    check_file(path, ScoreTableError)
     _note(path)
     return path.read_text("utf-8-sig")
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from base_models.errors import ScoreTableError
+from base_models.limits import check_file
 from base_models.naming import did_you_mean, squeezed
 from ensemble.datasets.kinds import (
     celeb_df,
@@ -108,6 +110,8 @@ def kind_for(kind: str, path: Path) -> str:
         Or the path is a prepared folder that is not whole.
     FileNotFoundError
         If nothing is at the path.
+    ScoreTableError
+        If a pipe, a socket or a device is.
     """
     from base_models.addresses import is_address, public_name
 
@@ -117,6 +121,7 @@ def kind_for(kind: str, path: Path) -> str:
             f"{public_name(path)} is an address, and data sets are read from this "
             "machine; give a CSV on it, whose column path may hold addresses of videos"
         )
+    check_file(path, ScoreTableError)
     if not (path.is_dir() or path.is_file()):
         raise FileNotFoundError(
             f"nothing at {path}; give a folder with real/ and fake/, the root of a "

@@ -217,6 +217,9 @@ def read_token(path: Path) -> str:
     ValueError
         If it is too short to be a secret, or holds what no header can.
     """
+    from base_models.limits import check_file
+
+    check_file(path)
     token = path.read_text("utf-8", errors="replace").strip()
     if len(token) < _LEAST_TOKEN or not re.fullmatch(r"[!-~]+", token):
         raise ValueError(
