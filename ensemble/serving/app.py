@@ -1,5 +1,6 @@
 """The application: its parts put together, and how it begins and ends."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from os import PathLike
@@ -9,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ensemble._version import __version__
 from ensemble.serving import api
+from ensemble.serving.access_log import AccessLog
 from ensemble.serving.fetching import fetch
 from ensemble.serving.files import ServerFiles
 from ensemble.serving.guard import Guard
@@ -78,9 +80,11 @@ def create_app(
     state.submissions = Submissions(
         settings, state.jobs, state.files, state.scanner, fetch
     )
-    state.figures = Figures(state.jobs, state.files, state.scanner)
+    answers: Counter = Counter()
+    state.figures = Figures(state.jobs, state.files, state.scanner, answers)
     answer_with_problems(app)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(AccessLog, token=settings.token, counted=answers)
     app.include_router(api.router)
     app.include_router(api.open_router)
     app.include_router(routes.report_router)

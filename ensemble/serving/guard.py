@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -47,11 +48,30 @@ _UNLESS_SET = {
     ),
     "Cache-Control": "no-store",
 }
-_PAGE = """<!doctype html>
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:"
+    "38rem;margin:10vh auto;padding:0 1rem}input,button{font:inherit;"
+    "padding:.5rem .75rem;margin:.25rem .25rem .25rem 0;max-width:100%}"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width">{more}<title>{title}</title></head>
-<body><main><h1>{title}</h1><p>{detail}</p></main></body></html>
+<meta name="viewport" content="width=device-width">{{head}}<style>{_STYLE}</style>
+<title>{{title}} · Deepfake ensemble</title></head>
+<body><main><p>Deepfake ensemble</p><h1>{{title}}</h1><p>{{detail}}</p>{{more}}</main>
+</body></html>
 """
+_MISSING, _WRONG = "The token is missing", "The token is wrong"
+_OLD = "The token is missing, or no longer the right one"
+_ASK = (
+    "Open the whole address that was printed when the server was started, or give its "
+    "token here. Whoever runs the server has it."
+)
+_ENTRY = (
+    '<form action="/" method="get"><label for="token">Token</label> <input id="token" '
+    'name="token" type="password" autocomplete="off" required> '
+    "<button>Go on</button></form>"
+)
 
 
 class Refused(Exception):
@@ -185,7 +205,7 @@ class Guard:
     def _of_token(self, request):
         kind, _, token = request.headers["authorization"].partition(" ")
         if kind.lower() != "bearer" or not self._is_token(token.strip()):
-            raise _unknown()
+            raise _unknown(_WRONG)
         return OF_TOKEN
 
     def _first_visit(self, request, is_own):
@@ -193,7 +213,7 @@ class Guard:
         if request.scope["method"] not in _SAFE:
             raise _unknown()
         if not self._is_token(request.query_params["token"]):
-            raise _unknown()
+            raise _unknown(_WRONG)
         if is_own:
             answer = RedirectResponse("/", 303)
         else:  # after a redirect from elsewhere the browser would keep the cookie back
@@ -208,14 +228,15 @@ class Guard:
                 path="/",
                 httponly=True,
                 samesite="strict",
-                secure=request.url.scheme == "https",
+                secure=_is_encrypted(request),
             )
         return answer
 
     def _of_cookie(self, request, host):
         session = self._session(request)
         if session is None:
-            raise _unknown()
+            is_old = any(name.startswith("scans-") for name in request.cookies)
+            raise _unknown(_OLD if is_old else _MISSING)
         if request.scope["method"] not in _SAFE and not (
             "origin" in request.headers
             or request.headers.get("sec-fetch-site") == "same-origin"
@@ -413,10 +434,10 @@ def _are_equal(one, other):
     return hmac.compare_digest(one, other)
 
 
-def _unknown():
+def _unknown(title=None):
     return Refused(
         401,
-        "The token is missing",
+        title or _MISSING,
         "Open the address that was printed when the server was started, which has the "
         "token, or send it along: Authorization: Bearer TOKEN.",
         WWW_Authenticate="Bearer",
@@ -435,7 +456,13 @@ def _too_large(most):
 def _refusal(scope, refused):
     accepts = Headers(scope=scope).get("accept", "")
     if "text/html" in accepts and not scope["path"].startswith("/v1"):
-        answer = _page(refused.status, refused.title, refused.detail)
+        is_entry = refused.status == 401
+        answer = _page(
+            refused.status,
+            refused.title,
+            _ASK if is_entry else refused.detail,
+            more=_ENTRY if is_entry else "",
+        )
     else:
         answer = JSONResponse(
             {
@@ -450,9 +477,23 @@ def _refusal(scope, refused):
     return answer
 
 
-def _page(status, title, detail, more=""):
+def _page(status, title, detail, head="", more=""):
     title, detail = html.escape(title), html.escape(detail)
-    return HTMLResponse(_PAGE.format(title=title, detail=detail, more=more), status)
+    text = _PAGE.replace("{title}", title).replace("{detail}", detail)
+    text = text.replace("{head}", head).replace("{more}", more)
+    policy = _UNLESS_SET["Content-Security-Policy"].replace(
+        "style-src 'self'", f"style-src 'sha256-{_STYLE_HASH}'"
+    )
+    return HTMLResponse(text, status, {"Content-Security-Policy": policy})
+
+
+def _is_encrypted(request):
+    """Whether a browser came by https, to us or to a proxy before us.
+
+    Who lies about the proxy keeps the cookie to https for himself alone.
+    """
+    said = request.headers.get("x-forwarded-proto", "").strip().lower()
+    return request.url.scheme == "https" or said == "https"
 
 
 def _with_headers(send):

@@ -1,5 +1,6 @@
 """Figures of a running server, as Prometheus reads them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +23,15 @@ class Figures:
     jobs : JobStore
     files : ServerFiles
     scanner : Scanner
+    answers : Counter
+        Of requests, by status.
     """
 
-    def __init__(self, jobs: JobStore, files: ServerFiles, scanner: Scanner) -> None:
+    def __init__(
+        self, jobs: JobStore, files: ServerFiles, scanner: Scanner, answers: Counter
+    ) -> None:
         self._jobs, self._files, self._scanner = jobs, files, scanner
+        self._answers = answers
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -60,6 +66,15 @@ class Figures:
         for task, taken in sorted(scanner.seconds.items()):
             seconds.add_metric([task], taken)
         yield seconds
+        answers = CounterMetricFamily(
+            "deepfake_answers",
+            "Answers to requests by status: 401 without the token, 429 too many, 503 "
+            "queue full, 507 disk full.",
+            labels=["status"],
+        )
+        for status, n_answers in sorted(dict(self._answers).items()):
+            answers.add_metric([str(status)], n_answers)
+        yield answers
         yield GaugeMetricFamily(
             "deepfake_worker_memory_bytes",
             "Memory of the process that scans and of those that read for it.",

@@ -110,6 +110,21 @@ class Submissions:
         self._scanner.wake()
         return added
 
+    def add_refused(self, name: str, reason: str, session: str = "") -> Job:
+        """Note a file that was not taken, so that its sender sees why.
+
+        Returns
+        -------
+        Job
+            Failed.
+        """
+        folder = self._files.make_folder()
+        # With an address it does not wait for its scan.
+        job = self._jobs.add(name, folder, 0, "video", session, address="")
+        assert job is not None  # there is no limit
+        self._failed(job, reason)
+        return job
+
     def add_address(self, address: str, session: str = "") -> Job:
         """Have what is behind an address fetched and scanned.
 

@@ -60,10 +60,13 @@ class Form:
     ----------
     uploads : list of Upload
     fields : dict of str to str
+    refused : list of (str, Refused)
+        Names of files of a form of several that were not taken, and why.
     """
 
     uploads: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
+    refused: list[tuple[str, Refused]] = field(default_factory=list)
 
 
 def shown_name(name: str) -> str:
@@ -125,6 +128,7 @@ async def receive(
     most_bytes : int
         Of one file.
     most_files : int
+        With several, one that is empty or too large costs no other one.
     take : function of a number of bytes
         Called before they are written; what it raises ends the reading.
     stem : str
@@ -195,6 +199,7 @@ class _Reader:
         self._header = [b"", b""]
         self._disposition, self._name, self._file_name = b"", "", None
         self._value, self._n_bytes = bytearray(), 0
+        self._is_left = False  # it is read on and dropped
 
     def _header_name(self, data, start, end):
         self._header[0] += data[start:end]
@@ -227,20 +232,37 @@ class _Reader:
 
     def _content(self, data, start, end):
         self._n_bytes += end - start
+        if self._is_left:
+            return
         if self._file is None:
             if self._n_bytes > _MOST_FIELD:
                 raise Refused(
-                    413, f"the field {shown_name(self._name)} is too long; files are "
-                    "to be in the field file"
+                    422, f"send the file in the field 'file'; a long one came in the "
+                    f"field {shown_name(self._name)!r}"
                 )  # fmt: skip
             self._value += data[start:end]
             return
         if self._n_bytes > self._most_bytes:
-            raise too_large(self._most_bytes)
+            self._refuse(too_large(self._most_bytes))
+            return
         self._take(end - start)
         self._file.write(data[start:end])
 
+    def _refuse(self, refused):
+        """Take no more of a file: of the whole form, where it has no other one."""
+        if self._most_files == 1:
+            raise refused
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._files.delete(self._folders[-1])
+        if not self._is_left:
+            self._is_left = True
+            self.form.refused.append((shown_name(self._file_name), refused))
+
     def _end_part(self):
+        if self._is_left:
+            return
         if self._file is None:
             if self._file_name is None:
                 text = self._value.decode("utf-8", "replace")
@@ -254,7 +276,8 @@ class _Reader:
             self._files.delete(folder)
             if not self._file_name:  # a browser's form without a file
                 return
-            raise Refused(422, f"{name} is empty (0 bytes)")
+            self._refuse(Refused(422, f"the file {name} is empty (0 bytes)"))
+            return
         path, media = settled(self._files.job(folder) / COMING, name, self._stem)
         self.form.uploads.append(Upload(name, folder, path, media, self._n_bytes))
 

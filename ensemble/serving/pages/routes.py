@@ -103,6 +103,7 @@ def start(request: Request) -> Response:
         most_bytes=settings.upload_bytes,
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
+        deleted="deleted" in request.query_params,
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 
@@ -113,8 +114,13 @@ async def add_files(request: Request) -> Response:
     submissions = request.app.state.submissions
     form = await submissions.take_form(request, _MOST_FILES)
     if not form.uploads:
+        for _, refused in form.refused[:1]:
+            raise refused
         raise Refused(422, "no file was chosen; go back and choose one")
-    jobs = submissions.add_form(form, session_of(request))
+    session = session_of(request)
+    jobs = submissions.add_form(form, session)
+    for name, refused in form.refused:  # stands beside the others, with its reason
+        jobs.append(submissions.add_refused(name, refused.detail, session))
     return _shown([job.id for job in jobs])
 
 
@@ -145,7 +151,7 @@ def ask_or_delete(request: Request, scan: ScanId, kind: str) -> Response:
     job, state = found_job(request, scan), request.app.state
     if kind == "delete":
         state.scanner.delete(job.id)
-        return RedirectResponse("/#history", 303)
+        return RedirectResponse("/?deleted=1#history", 303)
     if kind not in (EVIDENCE, ANNOTATED, PLAYABLE):
         raise Refused(404, "there is no such page")
     if job.status != DONE:
@@ -251,6 +257,8 @@ def _shown(ids):
     """Lead to the page of what was sent: a file's own, or all side by side."""
     if len(ids) == 1:
         return RedirectResponse(f"/scans/{ids[0]}", 303)
+    if len(ids) > _MOST_BESIDE:
+        return RedirectResponse("/#history", 303)
     return RedirectResponse(f"/compare?ids={'&ids='.join(ids)}", 303)
 
 

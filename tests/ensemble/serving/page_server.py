@@ -60,13 +60,17 @@ FACTS = {
 
 
 def two_squares(path, left=40, right=200, n_frames=50):
-    """Write a video of two blue squares, the redder the more of a fake."""
+    """Write a video of two blue squares, the redder the more of a fake.
+
+    The right one is redder at the end: these moments stand out.
+    """
     from base_models.video.writing import write_video
 
     frames = np.zeros((n_frames, 120, 240, 3), np.uint8)
     for place, red in ((24, left), (152, right)):
         frames[:, 20:84, place : place + 64] = (20, 20, 160)
         frames[:, 52:84, place + 32 : place + 64, 0] = red
+    frames[: 3 * n_frames // 5, 52:84, 184:216, 0] = right - 30
     write_video(path, frames, 25.0)
     return path
 

@@ -1,6 +1,8 @@
 """Who may reach a server, and how much may be sent: asked by HTTP and in a browser."""
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import re
@@ -303,6 +305,15 @@ def test_people_read_a_page_and_programs_json(server):
     assert status == 401
     assert headers["Content-Type"].startswith("text/html")
     assert "<h1>The token is missing</h1>" in text
+    assert "Bearer" not in text
+    assert '<form action="/" method="get">' in text
+    style = re.search("<style>(.*?)</style>", text)[1].encode()
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in headers["Content-Security-Policy"]
+    _, _, text = server.ask("GET", "/?token=another", person)
+    assert "<h1>The token is wrong</h1>" in text
+    _, _, text = server.ask("GET", "/", {**person, "Cookie": "scans-0=of.before"})
+    assert "or no longer the right one" in text
     assert json.loads(server.ask("GET", "/v1/scans", person)[2])["status"] == 401
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.cli.app import main
-from ensemble.cli.commands.running.serve import listening, read_token
+from ensemble.cli.commands.running.serve import _where, listening, read_token
 
 httpx, psutil = pytest.importorskip("httpx"), pytest.importorskip("psutil")
 MODEL = Path(__file__).parents[2] / "saved_models" / "version_1" / "logistic.dfe"
@@ -27,8 +27,12 @@ TOKEN = "0123456789abcdef0123456789abcdef"
         (["--host", "0.0.0.0"], "--token-file secret.txt"),
         (["--keep", "soon"], "90s, 30m, 1h or 2d"),
         (["--keep", "0h"], "above 0"),
+        (["--keep", "1"], "with its unit"),
+        (["--upload", "512", "--disk", "0.25"], "a smaller --upload"),
+        (["--allow-host", "http://a.org/scans/"], "a name alone"),
+        (["--log", "model.dfe"], "written into what is read"),
         (["--token-file", "short.txt"], "16 characters or more"),
-        (["--token-file", "none.txt"], "none.txt"),
+        (["--token-file", "none.txt"], "openssl rand -hex 32 > none.txt"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_loaded(
@@ -47,6 +51,19 @@ def test_a_port_that_is_taken_is_named():
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1:{port} cannot be listened on"):
             listening("127.0.0.1", port)
+
+
+def test_a_server_that_listens_on_all_addresses_is_called_by_those_that_others_reach():
+    from ensemble.serving.settings import ServerSettings
+
+    everywhere = ServerSettings(host="0.0.0.0", token=TOKEN)
+    said = _where(everywhere, Path("secret.txt"))
+    assert "0.0.0.0" not in said
+    assert f"http://{socket.gethostname()}:8000/" in said
+    assert TOKEN not in said
+    assert _where(ServerSettings(host="::1", token=TOKEN), None) == (
+        f"open http://[::1]:8000/?token={TOKEN}"
+    )
 
 
 def test_a_token_is_the_text_of_its_file(tmp_path):

@@ -68,6 +68,7 @@ def visit(browser):
         )
         context.set_default_timeout(LONG)
         contexts.append(context)
+        context.on("dialog", lambda dialog: dialog.accept())
         opened = Opened(context.new_page())
         opened.page.goto(f"{address}/?token={TOKEN}")
         opened.page.wait_for_selector("#history", state="attached")
@@ -191,7 +192,7 @@ def test_a_video_that_browsers_do_not_play_plays_as_a_copy(server, files, visit)
     page.wait_for_selector("#watch video")
     page.wait_for_selector("[data-pending]", state="detached")
     until(page, "document.querySelector('video').readyState > 0")
-    page.locator(".moments .jump").last.click()
+    page.locator(".frames a").last.click()
     until(page, "document.querySelector('video').currentTime > 0")
     is_well(opened)
 
@@ -291,11 +292,37 @@ def test_a_file_that_is_too_large_is_refused_beside_one_that_is_taken(
     page = visit(server).page
     page.set_input_files("#files", [str(files["lar"]), str(files["one"])])
     page.wait_for_selector("#uploads .bad")
-    page.wait_for_selector("#uploads a")
     assert "large.mp4 Not taken" in words(page, "#uploads")
     page.wait_for_selector("#jobs .badge")
+    assert "one.png" not in words(page, "#uploads")
     assert "one.png" in words(page, "#jobs")
     assert "large.mp4" not in words(page, "#jobs")
+
+
+@pytest.mark.slow
+def test_a_file_for_which_there_is_no_room_is_sent_once_there_is(
+    tmp_path, visit, monkeypatch
+):
+    monkeypatch.setattr("ensemble.serving.submissions._SOON", {"Retry-After": "1"})
+    settings = ServerSettings(folder=tmp_path / "s", token=TOKEN, queue_length=1)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    jobs = app.state.jobs
+    with answering(app, lifespan="off") as address:
+        first = jobs.add("before.mp4", app.state.files.make_folder())
+        page = visit(address).page
+        names = [f"{number}.png" for number in range(2)]
+        page.set_input_files(
+            "#files", [{"name": n, "mimeType": "", "buffer": b"x"} for n in names]
+        )
+        page.wait_for_selector("text=Waits: the server has no room just now.")
+        jobs.fail(first.id, "it is over")
+        page.wait_for_selector("#jobs >> text=0.png")
+        for job in jobs._jobs("where name = '0.png'"):
+            jobs.fail(job.id, "it is over")
+        page.wait_for_url("**/compare?*")
+        assert "2 files side by side" in words(page)
+    jobs.close()
 
 
 @pytest.mark.slow

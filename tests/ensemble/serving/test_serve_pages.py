@@ -225,6 +225,36 @@ def test_a_plain_form_leads_to_what_it_sent(client, app):
     assert "no file was chosen" in none.text.lower()
 
 
+def test_an_odd_file_of_a_plain_form_costs_no_other_one(tmp_path):
+    settings = ServerSettings(folder=tmp_path / "s", token="t" * 32, upload_bytes=4)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.wake = lambda: None
+    app.state.scanner.model_facts = FACTS
+    headers = {"Authorization": f"Bearer {settings.token}"}
+    client = TestClient(app, "http://127.0.0.1", headers=headers)
+    sent = [
+        ("a.mp4", b"x"),
+        ("empty.mp4", b""),
+        ("large.mp4", b"12345"),
+        ("b.mp4", b"y"),
+    ]
+    page = client.post("/scans", files=[("file", file) for file in sent]).text
+    words = " ".join(Tags(page).words.split())
+    assert "4 files side by side" in words
+    assert "Failed The file empty.mp4 is empty (0 bytes)." in words
+    assert "The file is larger than" in words
+    states = {j.name: j.status for j in app.state.jobs.of_session("token")}
+    assert states == {"a.mp4": "queued", "b.mp4": "queued", "empty.mp4": "failed",
+                      "large.mp4": "failed"}  # fmt: skip
+    page = client.post("/scans", files=[("file", ("empty.mp4", b""))])
+    assert page.status_code == 422
+    assert "The file empty.mp4 is empty" in page.text
+    many = client.post("/scans", files=[("file", ("a.mp4", b"x"))] * 13,
+                       follow_redirects=False)  # fmt: skip
+    assert many.headers["location"] == "/#history"
+    app.state.jobs.close()
+
+
 def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app):
     job = add(a_scan())
     asked = client.post(f"/scans/{job}/evidence", follow_redirects=False)

@@ -77,8 +77,6 @@ def test_a_name_is_text_and_never_a_path(files, name, shown):
         (b"no form", 400),
         (BEFORE % b"a" + b"1", 400),  # cut off
         (BEFORE % b"a" + b"1\r\n--x", 400),
-        (BEFORE % b"a" + b"\r\n--x--\r\n", 422),  # empty
-        (BEFORE % b"a" + bytes(101) + b"\r\n--x--\r\n", 413),
         ((BEFORE % b"a" + b"1\r\n") * 3 + b"--x--\r\n", 422),  # one too many
         (b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n", 400),
         (b"--x\r\nA: b\r\n\r\n1\r\n--x--\r\n", 400),
@@ -92,7 +90,7 @@ def test_a_name_is_text_and_never_a_path(files, name, shown):
             b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
             + bytes(2**16 + 1)
             + b"\r\n--x--\r\n",
-            413,
+            422,
         ),
     ],
 )
@@ -104,6 +102,26 @@ def test_what_is_no_form_is_refused_and_nothing_of_it_is_left(
         _read(files, body, size)
     assert refused.value.status_code == status
     assert _left(files) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"", 422), (bytes(101), 413), (bytes(1001), 413)]
+)
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_a_file_that_is_empty_or_too_large_costs_only_itself(
+    files, content, status, size
+):
+    odd = BEFORE % b"odd" + content + b"\r\n"
+    good = BEFORE % b"good" + b"1" * 100 + b"\r\n"
+    with pytest.raises(Refused) as refused:
+        _read(files, odd + b"--x--\r\n", size, most_files=1)
+    assert refused.value.status_code == status
+    assert _left(files) == []
+    form = _read(files, odd + good + odd + b"--x--\r\n", size, most_files=3)
+    assert [upload.name for upload in form.uploads] == ["good"]
+    assert form.uploads[0].path.read_bytes() == b"1" * 100
+    assert [(n, r.status_code) for n, r in form.refused] == [("odd", status)] * 2
+    assert len(_left(files)) == 1
 
 
 def test_nothing_is_left_when_the_disk_is_full(files):

@@ -1,11 +1,16 @@
 """``serve``: a page to drop videos on and an API to call."""
 
 import importlib.util
+import ipaddress
+import os
 import re
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -26,13 +31,19 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_TOKEN = 16  # characters
 _GRACE = 5  # seconds for answers that are under way when it ends
 _MIB, _GIB = 2**20, 2**30
+_OPENLY = (
+    "this is plain HTTP: whoever is on the way can read the token and the files; "
+    "beyond a network that you trust, put a proxy with TLS before it, and allow its "
+    "name (--allow-host)"
+)
 
 
 _Served = Annotated[
     list[Path],
     typer.Argument(
         metavar="MODEL",
-        help="As --model of scan: a saved ensemble, or checkpoints of networks.",
+        help="As --model of scan: a saved ensemble that `fit` or `assemble` wrote, or "
+        "checkpoints of networks (`models` lists published ones).",
         show_default=False,
     ),
 ]
@@ -43,13 +54,17 @@ _Port = Annotated[int, typer.Option(help="0 takes one that is free.", min=0, max
 _TokenFile = Annotated[
     Path | None,
     typer.Option(
-        help="File with a token of your own, of 16 characters or more; a random one "
-        "if not given. Needed to listen beyond this machine."
+        help="File with a token of your own, of 16 characters or more (openssl rand "
+        "-hex 32 > secret.txt); a random one if not given. Needed to listen beyond "
+        "this machine."
     ),
 ]
 _AllowHost = Annotated[
     list[str] | None,
-    typer.Option(help="Name by which browsers call it, such as behind a proxy."),
+    typer.Option(
+        help="Name by which browsers call it, such as behind a proxy: a name alone, as "
+        "in videos.example.org. It has to be at the top of its name, not in a folder."
+    ),
 ]
 _AllowUrls = Annotated[
     bool,
@@ -61,7 +76,11 @@ _Keep = Annotated[
 ]
 _Folder = Annotated[
     Path | None,
-    typer.Option(help="Where files lie until then; one of your own if not given."),
+    typer.Option(
+        help="Where files lie until then, and jobs.sqlite with what waits. If not "
+        "given, one for this port in your own folder of states "
+        "(~/.local/state/deepfake-ensemble/serve on Linux)."
+    ),
 ]
 _Upload = Annotated[int, typer.Option(help="MiB of one file, at most.", min=1)]
 _Seconds = Annotated[float, typer.Option(help="That one scan may take.", min=1)]
@@ -71,7 +90,21 @@ _Memory = Annotated[
 _Disk = Annotated[float, typer.Option(help="GiB for all files together.", min=0.25)]
 _Queue = Annotated[int, typer.Option(help="Scans that may wait or run.", min=1)]
 _Rate = Annotated[
-    int, typer.Option(help="Scans a minute that one address may ask for.", min=1)
+    int,
+    typer.Option(
+        help="Scans a minute that one address may ask for. Behind a proxy, or a "
+        "school's or an office's one address, that is all of them together: give more.",
+        min=1,
+    ),
+]
+_Log = Annotated[
+    Path | None,
+    typer.Option(
+        help="Append a line a request to this file (time, method, path, status, "
+        "seconds; no tokens, no names of files). Otherwise they go to standard error, "
+        "and with --quiet nowhere.",
+        dir_okay=False,
+    ),
 ]
 
 
@@ -90,6 +123,7 @@ def serve(
     disk: _Disk = 8.0,
     queue: _Queue = 32,
     rate: _Rate = 30,
+    log: _Log = None,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     device: options.Device = None,
@@ -100,12 +134,17 @@ def serve(
     from ensemble.serving.settings import ServedModel, ServerSettings
 
     token = {} if token_file is None else {"token": read_token(token_file)}
+    if upload * _MIB > disk * _GIB:
+        raise typer.BadParameter(
+            f"--upload {upload} (MiB) is more than --disk {disk:g} (GiB) can hold; "
+            "give a smaller --upload or a larger --disk"
+        )
     settings = ServerSettings(
         host=host,
         port=port,
         allow_urls=allow_urls,
         keep_seconds=seconds_of(keep),
-        allowed_hosts=tuple(allow_host or ()),
+        allowed_hosts=tuple(name_of(name) for name in allow_host or ()),
         upload_bytes=upload * _MIB,
         scan_seconds=seconds,
         worker_bytes=int(memory * _GIB),
@@ -125,7 +164,12 @@ def serve(
         "ensemble.cli.inputs:open_to_serve",
         {"device": device, "threshold": threshold, "prior": prior},
     )
-    _run(model, settings, token_file, quiet)
+    if log is not None and log.resolve() in {
+        p.resolve() for p in (*models, *([token_file] if token_file else []))
+    }:
+        raise typer.BadParameter(f"--log {log} would be written into what is read")
+    with requests_noted(log, quiet):
+        _run(model, settings, token_file, quiet)
 
 
 def _run(model, settings, token_file, quiet):
@@ -149,6 +193,8 @@ def _run(model, settings, token_file, quiet):
                 timeout_graceful_shutdown=_GRACE,
             )
             typer.echo(_where(settings, token_file))
+            if not settings.is_local and not quiet:
+                typer.echo(_OPENLY, err=True)
             if not quiet:
                 typer.echo(_kept(settings), err=True)
             _answer(uvicorn.Server(config), listener)
@@ -167,12 +213,107 @@ def _answer(server, listener):
         thread.join()
 
 
+@contextmanager
+def requests_noted(log: Path | None, quiet: bool) -> Iterator[None]:
+    """Have a line a request written while this block lasts.
+
+    Parameters
+    ----------
+    log : Path or None
+        To append to; where it was moved away, as logrotate does, a new one begins.
+        None is standard error.
+    quiet : bool
+        Nothing to standard error.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    import logging
+    from logging.handlers import WatchedFileHandler
+
+    from ensemble.serving.access_log import LOGGER
+
+    if log is None and quiet:
+        yield
+        return
+    handler: logging.Handler = logging.StreamHandler()
+    if log is not None:  # for its owner alone
+        os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        handler = WatchedFileHandler(log, encoding="utf-8")
+    logger = logging.getLogger(LOGGER)
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        handler.close()
+
+
 def _where(settings, token_file):
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    here = f"http://{host}:{settings.port}/"
+    hosts = _names(settings)
+    addresses = [f"http://{host}:{settings.port}/" for host in hosts]
     if token_file is not None:
-        return f"open {here}?token=... with the token of {token_file}"
-    return f"open {here}?token={settings.token}"
+        said = (
+            f"open {' or '.join(addresses)} and give the token that {token_file} holds"
+        )
+        return f"{said}, or add ?token= and the token to the address"
+    return f"open {addresses[0]}?token={settings.token}"
+
+
+def _names(settings):
+    """Return by which names or numbers browsers reach it: one that listens on all."""
+    try:
+        is_all = ipaddress.ip_address(settings.host).is_unspecified
+    except ValueError:
+        is_all = False
+    names = _own_names() if is_all else [settings.host]
+    return [f"[{name}]" if ":" in name else name for name in names]
+
+
+def _own_names():
+    """Return this machine's loopback address, its name, and its address outwards."""
+    names = ["127.0.0.1", socket.gethostname()]
+    with (
+        suppress(OSError),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outwards,
+    ):
+        outwards.connect(("192.0.2.1", 9))  # sends nothing
+        names.append(outwards.getsockname()[0])
+    return list(dict.fromkeys(names))
+
+
+def name_of(host: str) -> str:
+    """Return the name of a host that was given as a name or as an address.
+
+    Raises
+    ------
+    typer.BadParameter
+
+    Examples
+    --------
+    >>> from ensemble.cli.commands.running.serve import name_of
+    >>> name_of("videos.example.org"), name_of("https://Videos.example.org:8443/")
+    ('videos.example.org', 'videos.example.org')
+    """
+    text = host.strip()
+    try:
+        parts = urlsplit(text if "//" in text else f"//{text}")
+        name = parts.hostname or ""
+    except ValueError:
+        name = ""
+    has_more = bool(name) and parts.path not in ("", "/")
+    if has_more or not re.fullmatch(r"[\w.:-]+", name):
+        raise typer.BadParameter(
+            f"--allow-host takes a name alone, such as videos.example.org; got {host!r}"
+        )
+    return name
 
 
 def _kept(settings):
@@ -219,8 +360,14 @@ def read_token(path: Path) -> str:
     """
     from base_models.limits import check_file
 
-    check_file(path)
-    token = path.read_text("utf-8", errors="replace").strip()
+    try:
+        check_file(path)
+        token = path.read_text("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        raise ValueError(
+            f"--token-file {path} is not there; make one with: openssl rand -hex 32 > "
+            f"{path}"
+        ) from None
     if len(token) < _LEAST_TOKEN or not re.fullmatch(r"[!-~]+", token):
         raise ValueError(
             f"{path} must hold one token of {_LEAST_TOKEN} characters or more, "
@@ -236,20 +383,19 @@ def seconds_of(text: str) -> float:
     Examples
     --------
     >>> from ensemble.cli.commands.running.serve import seconds_of
-    >>> seconds_of("1h"), seconds_of("1.5m"), seconds_of("20")
+    >>> seconds_of("1h"), seconds_of("1.5m"), seconds_of("20s")
     (3600.0, 90.0, 20.0)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip().lower())
     if found is None or not float(found[1]) > 0:
         raise typer.BadParameter(
-            f"--keep must be a time above 0, such as 90s, 30m, 1h or 2d; got {text!r}"
+            f"--keep must be a time above 0 with its unit, such as 90s, 30m, 1h or 2d; "
+            f"got {text!r}"
         )
     return float(found[1]) * _UNITS[found[2]]
 
 
 def _check_installed():
-    import os
-
     if os.name != "posix":
         raise typer.BadParameter("serve needs Linux or macOS")
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]

@@ -205,6 +205,11 @@ document.addEventListener("click", (event) => {
 
 // --- What is made on demand: asked for without leaving the page ----------------------
 
+document.addEventListener("submit", (event) => {
+  const words = event.target.dataset.confirm;
+  if (words && !confirm(words)) event.preventDefault();
+});
+
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-ask]");
   if (!form) return;
@@ -226,6 +231,8 @@ document.addEventListener("submit", async (event) => {
 // --- Files: dropped or chosen, sent one by one --------------------------------------
 
 const upload = document.getElementById("upload");
+const MOST_WAIT = 3600; // seconds for which a file is sent again and again
+const MOST_BESIDE = 12; // files that are shown side by side
 let sending = false;
 
 function send(file, row) {
@@ -246,8 +253,13 @@ function send(file, row) {
         answer = { title: `The server answered ${request.status}.` };
       }
       const problem = answer.detail || answer.title;
+      const later = Number(request.getResponseHeader("Retry-After"));
+      const isBusy = [429, 503, 507].includes(request.status) && later > 0;
       if (request.status === 202) resolve({ id: answer.id });
-      else resolve({ problem: problem || `The server answered ${request.status}.` });
+      else resolve({
+        problem: problem || `The server answered ${request.status}.`,
+        wait: isBusy ? later : 0,
+      });
     });
     request.addEventListener("error", () =>
       resolve({ problem: "The server broke the connection: the file may be too large." })
@@ -272,39 +284,88 @@ function rowOf(file) {
   return row;
 }
 
+// Where the server has no room, it says when to come back, and the file is sent again.
+async function sendWhenThereIsRoom(file, row) {
+  const bar = row.querySelector("progress");
+  const note = document.createElement("span");
+  note.className = "soft";
+  row.append(note);
+  let answer = await send(file, row);
+  for (let waited = 0; answer.wait && waited < MOST_WAIT; waited += answer.wait) {
+    bar.value = 0;
+    note.textContent = "Waits: the server has no room just now. It is sent by itself.";
+    if (!waited) say(`${file.name} waits: the server has no room just now.`);
+    await new Promise((resolve) => setTimeout(resolve, 1000 * answer.wait));
+    note.textContent = "";
+    answer = await send(file, row);
+  }
+  note.remove();
+  return answer;
+}
+
+function endOf(file, row, { id, problem }) {
+  const end = document.createElement(id ? "a" : "span");
+  if (id) {
+    end.href = `/scans/${id}`;
+    end.textContent = "sent";
+  } else {
+    end.className = "bad";
+    end.textContent = `Not taken: ${problem}`;
+    row.classList.add("refused");
+    const again = document.createElement("button");
+    again.type = "button";
+    again.className = "plain";
+    again.textContent = "Send again";
+    again.setAttribute("aria-label", `Send ${file.name} again`);
+    again.addEventListener("click", () => {
+      row.remove();
+      sendAll([file]);
+    });
+    end.append(" ", again);
+    say(`${file.name} was not taken: ${problem}`);
+  }
+  row.querySelector("progress").replaceWith(end);
+}
+
+const toSend = []; // files and their rows; more may come while some are sent
+
 async function sendAll(files) {
-  if (sending || !files.length) return;
-  sending = true;
+  if (!files.length) return;
   const list = document.getElementById("uploads");
-  list.replaceChildren(...files.map(rowOf));
+  for (const file of files) {
+    const row = rowOf(file);
+    list.append(row);
+    toSend.push([file, row]);
+  }
   list.hidden = false;
+  upload.reset();
+  if (sending) return;
+  sending = true;
   const ids = [];
-  let refused = 0;
-  for (const [number, file] of files.entries()) {
-    const row = list.children[number];
-    say(`Sending ${file.name}, ${number + 1} of ${files.length}.`);
-    const { id, problem } = await send(file, row);
-    const end = document.createElement(id ? "a" : "span");
-    if (id) {
-      ids.push(id);
-      end.href = `/scans/${id}`;
-      end.textContent = "sent";
-    } else {
-      refused += 1;
-      end.className = "bad";
-      end.textContent = `Not taken: ${problem}`;
-      say(`${file.name} was not taken: ${problem}`);
-    }
-    row.querySelector("progress").replaceWith(end);
+  while (toSend.length) {
+    const [file, row] = toSend.shift();
+    say(`Sending ${file.name}; ${toSend.length} more after it.`);
+    const answer = await sendWhenThereIsRoom(file, row);
+    if (answer.id) ids.push(answer.id);
+    endOf(file, row, answer);
+    if (answer.id && toSend.length) refresh();
   }
   sending = false;
-  upload.reset();
-  if (refused) {
+  for (const row of [...list.children]) {
+    if (!row.classList.contains("refused")) row.remove(); // it stands in the history
+  }
+  list.hidden = !list.children.length;
+  if (!list.hidden) {
     list.scrollIntoView({ block: "nearest" });
     return refresh();
   }
-  location.href =
-    ids.length === 1 ? `/scans/${ids[0]}` : `/compare?ids=${ids.join("&ids=")}`;
+  if (ids.length <= MOST_BESIDE) {
+    location.href =
+      ids.length === 1 ? `/scans/${ids[0]}` : `/compare?ids=${ids.join("&ids=")}`;
+    return;
+  }
+  await refresh();
+  document.getElementById("history").scrollIntoView();
 }
 
 if (upload) {
