@@ -70,7 +70,7 @@ def two_squares(path, left=40, right=200, n_frames=50):
     for place, red in ((24, left), (152, right)):
         frames[:, 20:84, place : place + 64] = (20, 20, 160)
         frames[:, 52:84, place + 32 : place + 64, 0] = red
-    frames[: 3 * n_frames // 5, 52:84, 184:216, 0] = right - 30
+    frames[3 * n_frames // 5 :, 52:84, 184:216, 0] = right + 40
     write_video(path, frames, 25.0)
     return path
 
