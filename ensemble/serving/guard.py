@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import hashlib
 import hmac
-import html
 import ipaddress
 import secrets
 import socket
@@ -19,8 +17,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ensemble.serving.pages.bare import bare_page
 
 if TYPE_CHECKING:
     from ensemble.serving.settings import ServerSettings
@@ -48,19 +48,6 @@ _UNLESS_SET = {
     ),
     "Cache-Control": "no-store",
 }
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:"
-    "38rem;margin:10vh auto;padding:0 1rem}input,button{font:inherit;"
-    "padding:.5rem .75rem;margin:.25rem .25rem .25rem 0;max-width:100%}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_PAGE = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width">{{head}}<style>{_STYLE}</style>
-<title>{{title}} · Deepfake ensemble</title></head>
-<body><main><p>Deepfake ensemble</p><h1>{{title}}</h1><p>{{detail}}</p>{{more}}</main>
-</body></html>
-"""
 _MISSING, _WRONG = "The token is missing", "The token is wrong"
 _OLD = "The token is missing, or no longer the right one"
 _ASK = (
@@ -171,7 +158,7 @@ class Guard:
     def _checked(self, request):
         """Return an answer of its own, or None to go on; raise Refused."""
         host = self._host(request.headers)
-        is_own = _is_own_page(request.headers, host)
+        is_own = _is_ownbare_page(request.headers, host)
         may_show = is_own or _is_opened(request)
         if not may_show:
             raise Refused(403, "Not from here", "Another page may not use this server.")
@@ -217,7 +204,7 @@ class Guard:
         if is_own:
             answer = RedirectResponse("/", 303)
         else:  # after a redirect from elsewhere the browser would keep the cookie back
-            answer = _page(
+            answer = bare_page(
                 200, "Scans", "One moment.", '<meta http-equiv="refresh" content="0;/">'
             )
         if self._session(request) is None:
@@ -395,7 +382,7 @@ def _is_number(name):
     return True
 
 
-def _is_own_page(headers, host):
+def _is_ownbare_page(headers, host):
     """Whether a request is of one of our pages, of no browser, or typed by a person."""
     origins = headers.getlist("origin")
     is_ours = [
@@ -457,7 +444,7 @@ def _refusal(scope, refused):
     accepts = Headers(scope=scope).get("accept", "")
     if "text/html" in accepts and not scope["path"].startswith("/v1"):
         is_entry = refused.status == 401
-        answer = _page(
+        answer = bare_page(
             refused.status,
             refused.title,
             _ASK if is_entry else refused.detail,
@@ -475,16 +462,6 @@ def _refusal(scope, refused):
         )
     answer.headers.update(refused.headers)
     return answer
-
-
-def _page(status, title, detail, head="", more=""):
-    title, detail = html.escape(title), html.escape(detail)
-    text = _PAGE.replace("{title}", title).replace("{detail}", detail)
-    text = text.replace("{head}", head).replace("{more}", more)
-    policy = _UNLESS_SET["Content-Security-Policy"].replace(
-        "style-src 'self'", f"style-src 'sha256-{_STYLE_HASH}'"
-    )
-    return HTMLResponse(text, status, {"Content-Security-Policy": policy})
 
 
 def _is_encrypted(request):
