@@ -64,7 +64,7 @@ class ScanClient:
         return str(answer.json()["id"])
 
     def wait(self, scan: str) -> dict[str, Any]:
-        """Return what was found, once the scan is done.
+        """Return a scan once it is done: ``result`` has what was found.
 
         Raises
         ------
@@ -77,8 +77,7 @@ class ScanClient:
             if found["status"] == "failed":
                 raise ScanError(found["reason"])
             if found["status"] == "done":
-                result: dict[str, Any] = found["result"]
-                return result
+                return found
             time.sleep(pause)
             pause = min(MOST_WAIT, 1.3 * pause)
         raise ScanError(f"it was not done within {self._seconds:g} seconds")
@@ -158,13 +157,17 @@ def main() -> int:
         for file in options.files:
             try:
                 scan = client.submit(file)
-                found[file] = client.wait(scan)
-                print(f"{file}: {described(found[file])}")
-                if options.save is not None:
-                    options.save.mkdir(exist_ok=True)
-                    for name in KEPT:
-                        client.save(scan, name, options.save / f"{scan}-{name}")
-                client.delete(scan)
+                try:
+                    done = client.wait(scan)
+                    found[file] = done["result"]
+                    print(f"{file}: {described(found[file])}")
+                    if options.save is not None:
+                        options.save.mkdir(exist_ok=True)
+                        for name in KEPT:
+                            if done["links"][name.partition(".")[0]] is not None:
+                                client.save(scan, name, options.save / f"{scan}-{name}")
+                finally:  # nothing of it stays there, whatever happens
+                    client.delete(scan)
             except (ScanError, OSError, httpx.HTTPError) as error:
                 print(f"{file}: {error}", file=sys.stderr)
                 failed += 1

@@ -304,7 +304,10 @@ def open_ensemble(
 def open_to_serve(paths: str | Sequence[str], **how: Any):
     """Load a model as `open_ensemble` does, for a server's process that scans."""
     paths = [paths] if isinstance(paths, str) else paths
-    return open_ensemble([Path(path) for path in paths], quiet=True, **how)
+    try:
+        return open_ensemble([Path(path) for path in paths], quiet=True, **how)
+    except typer.BadParameter as error:  # of a command line that is not its own
+        raise ValueError(error.message) from None
 
 
 def _opened(models, device):

@@ -279,12 +279,25 @@ class JobStore:
         kind: str = SCAN,
         n_bytes: int | None = None,
         model: tuple[str, str] = ("", ""),
+        media: str | None = None,
     ) -> None:
-        """Note that a task is done, and of a scan the name and key of its model."""
+        """Note that a task is done; of a scan also which model it is of, and of what.
+
+        Parameters
+        ----------
+        job, kind : str
+        n_bytes : int or None, default=None
+            Of all its files.
+        model : (str, str), default=("", "")
+            Name and key.
+        media : {"video", "image"} or None, default=None
+            Where that was seen by the scan.
+        """
         with self._writing() as run:
             if kind == SCAN:
-                run("update jobs set model_name = ?, model_key = ? where id = ?",
-                    (*model, job))  # fmt: skip
+                run("update jobs set model_name = ?, model_key = ?, "
+                    "media = coalesce(?, media) where id = ?",
+                    (*model, media, job))  # fmt: skip
             self._end(run, job, kind, DONE, 1.0, "", n_bytes)
 
     def fail(

@@ -62,6 +62,8 @@ def answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if all(part["loc"][0] == "path" for part in error.errors()):
+            return problem(404, "there is no such scan, or it is no longer kept")
         return problem(422, _in_words(error.errors()))
 
     @app.exception_handler(Exception)

@@ -245,7 +245,11 @@ class Scanner:
                 self._jobs.ask(job.id, PLAYABLE)
             name = process.facts["file"]["name"] or ""
             model = name, process.facts["key"]
-            self._jobs.finish(job.id, kind, n_bytes=size, model=model)
+            is_still = kind == SCAN and reply["done"].get("plays", "") is None
+            self._jobs.finish(
+                job.id, kind, n_bytes=size, model=model,
+                media="image" if is_still else None,
+            )  # fmt: skip
         if reply.get("leaves"):
             self._end_process()
         return "failed" if reason else "done"

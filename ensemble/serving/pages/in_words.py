@@ -13,6 +13,7 @@ from ensemble.serving.pages.reasons import needs_a_video, reason_in_words
 _KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
 _SMALL = 0.0005  # below, three digits would say that a score is nothing at all
 _UNKNOWN = "The miss rate is unknown: "
+_BROUGHT = "for a share of fakes of "  # how the step is called that follows a prior
 _PICTURE = (
     "These rates were measured on the files that the model was tried on. If those were "
     "videos, they say little of a single picture."
@@ -278,16 +279,18 @@ def _sentence(scan, verdict, thing):
 def _meaning(scan):
     if scan.get("p_fake") is None:
         return []
-    steps = (scan.get("how") or {}).get("steps", [])
-    calibrated = any(step["step"].startswith("calibrated") for step in steps)
+    steps = [step["step"] for step in (scan.get("how") or {}).get("steps", [])]
+    calibrated = any(step.startswith("calibrated") for step in steps)
     lines = ["0 is as real as can be to the model, 1 as fake as can be."]
     if calibrated:
         share = round(100 * scan["p_fake"])
         about = "Fewer than 1" if share < 1 else f"About {min(share, 99)}"
         lines.append(
             f"{about} of 100 files with such a score should be fake, if they are like "
-            "those that the model was calibrated on."
-        )
+            "those that the model was calibrated on"
+            + (f", and {steps[-1].removeprefix(_BROUGHT)} of all files are fakes."
+               if steps[-1].startswith(_BROUGHT) else ".")
+        )  # fmt: skip
     grounds = scan.get("grounds") or []
     return [*lines, *grounds[1:2], *grounds[:1]]
 

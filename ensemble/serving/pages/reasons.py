@@ -44,6 +44,8 @@ _ADVICE = (
     (r"took longer|took too long|more time|seconds allowed",
      "Cut the part that matters out of it, and send that: a minute is plenty. Or ask "
      "whoever runs this server to allow more time."),
+    (r"files are gone|file is gone|disk of the server was full",
+     "Send the file once more. If it happens again, tell whoever runs this server."),
     (r"\bempty\b|0 bytes",
      "Get it once more from where it came from, and send that."),
     (r"memory|pixels|too large|larger than",

@@ -96,10 +96,10 @@ router = APIRouter(route_class=_PageRoute, include_in_schema=False)
 def start(request: Request) -> Response:
     """Show where files are sent, and what was sent in this session."""
     settings, state = request.app.state.settings, request.app.state
-    jobs = state.jobs.of_session(session_of(request))[:_MOST_SHOWN]
-    rows = _rows(request, jobs)
+    jobs = state.jobs.of_session(session_of(request))
+    rows = _rows(request, jobs[:_MOST_SHOWN])
     return _html(
-        request, "start.html", "start", jobs=rows,
+        request, "start.html", "start", jobs=rows, older=len(jobs[_MOST_SHOWN:]),
         most_bytes=settings.upload_bytes,
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
@@ -166,7 +166,8 @@ def compare(
     ids: Annotated[list[str], Query(default_factory=list)],
 ) -> Response:
     """Show several files side by side."""
-    jobs = [request.app.state.jobs.get(id) for id in dict.fromkeys(ids[:_MOST_BESIDE])]
+    asked = list(dict.fromkeys(ids))
+    jobs = [request.app.state.jobs.get(id) for id in asked[:_MOST_BESIDE]]
     rows = _rows(request, [job for job in jobs if job is not None])
     if not rows:
         raise Refused(404, "choose some files of the history to see them side by side")
@@ -174,7 +175,7 @@ def compare(
     errors = next(iter(models.values()), _errors(request))
     return _html(
         request, "compare.html", rows=rows, missing=len(jobs) - len(rows),
-        errors=errors, n_models=len(models),
+        errors=errors, n_models=len(models), more=len(asked[_MOST_BESIDE:]),
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 

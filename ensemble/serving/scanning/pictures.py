@@ -8,7 +8,7 @@ import numpy as np
 
 FACES, FRAMES = "faces", "frames"  # folders of a job
 _MOST_FACES, _MOST_FRAMES = 50, 24
-_FACE_SIDE, _FRAME_SIDE = 192, 320  # pixels, at most
+_FACE_SIDE, _FRAME_SIDE, _STILL_SIDE = 192, 320, 1280  # pixels, at most
 _MARGIN = 0.25  # of a face's box, around it
 _AT_ONCE = 4  # frames in memory
 _QUALITY = 85
@@ -26,10 +26,12 @@ def write_pictures(result: Any, folder: Path) -> None:
     """
     faces = _face_places(result)
     shown = set(timeline_frames(result))
+    times = result.look.times
+    side = _STILL_SIDE if times is None or len(times) < 2 else _FRAME_SIDE
     wanted = sorted(shown | {frame for frame, _ in faces.values()})
     for frame, image in _read(result.source, wanted):
         if frame in shown:
-            _write(folder / FRAMES / f"{frame}.jpg", image, _FRAME_SIDE)
+            _write(folder / FRAMES / f"{frame}.jpg", image, side)
         for face, (at, box) in faces.items():
             if at == frame:
                 _write(folder / FACES / f"{face}.jpg", _cut(image, box), _FACE_SIDE)

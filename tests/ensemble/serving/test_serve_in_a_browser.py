@@ -168,7 +168,7 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     page = opened.page
     sent(page, files["two"])
     until(page, "document.querySelector('video').readyState > 0")
-    page.locator(".moments .jump").last.click()
+    page.locator(".frames a").last.click()
     at = page.evaluate("document.querySelector('video').currentTime")
     page.click("#ask-evidence")
     page.wait_for_selector("#evidence progress", state="attached")
@@ -427,7 +427,7 @@ def test_all_but_the_jump_in_place_works_without_a_script(server, files, visit):
     page.click("button:has-text('Scan')")
     page.wait_for_selector("#faces")  # the page loads itself again
     assert "face 1 REAL, face 2 FAKE" in words(page, ".verdict")
-    moment = page.locator(".moments .jump").first.get_attribute("href")
+    moment = page.locator("details .jump").first.get_attribute("href")
     assert re.fullmatch(r"/v1/scans/.{22}/video#t=[\d.]+", moment)
     page.click("#ask-evidence")
     page.wait_for_selector("#open-evidence")

@@ -442,3 +442,18 @@ def test_text_stands_out_from_its_ground_in_both_schemes(client):
         for one, other in pairs:
             a, b = sorted((_luminance(scheme[one]), _luminance(scheme[other])))
             assert (b + 0.05) / (a + 0.05) >= 4.5, (one, other, scheme)
+
+
+def test_what_a_score_means_goes_by_the_share_of_fakes_that_was_given():
+    steps = [{"step": "calibrated (platt)", "p_fake": 0.916},
+             {"step": "for a share of fakes of 1 %", "p_fake": 0.099}]  # fmt: skip
+    said = scan_in_words(a_scan(p_fake=0.099, how={"members": [], "steps": steps}))
+    assert "calibrated on, and 1 % of all files are fakes." in " ".join(said.meaning)
+
+
+def test_all_files_of_a_long_list_are_shown_or_said_to_be_left_out(client, add):
+    ids = [add(a_scan(), f"{number}.mp4") for number in range(52)]
+    page = client.get("/compare?ids=" + "&ids=".join(ids[:20])).text
+    assert page.count('class="card ') == 12
+    assert "8 more are not shown here" in page
+    assert "2 older ones are not listed" in client.get("/").text

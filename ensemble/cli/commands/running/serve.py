@@ -29,6 +29,7 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psuti
            "aiohttp", "jinja2", "matplotlib", "captum")  # fmt: skip
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_TOKEN = 16  # characters
+_LONGEST = 1000 * 86400  # seconds
 _GRACE = 5  # seconds for answers that are under way when it ends
 _MIB, _GIB = 2**20, 2**30
 _OPENLY = (
@@ -387,12 +388,13 @@ def seconds_of(text: str) -> float:
     (3600.0, 90.0, 20.0)
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip().lower())
-    if found is None or not float(found[1]) > 0:
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < seconds <= _LONGEST:
         raise typer.BadParameter(
-            f"--keep must be a time above 0 with its unit, such as 90s, 30m, 1h or 2d; "
-            f"got {text!r}"
+            "--keep must be a time above 0 with its unit, such as 90s, 30m, 1h or 2d, "
+            f"and of 1000 days at most; got {text!r}"
         )
-    return float(found[1]) * _UNITS[found[2]]
+    return seconds
 
 
 def _check_installed():
