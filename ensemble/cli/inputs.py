@@ -304,10 +304,7 @@ def open_ensemble(
 def open_to_serve(paths: str | Sequence[str], **how: Any):
     """Load a model as `open_ensemble` does, for a server's process that scans."""
     paths = [paths] if isinstance(paths, str) else paths
-    try:
-        return open_ensemble([Path(path) for path in paths], quiet=True, **how)
-    except typer.BadParameter as error:  # of a command line that is not its own
-        raise ValueError(error.message) from None
+    return open_ensemble([Path(path) for path in paths], quiet=True, **how)
 
 
 def _opened(models, device):

@@ -129,7 +129,8 @@ class _Work:
 def _words(error):
     from base_models.runtime.failures import reason_of
 
-    if isinstance(error, (ValueError, ImportError)):  # made for people to read
+    is_of_command = hasattr(error, "format_message")  # of click
+    if is_of_command or isinstance(error, (ValueError, ImportError)):  # for people
         return str(error) or type(error).__name__
     return reason_of(error)
 
