@@ -20,6 +20,7 @@ from ensemble.out_of_fold.ensemble_scores import USUAL, is_above_chance, log_odd
 from ensemble.out_of_fold.shares import without_ground
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.member_scores import disagreements, fitted_pooling
+from ensemble.verdicts.video_profile import TrainingProfile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,8 @@ def doubts(
             reasons += _of_disagreement(evidence, scores)
             reasons += _of_unusual_scores(evidence, scores)
         if profiles is not None and profiles[row] is not None:
-            reasons += card.profile.unlike(profiles[row])
+            training = card.profile or TrainingProfile(0)  # of which nothing is known
+            reasons += training.unlike(profiles[row])
         reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
         found.append("; ".join(reasons))
     return found

@@ -149,11 +149,11 @@ def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
 
 
 def _profiles(model, videos):
-    """Say what each video is like, where it is known for those of training."""
+    """Say what each video is like, and whether its file is whole."""
     from base_models.video.paths import hashed_once
     from ensemble.verdicts.video_profile import profile_videos
 
-    if videos is None or model.card_.profile is None:
+    if videos is None:
         return None
     members = [member for _, member in named_members(model)]
     with hashed_once(videos):  # one may stand there once for each of its faces

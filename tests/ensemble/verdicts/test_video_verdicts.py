@@ -128,6 +128,8 @@ def test_a_video_that_is_cut_short_is_in_doubt_and_named_in_training(tmp_path):
     cut = model.judge(paths[30:])
     assert list(cut["verdict"]) == ["UNSURE"] * 2
     assert cut["doubts"].str.match("it is cut short: it has .* and [0-9]+ of 12").all()
+    unlabelled = DeepfakeEnsemble.from_detectors([CallableDetector(_bright)])
+    assert unlabelled.judge(paths[30:])["doubts"].str.contains("it is cut short").all()
     with pytest.warns(UserWarning, match="2 of 32 training videos .* are not whole"):
         model.fit(paths, labels, groups=np.arange(32) // 2)
 
