@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from base_models.addresses import printable
 from base_models.errors import ArtifactError, refusing
 from base_models.limits import check_file
 from base_models.runtime.ending.unfinished import (
@@ -180,6 +181,57 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         ) as file,
     ):
         file.write(text)
+
+
+def write_table(path: str | os.PathLike, table: Any, index: bool = False) -> None:
+    """Write a table as CSV, or as parquet by its ending, as a whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    table : DataFrame
+        What cannot be encoded, as in names that are no UTF-8, is escaped.
+    index : bool, default=False
+        Whether it has a column of its own; of CSV.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from base_models.runtime.file_writing import write_table
+    >>> odd = b"caf\\xe9.mp4".decode("utf-8", "surrogateescape")
+    >>> table = pd.DataFrame({"path": pd.Series([odd], dtype=object)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(f"{folder}/a.csv", table)
+    ...     write_table(f"{folder}/a.parquet", table)
+    ...     print(pd.read_csv(f"{folder}/a.csv")["path"][0])
+    ...     print(pd.read_parquet(f"{folder}/a.parquet")["path"][0])
+    caf\\udce9.mp4
+    caf\\udce9.mp4
+    """
+    with replacing(path) as unfinished:
+        if unfinished.suffix.lower() == ".parquet":
+            as_text(table).to_parquet(unfinished, index=False)
+        else:
+            table.to_csv(unfinished, index=index, errors="backslashreplace")
+
+
+def as_text(table: Any) -> Any:
+    """Return a table whose texts any program can write, what is no UTF-8 escaped."""
+    for name in table.columns:
+        if table[name].dtype.kind == "O":
+            cells = [_as_text(cell) for cell in table[name]]
+            if any(a is not b for a, b in zip(cells, table[name], strict=True)):
+                table = table.assign(**{name: table[name].map(_as_text)})
+    return table
+
+
+def _as_text(cell):
+    if isinstance(cell, list):
+        return [_as_text(each) for each in cell]
+    if not isinstance(cell, str) or (text := printable(cell)) == cell:
+        return cell
+    return text
 
 
 def read_record(path: str | os.PathLike, *keys: str) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from base_models.addresses import public_name
+from base_models.addresses import printable, public_name
 from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import (
     folder_to_disk,
     naming,
     read_record,
     replacing,
+    write_table,
     write_text,
 )
 from base_models.store.store import resolve_store
@@ -191,7 +192,9 @@ def _prepared(run, table, split, shard_videos, n_jobs, verbose):
     if folder is None:
         return VideoTable(frame[done], table.kind, table.classes, table.lists)
     run.remove_gone()
-    frame = frame.assign(source_path=frame["path"].map(public_name), path=names)
+    frame = frame.assign(
+        source_path=[printable(public_name(path)) for path in frame["path"]], path=names
+    )
     _write_left_out(folder, frame, outcomes)
     written = frame[done].reset_index(drop=True)
     if run.job.format == "webdataset":
@@ -444,16 +447,14 @@ def _write_images(folder, view, images):
 def _write_left_out(folder, frame, outcomes):
     reasons = [outcome["reason"] for outcome in outcomes]
     left = frame.assign(reason=reasons)[["video_id", "source_path", "reason"]]
-    with replacing(folder / "left_out.csv") as unfinished:
-        left[left["reason"] != ""].to_csv(unfinished, index=False)
+    write_table(folder / "left_out.csv", left[left["reason"] != ""])
 
 
 def _write_lists(folder, written, outcomes, done):
     table = written.drop(columns=["source_path"]).assign(
         source_ids=written["source_ids"].map("|".join)
     )
-    with replacing(folder / "videos.csv") as unfinished:
-        table.to_csv(unfinished, index=False)
+    write_table(folder / "videos.csv", table)
     lists: dict[str, Any] = {}
     images = [outcome["images"] for outcome, is_done in zip(outcomes, done, strict=True)
               if is_done]  # fmt: skip

@@ -103,7 +103,9 @@ def folder_names(table: VideoTable, split: Sequence[str]) -> list[str]:
         name = name if len(name) <= 100 else name[-100:]
         path = f"{part}/{word}/{name}"
         if _alike(path) in taken:  # also of names that differ in what was replaced
-            mark = hashlib.sha256(str(video_id).encode()).hexdigest()[:8]
+            mark = hashlib.sha256(
+                str(video_id).encode("utf-8", "surrogateescape")
+            ).hexdigest()[:8]
             path = f"{path}-{mark}"
         taken.add(_alike(path))
         names.append(path)
@@ -118,7 +120,9 @@ def _alike(path):
 def facts_of(table: VideoTable, split: Sequence[str]) -> str:
     """Return what stands for all that is said of the videos beside their images."""
     said = table.table.assign(split=split)[[*SAID, "label"]]
-    return hashlib.sha256(said.to_csv(index=False).encode()).hexdigest()
+    return hashlib.sha256(
+        said.to_csv(index=False).encode("utf-8", "surrogateescape")
+    ).hexdigest()
 
 
 @contextlib.contextmanager

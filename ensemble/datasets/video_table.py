@@ -14,7 +14,7 @@ import pandas as pd
 from base_models.addresses import printable, public_name, remote_address
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
-from base_models.runtime.file_writing import replacing
+from base_models.runtime.file_writing import write_table
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import below_root, named, noting_lists
 from ensemble.datasets.table_columns import BETWEEN_IDS, COLUMNS, checked_table
@@ -373,8 +373,7 @@ class VideoTable:
         """
         frame = self._to_write()
         frame["source_ids"] = frame["source_ids"].map(BETWEEN_IDS.join)
-        with replacing(Path(path)) as unfinished:
-            frame.to_csv(unfinished, index=False)
+        write_table(path, frame)
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the table as parquet, which needs pyarrow.
@@ -385,12 +384,13 @@ class VideoTable:
         """
         frame = self._to_write()
         frame["source_ids"] = frame["source_ids"].map(list)
-        with replacing(Path(path)) as unfinished:
-            frame.to_parquet(unfinished, index=False)
+        write_table(path, frame)
 
     def _to_write(self) -> pd.DataFrame:
-        check_names(self.videos)
-        return self.table.assign(path=[_in_full(path) for path in self.videos])
+        _say_odd_names(self.videos)
+        return self.table.assign(
+            path=[printable(_in_full(path)) for path in self.videos]
+        )
 
     def _is_among(self, column: str, wanted: str | Sequence[str]) -> np.ndarray:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -438,23 +438,15 @@ def _check_one_label(frame: pd.DataFrame) -> None:
         )
 
 
-def check_names(videos: Sequence[str]) -> None:
-    """Refuse to write a table of files whose names are no text.
-
-    Parameters
-    ----------
-    videos : sequence of str
-
-    Raises
-    ------
-    ValueError
-        Naming the first whose bytes are no UTF-8.
-    """
+def _say_odd_names(videos: Sequence[str]) -> None:
+    """Say of files whose names are no UTF-8 that a table does not lead to them."""
     odd = [video for video in videos if printable(video) != video]
     if odd:
-        raise ValueError(
-            f"{len(odd)} files have names that are no UTF-8 and cannot stand in a "
-            f"table, such as {printable(odd[0])}; rename them"
+        warnings.warn(
+            f"{len(odd)} of {len(videos)} files have names that are no UTF-8, which "
+            f"stand escaped in the table, such as {printable(odd[0])}: under such a "
+            "name nothing is found; rename them",
+            stacklevel=4,
         )
 
 

@@ -116,7 +116,13 @@ class StressScores:
         is_new = not self.path.exists() or self.path.stat().st_size == 0
         with (
             naming(self.path),
-            open(self.path, "a", encoding="utf-8", newline="") as file,
+            open(
+                self.path,
+                "a",
+                encoding="utf-8",
+                errors="backslashreplace",
+                newline="",
+            ) as file,
         ):
             file.write(_csv([self.columns] * is_new + lines))
             file.flush()
@@ -217,7 +223,9 @@ def _described(detector):
 
 
 def _check(fields):
-    return hashlib.sha256("\x1f".join(fields).encode()).hexdigest()[:12]
+    return hashlib.sha256(
+        "\x1f".join(fields).encode("utf-8", "backslashreplace")
+    ).hexdigest()[:12]
 
 
 def _csv(rows):

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.addresses import printable
+
 _NO_OPINION = 0.5  # a number is asked of every video, and this one costs least
 
 
@@ -88,5 +90,5 @@ def submission_table(
     score = np.asarray(p_fake, float)
     unknown = np.isnan(score)
     label = np.where(unknown, _NO_OPINION, np.clip(score, *clip))
-    table = pd.DataFrame({"filename": names, "label": label})
+    table = pd.DataFrame({"filename": list(map(printable, names)), "label": label})
     return table, [n for n, lost in zip(names, unknown, strict=True) if lost]

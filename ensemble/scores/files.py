@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import ScoreTableError, refusing
-from base_models.runtime.file_writing import replacing
+from base_models.runtime.file_writing import write_table
 from ensemble.scores.columns import (
     COMPANIONS,
     check_not_labels,
@@ -63,12 +63,10 @@ def write_scores(table: pd.DataFrame, path: str | Path) -> None:
             for row in table.index
         ]
     if path.suffix.lower() == ".csv":
-        with replacing(path) as unfinished:
-            flat.to_csv(unfinished, index=False)
+        write_table(path, flat)
     elif path.suffix.lower() == ".parquet":
         flat.attrs = {"provenance": table.attrs.get("provenance", {})}
-        with replacing(path) as unfinished:
-            flat.to_parquet(unfinished, index=False)
+        write_table(path, flat)
     else:
         raise ValueError(
             f"expected a path that ends in .csv or .parquet; got {str(path)!r}"

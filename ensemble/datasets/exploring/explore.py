@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import file_name, remote_address
-from base_models.runtime.file_writing import replacing, write_text
+from base_models.runtime.file_writing import as_text, write_table, write_text
 from ensemble.datasets.exploring.columns import (
     missing_values,
     most_frequent_values,
@@ -43,6 +43,10 @@ TABLES = (
     "duplicates", "leak_hints",
 )  # fmt: skip
 _LISTED = ("class", "split", "original_id", "method", "compression", "group", "source")
+
+
+# Text in Python's own form: pyarrow's holds no names that are no UTF-8.
+_any_names = pd.option_context("mode.string_storage", "python")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,6 +147,7 @@ class Exploration:
         table = self.table
         return VideoTable(frame.iloc[chosen], table.kind, table.classes, table.lists)
 
+    @_any_names
     def to_csv(self, folder: str | Path) -> list[Path]:
         """Write each table as a CSV into a folder.
 
@@ -157,11 +162,11 @@ class Exploration:
         folder, written = Path(folder), []
         for name in TABLES:
             path = folder / f"{name}.csv"
-            with replacing(path) as unfinished:
-                getattr(self, name).to_csv(unfinished)
+            write_table(path, getattr(self, name), index=True)
             written.append(path)
         return written
 
+    @_any_names
     def to_dict(self) -> dict[str, Any]:
         """Return the tables as what JSON can hold: a list of rows each.
 
@@ -174,7 +179,7 @@ class Exploration:
             frame = getattr(self, name)
             if frame.index.names != [None]:
                 frame = frame.reset_index()
-            found[name] = json.loads(frame.to_json(orient="records"))
+            found[name] = json.loads(as_text(frame).to_json(orient="records"))
         return found
 
     def to_json(self, path: str | Path) -> None:
@@ -190,6 +195,7 @@ class Exploration:
         """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=1) + "\n"
 
+    @_any_names
     def to_html(
         self, path: str | Path, embed: bool = False, random_state: int = 0
     ) -> Path:
@@ -219,6 +225,7 @@ class Exploration:
         return write_exploration(self, path, embed, random_state)
 
 
+@_any_names
 def explore(
     table: VideoTable,
     root: str | Path | None = None,

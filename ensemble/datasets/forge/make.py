@@ -246,7 +246,9 @@ def _write_index(out_dir, rows):
     """Written last: a folder without it is not complete."""
     with (
         replacing(out_dir / _INDEX) as unfinished,
-        open(unfinished, "w", newline="", encoding="utf-8") as file,
+        open(
+            unfinished, "w", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as file,
     ):
         csv.writer(file).writerows([_COLUMNS, *rows])
 

@@ -26,7 +26,7 @@ from ensemble.datasets.indexing.measuring import (
     measure_video,
     stamp,
 )
-from ensemble.datasets.video_table import VideoTable, check_names
+from ensemble.datasets.video_table import VideoTable
 
 if TYPE_CHECKING:
     from base_models.faces.face import FaceFinder
@@ -99,8 +99,6 @@ def index_videos(
     'there is no such file'
     """
     check_out(out)
-    if out is not None:
-        check_names(table.videos)
     if isinstance(finder, str):
         if finder != "dlib":
             raise ValueError(f"finder must be 'dlib', None or a finder; got {finder!r}")

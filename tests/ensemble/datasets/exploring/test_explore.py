@@ -80,7 +80,7 @@ def test_a_data_set_without_videos_labels_or_anything(tmp_path):
     assert found.to_dict()["metadata"] == []
 
 
-def test_names_that_are_no_utf8_are_explored_and_not_written(tmp_path):
+def test_names_that_are_no_utf8_are_explored_and_written_escaped(tmp_path):
     try:
         for folder in ("real", "fake"):
             plant(tmp_path, f"{folder}/caf\udce9.mp4")
@@ -92,8 +92,17 @@ def test_names_that_are_no_utf8_are_explored_and_not_written(tmp_path):
     assert names == [r"fake/caf\udce9.mp4", r"real/caf\udce9.mp4"]
     assert len(found.unreadable) == 2
     found.to_json(tmp_path / "all.json")
-    with pytest.raises(ValueError, match="2 files have names that are no UTF-8"):
-        index_videos(table, out=tmp_path / "table.csv")
+    found.to_csv(tmp_path / "all")
+    assert r"fake/caf\udce9.mp4" in (tmp_path / "all" / "unreadable.csv").read_text()
+    found.to_html(tmp_path / "all.html")
+    for ending in ("csv", "parquet"):
+        out = tmp_path / f"table.{ending}"
+        with pytest.warns(
+            UserWarning, match="2 of 2 files have names that are no UTF-8"
+        ):
+            index_videos(table, out=out, store=tmp_path / ".s")
+        paths = VideoTable.read(out).table["path"]
+        assert [path.rpartition("/")[2] for path in paths] == [r"caf\udce9.mp4"] * 2
 
 
 def test_what_is_no_table_is_refused(tmp_path):
