@@ -197,7 +197,7 @@ def links_of(request: Request, job: Job) -> Links:
         scan=f"{here}/{SCAN_FILE}",
         report=f"{here}/report.html",
         evidence=f"{here}/{FILES[EVIDENCE]}",
-        annotated=f"{here}/{FILES[ANNOTATED]}",
+        annotated=f"{here}/{FILES[ANNOTATED]}" if job.media == "video" else None,
         timeline=_link(here, folder, TIMELINE),
         video=None if request.app.state.scanner.video(job) is None else f"{here}/video",
         faces=_pictures(here, folder, FACES),

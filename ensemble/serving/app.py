@@ -82,11 +82,13 @@ def create_app(
     )
     answers: Counter = Counter()
     state.figures = Figures(state.jobs, state.files, state.scanner, answers)
-    answer_with_problems(app)
+    answer_with_problems(app, routes.problem_page)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(AccessLog, token=settings.token, counted=answers)
     app.include_router(api.router)
     app.include_router(api.open_router)
+    for path, answer in (("/health", api.health), ("/ready", api.ready)):  # of monitors
+        app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
     app.include_router(routes.report_router)
     app.include_router(routes.router)
     return app

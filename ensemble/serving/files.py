@@ -6,7 +6,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,7 +94,14 @@ class ServerFiles:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other servers out of the folder, and begin without what is left over."""
-        with locked_folder(self.folder, self.folder / _LOCK):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_folder(self.folder, self.folder / _LOCK))
+            except ValueError:
+                raise ValueError(
+                    f"another server uses {self.folder}; stop it, or give another "
+                    "--folder"
+                ) from None
             shutil.rmtree(self.folder / _TEMPORARY, ignore_errors=True)
             yield
 

@@ -1,12 +1,12 @@
 """Errors of the server, as JSON of one shape (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -53,12 +53,25 @@ def problem(
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Have all errors of an application answered so."""
+def answer_with_problems(app: FastAPI, page: Callable[..., Response]) -> None:
+    """Have all errors of an application answered so, those for people with a page.
+
+    Parameters
+    ----------
+    app : FastAPI
+    page : function
+        Gets a request, status, detail and headers.
+    """
 
     @app.exception_handler(HTTPException)
-    async def _refused(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), error.headers)
+    async def _refused(request: Request, error: HTTPException) -> Response:
+        detail = str(error.detail)
+        if error.status_code == 404 and not isinstance(error, Refused):
+            detail = "there is no such page"
+        accepts = request.headers.get("accept", "")
+        if "text/html" in accepts and not request.url.path.startswith("/v1"):
+            return page(request, error.status_code, detail, error.headers)
+        return problem(error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

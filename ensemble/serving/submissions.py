@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from starlette.requests import Request
 
@@ -175,8 +176,7 @@ class Submissions:
         except Exception as error:
             if not (_is_for_people(error) or self._is_unwanted(job)):
                 _log.exception("an address could not be fetched")
-            said = str(error) if _is_for_people(error) else type(error).__name__
-            self._failed(job, f"the address could not be fetched: {said}")
+            self._failed(job, f"the address could not be fetched: {_said(error)}")
         if self._is_ending:
             return
         if self._jobs.get(job.id) is None:  # it was deleted meanwhile
@@ -205,18 +205,23 @@ class Submissions:
 def no_room() -> Refused:
     """Return the error of a full disk, or of one that is as full as it may be."""
     return Refused(
-        507, "the server keeps as many files as it may; delete scans, or come back "
-        "when some are kept no longer", {"Retry-After": "60"},
+        507, "the server's disk space is used up; delete scans that you no longer "
+        "need, or come back later, when older ones were deleted", {"Retry-After": "60"},
     )  # fmt: skip
 
 
 def _too_many(queue_length):
     return Refused(
         503,
-        f"{queue_length} scans may wait at once, and this would be more; come "
-        "back in a while",
+        f"{queue_length} scans wait already, as many as may; try again in a while",
         _SOON,
     )
+
+
+def _said(error: Any) -> str:
+    if not _is_for_people(error):
+        return "an error of the server; its log has the details"
+    return f"{error.reason}; {error.advice}"
 
 
 def _is_for_people(error):

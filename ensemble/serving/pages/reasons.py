@@ -17,6 +17,9 @@ _WORDS = (
      r"\1 could not score it; of the \3 videos that the model was tried on, only \2 "
      "were like that: how often it errs there is not known"),
     (r"out-of-fold videos", "videos that it was tried on"),
+    (r"it cannot be read as a video or an image: (?=reading it takes|the \w+ has)", ""),
+    (r"an error of the server \(\w+\)", "an error of the server"),
+    (r"^[A-Z]\w*(Error|Exception|Parameter|Warning): ", ""),
     (r"; lower min_face or drop the video", ""),
     (r"\b1 frames\b", "1 frame"),
     (r"\b(\d{1,3}),\d{3},\d{3}\b", r"\1 million"),  # of pixels or bytes
@@ -41,7 +44,7 @@ _ADVICE = (
     (r"address could not be fetched",
      "Open the address in a browser, save the file itself, and send that. The page "
      "that a video is shown on is no video."),
-    (r"took longer|took too long|more time|seconds allowed",
+    (r"takes? longer|took longer|took too long|more time|seconds allowed",
      "Cut the part that matters out of it, and send that: a minute is plenty. Or ask "
      "whoever runs this server to allow more time."),
     (r"files are gone|file is gone|disk of the server was full",

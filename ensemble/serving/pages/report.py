@@ -9,7 +9,7 @@ from typing import Any
 
 from ensemble.serving.pages.rendering import render
 from ensemble.serving.pages.view import moment, scan_view, thing_of
-from ensemble.serving.scanning.pictures import FACES
+from ensemble.serving.scanning.pictures import FACES, FRAMES
 
 
 def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> str:
@@ -21,7 +21,7 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
     scan : dict
         As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
     folder : Path
-        Of the job: ``faces/N.jpg`` are put in.
+        Of the job: ``faces/N.jpg`` are put in, and one of ``frames/N.jpg``.
     upload : Path
         The file, whose SHA-256 says which one was looked at.
 
@@ -39,6 +39,7 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
     return render(
         "report.html",
         job=job,
+        still=_still(folder / FRAMES),
         view=scan_view(scan, thing_of(job), pictures),
         sha256=video_digest(upload),
         n_bytes=upload.stat().st_size,
@@ -46,6 +47,11 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
         written=moment(datetime.now(timezone.utc).timestamp()),
         style=_style(),
     )
+
+
+def _still(folder):
+    paths = sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem))
+    return _data_url(paths[len(paths) // 2]) if paths else ""
 
 
 def _data_url(path):

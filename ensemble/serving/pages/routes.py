@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
@@ -80,11 +80,11 @@ class _PageRoute(APIRoute):
             try:
                 return await handler(request)
             except HTTPException as error:
-                return _problem(
+                return problem_page(
                     request, error.status_code, str(error.detail), error.headers
                 )
             except RequestValidationError:
-                return _problem(request, 404, "There is no such page.")
+                return problem_page(request, 404, "There is no such page.")
 
         return handle
 
@@ -134,6 +134,8 @@ async def add_address(request: Request) -> Response:
             raise Refused(413, "the address is too long")
     fields = parse_qs(content.decode("utf-8", "replace"))
     address = fields.get("url", [""])[0].strip()
+    if address and "//" not in address:
+        address = f"https://{address}"
     job = request.app.state.submissions.add_address(address, session_of(request))
     return _shown([job.id])
 
@@ -169,8 +171,10 @@ def compare(
     asked = list(dict.fromkeys(ids))
     jobs = [request.app.state.jobs.get(id) for id in asked[:_MOST_BESIDE]]
     rows = _rows(request, [job for job in jobs if job is not None])
+    if not ids:
+        raise Refused(422, "choose some files of the history to see them side by side")
     if not rows:
-        raise Refused(404, "choose some files of the history to see them side by side")
+        raise Refused(404, "none of these files is kept any more")
     models = {row.model_key: row.errors for row in rows if row.said}
     errors = next(iter(models.values()), _errors(request))
     return _html(
@@ -225,8 +229,13 @@ def get_report(request: Request, scan: ScanId) -> Response:
     return HTMLResponse(text, headers=policy)
 
 
-def _problem(request, status, detail, headers=None):
-    """Show what went wrong: above the form, where that is what to use next."""
+def problem_page(
+    request: Request,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Show what went wrong, and the way back to the start."""
     problem = {"title": _TITLES.get(status, "It did not work"),
                "detail": as_sentence(detail)}  # fmt: skip
     page = _html(request, "message.html", "", status, problem=problem)

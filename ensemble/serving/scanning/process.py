@@ -97,7 +97,10 @@ class ScanProcess:
         except BaseException as error:
             self.end()
             if isinstance(error, Lost):
-                raise ValueError(f"the model cannot be loaded: {error}") from None
+                raise ValueError(
+                    f"the model cannot be loaded: {error}; give more time or memory "
+                    "(--memory) if it was for want of these"
+                ) from None
             raise
         if "ready" not in reply:
             self.end()

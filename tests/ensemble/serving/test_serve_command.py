@@ -30,7 +30,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
         (["--keep", "1"], "with its unit"),
         (["--upload", "512", "--disk", "0.25"], "a smaller --upload"),
         (["--allow-host", "http://a.org/scans/"], "a name alone"),
-        (["--log", "model.dfe"], "written into what is read"),
+        (["--log", "there.dfe"], "written into what is read"),
+        ([], "`assemble` writes one"),
         (["--token-file", "short.txt"], "16 characters or more"),
         (["--token-file", "none.txt"], "openssl rand -hex 32 > none.txt"),
     ],
@@ -40,8 +41,10 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "short.txt").write_text("secret\n")
+    (tmp_path / "there.dfe").touch()
+    model = "there.dfe" if "--log" in arguments else "model.dfe"
     with pytest.raises(SystemExit) as left:
-        main(["serve", "model.dfe", *arguments])
+        main(["serve", model, *arguments])
     assert left.value.code == 2
     assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
@@ -207,7 +210,7 @@ def test_a_second_server_in_the_same_folder_is_refused(tmp_path):
             capture_output=True, text=True,
         )  # fmt: skip
     assert second.returncode == 2
-    assert "another run is writing into" in second.stderr
+    assert "another server uses" in second.stderr
 
 
 @pytest.mark.slow

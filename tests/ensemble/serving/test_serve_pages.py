@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from ensemble.serving.app import create_app
 from ensemble.serving.pages.in_words import errors_in_words, scan_in_words
-from ensemble.serving.pages.reasons import advice
+from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import timeline_panels
 from ensemble.serving.settings import ServerSettings
 
@@ -184,7 +184,7 @@ def test_an_address_leads_to_its_own_page(tmp_path):
     app = create_app("model.dfe", settings)
     headers = {"Authorization": f"Bearer {settings.token}"}
     client = TestClient(app, "http://127.0.0.1", headers=headers)
-    form = {"url": "http://127.0.0.1/a.mp4"}
+    form = {"url": "127.0.0.1/a.mp4"}
     page = client.post("/scans/address", data=form)
     for _ in range(200):
         if "could not be fetched" in page.text:
@@ -268,8 +268,15 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
 
 
 def test_unknown_pages_and_kinds_are_pages_that_say_so(client, add):
-    for address in ("/scans/short", "/static/../app.py", "/static/x", "/compare"):
-        assert client.get(address).status_code == 404
+    person = {"Accept": "text/html"}
+    for address in ("/scans/short", "/static/../app.py", "/static/x", "/nope",
+                    "/compare?ids=" + "a" * 22):  # fmt: skip
+        answer = client.get(address, headers=person)
+        assert answer.status_code == 404
+        assert "<h1>It is not there" in answer.text
+    assert client.get("/nope").json()["detail"] == "there is no such page"
+    assert client.get("/compare").status_code == 422
+    assert client.head("/health").status_code == client.get("/health").status_code
     assert client.post(f"/scans/{add(a_scan())}/other").status_code == 404
     assert client.post("/scans/address", data={"url": "x"}).status_code == 403
 
@@ -318,6 +325,23 @@ def test_each_kind_of_failure_has_its_advice():
                "it ended the process that scanned it (killed)",
                "it cannot be opened (Invalid data)"]  # fmt: skip
     assert len({advice(reason) for reason in reasons}) == len(reasons)
+
+
+def test_reasons_have_no_words_of_programs():
+    before = "it cannot be read as a video or an image: "
+    for reason, words in (
+        (f"{before}reading it takes longer than the 1 s allowed",
+         "reading it takes longer than the 1 s allowed"),
+        (f"{before}the image has 12,000 x 12,000 pixels (144,000,000)",
+         "the picture has 12,000 x 12,000 pixels (144 million)"),
+        ("an error of the server (KeyError); its log has the details",
+         "an error of the server; its log has the details"),
+        ("ValueError: it is odd", "it is odd"),
+        ("no face found in a.jpg (1 frames tried); lower min_face or drop the video",
+         "no face found in a.jpg (1 frame tried)"),
+    ):  # fmt: skip
+        assert reason_in_words(reason, "picture") == words
+    assert "minute is plenty" in advice("reading it takes longer than the 1 s allowed")
 
 
 def test_the_timeline_has_a_panel_a_face_and_its_clearest_moments():

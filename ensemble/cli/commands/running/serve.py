@@ -165,6 +165,13 @@ def serve(
         "ensemble.cli.inputs:open_to_serve",
         {"device": device, "threshold": threshold, "prior": prior},
     )
+    for path in models:
+        if path.suffix == ".dfe" and not path.exists():
+            raise typer.BadParameter(
+                f"there is no file {path}. `deepfake-ensemble fit` or `assemble` "
+                "writes one, and a checkpoint does instead: `deepfake-ensemble models` "
+                "lists published ones"
+            )
     if log is not None and log.resolve() in {
         p.resolve() for p in (*models, *([token_file] if token_file else []))
     }:

@@ -84,6 +84,13 @@ function localTimes() {
   }
 }
 
+setInterval(() => {
+  const until = document.querySelector("#until time");
+  if (until && Date.now() > Date.parse(until.dateTime) + 60_000) {
+    notice("This scan was kept until now and is deleted: what you have not saved is gone.");
+  }
+}, 15_000);
+
 let timer = null;
 let pause = AGAIN;
 
