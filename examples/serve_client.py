@@ -40,7 +40,7 @@ class ScanClient:
     """
 
     def __init__(self, server: str, token: str, seconds: float = 3600.0) -> None:
-        self._seconds = seconds
+        self._server, self._seconds = server, seconds
         self._http = httpx.Client(
             base_url=server,
             headers={"Authorization": f"Bearer {token}"},
@@ -102,13 +102,18 @@ class ScanClient:
         """Ask until the server has time, and has made what is asked for."""
         end = time.monotonic() + self._seconds
         while True:
-            answer = self._http.request(method, path, **content)
+            try:
+                answer = self._http.request(method, path, **content)
+            except httpx.TransportError as error:
+                raise ScanError(f"{self._server} does not answer: {error}") from None
             is_later = answer.status_code in (202, 429, 503) and (
                 "Retry-After" in answer.headers
             )
             if not is_later or time.monotonic() > end:
                 break
             time.sleep(min(MOST_WAIT, float(answer.headers["Retry-After"])))
+        if answer.status_code == 401:
+            raise ScanError(f"{self._server} does not know this token (401)")
         if answer.is_error or is_later:
             raise ScanError(_reason(answer))
         return answer

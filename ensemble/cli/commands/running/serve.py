@@ -165,6 +165,13 @@ def serve(
         "ensemble.cli.inputs:open_to_serve",
         {"device": device, "threshold": threshold, "prior": prior},
     )
+    _check_files(models, token_file, log)
+    with requests_noted(log, quiet):
+        _run(model, settings, token_file, quiet)
+
+
+def _check_files(models, token_file, log):
+    """Refuse a model that is not there, and a log that would end in what is read."""
     for path in models:
         if path.suffix == ".dfe" and not path.exists():
             raise typer.BadParameter(
@@ -176,8 +183,6 @@ def serve(
         p.resolve() for p in (*models, *([token_file] if token_file else []))
     }:
         raise typer.BadParameter(f"--log {log} would be written into what is read")
-    with requests_noted(log, quiet):
-        _run(model, settings, token_file, quiet)
 
 
 def _run(model, settings, token_file, quiet):
