@@ -8,6 +8,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,9 @@ from base_models import FrameDetector, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 from ensemble.cli.output import say_grounds
+from ensemble.datasets import load_dataset
+from ensemble.datasets.prepare import prepare_dataset
+from ensemble.reporting.submission import submission_table
 
 NOT_UTF8 = b"caf\xe9.mp4".decode("utf-8", "surrogateescape")
 NAMES = ["Title [x].mp4", "x[/b].mp4", ":smile: €.mp4", NOT_UTF8, "red\x1b[31m.mp4"]
@@ -173,3 +177,23 @@ def test_what_a_file_of_others_says_of_itself_writes_no_line_of_its_own(capsys):
     assert capsys.readouterr().err == (
         "Learned from a (b\\n/tmp/x.mp4   0.001  REAL  scored\\x1b]0;title\\x07).\n"
     )
+
+
+def test_submissions_and_prepared_folders_have_such_names_escaped(tmp_path):
+    table, missing = submission_table([f"a/{NOT_UTF8}", "a/b.mp4"], [0.25, 0.5])
+    assert table["filename"].tolist() == ["caf\\udce9.mp4", "b.mp4"]
+    assert missing == []
+    grey = np.full((4, 32, 32, 3), 128, np.uint8)
+    videos = tmp_path / "videos"
+    for row in range(6):
+        kind = ("real", "fake")[row % 2]
+        path = videos / kind / f"{row}.mp4"
+        write_video(path, grey + np.uint8(9 * row), fps=10)
+    path.rename(path.with_name(NOT_UTF8))
+    bad = b"bad\xe9.mp4".decode("utf-8", "surrogateescape")
+    (videos / "real" / bad).write_text("none")
+    out = tmp_path / "out"
+    table = load_dataset("folder", videos)
+    prepare_dataset(table, out, view="frame", size=16, n_frames=1)
+    assert "bad\\udce9.mp4" in (out / "left_out.csv").read_text("utf-8")
+    assert len(pd.read_csv(out / "videos.csv")) == 6
