@@ -61,7 +61,7 @@ class ScanClient:
             with Path(file).open("rb") as content:
                 named = {"file": (Path(file).name, content)}
                 answer = self._ask("POST", "/v1/scans", files=named)
-        return str(answer.json()["id"])
+        return str(_found(answer, "id")["id"])
 
     def wait(self, scan: str) -> dict[str, Any]:
         """Return a scan once it is done: ``result`` has what was found.
@@ -73,9 +73,12 @@ class ScanClient:
         """
         end, pause = time.monotonic() + self._seconds, 0.2
         while time.monotonic() < end:
-            found: dict[str, Any] = self._ask("GET", f"/v1/scans/{scan}").json()
+            answer = self._ask("GET", f"/v1/scans/{scan}")
+            found = _found(answer, "status", "reason", "result", "links")
             if found["status"] == "failed":
                 raise ScanError(found["reason"])
+            if found["status"] == "done" and found["result"] is None:
+                raise ScanError("the server no longer has what was found")
             if found["status"] == "done":
                 return found
             time.sleep(pause)
@@ -111,38 +114,65 @@ class ScanClient:
             )
             if not is_later or time.monotonic() > end:
                 break
-            time.sleep(min(MOST_WAIT, float(answer.headers["Retry-After"])))
+            time.sleep(_wait(answer.headers["Retry-After"]))
         if answer.status_code == 401:
             raise ScanError(f"{self._server} does not know this token (401)")
-        if answer.is_error or is_later:
+        if not answer.is_success or is_later:
             raise ScanError(_reason(answer))
         return answer
+
+
+def _wait(text: str) -> float:
+    """Return the seconds to wait; proxies may give a date, or nonsense."""
+    try:
+        return min(MOST_WAIT, max(0.2, float(text)))
+    except ValueError:
+        return MOST_WAIT
+
+
+def _found(answer: httpx.Response, *names: str) -> dict[str, Any]:
+    """Return what a server says, which must have some names."""
+    try:
+        found: dict[str, Any] = answer.json()
+        if all(name in found for name in names):
+            return found
+    except (ValueError, TypeError):
+        pass
+    raise ScanError("what answers there is no deepfake-ensemble serve")
 
 
 def _reason(answer: httpx.Response) -> str:
     try:
         return f"{answer.json()['detail']} ({answer.status_code})"
     except (ValueError, KeyError, TypeError):
-        return f"the server answers {answer.status_code}"
+        where = answer.headers.get("location")
+        there = f" and leads to {where}" if where else ""
+        return f"the server answers {answer.status_code}{there}"
 
 
 def described(found: dict[str, Any]) -> str:
     """Return what was found, in a line for the file and one for each face."""
-    said = f"{found['verdict'] or 'no verdict'}, {_score(found)}"
+    name = "score" if found.get("calibration") == "unknown" else "P(fake)"
+    said = f"{found['verdict'] or 'no verdict'}, {_score(found, name)}"
     for note in (found["reason"], found["doubts"]):
         said += f"; {note}" if note else ""
     lines = [said]
     for face in found["faces"]:
         lines.append(
             f"  face {face['face']}, {face['first']:.1f} to {face['last']:.1f} s: "
-            f"{face['verdict'] or 'no verdict'}, {_score(face)}"
+            f"{face['verdict'] or 'no verdict'}, {_score(face, name)}"
         )
     return "\n".join(lines)
 
 
-def _score(scored: dict[str, Any]) -> str:
+def _score(scored: dict[str, Any], name: str) -> str:
     p_fake = scored["p_fake"]
-    return "P(fake) unknown" if p_fake is None else f"P(fake) {p_fake:.2f}"
+    return f"{name} unknown" if p_fake is None else f"{name} {p_fake:.3f}"
+
+
+def _printable(text: str) -> str:
+    """Return a text without what would steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def main() -> int:
@@ -165,7 +195,7 @@ def main() -> int:
                 try:
                     done = client.wait(scan)
                     found[file] = done["result"]
-                    print(f"{file}: {described(found[file])}")
+                    print(_printable(f"{file}: {described(found[file])}"))
                     if options.save is not None:
                         options.save.mkdir(exist_ok=True)
                         for name in KEPT:
@@ -174,7 +204,7 @@ def main() -> int:
                 finally:  # nothing of it stays there, whatever happens
                     client.delete(scan)
             except (ScanError, OSError, httpx.HTTPError) as error:
-                print(f"{file}: {error}", file=sys.stderr)
+                print(_printable(f"{file}: {error}"), file=sys.stderr)
                 failed += 1
     print("A score is evidence, not proof.")
     if options.json is not None:

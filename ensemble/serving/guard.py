@@ -157,8 +157,12 @@ class Guard:
 
     def _checked(self, request):
         """Return an answer of its own, or None to go on; raise Refused."""
+        if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+            raise Refused(  # a proxy may take the one, we the other
+                400, "Not clear", "The request has two lengths.", Connection="close"
+            )
         host = self._host(request.headers)
-        is_own = _is_ownbare_page(request.headers, host)
+        is_own = _is_own_page(request.headers, host)
         may_show = is_own or _is_opened(request)
         if not may_show:
             raise Refused(403, "Not from here", "Another page may not use this server.")
@@ -382,7 +386,7 @@ def _is_number(name):
     return True
 
 
-def _is_ownbare_page(headers, host):
+def _is_own_page(headers, host):
     """Whether a request is of one of our pages, of no browser, or typed by a person."""
     origins = headers.getlist("origin")
     is_ours = [

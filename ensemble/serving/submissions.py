@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 _SOON = {"Retry-After": "15"}  # seconds
 _FETCHES = 2  # addresses at a time
 _FETCH_SECONDS = 300.0
+_NO_ADDRESSES = (
+    "this server takes no addresses; upload the file, or start it with --allow-urls"
+)
 
 # Writes what is behind an address to a file, and returns what that is called.
 Fetch = Callable[..., str]
@@ -52,7 +55,10 @@ class Submissions:
     def start(self) -> None:
         """Go on with what an earlier server was to fetch."""
         for job in self._jobs.to_fetch():
-            self._fetching.submit(self._bring, job)
+            if self._takes_addresses:
+                self._fetching.submit(self._bring, job)
+            else:  # an earlier one took them
+                self._failed(job, _NO_ADDRESSES)
 
     def stop(self) -> None:
         """Begin no more; addresses that wait are fetched by the next server."""
@@ -136,11 +142,8 @@ class Submissions:
         """
         from base_models.addresses import public_name
 
-        if self._fetch is None or not self._settings.allow_urls:
-            raise Refused(
-                403, "this server takes no addresses; upload the file, or start it "
-                "with --allow-urls"
-            )  # fmt: skip
+        if not self._takes_addresses:
+            raise Refused(403, _NO_ADDRESSES)
         if not address.lower().startswith(("http://", "https://")):
             raise Refused(422, "give an address that begins with https:// or http://")
         folder = self._files.make_folder()
@@ -153,6 +156,10 @@ class Submissions:
             raise _too_many(self._settings.queue_length)
         self._fetching.submit(self._bring, job)
         return job
+
+    @property
+    def _takes_addresses(self):
+        return self._fetch is not None and self._settings.allow_urls
 
     def _check_queue(self):
         if self._jobs.n_waiting() >= self._settings.queue_length:

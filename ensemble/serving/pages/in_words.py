@@ -149,6 +149,10 @@ def errors_in_words(
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
+    if card.get("set_on_the_same"):
+        lines.append(
+            "Where it says FAKE was set on these same files: on others it errs more."
+        )
     if thing == "picture":
         return [*lines, _PICTURE]
     return [
@@ -217,8 +221,12 @@ def clock(seconds: float) -> str:
 
 
 def score_name(scan: dict[str, Any]) -> str:
-    """What to call its score: P(fake), or just a score where that is not known."""
-    return "Score" if scan.get("calibration") == "unknown" else "P(fake)"
+    """What to call its score: P(fake), or just a score where that is not known.
+
+    That of a model of reals alone is no probability either.
+    """
+    of_reals = (scan.get("card") or {}).get("n_fake") == 0
+    return "Score" if of_reals or scan.get("calibration") == "unknown" else "P(fake)"
 
 
 def as_sentence(text: str) -> str:

@@ -76,7 +76,7 @@ def test_the_client_needs_nothing_of_ours(served, clip, tmp_path):
     assert found[str(clip)]["video"] == "a <b>.mp4"
     score = found[str(clip)]["p_fake"]
     assert (
-        lines.count(f"{clip}: {found[str(clip)]['verdict']}, P(fake) {score:.2f}") == 2
+        lines.count(f"{clip}: {found[str(clip)]['verdict']}, P(fake) {score:.3f}") == 2
     )
     assert lines[-1] == "A score is evidence, not proof."
     kept = sorted((tmp_path / "kept").iterdir())
@@ -106,7 +106,7 @@ def test_the_client_tells_two_people_apart(serving, tmp_path):
     said = [line for line in run.stdout.splitlines() if line.startswith("  face ")]
     assert said == [
         f"  face {face['face']}, {face['first']:.1f} to {face['last']:.1f} s: "
-        f"{face['verdict']}, P(fake) {face['p_fake']:.2f}"
+        f"{face['verdict']}, P(fake) {face['p_fake']:.3f}"
         for face in (one, two)
     ]
     assert one["p_fake"] < two["p_fake"]

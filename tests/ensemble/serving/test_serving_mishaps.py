@@ -17,6 +17,7 @@ from base_models import write_video
 from ensemble.serving.app import create_app
 from ensemble.serving.files import ServerFiles
 from ensemble.serving.jobs import JobStore
+from ensemble.serving.pages.in_words import errors_in_words, score_name
 from ensemble.serving.scanner import Scanner
 from ensemble.serving.scanning.products import _plays
 from ensemble.serving.settings import ServedModel, ServerSettings
@@ -246,3 +247,31 @@ def test_a_video_whose_picture_begins_later_plays_as_a_copy(tmp_path, begins, pl
     path = write_video(tmp_path / "a.mp4", frames, 25, times=begins + times)
     look = SimpleNamespace(times=times, fps=25.0)
     assert _plays(path, SimpleNamespace(look=look)) is plays
+
+
+def test_addresses_that_an_earlier_server_took_are_not_fetched_by_one_that_takes_none(
+    app,
+):
+    jobs, files = app.state.jobs, app.state.files
+    address = "https://example.org/a.mp4"
+    job = jobs.add("a.mp4", files.make_folder(), address=address)
+    app.state.submissions.start()
+    found = jobs.get(job.id)
+    assert found.status == "failed"
+    assert "takes no addresses" in found.reason
+    app.state.submissions.stop()
+
+
+def test_a_request_of_two_lengths_is_refused(client):
+    two = {"Content-Length": "4", "Transfer-Encoding": "chunked"}
+    answer = client.post("/v1/scans", headers=two, content=b"0\r\n\r\n")
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+
+
+def test_rates_of_the_files_that_a_threshold_was_set_on_are_said_to_be():
+    card = a_scan()["card"]
+    assert "set on these same files" not in " ".join(errors_in_words(card))
+    same = errors_in_words(card | {"set_on_the_same": True})
+    assert "set on these same files: on others it errs more" in " ".join(same)
+    reals = a_scan(card=card | {"n_fake": 0})
+    assert (score_name(a_scan()), score_name(reals)) == ("P(fake)", "Score")
