@@ -203,8 +203,9 @@ class Guard:
         """Give a browser that shows the token a cookie, and the address without it."""
         if request.scope["method"] not in _SAFE:
             raise _unknown()
-        if not self._is_token(request.query_params["token"]):
-            raise _unknown(_WRONG)
+        token = request.query_params["token"]
+        if not self._is_token(token):
+            raise _unknown(_WRONG if token else _MISSING)
         if is_own:
             answer = RedirectResponse("/", 303)
         else:  # after a redirect from elsewhere the browser would keep the cookie back

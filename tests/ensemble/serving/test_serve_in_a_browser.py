@@ -263,6 +263,7 @@ def test_the_report_is_a_file_that_prints_by_itself(server, files, visit, tmp_pa
     page.emulate_media(media="print")
     assert "FAKE P(fake)" in words(page, ".face:nth-child(2)")
     assert opened.requests == []
+    page.emulate_media(media="screen")
     with page.expect_download() as download:
         page.go_back()
         page.click("text=All scores")
@@ -278,7 +279,7 @@ def test_a_file_that_is_no_video_fails_with_its_reason_and_what_to_do(
     page = opened.page
     sent(page, files["bro"])
     page.wait_for_selector("text=This file could not be scanned.")
-    assert "cannot be opened" in words(page)
+    assert "It cannot be read as a video or as a picture." in words(page)
     assert "See whether it plays in a video player." in words(page)
     is_well(opened)
     page.click("text=Send another file")
