@@ -40,6 +40,8 @@ class Scanner:
         What the server says of its model, once it is loaded.
     counted : Counter
         Tasks by (kind, how they ended); ``seconds`` has their time.
+    is_stuck : bool
+        Whether the model cannot be loaded any more: its file is gone, say.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Scanner:
         self.counted: Counter = Counter()
         self.seconds: Counter = Counter()
         self.n_replaced = 0
+        self.is_stuck = False
 
     @property
     def is_ready(self) -> bool:
@@ -187,7 +190,9 @@ class Scanner:
                 self._process = self._begun()
             except ValueError as error:  # its file is gone, say
                 _log.error("no process that scans can be begun: %s", error)
+                self.is_stuck = True
                 return False
+            self.is_stuck = False
             self.n_replaced += 1
             self.model_facts = self._process.facts
         return True

@@ -275,3 +275,19 @@ def test_rates_of_the_files_that_a_threshold_was_set_on_are_said_to_be():
     assert "set on these same files: on others it errs more" in " ".join(same)
     reals = a_scan(card=card | {"n_fake": 0})
     assert (score_name(a_scan()), score_name(reals)) == ("P(fake)", "Score")
+
+
+def test_a_model_that_cannot_be_loaded_any_more_is_said_to_who_waits(
+    client, app, scanner, monkeypatch
+):
+    def gone():
+        raise ValueError("no file")
+
+    monkeypatch.setattr("ensemble.serving.scanner._AGAIN", 0.01)
+    scanner.start()
+    monkeypatch.setattr(scanner, "_begun", gone)
+    scanner.process.is_alive = False
+    _until(lambda: scanner.is_stuck)
+    app.state.scanner.is_stuck = True
+    job = app.state.jobs.add("a.mp4", app.state.files.make_folder())
+    assert "cannot be loaded any more" in client.get(f"/scans/{job.id}").text
