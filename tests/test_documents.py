@@ -94,7 +94,7 @@ def test_no_page_and_no_language_is_forgotten():
         for page in PAGES
         for language, _ in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     }
-    assert languages == {"python", "sh", ""}
+    assert languages == {"python", "sh", "yaml", ""}
     drawing, tree = blocks("")  # in CONTRIBUTING.md, no code
     assert drawing.values[1].startswith("video -> frames")
     assert tree.values[1].startswith("base_models/")

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
-from ensemble.serving.jobs import DONE, FAILED, Job
+from ensemble.serving.jobs import DONE, FAILED, ScanJob
 from ensemble.serving.metrics import CONTENT_TYPE
 from ensemble.serving.problems import Refused, responses
 from ensemble.serving.scanning.pictures import FACES, FRAMES
@@ -110,7 +110,7 @@ class Health(BaseModel):
     status: str
 
 
-def found_job(request: Request, scan: str) -> Job:
+def found_job(request: Request, scan: str) -> ScanJob:
     """Return a job by its id.
 
     Raises
@@ -118,7 +118,7 @@ def found_job(request: Request, scan: str) -> Job:
     Refused
         If there is none.
     """
-    job: Job | None = request.app.state.jobs.get(scan)
+    job: ScanJob | None = request.app.state.jobs.get(scan)
     if job is None or (job := settled_job(request, job)) is None:
         raise no_such_scan()
     return job
@@ -129,12 +129,12 @@ def no_such_scan() -> Refused:
     return Refused(404, "there is no such scan, or it is no longer kept")
 
 
-def settled_job(request: Request, job: Job) -> Job | None:
+def settled_job(request: Request, job: ScanJob) -> ScanJob | None:
     """Return a job as failed where its scan is done and its files are gone.
 
     Returns
     -------
-    Job or None
+    ScanJob or None
         None if it was deleted meanwhile.
     """
     if job.status != DONE or (folder_of(request, job) / SCAN_FILE).exists():
@@ -144,13 +144,13 @@ def settled_job(request: Request, job: Job) -> Job | None:
     return replace(job, status=FAILED, reason=_GONE)
 
 
-def folder_of(request: Request, job: Job) -> Path:
+def folder_of(request: Request, job: ScanJob) -> Path:
     """Return where the files of a job lie."""
     folder: Path = request.app.state.files.job(job.folder)
     return folder
 
 
-def result_of(request: Request, job: Job) -> dict[str, Any] | None:
+def result_of(request: Request, job: ScanJob) -> dict[str, Any] | None:
     """Return what was found in a file; None while its scan is not done."""
     if job.status != DONE:
         return None
@@ -162,7 +162,7 @@ def result_of(request: Request, job: Job) -> dict[str, Any] | None:
     return found
 
 
-def described(request: Request, job: Job, with_result: bool = True) -> Scan:
+def described(request: Request, job: ScanJob, with_result: bool = True) -> Scan:
     """Return what the API says of a job."""
     result = result_of(request, job) if with_result else None
     if with_result and job.status == DONE and result is None:
@@ -186,7 +186,7 @@ def described(request: Request, job: Job, with_result: bool = True) -> Scan:
     )
 
 
-def links_of(request: Request, job: Job) -> Links:
+def links_of(request: Request, job: ScanJob) -> Links:
     """Return the addresses of what there is of a job."""
     here = f"/v1/scans/{job.id}"
     if job.status != DONE:
@@ -454,7 +454,7 @@ def on_demand(request: Request, scan: str, kind: str, media_type: str) -> Respon
     return _file(request, job, FILES[kind], media_type, **policy)
 
 
-def ask_for(request: Request, job: Job, kind: str) -> None:
+def ask_for(request: Request, job: ScanJob, kind: str) -> None:
     """Have something made of a scan that is done, unless it was asked for before.
 
     Raises

@@ -43,7 +43,7 @@ from jobs join tasks on job = id and kind = 'scan'
 
 
 @dataclass(frozen=True)
-class Job:
+class ScanJob:
     """A file that was given to the server, and how far its scan is.
 
     Attributes
@@ -163,7 +163,7 @@ class JobStore:
             return [dict(row) for row in found]
 
     def _jobs(self, where, *values):
-        return [Job(**row) for row in self._rows(f"{_JOB} {where}", *values)]
+        return [ScanJob(**row) for row in self._rows(f"{_JOB} {where}", *values)]
 
     def add(
         self,
@@ -174,19 +174,19 @@ class JobStore:
         session: str = "",
         address: str | None = None,
         most: int | None = None,
-    ) -> Job | None:
+    ) -> ScanJob | None:
         """Add a job, whose scan waits.
 
         Parameters
         ----------
         name, folder, n_bytes, media, session, address
-            See `Job`.
+            See `ScanJob`.
         most : int or None, default=None
             Scans that may wait or run, this one included.
 
         Returns
         -------
-        Job or None
+        ScanJob or None
             None if there are as many already.
         """
         job, now = new_id(), time.time()
@@ -234,12 +234,12 @@ class JobStore:
         )  # fmt: skip
         return rows[0] if rows else None
 
-    def claim(self) -> tuple[Job, str] | None:
+    def claim(self) -> tuple[ScanJob, str] | None:
         """Take the task that has waited longest; it runs from now on.
 
         Returns
         -------
-        (Job, str) or None
+        (ScanJob, str) or None
             The kind of the task beside its job.
         """
         with self._writing() as run:
@@ -316,27 +316,27 @@ class JobStore:
         if n_bytes is not None:
             run("update jobs set n_bytes = ? where id = ?", (n_bytes, job))
 
-    def get(self, job: str) -> Job | None:
+    def get(self, job: str) -> ScanJob | None:
         """Return a job; None if there is none of this id."""
         found = self._jobs("where id = ?", job)
         return found[0] if found else None
 
-    def of_session(self, session: str) -> list[Job]:
+    def of_session(self, session: str) -> list[ScanJob]:
         """Return the jobs of one browser's session, the latest first."""
         return self._jobs("where session = ? order by jobs.created desc", session)
 
-    def to_fetch(self) -> list[Job]:
+    def to_fetch(self) -> list[ScanJob]:
         """Return the jobs whose file is still to be fetched."""
         return self._jobs("where address is not null and status = 'queued'")
 
-    def delete(self, job: str) -> Job | None:
+    def delete(self, job: str) -> ScanJob | None:
         """Forget a job and its tasks; return what it was."""
         with self._writing() as run:
             found = self.get(job)
             run("delete from jobs where id = ?", (job,))
         return found
 
-    def expired(self, now: float, keep_seconds: float) -> list[Job]:
+    def expired(self, now: float, keep_seconds: float) -> list[ScanJob]:
         """Return the jobs that ended longer ago than they are kept."""
         return self._jobs("where finished < ?", now - keep_seconds)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ensemble.serving.files import ServerFiles
-from ensemble.serving.jobs import SCAN, Job, JobStore
+from ensemble.serving.jobs import SCAN, JobStore, ScanJob
 from ensemble.serving.scanning.process import Lost, ScanProcess, Stopped
 from ensemble.serving.scanning.products import BY_MODEL, FILES, PLAYABLE
 from ensemble.serving.settings import ServedModel, ServerSettings
@@ -124,7 +124,7 @@ class Scanner:
         self.wake()
         return True
 
-    def other_model(self, job: Job) -> str:
+    def other_model(self, job: ScanJob) -> str:
         """Say that a scan is of another model than the one that is loaded.
 
         Returns
@@ -262,7 +262,7 @@ class Scanner:
     def _is_off(self, job):
         return self._is_ending.is_set() or self._jobs.get(job) is None
 
-    def upload(self, job: Job) -> Path:
+    def upload(self, job: ScanJob) -> Path:
         """Return the file of a job.
 
         Raises
@@ -273,7 +273,7 @@ class Scanner:
             return path
         raise FileNotFoundError
 
-    def video(self, job: Job) -> Path | None:
+    def video(self, job: ScanJob) -> Path | None:
         """Return what browsers play of a job: its file, or a copy; None so far."""
         made = self._jobs.task(job.id, PLAYABLE)
         if made is not None:

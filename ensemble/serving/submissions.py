@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ensemble.serving.files import FullDisk, ServerFiles
-from ensemble.serving.jobs import Job, JobStore
+from ensemble.serving.jobs import JobStore, ScanJob
 from ensemble.serving.problems import Refused
 from ensemble.serving.scanner import UPLOAD, Scanner
 from ensemble.serving.settings import ServerSettings
@@ -88,12 +88,12 @@ class Submissions:
             except FullDisk:
                 raise no_room() from None
 
-    def add_form(self, form: Form, session: str = "") -> list[Job]:
+    def add_form(self, form: Form, session: str = "") -> list[ScanJob]:
         """Have the files of a form scanned.
 
         Returns
         -------
-        list of Job
+        list of ScanJob
             One a file.
 
         Raises
@@ -101,7 +101,7 @@ class Submissions:
         Refused
             If too many wait: then none of the files is kept.
         """
-        added: list[Job] = []
+        added: list[ScanJob] = []
         for number, upload in enumerate(form.uploads):
             job = self._jobs.add(
                 upload.name, upload.folder, upload.n_bytes, upload.media, session,
@@ -117,12 +117,12 @@ class Submissions:
         self._scanner.wake()
         return added
 
-    def add_refused(self, name: str, reason: str, session: str = "") -> Job:
+    def add_refused(self, name: str, reason: str, session: str = "") -> ScanJob:
         """Note a file that was not taken, so that its sender sees why.
 
         Returns
         -------
-        Job
+        ScanJob
             Failed.
         """
         folder = self._files.make_folder()
@@ -132,7 +132,7 @@ class Submissions:
         self._failed(job, reason)
         return job
 
-    def add_address(self, address: str, session: str = "") -> Job:
+    def add_address(self, address: str, session: str = "") -> ScanJob:
         """Have what is behind an address fetched and scanned.
 
         Raises
@@ -165,7 +165,7 @@ class Submissions:
         if self._jobs.n_waiting() >= self._settings.queue_length:
             raise _too_many(self._settings.queue_length)
 
-    def _bring(self, job: Job) -> None:
+    def _bring(self, job: ScanJob) -> None:
         """Fetch the file of a job; the job fails if that fails."""
         assert self._fetch is not None
         folder = self._files.job(job.folder)
@@ -190,7 +190,7 @@ class Submissions:
             self._files.delete(job.folder)
         self._scanner.wake()
 
-    def _fetched(self, job: Job) -> str:
+    def _fetched(self, job: ScanJob) -> str:
         assert self._fetch is not None
         # Of a server that was killed while it fetched.
         (self._files.job(job.folder) / COMING).unlink(missing_ok=True)
@@ -200,7 +200,7 @@ class Submissions:
                 seconds=_FETCH_SECONDS, is_unwanted=lambda: self._is_unwanted(job),
             )  # fmt: skip
 
-    def _is_unwanted(self, job: Job) -> bool:
+    def _is_unwanted(self, job: ScanJob) -> bool:
         return self._is_ending or self._jobs.get(job.id) is None
 
     def _failed(self, job, reason):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from base_models.runtime.caches import cached
 from ensemble._version import __version__
 from ensemble.reporting.plain_text import printable
 from ensemble.serving.pages.in_words import as_sentence, clock, figure
@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
     return plural(seconds, "second")
 
 
-@cache
+@cached(maxsize=1)
 def _templates():
     templates = Environment(
         loader=PackageLoader("ensemble", "serving/pages/templates"),

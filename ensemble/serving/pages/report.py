@@ -17,7 +17,7 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
 
     Parameters
     ----------
-    job : Job
+    job : ScanJob
     scan : dict
         As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
     folder : Path

@@ -26,7 +26,7 @@ from ensemble.serving.api import (
     session_of,
     settled_job,
 )
-from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, Job
+from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, ScanJob
 from ensemble.serving.pages.in_words import as_sentence, errors_in_words
 from ensemble.serving.pages.model_facts import facts_in_words
 from ensemble.serving.pages.reasons import advice
@@ -287,12 +287,12 @@ def _until(request, job):
     return moment(job.finished + request.app.state.settings.keep_seconds)
 
 
-def _rows(request: Request, jobs: list[Job]) -> list[JobView]:
+def _rows(request: Request, jobs: list[ScanJob]) -> list[JobView]:
     rows = [_row(request, job) for job in jobs]
     return [row for row in rows if row is not None]
 
 
-def _row(request: Request, listed: Job) -> JobView | None:
+def _row(request: Request, listed: ScanJob) -> JobView | None:
     """Return one file of a list; None if it was deleted meanwhile."""
     job = settled_job(request, listed)
     if job is None:
@@ -315,7 +315,7 @@ def _by_number(addresses):
     return {int(number): address for number, address in addresses.items()}
 
 
-def _scan_content(request: Request, job: Job) -> dict[str, Any]:
+def _scan_content(request: Request, job: ScanJob) -> dict[str, Any]:
     """Return what the page of one file shows."""
     api = f"/v1/scans/{job.id}"
     content = {"job": job, "api": api, "stem": stem_of(job.name), "files": FILES,

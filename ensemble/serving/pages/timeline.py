@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineMoment:
     """A time at which frames were scored; a click there jumps to it.
 
     Attributes
@@ -86,7 +86,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Panel:
+class TimelinePanel:
     """The timeline of one face, or of whole frames.
 
     Attributes
@@ -94,13 +94,13 @@ class Panel:
     face : int
         From 1; 0 for whole frames.
     lines : list of Line
-    moments : list of Moment
+    moments : list of TimelineMoment
         In order of time.
     """
 
     face: int
     lines: list[Line]
-    moments: list[Moment]
+    moments: list[TimelineMoment]
 
     @property
     def title(self) -> str:
@@ -118,7 +118,7 @@ class Panel:
             said.append(f"{line.member} from {figure(min(own))} to {figure(max(own))}")
         return f"{self.title}, scores of frames over time: {'; '.join(said)}."
 
-    def highest(self, n: int = 3) -> list[tuple[Moment, str]]:
+    def highest(self, n: int = 3) -> list[tuple[TimelineMoment, str]]:
         """The moments that stand out as most like a fake, in order of time.
 
         Each member is compared with what it says of this panel's other frames: members
@@ -126,7 +126,7 @@ class Panel:
 
         Returns
         -------
-        list of (Moment, str)
+        list of (TimelineMoment, str)
             With the member that stands out most there, and its score.
         """
         usual = {
@@ -147,7 +147,7 @@ class Panel:
         ]
 
 
-def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
+def timeline_panels(scan: dict[str, Any]) -> list[TimelinePanel]:
     """Lay out the frame scores of a scan: a panel a face, then whole frames.
 
     Parameters
@@ -157,7 +157,7 @@ def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
 
     Returns
     -------
-    list of Panel
+    list of TimelinePanel
         Empty where no member scored frames.
 
     Examples
@@ -181,7 +181,7 @@ def timeline_panels(scan: dict[str, Any]) -> list[Panel]:
             if own:
                 shape = names.index(name) % N_SHAPES + 1
                 lines.append(Line(name, shape, [_mark(row, end) for row in own]))
-        panels.append(Panel(face, lines, _moments(here, end)))
+        panels.append(TimelinePanel(face, lines, _moments(here, end)))
     return panels
 
 
@@ -231,5 +231,7 @@ def _moments(rows, end):
         scores = {r["detector"]: r["score"] for r in rows if r["seconds"] == time}
         left = round(edges[number], 2)
         width = round(edges[number + 1] - edges[number], 2)
-        moments.append(Moment(time, round(places[number], 2), left, width, scores))
+        moments.append(
+            TimelineMoment(time, round(places[number], 2), left, width, scores)
+        )
     return moments

@@ -21,7 +21,7 @@ from ensemble.serving.pages.in_words import (
 from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import (
     Line,
-    Panel,
+    TimelinePanel,
     last_second,
     ticks,
     timeline_panels,
@@ -101,7 +101,7 @@ class ScanView:
     card : dict or None
     summary : str
         What the model learned from and how often it errs.
-    panels, more_panels : list of Panel
+    panels, more_panels : list of TimelinePanel
         Of the timeline; the second of all but some faces, where there are many.
     lines : list of Line
         One of each member in it.
@@ -131,8 +131,8 @@ class ScanView:
     steps: list[dict[str, Any]]
     card: dict[str, Any] | None
     summary: str
-    panels: list[Panel]
-    more_panels: list[Panel]
+    panels: list[TimelinePanel]
+    more_panels: list[TimelinePanel]
     lines: list[Line]
     times: list[tuple[float, str]]
     media: str = ""
@@ -211,7 +211,7 @@ class JobView:
     Attributes
     ----------
     id, name, status, doing, reason : str
-        As in `ensemble.serving.jobs.Job`.
+        As in `ensemble.serving.jobs.ScanJob`.
     progress : float
     is_over : bool
     when : str
@@ -269,7 +269,7 @@ def job_view(
 
     Parameters
     ----------
-    job : Job
+    job : ScanJob
     scan : dict or None, default=None
         None before it is done.
     picture : str, default=""

@@ -248,10 +248,8 @@ def requests_noted(log: Path | None, quiet: bool) -> Iterator[None]:
 
     from ensemble.serving.access_log import LOGGER
 
-    if log is None and quiet:
-        yield
-        return
-    handler: logging.Handler = logging.StreamHandler()
+    # Without a handler of its own --debug would write the lines in spite of --quiet.
+    handler = logging.NullHandler() if quiet else logging.StreamHandler()
     if log is not None:  # for its owner alone
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         handler = WatchedFileHandler(log, encoding="utf-8")
