@@ -52,9 +52,10 @@ class OutputFolder:
     >>> from base_models.batch.output_folder import OutputFolder
     >>> place = tempfile.TemporaryDirectory()
     >>> folder = OutputFolder(place.name)
-    >>> folder.write_part(0, pa.table({"row": [0, 1]}), {"scored": 2}, "run 7")
-    >>> folder.part_counts(0, 2, "run 7"), folder.part_counts(0, 3, "run 7")
-    ({'scored': 2}, None)
+    >>> table = pa.table({"row": [0, 1]})
+    >>> folder.write_part(0, table, {"counts": {"scored": 2}}, "run 7")
+    >>> folder.part_note(0, 2, "run 7"), folder.part_note(0, 3, "run 7")
+    ({'counts': {'scored': 2}}, None)
     >>> place.cleanup()
     """
 
@@ -205,8 +206,8 @@ class OutputFolder:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def part_counts(self, number: int, n_rows: int, run: str) -> dict[str, int] | None:
-        """Return the counts of a part that is there and whole; None if it is not.
+    def part_note(self, number: int, n_rows: int, run: str) -> dict[str, Any] | None:
+        """Return what is noted of a part that is there and whole; None if it is not.
 
         Parameters
         ----------
@@ -226,12 +227,23 @@ class OutputFolder:
             noted = json.loads((found.metadata or {})[_OURS.encode()])
         except (OSError, pyarrow.ArrowInvalid, ValueError, KeyError):
             return None
-        if found.num_rows != n_rows or noted["run"] != run:
+        if found.num_rows != n_rows or noted.pop("run") != run:
             return None
-        return noted["counts"]
+        return noted
+
+    def column(self, number: int, name: str) -> list[Any]:
+        """Return the values of one column of a part that is there."""
+        import pyarrow.parquet
+
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{part_name(number)}"
+        if filesystem is None:
+            check_file(path)
+        content = filesystem.open(path) if filesystem else path
+        return pyarrow.parquet.read_table(content, columns=[name])[name].to_pylist()
 
     def write_part(
-        self, number: int, table: pyarrow.Table, counts: dict[str, int], run: str
+        self, number: int, table: pyarrow.Table, note: dict[str, Any], run: str
     ) -> None:
         """Write a part, whole or not at all.
 
@@ -239,7 +251,7 @@ class OutputFolder:
         ----------
         number : int
         table : pyarrow.Table
-        counts : dict of str to int
+        note : dict
             What to say of it, kept in the file.
         run : str
             What the run is known by.
@@ -248,7 +260,7 @@ class OutputFolder:
         import pyarrow
         import pyarrow.parquet
 
-        noted = json.dumps({"run": run, "counts": counts})
+        noted = json.dumps({**note, "run": run})
         table = table.replace_schema_metadata({_OURS: noted})
         content = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(table, content)

@@ -11,8 +11,9 @@ import numpy as np
 
 from base_models.addresses import remote_address
 from base_models.batch.company import alone_here, beside_others
-from base_models.batch.job import Row
+from base_models.batch.job import Job, Row
 from base_models.batch.table_rows import rows_of
+from base_models.batch.video_marks import marks_of, some_were_replaced
 from base_models.choices import STATUSES
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import that_travels
@@ -65,13 +66,13 @@ def do_part(packed: Any, number: int) -> Done:
     """
     job = packed.job()
     start, stop = job.bounds(number)
-    there = job.folder.part_counts(number, stop - start, job.run)
+    there = counts_before(job, number)
     if there is not None:
         job.folder.note(number, None)
         return Done(stop - start, there, None)
     table = rows_of(job.table, start, stop)
     videos = job.table.videos(table.column(job.table.column).to_pylist())
-    attempt = job.folder.attempt(number)
+    attempt, marks = job.folder.attempt(number), marks_of(videos)
     with asking_once():  # score, key and doubts are of one version
         if not videos:
             written, alike = {name: [] for name, _ in job.scorer.columns()}, None
@@ -82,10 +83,42 @@ def do_part(packed: Any, number: int) -> Done:
             written, alike = _one_by_one(job, number, videos, attempt)
     counts = {**dict.fromkeys(STATUSES, 0), **Counter(written["status"])}
     job.folder.write_part(
-        number, _laid_out(job, table, start, written), counts, job.run
+        number,
+        _laid_out(job, table, start, written),
+        {"counts": counts, "videos": marks},
+        job.run,
     )
     job.folder.note(number, None)
     return Done(stop - start, counts, alike)
+
+
+def counts_before(job: Job, number: int) -> dict[str, int] | None:
+    """Return the videos by status of a part that an earlier run has done.
+
+    Parameters
+    ----------
+    job : Job
+    number : int
+
+    Returns
+    -------
+    dict of str to int, or None
+        None where the part is to be done: it is not there, not whole, or one of its
+        videos was replaced since.
+    """
+    start, stop = job.bounds(number)
+    note = job.folder.part_note(number, stop - start, job.run)
+    if note is None:
+        return None
+    marks = note.get("videos")  # earlier releases noted none
+    if marks:
+        try:
+            named = job.folder.column(number, job.renamed[job.table.column])
+        except (OSError, ValueError):  # damaged behind its head
+            return None
+        if some_were_replaced(job.table.videos(named), marks):
+            return None
+    return note["counts"]
 
 
 def _together(job, number, videos):

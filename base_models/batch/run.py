@@ -19,6 +19,7 @@ from base_models.batch.engines import check_engine, run_parts
 from base_models.batch.input_table import InputTable, in_full, open_table
 from base_models.batch.job import Job, RowScorer, is_known_in_full
 from base_models.batch.output_folder import FORMAT, OutputFolder, part_name
+from base_models.batch.parts import counts_before
 from base_models.choices import PARTIAL, SCORED, STATUSES, UNSCORABLE
 from base_models.limits import current_limits, reading_limits
 from base_models.runtime.failures import Failures
@@ -272,14 +273,13 @@ def _run(job, engine, progress) -> tuple[Counter, int]:
 
 
 def _looked_at(job) -> Iterator[tuple[int, dict | None]]:
-    """Yield each part with its counts; None of one that is not there, or not whole."""
+    """Yield each part with its counts; None of one that is to be done."""
     there = set(job.folder.names())
 
     def look(number):
         if part_name(number) not in there:
             return number, None
-        start, stop = job.bounds(number)
-        return number, job.folder.part_counts(number, stop - start, job.run)
+        return number, counts_before(job, number)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(look, range(job.n_parts))

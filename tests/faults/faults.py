@@ -386,7 +386,7 @@ class _Writers:
             for number in range(3):
                 folder.note(number, {"1": 1})
                 table = pyarrow.table({"row": list(range(500))})
-                folder.write_part(number, table, {"scored": 500}, "run")
+                folder.write_part(number, table, {"counts": {}}, "run")
                 folder.note(number, None)
 
     @staticmethod

@@ -41,8 +41,8 @@ Out = Annotated[
     Path,
     typer.Option(
         help="Folder, or address, for the parts: new, empty, or of a run that was "
-        "stopped, which goes on: a part that is there is not done again, even where a "
-        "video has changed since; delete the part, or give another folder.",
+        "stopped, which goes on: a part that is there is done again only where one of "
+        "its files was replaced since.",
         show_default=False,
     ),
 ]

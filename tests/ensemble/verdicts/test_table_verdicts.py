@@ -408,7 +408,7 @@ def test_what_was_replaced_while_it_was_scored_is_not_kept(digits, tmp_path):
     note = tmp_path / "out" / "_attempts" / "part-000001.parquet.json"
     note.write_text(json.dumps({"3": 1}))  # it ended in the midst of this part
     score_table(detectors, digits, "out", part_size=5)
-    assert pd.read_parquet("out")["digit"].tolist() == [0.1] * 5 + [0.9] * 5
+    assert pd.read_parquet("out")["digit"].tolist() == [0.9] * 10
 
 
 def brightness(videos):

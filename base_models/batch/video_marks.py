@@ -1,0 +1,84 @@
+"""What the videos of a part looked like: one that was replaced since is scored anew."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from base_models.addresses import remote_address
+from base_models.runtime.file_digest import file_stamp, folder_stamp
+from base_models.video.paths import video_digest
+
+_LENGTH = 12  # hexadecimal digits of each half of a mark
+_ABSENT = ""
+
+
+def marks_of(videos: Sequence[str]) -> list[str | None]:
+    """Return a mark of each video, to be kept beside its score.
+
+    Parameters
+    ----------
+    videos : sequence of str
+        Full paths or addresses; ``""`` names none.
+
+    Returns
+    -------
+    list of (str or None)
+        Size and time of change, hashed, and the content, hashed. ``""`` of a file that
+        is not there. None of addresses and of what cannot be read: nothing tells
+        later whether it is another.
+
+    Examples
+    --------
+    >>> from base_models.batch.video_marks import marks_of
+    >>> marks_of(["", "s3://bucket/clip.mp4", "/nowhere/clip.mp4"])
+    [None, None, '']
+    """
+    return [_mark(video) for video in videos]
+
+
+def some_were_replaced(videos: Sequence[str], marks: Sequence[str | None]) -> bool:
+    """Return whether a video has another content than when it was marked.
+
+    One that was copied or touched is read again to tell. One that is gone counts as
+    the same, so that its score stays; one that was not there and is now, as another.
+
+    Parameters
+    ----------
+    videos : sequence of str
+    marks : sequence of (str or None)
+        As `marks_of` gave them.
+    """
+    return any(_was_replaced(*pair) for pair in zip(videos, marks, strict=True))
+
+
+def _mark(video):
+    if not video or remote_address(video):
+        return None
+    try:
+        return _stamp(video) + _content(video)
+    except (OSError, ValueError):
+        return None if os.path.lexists(video) else _ABSENT
+
+
+def _was_replaced(video, mark):
+    if mark is None or not os.path.exists(video):
+        return False
+    try:
+        return _stamp(video) != mark[:_LENGTH] and _content(video) != mark[_LENGTH:]
+    except (OSError, ValueError):  # it cannot be read any more
+        return True
+
+
+def _stamp(video):
+    look = folder_stamp if os.path.isdir(video) else file_stamp
+    return _short(repr(look(video)))
+
+
+def _content(video):
+    return _short(video_digest(video))
+
+
+def _short(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]

@@ -1,0 +1,89 @@
+"""A table that is scored again: files that were replaced since have new scores."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from base_models import CallableDetector, score_table
+
+
+def first_byte(videos):
+    return [_first(Path(video)) / 100 for video in videos]
+
+
+def _first(video):
+    if video.is_dir():
+        return Image.open(video / "0.png").getpixel((0, 0))[0]
+    return video.read_bytes()[0]
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Six files that are scored by their first byte, in two parts."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        Path(f"v{number}.mp4").write_bytes(bytes([number, 7, 7]))
+    pd.DataFrame({"path": [f"v{number}.mp4" for number in range(6)]}).to_csv("t.csv")
+    return "t.csv"
+
+
+def scored(table):
+    member = CallableDetector(first_byte).fit(["v0.mp4"] * 2, [0, 1])
+    detectors = {"byte": member}
+    done = score_table(detectors, table, "out", part_size=3, isolation=None)
+    return done.n_skipped, pd.read_parquet("out")["byte"].fillna(-1).tolist()
+
+
+def test_a_file_that_was_replaced_is_scored_anew(table):
+    assert scored(table) == (0, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
+    Path("v1.mp4").write_bytes(bytes([90, 7, 7]))
+    assert scored(table) == (1, [0.0, 0.9, 0.02, 0.03, 0.04, 0.05])
+    assert scored(table)[0] == 2
+
+
+def test_copied_and_deleted_files_keep_their_scores(table):
+    expected = scored(table)[1]
+    for number in range(4):  # touched, or copied back from a disk
+        os.utime(f"v{number}.mp4", (1, 1))
+    Path("v5.mp4").unlink()
+    assert scored(table) == (2, expected)
+
+
+def test_a_file_that_was_not_there_before_is_scored(table):
+    Path("v4.mp4").rename("elsewhere.mp4")
+    assert scored(table) == (0, [0.0, 0.01, 0.02, 0.03, -1, 0.05])
+    assert scored(table)[0] == 2  # still not there
+    Path("elsewhere.mp4").rename("v4.mp4")
+    assert scored(table) == (1, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
+
+
+def test_an_image_of_a_folder_counts(table):
+    os.mkdir("frames")
+    Image.new("RGB", (8, 8), (10, 10, 10)).save("frames/0.png")
+    pd.DataFrame({"path": ["v0.mp4", "frames"]}).to_csv(table)
+    assert scored(table) == (0, [0.0, 0.1])
+    assert scored(table)[0] == 1
+    Image.new("RGB", (8, 8), (60, 10, 10)).save("frames/0.png")
+    assert scored(table) == (0, [0.0, 0.6])
+
+
+def test_parts_of_an_earlier_release_and_damaged_ones(table):
+    expected = scored(table)[1]
+    old = Path("out/part-000000.parquet")
+    part = pyarrow.parquet.read_table(old)
+    note = part.schema.metadata[b"deepfake-ensemble"].replace(b'"videos"', b'"others"')
+    part = part.replace_schema_metadata({"deepfake-ensemble": note})
+    pyarrow.parquet.write_table(part, old)
+    Path("v1.mp4").write_bytes(bytes([90, 7, 7]))
+    assert scored(table) == (2, expected)  # nothing tells what it was of
+    damaged = bytearray(Path("out/part-000001.parquet").read_bytes())
+    damaged[4:200] = bytes(196)
+    Path("out/part-000001.parquet").write_bytes(damaged)
+    assert scored(table) == (1, expected)
+    shutil.rmtree("out")
+    assert scored(table) == (0, [0.0, 0.9, *expected[2:]])
