@@ -153,10 +153,11 @@ class JobStore:
             self._database.execute("begin immediate")
             try:
                 yield self._database.execute
+                self._database.execute("commit")
             except BaseException:
-                self._database.execute("rollback")
+                if self._database.in_transaction:  # a full disk has ended it
+                    self._database.execute("rollback")
                 raise
-            self._database.execute("commit")
 
     def _rows(self, query, *values):
         with self._lock, closing(self._database.execute(query, values)) as found:

@@ -1,5 +1,7 @@
 """Errors of the server, as JSON of one shape (RFC 9457)."""
 
+import errno
+import sqlite3
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -79,9 +81,41 @@ def answer_with_problems(app: FastAPI, page: Callable[..., Response]) -> None:
             return problem(404, "there is no such scan, or it is no longer kept")
         return problem(422, _in_words(error.errors()))
 
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.OperationalError)
+    async def _of_the_disk(request: Request, error: Exception) -> Response:
+        if not is_full_disk(error):
+            raise error
+        return await _refused(request, no_room())
+
     @app.exception_handler(Exception)
     async def _internal(request: Request, error: Exception) -> JSONResponse:
         return problem(500, "an error of the server; its log has the details")
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Return whether an error says that a disk has no room, or the database none.
+
+    Examples
+    --------
+    >>> import errno
+    >>> from ensemble.serving.problems import is_full_disk
+    >>> is_full_disk(OSError(errno.ENOSPC, "")), is_full_disk(OSError(errno.EIO, ""))
+    (True, False)
+    """
+    if isinstance(error, sqlite3.OperationalError):
+        return "full" in str(error)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def no_room() -> Refused:
+    """Return the error of a full disk, or of one that is as full as it may be."""
+    return Refused(
+        507,
+        "the server's disk space is used up; delete scans that you no longer need, or "
+        "come back later, when older ones were deleted",
+        {"Retry-After": "60"},
+    )
 
 
 def _in_words(errors: Any) -> str:

@@ -1,6 +1,5 @@
 """The thread that hands jobs to the process that scans, oldest first."""
 
-import errno
 import logging
 import sqlite3
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ensemble.serving.files import ServerFiles
 from ensemble.serving.jobs import SCAN, JobStore, ScanJob
+from ensemble.serving.problems import is_full_disk
 from ensemble.serving.scanning.process import Lost, ScanProcess, Stopped
 from ensemble.serving.scanning.products import BY_MODEL, FILES, PLAYABLE
 from ensemble.serving.settings import ServedModel, ServerSettings
@@ -295,6 +295,4 @@ class Scanner:
 
 
 def _reason(error):
-    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    is_full |= isinstance(error, sqlite3.OperationalError) and "full" in str(error)
-    return _FULL if is_full else _INTERNAL.format(type(error).__name__)
+    return _FULL if is_full_disk(error) else _INTERNAL.format(type(error).__name__)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from ensemble.serving.files import FullDisk, ServerFiles
 from ensemble.serving.jobs import JobStore, ScanJob
-from ensemble.serving.problems import Refused
+from ensemble.serving.problems import Refused, no_room
 from ensemble.serving.scanner import UPLOAD, Scanner
 from ensemble.serving.settings import ServerSettings
 from ensemble.serving.uploads import COMING, Form, receive, settled, shown_name
@@ -102,18 +102,21 @@ class Submissions:
             If too many wait: then none of the files is kept.
         """
         added: list[ScanJob] = []
-        for number, upload in enumerate(form.uploads):
-            job = self._jobs.add(
-                upload.name, upload.folder, upload.n_bytes, upload.media, session,
-                most=self._settings.queue_length,
-            )  # fmt: skip
-            if job is None:
-                for left in form.uploads[number:]:
-                    self._files.delete(left.folder)
-                for other in added:
-                    self._scanner.delete(other.id)
-                raise _too_many(self._settings.queue_length)
-            added.append(job)
+        try:
+            for upload in form.uploads:
+                job = self._jobs.add(
+                    upload.name, upload.folder, upload.n_bytes, upload.media, session,
+                    most=self._settings.queue_length,
+                )  # fmt: skip
+                if job is None:
+                    raise _too_many(self._settings.queue_length)
+                added.append(job)
+        except Exception:
+            for left in form.uploads[len(added) :]:
+                self._files.delete(left.folder)
+            for other in added:
+                self._scanner.delete(other.id)
+            raise
         self._scanner.wake()
         return added
 
@@ -207,14 +210,6 @@ class Submissions:
         if not self._is_ending:
             self._files.delete(job.folder)
             self._scanner.note_failure(job.id, reason)
-
-
-def no_room() -> Refused:
-    """Return the error of a full disk, or of one that is as full as it may be."""
-    return Refused(
-        507, "the server's disk space is used up; delete scans that you no longer "
-        "need, or come back later, when older ones were deleted", {"Retry-After": "60"},
-    )  # fmt: skip
 
 
 def _too_many(queue_length):

@@ -212,6 +212,26 @@ def test_what_ran_when_the_disk_was_full_fails_once_it_no_longer_is(
     assert scanner.jobs.get(job).finished is not None
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_a_database_without_room_takes_no_file_and_keeps_none(client, app, accept):
+    database = app.state.jobs._database
+    (n_pages,) = database.execute("pragma page_count").fetchone()
+    database.execute(f"pragma max_page_count = {n_pages}")
+    path = "/v1/scans" if "json" in accept else "/scans"
+    files = {"file": ("a" * 100 + ".mp4", b"pixels" * 100)}
+    for _ in range(100):
+        answer = client.post(
+            path, files=files, headers={"Accept": accept}, follow_redirects=False
+        )
+        if answer.status_code not in (202, 303):
+            break
+    assert answer.status_code == 507
+    assert "disk space is used up" in answer.text
+    folders = {path.name for path in (app.state.files.folder / "jobs").iterdir()}
+    assert folders == app.state.jobs.folders()
+    assert client.get("/").status_code == 200
+
+
 @pytest.mark.parametrize("name", ["jobs", "temporary", "lock"])
 def test_a_folder_of_somebody_s_own_is_not_taken_for_one_of_a_server(tmp_path, name):
     own = tmp_path / "mine" / name / "2024"
