@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from base_models.augmentation import image_blending as blending
 
@@ -164,6 +164,49 @@ class PseudoFakes(BaseEstimator):
             source, mask = waver(source, mask, width)
         real = _as_image(target)
         return real, _blended(source, real, mask, kind, draw)
+
+    def split(self, random_state: int = 0) -> tuple[PseudoFakes, PseudoFakes]:
+        """Return one that makes half of the kinds, and one that makes the others.
+
+        A detector that learned from the first has not seen what the second makes.
+
+        Parameters
+        ----------
+        random_state : int, default=0
+            Decides which kinds go where.
+
+        Returns
+        -------
+        train, held_out : PseudoFakes
+            Their ``kinds`` name them, and how often each is made.
+
+        Raises
+        ------
+        ValueError
+            If it makes fewer than two kinds.
+
+        Examples
+        --------
+        >>> from base_models.augmentation.pseudo_fakes import PseudoFakes
+        >>> train, held_out = PseudoFakes().split(random_state=0)
+        >>> sorted([*train.kinds, *held_out.kinds])
+        ['reenacted', 'resynthesised', 'self_blended', 'swapped']
+        """
+        names, odds = self._odds()
+        often = {
+            name: float(share) for name, share in zip(names, odds, strict=True) if share
+        }
+        if len(often) < 2:
+            raise ValueError(
+                f"kinds must be two or more to be split; got {', '.join(often)}"
+            )
+        drawn = np.random.default_rng(random_state).permutation(sorted(often))
+        n_train = (len(often) + 1) // 2
+        train, held_out = (
+            clone(self).set_params(kinds={n: often[n] for n in often if n in half})
+            for half in (drawn[:n_train], drawn[n_train:])
+        )
+        return train, held_out
 
     def _odds(self):
         kinds = KINDS if self.kinds is None else self.kinds

@@ -184,3 +184,19 @@ def test_a_clip_is_decided_by_its_generator(faces):
     one, again, other = (make_clip(faces, "swapped", seed)[1] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
+
+
+def test_kinds_are_split_once_with_their_shares():
+    maker = PseudoFakes({"self_blended": 6, "swapped": 3, "reenacted": 1})
+    halves = [half.kinds for half in maker.split(random_state=1)]
+    assert [len(kinds) for kinds in halves] == [2, 1]
+    assert halves[0] | halves[1] == {
+        "self_blended": 0.6,
+        "swapped": 0.3,
+        "reenacted": 0.1,
+    }
+    assert halves == [half.kinds for half in maker.split(random_state=1)]
+    splits = [frozenset(PseudoFakes().split(seed)[0].kinds) for seed in range(20)]
+    assert len(set(splits)) == 6  # two of four
+    with pytest.raises(ValueError, match="two or more to be split; got swapped"):
+        PseudoFakes({"swapped": 1, "reenacted": 0}).split()
