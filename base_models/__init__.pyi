@@ -8,6 +8,7 @@ from .detectors.bases.video import (
 )
 from .detectors.callable_detector import CallableDetector as CallableDetector
 from .detectors.compression_router import CompressionRouter as CompressionRouter
+from .detectors.feature_path import FeaturePathDetector as FeaturePathDetector
 from .detectors.flicker import FlickerDetector as FlickerDetector
 from .detectors.frame import FrameDetector as FrameDetector
 from .detectors.frequency import FrequencyDetector as FrequencyDetector
