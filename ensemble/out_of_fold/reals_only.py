@@ -42,8 +42,8 @@ def check_detectors(named: list[Any]) -> None:
         raise ValueError(
             "y holds one class only, real videos, from which these detectors cannot "
             f"learn: {', '.join(unable)}. Take FrameDetector(train='full', "
-            "pseudo_fakes='auto'), FeaturePathDetector() or one that is fitted already, "
-            "or add fake videos"
+            "pseudo_fakes='auto'), FeaturePathDetector() or one that is fitted "
+            "already, or add fake videos"
         )
 
 
