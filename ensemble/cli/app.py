@@ -22,7 +22,7 @@ from ensemble.cli.commands import (
     stress,
 )
 from ensemble.cli.commands.networks import convert, export, get, models, verify
-from ensemble.cli.commands.running import serve, watch
+from ensemble.cli.commands.running import doctor, serve, watch
 from ensemble.cli.commands.scores import apply, combine
 from ensemble.cli.errors import (
     DONE,
@@ -47,7 +47,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 some videos could not be scored, something was left "
     "out of a fit, or a model has drifted; 2 usage or error; 130 stopped by Ctrl-C.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -91,6 +91,7 @@ app.command(epilog=get.EXAMPLES)(get.get)
 app.command(epilog=convert.EXAMPLES)(convert.convert)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

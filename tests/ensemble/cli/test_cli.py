@@ -14,7 +14,7 @@ from ensemble.cli.app import main
 
 COMMANDS = (
     "demo explore index fit assemble predict scan stress compare combine apply models "
-    "get convert export verify"
+    "get convert export verify doctor"
 )
 HELP = [[], *([command] for command in COMMANDS.split())]
 
