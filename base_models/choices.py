@@ -1,7 +1,10 @@
 """Names that settings of detectors take, at hand without loading what they name."""
 
 VIEWS = ("frame", "face", "crop")  # what a detector looks at
-TRAINED_PARTS = ("full", "last_stage", "head")  # of a network, by `FrameDetector`
+# What of a network learns, by `FrameDetector`.
+TRAINED_PARTS = ("full", "norm", "lora", "last_stage", "head")
+FEATURES = ("last", "middle")  # of a network, for its head
+HEADS = ("linear", "normalised")
 COMPRESSIONS = ("raw", "c23", "c40")  # levels of `base_models.video.quality`
 
 # The status of a video:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from base_models.choices import TRAINED_PARTS
+from base_models.choices import FEATURES, HEADS, TRAINED_PARTS
 from base_models.detectors.bases.fitting import stored_features
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.faces.face import FaceFinder
@@ -20,6 +21,12 @@ from base_models.networks.backbones import build_frozen, build_network
 from base_models.networks.checkpoints import published_facts, read_card
 from base_models.networks.preprocessing import backbone_recipe
 from base_models.networks.splitting import split_last_stage
+from base_models.networks.tuning.features import NormalisedHead
+from base_models.networks.tuning.learning_parts import (
+    add_adapters,
+    learning_names,
+    merge_adapters,
+)
 from base_models.networks.weights import starts_random, state_digest, weights_digest
 from base_models.runtime.devices import (
     resolve_device,
@@ -45,13 +52,19 @@ class FrameDetector(NetworkDetector):
         (tf_efficientnet_b4, 380 px; ``efficientnet_b0`` to ``b7``,
         ``efficientnet_lite0`` to ``lite4``), ``resnet`` (resnet50, 224 px;
         ``resnet18``, ``resnet34``, ``resnet101``), ``vgg16``, ``vgg19``,
-        ``mesonet4`` and ``mesoinception4`` (256 px, small enough for a CPU), or any
-        name that timm knows.
+        ``mesonet4`` and ``mesoinception4`` (256 px, small enough for a CPU),
+        ``dinov2_small`` (a foundation model: timm's vit_small_patch14_dinov2, 224 px;
+        Oquab et al., 2023), or any name that timm knows.
     view : {"face", "frame", "crop"}, default="face"
         A crop around the face, the whole frame, or videos that are face crops
         already.
-    train : {"full", "last_stage", "head"}, default="full"
-        ``"full"`` fine-tunes the whole network. ``"last_stage"`` computes all but
+    train : {"full", "norm", "lora", "last_stage", "head"}, default="full"
+        ``"full"`` fine-tunes the whole network. ``"norm"`` trains its layers of
+        normalisation and the head alone (scales and offsets, as GenD does: Yermakov
+        et al., 2026, WACV). ``"lora"`` gives the attention of a transformer changes of
+        low rank (Hu et al., 2022), which become part of the weights afterwards.
+        Both keep what a foundation model knows, see new images in each epoch, and cost
+        less than ``"full"``. ``"last_stage"`` computes all but
         its last stage once, of images and mirror images (half precision, kept in
         the store; no other augmentation), and trains the last stage and the head.
         ``"head"`` freezes the network, computes its features once and fits a
@@ -62,7 +75,8 @@ class FrameDetector(NetworkDetector):
         MesoNet, which starts random); the file or folder of a checkpoint; None for
         random weights. For a checkpoint as it is: `base_models.load_checkpoint`.
     image_size : int or None, default=None
-        Side of the square input, pixels; None is the size of the backbone.
+        Side of the square input, pixels; None is the size of the backbone. A multiple
+        of the patch of a transformer, whose embeddings of position are interpolated.
     channels : {"rgb", "residual", "motion"}, default="rgb"
         Show the network colours, or what colours hide, so that it errs differently
         beside one of colours. ``"residual"``: three high-pass residuals of the
@@ -96,7 +110,7 @@ class FrameDetector(NetworkDetector):
     dropout : float, default=0.2
         Before the head, in training.
     augment : bool or callable, default=True
-        Change images by chance, for ``train="full"``. True is
+        Change images by chance, where they are seen in each epoch. True is
         ``base_models.augmentation.augment.Augmentation()``, for ``"motion"``
         ``Augmentation.of_clips()``; or any ``(image, draw, landmarks) -> image``.
     pseudo_fakes : "auto", bool or callable, default="auto"
@@ -113,6 +127,15 @@ class FrameDetector(NetworkDetector):
         How to train beside all this; None is ``TrainingRecipe()``.
     C : float, default=0.01
         Inverse regularisation of the logistic head, for ``train="head"``.
+    features : {"last", "middle"}, default="last"
+        What the head looks at: the network's last features, or mean and spread of those
+        of its middle, which see more of how an image was made. See
+        `base_models.networks.tuning.features.MiddleFeatures`.
+    head : {"linear", "normalised"}, default="linear"
+        ``"normalised"`` brings features to one length first, so that only their
+        direction speaks.
+    rank : int, default=8
+        Of the changes, for ``train="lora"``.
     n_threads : int or None, default=None
         CPU threads of one fit or scoring run, whatever runs beside it; None is
         all cores up to 4.
@@ -161,6 +184,7 @@ class FrameDetector(NetworkDetector):
     """
 
     code_version = 1
+    _came_later: ClassVar = {"features": "last", "head": "linear", "rank": 8}
 
     def __init__(
         self,
@@ -186,6 +210,9 @@ class FrameDetector(NetworkDetector):
         pseudo_fakes: str | bool | Callable = "auto",
         recipe: TrainingRecipe | None = None,
         C: float = 0.01,
+        features: str = "last",
+        head: str = "linear",
+        rank: int = 8,
         n_threads: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
@@ -215,6 +242,9 @@ class FrameDetector(NetworkDetector):
         self.pseudo_fakes = pseudo_fakes
         self.recipe = recipe
         self.C = C
+        self.features = features
+        self.head = head
+        self.rank = rank
         self.n_threads = n_threads
         self.random_state = random_state
         self.store = store
@@ -227,10 +257,14 @@ class FrameDetector(NetworkDetector):
         return f"{self.backbone}_{self.view}{seen}"
 
     def _check_parameters(self):
-        if self.train not in TRAINED_PARTS:
-            raise ValueError(
-                f"train must be 'full', 'last_stage' or 'head'; got {self.train!r}"
-            )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                listed = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+                raise ValueError(
+                    f"{name} must be {listed}; got {getattr(self, name)!r}"
+                )
+        if not (isinstance(self.rank, Integral) and self.rank >= 1):
+            raise ValueError(f"rank must be a whole number >= 1; got {self.rank!r}")
         self._preparation()  # misspelt?
         super()._check_parameters()
 
@@ -255,10 +289,11 @@ class FrameDetector(NetworkDetector):
         return identity
 
     def _learn_from(self, data):
-        network = self._build()
+        network = self._learner()
         staged = not starts_random(self.backbone, self.weights)
-        if self.train == "full":
+        if self._trains_on_images:
             self._train(network, data, staged)
+            merge_adapters(self.module_)
         elif self.train == "last_stage":
             self._train_last_stage(network, data, staged)
         else:
@@ -274,7 +309,7 @@ class FrameDetector(NetworkDetector):
         per_image = np.repeat(data.weight / counts, counts)
         _fit_head(
             network.head,
-            np.concatenate(features),
+            _head_inputs(network.head, np.concatenate(features)),
             np.repeat(data.is_fake, counts),
             per_image * (len(counts) / per_image.sum()),
             self.C,
@@ -338,7 +373,7 @@ class FrameDetector(NetworkDetector):
             shared[key] = self._features(view, resolve_store(self.store))
         head = self.module_.head
         logits = torch.nn.functional.linear(
-            torch.from_numpy(shared[key]).double(),
+            torch.from_numpy(_head_inputs(head, shared[key])).double(),
             head.weight.detach().cpu().double(),
             head.bias.detach().cpu().double(),
         )
@@ -361,17 +396,32 @@ class FrameDetector(NetworkDetector):
             channels=self.channels,
             threads=resolve_threads(self.n_threads),
             device=resolve_device(self.device).type,
+            **({} if self.features == "last" else {"features": self.features}),
             **engine_key(self.engine, self.device),
         )
 
+    @property
+    def _trains_on_images(self):
+        return self.train in ("full", "norm", "lora")
+
+    def _learner(self, trained=True):
+        network = self._build(trained)
+        if self.train == "lora":
+            add_adapters(network.backbone, self.rank)
+        return network
+
+    def _learning_names(self, network):
+        return learning_names(network, self.train)
+
     def _build(self, trained=True):
-        how = self.dropout, self._image_size()
+        how = {"dropout": self.dropout, "image_size": self._image_size()}
+        how |= {"features": self.features, "head": self.head}
         if not trained:
-            return build_network(self.backbone, None, *how)
+            return build_network(self.backbone, None, **how)
         if self.train == "head":
             device = resolve_device(self.device)
-            return build_frozen(self.backbone, self.weights, *how, device)
-        return build_network(self.backbone, self.weights, *how)
+            return build_frozen(self.backbone, self.weights, device=device, **how)
+        return build_network(self.backbone, self.weights, **how)
 
     def _stands_on_known_weights(self):
         return self.train == "head" and not starts_random(self.backbone, self.weights)
@@ -392,6 +442,16 @@ class FrameDetector(NetworkDetector):
 
     def _preprocess(self, images):
         return self._preparation().normalise(images)
+
+
+_CHOICES = {"train": TRAINED_PARTS, "features": FEATURES, "head": HEADS}
+
+
+def _head_inputs(head, features):
+    """Features as a head of its kind takes them in."""
+    if not isinstance(head, NormalisedHead):
+        return features
+    return head.prepared(torch.from_numpy(features)).numpy()
 
 
 def _fit_head(head, features, is_fake, weight, C):

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import torch
 
+from base_models.networks.tuning.features import is_of_tokens
+
 _BATCH = 8
 
 
@@ -16,7 +18,9 @@ def heat_maps(detector: Any, images: np.ndarray) -> np.ndarray | None:
     The last feature maps that still have a place in the image, times the gradient of
     the fake logit less the real one, place by place (Draelos and Carin, 2020, HiResCAM;
     where the network averages its maps, as most do, that is the Grad-CAM of Selvaraju
-    et al., 2017). Of a network without such maps it is taken at the pixels.
+    et al., 2017). Of a transformer it is taken at the tokens of patches that its last
+    block takes in, which is as far as those reach the logits of every kind. Of a
+    network without either it is taken at the pixels.
 
     Parameters
     ----------
@@ -68,12 +72,14 @@ def heat_maps(detector: Any, images: np.ndarray) -> np.ndarray | None:
     for start in range(0, len(images), _BATCH):
         batch = torch.tensor(images[start : start + _BATCH]).to(device)
         inputs = detector._preprocess(batch).contiguous()
-        layer = _last_map(network, inputs[:1])
+        body = _body_of_tokens(network)
+        layer = body.blocks[-1].norm1 if body else _last_map(network, inputs[:1])
+        inputs.requires_grad_()  # so that frozen bodies have gradients too
         if layer is None:
-            found = InputXGradient(evidence).attribute(inputs.requires_grad_())
+            found = InputXGradient(evidence).attribute(inputs)
         else:
-            inputs.requires_grad_()  # so that frozen bodies have gradients too
             found = LayerGradientXActivation(evidence, layer).attribute(inputs)
+        found = _in_places(found, body) if body else found
         maps += list(found.detach().sum(dim=1).clamp(min=0).cpu().numpy())
     return np.stack([_scaled(one, images.shape[-3:-1]) for one in maps])
 
@@ -107,6 +113,20 @@ def overlay(image: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.nd
     share = strength * heat[..., None]
     mixed = (1 - share) * image + share * cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
     return mixed.round().astype(np.uint8)
+
+
+def _body_of_tokens(network):
+    """The part that passes tokens through blocks, None where there is none."""
+    for part in network.modules():
+        if is_of_tokens(part) and hasattr(part.blocks[-1], "norm1"):
+            return part
+    return None
+
+
+def _in_places(tokens, body):
+    """Tokens (B, N, C) as maps (B, C, H, W): those of patches, where they lie."""
+    patches = tokens[:, body.num_prefix_tokens :].transpose(1, 2)
+    return patches.unflatten(2, tuple(body.patch_embed.grid_size))
 
 
 def _last_map(network, inputs):

@@ -16,10 +16,12 @@ from base_models.networks.checkpoints import (
     load_backbone_weights,
     read_state_dict,
 )
+from base_models.networks.tuning.features import HEADS, with_features
 from base_models.networks.weights import (
     full_names,
     imagenet_file,
     packaged_file,
+    size_to_build,
     starts_random,
     timm_name,
     weights_digest,
@@ -38,6 +40,9 @@ class FrameNetwork(nn.Module):
         Width of the features.
     dropout : float, default=0.0
         Before the head; it is ours because timm's legacy_xception has none.
+    head : {"linear", "normalised"}, default="linear"
+        ``"normalised"`` brings the features to one length first:
+        `base_models.networks.tuning.features.NormalisedHead`.
 
     Examples
     --------
@@ -49,12 +54,16 @@ class FrameNetwork(nn.Module):
     """
 
     def __init__(
-        self, backbone: torch.nn.Module, n_features: int, dropout: float = 0.0
+        self,
+        backbone: torch.nn.Module,
+        n_features: int,
+        dropout: float = 0.0,
+        head: str = "linear",
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(n_features, 2)
+        self.head = HEADS[head](n_features, 2)
         # timm's own classifiers start anywhere from ±1/sqrt(2): the first loss
         # would be 1 to 7 and wreck a trained body. From zero it is log 2.
         nn.init.zeros_(self.head.weight)
@@ -69,6 +78,8 @@ def build_network(
     weights: str | Path | None = "imagenet",
     dropout: float = 0.0,
     image_size: int | None = None,
+    features: str = "last",
+    head: str = "linear",
 ) -> FrameNetwork:
     """Build a backbone with a fresh head of two logits (real, fake).
 
@@ -84,7 +95,13 @@ def build_network(
     dropout : float, default=0.0
         Before the head.
     image_size : int or None, default=None
-        Side of its images, pixels, where the network depends on it (MesoNet).
+        Side of its images, pixels, where the network depends on it: MesoNet, and
+        networks of patches, whose embeddings of position are interpolated.
+    features : {"last", "middle"}, default="last"
+        What the head looks at: see
+        `base_models.networks.tuning.features.MiddleFeatures`.
+    head : {"linear", "normalised"}, default="linear"
+        See `FrameNetwork`.
 
     Returns
     -------
@@ -113,13 +130,15 @@ def build_network(
             # The package orders its weights as timm does and names them otherwise.
             state = dict(zip(full_names(name), state.values(), strict=True))
         load_backbone_weights(body, state, file)
-    return FrameNetwork(body, _n_features(body), dropout)
+    body = with_features(body, features)
+    return FrameNetwork(body, _n_features(body), dropout, head)
 
 
 def _random_body(name, image_size):
     if name in mesonet.NAMES:
         return mesonet.MesoNet(name, image_size or mesonet.IMAGE_SIZE)
-    return timm.create_model(name, pretrained=False, num_classes=0)
+    sized = size_to_build(name, image_size)
+    return timm.create_model(name, pretrained=False, num_classes=0, **sized)
 
 
 def _blank_body(name, image_size):
@@ -141,6 +160,8 @@ def build_frozen(
     dropout: float = 0.0,
     image_size: Any = None,
     device: str | torch.device = "cpu",
+    features: str = "last",
+    head: str = "linear",
 ) -> FrameNetwork:
     """Build a network like `build_network`, around a body that others stand on too.
 
@@ -150,7 +171,7 @@ def build_frozen(
 
     Parameters
     ----------
-    backbone, weights, dropout, image_size
+    backbone, weights, dropout, image_size, features, head
         As for `build_network`. Random weights are shared with nobody.
     device : str or torch.device, default="cpu"
         Where it will compute; each has a body of its own.
@@ -168,16 +189,17 @@ def build_frozen(
     >>> one.backbone is other.backbone, one.head is other.head
     (True, False)
     """
+    how = dropout, image_size, features, head
     if starts_random(backbone, weights):
-        return build_network(backbone, weights, dropout, image_size)
+        return build_network(backbone, weights, *how)
     name, digest = timm_name(backbone), weights_digest(backbone, weights)
-    key = (name, digest, image_size, str(device))
+    key = (name, digest, image_size, features, str(device))
     body = _bodies.get(key)
     if body is None:
-        body = build_network(backbone, weights, dropout, image_size).backbone
+        body = build_network(backbone, weights, *how).backbone
         _bodies[key] = body
     _latest.append(body)
-    return FrameNetwork(body, _n_features(body), dropout)
+    return FrameNetwork(body, _n_features(body), dropout, head)
 
 
 _bodies = weakref.WeakValueDictionary()  # what decides a frozen body -> the body

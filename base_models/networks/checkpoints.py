@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from timm.layers import resample_abs_pos_embed
 
 from base_models.errors import CheckpointError, UnknownNetworkError, refusing
 from base_models.limits import check_file, current_limits
@@ -260,7 +262,7 @@ def load_backbone_weights(
     >>> backbone.weight.data
     tensor([[1., 1.]])
     """
-    state = bare_names(state, source)
+    state = _of_its_size(backbone, bare_names(state, source))
     wanted = backbone.state_dict()
     # Files older than torch 0.4.1 have no counter of batches; it changes nothing.
     missing = [
@@ -287,6 +289,21 @@ def load_backbone_weights(
         check_numbers(name, given, value, source)
         fitting[name] = given
     backbone.load_state_dict(fitting)
+
+
+def _of_its_size(backbone, state):
+    """Interpolate the embeddings of position where images have another size now."""
+    given = state.get("pos_embed")
+    wanted = getattr(backbone, "pos_embed", None)
+    if given is None or wanted is None or given.shape == wanted.shape:
+        return state
+    n_prefix = wanted.shape[1] - backbone.patch_embed.num_patches
+    n_patches = given.shape[1] - n_prefix if given.ndim == 3 else 0
+    if n_patches < 1 or math.isqrt(n_patches) ** 2 != n_patches:
+        return state  # the shapes will be refused
+    size = backbone.patch_embed.grid_size
+    fitted = resample_abs_pos_embed(given, size, num_prefix_tokens=n_prefix)
+    return {**state, "pos_embed": fitted}
 
 
 def check_numbers(

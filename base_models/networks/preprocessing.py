@@ -7,7 +7,11 @@ import torch
 
 from base_models.networks import mesonet
 from base_models.networks.residuals import motion_residual, noise_residual
-from base_models.networks.weights import timm_name
+from base_models.networks.weights import (
+    patch_side,
+    timm_name,
+    usual_image_size,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def backbone_recipe(
     backbone : str
         See `timm_name`.
     image_size : int or None, default=None
-        Side of the square input, pixels; None is the size it was trained at.
+        Side of the square input, pixels; None is the size it was trained at (224 for
+        ``dinov2_small``). A multiple of the patch of a network that cuts patches.
     channels : {"rgb", "residual", "motion"}, default="rgb"
         What it sees: colours, or the noise alone.
 
@@ -74,15 +79,29 @@ def backbone_recipe(
         usual = mesonet.IMAGE_SIZE
     else:
         config = timm.get_pretrained_cfg(timm_name(backbone), allow_unregistered=False)
-        mean, std, usual = config.mean, config.std, config.input_size[-1]
+        mean, std = config.mean, config.std
+        usual = usual_image_size(backbone) or config.input_size[-1]
     if image_size is None:
         image_size = usual
     if not (isinstance(image_size, int) and image_size >= 16):
         raise ValueError(
             f"image_size must be a whole number of pixels >= 16; got {image_size!r}"
         )
+    _check_patches(backbone, image_size)
     if channels not in ("rgb", "residual", "motion"):
         raise ValueError(
             f"channels must be 'rgb', 'residual' or 'motion'; got {channels!r}"
         )
     return Preprocessing(image_size, tuple(mean), tuple(std), channels)
+
+
+def _check_patches(backbone, image_size):
+    """Refuse a size that cannot be cut into the patches of a network."""
+    side = patch_side(timm_name(backbone))
+    if side and image_size % side:
+        lower = image_size // side * side
+        sizes = [str(size) for size in (lower, lower + side) if size]
+        raise ValueError(
+            f"image_size of {backbone} must be a multiple of {side}, the pixels of its "
+            f"patches; got {image_size}: take {' or '.join(sizes)}"
+        )

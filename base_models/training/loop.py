@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def train_network(
     learning_rate: float = 3e-4,
     weight_decay: float = 0.01,
     staged: bool = True,
+    learns: Collection[str] | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     device: torch.device | str = "cpu",
     seed: int = 0,
@@ -58,6 +59,9 @@ def train_network(
         The highest learning rate, and AdamW's decay.
     staged : bool, default=True
         Whether ``recipe.head_epochs`` holds: the body starts from trained weights.
+    learns : collection of str or None, default=None
+        Names of the parameters that learn; None for all. The others have no gradients,
+        and what is kept of an interrupted training leaves them out.
     validate : callable or None, default=None
         Network -> dict with ``validation_loss`` at least; chooses the best epoch.
     device : torch.device or str, default="cpu"
@@ -93,7 +97,7 @@ def train_network(
     device = torch.device(device)
     network.to(device, memory_format=_memory_format(recipe)).train()
     total = epochs * samples.steps
-    run = TrainingRun(network, recipe, total, learning_rate, weight_decay)
+    run = TrainingRun(network, recipe, total, learning_rate, weight_decay, learns)
     start = run.restore(keep, processes)
     head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
     share = () if processes.n == 1 else (processes.share,)
@@ -105,7 +109,7 @@ def train_network(
             began = time.perf_counter()
             # of its own for each epoch: a resumed training draws what it would have
             seed_generators(_epoch_seed(seed, epoch, processes.rank))
-            _freeze(network, frozen=epoch < head_epochs)
+            _freeze(network, epoch < head_epochs, learns)
             if epoch in (start, head_epochs):
                 model = processes.wrap(network)
                 model = torch.compile(model) if recipe.compile else model
@@ -126,7 +130,7 @@ def train_network(
                 run.save(keep)
             bar.set_postfix(loss=f"{loss:.3f}")
     _freeze(network, frozen=False)
-    network.load_state_dict(run.final_state(processes))
+    network.load_state_dict(run.final_state(processes), strict=learns is None)
     network.eval()
     if keep is not None:
         keep.clear()
@@ -201,10 +205,23 @@ def _epoch_seed(seed, epoch, rank):
     return int(np.random.default_rng(source).integers(2**63))
 
 
-def _freeze(network, frozen):
-    """Let all of a network learn, or its head alone."""
+def let_learn(network: nn.Module, learns: Collection[str] | None = None) -> None:
+    """Give gradients to some parameters of a network, by their names, and to no others.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    learns : collection of str or None, default=None
+        None is all of them.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(learns is None or name in learns)
+
+
+def _freeze(network, frozen, learns=None):
+    """Let the parts of a network learn that may, or its head alone."""
     if not frozen:
-        network.requires_grad_(True)
+        let_learn(network, learns)
         network.train()
         return
     network.requires_grad_(False)

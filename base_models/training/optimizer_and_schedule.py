@@ -18,8 +18,12 @@ class TrainingRun:
     otherwise, and warns where not every batch makes a step.
     """
 
-    def __init__(self, network, recipe, n_batches, learning_rate, weight_decay):
+    def __init__(
+        self, network, recipe, n_batches, learning_rate, weight_decay, learns=None
+    ):
         self.network, self.recipe, self.history = network, recipe, []
+        parameters = dict(network.named_parameters())
+        self._fixed = set() if learns is None else parameters.keys() - set(learns)
         self.best = _Best()
         self.optimizer = torch.optim.AdamW(
             network.parameters(), learning_rate, weight_decay=weight_decay
@@ -109,6 +113,7 @@ class TrainingRun:
             f"{part}/{name}": np.asarray(value.detach().cpu(), order="C")
             for part, state in states.items()
             for name, value in state.items()
+            if name not in self._fixed
         }
         keep.save(
             arrays,
@@ -131,9 +136,10 @@ class TrainingRun:
         for name, value in arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = torch.from_numpy(value)
-        self.network.load_state_dict(parts["network"])
+        whole = not self._fixed
+        self.network.load_state_dict(parts["network"], strict=whole)
         if self._average is not None:
-            self._average.load_state_dict(parts["average"])
+            self._average.load_state_dict(parts["average"], strict=whole)
         self._restore_optimizer(parts["adam"])
         if meta["best_loss"] is not None:
             self.best.loss, self.best.state = meta["best_loss"], parts["best"]

@@ -189,7 +189,12 @@ Views = Annotated[
     ),
 ]
 Train = Annotated[
-    TrainName, typer.Option(help="All of each network, or a head on frozen features.")
+    TrainName,
+    typer.Option(
+        help="What of each network learns: all, its normalisation, low-rank changes of "
+        "attention, its last stage, or a head on frozen features.",
+        metavar=listed(TRAINED_PARTS),
+    ),
 ]
 Weights = Annotated[
     str, typer.Option(help="imagenet, none (random), or a file of weights.")

@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,9 @@ class TrainedDetector(ViewDetector):
     """
 
     _outside_identity = frozenset({"store", "verbose", "finder"})  # parameters
+    # Parameters that came later, with the values under which fits are as before them:
+    # then they are no part of the identity, so that a store goes on to know those.
+    _came_later: ClassVar[dict[str, Any]] = {}
 
     @abstractmethod
     def _view_recipe(self) -> ViewRecipe:
@@ -223,6 +226,7 @@ class TrainedDetector(ViewDetector):
                 name: value
                 for name, value in params.items()
                 if name not in self._outside_identity
+                and not (name in self._came_later and value == self._came_later[name])
             },
             "view": self._view_recipe().stable_key,
         }

@@ -30,7 +30,7 @@ from base_models.runtime.warn_once import caller_has_warned
 from base_models.store.store import KeptState, store_key
 from base_models.store.versions import is_own
 from base_models.training.image_batches import ImageSamples, SizedFakes
-from base_models.training.loop import train_network
+from base_models.training.loop import let_learn, train_network
 from base_models.training.recipe import resolve_recipe
 from base_models.training.timing import seconds_per_step, steps_per_epoch, warn_if_slow
 from base_models.training.validation import Validation, held_out_groups
@@ -149,19 +149,32 @@ class NetworkDetector(TrainedDetector):
         Returns
         -------
         float
-            Measured on one training step; 0 where not all of the network is trained,
-            or not on a CPU.
+            Measured on one training step; 0 where images are not looked at anew in each
+            epoch, or not on a CPU.
         """
-        if self.train != "full" or resolve_device(self.device).type != "cpu":
+        if not self._trains_on_images or resolve_device(self.device).type != "cpu":
             return 0.0
         with repeatable(0, resolve_threads(self.n_threads)):
-            return self._estimate(self._build(trained=False), n_videos)
+            return self._estimate(self._learner(trained=False), n_videos)
 
     def _stands_on_known_weights(self):
         """Whether all but the head can be had again from where it came."""
         return False
 
+    @property
+    def _trains_on_images(self):
+        """Whether the network sees images, and not what a part of it made of them."""
+        return self.train == "full"
+
+    def _learner(self, trained=True):
+        """Return the network as it learns."""
+        return self._build(trained)
+
+    def _learning_names(self, network):
+        """Return the names of the parameters that learn; None for all."""
+
     def _estimate(self, network, n_videos):
+        let_learn(network, self._learning_names(network))
         steps = self.epochs * steps_per_epoch(
             n_videos, self.frames_per_epoch, self.batch_size
         )
@@ -172,16 +185,13 @@ class NetworkDetector(TrainedDetector):
     @property
     def fits_on_reals(self) -> bool:
         """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
-        trains = self.train == "full"
-        return (
-            trains and self.pseudo_fakes is not None and self.pseudo_fakes is not False
-        )
+        return self._trains_on_images and self.pseudo_fakes not in (None, False)
 
     def _check_parameters(self):
         resolve_recipe(self.recipe)
         resolve_augment(self.augment)
         made = resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
-        if self.train != "full" and made is not None:
+        if made is not None and not self._trains_on_images:
             raise ValueError(
                 f"pseudo_fakes need train='full'; got train={self.train!r}"
             )
@@ -194,7 +204,7 @@ class NetworkDetector(TrainedDetector):
         return resolve_threads(self.n_threads)
 
     def _train(self, network, data, staged):
-        """Train all of a network; on a CPU, say so first when it will take long."""
+        """Train a network on images; on a CPU, say so first when it will take long."""
         recipe, views = resolve_recipe(self.recipe), data.views
         fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
         sources, landmarks = views, None
@@ -257,6 +267,7 @@ class NetworkDetector(TrainedDetector):
             samples,
             validation,
             staged=staged,
+            learns=self._learning_names(network),
             keep=self._keep(data),
             processes=self._processes(),
         )

@@ -210,7 +210,7 @@ def test_mistakes_are_named(toy_videos):
     with pytest.raises(ValueError, match="did you mean 'xception'"):
         FrameDetector("xcepton").fit(videos, y)
     with pytest.raises(
-        ValueError, match="train must be 'full', 'last_stage' or 'head'"
+        ValueError, match="train must be 'full', 'norm', 'lora', 'last_stage' or 'head'"
     ):
         clone(HEAD).set_params(train="tail").fit(videos, y)
     with pytest.raises(ValueError, match="got 23 for 24 videos"):
