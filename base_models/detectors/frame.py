@@ -228,28 +228,20 @@ class FrameDetector(NetworkDetector):
         self.channels = channels
         self.n_frames = n_frames
         self.pooling = pooling
-        self.faces = faces
-        self.finder = finder
-        self.margin = margin
-        self.align = align
-        self.epochs = epochs
-        self.frames_per_epoch = frames_per_epoch
+        self.faces, self.finder = faces, finder
+        self.margin, self.align = margin, align
+        self.epochs, self.frames_per_epoch = epochs, frames_per_epoch
         self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.dropout = dropout
         self.augment = augment
         self.pseudo_fakes = pseudo_fakes
         self.recipe = recipe
         self.C = C
-        self.features = features
-        self.head = head
-        self.rank = rank
+        self.features, self.head, self.rank = features, head, rank
         self.n_threads = n_threads
         self.random_state = random_state
-        self.store = store
-        self.device = device
-        self.engine = engine
+        self.store, self.device, self.engine = store, device, engine
         self.verbose = verbose
 
     def __str__(self):

@@ -93,7 +93,7 @@ def train_network(
     """
     recipe = resolve_recipe(recipe)
     processes = Processes() if processes is None else processes
-    keep = keep if processes.main else None
+    keep, progress = (keep, progress) if processes.main else (None, None)
     device = torch.device(device)
     network.to(device, memory_format=_memory_format(recipe)).train()
     total = epochs * samples.steps
@@ -101,7 +101,6 @@ def train_network(
     start = run.restore(keep, processes)
     head_epochs = recipe.head_epochs if staged and epochs > recipe.head_epochs else 0
     share = () if processes.n == 1 else (processes.share,)
-    progress = progress if processes.main else None
     with progress_bar(text=progress, total=total, initial=start * samples.steps) as bar:
         for epoch in range(start, epochs):
             if run.best.waited >= recipe.patience:
