@@ -15,5 +15,8 @@ NESTINGS = ("stored", "exact")  # of `compare_strategies`
 FORGERIES = ("LandmarkSwap", "BlendedRegion", "LipReenactment", "SelfBlend")
 
 FAKE, REAL, UNSURE = "FAKE", "REAL", "UNSURE"
+TRACES = "FAKE TRACES"  # of a model that learned from real videos alone; or UNSURE
+ACCUSING = (FAKE, TRACES)
 NO_VERDICT = ""  # without a score
-VERDICTS = (FAKE, REAL, UNSURE, NO_VERDICT)
+VERDICTS = (FAKE, REAL, UNSURE, NO_VERDICT, TRACES)
+P_FAKE, SUSPICION = "p_fake", "suspicion"  # columns of scores; the second after reals

@@ -80,8 +80,11 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         UnscorableVideoError
             Naming the videos that no detector can score, unless
             ``unscorable="prior"``.
+        ValueError
+            After a fit on real videos alone, which is no ground for calling one real.
         """
         _ = self.threshold_  # a three-way threshold is refused before any work
+        self.thresholds_.check_labels()
         doubt = doubt_of(self)
         if doubt:
             warnings.warn(f"{doubt}; labels say little", stacklevel=2)
@@ -118,12 +121,13 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         Returns
         -------
         DataFrame of shape (n_videos, 5 + n_detectors)
-            By video: ``p_fake``; ``verdict``, REAL, FAKE or UNSURE, empty without a
-            score; ``status``: ``scored``, ``partial`` (a detector gave no score) or
-            ``unscorable``; ``reason``, why a score is missing or what to know about
-            one; ``doubts``, why the score is no ground for a verdict
-            (`ensemble.verdicts.doubts`); of an ensemble that no labelled video was
-            shown to ``calibration``, "unknown"; and each detector's score.
+            By video: ``p_fake``, or ``suspicion`` of an ensemble that learned from real
+            videos alone; ``verdict``, REAL, FAKE or UNSURE, of such an ensemble FAKE
+            TRACES or UNSURE, empty without a score; ``status``: ``scored``, ``partial``
+            (a detector gave no score) or ``unscorable``; ``reason``, why a score is
+            missing or what to know about one; ``doubts``, why the score is no ground
+            for a verdict (`ensemble.verdicts.doubts`); of an ensemble that no labelled
+            video was shown to ``calibration``, "unknown"; and each detector's score.
         """
         from base_models.inputs import as_videos
         from base_models.video.paths import hashed_once
@@ -229,8 +233,10 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Where a score is NaN: such a video has no label.
+            Where a score is NaN: such a video has no label. After a fit on real videos
+            alone, which is no ground for calling one real.
         """
+        self.thresholds_.check_labels()
         fake = self._fake_column()
         fake_score = np.asarray(fake_score, float)
         unknown = np.flatnonzero(np.isnan(fake_score))
@@ -306,7 +312,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return card_of(self)
 
-    def describe(self, data: str, toy: bool = False) -> Self:
+    def describe(self, data: str, toy: bool = False, rights: str = "") -> Self:
         """Say what the ensemble learned from; it stands beside every verdict.
 
         Parameters
@@ -315,10 +321,17 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             In a word: "FaceForensics++ c23, deepfakes only".
         toy : bool, default=False
             Whether the ensemble shows how things work, and is meant for no real video.
+        rights : str, default=""
+            Whose videos they are and by what right they were used.
         """
         check_is_fitted(self)
         facts = replace(
-            self.fit_record_.facts, data=data, described=True, toy=toy, cards={}
+            self.fit_record_.facts,
+            data=data,
+            rights=rights,
+            described=True,
+            toy=toy,
+            cards={},
         )
         self.fit_record_ = replace(self.fit_record_, facts=facts)
         return self

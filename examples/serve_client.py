@@ -153,6 +153,8 @@ def _reason(answer: httpx.Response) -> str:
 def described(found: dict[str, Any]) -> str:
     """Return what was found, in a line for the file and one for each face."""
     name = "score" if found.get("calibration") == "unknown" else "P(fake)"
+    if "suspicion" in found:  # the model learned from real videos alone
+        name = "suspicion"
     said = f"{found['verdict'] or 'no verdict'}, {_score(found, name)}"
     for note in (found["reason"], found["doubts"]):
         said += f"; {note}" if note else ""
@@ -166,8 +168,8 @@ def described(found: dict[str, Any]) -> str:
 
 
 def _score(scored: dict[str, Any], name: str) -> str:
-    p_fake = scored["p_fake"]
-    return f"{name} unknown" if p_fake is None else f"{name} {p_fake:.3f}"
+    score = scored["suspicion" if name == "suspicion" else "p_fake"]
+    return f"{name} unknown" if score is None else f"{name} {score:.3f}"
 
 
 def _printable(text: str) -> str:

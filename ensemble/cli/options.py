@@ -228,8 +228,8 @@ NoDoubts = Annotated[
     bool,
     typer.Option(
         "--no-doubts",
-        help="FAKE or REAL by the threshold alone, also where doubts would make it "
-        "UNSURE; they are listed either way.",
+        help="FAKE or REAL by the threshold alone (FAKE TRACES of a model of reals "
+        "alone), also where doubts would make it UNSURE; they are listed either way.",
     ),
 ]
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.combiners.strategies import MEAN
 from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.within_folds import folds_of_table
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Marks that turn the direction of text round: a name with them looks like another.
 _TURNS_TEXT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_VERDICT_COLOURS = {FAKE: "red", REAL: "green"}
+_VERDICT_COLOURS = {FAKE: "red", TRACES: "red", REAL: "green"}
 
 
 def show_demo(result: "DemoResult") -> None:
@@ -168,10 +168,12 @@ def _show_reals(console, model, path):
     rate, low, high = model.false_alarms_
     console.print(
         f"Fitted on {len(model.oof_scores_)} real videos and no fakes; detectors: "
-        f"{', '.join(model.oof_scores_)}.\nFake is said above {model.threshold_:.3f}: "
-        f"{100 * rate:.1f} % of these videos, out of fold ({100 * low:.1f} to "
-        f"{100 * high:.1f} %).\nHow many fakes are found only fakes that others made "
-        f"can tell.\nSaved to {visible(path)}",
+        f"{', '.join(model.oof_scores_)}.\nIt says FAKE TRACES above "
+        f"{model.threshold_:.3f}, UNSURE else, and never REAL.\n"
+        f"{100 * rate:.1f} % of these videos are above it, out of fold; of others "
+        f"like them it may be {100 * low:.1f} to {100 * high:.1f} %.\n"
+        f"How many fakes are found only fakes that others made can tell.\n"
+        f"Saved to {visible(path)}",
         soft_wrap=True,
     )
     _show_left_out(console, model, path)
@@ -202,9 +204,12 @@ class VerdictLines:
         """
         if not self._begun:
             score = "score" if "calibration" in table else "P(fake)"
+            if SUSPICION in table:
+                self._widths[1:3] = len(SUSPICION), len(TRACES)
+                score = SUSPICION
             self._print("video", score, Text("verdict"), "status", "reason")
             self._begun = True
-        for video, row in table.iterrows():
+        for video, row in table.rename(columns={SUSPICION: P_FAKE}).iterrows():
             colour = _VERDICT_COLOURS.get(row["verdict"], "yellow")
             self._print(
                 visible(video),

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
-from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE, VERDICTS
+from ensemble.choices import ACCUSING, NO_VERDICT, REAL, UNSURE, VERDICTS
 from ensemble.decision.prior import check_share
 from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.metrics.bootstrap_intervals import Interval
@@ -103,9 +103,9 @@ def verdict_rates(
     y : array-like of shape (n_videos,)
         0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
     verdict : array-like of str of shape (n_videos,)
-        "FAKE", "REAL", "UNSURE", or "" or missing (None, NaN) where there is no
-        verdict, as of a video without a score. Anything else is refused: labels, scores
-        and words that differ by a letter are no verdicts.
+        "FAKE", "FAKE TRACES", "REAL", "UNSURE", or "" or missing (None, NaN) where
+        there is no verdict, as of a video without a score. Anything else is refused:
+        labels, scores and words that differ by a letter are no verdicts.
     groups : array-like of shape (n_videos,) or None, default=None
         Videos that are not independent.
     level : float, default=0.95
@@ -141,9 +141,10 @@ def verdict_rates(
         )
     verdict = _checked_verdicts(verdict)
     codes = group_codes(groups, len(is_fake))
-    false_alarm = (verdict == FAKE) & (is_fake == 0)
+    accused = np.isin(verdict, ACCUSING)
+    false_alarm = accused & (is_fake == 0)
     miss = (verdict == REAL) & (is_fake == 1)
-    sure = (verdict == FAKE) | (verdict == REAL)
+    sure = accused | (verdict == REAL)
     everywhere = np.ones(len(is_fake), bool)
     rows = {
         "false alarm": (false_alarm, is_fake == 0),

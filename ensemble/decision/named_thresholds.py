@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from base_models.naming import did_you_mean
-from ensemble.choices import FAKE, NO_VERDICT, REAL, UNSURE
+from ensemble.choices import FAKE, NO_VERDICT, REAL, TRACES, UNSURE
 from ensemble.decision.rules import ThreeWayDecision
 from ensemble.decision.thresholds import (
     percent,
@@ -75,6 +75,9 @@ class Thresholds:
         What the threshold was set on, as a sentence.
     on_training : bool, default=False
         Whether it was set on the out-of-fold scores of the training videos.
+    never_real : bool, default=False
+        Of an ensemble that learned from real videos alone: FAKE TRACES is said above
+        `high`, UNSURE else, and never REAL.
 
     Examples
     --------
@@ -87,9 +90,12 @@ class Thresholds:
     three_way: bool
     set_on: str
     on_training: bool = False
+    never_real: bool = False
 
     def verdicts(self, score: ArrayLike) -> np.ndarray:
         """Return FAKE, REAL or UNSURE for each P(fake); "" where there is none.
+
+        With `never_real` FAKE TRACES or UNSURE.
 
         Parameters
         ----------
@@ -101,9 +107,26 @@ class Thresholds:
         """
         score = np.asarray(score, dtype=float)
         fake = above(score, self.high)
+        if self.never_real:
+            called = [np.isnan(score), fake]
+            return np.select(called, [NO_VERDICT, TRACES], UNSURE).astype(object)
         real = below(score, self.low) if self.three_way else ~fake
         called = [np.isnan(score), fake, real]
         return np.select(called, [NO_VERDICT, FAKE, REAL], UNSURE).astype(object)
+
+    def check_labels(self) -> None:
+        """Refuse to label videos where real is never said.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.never_real:
+            raise ValueError(
+                "this ensemble learned from real videos alone: it says FAKE TRACES or "
+                "UNSURE and never REAL, and labels can only be real or fake; call "
+                f"judge, or compare fake_score with the limit, {self.high:.3f}"
+            )
 
     def of_labels(self, spec: float | str | None) -> float:
         """Return the one threshold that labels go by; refuse to have unsure ones.
@@ -133,6 +156,11 @@ class Thresholds:
     @property
     def where(self) -> str:
         """Where fake is said, as a sentence."""
+        if self.never_real:
+            return (
+                f"FAKE TRACES is said above {self.high:.3f}, UNSURE else, and never "
+                "REAL."
+            )
         if self.three_way:
             return (
                 f"Fake is said above {self.high:.3f}, real below {self.low:.3f}, "

@@ -9,13 +9,14 @@ import numpy as np
 
 from base_models.addresses import remote_address
 from base_models.runtime.caches import cached
-from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.choices import FAKE, REAL, TRACES, UNSURE
 from ensemble.reporting.plain_text import printable
 
 # Who cannot tell green from red sees light from dark, and the text says it again.
 COLOURS = {
     REAL: (0, 158, 115),
     FAKE: (196, 24, 32),
+    TRACES: (196, 24, 32),
     UNSURE: (240, 228, 66),
     "": (200, 200, 200),
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble._version import __version__
-from ensemble.choices import FAKE
+from ensemble.choices import ACCUSING
 from ensemble.reporting.html import image_url, write_page
 from ensemble.reporting.plain_text import in_plot, printable
 from ensemble.reporting.svg import inline_svg
@@ -164,7 +164,7 @@ def _section(result, face):
     if not rows["decided"].astype(bool).any():
         lead = ("The verdict is not about this face. The frames that look most like a "
                 "forgery to the members together:")  # fmt: skip
-    elif result.verdict != FAKE:
+    elif result.verdict not in ACCUSING:
         lead = ("The frames that weigh most in what the members say of the video, and "
                 "those that look most like a forgery to them:")  # fmt: skip
     return {"title": title, "face": row, "plot": plot, "pictures": pictures,
@@ -176,9 +176,10 @@ def _shown_frames(result, rows):
     """The frames that decided; of a face beside the verdict the most suspicious."""
     if not rows["decided"].astype(bool).any():
         return suspicious_frames(rows)
-    frames = decisive_frames(rows, result.verdict == FAKE or result.p_fake > 0.5)
+    accused = result.verdict in ACCUSING
+    frames = decisive_frames(rows, accused or result.p_fake > 0.5)
     # Others fill up, or say what speaks against a verdict that is not FAKE.
-    n_more = max(_MOST_FRAMES - len(frames), 0 if result.verdict == FAKE else 2)
+    n_more = max(_MOST_FRAMES - len(frames), 0 if accused else 2)
     more = [f for f in suspicious_frames(rows, len(rows)) if f not in frames]
     return [*frames, *more[:n_more]]
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ensemble.choices import NO_VERDICT, UNSCORABLE
+from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.member_scores import deciding_faces
+from ensemble.verdicts.suspicion import column_in, renamed
 from ensemble.verdicts.threshold_and_prior import grounds
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ class ScanResult:
     video : str
         Its full path, or a name made of its content.
     p_fake : float
-        P(fake); NaN where no detector could score it.
+        P(fake), a suspicion where the model learned from reals alone; NaN where no
+        detector could score it.
     verdict : str
-        REAL, FAKE, UNSURE, or empty.
+        REAL, FAKE, UNSURE, FAKE TRACES (after reals alone), or empty.
     status, reason : str
         As in `DeepfakeEnsemble.judge`.
     members : DataFrame
@@ -132,7 +134,8 @@ class ScanResult:
         Returns
         -------
         dict
-            NaN is None.
+            NaN is None. Of a model that learned from real videos alone the keys are
+            called ``suspicion`` and not ``p_fake``.
         """
         found = {
             "video": self.video,
@@ -160,7 +163,13 @@ class ScanResult:
             ],
             "timeline": self.timeline.to_dict("records"),
         }
-        return _plain(found)
+        return self._named(_plain(found))
+
+    def _named(self, found):
+        """Call the score of a model of reals alone what it is."""
+        if self.card is None or not self.card.of_reals_alone:
+            return found
+        return renamed(found, P_FAKE, SUSPICION)
 
     def _calibration(self):
         """What to say beside a score that is not known to be a probability."""
@@ -169,7 +178,7 @@ class ScanResult:
 
     @property
     def score_name(self) -> str:
-        """What to call its score: P(fake), or just a score where that is not known."""
+        """What to call its score: see `ensemble.verdicts.card.ModelCard`."""
         return "P(fake)" if self.card is None else self.card.score_name
 
     def plot_timeline(self, path: str | PathLike | None = None) -> "Figure":
@@ -290,7 +299,7 @@ def scan_video(
     faces, face_scores = _faces(model, look, scores, video, doubts)
     return ScanResult(
         video=table.index[0],
-        p_fake=verdict["p_fake"],
+        p_fake=verdict[column_in(verdict)],
         verdict=verdict["verdict"],
         status=verdict["status"],
         reason=verdict["reason"],
@@ -375,8 +384,8 @@ def scans_table(results: list[ScanResult]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``video``, ``p_fake``, ``verdict``, ``status``, ``reason`` and ``doubts`` of the
-        video;
+        ``video``, ``p_fake`` (or ``suspicion``: see `ScanResult.to_dict`), ``verdict``,
+        ``status``, ``reason`` and ``doubts`` of the video;
         ``face``, ``first``, ``last`` (seconds), ``face_p_fake``, ``face_verdict`` of
         each face; then as ``p_<name>`` each detector's score, of the face where there
         is one.
@@ -402,7 +411,7 @@ def scans_table(results: list[ScanResult]) -> pd.DataFrame:
             found["face_p_fake"] = face["p_fake"]
             found["face_verdict"] = face["verdict"]
             given = {f"p_{name}": score for name, score in given.items()}
-            rows.append(video | found | given)
+            rows.append(result._named(video | found) | given)
     table = pd.DataFrame(rows)
     return table.astype({"face": "Int64"})
 
@@ -443,7 +452,8 @@ def _faces(model, look, members, video=None, doubts=True):
         reasons=why[names].to_numpy(dtype=object),
     )
     judged = model.judge_scores(table, [video] * len(table), doubts)
-    judged = judged[["p_fake", "verdict", "reason", "doubts"]]
+    judged = judged.rename(columns={SUSPICION: P_FAKE})
+    judged = judged[[P_FAKE, "verdict", "reason", "doubts"]]
     decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
     beside = pd.DataFrame(
         {

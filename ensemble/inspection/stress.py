@@ -41,6 +41,7 @@ from ensemble.metrics.ranking import auc
 from ensemble.metrics.ties import above
 from ensemble.reporting.plots.stress import plot_stress
 from ensemble.scores.row_order import in_row_order
+from ensemble.verdicts.suspicion import column_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -322,7 +323,7 @@ def _stressed(model, video, content, steps, seconds, seed):
             (verdict,) = own.judge_scores(scores).to_dict("records")
             # with unscorable="prior" P(fake) is a number that no member gave
             is_scored = verdict["status"] != UNSCORABLE
-            fake = verdict["p_fake"] if is_scored else np.nan
+            fake = verdict[column_in(verdict)] if is_scored else np.nan
             found[step] = scores.iloc[0].to_dict() | {ENSEMBLE: fake}
             if step[0] != AS_IT_IS:
                 with suppress(PermissionError):  # Windows, while it is open

@@ -1,6 +1,6 @@
 """What a fit leaves at an ensemble for its own later use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ class FitRecord:
         `ensemble.out_of_fold.ensemble_scores.out_of_fold_of`.
     file : str or None
         Where the ensemble was saved or loaded as it is.
+    alarms_at : dict
+        After a fit on real videos alone, what is known of limits: see
+        `ensemble.verdicts.threshold_and_prior.reals_above`.
     """
 
     training: TrainingSet
@@ -44,6 +47,7 @@ class FitRecord:
     cross_fitted: np.ndarray | None = None
     evidence: OutOfFoldEvidence | None = None
     file: str | None = None
+    alarms_at: dict = field(default_factory=dict, repr=False)
 
     @property
     def reals_alone(self) -> bool:

@@ -256,7 +256,7 @@ def check_folder(option: str, path: str | Path | None) -> None:
 
 # Columns, and keys, of what each command writes.
 _COLUMNS = {
-    "scan": ("video", "p_fake", "verdict"),
+    "scan": ("video", "verdict", "status"),
     "stress": ("change", "strength", "scorer"),
     "compare": ("strategy", "auc"),
 }

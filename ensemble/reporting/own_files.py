@@ -6,11 +6,13 @@ import zipfile
 
 _BEGINNING = 2**16  # bytes of a file that tell what it is
 FILM_MARK = "P(fake) while it played"  # in the comment of every film of `watch`
+_VIDEO_MARKS = (b"P(fake) ", b"unknown calibration", b"FAKE TRACES or UNSURE")
 PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
 SCORES = ("video", "change", "strength")  # columns of stress' scores
 VERDICTS = ("p_fake", "lower", "upper", "verdict")  # of apply's table
 _OUR_COLUMN = re.compile(
     r"video|p_.*|verdict|status|reason|doubts|calibration|face|first|last|face_p_fake"
+    r"|suspicion|face_suspicion"
     r"|face_verdict|lower|upper|missing|contribution_.*"
     r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
     r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
@@ -94,7 +96,7 @@ def _is_plot(path, marks):
 def _is_video(path, marks):
     """Whether it is an MP4 whose comment is that of `annotate`."""
     said = _head_of_mp4(path)
-    ours = b"P(fake) " in said or b"unknown calibration" in said
+    ours = any(mark in said for mark in _VIDEO_MARKS)
     return ours and FILM_MARK.encode() not in said
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble._version import __version__
-from ensemble.choices import FAKE, PARTIAL, REAL, SCORED
+from ensemble.choices import ACCUSING, PARTIAL, REAL, SCORED, SUSPICION
 from ensemble.decision.error_rates import rate_interval
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance, out_of_fold_of
 from ensemble.scores.provenance import Provenance
+from ensemble.verdicts.card_facts import CardFacts, plain
 from ensemble.verdicts.card_words import (
     auc_in_words,
     left_out_in_words,
@@ -93,6 +94,8 @@ class ModelCard:
         Detectors that failed in the fit and were left out: where and why.
     n_skipped : int
         Training videos that no detector could look at and that were left out.
+    rights : str
+        Whose footage it learned from, as `DeepfakeEnsemble.describe` was given it.
 
     Examples
     --------
@@ -129,6 +132,7 @@ class ModelCard:
     profile: TrainingProfile | None
     failed_detectors: dict = field(default_factory=dict)
     n_skipped: int = 0
+    rights: str = ""
 
     @property
     def doubt(self) -> Any:
@@ -143,8 +147,18 @@ class ModelCard:
         return self.n_real + self.n_fake == 0
 
     @property
+    def of_reals_alone(self) -> bool:
+        """Whether it learned from real videos and no fakes."""
+        return self.n_fake == 0 < self.n_real
+
+    @property
     def score_name(self) -> str:
-        """What to call its score: P(fake), or just a score where that is not known."""
+        """What to call its score: P(fake), a suspicion after real videos alone.
+
+        Just a score where nothing is known of it.
+        """
+        if self.of_reals_alone:
+            return SUSPICION
         return "score" if self.unlabelled else "P(fake)"
 
     def summary(self) -> str:
@@ -162,6 +176,9 @@ class ModelCard:
         if self.unlabelled:
             return "score of unknown calibration, no labelled videos"
         words = "a toy" if self.toy else "model"
+        if self.of_reals_alone:
+            data = f" ({self.data})" if self.data else ""
+            return f"{words} of real videos alone{data}: a suspicion, no probability"
         if self.data:
             words += f" that learned from {self.data}"
         if self.above_chance is None or self.rates is None:
@@ -176,6 +193,7 @@ class ModelCard:
             kinds = f"{self.n_real} real and {self.n_fake} fake videos"
         of = "" if self.n_groups is None else f" of {self.n_groups} groups"
         words = [self.data] if self.data else ["what they are is not recorded"]
+        words += [f"rights: {self.rights}"] if self.rights else []
         words += ["a toy, not for real videos"] if self.toy else []
         before = "".join(
             f" {name} had learned before, from "
@@ -216,7 +234,7 @@ class ModelCard:
         if self.above_chance is None:
             return (
                 f"Out of fold: {alarms} {at}{same}. How many fakes it finds is not "
-                "known."
+                "known: it says FAKE TRACES or UNSURE, and never REAL."
             )
         found = (
             f"Out of fold: AUC {auc_in_words(self.auc)}, {alarms}, misses "
@@ -233,68 +251,9 @@ class ModelCard:
         -------
         dict
         """
-        return _plain(asdict(replace(self, profile=None))) | {
+        return plain(asdict(replace(self, profile=None))) | {
             "profile": None if self.profile is None else self.profile.to_dict()
         }
-
-
-@dataclass
-class CardFacts:
-    """What of a card no stored score can tell, and what is costly to measure again.
-
-    Attributes
-    ----------
-    data, toy, fitted_on, version, profile
-        As in `ModelCard`.
-    described : bool
-        Whether `data` is what somebody said, and not a name that was found.
-    auc : Interval or None
-        None where it was not measured yet.
-    problem : str
-        Why it cannot be measured.
-    cards : dict
-        Cards that were made, by threshold and prior; not kept.
-    """
-
-    data: str = ""
-    described: bool = False
-    toy: bool = False
-    fitted_on: str | None = None
-    version: str | None = None
-    profile: TrainingProfile | None = None
-    auc: Interval | None = None
-    problem: str = ""
-    cards: dict = field(default_factory=dict, repr=False)
-    _kept = ("data", "described", "toy", "fitted_on", "version", "problem")
-
-    def to_dict(self) -> dict[Any, Any]:
-        """Return what JSON can hold."""
-        kept = {name: getattr(self, name) for name in self._kept}
-        auc = None if self.auc is None else _plain(list(self.auc))
-        profile = None if self.profile is None else self.profile.to_dict()
-        return kept | {"auc": auc, "profile": profile}
-
-    @classmethod
-    def from_dict(cls, known: dict[Any, Any] | None) -> CardFacts:
-        """Return what `to_dict` wrote; what is not recorded stays unknown.
-
-        Parameters
-        ----------
-        known : dict or None
-            None in files of earlier versions.
-
-        Returns
-        -------
-        CardFacts
-        """
-        known = known or {}
-        facts = cls(**{name: known[name] for name in cls._kept if name in known})
-        if known.get("auc") is not None:
-            ends = [np.nan if end is None else float(end) for end in known["auc"]]
-            facts.auc = Interval(*ends)
-        if known.get("profile") is not None:
-            facts.profile = TrainingProfile.from_dict(known["profile"])
-        return facts
 
 
 def saved_card(model: Any) -> dict[Any, Any]:
@@ -455,6 +414,7 @@ def _made(model, facts, thresholds):
     provenance = Provenance.of(model.oof_scores_)
     return ModelCard(
         data=facts.data,
+        rights=facts.rights,
         toy=facts.toy,
         fitted_on=facts.fitted_on,
         version=facts.version,
@@ -482,19 +442,9 @@ def _rates(evidence, verdicts, rows):
 
     def rate(among, called):
         return rate_interval(
-            verdicts[among] == called, None if groups is None else groups[among]
+            np.isin(verdicts[among], called), None if groups is None else groups[among]
         )
 
     return ErrorRates(
-        int(real.sum()), int(fake.sum()), rate(real, FAKE), rate(fake, REAL)
+        int(real.sum()), int(fake.sum()), rate(real, ACCUSING), rate(fake, [REAL])
     )
-
-
-def _plain(thing):
-    if isinstance(thing, dict):
-        return {key: _plain(value) for key, value in thing.items()}
-    if isinstance(thing, (list, tuple)):
-        return [_plain(value) for value in thing]
-    if isinstance(thing, np.generic):
-        thing = thing.item()
-    return None if isinstance(thing, float) and np.isnan(thing) else thing

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.choices import FAKE
+from ensemble.choices import ACCUSING
 from ensemble.out_of_fold.ensemble_scores import USUAL, is_above_chance, log_odds
 from ensemble.out_of_fold.shares import without_ground
 from ensemble.verdicts.card import evidence_or_none
@@ -124,7 +124,9 @@ def _hidden_faces(model, table, combined):
     if fitted_pooling(model) != "worst":
         return apart
     verdicts = dict(zip(table.index, model.thresholds_.verdicts(combined), strict=True))
-    return {video: said for video, said in apart.items() if verdicts[video] != FAKE}
+    return {
+        video: said for video, said in apart.items() if verdicts[video] not in ACCUSING
+    }
 
 
 def _of_the_model(model, evidence, card):
@@ -174,7 +176,7 @@ def _of_missing_members(evidence, present):
 def _of_disagreement(evidence, scores):
     """Compare how far the members are apart with how far they were out of fold."""
     known = scores.dropna()
-    if len(known) < 2:
+    if len(known) < 2 or not evidence.is_fake.any():  # on fakes they may be
         return []
     usual = evidence.usual_spread
     spread = np.ptp(log_odds(known))
@@ -197,7 +199,9 @@ def _of_unusual_scores(evidence, scores):
             continue
         known = evidence.log_odds[:, place]
         low, high = np.nanmin(known), np.nanmax(known)
-        if far_outside(odds[place], low, high, LEAST_BEYOND):
+        outside = far_outside(odds[place], low, high, LEAST_BEYOND)
+        # Above those of reals alone is where fakes are looked for.
+        if outside and (odds[place] < low or evidence.is_fake.any()):
             own = evidence.table[name]
             found.append(
                 f"{name} gives {score:.3f}, out of fold {own.min():.3f} to "

@@ -14,6 +14,7 @@ from ensemble.verdicts.member_scores import (
     members_table,
     named_members,
 )
+from ensemble.verdicts.suspicion import score_column
 from ensemble.verdicts.video_verdicts import verdict_table
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class VerdictRows:
 
     def columns(self) -> list[tuple[str, str]]:
         """Return name and type of what is written."""
-        columns = [("p_fake", "double"), *((name, "string") for name in _TEXTS)]
+        columns = [(score_column(self._model), "double")]
+        columns += [(name, "string") for name in _TEXTS]
         if self._model.fit_record_.unlabelled:
             columns.append(("calibration", "string"))
         return columns + [(name, "double") for name in self._model.detectors_]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.named_thresholds import (
     ThresholdRule,
     Thresholds,
@@ -16,6 +17,7 @@ from ensemble.decision.named_thresholds import (
 )
 from ensemble.decision.prior import adjust_prior
 from ensemble.decision.thresholds import percent
+from ensemble.metrics.ties import above
 from ensemble.out_of_fold.ensemble_scores import labels_of, out_of_fold_of
 from ensemble.out_of_fold.reals_only import check_settings, learns, reals_threshold
 
@@ -55,7 +57,7 @@ def resolve_thresholds(model: Any) -> Thresholds:
     Thresholds
     """
     rule = parse_threshold(model.threshold)
-    if rule.value is None and model.prior_ == 0:
+    if model.prior_ == 0:
         return _for_reals_alone(model, rule)
     if model.fit_record_.unlabelled and rule.kind not in ("default", "value"):
         raise ValueError(
@@ -85,7 +87,10 @@ def meaning_of_scores(model: Any) -> str:
         One or two sentences.
     """
     if model.prior_ == 0:
-        return "P(fake) orders videos; fitted on reals alone, it is no probability."
+        return (
+            "The number is a suspicion, 0 to 1: it orders videos. Learned from real "
+            "videos alone, it is no probability of a fake."
+        )
     if model.fit_record_.unlabelled:
         return (
             "Its score orders videos; no labelled videos were given, so that it is not "
@@ -186,11 +191,47 @@ def _for_reals_alone(model, rule: ThresholdRule) -> Thresholds:
     if rule.kind == "fpr":
         rate = rule.false_alarm_rate
         cut = reals_threshold(model.oof_fake_score_.dropna().to_numpy(), rate)
+    set_on = f"It is set so that at most {percent(rate)} of the reals are above it: "
+    if rule.value is not None:
+        cut, set_on = rule.value, "It was given, and set on no data: "
+    n_above, n_reals, most = reals_above(model, float(cut))
+    bound = (
+        f"{n_above} of {n_reals} out-of-fold real videos are above it, and of others "
+        f"like them up to {100 * most:.0f} % may be (95 % interval). How many fakes "
+        "are is not known."
+    )
     return Thresholds(
         float(cut),
         float(cut),
         False,
-        f"At most {percent(rate)} of {len(model.oof_scores_)} out-of-fold real "
-        "videos are above it. How many fakes are is not known.",
-        on_training=True,
+        set_on + bound,
+        on_training=rule.value is None,
+        never_real=True,
     )
+
+
+def reals_above(model: Any, cut: float) -> tuple[int, int, float]:
+    """Say how many out-of-fold real videos lie above a limit, and may of others.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted on real videos alone.
+    cut : float
+
+    Returns
+    -------
+    n_above, n_reals : int
+    most : float
+        Upper end of the 95 % interval of their share, over groups: 0 of 36 still
+        allows 10 %.
+    """
+    known = model.fit_record_.alarms_at
+    if cut not in known:
+        score = model.oof_fake_score_
+        scored = score.notna().to_numpy()
+        groups = labels_of(model)[1]
+        alarms = above(score.to_numpy()[scored], cut)
+        interval = rate_interval(alarms, None if groups is None else groups[scored])
+        known[cut] = int(alarms.sum()), int(scored.sum()), float(interval.high)
+    return known[cut]

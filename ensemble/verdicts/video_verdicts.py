@@ -19,6 +19,7 @@ from ensemble.verdicts.member_scores import (
     fitted_pooling,
     named_members,
 )
+from ensemble.verdicts.suspicion import NO_TRACES, score_column
 
 
 def verdict_table(
@@ -54,11 +55,16 @@ def verdict_table(
     verdicts = thresholds.verdicts(score)
     found = doubts(model, table, combined, _profiles(model, videos))
     found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
+    if thresholds.never_real:
+        found = [
+            why or NO_TRACES * (verdict == UNSURE)
+            for why, verdict in zip(found, verdicts, strict=True)
+        ]
     if unsure:
         in_doubt = np.array([reasons != "" for reasons in found], bool)
         verdicts[in_doubt & (verdicts != NO_VERDICT)] = UNSURE
     beside = {
-        "p_fake": score,
+        score_column(model): score,
         "verdict": verdicts,
         "status": statuses(table, combined),
         "reason": list(reasons_of(model, table, combined).values()),

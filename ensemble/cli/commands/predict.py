@@ -102,8 +102,10 @@ class _Submission:
 
     def add(self, table) -> None:
         # With unscorable="prior" P(fake) is a number that no member gave.
+        from ensemble.verdicts.suspicion import column_in
+
         scored = table["status"] != UNSCORABLE
-        self._scores += table["p_fake"].where(scored).tolist()
+        self._scores += table[column_in(table)].where(scored).tolist()
 
     def write(self) -> None:
         if self._path is None:

@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.serving.pages.reasons import needs_a_video, reason_in_words
+from ensemble.verdicts.suspicion import renamed
 
-_KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
+_KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
 _SMALL = 0.0005  # below, three digits would say that a score is nothing at all
 _UNKNOWN = "The miss rate is unknown: "
 _BROUGHT = "for a share of fakes of "  # how the step is called that follows a prior
@@ -27,7 +28,7 @@ class ScanInWords:
     Attributes
     ----------
     word : str
-        FAKE, REAL, UNSURE or "No verdict".
+        FAKE, REAL, UNSURE, FAKE TRACES or "No verdict".
     kind : str
         ``fake``, ``real``, ``unsure`` or ``none``: which colour and sign it gets.
     sentence : str
@@ -72,6 +73,7 @@ def scan_in_words(scan: dict[str, Any], thing: str = "video") -> ScanInWords:
     >>> said.errors[0]
     'The miss rate is unknown: this model has no record of how often it errs.'
     """
+    scan = with_one_name(scan)
     verdict = scan.get("verdict") or ""
     reasons = [scan.get("reason") or "", *_doubts(scan, thing)]
     return ScanInWords(
@@ -150,9 +152,12 @@ def errors_in_words(
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
     if card.get("set_on_the_same"):
+        says = TRACES if card.get("n_fake") == 0 else FAKE
         lines.append(
-            "Where it says FAKE was set on these same files: on others it errs more."
+            f"Where it says {says} was set on these same files: on others it errs more."
         )
+    if card.get("n_fake") == 0:
+        lines.append("It says FAKE TRACES or UNSURE, and never that a file is real.")
     if thing == "picture":
         return [*lines, _PICTURE]
     return [
@@ -223,10 +228,23 @@ def clock(seconds: float) -> str:
 def score_name(scan: dict[str, Any]) -> str:
     """What to call its score: P(fake), or just a score where that is not known.
 
-    That of a model of reals alone is no probability either.
+    That of a model of reals alone is a suspicion.
     """
-    of_reals = (scan.get("card") or {}).get("n_fake") == 0
-    return "Score" if of_reals or scan.get("calibration") == "unknown" else "P(fake)"
+    card = scan.get("card") or {}
+    if card.get("n_fake") == 0 and card.get("n_real"):
+        return "Suspicion"
+    return "Score" if scan.get("calibration") == "unknown" else "P(fake)"
+
+
+def with_one_name(scan: dict[str, Any]) -> dict[str, Any]:
+    """Return a scan whose score is called ``p_fake``, as pages look it up.
+
+    Examples
+    --------
+    >>> with_one_name({"suspicion": 0.2})
+    {'p_fake': 0.2}
+    """
+    return renamed(scan, SUSPICION, P_FAKE) if SUSPICION in scan else scan
 
 
 def as_sentence(text: str) -> str:
@@ -269,6 +287,11 @@ def _sentence(scan, verdict, thing):
     low, high = threshold.get("low"), threshold.get("high")
     if verdict == FAKE:
         return f"The model takes this {thing} for a fake."
+    if verdict == TRACES:
+        return (
+            f"The model sees traces in this {thing} that it hardly ever sees in real "
+            "ones. It has never seen a fake that others made."
+        )
     if verdict == REAL:
         return (
             f"The model sees no sign of a fake that it knows. That does not make this "
@@ -290,6 +313,8 @@ def _meaning(scan):
     steps = [step["step"] for step in (scan.get("how") or {}).get("steps", [])]
     calibrated = any(step.startswith("calibrated") for step in steps)
     lines = ["0 is as real as can be to the model, 1 as fake as can be."]
+    if score_name(scan) == "Suspicion":
+        lines = ["The higher, the less it is like the real videos of training."]
     if calibrated:
         share = round(100 * scan["p_fake"])
         about = "Fewer than 1" if share < 1 else f"About {min(share, 99)}"

@@ -39,6 +39,7 @@ def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
         if card["n_groups"] is not None:
             videos += f", of {card['n_groups']:,} groups (people or sources)"
     rows = [("Videos", videos), ("What they are", card["data"])]
+    rows.append(("Rights", card.get("rights", "")))
     if card["toy"]:
         toy = "a toy that shows how things work, meant for no real video"
         rows.append(("Beware", toy))

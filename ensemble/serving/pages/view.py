@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from ensemble.choices import FAKE, REAL, UNSURE
+from ensemble.choices import FAKE, REAL, TRACES, UNSURE
 from ensemble.serving.pages.in_words import (
     ScanInWords,
     as_sentence,
@@ -17,6 +17,7 @@ from ensemble.serving.pages.in_words import (
     errors_in_words,
     scan_in_words,
     score_name,
+    with_one_name,
 )
 from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import (
@@ -27,7 +28,7 @@ from ensemble.serving.pages.timeline import (
     timeline_panels,
 )
 
-_KINDS = {FAKE: "fake", REAL: "real", UNSURE: "unsure"}
+_KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
 _MOST_NAMED = 4  # faces in a sentence
 _MOST_PANELS = 6  # that are seen at once
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
@@ -177,6 +178,7 @@ def scan_view(
     -------
     ScanView
     """
+    scan = with_one_name(scan)
     panels = timeline_panels(scan)
     first = _first(panels, scan)
     how = scan.get("how") or {"members": [], "steps": []}
@@ -285,6 +287,7 @@ def job_view(
     """
     found: dict[str, Any] = {}
     if scan is not None:
+        scan = with_one_name(scan)
         found = {
             "said": scan_in_words(scan, thing_of(job)),
             "score": scan["p_fake"],

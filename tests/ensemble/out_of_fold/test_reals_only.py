@@ -77,7 +77,11 @@ def test_reals_alone_are_enough(reals, strategy, label, classes):
     assert score[len(genuine) :].mean() > score[: len(genuine)].mean() + 0.1
     table = model.predict_proba(fakes)
     np.testing.assert_allclose(table[:, classes.index(model.fake_class_)], score[12:])
-    assert (model.predict(fakes) == model.fake_class_).mean() > 0.6
+    assert (score[len(genuine) :] > model.threshold_).mean() > 0.6
+    verdicts = model.judge(fakes, doubts=False)["verdict"]
+    assert (verdicts == "FAKE TRACES").mean() > 0.6
+    with pytest.raises(ValueError, match="FAKE TRACES or UNSURE and never REAL"):
+        model.predict(fakes)
 
 
 @few
@@ -136,7 +140,9 @@ def test_the_threshold_keeps_the_false_alarms_of_unseen_reals(reals, rate):
     lower = score[score < model.threshold_].max()
     assert (score > lower).mean() > rate
     table = model.judge(genuine)
-    assert ((table["verdict"] == "FAKE") == (table["p_fake"] > model.threshold_)).all()
+    accused = table["suspicion"] > model.threshold_
+    assert ((table["verdict"] == "FAKE TRACES") == accused).all()
+    assert (table["verdict"][~accused] == "UNSURE").all()
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.1, 0.33])
@@ -175,7 +181,7 @@ def test_fresh_reals_are_called_fake_about_as_often_as_was_asked():
             {"one": FromReals()}, resampling=3, false_alarm_rate=0.2, verbose=False
         )
         model.fit(videos[:30], [0] * 30, groups=np.arange(30))
-        shares.append(model.predict(videos[30:]).mean())
+        shares.append((model.fake_score(videos[30:]) > model.threshold_).mean())
     assert abs(np.mean(shares) - 0.2) < 0.06
 
 
@@ -275,7 +281,8 @@ def test_members_fitted_before_go_with_those_that_make_their_fakes(reals):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*was trained on")
         model.fit(genuine, [0] * 12, groups=groups)
-    assert model.add_detector("three", FromReals(20.0)).predict(fakes).any()
+    more = model.add_detector("three", FromReals(20.0))
+    assert (more.fake_score(fakes) > more.threshold_).any()
 
 
 @few
@@ -303,7 +310,10 @@ def test_it_is_saved_with_its_threshold(reals, tmp_path):
     assert again.fake_class_ == 1
     again.refit_combiner("stacking")
     assert again.threshold_ == model.threshold_
-    np.testing.assert_array_equal(again.predict(fakes), model.predict(fakes))
+    judged = again.judge(fakes, doubts=False)
+    assert judged.equals(model.judge(fakes, doubts=False))
+    assert set(judged["verdict"]) <= {"FAKE TRACES", "UNSURE"}
+    assert again.card_.score_name == "suspicion"
 
 
 class _Shy(FromReals):

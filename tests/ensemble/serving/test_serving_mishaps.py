@@ -294,7 +294,7 @@ def test_rates_of_the_files_that_a_threshold_was_set_on_are_said_to_be():
     same = errors_in_words(card | {"set_on_the_same": True})
     assert "set on these same files: on others it errs more" in " ".join(same)
     reals = a_scan(card=card | {"n_fake": 0})
-    assert (score_name(a_scan()), score_name(reals)) == ("P(fake)", "Score")
+    assert (score_name(a_scan()), score_name(reals)) == ("P(fake)", "Suspicion")
 
 
 def test_a_model_that_cannot_be_loaded_any_more_is_said_to_who_waits(
