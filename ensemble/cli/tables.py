@@ -351,6 +351,7 @@ def show_comparison(
     report: Path | None = None,
     err: bool = False,
     shipping: str | None = None,
+    details: bool = True,
 ) -> None:
     """Print the table and the verdict of a comparison.
 
@@ -363,6 +364,8 @@ def show_comparison(
         Print to standard error, where standard output is for data.
     shipping : str or None, default=None
         Which commands make a rule of the best strategy, and why of that one.
+    details : bool, default=True
+        Print all that may be said, and not only what to read first.
     """
     console = terminal(stderr=err)
     table = _plain_table(
@@ -390,7 +393,9 @@ def show_comparison(
             values = ("" if pd.isna(value) else f"{value:.4f}" for value in row)
             grid.add_row(Text(visible(name)), *values)
         console.print("\n", grid)
-    console.print(f"\n{comparison.verdict}", soft_wrap=True)
+    console.print(f"\n{comparison.lead}", soft_wrap=True)
+    if details:
+        console.print("\n" + "\n".join(comparison.details), soft_wrap=True)
     if shipping is not None:
         lines = "\n".join(map(visible, shipping.split("\n")))
         console.print(f"\n{lines}", soft_wrap=True)

@@ -24,7 +24,6 @@ from ensemble.combiners.parts.detector_skill import looks_inverted, warn_of_inve
 from ensemble.combiners.parts.rows import fold_codes
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.ablation import panel_contributions
-from ensemble.comparison.caveats import say_failed, with_failures
 from ensemble.comparison.evaluation import (
     Evaluation,
     judge,
@@ -43,11 +42,13 @@ from ensemble.comparison.nested_cv import MemberScores, nested_scores
 from ensemble.comparison.protocols import PROTOCOLS, inner_folds, protocol_splits
 from ensemble.comparison.result import Comparison, ComparisonFacts
 from ensemble.comparison.statistics import measure, paired_change
-from ensemble.comparison.summary_text import put_in_words
 from ensemble.comparison.training_data import (
     seen_in_training,
     warn_of_training_videos,
 )
+from ensemble.comparison.wording.caveats import say_failed, with_failures
+from ensemble.comparison.wording.lead import lead_of
+from ensemble.comparison.wording.summary_text import put_in_words
 from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.out_of_fold.left_out import check_on_error
 
@@ -320,7 +321,12 @@ def _summarize(data, settings, evaluation):
         table.attrs = table.attrs | {"comparison": facts.to_dict()}
     return Comparison(
         table=measured.table,
-        verdict=put_in_words(measured.table, facts, measured.by_value, seen, ablation),
+        verdict="\n".join(
+            [
+                lead_of(measured.table, facts),
+                put_in_words(measured.table, facts, measured.by_value, seen, ablation),
+            ]
+        ),
         by_group_of=measured.by_group_of(),
         by_value=measured.by_value,
         ablation=ablation,

@@ -157,7 +157,7 @@ class Comparison:
         calibration error the basic bootstrap, see
         `ensemble.metrics.bootstrap_intervals.basic_ends`.
     verdict : str
-        What may be said of it, in words.
+        What may be said of it, in words: `lead`, and `details`, a thought a line.
     by_group_of : dict of str to DataFrame
         AUC by what was held out ("held out") and by each column of the metadata: one
         row a strategy, one column a value.
@@ -215,6 +215,16 @@ class Comparison:
     def how(self) -> dict:
         """How it was made, by the names that JSON has."""
         return self.facts.to_dict()
+
+    @property
+    def lead(self) -> str:
+        """What to read first: at most four sentences."""
+        return self.verdict.partition("\n")[0]
+
+    @property
+    def details(self) -> list[str]:
+        """All else that may be said, a thought a line."""
+        return self.verdict.split("\n")[1:]
 
     @property
     def judged(self) -> pd.DataFrame:
@@ -398,5 +408,8 @@ class Comparison:
         )
 
     def _repr_html_(self):
-        said = html.escape(self.verdict).replace("\n", "<br>")
-        return f"<p>{said}</p>" + self.style.to_html()
+        rest = "".join(f"<p>{html.escape(line)}</p>" for line in self.details)
+        return (
+            f"<p>{html.escape(self.lead)}</p>{self.style.to_html()}"
+            f"<details><summary>Details</summary>{rest}</details>"
+        )

@@ -145,7 +145,8 @@ def _content(comparison, title, videos):
     pairs = pairs.sort_values("score_correlation", kind="stable").head(_MOST_PAIRS)
     return {
         "title": title,
-        "verdict": comparison.verdict.split("\n"),
+        "lead": comparison.lead,
+        "details": comparison.details,
         "facts": facts,
         "level": f"{facts.level:.0%}".replace("%", " %"),
         "table": table,

@@ -105,6 +105,14 @@ MinCoverage = Annotated[
         max=1,
     ),
 ]
+Details = Annotated[
+    bool,
+    typer.Option(
+        "--details",
+        help="Print all that may be said, and not only what to read first; a report "
+        "has it folded.",
+    ),
+]
 Draws = Annotated[
     int, typer.Option(help="Bootstrap draws behind each interval.", min=10)
 ]
@@ -143,6 +151,7 @@ def compare(
     csv_file: options.TableFile = None,
     json_file: JsonFile = None,
     title: Title = "Comparison of deepfake detectors",
+    details: Details = False,
     models: options.Models = None,
     backbones: options.Backbones = "xception,efficientnet,resnet",
     views: options.Views = "frame,face",
@@ -179,7 +188,7 @@ def _finish(
     csv_file, json_file = settings.csv_file, settings.json_file
     is_data = is_printed(json_file, csv_file)
     shipping = _shipping(settings, inputs, comparison)
-    show_comparison(comparison, settings.report, is_data, shipping)
+    show_comparison(comparison, settings.report, is_data, shipping, settings.details)
     write_csv(csv_file, comparison.table, index_label="strategy")
     write_json(json_file, comparison.to_dict())
     facts = comparison.facts
@@ -320,27 +329,20 @@ def _shipping(
 ) -> str | None:
     """Say which commands make a rule of the best strategy, and why of that one."""
     from ensemble.combiners.strategies import MEAN
-    from ensemble.comparison.summary_text import state_against
+    from ensemble.comparison.wording.summary_text import state_against
 
     best = comparison.winner()
     if best is None or inputs.scores is None:
         return None
     command = _combine(settings, inputs, best)
-    if best == MEAN:
-        why = "The plain mean has the highest AUC of all strategies."
-        return f"{why}\nTo make a rule of {best}:\n{command}"
     state = state_against(comparison.table.loc[best], "mean", comparison.facts)
-    why = f"{best} has the highest AUC"
-    if state == "beats":
-        why += " and beats the plain mean."
-        return f"{why}\nTo make a rule of {best}:\n{command}"
-    why += (
-        ", but is not shown to beat the plain mean, which is simpler: take either, "
-        "combine calibrates both."
-    )
+    rule = f"To make a rule of {'the plain mean' if best == MEAN else best}:\n{command}"
+    if best == MEAN or state == "beats":
+        return rule
     return (
-        f"{why}\nTo make a rule of {best}:\n{command}\nTo make a rule of the plain "
-        f"mean:\n{_combine(settings, inputs, MEAN)}"
+        "The plain mean is simpler and may be as good: take either, combine calibrates "
+        f"both.\n{rule}\nTo make a rule of the plain mean:\n"
+        f"{_combine(settings, inputs, MEAN)}"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.result import ComparisonFacts
-from ensemble.comparison.summary_text import put_in_words
+from ensemble.comparison.wording.summary_text import put_in_words
 
 AUTO = "my choice"  # its type counts, not its name
 FACTS = ComparisonFacts(

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
-from ensemble.comparison.caveats import FEW_GROUPS, caveats
 from ensemble.comparison.protocols import PROTOCOLS
+from ensemble.comparison.wording.caveats import FEW_GROUPS, caveats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def put_in_words(
     ablation : DataFrame or None, default=None
         What each member adds, as in `ensemble.comparison.Comparison`.
     """
-    ours = _ours(table)
+    ours = ensembles_of(table)
     first = ours.index[0]
     lines = [*_guessing(table, facts), _headline(table, ours, first, facts)]
     lines += _unscored(facts)
@@ -62,8 +62,12 @@ def put_in_words(
     return "\n".join(lines + caveats(facts))
 
 
-def _ours(table):
-    """Ensembles that are more than what they are measured against, best first."""
+def ensembles_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a comparison's table that are ensembles, best first.
+
+    The plain mean and the member chosen in training, which ensembles are measured
+    against, are left out; where there is nothing else, the mean is returned.
+    """
     plain = table.index.isin([MEAN, CHOSEN_MEMBER])
     ours = table[(table["kind"] == "strategy") & ~plain]
     return table.loc[[MEAN]] if ours.empty else ours
@@ -315,7 +319,7 @@ def _unseen(table, first, facts, by_value, seen):
 
 def _whether_it_holds(table, first, kind, facts, seen):
     """Set strategies on what is unseen against themselves where it was seen."""
-    ours = _ours(table)
+    ours = ensembles_of(table)
     change = ours[["over_seen", "over_seen_low", "over_seen_high"]]
     moved = (change.abs() > 1e-9).any(axis=1)
     said = []
@@ -325,7 +329,7 @@ def _whether_it_holds(table, first, kind, facts, seen):
             f"anything, so that unseen {kind}s are to it what seen ones are."
         )
     learners = list(ours.index[moved])
-    best_seen = [name for name in _ours(seen).index if name in learners]
+    best_seen = [name for name in ensembles_of(seen).index if name in learners]
     told = [n for n in learners if n in facts.automatic] or learners[:1]
     return said + [
         _seen_and_unseen(name, kind, table, facts, seen)

@@ -1,0 +1,152 @@
+"""The first sentences of a comparison's verdict: four questions, answered in order."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ensemble.combiners.strategies import MEAN
+from ensemble.comparison.protocols import PROTOCOLS
+from ensemble.comparison.wording.caveats import FEW_GROUPS
+from ensemble.comparison.wording.summary_text import ensembles_of, state_against
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble.comparison.result import ComparisonFacts
+
+_TOO_GOOD = "the figures are too good"
+
+
+def lead_of(table: pd.DataFrame, facts: ComparisonFacts) -> str:
+    """Answer what a reader asks first, in at most four sentences.
+
+    Is it better than guessing, and which strategy is? Is it shown to beat the plain
+    mean and the best single detector? What of forgeries that training has not seen?
+    What weakens all this most?
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a member or strategy, as in `ensemble.comparison.Comparison`.
+    facts : ComparisonFacts
+
+    Returns
+    -------
+    str
+    """
+    first = ensembles_of(table).index[0]
+    is_good = table.loc[first, "auc_low"] > 0.5
+    sentences = [_better_than_guessing(table, first, facts)]
+    if is_good:
+        sentences += [_against_both(table, first, facts), _unseen(table, first, facts)]
+    return " ".join([*sentences, *islice(_caveat(table, facts), 1)])
+
+
+def _better_than_guessing(table, first, facts):
+    row = table.loc[first]
+    videos = f"{facts.n_videos_judged} videos"
+    if math.isnan(row["auc_low"]):
+        return (
+            f"With so few groups ({facts.n_groups_judged}) nobody can tell whether "
+            "any strategy is better than guessing."
+        )
+    interval = f"{facts.level:.0%} interval {_ends(row, 'auc')}"
+    if row["auc_low"] > 0.5:
+        return (
+            f"{_capital(first)} has the highest AUC, {row['auc']:.3f} ({interval}), on "
+            f"{videos} that it was not fitted on."
+        )
+    members = table[(table["kind"] == "member") & (table["auc_low"] > 0.5)]
+    alone = f" Alone, {members.index[0]} is." if len(members) else ""
+    return (
+        f"No strategy is shown to be better than guessing on {videos} ({first}: "
+        f"AUC {row['auc']:.3f}, {interval}).{alone}"
+    )
+
+
+def _against_both(table, first, facts):
+    """Set the first strategy beside the plain mean and the best member."""
+    row, best = table.loc[first], facts.best_member
+    member = f"the best single detector, {best} ({table.loc[best, 'auc']:.3f})"
+    mean = f"the plain mean ({table.loc[MEAN, 'auc']:.3f})"
+    rivals = {"best_member": member}
+    if first != MEAN:
+        rivals = {"mean": mean, **rivals}
+    if not all(math.isfinite(row[f"over_{rival}_low"]) for rival in rivals):
+        return f"Whether it beats {' or '.join(rivals.values())} cannot be told."
+    states: dict[str, list[str]] = {}
+    for rival, called in rivals.items():
+        states.setdefault(state_against(row, rival, facts), []).append(called)
+    beaten, worse = states.get("beats", []), states.get("is worse than", [])
+    open_ = [called for called in rivals.values() if called not in beaten + worse]
+    said = [f"beats {' and '.join(beaten)}"] if beaten else []
+    said += [f"is worse than {' and '.join(worse)}"] if worse else []
+    if open_:
+        said.append(f"is not shown to beat {' or '.join(open_)}")
+    luck = "" if not open_ else f": {_luck(table)}"
+    return f"It {', but '.join(said)}{luck}."
+
+
+def _luck(table):
+    n_tested = int(table["p_mean"].notna().sum())
+    if n_tested > 1:
+        return f"corrected for {n_tested} comparisons, that may be luck"
+    return "that may be luck"
+
+
+def _unseen(table, first, facts):
+    kind = PROTOCOLS[facts.protocol].unseen
+    if kind is None:
+        return "Forgery methods that training has not seen were not tested."
+    row = table.loc[first]
+    said = f"Each {kind} was judged by strategies that had not seen it"
+    if "worst_at" in table and isinstance(row["worst_at"], str):
+        said += f"; the hardest is {row['worst_at']} (AUC {row['worst']:.3f})"
+    return f"{said}."
+
+
+def _caveat(table, facts):
+    """Yield what weakens a comparison, what weakens it most first."""
+    members = table[table["kind"] == "member"]
+    inverted = [m for m in members.index if str(m) in facts.look_inverted]
+    if inverted:
+        yield (
+            f"{inverted[0]} scores real videos above fakes: check the labels, or "
+            "invert its scores."
+        )
+    if facts.seen_in_training:
+        name = next(iter(facts.seen_in_training))
+        yield f"{name} was trained on some of these videos: {_TOO_GOOD}."
+    if not facts.groups_given:
+        yield (
+            f"No groups were given: if videos share a person or a source, {_TOO_GOOD}."
+        )
+    if facts.n_groups_judged < FEW_GROUPS:
+        yield f"With only {facts.n_groups_judged} groups all this is rough."
+    if facts.fitted_beforehand and not facts.trained_on:
+        yield (
+            f"What {facts.fitted_beforehand[0]} was trained on is not known: if on "
+            f"these videos, {_TOO_GOOD}."
+        )
+    if facts.nesting == "unstated":
+        yield (
+            "Where the scores come from is not stated: if their detectors were trained "
+            f"on these videos, {_TOO_GOOD}."
+        )
+    if facts.nesting == "stored":
+        yield (
+            "The figures are slightly too good: strategies learned from scores of "
+            "detectors that had seen labels of the judged videos."
+        )
+    if facts.coverage < 1:
+        yield f"Only {facts.coverage:.1%} of the videos were scored by all, and judged."
+
+
+def _capital(name):
+    return name[:1].upper() + name[1:] if " " in name and name[:1].islower() else name
+
+
+def _ends(row, name):
+    return f"{row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"

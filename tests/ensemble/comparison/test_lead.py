@@ -1,0 +1,115 @@
+"""What a comparison says first: four questions, answered in order, in plain words."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_summary_text import FACTS, row, table_of
+
+from ensemble import compare_strategies, read_scores
+from ensemble.combiners.strategies import MEAN
+from ensemble.comparison.wording.lead import lead_of
+
+
+def lead(facts=None, **ours):
+    return lead_of(table_of(**ours), replace(FACTS, **(facts or {})))
+
+
+def sentences(text):
+    return re.split(r"(?<=[.])\s+", text)
+
+
+def test_a_strategy_that_beats_all():
+    said = lead(stacking=row(0.97, 0.02, 0.03, p=0.001))
+    assert sentences(said) == [
+        "stacking has the highest AUC, 0.970 (95% interval 0.960 to 0.980), on 400 "
+        "videos that it was not fitted on.",
+        "It beats the plain mean (0.950) and the best single detector, xception "
+        "(0.940).",
+        "Forgery methods that training has not seen were not tested.",
+    ]
+
+
+def test_what_is_not_shown_may_be_luck():
+    said = lead(stacking=row(0.955, 0.005, 0.015, p=0.3), voting=row(0.94, p=0.9))
+    assert (
+        "It is not shown to beat the plain mean (0.950) or the best single detector, "
+        "xception (0.940): corrected for 2 comparisons, that may be luck." in said
+    )
+    said = lead(stacking=row(0.955, 0.001, 0.02, p=0.01))
+    assert (
+        "It beats the best single detector, xception (0.940), but is not shown to beat "
+        "the plain mean (0.950): that may be luck." in said
+    )
+
+
+def test_the_plain_mean_is_set_beside_the_best_detector():
+    table = table_of().drop(index=["best member, chosen in training"])
+    table.loc[MEAN, ["over_best_member", "over_best_member_low"]] = 0.01, -0.002
+    table.loc[MEAN, "over_best_member_high"] = 0.02
+    said = lead_of(table, FACTS)
+    assert said.startswith("mean has the highest AUC, 0.950")
+    assert "not shown to beat the best single detector, xception (0.940)" in said
+    assert "plain mean" not in said
+
+
+def test_nothing_is_praised_that_may_be_a_guess():
+    table = table_of(stacking=row(0.51, 0.2, 0.2, p=0.001))
+    table.loc[[MEAN, "xception"], ["auc", "auc_low", "auc_high"]] = 0.4, 0.3, 0.5
+    table = table.sort_values("auc", ascending=False)
+    said = lead_of(table, FACTS)
+    assert said == (
+        "No strategy is shown to be better than guessing on 400 videos (stacking: AUC "
+        "0.510, 95% interval 0.500 to 0.520)."
+    )
+    table.loc["xception", ["auc", "auc_low", "auc_high"]] = 0.7, 0.6, 0.8
+    assert lead_of(table, FACTS).endswith("Alone, xception is.")
+    table[["auc_low", "auc_high"]] = np.nan
+    assert "nobody can tell" in lead_of(table, FACTS)
+
+
+def test_of_what_weakens_it_the_worst_is_said_and_no_more():
+    good = {"stacking": row(0.97, 0.02, 0.03, p=0.001)}
+    cases = {
+        "xception scores real videos above fakes": {"look_inverted": ["xception"]},
+        "xception was trained on some of these": {"seen_in_training": {"xception": 9}},
+        "No groups were given": {"groups_given": False},
+        "With only 12 groups": {"n_groups_judged": 12},
+        "What xception was trained on is not known": {
+            "fitted_beforehand": ["xception"]
+        },
+        "Where the scores come from is not stated": {"nesting": "unstated"},
+        "slightly too good": {"nesting": "stored"},
+        "Only 75.0% of the videos": {"coverage": 0.75},
+    }
+    everything = {}
+    for words, facts in reversed(cases.items()):
+        everything |= facts
+        for given in (facts, everything):
+            said = lead(given, **good)
+            assert words in said
+            assert len(sentences(said)) == 4
+
+
+def test_unseen_methods_are_said_with_the_hardest():
+    table = table_of(stacking=row(0.97, 0.02, 0.03, p=0.001))
+    table["worst"], table["worst_at"] = 0.8, "neuraltextures"
+    said = lead_of(table, replace(FACTS, protocol="leave-method-out"))
+    assert (
+        "Each method was judged by strategies that had not seen it; the hardest is "
+        "neuraltextures (AUC 0.800)." in said
+    )
+
+
+@pytest.mark.parametrize("strategies", [["log_odds", "logistic", "soft"]])
+def test_real_scores_are_led_by_few_words(shared, strategies):
+    table = read_scores(shared / "data" / "scores" / "ffpp_4detectors.csv")
+    found = compare_strategies(table, strategies=strategies, n_boot=50, random_state=0)
+    assert len(found.lead.split()) <= 80
+    assert len(sentences(found.lead)) <= 4
+    assert found.verdict == "\n".join([found.lead, *found.details])
+    page = found._repr_html_()
+    assert page.index(found.lead[:40]) < page.index("<table") < page.index("<details>")
+    assert pd.isna(found.table.loc[MEAN, "p_mean"])
