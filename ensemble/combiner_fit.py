@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from base_models.errors import UnscorableVideoError
 from ensemble.calibration.cross_fitting import fit_calibrated
+from ensemble.combiners import SpreadLogOdds
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.error_rates import rate_interval
 from ensemble.decision.named_thresholds import parse_threshold, set_thresholds
@@ -23,6 +24,7 @@ from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence, scored_rows
 from ensemble.out_of_fold.reals_only import (
     check_combiner,
     check_settings,
+    fit_spread,
     fit_vote,
     learns,
     reals_threshold,
@@ -80,12 +82,24 @@ def _naming_failures(model: Any) -> Iterator[None]:
 def _fitted(model, combiner, fitted_on, table, is_fake, beside):
     unfitted = clone(as_combiner(combiner, random_state=model.random_state or 0))
     facts = replace(fitted_on.facts, auc=None, problem="", cards={})
-    record = FitRecord(fitted_on.training, fitted_on.splits, facts, combiner)
+    record = FitRecord(
+        fitted_on.training,
+        fitted_on.splits,
+        facts,
+        combiner,
+        made_fakes=fitted_on.made_fakes,
+    )
     model.fit_record_ = record
     model.calibrator_ = model.false_alarms_ = None
     if record.reals_alone:
-        model.combiner_ = fit_vote(unfitted, table)
-        score = model.combiner_.fake_score(table)
+        if isinstance(unfitted, SpreadLogOdds):
+            made = _made_fakes(record, table)
+            fitted = fit_spread(unfitted, table, made, beside["groups"])
+            model.combiner_, record.cross_fitted = fitted
+            score = record.cross_fitted
+        else:
+            model.combiner_ = fit_vote(unfitted, table)
+            score = model.combiner_.fake_score(table)
         record.reals_threshold = reals_threshold(score, model.false_alarm_rate)
         alarms = above(score, model.threshold_)
         model.false_alarms_ = rate_interval(alarms, beside["groups"])
@@ -104,6 +118,14 @@ def _fitted(model, combiner, fitted_on, table, is_fake, beside):
     warn_of_chance(model)
     warn_of_what_is_not_saved(model.combiner_, stacklevel=3)
     return model
+
+
+def _made_fakes(record, table):
+    """Scores of the pseudo-fakes of the rows of a table, for the same detectors."""
+    made = record.made_fakes
+    if made is None or made.shape[1] != table.shape[1]:  # a detector was added
+        return None
+    return made[record.training.rows(table.index)]
 
 
 def check_promise(threshold: Any, training: Any) -> None:

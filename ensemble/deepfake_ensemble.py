@@ -16,7 +16,7 @@ from base_models.inputs import Videos
 from base_models.naming import squeezed
 from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_rows
 from ensemble.fitted_ensemble import FittedEnsemble
-from ensemble.member_fit import fit_members
+from ensemble.member_fit import fit_members, made_fakes
 from ensemble.naming import check_member_names, member_params
 from ensemble.out_of_fold.left_out import LabelledVideos, split_without, without_unseen
 from ensemble.out_of_fold.reals_only import check_detectors
@@ -56,9 +56,12 @@ class DeepfakeEnsemble(FittedEnsemble):
     something is learned from scores of videos that it may have seen, a warning says so.
 
     All labels may be real where every detector is fitted already or learns from fakes
-    made of the reals (``pseudo_fakes``). The combiner is then the mean of log-odds, the
-    threshold comes from the false-alarm rate on the out-of-fold real videos, and how
-    many fakes are found is not known.
+    made of the reals (``pseudo_fakes``). The combiner is then the mean of log-odds in
+    spreads of the reals (`ensemble.combiners.SpreadLogOdds`), with weights from
+    pseudo-fakes of kinds that no detector learned from, where there are such
+    (`PseudoFakes.split`). The threshold comes from the false-alarm rate on the
+    out-of-fold real videos. It says FAKE TRACES or UNSURE and never REAL, `predict`
+    refuses, and how many fakes are found is not known.
 
     Fake is said above the threshold and not at it: a tie is real.
 
@@ -352,7 +355,8 @@ default=None
             )
             members = [member for _, member in named_members(fitted)]
             facts = facts_of_fit(training.videos, members, self.store, data)
-            fitted.fit_record_ = FitRecord(training, splits, facts)
+            made = made_fakes(self, fitted, named, training, splits)
+            fitted.fit_record_ = FitRecord(training, splits, facts, made_fakes=made)
             fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         if kind != "hold-out":
             warn_of_missing_rows(len(training) - len(fitted.oof_scores_))
@@ -372,7 +376,7 @@ default=None
         if isinstance(combiner, str) and squeezed(combiner) in STRATEGIES:
             preset = STRATEGIES[squeezed(combiner)]
             alone = self.fit_record_.reals_alone
-            combiner = "log_odds" if alone else preset.combiner
+            combiner = "spread_log_odds" if alone else preset.combiner
         if self.fit_record_.unlabelled:
             return self._become(put_together(copy.copy(self), combiner))
         return self._become(fit_combiner(copy.copy(self), combiner))

@@ -13,7 +13,9 @@ from ensemble.out_of_fold.fitting import FitSettings, Keep
 from ensemble.out_of_fold.refit_offsets import with_refit_offsets
 from ensemble.out_of_fold.table import out_of_fold_table
 from ensemble.out_of_fold.training_set import TrainingSet
+from ensemble.out_of_fold.unseen_kinds import unseen_kind_scores
 from ensemble.presets import STRATEGIES
+from ensemble.resampling.names import scores_are
 
 
 def fit_members(
@@ -50,17 +52,7 @@ def fit_members(
     table : DataFrame of shape (n_videos, n_detectors)
         Their out-of-fold scores.
     """
-    preset = STRATEGIES[find_name(model.strategy, STRATEGIES, "strategy")]
-    replicas = preset.replicas or not model.refit
-    settings = FitSettings(
-        Keep.SPLITS if replicas else Keep.REFIT,
-        model.n_jobs,
-        model.random_state or 0,
-        model.store,
-        model.device,
-        model.verbose,
-        on_error=on_error,
-    )
+    settings = _settings(model, on_error)
     outcome = fit_with_faces(named, training, splits, model.faces_pooling, settings)
     detectors = {
         name: members[0] if len(members) == 1 else members
@@ -69,3 +61,51 @@ def fit_members(
     names = list(outcome.detectors)
     table = out_of_fold_table(outcome, training, splits, names, y, skipped)
     return detectors, with_refit_offsets(table, detectors, training, model.store)
+
+
+def made_fakes(
+    model: Any, fitted: Any, named: list, training: TrainingSet, splits: list
+) -> Any:
+    """Score pseudo-fakes of the reals that no detector has seen the like of.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Of which parameters are taken.
+    fitted : DeepfakeEnsemble
+        With ``detectors_``.
+    named : list of (str, detector)
+        Unfitted.
+    training : TrainingSet
+    splits : list of (train, test)
+
+    Returns
+    -------
+    ndarray of shape (n_videos, n_detectors) or None
+        None where there are real fakes, or no weights are asked for; see
+        `ensemble.out_of_fold.unseen_kinds.unseen_kind_scores`.
+    """
+    alone = not training.is_fake.any()
+    if not alone or model.combiner not in (None, "spread_log_odds"):
+        return None
+    if model.faces_pooling != "largest":
+        return None
+    if scores_are(splits, len(training)) != "out-of-fold":
+        return None
+    left = [(name, one) for name, one in named if name in fitted.detectors_]
+    scores = unseen_kind_scores(left, training, splits, _settings(model, "raise"))
+    return None if scores is None else scores.to_numpy()
+
+
+def _settings(model, on_error):
+    preset = STRATEGIES[find_name(model.strategy, STRATEGIES, "strategy")]
+    replicas = preset.replicas or not model.refit
+    return FitSettings(
+        Keep.SPLITS if replicas else Keep.REFIT,
+        model.n_jobs,
+        model.random_state or 0,
+        model.store,
+        model.device,
+        model.verbose,
+        on_error=on_error,
+    )

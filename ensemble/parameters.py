@@ -75,7 +75,7 @@ def combiner_without_fakes(ensemble: Any) -> object:
     """
     check_settings(ensemble.calibration, ensemble.prior, ensemble.unscorable)
     if ensemble.combiner is None:
-        return "log_odds"
+        return "spread_log_odds"
     check_combiner(ensemble.combiner)
     return ensemble.combiner
 

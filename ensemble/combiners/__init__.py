@@ -8,6 +8,7 @@ from ensemble.combiners.dynamic_selection import DynamicSelection
 from ensemble.combiners.greedy_selection import GreedySelection
 from ensemble.combiners.optimized_weights import OptimizedWeights
 from ensemble.combiners.registry import resolve_combiner
+from ensemble.combiners.spread_log_odds import SpreadLogOdds
 from ensemble.combiners.stacking import Stacking
 from ensemble.combiners.voting import Voting
 
@@ -19,6 +20,7 @@ __all__ = [
     "DynamicSelection",
     "GreedySelection",
     "OptimizedWeights",
+    "SpreadLogOdds",
     "Stacking",
     "Voting",
     "resolve_combiner",

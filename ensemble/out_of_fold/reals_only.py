@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ensemble.combiners import Voting, resolve_combiner
+from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.combiners import SpreadLogOdds, Voting, resolve_combiner
 from ensemble.out_of_fold.prefit import is_prefit
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ def check_combiner(combiner: Any) -> None:
     ValueError
     """
     made = resolve_combiner(combiner)
-    if learns(made) or made.kind == "rank" or made.scale in ("standard", "rank"):
+    of_both = isinstance(made, Voting) and (
+        made.kind == "rank" or made.scale in ("standard", "rank")
+    )
+    if learns(made) or of_both:
         raise ValueError(
             f"combiner={combiner!r} learns from fake videos, and y holds real ones "
-            "only; take 'log_odds', 'soft', 'median', 'max', 'min', 'trimmed' or "
-            "'hard'"
+            "only; take 'spread_log_odds', 'log_odds', 'soft', 'median', 'max', "
+            "'min', 'trimmed' or 'hard'"
         )
 
 
@@ -115,28 +119,75 @@ def learns(combiner: Any) -> bool:
     (True, False)
     """
     made = resolve_combiner(combiner)
-    return not isinstance(made, Voting) or isinstance(made.weights, str)
+    fixed = isinstance(made, (SpreadLogOdds, Voting))
+    return not fixed or isinstance(made.weights, str)
 
 
-def fit_vote(combiner: Voting, table: pd.DataFrame) -> Voting:
+def fit_vote(
+    combiner: Voting | SpreadLogOdds, table: pd.DataFrame
+) -> Voting | SpreadLogOdds:
     """Fit a vote, which learns nothing: one undecided row stands for the fakes.
 
     Parameters
     ----------
-    combiner : Voting
+    combiner : Voting or SpreadLogOdds
         That `check_combiner` lets pass.
     table : DataFrame of shape (n_videos, n_detectors)
         Scores of real videos.
 
     Returns
     -------
-    Voting
+    Voting or SpreadLogOdds
         The same, fitted.
     """
     undecided = np.where(table.notna().any(axis=0), 0.5, np.nan)
     rows = np.vstack([table.to_numpy(), undecided])
     is_fake = np.append(np.zeros(len(table), int), 1)
     return combiner.fit(pd.DataFrame(rows, columns=table.columns), is_fake)
+
+
+def fit_spread(
+    combiner: SpreadLogOdds,
+    table: pd.DataFrame,
+    made: np.ndarray | None,
+    groups: np.ndarray | None,
+) -> tuple[SpreadLogOdds, np.ndarray]:
+    """Fit log-odds in spreads of the reals; learn weights where fakes were made.
+
+    Parameters
+    ----------
+    combiner : SpreadLogOdds
+        Where it has no weights, and `made` is there, they are learned.
+    table : DataFrame of shape (n_videos, n_detectors)
+        Out-of-fold scores of real videos.
+    made : ndarray of shape (n_videos, n_detectors) or None
+        Scores of a pseudo-fake of each: see
+        `ensemble.out_of_fold.unseen_kinds.unseen_kind_scores`.
+    groups : ndarray of shape (n_videos,) or None
+
+    Returns
+    -------
+    combiner : SpreadLogOdds
+        The same, fitted; learned weights are its parameter now.
+    score : ndarray of shape (n_videos,)
+        Of the real videos, by combiners that had not seen the group.
+    """
+    n_groups = len(table) if groups is None else len(np.unique(groups))
+    there = None if made is None else ~np.isnan(made).all(axis=1)
+    if combiner.weights is not None or made is None or there.sum() < 2 or n_groups < 3:
+        combiner = fit_vote(combiner, table)
+        return combiner, combiner.fake_score(table)
+    rows = pd.DataFrame(np.vstack([table, made[there]]), columns=table.columns)
+    is_fake = np.repeat([0, 1], [len(table), there.sum()])
+    codes = np.arange(len(table)) if groups is None else np.asarray(groups)
+    codes = np.append(codes, codes[there])
+    learner = SpreadLogOdds(
+        "learned", combiner.shrinkage, combiner.scale, combiner.clip
+    )
+    score = cross_fitted_scores(learner, rows, is_fake, groups=codes)[: len(table)]
+    learned = learner.fit(rows, is_fake, groups=codes).weights_
+    combiner.set_params(weights=learned)
+    return fit_vote(combiner, table), score
 
 
 def reals_threshold(score: np.ndarray, rate: float) -> float:

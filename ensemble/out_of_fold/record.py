@@ -34,6 +34,9 @@ class FitRecord:
         `ensemble.out_of_fold.ensemble_scores.out_of_fold_of`.
     file : str or None
         Where the ensemble was saved or loaded as it is.
+    made_fakes : ndarray of shape (n_videos, n_detectors) or None
+        After a fit on real videos alone: detectors' scores of pseudo-fakes of kinds
+        that none of them learned from. They set weights and are no figure of anything.
     alarms_at : dict
         After a fit on real videos alone, what is known of limits: see
         `ensemble.verdicts.threshold_and_prior.reals_above`.
@@ -47,6 +50,7 @@ class FitRecord:
     cross_fitted: np.ndarray | None = None
     evidence: OutOfFoldEvidence | None = None
     file: str | None = None
+    made_fakes: np.ndarray | None = None
     alarms_at: dict = field(default_factory=dict, repr=False)
 
     @property

@@ -12,8 +12,12 @@ from ensemble.persistence.codec import FORMAT, Writer
 _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
 # What `fit` leaves at the ensemble, and in its record, by the names that files have.
 FITTED = ("classes_", "fake_class_", "prior_", "combiner_", "calibrator_")
-FITTED += ("_reals_threshold", "_unseen", "false_alarms_")
-IN_RECORD = {"_reals_threshold": "reals_threshold", "_unseen": "cross_fitted"}
+FITTED += ("_reals_threshold", "_unseen", "false_alarms_", "_made_fakes")
+IN_RECORD = {
+    "_reals_threshold": "reals_threshold",
+    "_unseen": "cross_fitted",
+    "_made_fakes": "made_fakes",
+}
 
 
 def save_ensemble(

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ensemble._version import __version__
-from ensemble.combiners import resolve_combiner
+from ensemble.combiners import Voting, resolve_combiner
 from ensemble.combiners.stacking import as_combiner
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.reals_only import learns
@@ -129,7 +129,8 @@ def put_together(model: Any, combiner: Any) -> Any:
 
 def _check_combiner(combiner, random_state):
     made = resolve_combiner(combiner)
-    if learns(made) or made.kind == "rank" or made.scale in ("standard", "rank"):
+    plain = isinstance(made, Voting) and not learns(made)
+    if not plain or made.kind == "rank" or made.scale in ("standard", "rank"):
         raise ValueError(
             f"combiner={combiner!r} learns from labelled videos, and there are none; "
             "take 'log_odds', 'soft', 'median', 'max', 'min', 'trimmed' or 'hard', or "

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 
 from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble, LeakError, load, out_of_fold_scores
-from ensemble.combiners import Voting
+from ensemble.combiners import SpreadLogOdds, Voting
 from ensemble.decision import threshold_at_false_alarm_rate
 from ensemble.out_of_fold.reals_only import reals_threshold
 from ensemble.scores import companions
@@ -71,8 +71,7 @@ def test_reals_alone_are_enough(reals, strategy, label, classes):
         model.fit(genuine, [label] * len(genuine), groups=groups)
     assert model.classes_.tolist() == classes
     assert model.fake_class_ == classes[label != "REAL"]
-    assert isinstance(model.combiner_, Voting)
-    assert model.combiner_.kind == "log_odds"
+    assert isinstance(model.combiner_, SpreadLogOdds)
     score = model.fake_score([*genuine, *fakes])
     assert score[len(genuine) :].mean() > score[: len(genuine)].mean() + 0.1
     table = model.predict_proba(fakes)
@@ -251,7 +250,7 @@ def test_what_needs_fakes_is_refused(reals):
     assert model.refit_combiner("max").combiner_.kind == "max"
     assert model.threshold_ == model.oof_scores_.max(axis=None)
     for strategy in ("stacking", "blending", "voting", "bagging"):
-        assert model.refit_combiner(strategy).combiner_.kind == "log_odds"
+        assert isinstance(model.refit_combiner(strategy).combiner_, SpreadLogOdds)
         assert model.threshold_ == threshold
 
 
