@@ -1,4 +1,5 @@
 # make demo   the main job on forged clips, from nothing
+# make starter REALS=folder RIGHTS="whose footage"   a first model from real footage
 # make test   lint and test, from nothing
 # make cluster   the tests on clusters of Dask and Ray, long ones too
 # make faults   hostile files, faults and kills at length, with a table of what came
@@ -20,10 +21,14 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/ensemble/test_stress_on_backends.py \
 	tests/test_cluster_benchmark.py
 
-.PHONY: demo test test-slow cluster faults format clean
+.PHONY: demo starter test test-slow cluster faults format clean
 
 demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
+
+# Whose footage it is stands in the model's card; where RIGHTS is empty it is asked for.
+starter: $(READY)
+	$(BIN)/python examples/starter.py "$(REALS)" "$(or $(OUT),starter)" --rights "$(RIGHTS)"
 
 test: $(READY)
 	$(BIN)/ruff format --check .

@@ -20,9 +20,10 @@ import base_models
 import ensemble
 from base_models import (
     CallableDetector,
+    FeaturePathDetector,
     FlickerDetector,
     FrameDetector,
-    FrequencyDetector,
+    PseudoFakes,
     load_checkpoint,
     write_video,
 )
@@ -187,9 +188,10 @@ def names(world, toy_videos, monkeypatch):
         "my_function": lambda videos: [0.5] * len(videos),
         "new_scores": [[0.9, 0.2], [0.1, 0.3]],
         # Networks that learn from reals alone take long: see the slow test.
-        "FrameDetector": lambda backbone: CallableDetector(_bright),
-        "FrequencyDetector": lambda: CallableDetector(_bright),
-        "FlickerDetector": lambda: CallableDetector(_bright),
+        "FrameDetector": lambda backbone, **given: CallableDetector(_bright),
+        "FlickerDetector": lambda **given: CallableDetector(_bright),
+        "FeaturePathDetector": lambda: CallableDetector(_bright),
+        "PseudoFakes": PseudoFakes,
         "DeepfakeEnsemble": partial(DeepfakeEnsemble, resampling=2),
         "model": DeepfakeEnsemble([("head", TINY())], resampling=2),
         "sklearn": sklearn,
@@ -214,8 +216,12 @@ def test_a_block_of_python_runs(page, code, names):
 def test_detectors_learn_from_reals_alone_as_the_page_says(names):
     (code,) = [p.values[1] for p in blocks("python") if "real_videos" in p.values[1]]
     names |= {
-        "FrameDetector": lambda backbone: HEAD(epochs=1, augment=False),
-        "FrequencyDetector": partial(FrequencyDetector, view="frame", n_frames=2),
+        "FrameDetector": lambda backbone, **given: HEAD(
+            epochs=1, augment=False, **given
+        ),
+        "FeaturePathDetector": partial(
+            FeaturePathDetector, "test_resnet", "frame", None, 32, 2, 4
+        ),
         "FlickerDetector": partial(FlickerDetector, view="frame", n_frames=2),
     }
     exec(code, names)
