@@ -11,6 +11,7 @@ from ensemble.combiners import (
     DynamicSelection,
     GreedySelection,
     OptimizedWeights,
+    SpreadLogOdds,
     Stacking,
     Voting,
 )
@@ -34,6 +35,8 @@ FAMILY = {
     "lightgbm": Stacking("lightgbm"),
     "mlp": Stacking("mlp"),
     "any classifier": Stacking(LogisticRegression()),
+    "spread log-odds": SpreadLogOdds(),
+    "spread log-odds, learned": SpreadLogOdds("learned", shrinkage=1.0),
     "optimized for log loss": OptimizedWeights(),
     "optimized for AUC": OptimizedWeights("auc"),
     "greedy on log loss": GreedySelection(n_rounds=30),
