@@ -2,7 +2,7 @@
 
 VIEWS = ("frame", "face", "crop")  # what a detector looks at
 # What of a network learns, by `FrameDetector`.
-TRAINED_PARTS = ("full", "norm", "lora", "last_stage", "head")
+TRAINED_PARTS = ("full", "norm", "lora", "last_stage", "last_blocks", "head")
 FEATURES = ("last", "middle")  # of a network, for its head
 HEADS = ("linear", "normalised")
 COMPRESSIONS = ("raw", "c23", "c40")  # levels of `base_models.video.quality`

@@ -9,19 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from base_models.choices import FEATURES, HEADS, TRAINED_PARTS
 from base_models.detectors.bases.fitting import stored_features
+from base_models.detectors.bases.frozen_parts import OnFrozenParts
+from base_models.detectors.bases.logistic_head import head_inputs
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.faces.face import FaceFinder
 from base_models.inference.engines import engine_key
 from base_models.networks.backbones import build_frozen, build_network
 from base_models.networks.checkpoints import published_facts, read_card
 from base_models.networks.preprocessing import backbone_recipe
-from base_models.networks.splitting import split_last_stage
-from base_models.networks.tuning.features import NormalisedHead
 from base_models.networks.tuning.learning_parts import (
     add_adapters,
     learning_names,
@@ -33,16 +31,13 @@ from base_models.runtime.devices import (
     resolve_threads,
 )
 from base_models.runtime.named_file import NamedFile
-from base_models.runtime.progress import progress_bar
 from base_models.store.keys import class_key_here
 from base_models.store.store import Store, resolve_store, store_key
 from base_models.store.versions import library_version
-from base_models.training.batches import FeatureSamples
-from base_models.training.recipe import TrainingRecipe, resolve_recipe
-from base_models.training.validation import Validation
+from base_models.training.recipe import TrainingRecipe
 
 
-class FrameDetector(NetworkDetector):
+class FrameDetector(OnFrozenParts, NetworkDetector):
     """Score the frames or face crops of a video with an image network.
 
     Parameters
@@ -58,18 +53,20 @@ class FrameDetector(NetworkDetector):
     view : {"face", "frame", "crop"}, default="face"
         A crop around the face, the whole frame, or videos that are face crops
         already.
-    train : {"full", "norm", "lora", "last_stage", "head"}, default="full"
-        ``"full"`` fine-tunes the whole network. ``"norm"`` trains its layers of
-        normalisation and the head alone (scales and offsets, as GenD does: Yermakov
-        et al., 2026, WACV). ``"lora"`` gives the attention of a transformer changes of
-        low rank (Hu et al., 2022), which become part of the weights afterwards.
-        Both keep what a foundation model knows, see new images in each epoch, and cost
-        less than ``"full"``. ``"last_stage"`` computes all but
-        its last stage once, of images and mirror images (half precision, kept in
-        the store; no other augmentation), and trains the last stage and the head.
+    train : {"full", "norm", "lora", "last_stage", "last_blocks", "head"}
+        ``"full"``, the default, fine-tunes the whole network. ``"norm"`` trains its
+        layers of normalisation and the head alone (as GenD: Yermakov et al., 2026,
+        WACV), ``"lora"`` changes of low rank to a transformer's attention (Hu et al.,
+        2022), which become part of the weights afterwards, and the head. Both keep what
+        a foundation model knows, and cost less. ``"last_stage"`` computes all but its
+        last stage once, of images and mirror images (half precision, kept in the store;
+        no other augmentation), and trains the last stage and the head;
+        ``"last_blocks"`` does so with the last `n_blocks` of a transformer.
         ``"head"`` freezes the network, computes its features once and fits a
         logistic head: fast, and weak, because ImageNet features hardly see
         forgeries: AUC 0.52, chance, on 67 clips of FaceForensics++ split by source.
+        Where pseudo-fakes are made, these three learn from a fixed pool: the images of
+        the first four epochs, changed by `augment`, seen again in later ones.
     weights : "imagenet", str, Path or None, default="imagenet"
         What to start from: an installed weight package or timm's hub (none for
         MesoNet, which starts random); the file or folder of a checkpoint; None for
@@ -136,6 +133,8 @@ class FrameDetector(NetworkDetector):
         direction speaks.
     rank : int, default=8
         Of the changes, for ``train="lora"``.
+    n_blocks : int, default=3
+        How many of a transformer's blocks learn, for ``train="last_blocks"``.
     n_threads : int or None, default=None
         CPU threads of one fit or scoring run, whatever runs beside it; None is
         all cores up to 4.
@@ -184,7 +183,12 @@ class FrameDetector(NetworkDetector):
     """
 
     code_version = 1
-    _came_later: ClassVar = {"features": "last", "head": "linear", "rank": 8}
+    _came_later: ClassVar = {
+        "features": "last",
+        "head": "linear",
+        "rank": 8,
+        "n_blocks": 3,
+    }
 
     def __init__(
         self,
@@ -213,6 +217,7 @@ class FrameDetector(NetworkDetector):
         features: str = "last",
         head: str = "linear",
         rank: int = 8,
+        n_blocks: int = 3,
         n_threads: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
@@ -238,7 +243,8 @@ class FrameDetector(NetworkDetector):
         self.pseudo_fakes = pseudo_fakes
         self.recipe = recipe
         self.C = C
-        self.features, self.head, self.rank = features, head, rank
+        self.features, self.head = features, head
+        self.rank, self.n_blocks = rank, n_blocks
         self.n_threads = n_threads
         self.random_state = random_state
         self.store, self.device, self.engine = store, device, engine
@@ -255,8 +261,15 @@ class FrameDetector(NetworkDetector):
                 raise ValueError(
                     f"{name} must be {listed}; got {getattr(self, name)!r}"
                 )
-        if not (isinstance(self.rank, Integral) and self.rank >= 1):
-            raise ValueError(f"rank must be a whole number >= 1; got {self.rank!r}")
+        for name in ("rank", "n_blocks"):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+        if self.train == "last_stage" and self.features != "last":
+            raise ValueError(
+                "train='last_stage' trains what makes the last features; with "
+                f"features={self.features!r} take 'full', 'norm' or 'head'"
+            )
         self._preparation()  # misspelt?
         super()._check_parameters()
 
@@ -286,71 +299,10 @@ class FrameDetector(NetworkDetector):
         if self._trains_on_images:
             self._train(network, data, staged)
             merge_adapters(self.module_)
-        elif self.train == "last_stage":
-            self._train_last_stage(network, data, staged)
-        else:
+        elif self.train == "head":
             self._fit_head(network, data)
-
-    def _fit_head(self, network, data):
-        """Compute the features of the frozen network once; fit the head on them."""
-        self.module_, self.history_ = network.eval(), []
-        self.weights_key_ = self._weights_key(network)
-        bar = progress_bar(data.views, self._progress(f"{self} features"))
-        features = [self._features(view, data.store) for view in bar]
-        counts = np.array([len(rows) for rows in features])
-        per_image = np.repeat(data.weight / counts, counts)
-        _fit_head(
-            network.head,
-            _head_inputs(network.head, np.concatenate(features)),
-            np.repeat(data.is_fake, counts),
-            per_image * (len(counts) / per_image.sum()),
-            self.C,
-        )
-
-    def _train_last_stage(self, network, data, staged):
-        """Compute the frozen part once, mirrored too; train what stands on it."""
-        recipe, device = resolve_recipe(self.recipe), resolve_device(self.device)
-        trunk, tail = split_last_stage(network.to(device), self.recipe_.image_size)
-        self.weights_key_ = self._weights_key(network)
-        bar = progress_bar(data.views, self._progress(f"{self} features"))
-        maps = [self._stage_maps(view, trunk.eval(), data.store) for view in bar]
-
-        def samples(rows):
-            return FeatureSamples(
-                [maps[row] for row in rows],
-                data.is_fake[rows],
-                data.groups[rows],
-                data.weight[rows],
-                frames_per_epoch=self.frames_per_epoch,
-                batch_size=self.batch_size,
-                balance_groups=recipe.balance_groups,
-                seed=data.seed,
-            )
-
-        def validation(rows):
-            return Validation(
-                [maps[row][0].astype(np.float32) for row in rows],
-                data.is_fake[rows],
-                self._scorer(torch.Tensor.float),
-            )
-
-        self._run(tail, data, samples, validation, staged)
-        network.load_state_dict({**network.state_dict(), **tail.state_dict()})
-        self.module_ = network.eval()
-
-    def _stage_maps(self, view, trunk, store):
-        """What the last stage takes, of images and mirror images: (2, n_images, ...).
-
-        Kept in half precision, 0.05 % of each value.
-        """
-
-        def compute():
-            both = view.images, view.images[..., ::-1, :].copy()
-            maps = [self._run_frozen(trunk, images) for images in both]
-            return np.stack(maps).astype(np.float16)
-
-        key = store_key(stage=trunk.stage, features=self._feature_key(view))
-        return stored_features(store, key, compute)
+        else:
+            self._train_tail(network, data, staged)
 
     def _weights_key(self, network):
         if starts_random(self.backbone, self.weights):
@@ -365,7 +317,7 @@ class FrameDetector(NetworkDetector):
             shared[key] = self._features(view, resolve_store(self.store))
         head = self.module_.head
         logits = torch.nn.functional.linear(
-            torch.from_numpy(_head_inputs(head, shared[key])).double(),
+            torch.from_numpy(head_inputs(head, shared[key])).double(),
             head.weight.detach().cpu().double(),
             head.bias.detach().cpu().double(),
         )
@@ -395,6 +347,10 @@ class FrameDetector(NetworkDetector):
     @property
     def _trains_on_images(self):
         return self.train in ("full", "norm", "lora")
+
+    @property
+    def _takes_fakes(self):
+        return True  # anew in each epoch, or from a pool of them
 
     def _learner(self, trained=True):
         network = self._build(trained)
@@ -437,22 +393,3 @@ class FrameDetector(NetworkDetector):
 
 
 _CHOICES = {"train": TRAINED_PARTS, "features": FEATURES, "head": HEADS}
-
-
-def _head_inputs(head, features):
-    """Features as a head of its kind takes them in."""
-    if not isinstance(head, NormalisedHead):
-        return features
-    return head.prepared(torch.from_numpy(features)).numpy()
-
-
-def _fit_head(head, features, is_fake, weight, C):
-    """Fit a class-balanced logistic regression; leave it in a layer of two logits."""
-    scaler = StandardScaler().fit(features, sample_weight=weight)
-    model = LogisticRegression(C=C, class_weight="balanced", max_iter=1000)
-    model.fit(scaler.transform(features), is_fake, sample_weight=weight)
-    slope = model.coef_[0] / scaler.scale_
-    offset = model.intercept_[0] - slope @ scaler.mean_
-    with torch.no_grad():
-        head.weight[0], head.bias[0] = 0, 0
-        head.weight[1], head.bias[1] = torch.from_numpy(slope), float(offset)

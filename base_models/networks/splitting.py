@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from typing import Any
 
 import torch
 from torch import nn
 
 from base_models.networks.backbones import FrameNetwork
+from base_models.networks.tuning.features import MiddleFeatures, is_of_tokens
 
 
 class _Reached(Exception):
@@ -84,9 +86,10 @@ def split_last_stage(network: nn.Module, image_size: int) -> tuple:
     torch.Size([1, 256, 4, 4])
     """
     body = network.backbone
+    instead = "'last_blocks'" if is_of_tokens(body) else "'full'"
     refusal = ValueError(
-        f"{type(body).__name__} cannot be cut before its last stage; take train='full' "
-        "or train='head'"
+        f"{type(body).__name__} cannot be cut before its last stage; take "
+        f"train={instead} or train='head'"
     )
     units = _units(body)
     try:
@@ -107,7 +110,65 @@ def split_last_stage(network: nn.Module, image_size: int) -> tuple:
     for name in names[:first]:
         parent, _, child = name.rpartition(".")
         setattr(tail.get_submodule(parent), child, nn.Identity())
-    tail = _Tail(tail, network)
+    return trunk, _compared(trunk, _Tail(tail, network), network, image_size, refusal)
+
+
+def split_last_blocks(network: nn.Module, n_blocks: int, image_size: int) -> tuple:
+    """Cut a transformer before its last blocks; see `split_last_stage`.
+
+    Parameters
+    ----------
+    network : FrameNetwork
+        Of timm's networks that pass tokens through blocks.
+    n_blocks : int
+        Blocks above the cut.
+    image_size : int
+        Side of its input, pixels.
+
+    Returns
+    -------
+    trunk : torch.nn.Module
+        Images to tokens (B, N, C); shares the weights of `network`.
+    tail : FrameNetwork
+        From there to the logits; has weights of its own, under the same names.
+
+    Raises
+    ------
+    ValueError
+        If the network has no blocks, or not so many.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from base_models.backbones import build_network
+    >>> from base_models.networks.splitting import split_last_blocks
+    >>> network = build_network("test_vit", weights=None).eval()
+    >>> trunk, tail = split_last_blocks(network, n_blocks=2, image_size=160)
+    >>> trunk(torch.zeros(1, 3, 160, 160)).shape, len(tail.backbone.blocks)
+    (torch.Size([1, 101, 64]), 2)
+    """
+    whole = network.backbone
+    middle = isinstance(whole, MiddleFeatures)
+    body = whole.body if middle else whole
+    refusal = ValueError(
+        f"{type(body).__name__} cannot be cut before its last blocks; take "
+        "train='last_stage', 'norm' or 'head'"
+    )
+    if not is_of_tokens(body):
+        raise refusal
+    first = len(body.blocks) - n_blocks
+    if first < 1:
+        raise ValueError(
+            f"n_blocks must leave a block below the cut; got {n_blocks} of the "
+            f"{len(body.blocks)} blocks that these features need: take fewer"
+        )
+    trunk = Trunk(whole, f"{'body.' if middle else ''}blocks.{first}")
+    tail = _TailOfBlocks(copy.deepcopy(whole), network, first)
+    return trunk, _compared(trunk, tail, network, image_size, refusal)
+
+
+def _compared(trunk, tail, network, image_size, refusal):
+    """Return the tail, if it and the trunk are the whole."""
     training = network.training
     network.eval(), tail.eval()
     try:
@@ -121,7 +182,7 @@ def split_last_stage(network: nn.Module, image_size: int) -> tuple:
         network.train(training)
     if not same:
         raise refusal
-    return trunk, tail
+    return tail
 
 
 class _Tail(FrameNetwork):
@@ -132,6 +193,34 @@ class _Tail(FrameNetwork):
         self.backbone = backbone
         self.dropout = copy.deepcopy(network.dropout)
         self.head = copy.deepcopy(network.head)
+
+
+class _TailOfBlocks(_Tail):
+    """The last blocks and a head: takes tokens (B, N, C) in."""
+
+    def __init__(self, backbone, network, first):
+        super().__init__(backbone, network)
+        body = self._body()
+        body.blocks = nn.Sequential(
+            OrderedDict((str(i), b) for i, b in enumerate(body.blocks) if i >= first)
+        )
+        for name in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
+            if hasattr(body, name):
+                setattr(body, name, nn.Identity())
+        body._parameters.clear()  # embeddings of class and position
+
+    def _body(self):
+        whole = self.backbone
+        return whole.body if isinstance(whole, MiddleFeatures) else whole
+
+    def forward(self, tokens):
+        body = self._body()
+        tokens = body.blocks(tokens)
+        if isinstance(self.backbone, MiddleFeatures):
+            features = self.backbone.of_blocks(tokens)
+        else:
+            features = body.forward_head(body.norm(tokens))
+        return self.head(self.dropout(features))
 
 
 def _units(body):

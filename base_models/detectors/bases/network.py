@@ -166,6 +166,11 @@ class NetworkDetector(TrainedDetector):
         """Whether the network sees images, and not what a part of it made of them."""
         return self.train == "full"
 
+    @property
+    def _takes_fakes(self):
+        """Whether pseudo-fakes can be part of what it learns from."""
+        return self._trains_on_images
+
     def _learner(self, trained=True):
         """Return the network as it learns."""
         return self._build(trained)
@@ -185,13 +190,13 @@ class NetworkDetector(TrainedDetector):
     @property
     def fits_on_reals(self) -> bool:
         """Whether `fit` can do with real videos alone: on pseudo-fakes made of them."""
-        return self._trains_on_images and self.pseudo_fakes not in (None, False)
+        return self._takes_fakes and self.pseudo_fakes not in (None, False)
 
     def _check_parameters(self):
         resolve_recipe(self.recipe)
         resolve_augment(self.augment)
         made = resolve_pseudo_fakes(self.pseudo_fakes, [0, 1])
-        if made is not None and not self._trains_on_images:
+        if made is not None and not self._takes_fakes:
             raise ValueError(
                 f"pseudo_fakes need train='full'; got train={self.train!r}"
             )
@@ -205,13 +210,24 @@ class NetworkDetector(TrainedDetector):
 
     def _train(self, network, data, staged):
         """Train a network on images; on a CPU, say so first when it will take long."""
+        if resolve_device(self.device).type == "cpu" and not caller_has_warned():
+            fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
+            with repeatable(0, resolve_threads(self.n_threads)):
+                seconds = self._estimate(network, len(data.views))
+                warn_if_slow((2 if fakes else 1) * seconds, str(self))
+        samples, validation = self._on_images(data, self._preprocess)
+        self._run(network, data, samples, validation, staged)
+        self.module_ = network
+
+    def _on_images(self, data, prepare, whole=None):
+        """Return what makes samples of rows of the videos, and what makes a validation.
+
+        The samples' images are prepared by `prepare`; `whole` makes a network that
+        takes images of the one that learns, where that takes other things.
+        """
         recipe, views = resolve_recipe(self.recipe), data.views
         fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
         sources, landmarks = views, None
-        if resolve_device(self.device).type == "cpu" and not caller_has_warned():
-            with repeatable(0, resolve_threads(self.n_threads)):
-                pairs = 2 if fakes else 1
-                warn_if_slow(pairs * self._estimate(network, len(views)), str(self))
         if fakes is not None:
             fakes = SizedFakes(fakes, self.recipe_.image_size)
             text = self._progress("looking at more of the videos")
@@ -223,7 +239,7 @@ class NetworkDetector(TrainedDetector):
                 data.is_fake[rows],
                 data.groups[rows],
                 data.weight[rows],
-                self._preprocess,
+                prepare,
                 frames_per_epoch=self.frames_per_epoch,
                 batch_size=self.batch_size,
                 balance_groups=recipe.balance_groups,
@@ -241,14 +257,13 @@ class NetworkDetector(TrainedDetector):
             return Validation(
                 (views if data.is_fake.any() else sources).take(rows),
                 data.is_fake[rows],
-                self._scorer(self._preprocess),
+                self._scorer(self._preprocess, whole),
                 fakes,
                 None if fakes is None else landmarks.take(rows),
                 data.seed,
             )
 
-        self._run(network, data, samples, validation, staged)
-        self.module_ = network
+        return samples, validation
 
     def _draws_alone(self):
         """Whether all that changes images draws from generators of its own."""
@@ -272,19 +287,25 @@ class NetworkDetector(TrainedDetector):
             processes=self._processes(),
         )
 
-    def _scorer(self, preprocess):
+    def _scorer(self, preprocess, whole=None):
         """What gives P(fake) of each of the inputs of a network."""
         device = resolve_device(self.device)
 
         def score(network, inputs):
+            network = network if whole is None else whole(network)
             return fake_probability(forward(network, preprocess, inputs, device))
 
         return score
 
     def _keep(self, data):
         """Where an interrupted training is kept; None if it cannot be told again."""
+        key = self._training_key(data)
+        return None if key is None else KeptState(data.store, "training", key)
+
+    def _training_key(self, data):
+        """Stand for all that decides a training; None if it cannot be told again."""
         try:
-            key = store_key(
+            return store_key(
                 detector=self.identity(),
                 views=data.views.keys,
                 is_fake=data.is_fake,
@@ -294,7 +315,6 @@ class NetworkDetector(TrainedDetector):
             )
         except TypeError:
             return None
-        return KeptState(data.store, "training", key)
 
     def _image_scores(self, view, shared):
         return fake_probability(self._run_frozen(self.module_, view.images))

