@@ -447,7 +447,7 @@ def test_the_epoch_of_a_training_on_reals_is_chosen_on_pseudo_fakes(
 def test_real_videos_alone_need_pseudo_fakes(toy_videos):
     videos, _, _ = toy_videos
     for detector in (
-        clone(HEAD),
+        clone(HEAD).set_params(pseudo_fakes=False),
         clone(FULL).set_params(pseudo_fakes=False),
     ):
         assert not detector.fits_on_reals
@@ -456,7 +456,9 @@ def test_real_videos_alone_need_pseudo_fakes(toy_videos):
     with pytest.raises(ValueError, match="both classes"):
         clone(FULL).fit(videos, [1] * len(videos))
     with pytest.raises(ValueError, match="pseudo_fakes need train='full'"):
-        clone(HEAD).set_params(pseudo_fakes=True).fit(videos, [0, 1] * 12)
+        TorchDetector(torch.nn.Flatten(), "frame", train="none", pseudo_fakes=True).fit(
+            videos, [0, 1] * 12
+        )
     with pytest.raises(ValueError, match="pseudo_fakes must be"):
         clone(FULL).set_params(pseudo_fakes="yes").fit(videos, [0, 1] * 12)
     with pytest.raises(TypeError, match="augment must be"):
