@@ -198,6 +198,7 @@ class OutputFolder:
         if filesystem is not None:
             yield
             return
+        check_file(os.path.join(place, _ALONE))
         with open(os.path.join(place, _ALONE), "ab") as file:
             # Windows has no such module, some file systems have no locks.
             with contextlib.suppress(ImportError, OSError):
@@ -222,14 +223,16 @@ class OutputFolder:
 
         filesystem, place = self._place
         path = f"{place.rstrip('/')}/{part_name(number)}"
+        if filesystem is None:
+            check_file(path)
         try:
             found = pyarrow.parquet.read_metadata(path, filesystem=filesystem)
             noted = json.loads((found.metadata or {})[_OURS.encode()])
-        except (OSError, pyarrow.ArrowInvalid, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, RecursionError):
             return None
-        if found.num_rows != n_rows or noted.pop("run") != run:
+        if found.num_rows != n_rows or not _is_note(noted, n_rows):
             return None
-        return noted
+        return noted if noted.pop("run") == run else None
 
     def column(self, number: int, name: str) -> list[Any]:
         """Return the values of one column of a part that is there."""
@@ -280,10 +283,14 @@ class OutputFolder:
             where the part was begun as a whole.
         """
         content = self._read(f"{_ATTEMPTS}/{part_name(number)}.json")
+        if content is None:
+            return None
         try:
-            return None if content is None else dict(json.loads(content or b"{}"))
-        except ValueError:  # cut short: it was begun
+            noted = json.loads(content)
+        except (ValueError, RecursionError):  # cut short: it was begun
             return {}
+        is_whole = isinstance(noted, dict) and all(map(_is_count, noted.values()))
+        return noted if is_whole else {}
 
     def note(self, number: int, attempt: dict[str, int] | None) -> None:
         """Note that a part is begun, or with None that it is not under way any more."""
@@ -310,6 +317,24 @@ def part_name(number: int) -> str:
     'part-000007.parquet'
     """
     return f"part-{number:06d}.parquet"
+
+
+def _is_note(noted, n_rows):
+    """Whether what a part says of itself is what `write_part` writes."""
+    if not isinstance(noted, dict) or not isinstance(noted.get("counts"), dict):
+        return False
+    marks = noted.get("videos", [None] * n_rows)
+    return (
+        "run" in noted
+        and all(map(_is_count, noted["counts"].values()))
+        and isinstance(marks, list)
+        and len(marks) == n_rows
+        and all(mark is None or isinstance(mark, str) for mark in marks)
+    )
+
+
+def _is_count(value):
+    return isinstance(value, int) and value >= 0
 
 
 def _difference(known, manifest):

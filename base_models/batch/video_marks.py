@@ -10,8 +10,8 @@ from base_models.addresses import remote_address
 from base_models.runtime.file_digest import file_stamp, folder_stamp
 from base_models.video.paths import video_digest
 
-_LENGTH = 12  # hexadecimal digits of each half of a mark
-_ABSENT = ""
+_LENGTH = 16  # hexadecimal digits of the first half of a mark
+_UNREAD = ""
 
 
 def marks_of(videos: Sequence[str]) -> list[str | None]:
@@ -25,9 +25,9 @@ def marks_of(videos: Sequence[str]) -> list[str | None]:
     Returns
     -------
     list of (str or None)
-        Size and time of change, hashed, and the content, hashed. ``""`` of a file that
-        is not there. None of addresses and of what cannot be read: nothing tells
-        later whether it is another.
+        What the file looks like, hashed, and its content, hashed. ``""`` of a file that
+        is not there or cannot be read. None of addresses: nothing tells later whether
+        it is another.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def some_were_replaced(videos: Sequence[str], marks: Sequence[str | None]) -> bo
     """Return whether a video has another content than when it was marked.
 
     One that was copied or touched is read again to tell. One that is gone counts as
-    the same, so that its score stays; one that was not there and is now, as another.
+    the same, so that its score stays; one that can be read by now, as another.
 
     Parameters
     ----------
@@ -57,28 +57,25 @@ def _mark(video):
     if not video or remote_address(video):
         return None
     try:
-        return _stamp(video) + _content(video)
+        return _stamp(video) + video_digest(video)
     except (OSError, ValueError):
-        return None if os.path.lexists(video) else _ABSENT
+        return _UNREAD
 
 
 def _was_replaced(video, mark):
     if mark is None or not os.path.exists(video):
         return False
     try:
-        return _stamp(video) != mark[:_LENGTH] and _content(video) != mark[_LENGTH:]
-    except (OSError, ValueError):  # it cannot be read any more
-        return True
+        if _stamp(video) == mark[:_LENGTH]:
+            return False
+        return video_digest(video) != mark[_LENGTH:]
+    except (OSError, ValueError):  # it cannot be read any more, or still not
+        return mark != _UNREAD
 
 
 def _stamp(video):
+    """Return what changes with a file, also where its time of change was set back."""
     look = folder_stamp if os.path.isdir(video) else file_stamp
-    return _short(repr(look(video)))
-
-
-def _content(video):
-    return _short(video_digest(video))
-
-
-def _short(text):
-    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+    status = os.stat(video)
+    seen = look(video), status.st_ino, status.st_ctime_ns
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:_LENGTH]

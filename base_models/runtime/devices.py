@@ -15,6 +15,8 @@ from sklearn.utils import check_random_state
 from base_models.runtime.parallel import threads_of_task
 from base_models.runtime.thread_pools import thread_pools
 
+_MOST_THREADS = 4096  # more of them end a process that begins them
+
 
 def resolve_device(device: str | torch.device | None = None) -> torch.device:
     """Return the torch device to compute on.
@@ -144,8 +146,11 @@ def resolve_threads(n_threads: int | None = None) -> int:
     """
     if n_threads is None:
         return threads_of_task()
-    if not (isinstance(n_threads, int) and n_threads >= 1):
-        raise ValueError(f"n_threads must be a whole number >= 1; got {n_threads!r}")
+    if not (isinstance(n_threads, int) and 1 <= n_threads <= _MOST_THREADS):
+        raise ValueError(
+            f"n_threads must be a whole number from 1 to {_MOST_THREADS}; got "
+            f"{n_threads!r}"
+        )
     return n_threads
 
 

@@ -152,7 +152,7 @@ def check_pooling(pooling: str) -> None:
 
 
 def _named(pooling):
-    if pooling in POOLINGS:
+    if isinstance(pooling, str) and pooling in POOLINGS:
         return POOLINGS[pooling]
     hint = did_you_mean(pooling, POOLINGS) or f"; choose from {list(POOLINGS)}"
     raise ValueError(f"unknown pooling {pooling!r}{hint}")

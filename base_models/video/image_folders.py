@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from base_models.video.bounds.budget import (
     over_limit,
 )
 from base_models.video.bounds.headers import image_size
-from base_models.video.paths import frame_images, naming
+from base_models.video.paths import IMAGE_SUFFIXES, frame_images, naming
 from base_models.video.remote import is_folder, n_bytes_of
+
+_ENDS = {b"\x89PNG\r\n": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # beginnings -> ends
+_TAIL = 2**16  # bytes behind an image's end that others may have added
 
 
 def sample_images(folder: Path, choose: Any) -> Any:
@@ -92,3 +95,44 @@ def _decoded(image):
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
         return None
+
+
+def images_missing(folder: Path, images: Sequence[Any]) -> str:
+    """Say that images of a folder are not whole; else ``""``.
+
+    They are looked at and not decoded: a file that is no image, one that is cut short
+    (PNG and JPEG say where they end), and what has an image's name and is no file.
+
+    Parameters
+    ----------
+    folder : Path
+    images : sequence of Path
+        Those files of it.
+    """
+    n_others = len(_no_files(folder))
+    n_broken = n_others + sum(not _is_whole(image) for image in images)
+    n_images = n_others + len(images)
+    if not n_broken:
+        return ""
+    return f"it is not whole: {n_broken:,} of {n_images:,} images cannot be read"
+
+
+def _is_whole(image):
+    with naming(image):
+        content = image.read_bytes()
+    if image_size(content) is None:
+        return False
+    for beginning, end in _ENDS.items():
+        if content.startswith(beginning):
+            return end in content[-_TAIL:]
+    return True
+
+
+def _no_files(folder):
+    return [
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in IMAGE_SUFFIXES
+        and not entry.name.startswith(".")
+        and not entry.is_file()
+    ]

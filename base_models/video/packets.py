@@ -29,7 +29,11 @@ from base_models.video.bounds.budget import (
     clock_of,
 )
 from base_models.video.bounds.headers import check_index
-from base_models.video.bounds.promises import promised_size
+from base_models.video.bounds.promises import (
+    pictures_missing,
+    promised_size,
+    zeros_at_end,
+)
 from base_models.video.paths import IMAGE_SUFFIXES, naming
 from base_models.video.remote import RemoteVideo, beginning, n_bytes_of
 
@@ -68,6 +72,7 @@ _REMOTE_BOXES = 64  # of a file behind an address whose index is looked at
 _STREAMS = 8  # of a file that is opened without limit, to say what it asks for
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
+_LEAST_ZEROS, _SHARE_ZEROS = 4096, 0.1  # bytes at a file's end; of all
 _NEVER_ZERO = frozenset(ONE_FRAME_A_PACKET)  # where a picture begins
 _NO_FRAME = 16  # bytes
 ONE_FRAME_A_PACKET |= {"prores", "ffv1", "dnxhd", "huffyuv", "ffvhuff"}
@@ -241,12 +246,11 @@ def opened(path: str | Path, unread: Sequence[tuple[int, int]] = ()) -> Iterator
 
 
 def _video_stream(container, path):
-    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
-    for stream in container.streams.video:
-        if not stream.disposition & pictures:
-            if stream.codec_context is None:
-                raise VideoReadError(path, "FFmpeg has no decoder for its codec")
-            return stream
+    tracks = _tracks(container)
+    for stream in sorted(tracks, key=lambda s: not s.disposition & Disposition.default):
+        if stream.codec_context is None:
+            raise VideoReadError(path, "FFmpeg has no decoder for its codec")
+        return stream  # as players do: the default one, else the first
     kinds = sorted({stream.type for stream in container.streams})
     if not kinds:
         raise VideoReadError(path, "there is no stream in it: it may be cut off")
@@ -255,6 +259,11 @@ def _video_stream(container, path):
     raise VideoReadError(
         path, f"there is no video stream in it, only {' and '.join(kinds)}"
     )
+
+
+def _tracks(container):
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [s for s in container.streams.video if not s.disposition & pictures]
 
 
 def _limit_pictures(path, context):
@@ -398,22 +407,39 @@ def _table(path, unread=()):
                 len(pts),
                 stream.frames,
                 n_zero if codec in _NEVER_ZERO and not unread else 0,
-            ),
+            )
+            or pictures_missing(
+                np.array(pts) * float(stream.time_base or 0) if is_timed else None,
+                (container.duration or 0) / av.time_base,
+                stream.frames,
+                (container.start_time or 0) / av.time_base,
+            )
+            or _more_tracks(len(_tracks(container))),
         )
 
 
 def _cut_short(path, n_packets, n_stated, n_zero):
     """Say that a file holds less than its container promises, if it does."""
     is_remote = isinstance(path, RemoteVideo)
+    size = n_bytes_of(path)
     with naming(path), path.reader() if is_remote else open(path, "rb") as file:
         promised = promised_size(file, *[_REMOTE_BOXES] * is_remote)
-    if promised > (size := n_bytes_of(path)):
-        of_frames = f", and {n_packets:,} of {n_stated:,} frames"
-        text = f"it is cut short: it has {size:,} of {promised:,} bytes"
-        return text + of_frames * (n_stated > n_packets)
+        if promised > size:
+            of_frames = f", and {n_packets:,} of {n_stated:,} frames"
+            text = f"it is cut short: it has {size:,} of {promised:,} bytes"
+            return text + of_frames * (n_stated > n_packets)
+        if not is_remote and not n_stated:  # else what is there is counted
+            n_zeros = zeros_at_end(file)
+            if n_zeros > max(_LEAST_ZEROS, _SHARE_ZEROS * size):
+                return f"it is not whole: its last {n_zeros:,} bytes are zeros"
     if n_zero:
         return f"it is not whole: {n_zero:,} of {n_packets:,} frames hold only zeros"
     return ""
+
+
+def _more_tracks(n_tracks):
+    """Say that a file holds another video beside the one that is looked at."""
+    return f"it holds {n_tracks} video tracks, and one was looked at" * (n_tracks > 1)
 
 
 def _is_described(stream, codec):

@@ -20,7 +20,11 @@ from base_models.errors import VideoReadError
 from base_models.video.bounds.apart import apart, apart_each
 from base_models.video.bounds.budget import one_clock
 from base_models.video.decoding import decode, decode_rgb, orientation
-from base_models.video.image_folders import read_images, sample_images
+from base_models.video.image_folders import (
+    images_missing,
+    read_images,
+    sample_images,
+)
 from base_models.video.packets import list_packets, read_once
 from base_models.video.paths import (
     IMAGE_SUFFIXES,
@@ -34,7 +38,7 @@ from base_models.video.paths import (
     video_digest,
     video_id,
 )
-from base_models.video.remote import RemoteVideo, n_bytes_of
+from base_models.video.remote import RemoteVideo, is_folder, n_bytes_of
 from base_models.video.sampling import check_n_frames, clip_indices, sample_indices
 from base_models.video.seeking import sample_file
 from base_models.video.writing import write_video
@@ -344,7 +348,9 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
     images = frame_images(path)
     frame = next(iter_frames(video))
     size = sum(map(n_bytes_of, images))
-    return _info_without_clock(video_id(video), len(images), *frame.shape[:2], size)
+    info = _info_without_clock(video_id(video), len(images), *frame.shape[:2], size)
+    missing = images_missing(path, images) if is_folder(path) else ""
+    return replace(info, cut_short=missing)
 
 
 @read_once(maxsize=1024)

@@ -35,7 +35,12 @@ from ensemble.cli.errors import (
 )
 from ensemble.cli.limits import reads_videos
 from ensemble.cli.output import write_what_can_be_written
-from ensemble.cli.stopping import say_no_more, stop_on_signals, what_is_kept
+from ensemble.cli.stopping import (
+    say_no_more,
+    stop_on_signals,
+    was_stopped,
+    what_is_kept,
+)
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -117,13 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         code = FATAL
     except (typer.Abort, KeyboardInterrupt):
-        say_no_more()
-        typer.echo(what_is_kept(command, arguments), err=True)
-        code = STOPPED
+        code = _stopped(command, arguments)
     except Exception as error:
+        if was_stopped():
+            sys.exit(_stopped(command, arguments))
         typer.echo(explain(error, options, debug), err=True)
         code = FATAL
     sys.exit(code or DONE)
+
+
+def _stopped(command, arguments):
+    say_no_more()
+    typer.echo(what_is_kept(command, arguments), err=True)
+    return STOPPED
 
 
 def _warn_once(options: Mapping[str, str]) -> Callable[..., None]:

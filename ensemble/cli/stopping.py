@@ -76,6 +76,15 @@ def stop_on_signals() -> None:
         _listener.append(_Listener())
 
 
+def was_stopped() -> bool:
+    """Return whether a signal has come, whatever error it ended in.
+
+    One that interrupts an import may leave a module half loaded, of which others say
+    that something is missing there.
+    """
+    return any(listener.n_heard for listener in _listener)
+
+
 def say_no_more() -> None:
     """Have nothing said after the last line of a command that was stopped.
 

@@ -106,8 +106,19 @@ def _check_members(path, members, table):
             with reading_part(path, f"how its member {name!r} looks at videos"):
                 if hasattr(member, "view_recipes"):
                     member.view_recipes()
-                if isinstance(getattr(member, "pooling", None), str):
-                    check_pooling(member.pooling)
+                _check_settings(member)
+
+
+def _check_settings(member):
+    from base_models.inference.engines import ENGINES
+    from base_models.runtime.devices import resolve_threads
+
+    pooling, engine = getattr(member, "pooling", None), getattr(member, "engine", None)
+    if pooling is not None and not callable(pooling):
+        check_pooling(pooling)
+    if engine is not None and engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+    resolve_threads(getattr(member, "n_threads", None))
 
 
 def _members(reader, entry, given, device):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from base_models.addresses import public_name
+from base_models.limits import check_file
 
 
 @contextlib.contextmanager
@@ -46,6 +47,7 @@ def locked_folder(folder: str | Path, lock: str | Path) -> Iterator[None]:
         yield
         return
     os.makedirs(os.path.dirname(lock), exist_ok=True)
+    check_file(lock)
     with open(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from base_models.video.bounds.headers import file_size
 
 _BEGINNING = 2**16  # bytes in which a container says how long it is
@@ -14,6 +16,10 @@ _HELD = {b"mdat", b"moof", b"moov"}  # what follows the last of them may be anyt
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_STEP = 2**16  # bytes
+# What may be missing of a video: pauses and sounds that outlast pictures are common.
+_LEAST_LOST, _SHARE_LOST = 0.5, 0.1  # seconds; of all
+_UNEVEN = 5  # times the usual step from frame to frame
 _NO_SIZE = 0xFFFF0000  # of RIFF: from here on, nobody knew it when it was written
 
 
@@ -126,6 +132,78 @@ def _of_flv(file, head, most_parts):
 def _of_asf(file, head, most_parts):
     at = head.find(_ASF_FILE)
     return struct.unpack_from("<Q", head, at + 40)[0] if at >= 0 else 0
+
+
+def zeros_at_end(file: Any) -> int:
+    """Count the zeros at the end of a file, as a download leaves that was begun.
+
+    Examples
+    --------
+    >>> import io
+    >>> from base_models.video.bounds.promises import zeros_at_end
+    >>> zeros_at_end(io.BytesIO(b"video" + bytes(100_000)))
+    100000
+    """
+    at = size = file_size(file)
+    while at > 0:
+        begin = max(0, at - _STEP)
+        file.seek(begin)
+        content = file.read(at - begin).rstrip(b"\0")
+        if content:
+            return size - begin - len(content)
+        at = begin
+    return size
+
+
+def pictures_missing(
+    seconds: np.ndarray | None, duration: float, n_stated: int, start: float = 0.0
+) -> str:
+    """Say that pictures of a video are missing, if they are; else ``""``.
+
+    A file whose middle or end was lost may have all its bytes, zeros among them, and
+    containers are read over them without a word.
+
+    Parameters
+    ----------
+    seconds : ndarray of shape (n_frames,) or None
+        When each frame is shown, in any order; None where that is not known.
+    duration : float
+        Seconds that the container states; 0 where it states none.
+    n_stated : int
+        Frames that it states; 0 where it states none.
+    start : float, default=0.0
+        When the container begins, in seconds, sounds included.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from base_models.video.bounds.promises import pictures_missing
+    >>> at = np.arange(100) / 25
+    >>> pictures_missing(at, duration=4.0, n_stated=100)
+    ''
+    >>> pictures_missing(at[:50], duration=4.0, n_stated=0)
+    'it is not whole: its pictures end after 2.0 of 4.0 s'
+    >>> pictures_missing(np.delete(at, np.s_[20:60]), duration=4.0, n_stated=0)
+    'it is not whole: it has no picture for 1.6 of 4.0 s'
+    """
+    if seconds is None or len(seconds) < 2:
+        return ""
+    at = np.sort(seconds)
+    steps = np.diff(at)
+    step = float(np.median(steps))
+    lasts = float(at[-1] - min(start, at[0])) + step
+    least = max(_LEAST_LOST, _SHARE_LOST * max(lasts, duration))
+    gap = float(steps.max())
+    if gap > max(least, _UNEVEN * step):
+        of = max(lasts, duration)
+        return f"it is not whole: it has no picture for {gap - step:.1f} of {of:.1f} s"
+    if duration - lasts > least:
+        return (
+            f"it is not whole: its pictures end after {lasts:.1f} of {duration:.1f} s"
+        )
+    if len(seconds) < (1 - _SHARE_LOST) * n_stated:
+        return f"it is not whole: it has {len(seconds):,} of {n_stated:,} frames"
+    return ""
 
 
 _KINDS: list[tuple[Callable[[bytes], bool], Callable]] = [

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -87,3 +89,58 @@ def test_parts_of_an_earlier_release_and_damaged_ones(table):
     assert scored(table) == (1, expected)
     shutil.rmtree("out")
     assert scored(table) == (0, [0.0, 0.9, *expected[2:]])
+
+
+def test_a_file_whose_size_and_time_were_kept_is_another(table):
+    scored(table)
+    status = os.stat("v1.mp4")
+    Path("new.mp4").write_bytes(bytes([90, 7, 7]))
+    os.replace("new.mp4", "v1.mp4")
+    os.utime("v1.mp4", ns=(status.st_atime_ns, status.st_mtime_ns))
+    # a run of its own: this process has read the file already
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; "
+        "from test_replaced_since import scored; print(scored('t.csv'))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "(1, [0.0, 0.9, 0.02, 0.03, 0.04, 0.05])"
+
+
+def test_what_could_not_be_read_is_tried_again_once_it_can(table):
+    for name in ("v0.mp4", "v1.mp4", "v2.mp4"):
+        os.unlink(name)
+    Path("v0.mp4").symlink_to("nowhere")
+    Path("v1.mp4").symlink_to("v1.mp4")
+    Path("v2.mp4").mkdir()
+    first = [-1, -1, -1, 0.03, 0.04, 0.05]
+    assert scored(table) == (0, first)
+    assert scored(table) == (2, first)
+    os.unlink("v1.mp4")
+    Path("v1.mp4").write_bytes(bytes([90, 7, 7]))
+    assert scored(table) == (1, [-1, 0.9, *first[2:]])
+
+
+@pytest.mark.parametrize("name", ["part-000000.parquet", "_lock", "_manifest.json"])
+def test_a_pipe_in_the_output_is_refused(table, name):
+    scored(table)
+    Path("out", name).unlink(missing_ok=True)
+    os.mkfifo(f"out/{name}")
+    with pytest.raises((OSError, ValueError), match=f"{name}.*pipe|{name}"):
+        scored(table)
+
+
+@pytest.mark.parametrize(
+    "note", ["[]", "{}", '{"run": 1, "counts": {"scored": "x"}}', "[" * 100_000]
+)
+def test_a_part_that_says_of_itself_what_it_cannot_is_done_again(table, note):
+    expected = scored(table)[1]
+    path = Path("out/part-000001.parquet")
+    part = pyarrow.parquet.read_table(path)
+    part = part.replace_schema_metadata({"deepfake-ensemble": note})
+    pyarrow.parquet.write_table(part, path)
+    Path("out/_attempts").mkdir(exist_ok=True)
+    Path("out/_attempts/part-000001.parquet.json").write_text('{"0": "x"}')
+    assert scored(table) == (1, expected)

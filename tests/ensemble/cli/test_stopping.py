@@ -109,3 +109,26 @@ def test_a_signal_while_the_command_is_loaded_ends_it_in_order():
     )
     assert done.returncode == 130
     assert done.stderr == "stopped; nothing was begun\n"
+
+
+def test_an_error_that_a_signal_caused_is_a_stop():
+    code = """
+import os, signal
+from ensemble.cli.app import main
+from ensemble.cli.commands.networks import models
+def hear(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True: pass
+    except KeyboardInterrupt:
+        import time; time.sleep(0.2)
+        raise AttributeError("module 'pandas' has no attribute 'Series'")
+import base_models.published
+base_models.published.published_models = hear
+main(["models"])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (
+        130,
+        "stopped; nothing was written, and files that were there are unchanged\n",
+    )

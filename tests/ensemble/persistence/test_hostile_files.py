@@ -119,6 +119,7 @@ def test_a_bomb_is_refused_by_what_its_list_says(tmp_path):
         ("margin", float("nan"), "margin must be a number above 0; got nan"),
         ("n_frames", -1, "n_frames must be a whole number >= 1; got -1"),
         ("pooling", "evil", "unknown pooling 'evil'"),
+        ("pooling", {"list": ["mean"]}, "unknown pooling"),
     ],
 )
 def test_a_member_that_could_score_nothing_is_refused(tmp_path, name, value, said):
