@@ -4,6 +4,8 @@ forging without having seen a forgery."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,59 +13,79 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 
-from base_models.augmentation import image_blending as blending
-
-# Points of the iBUG 300-W scheme.
-_JAW, _BROWS = (*range(17),), (*range(17, 27),)
-_NOSE, _EYES, _MOUTH = (*range(27, 36),), (*range(36, 48),), (*range(48, 68),)
-
-# Which points span the region that is replaced, and how often it is.
-_REGIONS = {
-    "face": ((*_JAW, *_BROWS), 0.45),
-    "inner": ((*_BROWS, *_NOSE, *_MOUTH), 0.15),
-    "lower": ((*range(2, 15), *range(31, 36)), 0.18),
-    "mouth": ((*_MOUTH, *range(6, 11), *range(31, 36)), 0.12),
-    "eyes": ((*_BROWS, *_EYES, 28), 0.10),
-}
+from base_models.augmentation import image_blending as blending, sources
+from base_models.augmentation.regions import REGIONS, head_outline, region_mask
 
 KINDS = {
     "self_blended": 0.4,
     "resynthesised": 0.25,
     "reenacted": 0.15,
     "swapped": 0.2,
+    "reconstructed": 0.3,
 }
-_INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-_SHARES = (0.4, 0.7, 0.9, 1.0, 1.0, 1.0)
+# Of what went through an autoencoder: which region, and how often. None is all.
+_RECONSTRUCTED = {"face": 0.4, "inner": 0.25, None: 0.35}
+_HEADS = 0.35  # share of reenactments in which the head moves, and no expression
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What is known of a frame of which a fake is made."""
+
+    image: np.ndarray
+    points: np.ndarray
+    width: float  # of the face, pixels
+    number: int = 0  # in its clip
+    donor: tuple[np.ndarray, np.ndarray] | None = None
+    remade: np.ndarray | None = None  # by an autoencoder
+    waver: Any = None
 
 
 class PseudoFakes(BaseEstimator):
     """Make a fake of a real face, by one of several roads that forgeries take.
 
-    All of them replace a region of the face (the whole, the inner face, its lower half,
-    the mouth, the eyes; its outline is drawn anew and softened each time) by a source
-    that fits nearly: what is left are the traces that forgeries share, a seam, a patch
-    of another resolution, noise, tone or position. The sources are
+    Nearly all of them replace a region of the face (the whole, the inner face, its
+    lower half, the mouth, the eyes; its outline is drawn anew and softened each time)
+    by a source that fits nearly: what is left are the traces that forgeries share, a
+    seam, a patch of another resolution, noise, tone or position. The sources are
 
     - ``self_blended``: the same face with other colours or sharpness, moved and bent a
       little (Shiohara and Yamasaki, 2022);
     - ``resynthesised``: the same face as a generator of small output would give it
-      back, reduced to a fraction of its resolution, smoothed, enlarged again, at times
-      with the chequerboard of transposed convolutions (Odena et al., 2016);
+      back, reduced to a fraction of its resolution, smoothed as a whole or its skin
+      alone, enlarged again, at times by transposed convolutions of uneven kernels, or
+      with their chequerboard (Odena et al., 2016);
     - ``reenacted``: the same face with its mouth, eyes, brows and jaw moved by a smooth
-      warp, as reenactment moves them;
+      warp, as reenactment moves them; or the head moved against its background;
     - ``swapped``: another person's face, warped onto the landmarks triangle by triangle
       and brought to the colours of this one (the road of FaceSwap, and of Li et al.,
-      2020, Face X-ray).
+      2020, Face X-ray);
+    - ``reconstructed``: the face, the inner face or the whole image, coded and decoded
+      by an autoencoder (Jeong et al., 2022, and Tan et al., 2024, among others, learn
+      from such images): what the decoder of a generator leaves.
 
-    A clip is forged frame by frame, as forgeries are: by one road, with one look, but
-    landmarks, place, tone and opacity of the face waver a little from frame to frame
-    (feature drift: Yan et al., 2024).
+    A clip is forged frame by frame, as forgeries are: by one road, with one look, the
+    same kernels and chequerboard, but landmarks, place, tone and opacity of the face
+    waver a little from frame to frame (feature drift: Yan et al., 2024); in reenacted
+    ones mouth, eyes, brows and head drift on, each in a rhythm of its own.
 
     Parameters
     ----------
     kinds : dict of str to float, sequence of str, or None, default=None
-        Which roads, and how often each is taken. None is all of them, 0.4, 0.25, 0.15
-        and 0.2. ``swapped`` without a donor falls back to ``self_blended``.
+        Which roads, and how often each is taken. None is all of them, in the ratio 40,
+        25, 15, 20 and 30, but ``reconstructed`` only with an `autoencoder`: `shares`
+        names them. ``swapped`` without a donor falls back to ``self_blended``.
+    autoencoder : str, Path or None, default=None
+        What ``reconstructed`` needs: a folder with taesd's encoder and decoder, the
+        file of such an encoder beside its decoder, or the name of a
+        ``diffusers.AutoencoderTiny`` such as ``"madebyollin/taesd"`` (extra
+        ``generators``). See `base_models.augmentation.autoencoders.load_autoencoder`.
+
+    Notes
+    -----
+    An autoencoder takes about a second an image. So detectors have it remake a part of
+    their images once, before they learn (`for_sources`), and keep these in the store:
+    of them alone ``reconstructed`` ones are made, blended anew each time.
 
     References
     ----------
@@ -84,11 +106,14 @@ class PseudoFakes(BaseEstimator):
     ((96, 96, 3), (96, 96, 3), True)
     """
 
-    code_version = 2
+    code_version = 3
     key_libraries = ("cv2",)
 
-    def __init__(self, kinds: Any = None) -> None:
+    def __init__(
+        self, kinds: Any = None, autoencoder: str | Path | None = None
+    ) -> None:
         self.kinds = kinds
+        self.autoencoder = autoencoder
 
     def __call__(
         self,
@@ -120,50 +145,130 @@ class PseudoFakes(BaseEstimator):
             uint8. The real one may have other colours or sharpness than `image`, just
             as the region that is replaced in the fake may.
         """
-        if image.ndim == 3:
-            return self._pair(image, landmarks, draw, donor, keep_real)
-        seeds = draw.integers(2**63, size=2)
-        donors = [None] * len(image) if donor is None else zip(*donor, strict=True)
-        frames = zip(image, landmarks, donors, strict=True)
+        return self.make(image, landmarks, draw, donor, keep_real, self.shares())
+
+    def make(
+        self,
+        image: np.ndarray,
+        landmarks: np.ndarray,
+        draw: np.random.Generator,
+        donor: tuple[np.ndarray, np.ndarray] | None,
+        keep_real: bool,
+        shares: dict[str, float],
+        remade: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Make a pair by one of the kinds that are given, as often as is given.
+
+        Parameters
+        ----------
+        image, landmarks, draw, donor, keep_real
+            As of a call.
+        shares : dict of str to float
+            The kinds, and how often each is made; they sum to 1.
+        remade : callable or None, default=None
+            Gives what an autoencoder makes of an image; None asks the autoencoder.
+
+        Returns
+        -------
+        real, fake : ndarray of the shape of `image`
+        """
+        seeds = None if image.ndim == 3 else draw.integers(2**63, size=2)
+        first = draw if seeds is None else np.random.default_rng(seeds[0])
+        kind = first.choice(list(shares), p=list(shares.values()))
+        if kind == "swapped" and donor is None:
+            kind = "self_blended"
+        made = None
+        if kind == "reconstructed":
+            made = (remade or self._reconstructed)(image)
+        if seeds is None:
+            width = np.ptp(landmarks[:, 0])
+            frame = _Frame(image, landmarks, width, 0, donor, made)
+            return _pair(kind, frame, draw, keep_real)
+        width = np.ptp(landmarks.mean(0)[:, 0])  # one for all: they have one size
         pairs = []
-        for number, (frame, points, other) in enumerate(frames):
+        for number, points in enumerate(landmarks):
             # every frame draws the same, and its wavering apart from that
-            same = np.random.default_rng(seeds[0])
-            waver = _Waver(seeds[1], number)
-            points = waver.moved_points(points)
-            pair = self._pair(frame, points, same, other, keep_real, waver)
-            pairs.append(pair)
+            same, waver = np.random.default_rng(seeds[0]), _Waver(seeds[1], number)
+            same.random()  # chose the kind
+            frame = _Frame(
+                image[number],
+                waver.moved_points(points),
+                width,
+                number,
+                None if donor is None else (donor[0][number], donor[1][number]),
+                None if made is None else made[number],
+                waver,
+            )
+            pairs.append(_pair(kind, frame, same, keep_real))
         real, fake = map(np.stack, zip(*pairs, strict=True))
         return real, fake
 
-    def _pair(self, image, landmarks, draw, donor, keep_real, waver=None):
+    def for_sources(
+        self, views: Any, store: Any, device: Any = "cpu", progress: str | None = None
+    ) -> Callable[..., Any]:
+        """Return what makes fakes of the images of these videos.
+
+        An autoencoder, if there is one, remakes a part of the images now, or they are
+        found in the store.
+
+        Parameters
+        ----------
+        views : Views
+        store : Store
+        device : str or torch.device, default="cpu"
+            Where the autoencoder runs.
+        progress : str or None, default=None
+            What to write before a progress bar.
+
+        Returns
+        -------
+        callable
+            ``make(image, landmarks, draw, donor) -> (real, fake)``.
+        """
+        if not self.shares().get("reconstructed"):
+            return self
+        from base_models.augmentation.reconstructions import PooledFakes
+
+        return PooledFakes(self, views, store, device, progress)
+
+    def shares(self) -> dict[str, float]:
+        """Return the kinds that are made, and the share of each.
+
+        Returns
+        -------
+        dict of str to float
+
+        Raises
+        ------
+        ValueError
+            If there is no such kind, or ``reconstructed`` has no autoencoder.
+
+        Examples
+        --------
+        >>> from base_models.augmentation.pseudo_fakes import PseudoFakes
+        >>> PseudoFakes().shares()
+        {'self_blended': 0.4, 'resynthesised': 0.25, 'reenacted': 0.15, 'swapped': 0.2}
+        >>> PseudoFakes({"swapped": 3, "reenacted": 1}).shares()
+        {'swapped': 0.75, 'reenacted': 0.25}
+        """
         names, odds = self._odds()
-        kind = draw.choice(names, p=odds)
-        if kind == "swapped" and donor is None:
-            kind = "self_blended"
-        regions, how_often = zip(*_REGIONS.values(), strict=True)
-        region = regions[draw.choice(len(regions), p=how_often)]
-        width = np.ptp(landmarks[:, 0])
-        mask = _region_mask(image.shape[:2], landmarks[list(region)], width, draw)
-        target = source = np.float32(image)
-        if kind == "swapped":
-            source = _donated(source, landmarks, *donor, draw)
-        elif kind == "reenacted":
-            source = _with_new_expression(source, landmarks, width, draw)
-        # Either side may be the odd one, lest odd colours as such mean fake.
-        changed = _other_look(source, draw)
-        if keep_real or kind == "swapped" or draw.random() < 0.5:
-            source = changed
-        elif kind == "self_blended":
-            source, target = target, _other_look(target, draw)
-        if kind == "resynthesised" or (kind != "self_blended" and draw.random() < 0.5):
-            source = _resynthesised(source, width, draw)
-        if kind != "swapped":
-            source = _moved(source, width, draw)
-        if waver is not None:
-            source, mask = waver(source, mask, width)
-        real = _as_image(target)
-        return real, _blended(source, real, mask, kind, draw)
+        return {
+            name: float(share) for name, share in zip(names, odds, strict=True) if share
+        }
+
+    def check(self) -> None:
+        """Refuse kinds that are none, and an autoencoder whose files are missing."""
+        if self.shares().get("reconstructed"):
+            self.key_params()
+
+    def key_params(self) -> dict[str, Any]:
+        """Return the parameters as keys of a store have them: files by content."""
+        key = self.autoencoder
+        if key is not None:
+            from base_models.augmentation.autoencoders import autoencoder_key
+
+            key = autoencoder_key(key)
+        return {"kinds": self.kinds, "autoencoder": key}
 
     def split(self, random_state: int = 0) -> tuple[PseudoFakes, PseudoFakes]:
         """Return one that makes half of the kinds, and one that makes the others.
@@ -192,10 +297,7 @@ class PseudoFakes(BaseEstimator):
         >>> sorted([*train.kinds, *held_out.kinds])
         ['reenacted', 'resynthesised', 'self_blended', 'swapped']
         """
-        names, odds = self._odds()
-        often = {
-            name: float(share) for name, share in zip(names, odds, strict=True) if share
-        }
+        often = self.shares()
         if len(often) < 2:
             raise ValueError(
                 f"kinds must be two or more to be split; got {', '.join(often)}"
@@ -210,6 +312,8 @@ class PseudoFakes(BaseEstimator):
 
     def _odds(self):
         kinds = KINDS if self.kinds is None else self.kinds
+        if self.kinds is None and self.autoencoder is None:
+            kinds = {name: n for name, n in KINDS.items() if name != "reconstructed"}
         if isinstance(kinds, str) or not len(kinds):
             raise ValueError(
                 f"kinds must be a dict or list of {', '.join(KINDS)}; got {kinds!r}"
@@ -223,7 +327,73 @@ class PseudoFakes(BaseEstimator):
                 f"kinds must give {', '.join(KINDS)} or some of them, each how often, "
                 f">= 0 and not all 0; got {self.kinds!r}"
             )
+        if kinds.get("reconstructed") and self.autoencoder is None:
+            raise ValueError(
+                "kinds has 'reconstructed', which needs an autoencoder: give "
+                "autoencoder=, a folder with taesd's files or a name such as "
+                "'madebyollin/taesd', or leave the kind out"
+            )
         return list(kinds), odds / odds.sum()
+
+    def _reconstructed(self, image):
+        from base_models.augmentation.reconstructions import reconstructed
+
+        return reconstructed(image, self.autoencoder)
+
+
+def _pair(kind, frame, draw, keep_real):
+    """Return the real and the fake one of a frame, by one kind."""
+    mask, is_head = _mask(kind, frame, draw)
+    target, width = np.float32(frame.image), frame.width
+    source = _source(kind, frame, is_head, draw)
+    if kind == "reconstructed":
+        if mask is not None and draw.random() < 0.5:
+            source = sources.moved(source, width, draw)
+    else:
+        # Either side may be the odd one, lest odd colours as such mean fake.
+        changed = sources.other_look(source, draw)
+        if keep_real or kind == "swapped" or draw.random() < 0.5:
+            source = changed
+        elif kind == "self_blended":
+            source, target = target, sources.other_look(target, draw)
+        if kind == "resynthesised" or (kind != "self_blended" and draw.random() < 0.5):
+            source = sources.resynthesised(source, frame.points, width, draw)
+        if kind != "swapped":
+            source = sources.moved(source, width, draw)
+    real = _as_image(target)
+    if mask is None:
+        return real, _as_image(source)
+    if frame.waver is not None:
+        source, mask = frame.waver(source, mask, width)
+    return real, _blended(source, real, mask, kind, draw)
+
+
+def _mask(kind, frame, draw):
+    """Where the fake differs; None is everywhere. And whether the head is moved."""
+    often = {name: share for name, (_, share) in REGIONS.items()}
+    if kind == "reconstructed":
+        often = _RECONSTRUCTED
+    name = list(often)[draw.choice(len(often), p=list(often.values()))]
+    is_head = kind == "reenacted" and draw.random() < _HEADS
+    if name is None:
+        return None, False
+    region = frame.points[list(REGIONS[name][0])]
+    points = head_outline(frame.points) if is_head else region
+    shape, opaque = frame.image.shape[:2], kind == "reenacted"  # else a face twice
+    return region_mask(shape, points, frame.width, draw, opaque), is_head
+
+
+def _source(kind, frame, is_head, draw):
+    """What is set in, float32."""
+    if kind == "reconstructed":
+        return np.float32(frame.remade)
+    source = np.float32(frame.image)
+    if kind == "swapped":
+        return sources.donated(source, frame.points, *frame.donor, draw)
+    if kind == "reenacted":
+        move = sources.with_moved_head if is_head else sources.with_new_expression
+        return move(source, frame.points, frame.width, draw, frame.number)
+    return source
 
 
 class _Waver:
@@ -289,116 +459,14 @@ def resolve_pseudo_fakes(
         return None if np.any(is_fake) else PseudoFakes()
     if wanted is None or isinstance(wanted, bool):
         return PseudoFakes() if wanted else None
+    if isinstance(wanted, PseudoFakes):
+        wanted.check()
     if not callable(wanted):
         raise ValueError(
             "pseudo_fakes must be 'auto', a bool or a callable (image, landmarks, "
             f"draw, donor) -> (real, fake); got {wanted!r}"
         )
     return wanted
-
-
-def _region_mask(shape, points, width, draw):
-    """Soft outline (H, W) of a region, float32 in 0..1; bent anew each time."""
-    centre = points.mean(0)
-    grown = centre + draw.uniform(0.85, 1.12) * (points - centre)
-    mask = np.zeros(shape, np.float32)
-    hull = cv2.convexHull(np.float32(grown))
-    cv2.fillConvexPoly(mask, np.rint(16 * hull).astype(np.int32), 1.0, shift=4)
-    x, y = _bend(shape, 0.06 * width, draw)
-    mask = cv2.remap(mask, x, y, cv2.INTER_LINEAR)
-    sigma = width * np.exp(draw.uniform(np.log(0.004), np.log(0.07)))
-    mask = cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.3))
-    if draw.random() < 0.5:  # the soft edge inside the outline, as blending tools do
-        mask = np.clip(2 * mask - 1, 0, 1)
-    return mask * np.float32(draw.choice(_SHARES))
-
-
-def _bend(shape, amplitude, draw):
-    """Where to look for each pixel, x and y (H, W): a smooth random displacement."""
-    height, width = shape
-    grid = draw.uniform(-amplitude, amplitude, (2, draw.integers(3, 7), 5))
-    moved = [cv2.resize(np.float32(g), (width, height), None, 0, 0, 2) for g in grid]
-    rows, columns = np.indices(shape, np.float32)
-    return columns + moved[0], rows + moved[1]
-
-
-def _moved(source, width, draw):
-    """Shift, scale and bend by so little that the features still nearly meet."""
-    height, across = source.shape[:2]
-    x, y = _bend((height, across), 0.012 * width, draw)
-    scale = np.exp(draw.uniform(-0.05, 0.05))
-    shift = draw.uniform(-0.03, 0.03, 2) * width
-    x = (x - across / 2) * np.float32(scale) + np.float32(across / 2 + shift[0])
-    y = (y - height / 2) * np.float32(scale) + np.float32(height / 2 + shift[1] / 2)
-    return _remap(source, x, y)
-
-
-def _other_look(image, draw):
-    """Other colours, often only just, and another sharpness."""
-    far = draw.uniform(0.1, 1) ** 1.5
-    shift, (saturation, contrast) = draw.uniform(-18, 18, 3), draw.uniform(-1, 1, 2)
-    image = (image - 128) * np.float32(1 + 0.15 * far * contrast) + 128
-    gray = image @ np.float32([[0.299], [0.587], [0.114]])
-    image = gray + np.float32(1 + 0.3 * far * saturation) * (image - gray)
-    image += np.float32(far * shift)
-    if draw.random() < 0.5:
-        scale = draw.uniform(0.25, 0.6)
-        return blending.limit_resolution(image, scale, draw.choice(_INTERPOLATIONS))
-    fine = image - cv2.GaussianBlur(image, (0, 0), draw.uniform(0.7, 1.5))
-    return image + np.float32(draw.uniform(0.3, 1.2)) * fine
-
-
-def _resynthesised(face, width, draw):
-    """As a generator whose face is 48 to 160 pixels wide would give it back."""
-    scale = np.exp(draw.uniform(np.log(48), np.log(160))) / width
-    if draw.random() < 0.5:
-        face = cv2.bilateralFilter(np.clip(face, 0, 255), 5, draw.uniform(8, 30), 2)
-    face = blending.limit_resolution(face, scale, draw.choice(_INTERPOLATIONS))
-    if draw.random() < 0.25:
-        period = draw.choice([2, 4])
-        tile = draw.normal(0, draw.uniform(0.5, 3), (period, period, 1))
-        times = [-(-side // period) for side in face.shape[:2]]
-        tile = np.tile(tile, (*times, 1))[: face.shape[0], : face.shape[1]]
-        face = face + np.float32(tile)
-    if draw.random() < 0.4:
-        fine = face - cv2.GaussianBlur(face, (0, 0), 1.2)
-        face = face + np.float32(draw.uniform(0.3, 1.5)) * fine
-    return face
-
-
-def _with_new_expression(face, landmarks, width, draw):
-    """Move mouth, eyes, brows and jaw by a smooth warp."""
-    moves = np.zeros((68, 2))
-    size = width * draw.uniform(0.02, 0.07)
-    across, down = draw.normal(0, size, 2)
-    moves[list(_MOUTH)] += (0.4 * across, 0)
-    moves[[*range(55, 60), *range(65, 68), *range(5, 12)]] += (0, down)  # opens
-    moves[[48, 60]] += (-0.5 * across, 0.3 * draw.normal(0, size))
-    moves[[54, 64]] += (0.5 * across, 0.3 * draw.normal(0, size))
-    moves[list(_BROWS)] += (0, draw.normal(0, 0.5 * size))
-    lids = draw.normal(0, 0.3 * size)
-    moves[[37, 38, 43, 44]] += (0, lids)
-    moves[[40, 41, 46, 47]] -= (0, lids)
-    shape = face.shape[:2]
-    rows, columns = np.mgrid[: shape[0] : 8, : shape[1] : 8]
-    places = np.stack([columns, rows], -1)[:, :, None]  # (h, w, 1, 2)
-    reach = 0.12 * width
-    pull = np.exp(-((places - landmarks) ** 2).sum(-1) / (2 * reach**2))
-    pull /= np.maximum(pull.sum(-1, keepdims=True), 1.0)
-    field = cv2.resize(np.float32(pull @ moves), shape[::-1])
-    rows, columns = np.indices(shape, np.float32)
-    return _remap(face, columns - field[..., 0], rows - field[..., 1])
-
-
-def _donated(target, landmarks, donor, donor_landmarks, draw):
-    """Another face on these landmarks, in nearly these colours."""
-    x, y = blending.source_pixels(
-        landmarks, donor_landmarks, target.shape[:2], draw.random() < 0.7
-    )
-    face = _remap(np.float32(donor), x, y)
-    inside = np.zeros(target.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(landmarks).astype(np.int32)), 1)
-    return blending.match_colours(face, target, inside > 0, draw.uniform(0.6, 1))
 
 
 def _blended(source, target, mask, kind, draw):
@@ -411,10 +479,6 @@ def _blended(source, target, mask, kind, draw):
             # it is solved in a box, and its rim changes too
             return np.where(hard[..., None] > 0, face, target)
     return _as_image(target + mask[..., None] * (np.clip(source, 0, 255) - target))
-
-
-def _remap(image, x, y):
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _as_image(image):

@@ -8,11 +8,13 @@ from typing import Any
 
 from base_models.errors import CheckpointError
 
-# Parameters of detectors and face finders that may be a file, and their other values.
+# Parameters of detectors, finders and makers of fakes that may be a file, and their
+# other values.
 FILE_PARAMETERS = {
     "weights": (None, "imagenet"),
     "model": (None,),
     "landmarks": (None, "68", "5"),
+    "autoencoder": (None,),
 }
 
 

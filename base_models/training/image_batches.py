@@ -267,9 +267,17 @@ class SizedFakes:
         )
 
     def sources(
-        self, views: Views, store: Store, progress: str | None = None
+        self,
+        views: Views,
+        store: Store,
+        progress: str | None = None,
+        device: Any = "cpu",
     ) -> tuple[Views, Landmarks]:
         """Return what pseudo-fakes are made of, for the views of a detector.
+
+        A maker with a method ``for_sources(views, store, device, progress)``, as
+        `PseudoFakes` has, gets to see them all, and what that returns is called from
+        then on.
 
         Parameters
         ----------
@@ -277,6 +285,8 @@ class SizedFakes:
         store : Store
         progress : str or None, default=None
             What to write before a progress bar, if more of the videos is to be seen.
+        device : str or torch.device, default="cpu"
+            Where a maker's network runs.
 
         Returns
         -------
@@ -287,6 +297,8 @@ class SizedFakes:
         seen, sources = self.source_recipe(views.recipe), views
         if seen != views.recipe:
             sources = Views(views.videos, seen, store, progress=progress)
+        if hasattr(self._make, "for_sources"):
+            self._make = self._make.for_sources(sources, store, device, progress)
         return sources, Landmarks(sources, seen.margin, store)
 
     def _sized(self, image):

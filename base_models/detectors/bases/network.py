@@ -231,7 +231,8 @@ class NetworkDetector(TrainedDetector):
         if fakes is not None:
             fakes = SizedFakes(fakes, self.recipe_.image_size)
             text = self._progress("looking at more of the videos")
-            sources, landmarks = fakes.sources(views, data.store, text)
+            device = resolve_device(self.device)
+            sources, landmarks = fakes.sources(views, data.store, text, device)
 
         def samples(rows):
             return ImageSamples(
