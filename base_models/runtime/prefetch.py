@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import multiprocessing
 import os
@@ -14,6 +15,10 @@ from typing import Any
 
 # Set when nobody waits any more for what is made: one for each `look_ahead` around.
 _ended: ContextVar[tuple[threading.Event, ...]] = ContextVar("ended", default=())
+
+
+# Memory that threads share, and how much of it this one holds, in a list of one.
+_room: ContextVar[tuple[Room, list[int]] | None] = ContextVar("room", default=None)
 
 
 class NoLongerWanted(BaseException):
@@ -29,6 +34,68 @@ def check_wanted() -> None:
     """
     if any(event.is_set() for event in _ended.get()):
         raise NoLongerWanted
+
+
+class Room:
+    """Memory that threads share, each of which works on one thing at a time.
+
+    Parameters
+    ----------
+    n_bytes : int
+        So much of it there is.
+
+    Examples
+    --------
+    >>> from base_models.runtime.prefetch import Room, take_room
+    >>> room = Room(100)
+    >>> with room.shared():
+    ...     take_room(80)
+    ...     room.taken
+    80
+    >>> room.taken
+    0
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self.n_bytes, self.taken = n_bytes, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let a block `take_room`, and give back at its end what it took."""
+        held = [0]
+        before = _room.set((self, held))
+        try:
+            yield
+        finally:
+            _room.reset(before)
+            with self._changed:
+                self.taken -= held[0]
+                self._changed.notify_all()
+
+    def take(self, n_bytes: int, held: list[int]) -> None:
+        """Wait for room; who holds some does not, since others may wait for that."""
+        with self._changed:
+            while not held[0] and self.taken and self.taken + n_bytes > self.n_bytes:
+                self._changed.wait(0.1)
+                check_wanted()
+            self.taken += n_bytes
+            held[0] += n_bytes
+
+
+def take_room(n_bytes: int) -> None:
+    """Wait until others need so little memory that there is room for so much.
+
+    Parameters
+    ----------
+    n_bytes : int
+        What is made next. What needs more than all there is waits until it is alone.
+        Outside of `Room.shared` nothing waits.
+    """
+    shared = _room.get()
+    if shared is not None:
+        room, held = shared
+        room.take(n_bytes, held)
 
 
 def n_cores() -> Any:

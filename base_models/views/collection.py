@@ -30,7 +30,7 @@ class Views(Sequence):
         What is wanted.
     store : Store
         Where the views are.
-    memory : int, default=2**30
+    memory : int, default=2**28
         Bytes of the views used last that stay in memory.
     progress : str or None, default=None
         What to write before a progress bar while looking at all of them once.
@@ -50,7 +50,7 @@ class Views(Sequence):
         videos: list[Any],
         recipe: ViewRecipe,
         store: Store,
-        memory: int = 2**30,
+        memory: int = 2**28,
         progress: str | None = None,
     ) -> None:
         self.videos, self.recipe, self.store = list(videos), recipe, store

@@ -13,7 +13,7 @@ from base_models.errors import VideoReadError
 from base_models.faces.rare_faces import NO_FACE, FaceSearch
 from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.failures import is_foreseen, reason_of
-from base_models.runtime.prefetch import look_ahead
+from base_models.runtime.prefetch import Room, look_ahead
 from base_models.store.store import Store, store_key
 from base_models.video.bounds.budget import one_reading
 from base_models.video.one_face import OneFace, whole_video
@@ -24,6 +24,7 @@ from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 _REPLACED = "it was replaced while it was looked at"
+_MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
 _AGAIN = "leave it as it is, and score it again"
 
 
@@ -73,8 +74,11 @@ def iter_views(
     if len(videos) < 2:
         n_workers = 0  # nothing to make ahead
 
+    room = Room(_MOST_SAMPLED)
+
     def make(video):
-        with hashed_once([whole_video(video)]):  # also where faces are kept
+        # also where faces are kept
+        with hashed_once([whole_video(video)]), room.shared():
             return make_views(video, recipes, store)
 
     yield from look_ahead(

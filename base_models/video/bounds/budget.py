@@ -15,7 +15,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import current_limits
-from base_models.runtime.prefetch import check_wanted
+from base_models.runtime.prefetch import check_wanted, take_room
 
 _MARGIN, _LITTLE = 2**26, 2**21  # bytes
 _is_bounded: ContextVar[bool] = ContextVar("is_bounded", default=False)
@@ -133,6 +133,8 @@ def check_count(path: Any, n_frames: int, what: str = "frames"):
 def empty_frames(path: Any, n_frames: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return room for frames, if they do not take more memory than is allowed.
 
+    In threads that share a `Room` it waits until there is some.
+
     Parameters
     ----------
     path : str, Path or RemoteVideo
@@ -156,6 +158,9 @@ def empty_frames(path: Any, n_frames: int, shape: tuple[int, ...]) -> np.ndarray
             f"bytes of memory, and {allowed:,} are allowed"
         )
         raise over_limit(path, asked, "video_bytes", n_bytes)
+    clock = _clock.get()
+    with nullcontext() if clock is None else clock.standing():
+        take_room(n_bytes)
     make = _make_frames.get() or np.empty
     return make((n_frames, *shape), np.uint8)
 

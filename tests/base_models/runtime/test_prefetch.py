@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+from base_models.runtime import prefetch
 from base_models.runtime.prefetch import check_wanted, look_ahead
 
 
@@ -102,3 +103,23 @@ def test_what_nobody_waits_for_any_more_ends():
     made.close()
     assert ended.is_set()
     check_wanted()  # we are
+
+
+@pytest.mark.parametrize(("n_bytes", "most"), [(40, 2), (30, 3), (1000, 1)])
+def test_threads_that_share_memory_wait_for_room(n_bytes, most):
+    room, together, at_once = prefetch.Room(100), [], []
+
+    def work(number):
+        with room.shared():
+            prefetch.take_room(n_bytes)
+            together.append(number)
+            at_once.append(len(together))
+            prefetch.take_room(5)  # who holds some waits no more
+            time.sleep(0.02)
+            together.remove(number)
+        return number
+
+    assert list(prefetch.look_ahead(work, range(12), n_workers=4)) == [*range(12)]
+    assert max(at_once) <= most
+    assert room.taken == 0
+    prefetch.take_room(10**12)  # nobody shares anything here
