@@ -48,9 +48,11 @@ class Augmentation(BaseEstimator):
         Gaussian, standard deviation 1 to 8 of 255.
     jpeg : float, default=0.3
         JPEG of `jpeg_quality`, default (40, 100).
-    h264 : float, default=0.3
-        H.264 at a constant rate factor of `crf`, default (20, 36); an image becomes
-        an intra frame, which is what the sampled frames of a video are coded from.
+    h264 : float, default=0.4
+        H.264 at a constant rate factor of `crf`, default (20, 45); an image becomes
+        an intra frame, which is what the sampled frames of a video are coded from. A
+        clip is coded as one that is cut from a file is, from frames before and after
+        it too: its own, back and forth.
     cutout : float, default=0.0
         Black out the surroundings of the eyes, the nose or the mouth, or half of the
         face; with `landmarks` where these lie, else halves of the image alone.
@@ -73,7 +75,7 @@ class Augmentation(BaseEstimator):
     ((64, 64, 3), True, False)
     """
 
-    code_version = 1
+    code_version = 2
     key_libraries = ("cv2",)
 
     def __init__(
@@ -94,8 +96,8 @@ class Augmentation(BaseEstimator):
         noise: float = 0.15,
         jpeg: float = 0.3,
         jpeg_quality: Any = (40, 100),
-        h264: float = 0.3,
-        crf: Any = (20, 36),
+        h264: float = 0.4,
+        crf: Any = (20, 45),
         cutout: float = 0.0,
     ) -> None:
         self.flip = flip
@@ -161,7 +163,7 @@ class Augmentation(BaseEstimator):
         >>> Augmentation.of_clips().h264
         0.85
         """
-        return cls(jpeg=0.0, h264=0.85, crf=(16, 39))
+        return cls(jpeg=0.0, h264=0.85, crf=(16, 45))
 
     def __call__(
         self,
@@ -282,9 +284,14 @@ class Augmentation(BaseEstimator):
 
     def _as_h264(self, image, draw, landmarks):
         low, high = self.crf
-        clip = image if image.ndim == 4 else image[None]
-        changed = recompress_clip(clip, int(draw.integers(low, high + 1)))
-        return changed.reshape(image.shape)
+        crf = int(draw.integers(low, high + 1))
+        if image.ndim == 3 or len(image) == 1:
+            return recompress_clip(image.reshape(-1, *image.shape[-3:]), crf).reshape(
+                image.shape
+            )
+        before = int(draw.integers(2, 6))
+        changed = recompress_clip(_swinging(image, before, after=2), crf, delays=True)
+        return changed[before : before + len(image)]
 
 
 # In the order in which they happen to a video: before the camera, in it, after it.
@@ -303,7 +310,15 @@ _STEPS = {
 _SWITCHES = tuple(_STEPS)
 
 
-def recompress_clip(frames: np.ndarray, crf: int) -> np.ndarray:
+def _swinging(clip, before, after):
+    """Frames before and after a clip too: it goes back and forth."""
+    # Its first frame would be coded by itself, and differ from the others by that.
+    period = 2 * (len(clip) - 1)
+    at = np.arange(-before, len(clip) + after) % period
+    return clip[np.minimum(at, period - at)]
+
+
+def recompress_clip(frames: np.ndarray, crf: int, delays: bool = False) -> np.ndarray:
     """Encode frames as H.264 and decode them again.
 
     Parameters
@@ -312,6 +327,8 @@ def recompress_clip(frames: np.ndarray, crf: int) -> np.ndarray:
         RGB uint8.
     crf : int
         x264's constant rate factor, 0 (best) to 51; FaceForensics++ has 23 and 40.
+    delays : bool, default=False
+        Code frames from later ones too, as in most files.
 
     Returns
     -------
@@ -326,17 +343,19 @@ def recompress_clip(frames: np.ndarray, crf: int) -> np.ndarray:
     >>> recompress_clip(frames, crf=40).shape
     (2, 32, 32, 3)
     """
-    return np.stack(list(recompress_frames(frames, crf)))
+    return np.stack(list(recompress_frames(frames, crf, delays)))
 
 
-def recompress_frames(frames: Iterable[np.ndarray], crf: int) -> Iterator[np.ndarray]:
-    """Encode frames as H.264 and decode them again, holding one frame at a time.
+def recompress_frames(
+    frames: Iterable[np.ndarray], crf: int, delays: bool = False
+) -> Iterator[np.ndarray]:
+    """Encode frames as H.264 and decode them again, holding few frames at a time.
 
     Parameters
     ----------
     frames : iterable of ndarray of shape (H, W, 3)
         RGB uint8, all of one size.
-    crf : int
+    crf, delays
         As for `recompress_clip`.
 
     Yields
@@ -347,12 +366,12 @@ def recompress_frames(frames: Iterable[np.ndarray], crf: int) -> Iterator[np.nda
     data, stream = io.BytesIO(), None
     with av.open(data, "w", format="mp4") as container:
         # mbtree reads beyond a row's end on some CPUs and would make bytes differ
-        options = {
-            "crf": str(crf),
-            "preset": "superfast",
-            "tune": "zerolatency",
-            "x264-params": "mbtree=0:threads=1",
-        }
+        options = {"crf": str(crf), "preset": "superfast"}
+        options["x264-params"] = "mbtree=0:threads=1"
+        if delays:  # superfast looks no frame ahead, and would take all for B
+            options["x264-params"] += ":b-adapt=1:scenecut=0:rc-lookahead=8"
+        else:
+            options["tune"] = "zerolatency"
         for frame in frames:
             height, width = frame.shape[:2]
             if height % 2 or width % 2:

@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from base_models.augmentation.augment import Augmentation
+from base_models.augmentation.pseudo_fakes import PseudoFakes
 from base_models.detectors.bases.video import ViewDetector, with_fingerprints
 from base_models.errors import UnscorableVideoError, VideoReadError
 from base_models.groups import group_codes
@@ -30,6 +32,9 @@ from base_models.views.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+# What True and "auto" stand for: its code counts in keys as if it were given.
+_MEANT = {"augment": Augmentation, "pseudo_fakes": PseudoFakes}
 
 
 @dataclass
@@ -220,6 +225,11 @@ class TrainedDetector(ViewDetector):
             If a parameter has no stable description.
         """
         params = with_fingerprints(self.get_params(deep=False))
+        meant = {
+            name: class_key(cls)
+            for name, cls in _MEANT.items()
+            if params.get(name) is True or params.get(name) == "auto"
+        }
         return {
             "class": class_key(type(self)),
             "params": {
@@ -229,6 +239,7 @@ class TrainedDetector(ViewDetector):
                 and not (name in self._came_later and value == self._came_later[name])
             },
             "view": self._view_recipe().stable_key,
+            **({"meant": meant} if meant else {}),
         }
 
     def _take_state(self, meta):

@@ -165,8 +165,12 @@ def test_a_clip_changes_as_one(image, switch):
     assert changed.shape == (3, *image.shape)
     if switch == "noise":  # another grain in each frame
         assert (changed[0] != changed[1]).mean() > 0.5
-    elif switch == "h264":  # one video, whose later frames lean on the first
-        same = [recompress_clip(np.stack([image] * 3), crf) for crf in range(20, 37)]
+    elif switch == "h264":  # one video, whose later frames lean on those before
+        same = [
+            recompress_clip(np.stack([image] * n), crf, delays=True)[n - 5 : n - 2]
+            for crf in range(20, 46)
+            for n in (7, 8, 9, 10)
+        ]
         assert any((changed == clip).all() for clip in same)
     else:
         alone = changed_by(image, **{switch: 1.0})
@@ -178,3 +182,22 @@ def test_clips_go_through_a_video_codec():
         Augmentation.of_clips().get_params()
     )
     assert Augmentation.of_clips().jpeg == 0
+
+
+def test_a_clip_is_coded_as_a_part_of_a_video_that_goes_back_and_forth(image):
+    clip = np.stack([np.roll(image, 2 * time, axis=1) for time in range(3)])
+    videos = {
+        2: [2, 1, 0, 1, 2, 1, 0],
+        3: [1, 2, 1, 0, 1, 2, 1, 0],
+        4: [0, 1, 2, 1, 0, 1, 2, 1, 0],
+        5: [1, 0, 1, 2, 1, 0, 1, 2, 1, 0],
+    }
+    expected = [
+        recompress_clip(clip[video], 40, delays=True)[before : before + 3]
+        for before, video in videos.items()
+    ]
+    found = set()
+    for seed in range(16):
+        changed = changed_by(clip, seed, h264=1.0, crf=(40, 40))
+        found |= {n for n, one in enumerate(expected) if (changed == one).all()}
+    assert found == {0, 1, 2, 3}

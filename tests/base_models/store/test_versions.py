@@ -19,6 +19,7 @@ from base_models import (
     FrequencyDetector,
     GeometryDetector,
     LSTMDetector,
+    PseudoFakes,
     TorchDetector,
     TrainingRecipe,
 )
@@ -45,6 +46,14 @@ def test_a_raised_code_version_is_another_key(detector, monkeypatch):
                 patch.setattr(cls, "code_version", cls.code_version + 1)
                 assert store_key(identity=detector.identity()) != before
     assert store_key(identity=detector.identity()) == before
+
+
+@pytest.mark.parametrize("cls", [PseudoFakes, Augmentation])
+def test_what_true_and_auto_stand_for_counts_by_its_version(cls, monkeypatch):
+    before = [store_key(identity=d.identity()) for d in (NETWORK, DETECTORS[4])]
+    monkeypatch.setattr(cls, "code_version", cls.code_version + 1)
+    after = [store_key(identity=d.identity()) for d in (NETWORK, DETECTORS[4])]
+    assert all(one != other for one, other in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: type(d).__name__)
