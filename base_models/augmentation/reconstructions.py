@@ -20,7 +20,6 @@ from base_models.runtime.progress import progress_bar
 from base_models.store.store import Store, store_key
 
 if TYPE_CHECKING:
-    from base_models.augmentation.pseudo_fakes import PseudoFakes
     from base_models.views.collection import Views
 
 _CODE_VERSION = 1  # raise it when the same image comes back otherwise
@@ -73,7 +72,7 @@ class PooledFakes:
 
     def __init__(
         self,
-        maker: PseudoFakes,
+        maker: Any,
         views: Views,
         store: Store,
         device: Any = "cpu",
