@@ -78,7 +78,7 @@ def starter_members(
     }
     members["frequency"] = FrequencyDetector(n_drawn=drawn, **given)
     members["flicker"] = FlickerDetector(n_drawn=drawn, **given)
-    members["path"] = FeaturePathDetector(image_size=image_size)
+    members["path"] = FeaturePathDetector("efficientnet_lite0", image_size=image_size)
     return members
 
 

