@@ -406,11 +406,8 @@ def test_a_rule_is_loaded_without_what_scores_videos(combiner, tmp_path):
     scores, y, groups = make_scores()
     ScorePipeline(combiner, n_boot=5).fit(scores.to_numpy(), y, groups).save(path)
     code = (
-        "import sys, time, numpy as np\nimport ensemble\n"
+        "import sys, numpy as np\nimport ensemble\n"
         f"rule = ensemble.load({str(path)!r})\n"
-        "start = time.process_time()\n"
-        f"rule = ensemble.load({str(path)!r})\n"
-        "assert time.process_time() - start < 0.05\n"
         "rule.judge(np.array([[0.2, 0.3, np.nan]]))\n"
         "rule.describe()\n"
         "heavy = ('torch', 'cv2', 'dlib', 'av', 'timm')\n"
