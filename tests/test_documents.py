@@ -33,6 +33,7 @@ from ensemble.scores import companions, read_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
+         "CODE_OF_CONDUCT.md", ".github/PULL_REQUEST_TEMPLATE.md",
          "base_models/README.md",
          "examples/README.md", "examples/benchmarks/README.md",
          "examples/benchmarks/cluster.md")  # fmt: skip

@@ -391,7 +391,7 @@ def test_all_can_be_done_with_the_keyboard(server, files, visit):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "files"
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(str(files["two"]))
     page.wait_for_selector("#faces")
     until(page, "document.querySelector('video').readyState > 0")
