@@ -192,7 +192,8 @@ def test_a_folder_of_videos_may_hold_what_was_made_of_them(place, monkeypatch, c
     """The inputs of a folder are the videos in it, not all that lies beside them."""
     monkeypatch.chdir(place)
     (place / "found.json").write_text(json.dumps([{"video": 0, "p_fake": 1,
-                                                   "verdict": "REAL"}]))  # fmt: skip
+                                                   "verdict": "REAL",
+                                                   "status": "scored"}]))  # fmt: skip
     code, _, err = _run(capsys, "scan", ".", "-m", "model.dfe", "--json", "found.json")
     assert code == 2
     assert "not a saved ensemble" in err  # the outputs were fine

@@ -23,7 +23,7 @@ from ensemble.combiners import (
 )
 from ensemble.persistence.codec import Reader, Writer
 from ensemble.scores import companions, read_scores, score_table
-from ensemble.scores.looks import looks_of
+from ensemble.scores.looks import Distribution, looks_of
 from ensemble.scores.provenance import stated
 
 DETECTING = [
@@ -47,11 +47,14 @@ def mixed_table(n=60, seed=0):
 
 def by_hand(table):
     """What candidates see of `mixed_table`."""
-    ratio = table["ratio"]
+    ratio = table["ratio"].to_numpy()
+    found = Distribution(np.sort(ratio), np.ones(len(ratio))).mean_and_spread()
+    np.testing.assert_allclose(found, (ratio.mean(), ratio.std()), rtol=1e-12)
+    mean, spread = found  # to the last bit, which decides the order of rows
     return np.column_stack(
         [
             table["p"],
-            expit((ratio - ratio.mean()) / ratio.std(ddof=0)),
+            expit((ratio - mean) / spread),
             (rankdata(table["heavy"]) - 0.5) / len(table),
             np.full(len(table), 0.5),
         ]
