@@ -136,6 +136,7 @@ def test_a_frozen_head_scores_as_its_network_does(
     assert torch.allclose(head(vector), head(7 * vector), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_tuning_ends_with_the_same_weights(
     toy_videos, weights, tmp_path, monkeypatch
 ):

@@ -160,6 +160,7 @@ def test_scikit_learns_frozen_estimator_is_one_too(strategy, toy_videos):
     assert model.oof_scores_.attrs["provenance"]["prefit"] == ["frozen"]
 
 
+@pytest.mark.slow
 @unwarned
 def test_it_stays_the_same_object_through_processes_and_a_store(toy_videos, tmp_path):
     videos, y, groups = toy_videos

@@ -32,6 +32,7 @@ def members():
     }
 
 
+@pytest.mark.slow
 def test_a_fit_on_reals_weighs_members_and_keeps_how(tmp_path):
     reals = [scene(seed) for seed in range(8)]
     model = DeepfakeEnsemble(members(), resampling=2, verbose=False, store=tmp_path)
