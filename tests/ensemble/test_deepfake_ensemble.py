@@ -265,8 +265,9 @@ def test_other_labels_need_to_be_explained(fitted, toy_videos):
     _, y, _ = toy_videos
     with pytest.raises(ValueError, match="fake_label"):
         fitted(y=np.where(y == 1, "swap", "camera"))
+    without = {"head": clone(HEAD).set_params(pseudo_fakes=False)}
     with pytest.raises(ValueError, match="one class"):
-        fitted(y=np.zeros(24, int))
+        fitted(without, y=np.zeros(24, int))
 
 
 def test_threshold_moves_the_verdict_and_the_decision(fitted, toy_videos):
