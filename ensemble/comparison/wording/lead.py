@@ -80,17 +80,17 @@ def _against_both(table, first, facts):
     for rival, called in rivals.items():
         states.setdefault(state_against(row, rival, facts), []).append(called)
     beaten, worse = states.get("beats", []), states.get("is worse than", [])
-    open_ = [called for called in rivals.values() if called not in beaten + worse]
+    open_ = {r: c for r, c in rivals.items() if c not in beaten + worse}
     said = [f"beats {' and '.join(beaten)}"] if beaten else []
     said += [f"is worse than {' and '.join(worse)}"] if worse else []
     if open_:
-        said.append(f"is not shown to beat {' or '.join(open_)}")
-    luck = "" if not open_ else f": {_luck(table)}"
+        said.append(f"is not shown to beat {' or '.join(open_.values())}")
+    luck = f": {_luck(table, open_)}" if open_ else ""
     return f"It {', but '.join(said)}{luck}."
 
 
-def _luck(table):
-    n_tested = int(table["p_mean"].notna().sum())
+def _luck(table, rivals):
+    n_tested = max(int(table[f"p_{rival}"].notna().sum()) for rival in rivals)
     if n_tested > 1:
         return f"corrected for {n_tested} comparisons, that may be luck"
     return "that may be luck"

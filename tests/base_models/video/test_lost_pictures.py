@@ -102,3 +102,12 @@ def test_images_that_cannot_be_read_are_counted(ending, tmp_path):
     whole = folder / f"5.{ending}"
     whole.write_bytes(whole.read_bytes() + b"what a camera put behind it")
     assert probe_video(folder).cut_short == said
+
+
+def test_a_huge_image_is_counted_and_not_read(tmp_path):
+    for number, frame in enumerate(FRAMES[:3]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
+    with open(tmp_path / "2.png", "r+b") as file:
+        file.truncate(2**42)  # holes, which take no room on the disk
+    said = "it is not whole: 1 of 3 images cannot be read"
+    assert probe_video(tmp_path).cut_short == said
