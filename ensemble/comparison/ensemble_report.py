@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ensemble.combiners.strategies import chosen_strategies
 from ensemble.comparison.compare import compare_strategies
+from ensemble.comparison.wording.lead import lead_of
 from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.out_of_fold.ensemble_scores import labels_of
@@ -65,8 +67,20 @@ def write_ensemble_report(
         random_state=seed,
         **options,
     )
+    found = _about_itself(found)
     found.to_html(path, title or "Report on an ensemble of deepfake detectors")
     return found
+
+
+def _about_itself(comparison):
+    """Let the verdict lead with the ensemble that was fitted, not with the highest."""
+    why = (comparison.facts.failed or {}).get(OWN)
+    if why is not None:
+        lead = f"This ensemble could not be judged ({why}). {comparison.lead}"
+        return replace(comparison, verdict="\n".join([lead, *comparison.details]))
+    lead = lead_of(comparison.judged, comparison.facts, OWN)
+    verdict = "\n".join([lead, *comparison.details])
+    return replace(comparison, verdict=verdict, subject=OWN)
 
 
 def ensemble_html(model: Any) -> str:

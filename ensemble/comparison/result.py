@@ -195,6 +195,8 @@ class Comparison:
         What was known of each video.
     strategies : dict of str to Combiner
         Unfitted.
+    subject : str or None
+        The strategy that the lead and the page speak of; None is the highest.
     """
 
     table: pd.DataFrame
@@ -210,6 +212,7 @@ class Comparison:
     seen: pd.DataFrame | None = field(repr=False, default=None)
     metadata: pd.DataFrame | None = field(repr=False, default=None)
     strategies: dict = field(repr=False, default_factory=dict)
+    subject: str | None = field(repr=False, default=None)
 
     @property
     def how(self) -> dict:

@@ -95,13 +95,14 @@ def shown_strategies(comparison: Any) -> list[str]:
     Returns
     -------
     list of str
-        The best ensemble first; at most six.
+        What the comparison is about, or the best ensemble, first; at most six.
     """
     table, facts = comparison.judged, comparison.facts
     ours = table.index[
         (table["kind"] == "strategy") & ~table.index.isin([MEAN, CHOSEN_MEMBER])
     ]
-    wanted = [*ours[:1], *facts.automatic, MEAN, facts.best_member]
+    subject = [] if comparison.subject is None else [comparison.subject]
+    wanted = [*subject, *ours[:1], *facts.automatic, MEAN, facts.best_member]
     members = table.index[table["kind"] == "member"]
     return list(dict.fromkeys([*wanted, *members]))[:_MOST_CURVES]
 

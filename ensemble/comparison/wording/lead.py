@@ -6,7 +6,7 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ensemble.combiners.strategies import MEAN
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.comparison.wording.caveats import FEW_GROUPS
 from ensemble.comparison.wording.summary_text import ensembles_of, state_against
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _TOO_GOOD = "the figures are too good"
 
 
-def lead_of(table: pd.DataFrame, facts: ComparisonFacts) -> str:
+def lead_of(
+    table: pd.DataFrame, facts: ComparisonFacts, subject: str | None = None
+) -> str:
     """Answer what a reader asks first, in at most four sentences.
 
     Is it better than guessing, and which strategy is? Is it shown to beat the plain
@@ -31,14 +33,21 @@ def lead_of(table: pd.DataFrame, facts: ComparisonFacts) -> str:
     table : DataFrame
         One row a member or strategy, as in `ensemble.comparison.Comparison`.
     facts : ComparisonFacts
+    subject : str or None, default=None
+        The strategy that the reader has in hand, such as the ensemble that was saved:
+        it is spoken of, and the highest of the others named beside it. None speaks of
+        the highest.
 
     Returns
     -------
     str
     """
-    first = ensembles_of(table).index[0]
+    first = ensembles_of(table).index[0] if subject is None else subject
     is_good = table.loc[first, "auc_low"] > 0.5
-    sentences = [_better_than_guessing(table, first, facts)]
+    if subject is None:
+        sentences = [_better_than_guessing(table, first, facts)]
+    else:
+        sentences = [_subject(table, subject, facts)]
     if is_good:
         sentences += [_against_both(table, first, facts), _unseen(table, first, facts)]
     return " ".join([*sentences, *islice(_caveat(table, facts), 1)])
@@ -63,6 +72,36 @@ def _better_than_guessing(table, first, facts):
     return (
         f"No strategy is shown to be better than guessing on {videos} ({first}: "
         f"AUC {row['auc']:.3f}, {interval}).{alone}"
+    )
+
+
+def _subject(table, subject, facts):
+    """Say how good the strategy in hand is, and which of the others is highest."""
+    row = table.loc[subject]
+    said = f"{facts.n_videos_judged} videos that it was not fitted on"
+    found = f"AUC {row['auc']:.3f}"
+    if math.isfinite(row["auc_low"]):
+        found += f", {facts.level:.0%} interval {_ends(row, 'auc')}"
+    if row["auc_low"] > 0.5:
+        said = f"{_first_upper(subject)} is better than guessing on {said} ({found})"
+    elif math.isnan(row["auc_low"]):
+        said = (
+            f"With so few groups ({facts.n_groups_judged}) nobody can tell whether "
+            f"{subject} is better than guessing ({found})"
+        )
+    else:
+        said = (
+            f"{_first_upper(subject)} is not shown to be better than guessing on "
+            f"{said} ({found})"
+        )
+    others = table[(table["kind"] == "strategy") & (table.index != subject)]
+    others = others[others.index != CHOSEN_MEMBER]
+    if others.empty:
+        return f"{said}."
+    best = others["auc"].idxmax()
+    return (
+        f"{said}; the highest of the other strategies is {best}, "
+        f"{others.loc[best, 'auc']:.3f}."
     )
 
 
@@ -145,7 +184,11 @@ def _caveat(table, facts):
 
 
 def _capital(name):
-    return name[:1].upper() + name[1:] if " " in name and name[:1].islower() else name
+    return _first_upper(name) if " " in name else name
+
+
+def _first_upper(name):
+    return name[:1].upper() + name[1:]
 
 
 def _ends(row, name):

@@ -103,6 +103,25 @@ def test_unseen_methods_are_said_with_the_hardest():
     )
 
 
+def test_what_the_reader_has_in_hand_is_spoken_of():
+    table = table_of(
+        **{"this ensemble": row(0.96, 0.005, 0.015, p=0.001), "stacking": row(0.97)}
+    ).sort_values("auc", ascending=False)
+    said = lead_of(table, FACTS, "this ensemble")
+    assert sentences(said)[:2] == [
+        "This ensemble is better than guessing on 400 videos that it was not fitted on "
+        "(AUC 0.960, 95% interval 0.950 to 0.970); the highest of the other strategies "
+        "is stacking, 0.970.",
+        "It beats the plain mean (0.950) and the best single detector, xception "
+        "(0.940).",
+    ]
+    table.loc["this ensemble", ["auc", "auc_low", "auc_high"]] = 0.52, 0.44, 0.6
+    said = lead_of(table, FACTS, "this ensemble")
+    assert said.startswith("This ensemble is not shown to be better than guessing on")
+    assert "stacking, 0.970" in said
+    assert "It beats" not in said
+
+
 @pytest.mark.parametrize("strategies", [["log_odds", "logistic", "soft"]])
 def test_real_scores_are_led_by_few_words(shared, strategies):
     table = read_scores(shared / "data" / "scores" / "ffpp_4detectors.csv")

@@ -185,6 +185,10 @@ def test_a_fitted_ensemble_reports_on_itself(model, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "approximate" in page
     assert "&lt;resnet&gt; 0" in page
+    assert found.lead.lower().startswith(("this ensemble", "with so few groups"))
+    assert "this ensemble" in found.lead.partition(". ")[0].lower()
+    assert shown_strategies(found)[0] == "this ensemble"
+    assert '<tr class="strategy first"><th scope="row">this ensemble</th>' in page
 
 
 @pytest.mark.slow
