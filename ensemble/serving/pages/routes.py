@@ -156,6 +156,8 @@ def ask_or_delete(request: Request, scan: ScanId, kind: str) -> Response:
     """Have something made of a scan, or delete it."""
     job, state = found_job(request, scan), request.app.state
     if kind == "delete":
+        if "sure" not in request.query_params:
+            return _ask_whether_to_delete(request, job)
         state.scanner.delete(job.id)
         return RedirectResponse("/?deleted=1#history", 303)
     if kind not in (EVIDENCE, ANNOTATED, PLAYABLE):
@@ -231,6 +233,18 @@ def get_report(request: Request, scan: ScanId) -> Response:
         raise Refused(404, "there is no such scan, or it is no longer kept") from None
     policy = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
     return HTMLResponse(text, headers=policy)
+
+
+def _ask_whether_to_delete(request, job):
+    """Ask on a page of its own, where no script could ask."""
+    name = job.name or "the file"
+    problem = {"title": "Delete this scan?",
+               "detail": f"{name}, its scan and all that was made of it are deleted. "
+                         "They cannot be brought back."}  # fmt: skip
+    return _html(
+        request, "message.html", problem=problem, back=f"/scans/{job.id}",
+        delete=f"/scans/{job.id}/delete?sure=1",
+    )  # fmt: skip
 
 
 def problem_page(

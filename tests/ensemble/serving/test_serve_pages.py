@@ -261,7 +261,11 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
     assert asked.headers["location"] == f"/scans/{job}#evidence"
     assert app.state.jobs.task(job, "evidence")["status"] == "queued"
     assert "The heat maps are being made" in client.get(f"/scans/{job}").text
-    client.post(f"/scans/{job}/delete")
+    asked = client.post(f"/scans/{job}/delete")
+    assert "<h1>Delete this scan?" in asked.text
+    assert client.get(f"/scans/{job}").status_code == 200
+    assert f'action="/scans/{job}/delete?sure=1"' in asked.text
+    client.post(f"/scans/{job}/delete?sure=1")
     gone = client.get(f"/scans/{job}")
     assert gone.status_code == 404
     assert "<h1>It is not there" in gone.text

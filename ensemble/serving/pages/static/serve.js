@@ -214,7 +214,9 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   const words = event.target.dataset.confirm;
-  if (words && !confirm(words)) event.preventDefault();
+  if (!words) return;
+  if (!confirm(words)) return event.preventDefault();
+  event.target.action += "?sure=1"; // asked here, so that the server need not ask
 });
 
 document.addEventListener("submit", async (event) => {
@@ -240,6 +242,8 @@ document.addEventListener("submit", async (event) => {
 const upload = document.getElementById("upload");
 const MOST_WAIT = 3600; // seconds for which a file is sent again and again
 const MOST_BESIDE = 12; // files that are shown side by side
+// What is surely no video and no picture is not sent; of all else the server decides.
+const DOCUMENT = /\.(pdf|docx?|odt|rtf|xlsx?|ods|pptx?|txt|csv|html?|json|zip|rar|7z|mp3|wav|m4a)$/i;
 let sending = false;
 
 function send(file, row) {
@@ -247,6 +251,7 @@ function send(file, row) {
     if (file.size > Number(upload.dataset.most)) {
       return resolve({ problem: upload.dataset.large });
     }
+    if (DOCUMENT.test(file.name)) return resolve({ problem: upload.dataset.document });
     const request = new XMLHttpRequest();
     const bar = row.querySelector("progress");
     request.upload.addEventListener("progress", (event) => {
