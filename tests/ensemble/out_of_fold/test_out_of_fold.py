@@ -215,7 +215,9 @@ def test_folds_stand_on_one_frozen_body(toy_videos, tmp_path, monkeypatch):
     monkeypatch.setattr(backbones, "build_network", counting)
     shared = out_of_fold_scores(members, videos, y, store=tmp_path / "one", **given)
     assert len(built) == 1
-    monkeypatch.setattr(frame, "build_frozen", lambda *a: build_network(*a[:4]))
+    monkeypatch.setattr(
+        frame, "build_frozen", lambda *a, device, **how: build_network(*a, **how)
+    )
     own = out_of_fold_scores(members, videos, y, store=tmp_path / "other", **given)
     np.testing.assert_array_equal(shared, own)
     assert shared["frame"].nunique() > 2
