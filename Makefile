@@ -1,6 +1,7 @@
 # make demo   the main job on forged clips, from nothing
 # make starter REALS=folder RIGHTS="whose footage"   a first model from real footage
 # make test   lint and test, from nothing
+# make docs   the documentation as a site, in build/docs
 # make cluster   the tests on clusters of Dask and Ray, long ones too
 # make faults   hostile files, faults and kills at length, with a table of what came
 # Nothing but Python >= 3.10 and make is assumed; both share one environment.
@@ -21,7 +22,7 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/ensemble/test_stress_on_backends.py \
 	tests/test_cluster_benchmark.py
 
-.PHONY: demo starter test test-slow cluster faults format clean
+.PHONY: demo starter test test-slow docs cluster faults format clean
 
 demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
@@ -38,6 +39,12 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m "slow"
+
+# Any warning is an error: a broken link, a docstring that is no numpydoc.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going --quiet -c examples/docs . build/docs
+	@echo "Open build/docs/index.html"
 
 cluster: $(READY)
 	$(BIN)/python -m pytest --durations=0 $(CLUSTER_TESTS)

@@ -2,6 +2,7 @@
 
     python examples/scores_to_decision.py scores.csv [--scores "p_*"] [--rate 0.1]
     python examples/scores_to_decision.py            (made-up scores stand in)
+    python examples/scores_to_decision.py --plot decision.png
 
 The CSV has one line a video: an id, label (0/1 or REAL/FAKE), group (the person or
 source) and a column of P(fake) for each detector. People are dealt to three parts: one
@@ -27,7 +28,7 @@ from ensemble.resampling import group_codes
 from ensemble.scores import companions, score_table
 
 
-def main(path, columns, rate, n_identities):
+def main(path, columns, rate, n_identities, plot=None):
     table = read_scores(path, columns) if path else made_up_scores(n_identities)
     beside = companions(table)
     _, y = encode_labels(beside["label"].to_numpy())  # 1 is fake
@@ -75,6 +76,22 @@ def main(path, columns, rate, n_identities):
     page["P(fake) if 1 in 100 is"] = adjust_prior(score, y[fit].mean(), 0.01)
     page = pd.DataFrame(page, index=table.index)
     print(page[judge].head(8).round(3).to_string())
+    if plot:
+        plot_decision(score[judge], y[judge], decision, plot)
+
+
+def plot_decision(score, y, decision, path):
+    """Draw the scores of both classes, and where REAL and FAKE begin."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    bins = np.linspace(0, 1, 31)
+    axes.hist(score[y == 0], bins, alpha=0.6, color="tab:blue", label="real videos")
+    axes.hist(score[y == 1], bins, alpha=0.6, color="tab:red", label="fakes")
+    axes.axvspan(decision.low_, decision.high_, color="0.9", zorder=0, label="UNSURE")
+    axes.set(xlabel="P(fake), calibrated", ylabel="videos", xlim=(0, 1))
+    axes.legend(loc="upper center")
+    figure.savefig(path, dpi=110)
 
 
 def made_up_scores(n_identities):
@@ -105,5 +122,6 @@ if __name__ == "__main__":
     parser.add_argument("--scores", help="pattern of the detectors' columns")
     parser.add_argument("--rate", type=float, default=0.1, help="of errors, each way")
     parser.add_argument("--identities", type=int, default=300, help="made-up people")
+    parser.add_argument("--plot", help="picture of the decision to write")
     given = parser.parse_args()
-    main(given.path, given.scores, given.rate, given.identities)
+    main(given.path, given.scores, given.rate, given.identities, given.plot)

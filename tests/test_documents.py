@@ -32,11 +32,12 @@ from ensemble.cli.app import app, main
 from ensemble.scores import companions, read_scores
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
-         "CODE_OF_CONDUCT.md", ".github/PULL_REQUEST_TEMPLATE.md",
-         "base_models/README.md",
-         "examples/README.md", "examples/benchmarks/README.md",
-         "examples/benchmarks/cluster.md")  # fmt: skip
+IGNORED = {".git", ".venv", "shared", ".pytest_cache", "build"}
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.rglob("*.md")
+    if not IGNORED & set(path.relative_to(ROOT).parts)
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEAD = partial(
     FrameDetector, "test_resnet", "frame", weights=None, image_size=32, n_frames=2
@@ -52,6 +53,7 @@ NOT_RUN = {
 # Commands that are read by the parser and not run, by their beginning.
 ONLY_READ = {
     "demo": "trains for minutes; the slow tests run it",
+    "doctor": "has no --quiet; see test_cli_doctor",
     "fit videos.csv": "trains the six full-size networks",
     "compare videos.csv": "trains the six full-size networks",
     "compare scores.csv --scores 'p_*' --label": "run by the test of that block",
@@ -66,6 +68,7 @@ ONLY_READ = {
     "stress": "takes long; tested in test_stress",
     "prepare FaceForensics++/": "needs faces; see the tests of prepare",
     "fit FaceForensics++/": "trains the six full-size networks",
+    "predict clip.mp4 --model model.dfe --threshold": "needs 20 real videos",
     "predict model.dfe s3://": "needs a bucket; see test_videos_by_address",
     "serve": "runs until it is stopped; tested in test_serve_command",
     "watch": "needs a webcam and a screen; tested in test_watch",
@@ -83,23 +86,19 @@ def blocks(*languages):
     return found
 
 
-def test_no_page_and_no_language_is_forgotten():
-    ignored = {".git", ".venv", "shared", ".pytest_cache", "build"}
-    pages = {
-        path.relative_to(ROOT).as_posix()
-        for path in ROOT.rglob("*.md")
-        if not ignored & set(path.relative_to(ROOT).parts)
-    }
-    assert pages == set(PAGES)
+def test_no_language_is_forgotten():
     languages = {
         language
         for page in PAGES
         for language, _ in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     }
-    assert languages == {"python", "sh", "yaml", ""}
+    assert languages == {"python", "sh", "yaml", "text", ""}
     drawing, tree = blocks("")  # in CONTRIBUTING.md, no code
     assert drawing.values[1].startswith("video -> frames")
     assert tree.values[1].startswith("base_models/")
+    for block in blocks("text"):  # tables in files: as many cells in each row
+        cells = {line.count(",") for line in block.values[1].splitlines()}
+        assert len(cells) == 1, block.id
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +228,7 @@ def test_detectors_learn_from_reals_alone_as_the_page_says(names):
 
 
 def test_scores_without_groups_are_combined_as_the_page_says(names, world):
-    code, _ = [p.values[1] for p in blocks("python") if "read_scores(" in p.values[1]]
+    (code,) = [p.values[1] for p in blocks("python") if "Stacking()" in p.values[1]]
     text = (world / "scores.csv").read_text()
     rows = [line.split(",") for line in text.splitlines()]
     bare = "\n".join(",".join([*row[:4], row[5]]) for row in rows)
@@ -240,9 +239,7 @@ def test_scores_without_groups_are_combined_as_the_page_says(names, world):
 
 @pytest.fixture(scope="module")
 def colour_detector():
-    (code,) = [
-        p.values[1] for p in blocks("python") if p.values[0] == "base_models/README.md"
-    ]
+    (code,) = [p.values[1] for p in RUN if "class ColourDetector(" in p.values[1]]
     names = {"__name__": "colour_detector"}
     exec(code, names)
     return names["ColourDetector"]
@@ -273,13 +270,14 @@ def test_the_members_of_the_page_work_in_an_ensemble(
 
 
 def commands():
-    """Every line of every block for the shell, with what it continues on."""
-    found = []
+    """Every line of every block for the shell, with what it continues on, once."""
+    found, seen = [], set()
     for block in blocks("sh"):
         page, code = block.values
         for line in code.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if words:
+            if words and tuple(words) not in seen:
+                seen.add(tuple(words))
                 found.append(pytest.param(words, id=f"{page}: {' '.join(words)}"[:70]))
     return found
 

@@ -113,18 +113,18 @@ Videos = Annotated[
 Encoding = Annotated[
     str | None,
     typer.Option(
-        help="Of the table: utf-8, cp949, cp1252 ...; found out if it can be."
+        help="Encoding of the table: utf-8, cp949, cp1252 ...; detected if not given."
     ),
 ]
 FakeLabel = Annotated[
     str | None,
-    typer.Option(help="Which label means fake, where it is not 0/1, REAL/FAKE ..."),
+    typer.Option(help="The label that means fake, if labels are not 0/1 or REAL/FAKE."),
 ]
 
 Kind = Annotated[
     KindName,
     typer.Option(
-        help="How the data set lies on the disk; auto finds out.",
+        help="Layout of the data set; auto detects it.",
         parser=_kind_named,
         metavar=listed(KIND_NAMES),
     ),
@@ -132,17 +132,19 @@ Kind = Annotated[
 Split = Annotated[
     str | None,
     typer.Option(
-        help="Of train, val, test, by comma: those videos that the authors of the data "
-        "set put there."
+        help="Use only these splits of the data set's authors: train, val, test, "
+        "separated by commas."
     ),
 ]
 Missing = Annotated[
     MissingName,
-    typer.Option(help="Videos that are listed and not there: refuse, or leave out."),
+    typer.Option(
+        help="Videos that are listed but missing on disk: refuse, or drop them."
+    ),
 ]
 Duplicates = Annotated[
     DuplicatesName,
-    typer.Option(help="The same content under two labels or in two groups."),
+    typer.Option(help="Copies of one video under two labels or in two groups."),
 ]
 
 # Tables of scores, and what their columns hold.
@@ -154,54 +156,56 @@ ScoreTable = Annotated[
     ),
 ]
 Scores = Annotated[
-    str | None, typer.Option(help="Columns of P(fake): a pattern, or names by comma.")
+    str | None, typer.Option(help="Columns of scores: a pattern such as p_*, or names.")
 ]
 Label = Annotated[str | None, typer.Option(help="Column of labels.")]
 Group = Annotated[str | None, typer.Option(help="Column of groups.")]
 Index = Annotated[
-    str | None, typer.Option(help="Column of ids; paths give thumbnails.")
+    str | None,
+    typer.Option(help="Column of ids; if they are paths, the report shows thumbnails."),
 ]
 Pool = Annotated[
     str | None,
     typer.Option(
-        help="For a table of frames, several rows a video: mean, median, max, "
-        "logit_mean ..."
+        help="For tables with several rows (frames) per video, how to pool them: mean, "
+        "median, max, logit_mean ..."
     ),
 ]
 Shift = Annotated[
     str | None,
     typer.Option(
-        help="Column of what will be new in use: method of a fake, source of a real. "
-        "Folds hold its values out."
+        help="Column of what will be new in use, such as the method of a fake or the "
+        "source of a real video. Each of its values is held out in turn."
     ),
 ]
 Invert = Annotated[
-    str | None, typer.Option(help="Columns that are high for real videos, by comma.")
+    str | None, typer.Option(help="Columns that are high for real videos.")
 ]
 
 # The detectors that fit and compare train.
-Backbones = Annotated[str, typer.Option(help="Networks, by comma.")]
+Backbones = Annotated[str, typer.Option(help="Networks, separated by commas.")]
 Views = Annotated[
     str,
     typer.Option(
-        help="By comma: frame, the whole picture; face, a square around the face; "
-        "crop, for videos that are face crops already."
+        help="What they look at, separated by commas: frame, the whole picture; face, "
+        "a square around the face; crop, for videos that are face crops already."
     ),
 ]
 Train = Annotated[
     TrainName,
     typer.Option(
-        help="What of each network learns: all, its normalisation, low-rank changes of "
-        "attention, its last stage, or a head on frozen features.",
+        help="Which weights are trained: all, normalisation layers, low-rank changes "
+        "of attention, the last stage, or only a head on frozen features.",
         metavar=listed(TRAINED_PARTS),
     ),
 ]
 Weights = Annotated[
     str,
-    typer.Option(help="imagenet, none (random), a file, or a name that get fetched."),
+    typer.Option(help="imagenet, none (random), a file, or a name fetched by get."),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels; the network's own if not given.")
+    int | None,
+    typer.Option(help="Side of the images, pixels. [default: the network's own]"),
 ]
 Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
 Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
@@ -210,27 +214,28 @@ Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
 Threshold = Annotated[
     str | None,
     typer.Option(
-        help="0.5, fpr=0.05, cost=10 (a false alarm costs ten misses; cost=1:10 the "
-        "other way round) or three-way, set on the out-of-fold scores that the model "
-        "keeps; the model's own if not given."
+        help="Override the model's decision threshold: a number; fpr=0.05, at most 5 % "
+        "of real videos above it; cost=10, a false alarm costs as much as ten misses "
+        "(cost=1:10 the other way round); or three-way, with UNSURE in between. Set "
+        "on the out-of-fold scores that the model keeps."
     ),
 ]
 Prior = Annotated[
     float | None,
-    typer.Option(help="Share of fakes among such videos, to correct P(fake) for it."),
+    typer.Option(help="Share of fakes that you expect; P(fake) is corrected for it."),
 ]
 Abstain = Annotated[
     bool,
     typer.Option(
-        "--abstain", help="UNSURE where a threshold lies within a video's interval."
+        "--abstain", help="Say UNSURE if the threshold lies within a video's interval."
     ),
 ]
 NoDoubts = Annotated[
     bool,
     typer.Option(
         "--no-doubts",
-        help="FAKE or REAL by the threshold alone (FAKE TRACES of a model of reals "
-        "alone), also where doubts would make it UNSURE; they are listed either way.",
+        help="Let the threshold alone decide, even if there are doubts that would make "
+        "the verdict UNSURE; the doubts are still listed.",
     ),
 ]
 
@@ -238,49 +243,50 @@ NoDoubts = Annotated[
 OnError = Annotated[
     OnErrorName,
     typer.Option(
-        help="What fails while it is fitted: raise ends the run; skip leaves it out as "
-        "a whole, says so, and ends with exit code 1."
+        help="If a detector or strategy fails: raise ends the run; skip leaves it out, "
+        "reports it, and the exit code is 1."
     ),
 ]
-Seed = Annotated[
-    int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)
-]
+Seed = Annotated[int, typer.Option(help="Random seed.", min=0, max=2**32 - 1)]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", help="Fits side by side; -1 for all cores.")
+    int, typer.Option("--jobs", "-j", help="Parallel jobs; -1 for all cores.")
 ]
 JobsThere = Annotated[
     int | None,
     typer.Option(
         "--jobs",
         "-j",
-        help="Fits or videos side by side; -1 for all cores. If not given 1, or with "
-        "--cluster as many as it has room for.",
+        help="Parallel jobs; -1 for all cores. [default: 1; with --cluster as many as "
+        "it has room for]",
     ),
 ]
 Cluster = Annotated[
     str | None,
     typer.Option(
-        help="Where to compute: tcp://HOST:PORT, Dask's scheduler; ray://HOST:PORT, "
-        "the client server of Ray's head; local or local:N, worker processes that are "
-        "started here. Workers see the files under the same paths.",
+        help="Where to compute: tcp://HOST:PORT, a Dask scheduler; ray://HOST:PORT, a "
+        "Ray client server; local or local:N, worker processes on this machine. "
+        "Workers must see the files under the same paths.",
         metavar=listed(ADDRESSES),
         callback=_check_cluster,
     ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, ...", callback=_check_device)
+    str | None,
+    typer.Option(help="cpu, cuda, ... [default: a GPU if any]", callback=_check_device),
 ]
-StorePath = Annotated[Path | None, typer.Option(help="Where computed things are kept.")]
+StorePath = Annotated[
+    Path | None, typer.Option(help="Folder or bucket that keeps computed results.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 # What a command writes.
 TableFile = Annotated[
-    Path | None, typer.Option("--csv", help="The table; - prints it.")
+    Path | None, typer.Option("--csv", help="Write the table; - prints it.")
 ]
 Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace files that this command did not write; never what it reads.",
+        help="Replace existing files that this command did not write.",
     ),
 ]

@@ -56,7 +56,7 @@ Threshold = Annotated[
     ),
 ]
 Describe = Annotated[
-    str, typer.Option(help="What it is, in a word; shown beside each verdict.")
+    str, typer.Option(help="A word about the ensemble; shown beside each verdict.")
 ]
 
 
@@ -78,7 +78,7 @@ def assemble(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make an ensemble of networks that are trained already, with labels or without."""
+    """Combine trained networks into an ensemble, with or without labelled videos."""
     from ensemble.cli.tables import show_fit, visible
     from ensemble.reporting.outputs import Output, check_outputs
 

@@ -48,7 +48,7 @@ Out = Annotated[
 ]
 Column = Annotated[
     str | None,
-    typer.Option(help="Column of the table with paths or addresses of videos."),
+    typer.Option(help="Column with the paths or addresses of the videos."),
 ]
 PartSize = Annotated[
     int,
@@ -78,7 +78,7 @@ Engine = Annotated[
 ]
 OverwriteRun = Annotated[
     bool,
-    typer.Option("--overwrite", help="Delete the parts of another run in --out."),
+    typer.Option("--overwrite", help="Delete the results of another run in --out."),
 ]
 
 
@@ -100,7 +100,7 @@ def batch(
     overwrite: OverwriteRun = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Judge a table of videos of any length into a folder of parquet files.
+    """Score a table of any number of videos into a folder of parquet files.
 
     A row for each row of the table, in its order, with its columns; in bounded memory.
     Run it again to go on where it was stopped.

@@ -48,20 +48,21 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Report = Annotated[Path | None, typer.Option(help="Page to write: one .html file.")]
-Title = Annotated[str, typer.Option(help="Of the report.")]
+Report = Annotated[Path | None, typer.Option(help="HTML report to write.")]
+Title = Annotated[str, typer.Option(help="Title of the report.")]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Table and verdict; - prints them.")
+    Path | None, typer.Option("--json", help="Write table and verdict; - prints them.")
 ]
 
 # What the columns of the table hold.
 AsVideos = Annotated[
-    bool, typer.Option("--videos", help="The table lists videos: train on them.")
+    bool,
+    typer.Option("--videos", help="The table lists videos; train detectors on them."),
 ]
-Method = Annotated[str | None, typer.Option(help="Column of manipulation methods.")]
+Method = Annotated[str | None, typer.Option(help="Column of forgery methods.")]
 Family = Annotated[
     str | None,
-    typer.Option(help="Column of families of forgeries; else by the methods' names."),
+    typer.Option(help="Column of families of methods; else known by their names."),
 ]
 Source = Annotated[str | None, typer.Option(help="Column of sources.")]
 Compression = Annotated[str | None, typer.Option(help="Column of compression.")]
@@ -69,14 +70,14 @@ Dataset = Annotated[str | None, typer.Option(help="Column of data sets.")]
 Time = Annotated[str | None, typer.Option(help="Column of times.")]
 TimeFormat = Annotated[
     str | None,
-    typer.Option(help="Of times that are not like 2019-10-08, such as %d/%m/%Y."),
+    typer.Option(help="Format of times unlike 2019-10-08, such as %d/%m/%Y."),
 ]
 
 # How strategies are judged.
 Protocol = Annotated[
     ProtocolName,
     typer.Option(
-        help="On what strategies are judged.", metavar=options.listed(PROTOCOLS)
+        help="Which videos strategies are tested on.", metavar=options.listed(PROTOCOLS)
     ),
 ]
 Nesting = Annotated[
@@ -87,15 +88,15 @@ Nesting = Annotated[
     ),
 ]
 Strategies = Annotated[
-    str, typer.Option(help="all, or names by comma, as combine's: soft, logistic ...")
+    str, typer.Option(help="all, or names separated by commas: soft, logistic ...")
 ]
 Folds = Annotated[
     int | None,
     typer.Option(
-        help="Group folds; without it those of an out-of-fold table, else 5.", min=2
+        help="Number of folds. [default: those of an out-of-fold table, else 5]", min=2
     ),
 ]
-Repeats = Annotated[int, typer.Option(help="How often they are drawn.", min=1)]
+Repeats = Annotated[int, typer.Option(help="How often folds are drawn.", min=1)]
 MinCoverage = Annotated[
     float,
     typer.Option(
@@ -113,9 +114,7 @@ Details = Annotated[
         "has it folded.",
     ),
 ]
-Draws = Annotated[
-    int, typer.Option(help="Bootstrap draws behind each interval.", min=10)
-]
+Draws = Annotated[int, typer.Option(help="Bootstrap draws for each interval.", min=10)]
 
 
 def compare(
@@ -170,7 +169,7 @@ def compare(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Judge members and strategies on videos that they never learned from."""
+    """Compare detectors and strategies on videos that they were not trained on."""
     settings = SimpleNamespace(**locals())
     inputs = _read_inputs(settings)
     comparison = _compare(settings, inputs)

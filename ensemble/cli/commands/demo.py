@@ -18,14 +18,14 @@ def demo(
         Path, typer.Option(help="Folder for clips, model and tables.")
     ] = Path("demo"),
     identities: Annotated[
-        int, typer.Option(help="People to forge from, an even number.", min=16, max=100)
+        int, typer.Option(help="Number of people, even.", min=16, max=100)
     ] = 100,
     seed: options.Seed = 0,
     jobs: options.Jobs = -1,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Forge clips, fit all four strategies, judge them on people nobody has seen."""
+    """Make clips, train four ensembles, test them on people they have not seen."""
     from ensemble.cli.demo import run_demo
     from ensemble.cli.tables import show_demo
     from ensemble.reporting.outputs import check_demo

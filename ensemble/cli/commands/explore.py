@@ -17,7 +17,7 @@ EXAMPLES = (
 )
 
 PageFile = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Page to write: .html.")
+    Path | None, typer.Option("--out", "-o", help="HTML page to write.")
 ]
 Embed = Annotated[
     bool,
@@ -28,13 +28,13 @@ Embed = Annotated[
     ),
 ]
 TablesFolder = Annotated[
-    Path | None, typer.Option("--csv", help="Folder for the tables, a CSV each.")
+    Path | None, typer.Option("--csv", help="Folder for the tables, one CSV each.")
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="All tables as JSON; - prints it.")
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", help="Videos at once; -1 for all cores.")
+    int, typer.Option("--jobs", "-j", help="Parallel jobs; -1 for all cores.")
 ]
 
 
@@ -55,7 +55,7 @@ def explore(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """See what is in a data set, what is missing, and what leaks; also as a page."""
+    """Show what a data set contains, what is missing, and what leaks."""
     from ensemble.cli.data_tables import show_exploration
     from ensemble.datasets.exploring.explore import TABLES, explore as explored
     from ensemble.reporting.outputs import (

@@ -41,15 +41,18 @@ Out = Annotated[
 ]
 Strategy = Annotated[
     StrategyName,
-    typer.Option(help="See the README.", metavar=options.listed(STRATEGIES)),
+    typer.Option(
+        help="How videos are used and scores combined.",
+        metavar=options.listed(STRATEGIES),
+    ),
 ]
 Combiner = Annotated[
     str | None,
-    typer.Option(help="Overrides the strategy's: soft, hard, log_odds, lightgbm ..."),
+    typer.Option(help="Override the strategy's: soft, hard, log_odds, lightgbm ..."),
 ]
 Folds = Annotated[
     int | None,
-    typer.Option(help="Number of folds, in place of the strategy's.", min=2),
+    typer.Option(help="Override the strategy's number of folds.", min=2),
 ]
 FacesPooling = Annotated[
     PoolingName,
@@ -60,7 +63,7 @@ FacesPooling = Annotated[
 ]
 Describe = Annotated[
     str,
-    typer.Option(help="What the videos are, in a word; shown beside each verdict."),
+    typer.Option(help="A word about the videos; shown beside each verdict."),
 ]
 
 

@@ -29,26 +29,28 @@ Folders = Annotated[
 ]
 Bundled = Annotated[
     bool,
-    typer.Option("--bundled", help="scikit-image's portraits in place of REAL_DIR."),
+    typer.Option("--bundled", help="Use scikit-image's portraits, no REAL_DIR."),
 ]
 Methods = Annotated[
     str | None,
-    typer.Option(help=f"Of {', '.join(FORGERIES)}, by comma; all if not given."),
+    typer.Option(help=f"Some of {', '.join(FORGERIES)}. [default: all]"),
 ]
-Compression = Annotated[str, typer.Option(help="raw, c23, c40, by comma.")]
+Compression = Annotated[
+    str, typer.Option(help="Compressions: raw, c23, c40, separated by commas.")
+]
 Pairs = Annotated[
     int | None,
-    typer.Option(help="Pairs of people; all there are if not given.", min=1),
+    typer.Option(help="Number of pairs of people. [default: all]", min=1),
 ]
-Length = Annotated[int, typer.Option("--frames", help="Length of the clips.", min=1)]
+Length = Annotated[int, typer.Option("--frames", help="Frames per clip.", min=1)]
 Size = Annotated[
     int | None,
-    typer.Option(help="Shorter side, pixels; footage as it is if not given.", min=64),
+    typer.Option(help="Shorter side, pixels. [default: as the footage]", min=64),
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", help="Pairs side by side; -1 for all cores.")
+    int, typer.Option("--jobs", "-j", help="Parallel jobs; -1 for all cores.")
 ]
-Shares = Annotated[str, typer.Option(help="Of the pairs, in train,val,test.")]
+Shares = Annotated[str, typer.Option(help="Shares of the pairs in train,val,test.")]
 
 
 def forge(
@@ -67,7 +69,7 @@ def forge(
     encoding: options.Encoding = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Forge real footage by several methods, with masks, splits and a manifest."""
+    """Make fakes from real footage by several methods, with masks and splits."""
     from ensemble.cli.inputs import split_names, split_shares
     from ensemble.datasets import forge_dataset
     from ensemble.datasets.forge.folder import check_apart

@@ -27,7 +27,7 @@ IndexFile = Annotated[
     typer.Option("--out", "-o", help="Table to write: .parquet or .csv."),
 ]
 NoFaces = Annotated[
-    bool, typer.Option("--no-faces", help="Do not look for faces: quicker.")
+    bool, typer.Option("--no-faces", help="Do not look for faces; faster.")
 ]
 
 
@@ -45,7 +45,7 @@ def index(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Open every video once: size, length, codec, faces; list broken ones and copies.
+    """Write a table of what each video contains; list broken videos and copies.
 
     A run that was stopped goes on, and opens nothing again that has not changed.
     """

@@ -51,7 +51,7 @@ def predict(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say of each video how likely it is fake: one line a video."""
+    """Print how likely each video is fake, one line per video."""
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are two formats; choose one")
     if clip is not None and submission is None:

@@ -34,24 +34,30 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-View = Annotated[ViewName, typer.Option(help="Around the largest face, or all.")]
+View = Annotated[
+    ViewName, typer.Option(help="Crops around the largest face, or whole frames.")
+]
 Size = Annotated[int, typer.Option(help="Side of the images, pixels.", min=1)]
 Every = Annotated[
     float | None,
-    typer.Option(help="A frame about every so many seconds, in place of --n-frames."),
+    typer.Option(help="Seconds between frames, instead of --n-frames."),
 ]
-Margin = Annotated[float, typer.Option(help="Side of a crop, in sides of the face.")]
-Align = Annotated[bool, typer.Option("--align", help="Turn crops to level the eyes.")]
+Margin = Annotated[
+    float, typer.Option(help="Side of a crop, as a multiple of the face's side.")
+]
+Align = Annotated[
+    bool, typer.Option("--align", help="Rotate crops so that the eyes are level.")
+]
 Format = Annotated[
     FormatName, typer.Option("--format", help="webdataset: shards of PNGs.")
 ]
 Shares = Annotated[
     str,
     typer.Option(
-        help="train,val,test where the data set has no splits: in whole groups."
+        help="Shares of train,val,test if the data set has no splits, in whole groups."
     ),
 ]
-ShardVideos = Annotated[int, typer.Option(help="Videos in a shard.", min=1)]
+ShardVideos = Annotated[int, typer.Option(help="Videos per shard.", min=1)]
 
 
 def prepare(

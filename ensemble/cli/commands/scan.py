@@ -39,20 +39,21 @@ def scan(
     videos: options.Videos,
     models: options.NeededModels,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="All that was found, every frame.")
+        Path | None, typer.Option("--json", help="Write all results, every frame.")
     ] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="One row a face, or a video.")
+        Path | None, typer.Option("--csv", help="Write one row per face, or per video.")
     ] = None,
     timeline: Annotated[
-        str | None, typer.Option(help="Plot of frame scores: .png, .svg, .pdf.")
+        str | None,
+        typer.Option(help="Write a plot of scores over time: .png, .svg, .pdf."),
     ] = None,
     annotate: Annotated[
-        str | None, typer.Option(help="The video with boxes and scores: .mp4.")
+        str | None, typer.Option(help="Write the video with boxes and scores: .mp4.")
     ] = None,
     evidence: Annotated[
         str | None,
-        typer.Option(help="Page of what speaks for the verdict, with pictures: .html."),
+        typer.Option(help="Write a page with the evidence, in pictures: .html."),
     ] = None,
     kind: options.Kind = options.KindName.auto,
     split: options.Split = None,
@@ -63,7 +64,7 @@ def scan(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Look closely at videos: verdict, faces, frames, and what they stand on."""
+    """Inspect videos in detail: verdict, scores per face and frame, evidence."""
     from ensemble.inspection.outputs import planned_outputs
     from ensemble.reporting.outputs import tables_of
 

@@ -37,7 +37,7 @@ Changes = Annotated[
 ]
 Plot = Annotated[Path | None, typer.Option(help="Plot to write: .png, .svg, .pdf.")]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="The same as JSON; - prints it.")
+    Path | None, typer.Option("--json", help="Write the table as JSON; - prints it.")
 ]
 ScoresFile = Annotated[
     Path | None,
@@ -48,7 +48,7 @@ ScoresFile = Annotated[
     ),
 ]
 Seconds = Annotated[
-    float, typer.Option(help="Of each video, from its beginning.", min=0.1)
+    float, typer.Option(help="Use this many seconds of each video.", min=0.1)
 ]
 
 
@@ -69,7 +69,7 @@ def stress(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """See what becomes of scores when videos are compressed, shrunk, blurred ..."""
+    """Measure how scores change if videos are compressed, shrunk, blurred ..."""
     from ensemble import stress_test
     from ensemble.cli.tables import show_stress
     from ensemble.reporting.outputs import Output, check_outputs, tables_of

@@ -223,7 +223,7 @@ def test_no_file_of_the_server_is_open_to_others(server, done):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_lines_for_curl_of_the_page_do_what_it_says(server, clip, tmp_path):
-    page = Path(__file__).parents[3] / "README.md"
+    page = Path(__file__).parents[3] / "examples/docs/guide/serving.md"
     lines = re.findall(r"^curl .*$", page.read_text("utf-8"), re.M)
     shutil.copy(clip, tmp_path / "clip.mp4")
     token = server.client.headers["Authorization"].split()[1]

@@ -25,21 +25,22 @@ def convert(
     out_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     scope: Annotated[
         ScopeName | None,
-        typer.Option(help="Whole frames or face crops; told by published names."),
+        typer.Option(help="Whole frames or face crops. [default: from its name]"),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Which network, where its weights do not tell.")
+        str | None, typer.Option(help="Which network. [default: from its weights]")
     ] = None,
     compression: Annotated[
         CompressionName | None,
-        typer.Option(help="Of the videos it learned from; told by published names."),
+        typer.Option(help="Of its training videos. [default: from its name]"),
     ] = None,
     fake_first: Annotated[
-        bool, typer.Option("--fake-first", help="Its outputs are fake, real.")
+        bool,
+        typer.Option("--fake-first", help="Its outputs are in the order fake, real."),
     ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Turn a checkpoint into safetensors and a JSON card; nothing in it is run."""
+    """Convert a checkpoint to safetensors and a JSON card, without running its code."""
     from base_models import load_checkpoint
     from ensemble.reporting.outputs import check_converted
 

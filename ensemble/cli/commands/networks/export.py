@@ -33,7 +33,7 @@ def export(
         ),
     ],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Write a version of 8 bits beside each.")
+        bool, typer.Option("--int8", help="Also write an 8-bit version of each.")
     ] = False,
     calibrate: Annotated[
         list[Path] | None,
@@ -44,7 +44,7 @@ def export(
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write each member's network to ONNX, preprocessing inside; checked by torch."""
+    """Write each detector's network to ONNX with its preprocessing, and check it."""
     from base_models import export_onnx
     from ensemble.cli.tables import show_exported
     from ensemble.persistence.onnx_members import check_exported, export_members

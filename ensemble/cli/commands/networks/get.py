@@ -18,15 +18,15 @@ _MB = 10**6
 
 def get(
     name: Annotated[
-        str, typer.Argument(help="As models lists it.", show_default=False)
+        str, typer.Argument(help="Name, as `models` lists it.", show_default=False)
     ],
     accept_licence: Annotated[
         str | None,
-        typer.Option(help="Name of its licence, to say that you accept it."),
+        typer.Option(help="Name of its licence, which you thereby accept."),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="The file or archive, fetched by hand: nothing is fetched."),
+        typer.Option(help="A file that you downloaded yourself; nothing is fetched."),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -36,13 +36,13 @@ def get(
         ),
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="More is refused.", min=1)
+        int | None, typer.Option(help="Refuse larger files, bytes.", min=1)
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, nothing of the model.")
     ] = False,
 ) -> None:
-    """Fetch a published checkpoint over https; --model NAME uses it from then on.
+    """Download a published checkpoint, to be used as --model NAME.
 
     Weights of a foundation model are no detector: --weights NAME starts from them.
     """

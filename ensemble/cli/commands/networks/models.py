@@ -18,11 +18,11 @@ EXAMPLES = (
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="Tell all of one.", show_default=False)
+        str | None, typer.Argument(help="Show all details of one.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List checkpoints and weights that others publish; get fetches one."""
+    """List checkpoints and weights that others publish; `get` downloads them."""
     from base_models.published import published_model, published_models
 
     entries = published_models() if name is None else [published_model(name)]

@@ -28,7 +28,7 @@ def verify(
                      "with: 16 bytes or more (openssl rand -out FILE 32)."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Say whether a model is what was saved; leave with 1 if it is not.
+    """Check that a saved model is unchanged; exit code 1 if it is not.
 
     A saved model's parts are compared with their checksums, and its signature with the
     key, or with that of the file that DEEPFAKE_ENSEMBLE_KEY names. All commands that

@@ -83,13 +83,15 @@ _Folder = Annotated[
         "(~/.local/state/deepfake-ensemble/serve on Linux)."
     ),
 ]
-_Upload = Annotated[int, typer.Option(help="MiB of one file, at most.", min=1)]
-_Seconds = Annotated[float, typer.Option(help="That one scan may take.", min=1)]
+_Upload = Annotated[int, typer.Option(help="Largest upload, MiB.", min=1)]
+_Seconds = Annotated[float, typer.Option(help="Time limit of one scan.", min=1)]
 _Memory = Annotated[
-    float, typer.Option(help="GiB of memory for the process that scans.", min=0.25)
+    float, typer.Option(help="Memory limit of the scanning process, GiB.", min=0.25)
 ]
-_Disk = Annotated[float, typer.Option(help="GiB for all files together.", min=0.25)]
-_Queue = Annotated[int, typer.Option(help="Scans that may wait or run.", min=1)]
+_Disk = Annotated[
+    float, typer.Option(help="Disk limit for all files together, GiB.", min=0.25)
+]
+_Queue = Annotated[int, typer.Option(help="Most scans that may wait or run.", min=1)]
 _Rate = Annotated[
     int,
     typer.Option(
@@ -130,7 +132,7 @@ def serve(
     device: options.Device = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Serve a page to drop videos on, and an API, on this machine."""
+    """Start a web page to drop videos on, and an HTTP API, on this machine."""
     _check_installed()
     from ensemble.serving.settings import ServedModel, ServerSettings
 

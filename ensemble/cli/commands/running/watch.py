@@ -41,21 +41,21 @@ Source = Annotated[
         help="Number of a webcam, address of a stream, or a file.", show_default=False
     ),
 ]
-Every = Annotated[float, typer.Option(help="Seconds from score to score.")]
-Frames = Annotated[int, typer.Option(help="Frames a score.", min=1)]
+Every = Annotated[float, typer.Option(help="Seconds between scores.")]
+Frames = Annotated[int, typer.Option(help="Frames per score.", min=1)]
 Window = Annotated[
-    float, typer.Option(help="Seconds of the running score's exponential window.")
+    float, typer.Option(help="Seconds over which older scores fade (exponentially).")
 ]
 Seconds = Annotated[
-    float | None, typer.Option(help="End after so many; never if not given.")
+    float | None, typer.Option(help="Stop after so many seconds. [default: never]")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON a score.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one line of JSON per score.")
+]
 Film = Annotated[
-    Path | None, typer.Option(help="The frames with boxes and running score: .mp4.")
+    Path | None, typer.Option(help="Write frames with boxes and running score: .mp4.")
 ]
-Show = Annotated[
-    bool, typer.Option("--show", help="The same in a window, as it comes.")
-]
+Show = Annotated[bool, typer.Option("--show", help="Show the same in a window.")]
 
 
 def watch(
@@ -75,7 +75,7 @@ def watch(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Watch a webcam, a stream or a file: its score while it plays."""
+    """Score a webcam, a stream or a file while it plays."""
     from ensemble.inspection.watch import FilmWriter, watch as watch_source
     from ensemble.reporting.outputs import Output, check_outputs
 

@@ -41,7 +41,7 @@ def apply(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say of each row of a table of scores what a rule says of it.
+    """Add P(fake) and a verdict to each row of a table of scores.
 
     All columns that are no scores of the rule are kept, as they are.
     """

@@ -42,9 +42,7 @@ Threshold = Annotated[
         "if not given."
     ),
 ]
-Draws = Annotated[
-    int, typer.Option(help="Bootstrap draws behind each interval.", min=0)
-]
+Draws = Annotated[int, typer.Option(help="Bootstrap draws for each interval.", min=0)]
 
 
 def combine(
@@ -69,7 +67,7 @@ def combine(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Learn from a table of scores and labels how to combine them; save the rule."""
+    """Learn how to combine scores from a labelled table, and save the rule."""
     settings = SimpleNamespace(**locals())
     from ensemble.reporting.outputs import Output, check_outputs
 
