@@ -51,19 +51,19 @@ class DeepfakeEnsemble(FittedEnsemble):
     that saw no video of the same group. The combiner learns from these scores
     alone, so that what it learns holds for videos that nobody has seen.
 
-    A detector that is fitted already (of `base_models.load_checkpoint`, or in
-    scikit-learn's ``FrozenEstimator``) scores them once and is never fitted; where
-    something is learned from scores of videos that it may have seen, a warning says so.
+    A detector that is already fitted (from `base_models.load_checkpoint`, or in
+    scikit-learn's ``FrozenEstimator``) scores the videos once and is never refitted. If
+    it may have been trained on them, a warning says so.
 
-    All labels may be real where every detector is fitted already or learns from fakes
-    made of the reals (``pseudo_fakes``). The combiner is then the mean of log-odds in
-    spreads of the reals (`ensemble.combiners.SpreadLogOdds`), with weights from
-    pseudo-fakes of kinds that no detector learned from, where there are such
-    (`PseudoFakes.split`). The threshold comes from the false-alarm rate on the
-    out-of-fold real videos. It says FAKE TRACES or UNSURE and never REAL, `predict`
-    refuses, and how many fakes are found is not known.
+    You can train on real videos only if every detector is already fitted or learns
+    from fakes made of the real ones (``pseudo_fakes``). The combiner is then
+    `ensemble.combiners.SpreadLogOdds`: each detector's log-odds are divided by their
+    spread over the real videos and averaged, with weights from kinds of pseudo-fakes
+    that no detector was trained on (`PseudoFakes.split`). The threshold comes from the
+    false-alarm rate on the out-of-fold real videos. Such a model says FAKE TRACES or
+    UNSURE, never REAL; `predict` refuses; how many fakes it finds is unknown.
 
-    Fake is said above the threshold and not at it: a tie is real.
+    A video is called fake if its score is above the threshold; a tie is real.
 
     Parameters
     ----------
@@ -93,20 +93,20 @@ class DeepfakeEnsemble(FittedEnsemble):
         cores. Scores do not depend on it.
     calibration : {"platt", "temperature", "beta", "isotonic", "venn_abers"}, \
 default=None
-        How P(fake) is brought to mean what it says; None leaves it. Fitted on
-        cross-fitted scores of the combiner. Not with bootstrap scores, which average
-        fewer replicas than the ensemble does.
+        How P(fake) is calibrated; None does not. Fitted on cross-fitted scores of the
+        combiner. Not possible with bootstrap scores, which average fewer replicas than
+        the ensemble does.
     threshold : float, str or None, default=None
         P(fake) above which it is fake, or how to set it on the out-of-fold scores:
         ``"fpr=0.05"``, ``"cost=10"`` or ``"three-way"``, which leaves some videos
         unsure; see `ensemble.thresholds.parse_threshold`. None is 0.5; after a fit on
         real videos alone `false_alarm_rate` sets it. May be changed after the fit.
     prior : float or None, default=None
-        Share of fakes among the videos to be judged, where it is known to be another
-        than in training: P(fake) is corrected for it by Bayes' rule, after calibration
-        (`ensemble.decision.adjust_prior`). The share that P(fake) starts from is that
-        of the training videos, or one half where neither combiner nor calibration
-        learned from labels. As right as P(fake) is calibrated. None leaves P(fake).
+        Share of fakes among the videos to be scored, if it differs from that in
+        training. P(fake) is corrected for it by Bayes' rule, after calibration
+        (`ensemble.decision.adjust_prior`), starting from the share of fakes in
+        training, or from one half if neither combiner nor calibration learned from
+        labels. The correction is as good as the calibration. None does not correct.
     false_alarm_rate : float, default=0.05
         For a fit on real videos alone: the share of out-of-fold real videos, each
         counted once, that may be called fake.
@@ -121,7 +121,7 @@ default=None
         Seeds the splits, and detectors and combiner that have none of their own.
         None is 0, so that what was computed once is found again.
     store : Store, str, Path or None, default=None
-        Where views, features, fitted detectors and their scores are kept; None is
+        Keeps views, features, fitted detectors and their scores; None is
         the user's default store.
     device : str or None, default=None
         For detectors that have none of their own; None is a GPU where there is one.
@@ -307,7 +307,7 @@ default=None
             set of `ensemble.datasets`, which brings labels and groups.
         y : array-like of shape (n_videos,)
             0 real, 1 fake; "REAL"/"FAKE" in any case; booleans; other labels with
-            `fake_label`. All may be real.
+            `fake_label`. You can train on real videos only.
         groups : array-like of shape (n_videos,), default=None
             Videos that must never be split: the same person, the same source clip.
         sample_weight : array-like of shape (n_videos,), default=None

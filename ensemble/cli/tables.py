@@ -428,7 +428,7 @@ def show_exported(
             console.print(
                 f"{visible(folder / int8['file'])}: 8 bits ({int8['kind']}); "
                 f"P(fake) differs by up to {drift:.2g} on {int8['measured_on']}"
-                + ("" if moved is None else f"; {moved} on the other side of 0.5"),
+                + ("" if moved is None else f"; {moved} changed label at 0.5"),
                 soft_wrap=True,
             )
     for name, reason in skipped.items():

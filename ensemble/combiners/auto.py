@@ -34,19 +34,19 @@ class AutoCombiner(Nested):
     """Mix combiners by how well they did on unseen groups: a super learner.
 
     Each candidate is scored over the same folds, which keep groups whole. Its log-odds
-    are calibrated by two numbers, and convex weights of least log loss mix them. The
-    weights are pulled towards equal ones of those candidates that cannot be told from
-    the best, and, the fewer groups there are, towards the first candidate, which is the
-    simplest. Where groups are forgery methods, or sources, unseen groups mean those;
-    `shift` says so of anything else.
+    are calibrated by two numbers. The mix has convex weights that minimise log loss.
+    They are pulled towards equal weights of all candidates that perform statistically
+    as well as the best, and, the fewer groups there are, towards the first candidate,
+    which is the simplest. If groups are forgery methods or sources, the mix is chosen
+    for new ones of these; for anything else that will be new in use, pass `shift`.
 
     Parameters
     ----------
     candidates : sequence of names, dict of str to combiner, or None, default=None
-        From the simplest on. None is "calibrated" (the mean of log-odds, brought to
+        The simplest first. None is "calibrated" (the mean of log-odds, brought to
         probability by two numbers), "best_single", "logistic", "free_logistic",
         "pairs", "mlp", "small_trees" and "large_trees". "forest" beside them takes
-        three times as long and is of use on small tables.
+        three times as long and helps on small tables.
     n_folds : int, default=5
         With fewer groups of a class there are fewer; with only one there are none, and
         the first candidate is taken. Of each class up to 2,500 different rows take
@@ -58,7 +58,7 @@ class AutoCombiner(Nested):
         "log_odds" refuse values outside 0 to 1. None hands on any numbers as they are,
         to candidates that take them. The candidates' own scales follow.
     n_jobs : int or None, default=None
-        Candidates and folds tried at once.
+        Parallel jobs, over candidates and folds.
     verbose : bool, default=False
         Show a progress bar.
     random_state : int, RandomState or None, default=0

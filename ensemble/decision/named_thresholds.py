@@ -344,10 +344,11 @@ def thresholds_for(
     rule = parse_threshold(spec)
     if rule.value is not None:
         return Thresholds(
-            rule.value, rule.value, False, "It was given, and set on no data."
+            rule.value, rule.value, False, "It was given, not tuned on any videos."
         )
     if rule.kind == "default":
-        return Thresholds(0.5, 0.5, False, "It is the default, and was set on no data.")
+        where = "It is the default threshold; it was not tuned on any videos."
+        return Thresholds(0.5, 0.5, False, where)
     scores = evidence()
     try:
         cuts = set_thresholds(rule, scores, prior)

@@ -144,7 +144,7 @@ def threshold_at_false_alarm_rate(
 
 
 def hoeffding_bentkus(risk: np.ndarray, n: int, rate: float) -> np.ndarray:
-    """Return p-values of means of n losses within [0, 1], were their mean above `rate`.
+    """Return the p-value of H0: mean loss > rate, from n losses in [0, 1].
 
     Parameters
     ----------

@@ -322,7 +322,10 @@ def _prior(rule):
     if rule.prior is None and rule.calibrator_ is None:
         return []
     if rule.prior is None:
-        return [f"  It is meant for a share of fakes of {share}."]
+        return [
+            f"  It assumes that {share} of your videos are fake; if fakes are rarer, "
+            "give their share as prior."
+        ]
     moved = _signed(_odds(rule.prior) - _odds(rule.fitted_prior_))
     return [
         "",

@@ -106,7 +106,10 @@ def meaning_of_scores(model: Any) -> str:
         calibrated = f"P(fake) is calibrated ({model.calibration}) on {scores}."
     fitted = percent(fitted_prior(model))
     if model.prior is None:
-        return f"{calibrated} It is meant for a share of fakes of {fitted}."
+        return (
+            f"{calibrated} It assumes that {fitted} of your videos are fake; if fakes "
+            "are rarer, give their share as prior."
+        )
     return (
         f"{calibrated} It was brought from a share of fakes of {fitted} to one "
         f"of {percent(model.prior)}, which is as right as it is calibrated."
@@ -193,7 +196,7 @@ def _for_reals_alone(model, rule: ThresholdRule) -> Thresholds:
         cut = reals_threshold(model.oof_fake_score_.dropna().to_numpy(), rate)
     set_on = f"It is set so that at most {percent(rate)} of the reals are above it: "
     if rule.value is not None:
-        cut, set_on = rule.value, "It was given, and set on no data: "
+        cut, set_on = rule.value, "It was given, not tuned on any videos: "
     n_above, n_reals, most = reals_above(model, float(cut))
     bound = (
         f"{n_above} of {n_reals} out-of-fold real videos are above it, and of others "
