@@ -22,7 +22,7 @@ class LeakError(ValueError):
 
 
 class FailedDetectorsError(RuntimeError):
-    """So many detectors failed in a fit that what is left cannot be combined.
+    """Too many detectors failed in a fit; the others cannot be combined.
 
     Parameters
     ----------

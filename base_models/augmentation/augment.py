@@ -15,7 +15,7 @@ _INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
 
 class Augmentation(BaseEstimator):
-    """Change an image as cameras, codecs and uploads do, by chance.
+    """Random changes of training images, as cameras, codecs and uploads make them.
 
     Each switch is the chance of its change, 0 turns it off; the ranges are named beside
     it. The frames of a clip change alike, but for noise, which is another one in each;

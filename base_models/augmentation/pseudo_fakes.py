@@ -42,7 +42,7 @@ class _Frame:
 
 
 class PseudoFakes(BaseEstimator):
-    """Make a fake of a real face, by one of several roads that forgeries take.
+    """Make fakes from real faces, by one of several methods of forging.
 
     Nearly all of them replace a region of the face (the whole, the inner face, its
     lower half, the mouth, the eyes; its outline is drawn anew and softened each time)

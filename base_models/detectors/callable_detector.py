@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CallableDetector(VideoDetector):
-    """Make a base detector of any function that scores videos.
+    """Use any function that scores videos as a detector.
 
     Parameters
     ----------

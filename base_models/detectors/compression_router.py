@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class CompressionRouter(VideoDetector):
-    """Ask the detector that was made for the quality of the video at hand.
+    """Score each video with the detector that was trained on its compression.
 
     Compression wipes out the traces that detectors look for, so that each is best on
     videos compressed like those it learned from (Rössler et al., 2019, report c0, c23

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class PrefitDetector(NetworkDetector):
-    """Score videos with a network as it is; made by `load_checkpoint`.
+    """Score videos with a trained network, unchanged; made by `load_checkpoint`.
 
     It is fitted already: `fit` looks at the labels and trains nothing, and a clone is
     the detector itself.
@@ -257,7 +257,7 @@ def load_checkpoint(
     std: Sequence[float] | None = None,
     **params: Any,
 ) -> Any:
-    """Open a checkpoint as a detector that is fitted already.
+    """Open a checkpoint as a detector that is already fitted.
 
     FaceForensics++'s Xceptions (``full_c23.p``, ``all_c23.p`` and their like, pickles
     of whole modules), re-trainings of them (``ffpp_c23.pth``), MesoNet's Keras files

@@ -18,7 +18,7 @@ from base_models.training.recipe import TrainingRecipe
 
 
 class TorchDetector(NetworkDetector):
-    """Make a base detector of any torch module that looks at single images.
+    """Use any torch module that takes single images as a detector.
 
     Parameters
     ----------

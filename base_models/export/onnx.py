@@ -43,7 +43,7 @@ def export_onnx(
     calibrate: Sequence | None = None,
     name: str | None = None,
 ) -> dict:
-    """Write a detector's network to an ONNX file, preprocessing inside.
+    """Write a detector's network to an ONNX file, with its preprocessing.
 
     The file takes ``images``, uint8 RGB (n_images, H, W, 3), and gives ``fake``,
     float32 (n_images,), P(fake) of each. What those images are (whole frames or face

@@ -11,7 +11,7 @@ _AUCS = {
 
 
 def plot_curves(detector: Any, ax: Any = None) -> Any:
-    """Draw what happened in each epoch of a detector's training.
+    """Plot loss and metrics of each epoch of a detector's training.
 
     Losses belong to the left axis, the AUC on held-back groups, where some were held
     back, to the right one; a vertical line marks the epoch that was taken.

@@ -45,7 +45,7 @@ _unchecked = Cache(f"{__name__}._unchecked", maxsize=1024)
 
 
 class Store:
-    """A folder or bucket of arrays that were costly to compute, found by their key.
+    """A folder or bucket that keeps costly results, found by their key.
 
     Every entry is a safetensors file with a checksum behind it, written to a temporary
     name and moved into place, so that several processes may share a store and a killed

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TrainingRecipe(BaseEstimator):
-    """What goes into training beside epochs, batches and the learning rate.
+    """Training settings beyond epochs, batch size and learning rate.
 
     Steps are AdamW's (Loshchilov and Hutter, 2019); the learning rate warms up, then
     falls along half a cosine (Loshchilov and Hutter, 2017). In each step the losses of

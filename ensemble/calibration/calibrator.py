@@ -17,7 +17,7 @@ from ensemble.combiners.parts.reach import fit_reach, within_reach
 
 
 class Calibrator(BaseEstimator):
-    """A rising map from P(fake) to calibrated P(fake).
+    """A monotone map from P(fake) to calibrated P(fake).
 
     Fit it on scores of videos that the scoring model has not seen, see
     `cross_fitted_scores`. To stay finite where the classes are separable, all methods

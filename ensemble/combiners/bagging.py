@@ -24,7 +24,7 @@ def _of_stacking(random_state):
 
 @register(Entry("bagging", _of_stacking, label="bagging", order=13))
 class Bagging(Nested):
-    """Average a combiner over bootstrap replicas of the training groups.
+    """Average a combiner over bootstrap samples of the training groups.
 
     Each replica draws as many groups as there are, with replacement. Groups that it
     left out are scored by it: out of bag. Where no group can be left out, as with one

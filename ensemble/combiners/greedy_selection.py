@@ -40,7 +40,7 @@ _FIXED_POINT = 2.0**40
     Entry("greedy", label="greedy selection", order=11),
 )
 class GreedySelection(Combiner):
-    """Average the detectors that greedy selection adds up, each as often as added.
+    """Average the detectors that greedy selection picks, each as often as picked.
 
     Starts from the best few detectors, then adds the one, with replacement, that makes
     the mean of all added best on the training rows, and keeps the best prefix of what

@@ -26,7 +26,7 @@ _BOUNDED = ("probability", "rank")
     )
 )
 class OptimizedWeights(Combiner):
-    """Average scores with the convex weights that are best on the training rows.
+    """Average scores with the convex weights that fit the training rows best.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ _LEAST = 0.1  # log-odds: detectors that call all reals alike are not blown up
 
 @register(Entry("spread_log_odds"))
 class SpreadLogOdds(Combiner):
-    """Average log-odds after bringing each detector to one spread over real videos.
+    """Average log-odds, each detector scaled by its spread over real videos.
 
     Detectors that are surer of themselves than others would decide a plain mean. Here
     each one's log-odds are taken less their median over the real videos of training,

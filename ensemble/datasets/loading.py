@@ -29,7 +29,7 @@ def load_dataset(
     fake_label: Any = None,
     encoding: str | None = None,
 ) -> VideoTable:
-    """Read a data set as it lies on the disk; no video is opened.
+    """Read a data set from disk, without opening a video.
 
     Parameters
     ----------

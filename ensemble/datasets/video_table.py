@@ -25,7 +25,7 @@ METADATA = (
 
 
 class VideoTable:
-    """A data set, one row a video; unpacks into videos, labels and groups.
+    """A data set, one row per video; unpacks into videos, labels and groups.
 
     What is not known is missing (`pandas.NA` or NaN): the frame rate and the length
     of every video until somebody opens it, the label of a test set.

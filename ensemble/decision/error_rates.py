@@ -21,7 +21,7 @@ def rate_interval(
     n_boot: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> Interval:
-    """Return how often something happened, with its interval.
+    """Return how often something happened, with a confidence interval.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def verdict_rates(
     random_state: int | np.random.RandomState | None = 0,
     fake_label: object = None,
 ) -> pd.DataFrame:
-    """Say how often verdicts are wrong or unsure, with intervals.
+    """Return how often verdicts are wrong or unsure, with intervals.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def adjust_prior(score: ArrayLike, fitted_prior: float, prior: float) -> np.ndarray:
-    """Bring P(fake) from one share of fakes to another.
+    """Correct P(fake) for another share of fakes, by Bayes' rule.
 
     A model fitted where half the videos are fake is far too sure of fakes where one in
     a thousand is. Right if only the share differs, and not how fakes or reals look.

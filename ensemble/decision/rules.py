@@ -32,7 +32,7 @@ _RULES = ("balanced_accuracy", "cost", "false_alarm_rate")
 
 
 class Decision(BaseEstimator):
-    """Say fake above a threshold, real up to it.
+    """Call a video fake above a threshold, else real.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class Decision(BaseEstimator):
 
 
 class ThreeWayDecision(BaseEstimator):
-    """Say fake, real or unsure, with certified rates of false alarms and of misses.
+    """Say fake, real or unsure, with certified error rates.
 
     Fake is said above `high_`, real below `low_`, and both are set so that no more
     videos than need be are left unsure.

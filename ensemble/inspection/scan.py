@@ -246,7 +246,7 @@ def scan_video(
     doubts: bool = True,
     on_step: Callable[[float, str], None] | None = None,
 ) -> ScanResult:
-    """Judge one video, and look at each of its faces and frames.
+    """Inspect one video: the verdict, and the scores of its faces and frames.
 
     The verdict is that of ``model.judge``, to the last digit.
 

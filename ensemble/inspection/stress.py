@@ -104,7 +104,7 @@ def stress_test(
     scores_file: str | PathLike | None = None,
     verbose: bool = False,
 ) -> StressResult:
-    """Change videos at rising strength, and see what becomes of scores and verdicts.
+    """Measure how scores and verdicts change as videos are degraded.
 
     Several videos are worked on at once where ``joblib.parallel_config`` says so, with
     the same scores. Faces are looked for in each changed video again. What is computed

@@ -39,7 +39,7 @@ def log_loss(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float
 
 
 def brier(y: ArrayLike, score: ArrayLike, fake_label: object = None) -> float:
-    """Return the mean squared distance of P(fake) from the label; as `auc`."""
+    """Return the mean squared difference of P(fake) and label; parameters as `auc`."""
     # scikit-learn's differs in the last bit, by another order of the sum
     is_fake, score = _scored(y, score, fake_label, probabilities=True)
     return float(((score - is_fake) ** 2).mean()) if len(score) else np.nan
@@ -101,7 +101,7 @@ def expected_calibration_error(
 def accuracy(
     y: ArrayLike, score: ArrayLike, threshold: float = 0.5, fake_label: object = None
 ) -> float:
-    """Return the share of right labels; fake is said above `threshold`; as `auc`."""
+    """Return the share of correct labels at a threshold; parameters as `auc`."""
     is_fake, score = _scored(y, score, fake_label)
     return float(((score > threshold) == is_fake).mean()) if len(score) else np.nan
 
@@ -109,7 +109,7 @@ def accuracy(
 def balanced_accuracy(
     y: ArrayLike, score: ArrayLike, threshold: float = 0.5, fake_label: object = None
 ) -> float:
-    """Return the mean of the two classes' shares of right labels; as `accuracy`."""
+    """Return the share of correct labels, averaged over classes; as `accuracy`."""
     is_fake, score = _scored(y, score, fake_label)
     if not both_classes(is_fake):
         return np.nan
@@ -123,7 +123,7 @@ def evaluate(
     fake_label: object = None,
     fold: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """Measure scores in every way, and say on how many videos.
+    """Compute all metrics of some scores, and on how many videos.
 
     Parameters
     ----------

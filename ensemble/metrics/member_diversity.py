@@ -15,7 +15,7 @@ def diversity(
     threshold: ArrayLike = 0.5,
     fake_label: object = None,
 ) -> pd.DataFrame:
-    """Say of each pair of detectors how alike they score and err.
+    """Compare each pair of detectors: how alike their scores and errors are.
 
     Each pair is judged on the videos that both have scored. With a, b, c and d the
     shares that both have right, only the first, only the second, and neither:

@@ -92,7 +92,7 @@ def equal_error_rate(
     fake_label: object = None,
     fold: ArrayLike | None = None,
 ) -> float:
-    """Return the error rate at which as many fakes are missed as reals are accused.
+    """Return the error rate at which misses are as frequent as false alarms.
 
     Parameters are those of `auc`. Read off the ROC curve with straight lines between
     its points.
@@ -112,7 +112,7 @@ def tpr_at_fpr(
     fake_label: object = None,
     fold: ArrayLike | None = None,
 ) -> float:
-    """Return the largest share of fakes found while few reals are accused.
+    """Return the share of fakes found at a given false-alarm rate.
 
     No straight line is drawn between the points of the ROC curve: some threshold has
     this rate.

@@ -18,7 +18,7 @@ from ensemble.metrics.within_folds import auc_difference, numbered_folds
 
 
 class DelongResult(NamedTuple):
-    """Two AUCs on the same videos, and what chance makes of their difference."""
+    """Two AUCs on the same videos, and the test of their difference."""
 
     first: float
     second: float
@@ -31,7 +31,7 @@ class DelongResult(NamedTuple):
 
 
 class McnemarResult(NamedTuple):
-    """Two accuracies on the same videos, and what chance makes of their difference."""
+    """Two accuracies on the same videos, and the test of their difference."""
 
     first: float
     second: float

@@ -124,7 +124,7 @@ def out_of_fold_scores(
     verbose: bool = False,
     on_error: str = "raise",
 ) -> pd.DataFrame:
-    """Score every training video with detectors that saw nothing of its group.
+    """Score every training video by detectors that were not trained on its group.
 
     Parameters
     ----------

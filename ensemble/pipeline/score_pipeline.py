@@ -44,7 +44,7 @@ from ensemble.scores.provenance import Provenance
 
 
 class ScorePipeline(FittedRule):
-    """A rule from detectors' scores to verdicts, to fit once and use anywhere.
+    """Turn detectors' scores into verdicts: a rule, fitted once and used anywhere.
 
     It holds the scale of each column, the combiner, the calibration and the decision.
     The combiner is fitted on all rows; calibration, thresholds, intervals and error

@@ -14,7 +14,7 @@ _MOST = 0.5  # share of the videos beyond which one group leaves folds little ch
 
 
 def identity_groups(identities: Sequence[Any], rule: str = "connected") -> np.ndarray:
-    """Join videos that share people into groups, also where a fake is made of two.
+    """Join videos that share people into groups; a fake may show two people.
 
     Parameters
     ----------

@@ -193,7 +193,7 @@ class GroupHoldout(_GroupSplitter):
 
 
 class GroupBootstrap(_GroupSplitter):
-    """Bootstrap replicas of whole groups, with the groups never drawn as test part.
+    """Bootstrap samples of whole groups; groups not drawn are the test part.
 
     Each replica draws as many groups as there are, with replacement; a row of a group
     drawn twice is twice in `train`. A row is out of bag in a share of about 1/e of the

@@ -85,7 +85,7 @@ def read_scores(
     pool: str | Callable[..., float] | None = None,
     invert: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Read a score table from a file or a frame, ours or anyone's.
+    """Read a score table from a file or a DataFrame.
 
     Parameters
     ----------

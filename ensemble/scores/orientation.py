@@ -9,7 +9,7 @@ from ensemble.scores.provenance import Provenance, stated
 
 
 def invert_scores(scores: Any, names: Any, probabilities: bool = True) -> Any:
-    """Turn the scores of some detectors round, so that high means fake.
+    """Invert the scores of some detectors, so that high means fake.
 
     Nothing is ever turned round without being asked: combiners, comparisons and the
     command line name detectors that look inverted, and this is how to say that they

@@ -32,7 +32,7 @@ def score_table(
     provenance: Mapping[str, Any] | None = None,
     probabilities: bool = True,
 ) -> pd.DataFrame:
-    """Build a score table and lay its companions beside it.
+    """Build a score table, with labels, groups and folds beside it.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def check_complete(column: pd.Series, name: str, advice: str) -> None:
 
 
 def reasons(table: pd.DataFrame) -> pd.DataFrame:
-    """Return why scores are missing, one line a reason.
+    """Return why scores are missing, one line per reason.
 
     Parameters
     ----------

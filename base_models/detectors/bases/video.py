@@ -41,7 +41,7 @@ __all__ = [
 
 
 class VideoDetector(ClassifierMixin, BaseEstimator):
-    """Base class of detectors; a subclass fits and says P(fake) of videos.
+    """Base class of detectors: a subclass learns, and gives P(fake) of videos.
 
     Attributes
     ----------

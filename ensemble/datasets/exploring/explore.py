@@ -51,7 +51,7 @@ _any_names = pd.option_context("mode.string_storage", "python")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exploration:
-    """What `explore` found, as tables.
+    """The result of `explore`, as tables.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ def explore(
     store: Store | str | Path | None = None,
     verbose: bool = False,
 ) -> Exploration:
-    """Say what is in a data set, what is missing, and what leaks.
+    """Show what a data set contains, what is missing, and what leaks.
 
     Parameters
     ----------

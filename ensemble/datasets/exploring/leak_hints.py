@@ -33,7 +33,7 @@ _SAME, _FEW = "the same in all videos", "too few groups"
 def leak_hints(
     table: VideoTable, level: float = 0.95, random_state: int = 0
 ) -> pd.DataFrame:
-    """Say how well each property of the files alone tells fakes from reals.
+    """Measure how well each file property alone separates fakes from reals.
 
     For each, and for all together, a logistic regression of it cut into up to eight
     ranges is cross-validated, whole groups left out. A property that separates the

@@ -66,7 +66,7 @@ def forge_dataset(
     n_jobs: int | None = None,
     verbose: int | bool = False,
 ) -> VideoTable:
-    """Forge real footage, and write it as FaceForensics++ is laid out.
+    """Make fakes from real footage, laid out like FaceForensics++.
 
     Clips of different people are paired off, and each clip of a pair is forged after
     the other by every method. Originals and fakes pass through the same grain and

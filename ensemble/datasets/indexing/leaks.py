@@ -18,7 +18,7 @@ _COMPARED = ("label", "group", "split")
 def find_duplicates(
     table: VideoTable, max_distance: int = MAX_DISTANCE
 ) -> pd.DataFrame:
-    """List videos of the same content, and those that look alike where they must not.
+    """List copies, and near-copies that are in different groups, classes or splits.
 
     A fake looks like the video that it was made from: within one group and split that
     is no leak and is not listed. Time and memory grow in line with the videos.
