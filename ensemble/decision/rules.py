@@ -63,7 +63,7 @@ class Decision(BaseEstimator):
     false_alarm_rate_, miss_rate_ : Interval
         Share of the real and of the fake training videos that are judged wrongly, from
         `rate_interval`. The threshold was chosen on the same videos, so these are
-        somewhat hopeful; measure on others with `verdict_rates`.
+        slightly optimistic; measure on others with `verdict_rates`.
 
     Examples
     --------

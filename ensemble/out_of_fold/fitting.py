@@ -392,8 +392,8 @@ def _warn_of_unscorable(unscorable, n_videos):
         shown = [f"{video} ({reason})" for video, reason in unscorable.items()]
         more = f"; and {len(shown) - 5} more" if len(shown) > 5 else ""
         warnings.warn(
-            f"{len(shown)} of {n_videos} videos lack a view; detectors that need it "
-            f"train without them and give them NaN: {'; '.join(shown[:5])}{more}",
+            f"{len(shown)} of {n_videos} videos lack a view, such as a face; "
+            f"detectors that look at it skip them: {'; '.join(shown[:5])}{more}",
             stacklevel=4,
         )
 

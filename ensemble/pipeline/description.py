@@ -100,27 +100,27 @@ def _inputs(rule, names):
 
 
 def _partial(rule, names):
-    """Say how rows are judged that lack detectors."""
+    """Say which verdict rows get that lack some detectors' scores."""
     if len(rule.detector_names_) < 2 or not hasattr(rule, "patterns_"):
         return []
     partial = (rule.patterns_ != rule.trained_).any(axis=1)
     n_partial, n_videos = rule.n_of_pattern_[partial].sum(), rule.n_of_pattern_.sum()
     return [
-        f"  Of {n_videos} training videos {n_partial or 'none'} lacked a score of "
-        "these. Where the detectors that scored a video carry less than "
-        f"{percent(ENOUGH)} of what the rule knows, it is UNSURE, unless "
-        f"{FEWEST_ALIKE} training videos or more were scored by the same ones. All "
-        "figures below are of training videos as they came." + _carried(rule, names)
+        f"  Of {n_videos} training videos {n_partial or 'none'} lacked a score of a "
+        "detector; the figures below include them. A video is UNSURE if the detectors "
+        f"that scored it carry less than {percent(ENOUGH)} of the rule's information, "
+        f"unless {FEWEST_ALIKE} or more training videos were scored by the same "
+        "detectors." + _carried(rule, names)
     ]
 
 
 def _carried(rule, names):
-    """Say how much of what the rule knows comes of each detector."""
+    """Say which share of the rule's information comes from each detector."""
     shares = getattr(rule, "shares_", None)  # files of before have none
     if shares is None:
         return ""
     parts = [f"{percent(s)} {n}" for s, n in zip(shares, names, strict=True)]
-    return f" What it knows comes of {', '.join(parts)}."
+    return f" The information comes from {', '.join(parts)}."
 
 
 def _scales(form: LinearForm) -> list[str]:
@@ -386,7 +386,7 @@ def _errors(rule, doubt):
         "",
         f"Errors of {what} out of fold: every video by a combiner that had not "
         f"seen {seen}{new}; intervals of 95 % over {groups}. Threshold and "
-        "calibration were set on the same scores, so that they are somewhat hopeful.",
+        "calibration were set on the same scores, so these are slightly optimistic.",
         f"  AUC: {auc.estimate:.3f} ({auc.low:.3f} to {auc.high:.3f})",
     ]
     for name, row in rule.rates_.iterrows():

@@ -106,7 +106,7 @@ default="platt"
         How often the verdicts of `thresholds_` are wrong out of fold, with intervals:
         see `ensemble.decision.verdict_rates`. Each video counts once, whatever its
         weight. Thresholds and calibration were set on the same scores, so these are
-        somewhat hopeful.
+        slightly optimistic.
     auc_ : Interval
         Of `oof_fake_score_`, with its 95 % interval over groups.
     doubt_ : str

@@ -77,7 +77,7 @@ def combine(
     if beside["group"].isna().all():
         typer.echo(
             "note: no groups were given, so that videos of one person or source count "
-            "as independent and error rates may be hopeful; name their column with "
+            "as independent and error rates may be too good; name their column with "
             "--group",
             err=True,
         )
