@@ -110,4 +110,9 @@ def test_the_site_has_every_page_and_every_public_name():
         for name in module.__all__
         if not name.startswith("_")
     }  # fmt: skip
-    assert listed == public
+    elsewhere = {  # the same classes, under the name where they are described
+        "ensemble.ArtifactError", "ensemble.CheckpointError",
+        "ensemble.ScoreTableError", "ensemble.UnscorableVideoError",
+        "ensemble.resampling.LeakError",
+    }  # fmt: skip
+    assert listed == public - elsewhere
