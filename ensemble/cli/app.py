@@ -47,10 +47,9 @@ _UsageError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="deepfake-ensemble",
-    help="Ensembles of deepfake video detectors: trained apart, scored out of fold, "
-    "combined honestly.",
+    help="Detect deepfake videos with an ensemble of detectors.",
     epilog="Exit codes: 0 done; 1 some videos could not be scored, something was left "
-    "out of a fit, or a model has drifted; 2 usage or error; 130 stopped by Ctrl-C.",
+    "out of a fit, or a model has changed; 2 wrong usage or an error; 130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",

@@ -326,7 +326,7 @@ def _strategies(text: str) -> str | list[str]:
 def _shipping(
     settings: SimpleNamespace, inputs: "ComparisonInputs", comparison: "Comparison"
 ) -> str | None:
-    """Say which commands make a rule of the best strategy, and why of that one."""
+    """Return the commands that save the best strategy as a rule."""
     from ensemble.combiners.strategies import MEAN
     from ensemble.comparison.wording.summary_text import state_against
 
@@ -335,12 +335,12 @@ def _shipping(
         return None
     command = _combine(settings, inputs, best)
     state = state_against(comparison.table.loc[best], "mean", comparison.facts)
-    rule = f"To make a rule of {'the plain mean' if best == MEAN else best}:\n{command}"
+    rule = f"To save {'the plain mean' if best == MEAN else best} as a rule:\n{command}"
     if best == MEAN or state == "beats":
         return rule
     return (
-        "The plain mean is simpler and may be as good: take either, combine calibrates "
-        f"both.\n{rule}\nTo make a rule of the plain mean:\n"
+        "The plain mean is simpler and may be as good. Take either; `combine` "
+        f"calibrates both.\n{rule}\nTo save the plain mean as a rule:\n"
         f"{_combine(settings, inputs, MEAN)}"
     )
 

@@ -107,7 +107,7 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
     assert code == 0
     assert "p_good (-3." in err
     assert "standardised" in err
-    command = shlex.split(out[out.index("To make a rule of") :].splitlines()[1])
+    command = shlex.split(out[out.index("To save ") :].splitlines()[1])
     assert command[:3] == ["deepfake-ensemble", "combine", str(path)]
     picked = "p_*" if named else "p_good,p_poor"
     for option, value in (("scores", picked), ("invert", "p_poor"), ("index", "clip")):
@@ -118,8 +118,8 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
         main([*command[1:], "--draws", "0"])
     assert left.value.code == 0
     shipped = ScorePipeline.load(rule)
-    winner = out[out.index("To make a rule of") :].splitlines()[0]
-    winner = winner.removeprefix("To make a rule of ").removesuffix(":")
+    winner = out[out.index("To save ") :].splitlines()[0]
+    winner = winner.removeprefix("To save ").removesuffix(" as a rule:")
     assert repr(shipped.combiner_) == repr(resolve_combiner(winner, 0))
     assert shipped.detector_names_ == ["p_good", "p_poor"]
     assert "It beats the plain mean" in out
@@ -143,7 +143,7 @@ def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):
     code, out, _ = run(capsys, path, *NAMED, *FEW)
     assert code == 0
     assert "No strategy is shown to be better than guessing" in out
-    assert "To make a rule" not in out
+    assert "as a rule:" not in out
 
 
 def test_a_column_says_what_will_be_new(scores, tmp_path, capsys):
