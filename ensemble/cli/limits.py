@@ -17,17 +17,16 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="Of reading one video, after which it has no score and that reason; "
-        f"{Limits().video_seconds:g} if not given. A decoder that never comes back is "
-        "stopped only with --isolation process.",
+        help="Time limit for reading one video; beyond it the video has no score. "
+        f"Default: {Limits().video_seconds:g}. A decoder that hangs is stopped only "
+        "with --isolation process.",
     ),
 ]
 Isolation = Annotated[
     IsolationName,
     typer.Option(
-        help="process: videos are read in a process of their own. One that crashes, "
-        "hangs or wants too much memory is the reason of that video, and the run "
-        "goes on.",
+        help="process: videos are read in a separate process, so that one that "
+        "crashes it, hangs or needs too much memory does not end the run.",
         metavar=listed(_NAMES),
     ),
 ]

@@ -205,7 +205,7 @@ Weights = Annotated[
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(help="Side of the images, pixels. [default: the network's own]"),
+    typer.Option(help="Side of the images, pixels. Default: the network's own."),
 ]
 Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
 Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
@@ -256,8 +256,8 @@ JobsThere = Annotated[
     typer.Option(
         "--jobs",
         "-j",
-        help="Parallel jobs; -1 for all cores. [default: 1; with --cluster as many as "
-        "it has room for]",
+        help="Parallel jobs; -1 for all cores. Default: 1; with --cluster as many as "
+        "it has room for.",
     ),
 ]
 Cluster = Annotated[
@@ -272,7 +272,7 @@ Cluster = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, ... [default: a GPU if any]", callback=_check_device),
+    typer.Option(help="cpu, cuda, ... Default: a GPU if any.", callback=_check_device),
 ]
 StorePath = Annotated[
     Path | None, typer.Option(help="Folder or bucket that keeps computed results.")

@@ -20,7 +20,7 @@ Checkpoints = Annotated[
     list[Path],
     typer.Argument(
         help="Checkpoints: .p, .pth, .h5, .safetensors, folders that convert wrote, "
-        "names of those that get fetched.",
+        "or names fetched by `get`.",
         show_default=False,
     ),
 ]
@@ -37,8 +37,8 @@ Combiner = Annotated[
 Calibrate = Annotated[
     Path | None,
     typer.Option(
-        help="Labelled videos, which the networks had better not have been trained "
-        "on: root of a data set, folder with real/ and fake/, or CSV with "
+        help="Labelled videos, best not those that the networks were trained on: "
+        "root of a data set, folder with real/ and fake/, or CSV with "
         "path,label[,group].",
     ),
 ]
@@ -52,7 +52,7 @@ Threshold = Annotated[
     str | None,
     typer.Option(
         help="A number; with --calibrate also fpr=0.05, cost=10 or three-way, set on "
-        "the labelled videos. 0.5 if not given."
+        "the labelled videos. Default: 0.5."
     ),
 ]
 Describe = Annotated[

@@ -30,19 +30,18 @@ ModelThenTable = Annotated[
     typer.Argument(
         metavar="MODEL TABLE",
         help="The model, unless --model gives it; then the table of videos: "
-        "parquet, a folder of such files, or CSV (also .csv.gz), whose columns stay "
-        "text; or its address. A column called like one of the output becomes "
-        "input_NAME. "
-        "Relative paths in it begin in its own folder, not in the current one.",
+        "parquet, a folder of such files, CSV (also .csv.gz; columns stay text), or an "
+        "address. Relative paths in it start at its own folder. A column with the name "
+        "of an output column becomes input_NAME.",
         show_default=False,
     ),
 ]
 Out = Annotated[
     Path,
     typer.Option(
-        help="Folder, or address, for the parts: new, empty, or of a run that was "
-        "stopped, which goes on: a part that is there is done again only where one of "
-        "its files was replaced since.",
+        help="Folder or address for the results: new, empty, or of a stopped run, "
+        "which continues. A finished part is computed again only if one of its videos "
+        "was replaced since.",
         show_default=False,
     ),
 ]
@@ -53,8 +52,8 @@ Column = Annotated[
 PartSize = Annotated[
     int,
     typer.Option(
-        help="Rows of a part, which is written as a whole: what a lost worker costs, "
-        "and what one worker does at a time. 100 for slow models or few videos.",
+        help="Rows per part. A part is one worker's task and is written as a whole; "
+        "use 100 for slow models or few videos.",
         min=1,
     ),
 ]
@@ -63,16 +62,15 @@ Jobs = Annotated[
     typer.Option(
         "--jobs",
         "-j",
-        help="Parts side by side; -1 for all cores. If not given 1, or with --cluster "
-        "as many as it has room for.",
+        help="Parallel jobs; -1 for all cores. Default: 1, or with --cluster as many "
+        "as it has room for.",
     ),
 ]
 Engine = Annotated[
     EngineName | None,
     typer.Option(
-        help="ray: Ray Data, with an actor for each GPU, or core, on the Ray that "
-        "runs here or is started; dask: with --cluster. If not given, what "
-        "--cluster and --jobs say.",
+        help="ray: Ray Data, one actor per GPU or core, on a Ray that runs here or is "
+        "started; dask: with --cluster. Default: as --cluster and --jobs say.",
         metavar=options.listed(ENGINES),
     ),
 ]

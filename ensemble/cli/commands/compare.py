@@ -83,8 +83,8 @@ Protocol = Annotated[
 Nesting = Annotated[
     NestingName | None,
     typer.Option(
-        help="exact: scores of detectors that were not fitted on these videos, or, "
-        "from videos, more fits; stored: out-of-fold scores, slightly optimistic."
+        help="exact: the scores are of detectors not trained on these videos (from "
+        "videos: more fits); stored: out-of-fold scores, slightly optimistic."
     ),
 ]
 Strategies = Annotated[
@@ -93,15 +93,14 @@ Strategies = Annotated[
 Folds = Annotated[
     int | None,
     typer.Option(
-        help="Number of folds. [default: those of an out-of-fold table, else 5]", min=2
+        help="Number of folds. Default: those of an out-of-fold table, else 5.", min=2
     ),
 ]
 Repeats = Annotated[int, typer.Option(help="How often folds are drawn.", min=1)]
 MinCoverage = Annotated[
     float,
     typer.Option(
-        help="Share of the videos that each member and strategy must have scored, "
-        "else it is an error.",
+        help="Fail if a detector or strategy has scored a smaller share of the videos.",
         min=0,
         max=1,
     ),
@@ -110,8 +109,7 @@ Details = Annotated[
     bool,
     typer.Option(
         "--details",
-        help="Print all that may be said, and not only what to read first; a report "
-        "has it folded.",
+        help="Print all statements, not only the four most important.",
     ),
 ]
 Draws = Annotated[int, typer.Option(help="Bootstrap draws for each interval.", min=10)]

@@ -23,15 +23,15 @@ Embed = Annotated[
     bool,
     typer.Option(
         "--embed",
-        help="Put the shown clips into the page, so that they play there; else a "
-        "picture of each leads to its file.",
+        help="Embed clips in the page, so that they play there; else it shows "
+        "pictures that link to the files.",
     ),
 ]
 TablesFolder = Annotated[
     Path | None, typer.Option("--csv", help="Folder for the tables, one CSV each.")
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="All tables as JSON; - prints it.")
+    Path | None, typer.Option("--json", help="Write all tables as JSON; - prints it.")
 ]
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Parallel jobs; -1 for all cores.")

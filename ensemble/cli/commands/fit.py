@@ -57,8 +57,8 @@ Folds = Annotated[
 FacesPooling = Annotated[
     PoolingName,
     typer.Option(
-        help="What decides about a video of several people: the largest face, the "
-        "one that looks most like a forgery, or the mean of all."
+        help="In a video of several people, which face decides: the largest, the one "
+        "that looks most like a fake, or the mean of all."
     ),
 ]
 Describe = Annotated[

@@ -33,19 +33,19 @@ Bundled = Annotated[
 ]
 Methods = Annotated[
     str | None,
-    typer.Option(help=f"Some of {', '.join(FORGERIES)}. [default: all]"),
+    typer.Option(help=f"Some of {', '.join(FORGERIES)}. Default: all."),
 ]
 Compression = Annotated[
     str, typer.Option(help="Compressions: raw, c23, c40, separated by commas.")
 ]
 Pairs = Annotated[
     int | None,
-    typer.Option(help="Number of pairs of people. [default: all]", min=1),
+    typer.Option(help="Number of pairs of people. Default: all.", min=1),
 ]
 Length = Annotated[int, typer.Option("--frames", help="Frames per clip.", min=1)]
 Size = Annotated[
     int | None,
-    typer.Option(help="Shorter side, pixels. [default: as the footage]", min=64),
+    typer.Option(help="Shorter side, pixels. Default: as the footage.", min=64),
 ]
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", help="Parallel jobs; -1 for all cores.")

@@ -38,7 +38,7 @@ def predict(
         Path | None,
         typer.Option(
             help="CSV to write for Kaggle's DFDC: filename,label. A video without a "
-            "score gets 0.5 in it, and there alone."
+            "score gets 0.5 there, and only there."
         ),
     ] = None,
     clip: Annotated[

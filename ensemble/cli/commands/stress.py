@@ -31,7 +31,7 @@ LabelledOrNot = Annotated[
 Changes = Annotated[
     str,
     typer.Option(
-        help="all, or by comma: h264, jpeg, downscale, blur, noise, fps, darker, "
+        help="all, or some of: h264, jpeg, downscale, blur, noise, fps, darker, "
         "brighter."
     ),
 ]
@@ -43,8 +43,8 @@ ScoresFile = Annotated[
     Path | None,
     typer.Option(
         "--scores",
-        help="CSV of every score, added to video by video; a run that was stopped "
-        "goes on from it.",
+        help="CSV of every score, written video by video; a stopped run continues "
+        "from it.",
     ),
 ]
 Seconds = Annotated[

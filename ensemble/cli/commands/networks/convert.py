@@ -25,14 +25,14 @@ def convert(
     out_dir: Annotated[Path, typer.Argument(help="Folder to write.")],
     scope: Annotated[
         ScopeName | None,
-        typer.Option(help="Whole frames or face crops. [default: from its name]"),
+        typer.Option(help="Whole frames or face crops. Default: from its name."),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Which network. [default: from its weights]")
+        str | None, typer.Option(help="Which network. Default: from its weights.")
     ] = None,
     compression: Annotated[
         CompressionName | None,
-        typer.Option(help="Of its training videos. [default: from its name]"),
+        typer.Option(help="Of its training videos. Default: from its name."),
     ] = None,
     fake_first: Annotated[
         bool,

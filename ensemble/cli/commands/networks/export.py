@@ -38,8 +38,8 @@ def export(
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Videos, or folders of them, for --int8: every other one sets ranges, "
-            "the rest measure the drift. May be given several times."
+            help="Videos, or folders of them, for --int8: half of them set the ranges, "
+            "the others measure how far scores differ. May be repeated."
         ),
     ] = None,
     overwrite: options.Overwrite = False,

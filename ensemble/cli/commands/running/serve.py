@@ -49,9 +49,9 @@ _Served = Annotated[
     ),
 ]
 _Host = Annotated[
-    str, typer.Option(help="Where to listen; 127.0.0.1 is this machine alone.")
+    str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine only.")
 ]
-_Port = Annotated[int, typer.Option(help="0 takes one that is free.", min=0, max=65535)]
+_Port = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 _TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -63,23 +63,25 @@ _TokenFile = Annotated[
 _AllowHost = Annotated[
     list[str] | None,
     typer.Option(
-        help="Name by which browsers call it, such as behind a proxy: a name alone, as "
-        "in videos.example.org. It has to be at the top of its name, not in a folder."
+        help="Host name that browsers use, for example behind a proxy: "
+        "videos.example.org. A path below another site is not possible."
     ),
 ]
 _AllowUrls = Annotated[
     bool,
-    typer.Option("--allow-urls", help="Take addresses of videos too, and fetch them."),
+    typer.Option(
+        "--allow-urls", help="Also accept addresses of videos, and fetch them."
+    ),
 ]
 _Keep = Annotated[
     str,
-    typer.Option(help="How long a scan and its files are kept: 90s, 30m, 1h, 2d."),
+    typer.Option(help="How long scans and files are kept: 90s, 30m, 1h, 2d."),
 ]
 _Folder = Annotated[
     Path | None,
     typer.Option(
-        help="Where files lie until then, and jobs.sqlite with what waits. If not "
-        "given, one for this port in your own folder of states "
+        help="Folder for files and for the queue (jobs.sqlite). Default: one for this "
+        "port in your user's state folder "
         "(~/.local/state/deepfake-ensemble/serve on Linux)."
     ),
 ]
@@ -95,17 +97,17 @@ _Queue = Annotated[int, typer.Option(help="Most scans that may wait or run.", mi
 _Rate = Annotated[
     int,
     typer.Option(
-        help="Scans a minute that one address may ask for. Behind a proxy, or a "
-        "school's or an office's one address, that is all of them together: give more.",
+        help="Scans per minute from one address. Behind a proxy or a shared office "
+        "address all users count together: allow more.",
         min=1,
     ),
 ]
 _Log = Annotated[
     Path | None,
     typer.Option(
-        help="Append a line a request to this file (time, method, path, status, "
-        "seconds; no tokens, no names of files). Otherwise they go to standard error, "
-        "and with --quiet nowhere.",
+        help="Append one line per request to this file (time, method, path, status, "
+        "seconds; no tokens, no file names). Default: standard error, or nowhere with "
+        "--quiet.",
         dir_okay=False,
     ),
 ]

@@ -47,7 +47,7 @@ Window = Annotated[
     float, typer.Option(help="Seconds over which older scores fade (exponentially).")
 ]
 Seconds = Annotated[
-    float | None, typer.Option(help="Stop after so many seconds. [default: never]")
+    float | None, typer.Option(help="Stop after so many seconds. Default: never.")
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one line of JSON per score.")
