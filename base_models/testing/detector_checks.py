@@ -47,8 +47,9 @@ def check_detector(
     - **unreadable videos**: NaN with a reason in `base_models.score_videos`, and the
       scores of other videos stay.
     - **same scores**: from the same seed, for any order of videos, in fit and in
-      scoring; under other file names and names of groups; with a store that is full,
-      empty or another; after a copy to another process, in which ensembles fit.
+      scoring; under other file names, and names of groups that sort alike; with a
+      store that is full, empty or another; after a fit in another process, as with
+      ``n_jobs``.
     - **refusals**: before a fit; for labels of another length; for fakes alone, and for
       reals alone unless ``fits_on_reals``.
     - **state**: where it has ``get_state`` and ``set_state``, these carry all that it
@@ -264,19 +265,22 @@ def _check_order(trial):
     trial.same(check, what, alone, trial.score[:2], advice)
 
 
-def _check_fits_again(trial):
+def _check_same_seed(trial):
     if trial.is_prefit:
         return
-    check = "same seed"
-    again = trial.score_of(trial.fit(store="another store"))
     trial.same(
-        check,
+        "same seed",
         "the same scores after another fit with the same parameters, with nothing in "
         "the store",
-        again,
+        trial.score_of(trial.fit(store="another store")),
         trial.score,
         "draw everything from random_state, and let nothing outlive a fit",
     )
+
+
+def _check_order_of_training(trial):
+    if trial.is_prefit:
+        return
     order = np.random.default_rng(2).permutation(len(trial.clips.y))
     trial.same(
         "order of the videos",
@@ -303,10 +307,10 @@ def _check_names(trial):
         )
     if trial.is_prefit or not trial.takes_groups():
         return
-    groups = [f"person {99 - 7 * code}" for code in _codes(trial.clips.groups)]
+    groups = [f"person {code:03}" for code in _codes(trial.clips.groups)]
     trial.same(
         "groups",
-        "the same scores with groups of other names",
+        "the same scores with groups of other names, in the same order",
         trial.score_of(trial.fit(groups=groups)),
         trial.score,
         "who is together counts, and not what a group is called or its number",
@@ -406,11 +410,12 @@ _CHECKS = (
     _check_parameters,
     _check_not_fitted,
     _check_fit_and_scores,
+    _check_same_seed,
     _check_labels,
     _check_orientation,
-    _check_unreadable,
     _check_order,
-    _check_fits_again,
+    _check_unreadable,
+    _check_order_of_training,
     _check_names,
     _check_refusals,
     _check_another_process,

@@ -39,7 +39,8 @@ def check_combiner(combiner: Any) -> None:
     - **missing scores**: a video with one score at least has a score, one without has
       NaN and never 0.5.
     - **same scores**: from the same seed, for any order of rows and of detectors, for
-      an array and a DataFrame, under other names of groups; weight 2 is the row twice,
+      an array and a DataFrame, under other names of groups that sort
+      alike; weight 2 is the row twice,
       weight 0 the row left out.
     - **one detector** is enough.
     - **refusals**: before a fit; for one class; for columns of another number, or of
@@ -240,6 +241,13 @@ def _check_orientation(trial):
         )
 
 
+def _check_same_seed(trial):
+    again = trial.score_of(trial.fit())
+    advice = "draw everything from random_state, and let nothing outlive a fit"
+    what = "the same scores after another fit"
+    trial.same("same seed", what, again, trial.score, advice)
+
+
 def _check_rows(trial):
     check, order = "order of the videos", np.random.default_rng(1).permutation(_N)
     what = "the same scores in another order"
@@ -253,11 +261,6 @@ def _check_rows(trial):
     what = "the same scores after a fit on the videos in another order"
     again = trial.score_of(trial.fit(order))
     trial.same(check, what, again, trial.score, "rows come to _fit in an order of ours")
-    again = trial.score_of(trial.fit())
-    advice = "draw everything from random_state, and let nothing outlive a fit"
-    trial.same(
-        "same seed", "the same scores after another fit", again, trial.score, advice
-    )
 
 
 def _check_columns(trial):
@@ -296,8 +299,8 @@ def _check_one_detector(trial):
 def _check_groups_and_weights(trial):
     trial.same(
         "groups",
-        "the same scores with groups of other names",
-        trial.score_of(trial.fit(groups=[f"person {99 - g}" for g in trial.groups])),
+        "the same scores with groups of other names, in the same order",
+        trial.score_of(trial.fit(groups=[f"person {g:02}" for g in trial.groups])),
         trial.score,
         "who is together counts, and not what a group is called or its number",
     )
@@ -363,6 +366,7 @@ _CHECKS = (
     _check_parameters,
     _check_not_fitted,
     _check_fit_and_scores,
+    _check_same_seed,
     _check_missing,
     _check_labels,
     _check_orientation,

@@ -24,7 +24,14 @@ from base_models import (
     sample_frames,
 )
 from base_models.testing import ContractError, check_detector
+from base_models.testing.made_videos import made_clips
 from base_models.video import list_videos
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    made = made_clips(tmp_path_factory.mktemp("clips"))
+    return made.videos, made.y, made.groups
 
 
 class MeanColour(ClassifierMixin, BaseEstimator):
@@ -187,19 +194,19 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("broken", "message"), BROKEN)
-def test_what_breaks_the_contract_is_told_what_it_breaks(broken, message):
+def test_what_breaks_the_contract_is_told_what_it_breaks(clips, broken, message):
     with pytest.raises(ContractError, match=f"{broken.__name__}, {message}"):
-        check_detector(broken(), n_jobs=1)
+        check_detector(broken(), *clips, n_jobs=1)
 
 
-def test_a_detector_that_goes_to_no_other_process_is_told_so():
+def test_a_detector_that_goes_to_no_other_process_is_told_so(clips):
     class HoldsALock(MeanColour):
         def fit(self, videos, y, groups=None):
             self.lock_ = open(__file__)  # noqa: SIM115
             return super().fit(videos, y)
 
     with pytest.raises(ContractError, match=r"another process: .*pickle"):
-        check_detector(HoldsALock())
+        check_detector(HoldsALock(), *clips)
 
 
 def brightness(videos):
@@ -222,9 +229,16 @@ FAST = [
 
 
 @pytest.mark.parametrize("detector", FAST, ids=str)
-def test_the_small_ones_keep_the_contract(detector):
+def test_the_small_ones_keep_the_contract(clips, detector):
     with joblib.parallel_config("threading"):
-        check_detector(detector)
+        check_detector(detector, *clips)
+
+
+def test_labels_of_both_classes_are_needed():
+    with pytest.raises(
+        ValueError, match=r"y must have a label per video.*got 1 labels"
+    ):
+        check_detector(MeanColour(), ["a.mp4"], [1])
 
 
 def _tiny_module():
