@@ -6,6 +6,10 @@ from .detectors.bases.video import (
     VideoDetector as VideoDetector,
     ViewDetector as ViewDetector,
 )
+from .detectors.by_name import (
+    detector_names as detector_names,
+    make_detector as make_detector,
+)
 from .detectors.callable_detector import CallableDetector as CallableDetector
 from .detectors.compression_router import CompressionRouter as CompressionRouter
 from .detectors.feature_path import FeaturePathDetector as FeaturePathDetector

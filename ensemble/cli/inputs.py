@@ -216,11 +216,17 @@ def named_detectors(
     n_frames: int,
     epochs: int,
 ) -> list:
-    """Return a `FrameDetector` for each backbone and view, both given by comma."""
-    from base_models import FrameDetector
+    """Return a `FrameDetector` for each backbone and view, both given by comma.
+
+    A detector that another package declares is one, whatever the views.
+    """
+    from base_models import FrameDetector, make_detector
+    from base_models.plugins import DETECTORS, plugins
     from base_models.published import weights_named
 
-    return [
+    others = [name for name in split_names(backbones) if name in plugins(DETECTORS)]
+    frames = [name for name in split_names(backbones) if name not in others]
+    return [make_detector(name) for name in others] + [
         FrameDetector(
             backbone,
             view=view,
@@ -230,7 +236,7 @@ def named_detectors(
             n_frames=n_frames,
             epochs=epochs,
         )
-        for backbone in split_names(backbones)
+        for backbone in frames
         for view in split_names(views)
     ]
 

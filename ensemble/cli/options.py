@@ -9,7 +9,7 @@ import typer
 from base_models.choices import TRAINED_PARTS
 from base_models.runtime.clusters.connecting import ADDRESSES, check_address
 from ensemble.choices import DUPLICATES, ON_ERROR
-from ensemble.datasets.kinds.registry import KIND_NAMES, find_kind
+from ensemble.datasets.kinds.registry import find_kind, kind_names
 
 
 def choice(name, values):
@@ -77,7 +77,7 @@ def _kind_named(text):
 
 
 TrainName = choice("TrainName", TRAINED_PARTS)
-KindName = choice("KindName", KIND_NAMES)
+KindName = choice("KindName", kind_names())
 MissingName = choice("MissingName", ("refuse", "drop"))
 DuplicatesName = choice("DuplicatesName", DUPLICATES)
 OnErrorName = choice("OnErrorName", ON_ERROR)
@@ -126,7 +126,7 @@ Kind = Annotated[
     typer.Option(
         help="Layout of the data set; auto detects it.",
         parser=_kind_named,
-        metavar=listed(KIND_NAMES),
+        metavar=listed(kind_names()),
     ),
 ]
 Split = Annotated[
@@ -183,7 +183,12 @@ Invert = Annotated[
 ]
 
 # The detectors that fit and compare train.
-Backbones = Annotated[str, typer.Option(help="Networks, separated by commas.")]
+Backbones = Annotated[
+    str,
+    typer.Option(
+        help="Networks, or detectors that other packages declare, separated by commas."
+    ),
+]
 Views = Annotated[
     str,
     typer.Option(

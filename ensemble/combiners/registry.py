@@ -1,16 +1,20 @@
 """Combiners by name: each class registers its names, kind and label beside itself.
 
-Nothing here names a combiner. ``import ensemble.combiners`` imports all of them and so
-fills the registry; `resolve_combiner`, `AutoCombiner`, the strategies of a comparison
-and saved files read it.
+Nothing here names a combiner. ``import ensemble.combiners`` imports all of ours and so
+fills the registry; those of other packages are found by their entry points
+(`base_models.plugins`), and imported when they are asked for. `resolve_combiner`,
+`AutoCombiner`, the strategies of a comparison and saved files read it.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from base_models.naming import find_name
+from base_models.plugins import COMBINERS, Plugin, plugins
+from base_models.store.versions import is_own
 
 
 @dataclass(frozen=True)
@@ -196,10 +200,12 @@ def resolve_combiner(combiner: Any, random_state: Any = None) -> Any:
 
 
 def _make(cls, entry, random_state):
+    if isinstance(cls, Plugin):
+        cls = cls.load()
     settings = entry.settings or {}
     if callable(settings):
         settings = settings(random_state)
-    if "random_state" in cls._get_param_names():
+    if "random_state" in signature(cls).parameters:
         settings = {"random_state": random_state, **settings}
     return cls(**settings)
 
@@ -219,4 +225,6 @@ def _by_name(labels=True):
     for cls, entry in _sorted() if labels else ():
         if entry.label is not None:
             named.setdefault(entry.label, (cls, entry))
-    return named
+    ours = [name for name, (cls, _) in named.items() if is_own(cls)]
+    others = plugins(COMBINERS, taken=ours)
+    return {name: (plugin, Entry(name)) for name, plugin in others.items()} | named

@@ -12,7 +12,7 @@ from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
 from ensemble.datasets.kinds.files import named, noting_lists
-from ensemble.datasets.kinds.registry import AUTO, KINDS, kind_for, kind_of
+from ensemble.datasets.kinds.registry import AUTO, kind_called, kind_for, kind_of
 from ensemble.datasets.video_table import VideoTable
 
 
@@ -92,19 +92,15 @@ def load_dataset(
             raise ValueError(f"{option} must be one of {choices}; got {value!r}")
     root = Path(root)
     kind = kind_for(kind, root)
+    how = kind_called(kind)
     with noting_lists() as lists, refusing(ScoreTableError, root, plain=True):
-        records = list(KINDS[kind].read(root, encoding))
+        records = list(how.read(root, encoding))
     if name is None:
-        name = kind if KINDS[kind].is_public else root.resolve().stem
+        name = kind if how.is_public else root.resolve().stem
     table = VideoTable.from_records(records, root, name, kind, fake_label, lists)
-    if (
-        split is not None
-        and table.table["split"].isna().all()
-        and KINDS[kind].no_splits
-    ):
+    if split is not None and table.table["split"].isna().all() and how.no_splits:
         raise ValueError(
-            f"no video of {root} has a split: {KINDS[kind].no_splits}; got "
-            f"split={split!r}"
+            f"no video of {root} has a split: {how.no_splits}; got split={split!r}"
         )
     table = table.subset(split=split, method=methods, compression=compression)
     if missing != "keep":
@@ -190,7 +186,7 @@ def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos
     path = Path(path)
     kind = kind_for(AUTO, path)
     with refusing(ScoreTableError, path, plain=True):
-        records: Sequence[VideoRecord] = list(KINDS[kind].read(path, encoding))
+        records: Sequence[VideoRecord] = list(kind_called(kind).read(path, encoding))
     groups = [record.group for record in records]
     return LabelledVideos(
         [record.path for record in records],

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 import base_models
 from base_models.errors import ArtifactError
+from base_models.plugins import plugin_named, plugin_of
 from ensemble.combiners.registry import COMBINER_CLASSES
 
 
@@ -104,3 +105,62 @@ def saved_class(name: str, classes: Mapping[str, str], path: str | Path) -> type
     if not known or public_name not in classes:
         raise ArtifactError(f"{path} names {name}, which this release does not have")
     return getattr(importlib.import_module(classes[public_name]), public_name)
+
+
+def declared_name(cls: type, group: str) -> dict[str, str] | None:
+    """Return how a file names a class of another package, or None.
+
+    Parameters
+    ----------
+    cls : type
+    group : str
+        Of `base_models.plugins`.
+
+    Returns
+    -------
+    dict of str to str or None
+        ``name`` and ``package`` of the entry point that declares it, and the package's
+        ``version``: never a module.
+    """
+    found = plugin_of(cls, group)
+    if found is None:
+        return None
+    return {"name": found.name, "package": found.package, "version": found.version}
+
+
+def declared_class(named: Mapping[str, str] | None, group: str) -> type | None:
+    """Return the class that an installed package declares, or None.
+
+    Parameters
+    ----------
+    named : dict of str to str or None
+        From a file: of `declared_name`.
+    group : str
+
+    Returns
+    -------
+    type or None
+        None where no installed package declares it. What a file names decides which
+        declaration is taken, and never what is imported.
+
+    Examples
+    --------
+    >>> from base_models.plugins import DETECTORS
+    >>> from ensemble.persistence.classes import declared_class
+    >>> declared_class({"name": "system", "package": "os"}, DETECTORS) is None
+    True
+    """
+    if not isinstance(named, Mapping):
+        return None
+    found = plugin_named(named.get("name"), named.get("package"), group)
+    return None if found is None else found.load()
+
+
+def wanted_package(named: Mapping[str, str] | None) -> str:
+    """Return the end of a message: the package that declares a class of a file."""
+    if not isinstance(named, Mapping):
+        return ""
+    return (
+        f"; or install the package {named.get('package')!r} (it was saved with "
+        f"{named.get('version')}), which declares it"
+    )

@@ -25,11 +25,23 @@ from sklearn.frozen import FrozenEstimator
 
 from base_models.errors import ArtifactError
 from base_models.limits import check_zip
+from base_models.plugins import (
+    COMBINERS as OTHER_COMBINERS,
+    DETECTORS as OTHER_DETECTORS,
+)
 from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
 from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
-from ensemble.persistence.classes import DETECTORS, OURS, saved_class, saved_name
+from ensemble.persistence.classes import (
+    DETECTORS,
+    OURS,
+    declared_class,
+    declared_name,
+    saved_class,
+    saved_name,
+    wanted_package,
+)
 from ensemble.persistence.parts import read_parts, reading_part
 from ensemble.persistence.signature import secret, signature
 
@@ -69,6 +81,9 @@ class Writer:
         if isinstance(thing, dict):
             pairs = [[self.encode(k), self.encode(v)] for k, v in thing.items()]
             return {"dict": pairs}
+        declared = declared_name(type(thing), OTHER_COMBINERS)
+        if isinstance(thing, Combiner) and declared:
+            return self.given(thing) | {"plugin": declared}
         if name := saved_name(type(thing), OURS):
             state = {k: v for k, v in vars(thing).items() if k not in params_of(thing)}
             if hasattr(thing, "get_state"):  # kept by whoever holds it
@@ -89,7 +104,7 @@ class Writer:
         )
 
     def given(self, combiner: Any) -> Any:
-        """Describe a combiner whose code the user gives again to `load`."""
+        """Describe a combiner whose code is not ours, and comes back at `load`."""
         params = params_of(combiner)
         state = {k: v for k, v in vars(combiner).items() if k not in params}
         try:
@@ -134,10 +149,17 @@ class Writer:
             }
         with contextlib.suppress(ArtifactError):  # `load` will ask for it by name
             name = saved_name(type(detector), DETECTORS)
+            declared = declared_name(type(detector), OTHER_DETECTORS)
             if name and hasattr(detector, "get_state"):
                 params = {**detector.get_params(deep=False), "store": None}
                 record["params"] = self.encode(params)
                 record["own"] = name
+            elif declared and hasattr(detector, "get_state"):
+                params = {**detector.get_params(deep=False), "store": None}
+                if "store" not in detector.get_params(deep=False):
+                    del params["store"]
+                record["params"] = self.encode(params)
+                record["plugin"] = declared
             elif isinstance(detector, BaseEstimator):
                 record["skops"] = self.skops(detector)
         return record
@@ -218,13 +240,16 @@ class Reader:
         return np.array(values, dtype=kind)
 
     def given(self, thing: object) -> Any:
-        """Return a combiner of the user's class with the parameters of the file."""
-        name = thing["given"]
+        """Return a combiner of another's class with the parameters of the file."""
+        name, declared = thing["given"], thing.get("plugin")
         found = self.combiners.get(name)
+        if found is None and (cls := declared_class(declared, OTHER_COMBINERS)):
+            return self.made(cls, thing["params"])
         if found is None:
             raise ArtifactError(
                 f"{self.path} cannot hold the code of its combiner, a {name}; give an "
                 f"unfitted one: load(path, combiners={{{name!r}: {name}(...)}})"
+                f"{wanted_package(declared)}"
             )
         if type(found).__qualname__ != name:
             raise ArtifactError(
@@ -242,10 +267,12 @@ class Reader:
 
     def own(self, name: str, params: dict[Any, Any], classes: Any) -> Any:
         """Make an object of ours that uses no path, store or device of the file."""
+        return self.made(saved_class(name, classes, self.path), params)
+
+    def made(self, cls: type, params: dict[Any, Any]) -> Any:
         params = self.decode(params)
         self.named |= {value for value in params.values() if isinstance(value, str)}
         params = without_files(params, self.files)
-        cls = saved_class(name, classes, self.path)
         for former in getattr(cls, "former_parameters", ()):
             params.pop(former, None)
         if "store" in params:
@@ -286,11 +313,16 @@ class Reader:
             return self.skops(record["skops"])
         if "own" in record:
             detector = self.own(record["own"], record["params"], DETECTORS)
+        elif given is None and (
+            cls := declared_class(record.get("plugin"), OTHER_DETECTORS)
+        ):
+            detector = self.made(cls, record["params"])
         elif given is None:
             raise ArtifactError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
                 f"{record['class']}; pass it {'as it is' if fitted else 'unfitted'}: "
                 f"load(path, detectors={{{name!r}: {record['class']}(...)}})"
+                f"{wanted_package(record.get('plugin'))}"
             )
         elif type(given).__qualname__ != record["class"]:
             raise ArtifactError(

@@ -1,10 +1,16 @@
-"""The kinds of data sets by name, of which the first that fits a path reads it."""
+"""The kinds of data sets by name, of which the first that fits a path reads it.
 
+Those of other packages (`base_models.plugins`) come after ours.
+"""
+
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from base_models.errors import ScoreTableError
 from base_models.limits import check_file
 from base_models.naming import did_you_mean, squeezed
+from base_models.plugins import DATA_SETS, PluginError, plugins
 from ensemble.datasets.kinds import (
     celeb_df,
     class_folders,
@@ -39,7 +45,62 @@ KINDS = {
     "deepfakebench": DataSetKind(deepfakebench.fits, deepfakebench.read, True),
 }
 AUTO = "auto"
-KIND_NAMES = (AUTO, *KINDS)
+
+
+def kind_names() -> list[str]:
+    """Return the names of all kinds: "auto", ours, those of other packages.
+
+    Examples
+    --------
+    >>> from ensemble.datasets.kinds.registry import kind_names
+    >>> kind_names()[:3]
+    ['auto', 'csv', 'folder']
+    """
+    return [AUTO, *KINDS, *plugins(DATA_SETS, taken=_taken())]
+
+
+def kind_called(name: str) -> DataSetKind:
+    """Return the kind of a name.
+
+    Parameters
+    ----------
+    name : str
+        One of `kind_names`, but "auto".
+
+    Returns
+    -------
+    DataSetKind
+
+    Raises
+    ------
+    PluginError
+        If the package that declares it cannot be imported.
+
+    Examples
+    --------
+    >>> from ensemble.datasets.kinds.registry import kind_called
+    >>> kind_called("dfdc").is_public
+    True
+    """
+    if name in KINDS:
+        return KINDS[name]
+    found = plugins(DATA_SETS, taken=_taken())[name].load()
+    if isinstance(found, DataSetKind):
+        return found
+    return DataSetKind(found.fits, found.read)  # a module
+
+
+def _taken():
+    return [AUTO, *KINDS, *(alias for kind in KINDS.values() for alias in kind.aliases)]
+
+
+def _all_kinds() -> Iterator[tuple[str, DataSetKind]]:
+    yield from KINDS.items()
+    for name in plugins(DATA_SETS, taken=_taken()):
+        try:
+            yield name, kind_called(name)
+        except PluginError as error:
+            warnings.warn(f"{error}. It is passed over", stacklevel=4)
 
 
 def kind_of(path: Path) -> str | None:
@@ -53,7 +114,7 @@ def kind_of(path: Path) -> str | None:
     -------
     str or None
     """
-    return next((name for name, kind in KINDS.items() if kind.fits(path)), None)
+    return next((name for name, kind in _all_kinds() if kind.fits(path)), None)
 
 
 def find_kind(kind: str) -> str:
@@ -66,7 +127,7 @@ def find_kind(kind: str) -> str:
     Returns
     -------
     str
-        One of `KIND_NAMES`.
+        One of `kind_names`.
 
     Raises
     ------
@@ -79,13 +140,14 @@ def find_kind(kind: str) -> str:
     >>> find_kind("ffpp"), find_kind("Celeb-DF")
     ('faceforensics', 'celeb_df')
     """
-    meant = {squeezed(name): name for name in (AUTO, *KINDS)}
+    names = kind_names()
+    meant = {squeezed(name): name for name in names}
     for name, entry in KINDS.items():
         meant |= {squeezed(alias): name for alias in entry.aliases}
     if squeezed(kind) not in meant:
         raise ValueError(
-            f"unknown kind of data set {kind!r}; it is one of {', '.join(KINDS)}, or "
-            f"auto{did_you_mean(kind, KINDS)}"
+            f"unknown kind of data set {kind!r}; it is one of {', '.join(names[1:])}, "
+            f"or auto{did_you_mean(kind, names[1:])}"
         )
     return meant[squeezed(kind)]
 
@@ -96,7 +158,7 @@ def kind_for(kind: str, path: Path) -> str:
     Parameters
     ----------
     kind : str
-        One of `KIND_NAMES`, or an alias.
+        One of `kind_names`, or an alias.
     path : Path
 
     Returns

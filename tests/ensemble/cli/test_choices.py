@@ -16,7 +16,7 @@ from ensemble.cli.app import app
 from ensemble.cli.commands import compare, fit, stress
 from ensemble.cli.commands.networks import convert
 from ensemble.comparison.protocols import PROTOCOLS
-from ensemble.datasets.kinds.registry import KIND_NAMES
+from ensemble.datasets.kinds.registry import kind_names
 from ensemble.inspection.changes import CHANGES
 from ensemble.presets import STRATEGIES
 
@@ -33,7 +33,7 @@ def offered(command, option):
     ("command", "option", "names"),
     [
         (fit.fit, "strategy", STRATEGIES),
-        (fit.fit, "kind", KIND_NAMES),
+        (fit.fit, "kind", kind_names()),
         (fit.fit, "duplicates", DUPLICATES),
         (fit.fit, "train", TRAINED_PARTS),
         (fit.fit, "faces_pooling", FACES_POOLINGS),

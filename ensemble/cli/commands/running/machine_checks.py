@@ -122,6 +122,21 @@ def _misfit(need: str) -> tuple[str, str] | None:
     return need, f"{version} is installed, {wanted.specifier} is needed"
 
 
+def _plugins() -> Iterator[MachineCheck]:
+    from base_models.plugins import GROUPS, PluginError, plugins
+
+    for group in GROUPS:
+        for plugin in plugins(group).values():
+            found = f"{plugin.package} {plugin.version}"
+            try:
+                plugin.load()
+            except PluginError as error:
+                yield MachineCheck("plugins", plugin.name, TROUBLE, found, str(error))
+            else:
+                kind = GROUPS[group]
+                yield MachineCheck("plugins", plugin.name, OK, f"{kind} of {found}")
+
+
 def _devices() -> Iterator[MachineCheck]:
     import torch
 
@@ -264,6 +279,7 @@ _PARTS: dict[str, Callable[[], Iterator[MachineCheck]]] = {
     "system": _system,
     "packages": _packages,
     "extras": _extras,
+    "plugins": _plugins,
     "devices": _devices,
     "engines": _engines,
     "faces": _faces,
