@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from base_models.inputs import Videos
 from base_models.naming import squeezed
 from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_rows
 from ensemble.fitted_ensemble import FittedEnsemble
-from ensemble.member_fit import fit_members, made_fakes
+from ensemble.member_fit import fit_members, made_fakes, tell_of_ensemble
 from ensemble.naming import check_member_names, member_params
 from ensemble.out_of_fold.left_out import LabelledVideos, split_without, without_unseen
 from ensemble.out_of_fold.reals_only import check_detectors
@@ -297,6 +297,7 @@ default=None
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        callbacks: Iterable[Callable] | None = None,
     ) -> DeepfakeEnsemble:
         """Train the detectors, score the videos out of fold, fit the combiner.
 
@@ -312,11 +313,14 @@ default=None
             Videos that must never be split: the same person, the same source clip.
         sample_weight : array-like of shape (n_videos,), default=None
             For the combiner, and the detectors that take it.
+        callbacks : iterable of callable, default=None
+            Called with each `TrainingEvent`: see `base_models.callbacks`.
         """
+        from base_models.callbacks.events import listening
         from base_models.inputs import with_labels
         from base_models.video.paths import hashed_once
 
-        strategy = checked_strategy(self)
+        strategy, watched = checked_strategy(self), listening(callbacks)
         data = getattr(videos, "description", "")  # of a data set
         videos, y, groups = with_labels(videos, y, groups)
         named = self._named_detectors()
@@ -337,7 +341,7 @@ default=None
             videos, y, is_fake, groups, sample_weight, strategy.resampling
         )
         skipped = {}
-        with hashed_once(videos):
+        with watched, hashed_once(videos):
             if self.on_error == "skip":
                 given, skipped = without_unseen(
                     named, given, self.store, self.n_jobs, self.verbose
@@ -360,7 +364,10 @@ default=None
             fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         if kind != "hold-out":
             warn_of_missing_rows(len(training) - len(fitted.oof_scores_))
-        return self._become(fit_combiner(fitted, combiner))
+        self._become(fit_combiner(fitted, combiner))
+        with watched:
+            tell_of_ensemble(self)
+        return self
 
     def refit_combiner(self, strategy_or_combiner: Any) -> DeepfakeEnsemble:
         """Fit another combiner on the stored out-of-fold scores; no detector is.

@@ -97,6 +97,27 @@ def made_fakes(
     return None if scores is None else scores.to_numpy()
 
 
+def tell_of_ensemble(model: Any) -> None:
+    """Tell callbacks of an ensemble that is fitted: its table, and AUCs out of fold.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    """
+    from base_models.callbacks.events import ENSEMBLE_END, tell
+    from ensemble.metrics import auc
+
+    table, training = model.oof_scores_, model.fit_record_.training
+    is_fake = training.is_fake[training.rows(table.index)]
+    metrics = {}
+    for name in table:
+        there = table[name].notna().to_numpy()
+        if len(set(is_fake[there])) == 2:
+            metrics[name] = float(auc(is_fake[there], table[name].to_numpy()[there]))
+    tell(ENSEMBLE_END, metrics=metrics, artifacts={"model": model, "oof_scores": table})
+
+
 def _settings(model, on_error):
     preset = STRATEGIES[find_name(model.strategy, STRATEGIES, "strategy")]
     replicas = preset.replicas or not model.refit

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from base_models.callbacks.events import EPOCH, tell
 from base_models.errors import DivergedError
 from base_models.networks.forward import autocast_for
 from base_models.runtime.devices import seed_generators
@@ -125,6 +126,8 @@ def train_network(
             if validate is not None:
                 entry |= run.validate(validate, processes)
             run.history.append(entry | {"seconds": time.perf_counter() - began})
+            if processes.main:
+                _tell(run.history[-1], name, samples.steps)
             if keep is not None:
                 run.save(keep)
             bar.set_postfix(loss=f"{loss:.3f}")
@@ -134,6 +137,13 @@ def train_network(
     if keep is not None:
         keep.clear()
     return run.history
+
+
+def _tell(entry, name, steps):
+    """Tell callbacks of an epoch."""
+    metrics = {key: value for key, value in entry.items() if key != "epoch"}
+    metrics["steps_per_second"] = steps / max(entry["seconds"], 1e-9)
+    tell(EPOCH, detector=name, network=name, epoch=entry["epoch"], metrics=metrics)
 
 
 def _train_epoch(model, run, batches, steps, device, processes, bar):

@@ -253,6 +253,7 @@ def fit_over_splits(
     -------
     OutOfFold
     """
+    from base_models.callbacks.events import FOUND, at_place, tell
     from base_models.runtime.devices import resolve_device
     from base_models.runtime.prefetch import n_cores
     from base_models.store.store import resolve_store
@@ -273,6 +274,9 @@ def fit_over_splits(
     with hashed_once(training.videos):
         for task in tasks:
             task.find(training, store, explicit)
+            if task.outcome is not None and len(task.train):
+                with at_place(named[task.column][0], task.place):
+                    tell(FOUND)
         todo = [task for task in tasks if task.outcome is None]
         unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
         unscorable = _known_unscorable(tasks, training) | unscorable
@@ -280,7 +284,7 @@ def fit_over_splits(
         seconds = _fit_seconds(todo)
         _warn_of_time(seconds, n_jobs)
         todo = todo if n_jobs == 1 else _costly_first(todo, seconds)
-        for task in _done(todo, training, n_jobs, settings):
+        for task in _done(todo, named, training, n_jobs, settings):
             task.remember(store, explicit)
     failed = _failed(tasks, named)
     report_failures(failed, len(named), stacklevel=3)
@@ -292,8 +296,9 @@ def fit_over_splits(
     return outcome
 
 
-def _done(todo, training, n_jobs, settings):
+def _done(todo, named, training, n_jobs, settings):
     """Yield fits as they are done; of a detector that failed do no more."""
+    from base_models.callbacks.events import is_heard, send, with_events
     from base_models.runtime.devices import uses_gpu
     from base_models.runtime.parallel import run_tasks
     from base_models.runtime.progress import progress_bar
@@ -307,11 +312,14 @@ def _done(todo, training, n_jobs, settings):
         for task in todo:
             if task.column not in failed:
                 sent.append(task)
-                yield task.arguments(videos, known)
+                given = task.arguments(videos, known)
+                where = named[task.column][0], task.place
+                yield (run, *where, *given) if heard else given
 
-    skips = settings.on_error == "skip"
+    skips, heard = settings.on_error == "skip", is_heard()
+    run = fit_or_fail if skips else fit_and_score
     outcomes = run_tasks(
-        fit_or_fail if skips else fit_and_score,
+        with_events if heard else run,
         arguments(),
         n_jobs,
         given_up if skips else None,
@@ -323,6 +331,10 @@ def _done(todo, training, n_jobs, settings):
     with progress_bar(text=text, total=len(todo)) as bar:
         for number, outcome in outcomes:
             task = sent[number]
+            if heard and not isinstance(outcome, Failed):
+                outcome, events = outcome
+                for event in events:
+                    send(event)
             task.outcome = outcome
             if isinstance(outcome, Failed):
                 failed.add(task.column)

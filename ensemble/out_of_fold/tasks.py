@@ -264,6 +264,7 @@ def fit_and_score(
     progress: str | None,
 ) -> Any:
     """Fit one detector, score the test videos, keep what can be kept on disk."""
+    from base_models.callbacks.events import FOUND, fit_told, tell
     from base_models.runtime.warn_once import warned_by_caller
     from base_models.scoring.kept_scores import score_and_keep
     from base_models.scoring.together import score_videos
@@ -279,9 +280,11 @@ def fit_and_score(
             pass  # as it is
         elif member is not None:
             detector.set_state(member[1], member[0])
+            tell(FOUND)
         else:
             accepted = _accepted(detector, groups=groups, weight=weight)
-            with warned_by_caller():  # once, for all fits together
+            # warned of once, for all fits together
+            with warned_by_caller(), fit_told(detector, ""):
                 detector.fit(videos, is_fake, **accepted)
             _refuse_replaced(videos, digests)
             if store is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from base_models.augmentation.augment import Augmentation
 from base_models.augmentation.pseudo_fakes import PseudoFakes
+from base_models.callbacks.events import TrainingEvent, fit_told, listening
 from base_models.detectors.bases.video import ViewDetector, with_fingerprints
 from base_models.errors import UnscorableVideoError, VideoReadError
 from base_models.groups import group_codes
@@ -115,6 +116,7 @@ class TrainedDetector(ViewDetector):
         y: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        callbacks: Iterable[Callable[[TrainingEvent], Any]] | None = None,
     ) -> Self:
         """Learn from labelled videos.
 
@@ -130,6 +132,8 @@ class TrainedDetector(ViewDetector):
             training and the choice of the best epoch.
         sample_weight : array-like of shape (n_videos,), default=None
             Weights within each class; real and fake weigh the same in all.
+        callbacks : iterable of callable, default=None
+            Called with each `TrainingEvent`: see `base_models.callbacks`.
 
         Returns
         -------
@@ -141,7 +145,7 @@ class TrainedDetector(ViewDetector):
         videos, is_fake, weight, self.classes_ = check_fit_arguments(
             videos, y, groups, sample_weight, reals_will_do=self.fits_on_reals
         )
-        with hashed_once(videos):
+        with listening(callbacks), fit_told(self, str(self)), hashed_once(videos):
             self._fit_parts(videos, y, groups, sample_weight)
             groups = group_codes(groups, len(videos))
             self.recipe_ = self._view_recipe()
