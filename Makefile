@@ -38,6 +38,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
 
 test-slow: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"
 	$(BIN)/python -m pytest -m "slow"
 
 # Any warning is an error: a broken link, a docstring that is no numpydoc.
@@ -47,6 +48,7 @@ docs: $(READY)
 	@echo "Open build/docs/index.html"
 
 cluster: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"
 	$(BIN)/python -m pytest --durations=0 $(CLUSTER_TESTS)
 
 faults: $(READY)

@@ -15,6 +15,37 @@ from stream import serve  # noqa: F401
 collect_ignore_glob = ["*conftest.py"]
 
 
+# What the extra "dev" leaves to "dev-slow", or to whoever wants it.
+_NOT_IN_DEV = {"accelerate", "grpc", "openvino", "ray", "tensorboard"}
+
+
+def _fail_if_it_should_be_here(report):
+    """Where CI is set, a test that is skipped for want of what `dev` installs fails."""
+    if not (os.environ.get("CI") and report.skipped):
+        return
+    missing = re.search(r"could not import '(\w+)", str(report.longrepr))
+    if missing and missing[1] not in _NOT_IN_DEV:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{missing[1]} cannot be imported, which the extra `dev` installs: "
+            f"{report.longrepr}"
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    _fail_if_it_should_be_here(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    _fail_if_it_should_be_here(report)
+    return report
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_store(tmp_path_factory):
     """Keep what tests compute out of the user's store."""
