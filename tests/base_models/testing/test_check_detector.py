@@ -136,7 +136,8 @@ class ByPlace(MeanColour):
     def fit(self, videos, y, groups=None):
         super().fit(videos, y)
         half = self._features(videos[: len(videos) // 2]).mean()
-        self.model_.intercept_ += half
+        self.model_.coef_ *= half
+        self.model_.intercept_ *= half
         return self
 
 
