@@ -20,12 +20,13 @@ from typing import Any
 
 from base_models.naming import squeezed
 from base_models.runtime.caches import cached
-from base_models.store.versions import is_own
 
 DETECTORS = "deepfake_ensemble.detectors"
 COMBINERS = "deepfake_ensemble.combiners"
 DATA_SETS = "deepfake_ensemble.datasets"
 GROUPS = {DETECTORS: "detector", COMBINERS: "combiner", DATA_SETS: "data set"}
+
+_OURS = ("base_models", "ensemble")
 
 
 class PluginError(ImportError):
@@ -153,7 +154,7 @@ def plugin_of(cls: type, group: str) -> Plugin | None:
     >>> plugin_of(FlickerDetector, DETECTORS) is None
     True
     """
-    if is_own(cls):
+    if cls.__module__.partition(".")[0] in _OURS:
         return None
     declared = _declared(group, tuple(sys.path))
     return next((plugin for plugin in declared if plugin.declares(cls)), None)

@@ -21,7 +21,12 @@ def network(**settings):
     } | settings
     settings |= {"weights": None, "frames_per_epoch": 1, "augment": False}
     return FrameDetector(
-        "test_resnet", pseudo_fakes=False, device="cpu", random_state=0, **settings
+        "test_resnet",
+        pseudo_fakes=False,
+        device="cpu",
+        n_threads=1,
+        random_state=0,
+        **settings,
     )
 
 
