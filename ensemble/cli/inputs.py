@@ -216,16 +216,12 @@ def named_detectors(
     n_frames: int,
     epochs: int,
 ) -> list:
-    """Return a `FrameDetector` for each backbone and view, both given by comma.
-
-    A detector that another package declares is one, whatever the views.
-    """
+    """Return a `FrameDetector` per backbone and view, or what a package declares."""
     from base_models import FrameDetector, make_detector
     from base_models.plugins import DETECTORS, plugins
     from base_models.published import weights_named
 
     others = [name for name in split_names(backbones) if name in plugins(DETECTORS)]
-    frames = [name for name in split_names(backbones) if name not in others]
     return [make_detector(name) for name in others] + [
         FrameDetector(
             backbone,
@@ -236,7 +232,8 @@ def named_detectors(
             n_frames=n_frames,
             epochs=epochs,
         )
-        for backbone in frames
+        for backbone in split_names(backbones)
+        if backbone not in others
         for view in split_names(views)
     ]
 
