@@ -125,9 +125,7 @@ def train_network(
             entry = {"epoch": epoch + 1, "loss": loss, "learning_rate": run.rate}
             if validate is not None:
                 entry |= run.validate(validate, processes)
-            run.history.append(entry | {"seconds": time.perf_counter() - began})
-            if processes.main:
-                _tell(run.history[-1], name, samples.steps)
+            _note(entry, began, run, samples.steps, name, processes)
             if keep is not None:
                 run.save(keep)
             bar.set_postfix(loss=f"{loss:.3f}")
@@ -139,8 +137,12 @@ def train_network(
     return run.history
 
 
-def _tell(entry, name, steps):
-    """Tell callbacks of an epoch."""
+def _note(entry, began, run, steps, name, processes):
+    """Add an epoch to the history, and tell callbacks of it."""
+    entry["seconds"] = time.perf_counter() - began
+    run.history.append(entry)
+    if not processes.main:
+        return
     metrics = {key: value for key, value in entry.items() if key != "epoch"}
     metrics["steps_per_second"] = steps / max(entry["seconds"], 1e-9)
     tell(EPOCH, detector=name, network=name, epoch=entry["epoch"], metrics=metrics)
