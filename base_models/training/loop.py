@@ -14,6 +14,7 @@ from torch import nn
 from base_models.callbacks.events import EPOCH, tell
 from base_models.errors import DivergedError
 from base_models.networks.forward import autocast_for
+from base_models.runtime.caches import give_back_memory
 from base_models.runtime.devices import seed_generators
 from base_models.runtime.distributed import Processes
 from base_models.runtime.progress import progress_bar
@@ -128,6 +129,7 @@ def train_network(
             _note(entry, began, run, samples.steps, name, processes)
             if keep is not None:
                 run.save(keep)
+            give_back_memory()  # what activations, validation and saving took
             bar.set_postfix(loss=f"{loss:.3f}")
     _freeze(network, frozen=False)
     network.load_state_dict(run.final_state(processes), strict=learns is None)

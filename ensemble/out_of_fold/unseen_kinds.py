@@ -116,15 +116,30 @@ def unseen_kind_scores(
     store = resolve_store(settings.store)
     scores = np.full((len(training), len(named)), np.nan)
     for column, (name, _) in enumerate(named):
-        made = _Made(members[name][0], training, fakes, store, settings.random_state)
+        made = MadeFakes(
+            members[name][0], training, fakes, store, settings.random_state
+        )
         for detector, (_, test) in zip(members[name], splits, strict=True):
             for row in test:
                 scores[row, column] = made.score(detector, row)
     return pd.DataFrame(scores, training.ids, [name for name, _ in named])
 
 
-class _Made:
-    """Views of pseudo-fakes, one of each video, as one detector looks at them."""
+class MadeFakes:
+    """Pseudo-fakes, one of each video, as detectors of one view look at them.
+
+    Parameters
+    ----------
+    detector : detector
+        Whose view they are made of.
+    training : TrainingSet
+        Real videos alone.
+    fakes : PseudoFakes
+        What makes them.
+    store : Store
+    seed : int
+        Of what is drawn.
+    """
 
     def __init__(
         self,
@@ -148,7 +163,19 @@ class _Made:
         self.make = made
 
     def score(self, detector: Any, row: int) -> float:
-        """Return P(fake) of the pseudo-fake of a video; NaN where there is none."""
+        """Return P(fake) of the pseudo-fake of a video; NaN where there is none.
+
+        Parameters
+        ----------
+        detector : detector
+            Fitted, one that looks at the same view.
+        row : int
+            Of the training set.
+
+        Returns
+        -------
+        float
+        """
         from base_models.store.store import store_key
         from base_models.views.view import View
 

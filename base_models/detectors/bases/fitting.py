@@ -20,6 +20,7 @@ from base_models.detectors.bases.video import ViewDetector, with_fingerprints
 from base_models.errors import UnscorableVideoError, VideoReadError
 from base_models.groups import group_codes
 from base_models.inputs import Videos, check_fit_arguments
+from base_models.runtime.caches import give_back_memory
 from base_models.runtime.devices import repeatable
 from base_models.runtime.distributed import Processes
 from base_models.runtime.warn_once import caller_has_warned
@@ -167,8 +168,10 @@ class TrainedDetector(ViewDetector):
                 seed=processes.agree(seed),
                 store=store,
             )
+            give_back_memory()  # what decoding and finding faces took
             with repeatable(data.seed, self._fit_threads()):
                 self._learn_from(data)
+        give_back_memory()
         return self
 
     def _look_at(self, videos, store, processes):

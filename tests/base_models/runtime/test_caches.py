@@ -1,4 +1,5 @@
 import ast
+import ctypes
 import gc
 import os
 import threading
@@ -217,3 +218,39 @@ def test_all_caches_are_registered():
                 if isinstance(node, ast.Assign) and "weakref.Weak" in text:
                     name = text.partition(" = ")[0]
                     assert f"{name}.clear" in source, (path, name)
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+    if os.name == "posix"
+    else True,
+    reason="glibc's alone",
+)
+def test_free_memory_goes_back_to_the_system():
+    blocks = [bytearray(b"x") * 100_000 for _ in range(2000)]  # too small to be mapped
+    held, last = anonymous_megabytes(), blocks.pop()
+    blocks.clear()  # the last one stays on top of them
+    kept = anonymous_megabytes()
+    caches.give_back_memory()
+    assert anonymous_megabytes() < min(kept, held - 100)
+    assert len(last) == 100_000
+
+
+def anonymous_megabytes():
+    with open("/proc/self/status") as lines:
+        (line,) = (line for line in lines if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_where_the_c_library_cannot_nothing_happens(monkeypatch, error):
+    def no_library(name):
+        raise error
+
+    monkeypatch.setattr(caches.ctypes, "CDLL", no_library)
+    caches._trim.cache_clear()
+    try:
+        assert caches._trim() is None
+        caches.give_back_memory()
+    finally:
+        caches._trim.cache_clear()

@@ -17,6 +17,7 @@ from base_models.networks.forward import forward
 from base_models.store import KeptState, Store
 from base_models.training import (
     balanced_loss,
+    loop,
     seconds_per_step,
     steps_per_epoch,
     train_network,
@@ -93,6 +94,14 @@ def test_one_seed_gives_one_network(training_views):
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_memory_goes_back_to_the_system_after_each_epoch(training_views, monkeypatch):
+    views, y = training_views
+    given = []
+    monkeypatch.setattr(loop, "give_back_memory", lambda: given.append(len(given)))
+    train(views, y, epochs=3)
+    assert given == [0, 1, 2]
 
 
 def test_a_loss_that_explodes_stops_the_fit(training_views):

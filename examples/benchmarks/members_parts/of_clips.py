@@ -1,0 +1,222 @@
+"""`--clips`: members and ensembles on forgeries of people whom they do not know."""
+
+import numpy as np
+import pandas as pd
+from goals import Goal
+from members_parts.figures import ahead, as_page, measured, sections
+from members_parts.measuring import Measuring, OverBudget, Part
+from members_parts.setup import ABLATED, MEASURING, ablated_kinds, kinds_of
+from members_parts.together import (
+    CHOSEN,
+    MEAN,
+    SPREAD,
+    WEIGHED,
+    add_ensembles,
+    mean_of_log_odds,
+    side_by_side,
+)
+from members_parts.videos import Footage, fold_videos
+
+from ensemble.metrics import diversity
+from ensemble.training_set import TrainingSet
+
+_MOST_MINUTES = 30  # of CPU, a fit
+
+
+def measure_clips(options, sizes, store, folder):
+    """Measure all that is asked for and not yet kept; print tables of what there is.
+
+    Returns
+    -------
+    goals : list of Goal
+    raw : dict
+    """
+    footage = Footage.of(options.clips)
+    folds = footage.folds(options.folds, sizes.seed)
+    training = TrainingSet.of(
+        footage.reals, np.zeros(len(footage.reals), int), footage.people, None
+    )
+    kinds, held_out = kinds_of(sizes.seed)
+    key = sizes.key(training.digests, list(footage.generated["path"]), options.folds)
+    budget = None if options.budget is None else 60 * options.budget
+    measuring = Measuring(
+        training, held_out, sizes, store, folder / key / "scores", budget
+    )
+    print(
+        f"{len(folds)} folds of {len(footage.reals)} reals, "
+        f"{len(footage.generated)} generated; learned: {', '.join(kinds.shares())}; "
+        f"held out: {', '.join(held_out.shares())}"
+    )
+    chosen = range(len(folds)) if options.fold is None else options.fold
+    parts, variants = [], ablated_kinds() if options.ablation else {}
+    try:
+        for number in chosen:
+            if any(
+                measuring.found(f"fold{number}", n) is None for n in options.members
+            ):
+                measuring.check_budget()
+            parts.append(_part(number, footage, folds, training, sizes, folder / key))
+            measuring.look(parts[-1], options.members, kinds)
+            for name in options.members:
+                measuring.of(parts[-1], name, kinds)
+        for part, variant, name in _ablated(parts, variants, options.members):
+            measuring.of(part, name, variants[variant], variant)
+    except OverBudget:
+        print("the budget is spent: the same command with more of it goes on")
+    return _report(measuring, parts, options.members, variants)
+
+
+def _part(number, footage, folds, training, sizes, folder):
+    is_mine = np.array([group in folds[number] for group in training.groups])
+    videos = fold_videos(
+        footage, number, folds, sizes, folder / "clips" / f"fold{number}"
+    )
+    train, test = np.flatnonzero(~is_mine), np.flatnonzero(is_mine)
+    return Part(f"fold{number}", train, test, videos)
+
+
+def _ablated(parts, variants, members):
+    """Measuring members in all folds, the network in the first."""
+    for part in parts:
+        for name in ABLATED:
+            if name in members and (name in MEASURING or part is parts[0]):
+                yield from ((part, variant, name) for variant in variants)
+
+
+def _report(measuring, parts, names, variants):
+    """Print what is known of the parts in which all members were measured."""
+    known = {
+        part.name: {name: measuring.found(part.name, name) for name in names}
+        for part in parts
+    }
+    whole = {p: found for p, found in known.items() if None not in found.values()}
+    if not whole:
+        return [], {}
+    scores = {p: {n: table for n, (table, _) in f.items()} for p, f in whole.items()}
+    table, learned = add_ensembles(side_by_side(scores), names)
+    columns = [*names, MEAN, *([SPREAD, WEIGHED, CHOSEN] if learned else [])]
+    figures = measured(table, columns)
+    for group in _tables(figures):
+        print("\n" + "\n".join(as_page(figures, columns, group)))
+    counts = figures.drop_duplicates("section")[["section", "n_real", "n_fake"]]
+    print("\n" + counts.to_string(index=False))
+    print(f"\nparts: {', '.join(whole)}; learned: {learned}")
+    missing = {n: int(table[n].isna().sum()) for n in names if table[n].isna().any()}
+    print(f"without a score, of {len(table)}: {missing}")
+    forged = table[(table["set"] == "forged") & table[names].notna().all(axis=1)]
+    print("\nwhich members differ, on forgeries:")
+    print(diversity(forged[names], forged["label"].to_numpy()).round(2).to_string())
+    pairs = _comparisons(table, learned)
+    kinds = _ablation(measuring, parts, variants)
+    costs = _costs(measuring, parts, whole, names)
+    raw = {
+        "figures": figures.to_dict("records"),
+        "ahead": pairs,
+        "ablation": kinds,
+        "costs": costs,
+        "learned": learned,
+    }
+    return _goals(pairs, costs), raw
+
+
+def _tables(figures):
+    """Sections that stand side by side in one table."""
+    names = list(dict.fromkeys(figures["section"]))
+    for level in ("c23", "c40"):
+        yield [name for name in names if name.endswith(level)]
+    yield [name for name in names if name.startswith("pseudo") or name == "generated"]
+
+
+def _comparisons(table, learned):
+    """Paired: the ensemble and the member chosen beforehand; spread; weights."""
+    if not learned:
+        return []
+    asked = ((WEIGHED, CHOSEN), (SPREAD, CHOSEN), (SPREAD, MEAN), (WEIGHED, SPREAD))
+    rows = []
+    for one, other in asked:
+        for section, here in sections(table).items():
+            gain, low, high = ahead(table, one, other, here)
+            rows.append({"of": one, "over": other, "section": section,
+                         "ahead": gain, "low": low, "high": high})  # fmt: skip
+    print("\nahead by (95 %, paired, by group):")
+    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    return rows
+
+
+def _ablation(measuring, parts, variants):
+    """What learning from all kinds adds to learning without each of them."""
+    rows = []
+    for name in (*ABLATED, MEAN):
+        found = _variant_scores(measuring, parts, variants, name)
+        if not found:
+            continue
+        table = side_by_side(found)
+        forged = (table["set"] == "forged").to_numpy()
+        whole, *others = variants
+        for other in others:
+            gain, low, high = ahead(table, whole, other, forged)
+            rows.append({"of": name, "over": other, "parts": len(found),
+                         "ahead": gain, "low": low, "high": high})  # fmt: skip
+    if rows:
+        print("\nall kinds ahead of those without one, forgeries of c23 and c40:")
+        print(pd.DataFrame(rows).round(3).to_string(index=False))
+    return rows
+
+
+def _variant_scores(measuring, parts, variants, name):
+    """Scores by part and variant, of a member or of the mean of those there are."""
+    names, found = ABLATED if name == MEAN else (name,), {}
+    for part in parts:
+        of_part = {}
+        for variant in variants:
+            kept = [measuring.found(part.name, f"{n} {variant}") for n in names]
+            kept = [one[0] for one in kept if one is not None]
+            if len(kept) < len(names):
+                break
+            columns = np.column_stack([table["score"] for table in kept])
+            of_part[variant] = kept[0].assign(score=_mean(columns))
+        if variants and len(of_part) == len(variants):
+            found[part.name] = of_part
+    return found
+
+
+def _mean(columns):
+    if columns.shape[1] == 1:
+        return columns[:, 0]
+    score, known = np.full(len(columns), np.nan), ~np.isnan(columns).all(axis=1)
+    score[known] = mean_of_log_odds(columns.shape[1]).fake_score(columns[known])
+    return score
+
+
+def _costs(measuring, parts, whole, names):
+    looks = [measuring.looked(part.name) for part in parts if part.name in whole]
+    costs = {"looking": {
+        "fit": max(look["fit"] for look in looks),  # the first looked for all
+        "video": float(np.mean([look["video"] for look in looks])),
+    }}  # fmt: skip
+    for name in names:
+        kept = [found[name][1] for found in whole.values()]
+        costs[name] = {key: float(np.mean([c[key] for c in kept])) for key in kept[0]}
+    print(f"\n{'':12} {'CPU minutes a fit':>18} {'CPU seconds a video':>20}")
+    for name, cost in costs.items():
+        print(f"{name:12} {cost['fit'] / 60:18.2f} {cost['video']:20.3f}")
+    return costs
+
+
+def _goals(pairs, costs):
+    goals = [
+        Goal.at_most(f"{name}: minutes of CPU a fit", cost["fit"] / 60, _MOST_MINUTES)
+        for name, cost in costs.items()
+        if name != "looking"
+    ]
+    ours = [row for row in pairs if (row["of"], row["over"]) == (WEIGHED, CHOSEN)]
+    for row in ours:
+        if row["section"].startswith("forged"):
+            text = f"{row['section']}: the ensemble over the member chosen beforehand"
+            not_below = bool(row["high"] >= 0)
+            goals.append(Goal(f"{text}, upper end", row["high"], 0, not_below))
+    if ours:
+        best = max(r["low"] for r in ours if "pseudo" not in r["section"])
+        text = "the ensemble over the member chosen beforehand, best lower end"
+        goals.append(Goal(text, best, 0, bool(best > 0)))
+    return goals
