@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from members_parts.setup import make_member
+from members_parts.setup import NAMES, make_member
 
 from base_models import PseudoFakes, score_videos
 from base_models.runtime.file_writing import replacing
@@ -129,13 +129,14 @@ class Measuring:
         table["reason"] = table["reason"].fillna("")
         return table, cost
 
-    def look(self, part, names, kinds):
+    def look(self, part, kinds):
         """Decode all videos of a part and find their faces, once for all members."""
         if (kept := self.looked(part.name)) is not None:
             return kept
+        self.check_budget()
         members = [
             make_member(name, kinds, self.sizes, len(part.train), self.store)
-            for name in names
+            for name in NAMES
         ]
         recipes = {r.key: r for member in members for r in member.view_recipes()}
         began = time.process_time()

@@ -55,7 +55,7 @@ def score_table(options, sizes, store, folder):
         parts.append(Part(f"fold{number}", rows[~is_mine], rows[is_mine], _NOTHING))
     found = {}
     try:
-        cost = {"looking": measuring.look(whole, names, kinds)}
+        cost = {"looking": measuring.look(whole, kinds)}
         for part in parts:
             found[part.name] = {n: measuring.of(part, n, kinds) for n in names}
     except OverBudget:
