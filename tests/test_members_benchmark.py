@@ -60,20 +60,23 @@ def test_a_miniature_is_stopped_and_goes_on(
     load, footage, monkeypatch, tmp_path, capsys
 ):
     members, out = load("members"), tmp_path / "out.json"
-    words = ["--clips", footage, "--cache", tmp_path, "--json", out, "--ablation"]
+    monkeypatch.setattr(load("members_parts.figures"), "N_BOOT", 20)
+    words = ["--clips", footage, "--cache", tmp_path, "--json", out, "--folds", "2"]
     run(monkeypatch, members, *words, "--fold", "1", "--budget", "0")
     assert "the budget is spent" in capsys.readouterr().out
-    run(monkeypatch, members, *words, "--fold", "1")
+    run(monkeypatch, members, *words, "--fold", "1", "--members", "frequency")
     alone = json.loads(out.read_text())["raw"]
-    assert alone["learned"] == {}  # from nobody but the people who are scored
-    run(monkeypatch, members, *words)
-    printed = capsys.readouterr().out
-    assert printed.count("fold1: colours\n") == 1  # not measured again
+    assert set(alone["learned"]) == {"fold1", "fold0-reals"}  # this for weights alone
+    figures = pd.DataFrame(alone["figures"]).set_index("section")
+    assert figures["n_real"]["forged, c23"].max() <= 2  # of one fold
+    assert "fold1: frequency\n" in capsys.readouterr().out
+    run(monkeypatch, members, *words, "--ablation")
+    assert "fold1: frequency\n" not in capsys.readouterr().out  # it was kept
     raw = json.loads(out.read_text())["raw"]
     names = load("members_parts.setup").NAMES
     assert set(raw["costs"]) == {"looking", *names}
     assert all(cost["fit"] > 0 < cost["video"] for cost in raw["costs"].values())
-    assert set(raw["learned"]) == {"fold0", "fold1", "fold2"}
+    assert set(raw["learned"]) == {"fold0", "fold1"}
     figures = pd.DataFrame(raw["figures"])
     asked = set(figures["section"])
     assert {"forged, c23", "forged, c40", "LandmarkSwap, c40", "generated"} <= asked

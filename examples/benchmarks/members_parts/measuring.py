@@ -102,15 +102,18 @@ class Measuring:
             )  # fmt: skip
         detector = fitted.detectors[name][0]
         cost = {"fit": spent(f"{stem}.spent")}
-        scores, cost["video"] = self._scored(detector, part.videos)
+        scores, seconds = self._scored(detector, part.videos)
+        if len(scores):
+            cost["video"] = seconds
         reals = _reals(self.training, part.test, fitted.scores[part.test, 0])
         made = self._of_made(detector, part.test)
-        table = pd.concat([scores, reals, made], ignore_index=True)
+        kept = [one for one in (scores, reals, made) if len(one)]
+        table = pd.concat(kept, ignore_index=True)
         with replacing(Path(f"{stem}.csv")) as unfinished:
             table.to_csv(unfinished, index=False)
         with replacing(Path(f"{stem}.json")) as unfinished:
             Path(unfinished).write_text(json.dumps(cost))
-        minutes, seconds = cost["fit"] / 60, cost["video"]
+        minutes = cost["fit"] / 60
         print(f"  {minutes:.2f} CPU minutes, {seconds:.2f} s a video", flush=True)
         return table, cost
 
@@ -125,7 +128,8 @@ class Measuring:
         if not Path(f"{stem}.json").exists():
             return None
         cost = json.loads(Path(f"{stem}.json").read_text())
-        table = pd.read_csv(f"{stem}.csv", dtype={"group": str, "path": str})
+        texts = dict.fromkeys(("group", "path", "reason"), str)
+        table = pd.read_csv(f"{stem}.csv", dtype=texts)
         table["reason"] = table["reason"].fillna("")
         return table, cost
 
@@ -158,6 +162,8 @@ class Measuring:
         return json.loads(file.read_text()) if file.exists() else None
 
     def _scored(self, detector, videos):
+        if not len(videos):
+            return videos.assign(score=0.0, reason=""), 0.0
         began = time.process_time()
         scores, reasons = score_videos([detector], list(videos["path"]), self.store)
         each = (time.process_time() - began) / max(1, len(videos))

@@ -15,7 +15,7 @@ from members_parts.together import (
     mean_of_log_odds,
     side_by_side,
 )
-from members_parts.videos import Footage, fold_videos
+from members_parts.videos import NOTHING, Footage, fold_videos
 
 from ensemble.metrics import diversity
 from ensemble.training_set import TrainingSet
@@ -47,29 +47,30 @@ def measure_clips(options, sizes, store, folder):
         f"{len(footage.generated)} generated; learned: {', '.join(kinds.shares())}; "
         f"held out: {', '.join(held_out.shares())}"
     )
-    chosen = range(len(folds)) if options.fold is None else options.fold
+    chosen = list(range(len(folds))) if options.fold is None else options.fold
     parts, variants = [], ablated_kinds() if options.ablation else {}
     try:
-        for number in chosen:
-            parts.append(_part(number, footage, folds, training, sizes, folder / key))
-            measuring.look(parts[-1], kinds)
+        for number in sorted(range(len(folds)), key=lambda n: n not in chosen):
+            if number in chosen:
+                clips = folder / key / "clips" / f"fold{number}"
+                name = f"fold{number}"
+                videos = fold_videos(footage, number, folds, sizes, clips)
+            else:  # for weights alone
+                name, videos = f"fold{number}-reals", NOTHING
+            is_mine = np.array([person in folds[number] for person in training.groups])
+            rows = np.flatnonzero(~is_mine), np.flatnonzero(is_mine)
+            parts.append(Part(name, *rows, videos))
+            if number in chosen:
+                measuring.look(parts[-1], kinds)
         for name in options.members:
             for part in parts:  # a member in all folds, then the next
                 measuring.of(part, name, kinds)
-        for part, variant, name in _ablated(parts, variants, options.members):
+        asked = parts[: len(chosen)]
+        for part, variant, name in _ablated(asked, variants, options.members):
             measuring.of(part, name, variants[variant], variant)
     except OverBudget:
         print("the budget is spent: the same command with more of it goes on")
     return _report(measuring, parts, options.members, variants)
-
-
-def _part(number, footage, folds, training, sizes, folder):
-    is_mine = np.array([group in folds[number] for group in training.groups])
-    videos = fold_videos(
-        footage, number, folds, sizes, folder / "clips" / f"fold{number}"
-    )
-    train, test = np.flatnonzero(~is_mine), np.flatnonzero(is_mine)
-    return Part(f"fold{number}", train, test, videos)
 
 
 def _ablated(parts, variants, members):
@@ -106,7 +107,7 @@ def _report(measuring, parts, names, variants):
     if len(names) > 1:
         print("\nwhich members differ, on forgeries:")
         print(diversity(forged[names], forged["label"]).round(2).to_string())
-    pairs = _comparisons(table, learned)
+    pairs = _comparisons(table, columns, learned)
     kinds = _ablation(measuring, parts, variants)
     costs = _costs(measuring, parts, found, names)
     raw = {
@@ -127,10 +128,11 @@ def _tables(figures):
     yield [name for name in names if name.startswith("pseudo") or name == "generated"]
 
 
-def _comparisons(table, learned):
+def _comparisons(table, columns, learned):
     """Paired: the ensemble and the member chosen beforehand; spread; weights."""
     if not learned:
         return []
+    table = table[table[columns].notna().all(axis=1)]  # the videos of the tables
     asked = ((WEIGHED, CHOSEN), (SPREAD, CHOSEN), (SPREAD, MEAN), (WEIGHED, SPREAD))
     rows = []
     for one, other in asked:
@@ -189,14 +191,17 @@ def _mean(columns):
 
 
 def _costs(measuring, parts, found, names):
-    looks = [measuring.looked(part.name) for part in parts]
+    looks = [measuring.looked(part.name) for part in parts if len(part.videos)]
     costs = {"looking": {
         "fit": max(look["fit"] for look in looks),  # the first looked for all
         "video": float(np.mean([look["video"] for look in looks])),
     }}  # fmt: skip
     for name in names:
         kept = [cost for _, cost in found[name]]
-        costs[name] = {key: float(np.mean([c[key] for c in kept])) for key in kept[0]}
+        costs[name] = {
+            "fit": float(np.mean([cost["fit"] for cost in kept])),
+            "video": float(np.mean([c["video"] for c in kept if "video" in c])),
+        }
     print(f"\n{'':12} {'CPU minutes a fit':>18} {'CPU seconds a video':>20}")
     for name, cost in costs.items():
         print(f"{name:12} {cost['fit'] / 60:18.2f} {cost['video']:20.3f}")

@@ -9,14 +9,13 @@ from members_parts.figures import measured
 from members_parts.measuring import Measuring, OverBudget, Part
 from members_parts.setup import kinds_of
 from members_parts.together import CHOSEN, ENSEMBLES, learned_from, side_by_side
-from members_parts.videos import Footage
+from members_parts.videos import NOTHING, Footage
 
 from ensemble.training_set import TrainingSet
 
 _MOST_MINUTES = 30  # of CPU, a fit on all reals
 _FAKE = ("FAKE", "1")
 _KNOWN = ("REAL", "0", *_FAKE)
-_NOTHING = pd.DataFrame(columns=["path", "set", "label", "group", "method", "level"])
 
 
 def score_table(options, sizes, store, folder):
@@ -52,7 +51,7 @@ def score_table(options, sizes, store, folder):
     parts = [whole]
     for number, people in enumerate(footage.folds(options.folds, sizes.seed)):
         is_mine = np.array([group in people for group in training.groups])
-        parts.append(Part(f"fold{number}", rows[~is_mine], rows[is_mine], _NOTHING))
+        parts.append(Part(f"fold{number}", rows[~is_mine], rows[is_mine], NOTHING))
     found = {}
     try:
         cost = {"looking": measuring.look(whole, kinds)}

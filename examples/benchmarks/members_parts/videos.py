@@ -14,6 +14,7 @@ from ensemble.datasets import forge_dataset
 
 LEVELS = {"c23": 23, "c40": 40}
 _COLUMNS = ("path", "set", "label", "group", "method", "level")
+NOTHING = pd.DataFrame(columns=list(_COLUMNS))
 
 
 @dataclass
