@@ -109,6 +109,20 @@ def test_a_table_is_scored_by_what_learned_from_a_folder(
     assert (costs.loc["flicker"] > 0).all()
 
 
+@pytest.mark.slow
+def test_training_with_labels_is_compared(load, footage, monkeypatch, tmp_path):
+    small = {"image_size": 48, "epochs": 1, "weights": None}
+    monkeypatch.setattr(load("members_parts.labelled"), "_NETS", {"test_resnet": small})
+    out = tmp_path / "out.json"
+    words = ["--clips", footage / "real", "--labelled", "--folds", "3"]
+    run(monkeypatch, load("members"), *words, "--cache", tmp_path, "--json", out)
+    found = json.loads(out.read_text())
+    assert set(found["raw"]["auc"]) == {
+        "test_resnet head", "test_resnet full", "frequency", "flicker", "ensemble",
+    }  # fmt: skip
+    assert [goal["goal"][:11] for goal in found["goals"][:2]] == ["test_resnet"] * 2
+
+
 def test_fits_are_not_mixed_in_an_auc(load):
     area_within = load("members_parts.figures").area_within
     draw = np.random.default_rng(0)
