@@ -129,7 +129,6 @@ def train_network(
             _note(entry, began, run, samples.steps, name, processes)
             if keep is not None:
                 run.save(keep)
-            give_back_memory()  # what activations, validation and saving took
             bar.set_postfix(loss=f"{loss:.3f}")
     _freeze(network, frozen=False)
     network.load_state_dict(run.final_state(processes), strict=learns is None)
@@ -162,6 +161,7 @@ def _train_epoch(model, run, batches, steps, device, processes, bar):
         losses.append(loss.detach())
         run.count_batch(due)
         bar.update()
+    give_back_memory()  # what activations took
     return float(processes.total(torch.stack(losses).mean()))
 
 
