@@ -63,6 +63,9 @@ def compare_training(folder, store, n_folds, n_threads, amp):
         Voting(weights="learned"), scores[together], y,
         groups=groups, cv=LeaveOneGroupOut(), method="predict_proba",
     )[:, 1]  # fmt: skip
+    scored = scores.notna().all(axis=1).to_numpy()  # a face was found in these
+    print(f"{len(scores) - scored.sum()} clips without a score count in no figure")
+    scores, y, groups = scores[scored], y[scored], groups[scored]
     found = {
         name: group_bootstrap_interval(
             _area, y, scores[name].to_numpy(), groups, random_state=0

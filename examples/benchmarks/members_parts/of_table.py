@@ -8,7 +8,13 @@ from goals import Goal
 from members_parts.figures import measured
 from members_parts.measuring import Measuring, OverBudget, Part
 from members_parts.setup import kinds_of
-from members_parts.together import CHOSEN, ENSEMBLES, learned_from, side_by_side
+from members_parts.together import (
+    CHOSEN,
+    ENSEMBLES,
+    MEAN,
+    learned_from,
+    side_by_side,
+)
 from members_parts.videos import NOTHING, Footage
 
 from ensemble.training_set import TrainingSet
@@ -76,8 +82,10 @@ def _together(scores, names):
     combiners, chosen = learned_from(known, names)
     scored = table[names].notna().any(axis=1)
     for name in ENSEMBLES:
+        rows = table.loc[scored, names]
+        rows = rows.to_numpy() if name == MEAN else rows
         table[name] = np.nan
-        table.loc[scored, name] = combiners[name].fake_score(table.loc[scored, names])
+        table.loc[scored, name] = combiners[name].fake_score(rows)
     table[CHOSEN] = table[chosen]
     weights = combiners[ENSEMBLES[-1]].weights_
     return table, {
