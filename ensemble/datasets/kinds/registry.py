@@ -90,7 +90,7 @@ def kind_called(name: str) -> DataSetKind:
     return DataSetKind(found.fits, found.read)  # a module
 
 
-def _taken():
+def _taken() -> list[str]:
     return [AUTO, *KINDS, *(alias for kind in KINDS.values() for alias in kind.aliases)]
 
 

@@ -125,16 +125,19 @@ def _misfit(need: str) -> tuple[str, str] | None:
 def _plugins() -> Iterator[MachineCheck]:
     from base_models.plugins import GROUPS, PluginError, plugins
 
-    for group in GROUPS:
-        for plugin in plugins(group).values():
-            found = f"{plugin.package} {plugin.version}"
+    found = [plugins(group) for group in GROUPS]
+    if not any(found):
+        yield MachineCheck("plugins", "plugins", ABSENT, "no package adds any")
+    for group, declared in zip(GROUPS, found, strict=True):
+        for plugin in declared.values():
+            package = f"{plugin.package} {plugin.version}"
             try:
                 plugin.load()
             except PluginError as error:
-                yield MachineCheck("plugins", plugin.name, TROUBLE, found, str(error))
+                yield MachineCheck("plugins", plugin.name, TROUBLE, package, str(error))
             else:
                 kind = GROUPS[group]
-                yield MachineCheck("plugins", plugin.name, OK, f"{kind} of {found}")
+                yield MachineCheck("plugins", plugin.name, OK, f"{kind} of {package}")
 
 
 def _devices() -> Iterator[MachineCheck]:
