@@ -41,6 +41,19 @@ def scored(table):
     return done.n_skipped, pd.read_parquet("out")["byte"].fillna(-1).tolist()
 
 
+def run_of_its_own():
+    """Score in a new process: this one has read the files already."""
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; "
+        "from test_replaced_since import scored; print(scored('t.csv'))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return ran.stdout.strip()
+
+
 def test_a_file_that_was_replaced_is_scored_anew(table):
     assert scored(table) == (0, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
     Path("v1.mp4").write_bytes(bytes([90, 7, 7]))
@@ -97,50 +110,20 @@ def test_a_file_whose_size_and_time_were_kept_is_another(table):
     Path("new.mp4").write_bytes(bytes([90, 7, 7]))
     os.replace("new.mp4", "v1.mp4")
     os.utime("v1.mp4", ns=(status.st_atime_ns, status.st_mtime_ns))
-    # a run of its own: this process has read the file already
-    code = (
-        "import sys; sys.path[:0] = sys.argv[1:]; "
-        "from test_replaced_since import scored; print(scored('t.csv'))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert ran.stdout.strip() == "(1, [0.0, 0.9, 0.02, 0.03, 0.04, 0.05])"
+    assert run_of_its_own() == "(1, [0.0, 0.9, 0.02, 0.03, 0.04, 0.05])"
 
 
-def test_what_could_not_be_read_is_tried_again_once_it_can(table):
-    for name in ("v0.mp4", "v1.mp4", "v2.mp4"):
-        os.unlink(name)
-    Path("v0.mp4").symlink_to("nowhere")
-    Path("v1.mp4").symlink_to("v1.mp4")
-    Path("v2.mp4").mkdir()
-    first = [-1, -1, -1, 0.03, 0.04, 0.05]
-    assert scored(table) == (0, first)
-    assert scored(table) == (2, first)
-    os.unlink("v1.mp4")
-    Path("v1.mp4").write_bytes(bytes([90, 7, 7]))
-    assert scored(table) == (1, [-1, 0.9, *first[2:]])
-
-
-@pytest.mark.parametrize("name", ["part-000000.parquet", "_lock", "_manifest.json"])
-def test_a_pipe_in_the_output_is_refused(table, name):
-    scored(table)
-    Path("out", name).unlink(missing_ok=True)
-    os.mkfifo(f"out/{name}")
-    with pytest.raises((OSError, ValueError), match=f"{name}.*pipe|{name}"):
-        scored(table)
-
-
-@pytest.mark.parametrize(
-    "note", ["[]", "{}", '{"run": 1, "counts": {"scored": "x"}}', "[" * 100_000]
-)
-def test_a_part_that_says_of_itself_what_it_cannot_is_done_again(table, note):
-    expected = scored(table)[1]
-    path = Path("out/part-000001.parquet")
-    part = pyarrow.parquet.read_table(path)
-    part = part.replace_schema_metadata({"deepfake-ensemble": note})
-    pyarrow.parquet.write_table(part, path)
-    Path("out/_attempts").mkdir(exist_ok=True)
-    Path("out/_attempts/part-000001.parquet.json").write_text('{"0": "x"}')
-    assert scored(table) == (1, expected)
+def test_an_image_that_was_written_over_in_place_is_another(table):
+    os.mkdir("frames")
+    image = Path("frames/0.png")
+    Image.new("RGB", (8, 8), (10, 10, 10)).save(image, compress_level=0)
+    pd.DataFrame({"path": ["v0.mp4", "frames"]}).to_csv(table)
+    assert scored(table) == (0, [0.0, 0.1])
+    status = image.stat()
+    Image.new("RGB", (8, 8), (60, 10, 10)).save("new.png", compress_level=0)
+    with image.open("r+b") as file:
+        file.write(Path("new.png").read_bytes())
+    assert image.stat().st_size == status.st_size
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run_of_its_own() == "(0, [0.0, 0.6])"
+    assert run_of_its_own() == "(1, [0.0, 0.6])"

@@ -44,6 +44,29 @@ def test_room_for_what_never_came_is_seen(tmp_path):
     assert rest == " only zeros"
 
 
+def test_frames_that_were_written_over_are_counted(tmp_path):
+    path = _whole(tmp_path / "a.mp4")
+    content = bytearray(path.read_bytes())
+    third = len(content) // 3
+    content[third : 2 * third] = np.random.default_rng(0).bytes(third)
+    path.write_bytes(content)
+    n_broken, word, _ = probe_video(path).cut_short.partition(" of 30 frames are dam")
+    assert word
+    assert 5 < int(n_broken.removeprefix("it is not whole: ")) < 20
+
+
+def test_a_container_whose_beginning_is_lost_is_not_taken_for_a_bare_stream(tmp_path):
+    path = encode(tmp_path / "a.avi", FRAMES, "mpeg4")
+    content = path.read_bytes()
+    path.write_bytes(content[len(content) // 3 :])
+    assert probe_video(path).cut_short == (
+        "it is not whole: a .avi file begins with a header, and this one with pictures "
+        "(m4v)"
+    )
+    bare = path.rename(tmp_path / "a.m4v")
+    assert "begins with" not in probe_video(bare).cut_short
+
+
 def test_fragments_are_counted_by_their_index(tmp_path):
     import av
 
