@@ -393,6 +393,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         OutputError
             If there is such a file.
         """
+        from ensemble.out_of_fold.record import file_of
         from ensemble.persistence.save import save_ensemble
         from ensemble.persistence.signature import secret
         from ensemble.reporting.outputs import check_replaced
@@ -403,7 +404,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
         params = self.get_params(deep=False)
         save_ensemble(path, params, fitted, saved_card(self), signed)
-        self.fit_record_ = replace(self.fit_record_, file=os.path.realpath(path))
+        self.fit_record_ = replace(self.fit_record_, **file_of(path))
 
     def without_names(self) -> Self:
         """Return a copy that names no training video, to be saved and handed on.

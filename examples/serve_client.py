@@ -16,7 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+try:
+    import httpx
+except ImportError:
+    sys.exit("this client needs httpx: pip install httpx")
 
 MOST_WAIT = 15.0  # seconds between two looks
 KEPT = ("report.html", "evidence.html", "timeline.png")

@@ -414,19 +414,20 @@ def _table(path, unread=()):
             header_fps=float(stream.average_rate) if stream.average_rate else None,
             codec=codec,
             tags=dict(container.metadata),
-            cut_short=_cut_short(
+            cut_short=_bare_stream(path, container.format.name)
+            or _cut_short(
                 path,
                 len(pts),
                 stream.frames,
                 n_zero if codec in _NEVER_ZERO and not unread else 0,
                 n_broken,
             )
-            or _bare_stream(path, container.format.name)
             or pictures_missing(
                 np.array(pts) * float(stream.time_base or 0) if is_timed else None,
                 (container.duration or 0) / av.time_base,
                 stream.frames,
                 (container.start_time or 0) / av.time_base,
+                float((span.last[1] if span.last else 0) * (stream.time_base or 0)),
             )
             or _more_tracks(len(_tracks(container))),
         )
@@ -479,7 +480,7 @@ class _Span:
 
     def __init__(self):
         self.n_frames, self.is_timed = 0, True
-        self._first = self._last = None
+        self._first = self.last = None
 
     def add(self, shown_at, duration):
         self.n_frames += 1
@@ -488,10 +489,10 @@ class _Span:
             return
         frame = shown_at, duration
         self._first = frame if self._first is None else min(self._first, frame)
-        self._last = frame if self._last is None else max(self._last, frame)
+        self.last = frame if self.last is None else max(self.last, frame)
 
     def ticks(self):
-        first, (last, last_duration) = self._first[0], self._last
+        first, (last, last_duration) = self._first[0], self.last
         if not last_duration and self.n_frames > 1:
             last_duration = Fraction(last - first, self.n_frames - 1)
         return last - first + last_duration

@@ -17,16 +17,26 @@ def model_file(model: "DeepfakeEnsemble") -> dict:
         saved since, or changed after it was loaded. Of checkpoints that were put
         together ``name`` has the name and SHA-256 of each.
     """
+    record = getattr(model, "fit_record_", None)
+    path = getattr(record, "file", None)
+    if record is None or path is None:
+        return {"name": _sources(model), "sha256": None}
+    if record.file_sha256 is None:
+        record.file_sha256 = _digest(path, record.file_stamp)
+    return {"name": os.path.basename(path), "sha256": record.file_sha256}
+
+
+def _digest(path, stamp):
+    """Return the SHA-256 of a file; None where another one is there by now, or none."""
     from base_models.errors import VideoReadError
     from base_models.video.paths import video_digest
+    from ensemble.out_of_fold.record import file_of
 
-    path = getattr(getattr(model, "fit_record_", None), "file", None)
-    if path is None:
-        return {"name": _sources(model), "sha256": None}
     try:
-        return {"name": os.path.basename(path), "sha256": video_digest(path)}
-    except VideoReadError:  # it was moved or deleted since
-        return {"name": os.path.basename(path), "sha256": None}
+        digest = video_digest(path)
+    except VideoReadError:
+        return None
+    return digest if file_of(path)["file_stamp"] == stamp else None
 
 
 def _sources(model):

@@ -1,5 +1,6 @@
 """What a fit leaves at an ensemble for its own later use."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,10 @@ class FitRecord:
         `ensemble.out_of_fold.ensemble_scores.out_of_fold_of`.
     file : str or None
         Where the ensemble was saved or loaded as it is.
+    file_stamp : str or None
+        What that file looked like then: another one may be there by now.
+    file_sha256 : str or None
+        Of that file; None until it is needed.
     made_fakes : ndarray of shape (n_videos, n_detectors) or None
         After a fit on real videos alone: detectors' scores of pseudo-fakes of kinds
         that none of them learned from. They set weights and are no figure of anything.
@@ -50,6 +55,8 @@ class FitRecord:
     cross_fitted: np.ndarray | None = None
     evidence: OutOfFoldEvidence | None = None
     file: str | None = None
+    file_stamp: str | None = None
+    file_sha256: str | None = None
     made_fakes: np.ndarray | None = None
     alarms_at: dict = field(default_factory=dict, repr=False)
 
@@ -67,3 +74,22 @@ class FitRecord:
     def kind(self) -> str:
         """What the scores are: "out-of-fold", "out-of-bag" or "hold-out"."""
         return scores_are(self.splits, len(self.training))
+
+
+def file_of(path: str | os.PathLike) -> dict[str, str | None]:
+    """Return what a `FitRecord` knows of the file that an ensemble lies in.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        ``file``, ``file_stamp`` and ``file_sha256``, which is not known so far.
+    """
+    status = os.stat(path) if os.path.isfile(path) else None
+    seen = None
+    if status is not None:
+        seen = f"{status.st_ino} {status.st_size} {status.st_ctime_ns}"
+    return {"file": os.path.realpath(path), "file_stamp": seen, "file_sha256": None}

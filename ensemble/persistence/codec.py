@@ -33,6 +33,7 @@ from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
 from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
+from ensemble.out_of_fold.record import file_of
 from ensemble.persistence.classes import (
     DETECTORS,
     OURS,
@@ -196,6 +197,7 @@ class Reader:
         self.path, self.device = path, device
         self.files, self.named = dict(files or {}), set()
         self.combiners = dict(combiners or {})
+        self.file = file_of(path)  # as it is before it is read
         self.manifest, self.parts = read_parts(path, READ, secret(key))
         with reading_part(path, "its arrays"):
             self.arrays = decode_arrays(self.parts["arrays.safetensors"])

@@ -1,7 +1,6 @@
 """Reads a file that `save_ensemble` wrote."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from sklearn.base import clone
 
@@ -85,7 +84,7 @@ def _read(reader, parameters, detectors):
         [tuple(split) for split in reader.decode(manifest["splits"])],
         CardFacts.from_dict(manifest.get("card")),
         clone(fitted["combiner_"]) if chosen is None else chosen,
-        file=str(Path(path).resolve()),
+        **reader.file,
         **{at: fitted.pop(name, None) for name, at in IN_RECORD.items()},
     )
     fitted["detectors_"] = members

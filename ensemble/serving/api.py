@@ -132,11 +132,10 @@ def no_such_scan() -> Refused:
 def settled_job(request: Request, job: ScanJob) -> ScanJob | None:
     """Return a job as failed where its scan is done and its files are gone.
 
-    Returns
-    -------
-    ScanJob or None
-        None if it was deleted meanwhile.
+    None if it was deleted meanwhile, or is kept no longer.
     """
+    if not job.is_kept(request.app.state.settings.keep_seconds):
+        return None
     if job.status != DONE or (folder_of(request, job) / SCAN_FILE).exists():
         return job
     if request.app.state.jobs.get(job.id) is None:

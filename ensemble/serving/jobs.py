@@ -91,6 +91,10 @@ class ScanJob:
     model_name: str = ""
     model_key: str = ""
 
+    def is_kept(self, seconds: float) -> bool:
+        """Whether it ended less than so many seconds ago, or not at all."""
+        return self.finished is None or time.time() <= self.finished + seconds
+
     @property
     def is_over(self) -> bool:
         """Whether its scan is done or failed."""

@@ -116,7 +116,14 @@ class Scanner:
         bool
             Whether there was one.
         """
-        found = self._jobs.delete(job)
+        try:
+            found = self._jobs.delete(job)
+        except sqlite3.Error as error:
+            found = self._jobs.get(job)
+            if found is None or not is_full_disk(error):
+                raise
+            self._files.delete(found.folder)  # which makes room for saying so
+            found = self._jobs.delete(job)
         if found is None:
             return False
         if self._now is None or self._now[0] != job:
@@ -260,6 +267,7 @@ class Scanner:
         return "failed" if reason else "done"
 
     def _is_off(self, job):
+        self._tidy()  # a long scan keeps nothing else beyond its time
         return self._is_ending.is_set() or self._jobs.get(job) is None
 
     def upload(self, job: ScanJob) -> Path:

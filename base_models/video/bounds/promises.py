@@ -156,7 +156,11 @@ def zeros_at_end(file: Any) -> int:
 
 
 def pictures_missing(
-    seconds: np.ndarray | None, duration: float, n_stated: int, start: float = 0.0
+    seconds: np.ndarray | None,
+    duration: float,
+    n_stated: int,
+    start: float = 0.0,
+    last: float = 0.0,
 ) -> str:
     """Say that pictures of a video are missing, if they are; else ``""``.
 
@@ -173,6 +177,8 @@ def pictures_missing(
         Frames that it states; 0 where it states none.
     start : float, default=0.0
         When the container begins, in seconds, sounds included.
+    last : float, default=0.0
+        For how many seconds the last frame is shown; 0 where that is not known.
 
     Examples
     --------
@@ -191,7 +197,7 @@ def pictures_missing(
     at = np.sort(seconds)
     steps = np.diff(at)
     step = float(np.median(steps))
-    lasts = float(at[-1] - min(start, at[0])) + step
+    lasts = float(at[-1] - min(start, at[0])) + max(step, last)
     least = max(_LEAST_LOST, _SHARE_LOST * max(lasts, duration))
     gap = float(steps.max())
     if gap > max(least, _UNEVEN * step):

@@ -21,6 +21,12 @@ _PICTURE = (
 )
 
 
+_TOY = (
+    "This model is a toy that shows how things work: do not go by what it says of real "
+    "videos."
+)
+
+
 @dataclass(frozen=True)
 class ScanInWords:
     """What a page says at its head of one file.
@@ -130,6 +136,9 @@ def errors_in_words(
     It misses more than half of the fakes: REAL says little.
     These rates hold for videos like those. On others it may err more.
     """
+    if card is not None and card.get("toy"):
+        card = {**card, "toy": False}
+        return [_TOY, *errors_in_words(card, verdict, status, thing)]
     if card is None:
         return [f"{_UNKNOWN}this model has no record of how often it errs."]
     if card.get("n_real", 0) + card.get("n_fake", 0) == 0:
@@ -278,7 +287,12 @@ def _doubts(scan, thing):
             f"this is a picture, and {' and '.join(members)} {needs} a video: how "
             "often the model errs on pictures was not measured"
         )
-        doubts = [said, *(d for d in doubts if not d.startswith("no score of"))]
+        unscored = {
+            member["detector"] for member in scan["members"] if member["p_fake"] is None
+        }
+        if unscored <= set(members):  # which is what it says
+            doubts = [d for d in doubts if not d.startswith("no score of")]
+        doubts = [said, *doubts]
     return doubts
 
 

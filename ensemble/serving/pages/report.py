@@ -29,7 +29,7 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
     -------
     str
     """
-    from base_models.video.paths import video_digest
+    from base_models.runtime.file_digest import read_sha256
 
     pictures = {
         face["face"]: _data_url(path)
@@ -41,7 +41,7 @@ def report_page(job: Any, scan: dict[str, Any], folder: Path, upload: Path) -> s
         job=job,
         still=_still(folder / FRAMES),
         view=scan_view(scan, thing_of(job), pictures),
-        sha256=video_digest(upload),
+        sha256=read_sha256(upload),
         n_bytes=upload.stat().st_size,
         scanned=moment(job.finished or job.created),
         written=moment(datetime.now(timezone.utc).timestamp()),

@@ -183,8 +183,10 @@ def compare(
         raise Refused(404, "none of these files is kept any more")
     models = {row.model_key: row.errors for row in rows if row.said}
     errors = next(iter(models.values()), _errors(request))
+    names = {row.model for row in rows if row.said}
     return _html(
         request, "compare.html", rows=rows, missing=len(jobs) - len(rows),
+        one_name=len(names) < len(models),
         errors=errors, n_models=len(models), more=len(asked[_MOST_BESIDE:]),
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip

@@ -147,6 +147,8 @@ class ScanView:
     @property
     def difference(self) -> str:
         """What is said of its faces, in a few words."""
+        if len({face.verdict for face in self.faces}) == 1:  # what doubts made of them
+            return "their scores lie on both sides of the threshold"
         if len(self.faces) <= _MOST_NAMED:
             said = [f"face {f.face} {f.verdict or 'no verdict'}" for f in self.faces]
         else:

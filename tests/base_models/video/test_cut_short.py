@@ -82,3 +82,14 @@ def test_fragments_are_counted_by_their_index(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"mfra") - 4 - 100])
     assert probe_video(path).cut_short.startswith("it is cut short: it has ")
+
+
+def test_a_gif_whose_last_picture_stays_is_whole(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in FRAMES[:20]]
+    pictures[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=pictures[1:],
+        duration=[100] * 19 + [2000],
+    )  # fmt: skip
+    assert probe_video(tmp_path / "a.gif").cut_short == ""

@@ -19,6 +19,7 @@ from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.decision import adjust_prior
 from ensemble.inspection.evidence_page import decisive_frames, suspicious_frames
+from ensemble.inspection.scanned_model import model_file
 
 pytest.importorskip("captum")
 
@@ -235,9 +236,15 @@ def test_the_page_says_which_score_is_which_and_which_model_decided(
         assert "P(fake) of the verdict" in text
         # a frame's score is a member's, never called P(fake) of the ensemble
         assert not re.search(r"<h3>[^<]*P\(fake\)", text)
-        assert "threshold is not on this scale" in text
+        assert "threshold cannot be drawn here" in text
+    late = ensemble.load(tmp_path / "model.dfe")
     one.refit_combiner("log_odds")
     assert scan_video(one, videos[0]).model_file == {"name": None, "sha256": None}
+    asked = ensemble.load(tmp_path / "model.dfe")
+    assert model_file(asked)["sha256"] == digest
+    one.save(tmp_path / "model.dfe")  # another one under the same name
+    assert model_file(asked)["sha256"] == digest
+    assert model_file(late) == {"name": "model.dfe", "sha256": None}
 
 
 def test_the_frames_that_decided_come_first_whichever_side_they_are_on():

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sqlite3
 import time
 from html.parser import HTMLParser
 
@@ -16,6 +17,7 @@ from ensemble.serving.app import create_app
 from ensemble.serving.pages.in_words import errors_in_words, scan_in_words
 from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import timeline_panels
+from ensemble.serving.pages.view import scan_view
 from ensemble.serving.settings import ServerSettings
 
 EVIL = "<script>alert(1)</script>\"' onload=x \u202e.mp4"
@@ -154,7 +156,8 @@ def test_many_faces_are_all_there_and_few_timelines_open(client, add):
     one, row = a_scan()["faces"][0], a_scan()["timeline"][0]
     scores = [face / 40 for face in range(1, 31)]
     found = a_scan(
-        faces=[one | {"face": n, "p_fake": p, "main": n == 3, "members": {"net": p}}
+        faces=[one | {"face": n, "p_fake": p, "main": n == 3, "members": {"net": p},
+                      "verdict": "FAKE" if p > 0.5 else "REAL"}
                for n, p in enumerate(scores, 1)],
         timeline=[row | {"face": n, "score": p, "seconds": second}
                   for n, p in enumerate(scores, 1) for second in (0.0, 1.0)],
@@ -163,7 +166,7 @@ def test_many_faces_are_all_there_and_few_timelines_open(client, add):
     open_ones = re.findall(r"<figcaption>(.*?)</", page.partition("<details>")[0])
     assert open_ones == [f"Face {n}" for n in (3, 26, 27, 28, 29, 30)]
     assert len(re.findall("<figcaption>", page)) == 30
-    assert "The faces differ:</strong> 30 REAL. See" in page
+    assert "The faces differ:</strong> 20 REAL, 10 FAKE. See" in page
     assert "24 more timelines" in page
     assert re.search(r'<th scope="row">Face 17</th>\s*<td>0.425</td>', page)
 
@@ -269,6 +272,55 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
     gone = client.get(f"/scans/{job}")
     assert gone.status_code == 404
     assert "<h1>It is not there" in gone.text
+
+
+def test_what_is_kept_no_longer_is_not_shown_before_it_is_deleted(client, add, app):
+    job = add(a_scan())
+    assert client.get(f"/v1/scans/{job}").status_code == 200
+    app.state.scanner._settings.keep_seconds = 0.001
+    time.sleep(0.01)
+    assert client.get(f"/v1/scans/{job}").status_code == 404
+    assert client.get(f"/scans/{job}").status_code == 404
+    assert client.get("/v1/scans").json() == []
+    assert "clip.mp4" not in client.get("/").text
+
+
+def test_a_full_disk_keeps_nobody_from_deleting(client, add, app, monkeypatch):
+    job = add(a_scan())
+    folder = app.state.files.job(app.state.jobs.get(job).folder)
+    forget = app.state.jobs.delete
+
+    def with_room(id):
+        if (folder / "upload.mp4").exists():
+            raise sqlite3.OperationalError("database or disk is full")
+        return forget(id)
+
+    monkeypatch.setattr(app.state.jobs, "delete", with_room)
+    assert client.delete(f"/v1/scans/{job}").status_code == 204
+    assert client.get(f"/v1/scans/{job}").status_code == 404
+
+
+def test_two_models_of_one_name_are_told_apart(client, add, app):
+    jobs = [add(a_scan()), add(a_scan())]
+    for job, key in zip(jobs, ("a" * 64, "b" * 64), strict=True):
+        app.state.jobs.finish(job, model=("m.dfe", key))
+    page = client.get("/compare", params={"ids": jobs}).text
+    assert "By m.dfe (version aaaaaa)." in page
+    assert "By m.dfe (version bbbbbb)." in page
+
+
+def test_faces_that_doubts_made_alike_are_not_said_to_differ_in_words():
+    scan = a_scan()
+    for face in scan["faces"]:
+        face["verdict"] = "UNSURE"
+    said = scan_view({**scan, "faces_disagree": True}).difference
+    assert said == "their scores lie on both sides of the threshold"
+
+
+def test_a_toy_says_so_wherever_its_errors_are_said():
+    said = errors_in_words({**CARD, "toy": True})
+    assert said[0].startswith("This model is a toy")
+    assert said[1:] == errors_in_words(CARD)
 
 
 def test_unknown_pages_and_kinds_are_pages_that_say_so(client, add):

@@ -249,9 +249,11 @@ let sending = false;
 function send(file, row) {
   return new Promise((resolve) => {
     if (file.size > Number(upload.dataset.most)) {
-      return resolve({ problem: upload.dataset.large });
+      return resolve({ problem: upload.dataset.large, isFinal: true });
     }
-    if (DOCUMENT.test(file.name)) return resolve({ problem: upload.dataset.document });
+    if (DOCUMENT.test(file.name)) {
+      return resolve({ problem: upload.dataset.document, isFinal: true });
+    }
     const request = new XMLHttpRequest();
     const bar = row.querySelector("progress");
     request.upload.addEventListener("progress", (event) => {
@@ -315,7 +317,7 @@ async function sendWhenThereIsRoom(file, row) {
   return answer;
 }
 
-function endOf(file, row, { id, problem }) {
+function endOf(file, row, { id, problem, isFinal }) {
   const end = document.createElement(id ? "a" : "span");
   if (id) {
     end.href = `/scans/${id}`;
@@ -333,7 +335,7 @@ function endOf(file, row, { id, problem }) {
       row.remove();
       sendAll([file]);
     });
-    end.append(" ", again);
+    if (!isFinal) end.append(" ", again);
     say(`${file.name} was not taken: ${problem}`);
   }
   row.querySelector("progress").replaceWith(end);
