@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -277,7 +278,7 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
 def test_what_is_kept_no_longer_is_not_shown_before_it_is_deleted(client, add, app):
     job = add(a_scan())
     assert client.get(f"/v1/scans/{job}").status_code == 200
-    app.state.scanner._settings.keep_seconds = 0.001
+    app.state.settings = replace(app.state.settings, keep_seconds=0.001)
     time.sleep(0.01)
     assert client.get(f"/v1/scans/{job}").status_code == 404
     assert client.get(f"/scans/{job}").status_code == 404
