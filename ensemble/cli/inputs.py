@@ -3,7 +3,6 @@
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +313,6 @@ def open_to_serve(paths: str | Sequence[str], **how: Any):
 
 def _opened(models, device):
     import ensemble
-    from ensemble.out_of_fold.record import file_of
 
     paths = [models] if isinstance(models, (str, Path)) else list(models)
     paths = [fetched_model(path) for path in paths]
@@ -330,7 +328,7 @@ def _opened(models, device):
     _check_signable(paths[0])
     model = put_together(paths, device=device)
     if len(paths) == 1:
-        model.fit_record_ = replace(model.fit_record_, **file_of(paths[0]))
+        model.fit_record_.lies_in(paths[0])
     return model
 
 

@@ -60,6 +60,10 @@ class FitRecord:
     made_fakes: np.ndarray | None = None
     alarms_at: dict = field(default_factory=dict, repr=False)
 
+    def lies_in(self, path: str | os.PathLike) -> None:
+        """Note the file that the ensemble was made of."""
+        vars(self).update(file_of(path))
+
     @property
     def reals_alone(self) -> bool:
         """Whether all training videos are real."""
