@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from urllib.parse import unquote
 
+from h11 import LocalProtocolError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOGGER = "ensemble.serving.access_log"  # who wants the lines gives it a handler
@@ -43,13 +44,18 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status = time.monotonic(), 0
+        begin, status, is_over = time.monotonic(), 0, False
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_over
+            if is_over:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError:  # what followed was no HTTP: uvicorn said so
+                status, is_over = 400, True
 
         try:
             await self._app(scope, receive, sent)

@@ -1,5 +1,6 @@
 """A real server on a free port, for real clients."""
 
+import json
 import socket
 import threading
 import time
@@ -94,3 +95,47 @@ def serving():
     for name in ("fastapi", "httpx"):
         pytest.importorskip(name)
     return _serving
+
+
+@pytest.fixture
+def app(tmp_path):
+    """An app without a process that scans."""
+    from page_server import FACTS
+
+    from ensemble.serving.app import create_app
+    from ensemble.serving.settings import ServerSettings
+
+    settings = ServerSettings(folder=tmp_path / "serve", token="t" * 32)
+    app = create_app("model.dfe", settings)
+    app.state.scanner.model_facts = FACTS
+    yield app
+    app.state.jobs.close()
+
+
+@pytest.fixture
+def client(app):
+    from starlette.testclient import TestClient
+
+    headers = {"Authorization": f"Bearer {app.state.settings.token}"}
+    return TestClient(app, "http://127.0.0.1", headers=headers)
+
+
+@pytest.fixture
+def add(app):
+    """``add(scan, name=...)`` puts a scan that is done beside the others."""
+
+    def added(scan=None, name="clip.mp4", media="video", session="token"):
+        folder = app.state.files.make_folder()
+        job = app.state.jobs.add(name, folder, media=media, session=session)
+        path = app.state.files.job(folder)
+        (path / "upload.mp4").write_bytes(b"pixels")
+        app.state.jobs.claim()
+        if scan is not None:
+            for kind, number in (("faces", 1), ("frames", 0)):
+                (path / kind).mkdir()
+                (path / kind / f"{number}.jpg").write_bytes(b"jpeg")
+            (path / "scan.json").write_text(json.dumps(scan))
+            app.state.jobs.finish(job.id)
+        return job.id
+
+    return added

@@ -1,24 +1,20 @@
 """What the pages of the server say, and that nothing in them runs or is loaded."""
 
 import hashlib
-import json
 import re
-import sqlite3
 import time
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 pytest.importorskip("fastapi")
-from page_server import CARD, FACTS, RATES, a_scan
+from page_server import CARD, RATES, a_scan
 from starlette.testclient import TestClient
 
 from ensemble.serving.app import create_app
 from ensemble.serving.pages.in_words import errors_in_words, scan_in_words
 from ensemble.serving.pages.reasons import advice, reason_in_words
 from ensemble.serving.pages.timeline import timeline_panels
-from ensemble.serving.pages.view import scan_view
 from ensemble.serving.settings import ServerSettings
 
 EVIL = "<script>alert(1)</script>\"' onload=x \u202e.mp4"
@@ -40,42 +36,6 @@ class Tags(HTMLParser):
         if self.tags and self.tags[-1][0] in ("script", "style"):
             self.scripts.append(data.strip())
         self.words += data
-
-
-@pytest.fixture
-def app(tmp_path):
-    settings = ServerSettings(folder=tmp_path / "serve", token="t" * 32)
-    app = create_app("model.dfe", settings)
-    app.state.scanner.model_facts = FACTS
-    yield app
-    app.state.jobs.close()
-
-
-@pytest.fixture
-def client(app):
-    headers = {"Authorization": f"Bearer {app.state.settings.token}"}
-    return TestClient(app, "http://127.0.0.1", headers=headers)
-
-
-@pytest.fixture
-def add(app):
-    """``add(scan, name=...)`` puts a scan that is done beside the others."""
-
-    def added(scan=None, name="clip.mp4", media="video", session="token"):
-        folder = app.state.files.make_folder()
-        job = app.state.jobs.add(name, folder, media=media, session=session)
-        path = app.state.files.job(folder)
-        (path / "upload.mp4").write_bytes(b"pixels")
-        app.state.jobs.claim()
-        if scan is not None:
-            for kind, number in (("faces", 1), ("frames", 0)):
-                (path / kind).mkdir()
-                (path / kind / f"{number}.jpg").write_bytes(b"jpeg")
-            (path / "scan.json").write_text(json.dumps(scan))
-            app.state.jobs.finish(job.id)
-        return job.id
-
-    return added
 
 
 def test_the_page_of_a_scan_says_what_is_said_of_each_face(client, add):
@@ -273,55 +233,6 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
     gone = client.get(f"/scans/{job}")
     assert gone.status_code == 404
     assert "<h1>It is not there" in gone.text
-
-
-def test_what_is_kept_no_longer_is_not_shown_before_it_is_deleted(client, add, app):
-    job = add(a_scan())
-    assert client.get(f"/v1/scans/{job}").status_code == 200
-    app.state.settings = replace(app.state.settings, keep_seconds=0.001)
-    time.sleep(0.01)
-    assert client.get(f"/v1/scans/{job}").status_code == 404
-    assert client.get(f"/scans/{job}").status_code == 404
-    assert client.get("/v1/scans").json() == []
-    assert "clip.mp4" not in client.get("/").text
-
-
-def test_a_full_disk_keeps_nobody_from_deleting(client, add, app, monkeypatch):
-    job = add(a_scan())
-    folder = app.state.files.job(app.state.jobs.get(job).folder)
-    forget = app.state.jobs.delete
-
-    def with_room(id):
-        if (folder / "upload.mp4").exists():
-            raise sqlite3.OperationalError("database or disk is full")
-        return forget(id)
-
-    monkeypatch.setattr(app.state.jobs, "delete", with_room)
-    assert client.delete(f"/v1/scans/{job}").status_code == 204
-    assert client.get(f"/v1/scans/{job}").status_code == 404
-
-
-def test_two_models_of_one_name_are_told_apart(client, add, app):
-    jobs = [add(a_scan()), add(a_scan())]
-    for job, key in zip(jobs, ("a" * 64, "b" * 64), strict=True):
-        app.state.jobs.finish(job, model=("m.dfe", key))
-    page = client.get("/compare", params={"ids": jobs}).text
-    assert "By m.dfe (version aaaaaa)." in page
-    assert "By m.dfe (version bbbbbb)." in page
-
-
-def test_faces_that_doubts_made_alike_are_not_said_to_differ_in_words():
-    scan = a_scan()
-    for face in scan["faces"]:
-        face["verdict"] = "UNSURE"
-    said = scan_view({**scan, "faces_disagree": True}).difference
-    assert said == "their scores lie on both sides of the threshold"
-
-
-def test_a_toy_says_so_wherever_its_errors_are_said():
-    said = errors_in_words({**CARD, "toy": True})
-    assert said[0].startswith("This model is a toy")
-    assert said[1:] == errors_in_words(CARD)
 
 
 def test_unknown_pages_and_kinds_are_pages_that_say_so(client, add):
