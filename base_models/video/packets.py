@@ -34,7 +34,7 @@ from base_models.video.bounds.promises import (
     promised_size,
     zeros_at_end,
 )
-from base_models.video.bounds.units import is_broken, length_of_lengths
+from base_models.video.bounds.units import PacketDamage
 from base_models.video.paths import IMAGE_SUFFIXES, naming
 from base_models.video.remote import RemoteVideo, beginning, n_bytes_of
 
@@ -74,8 +74,6 @@ _STREAMS = 8  # of a file that is opened without limit, to say what it asks for
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
 _LEAST_ZEROS, _SHARE_ZEROS = 4096, 0.1  # bytes at a file's end; of all
-_NEVER_ZERO = frozenset(ONE_FRAME_A_PACKET)  # where a picture begins
-_NO_FRAME = 16  # bytes
 # How FFmpeg calls pictures without a container, and endings that promise one.
 _BARE = {"m4v", "h264", "hevc", "mjpeg", "mpegvideo", "h263", "vc1", "obu", "av1"}
 _CONTAINERS = {
@@ -370,15 +368,13 @@ def list_packets(path: str | Path) -> Any:
 def _table(path, unread=()):
     """Make the table; None where `unread` places would have to be read for it."""
     pts, is_key, is_shown = array("q"), bytearray(), bytearray()
-    span, n_bytes, n_zero, n_broken = _Span(), 0, 0, 0
-    is_timed, is_damaged = True, False
+    span, n_bytes, is_timed, is_damaged = _Span(), 0, True, False
     most = current_limits().video_frames
     with opened(path, unread) as (container, stream):
         codec = stream.codec_context.name
         if unread and not _is_described(stream, codec):
             return None
-        header = None if unread else stream.codec_context.extradata
-        n_length = length_of_lengths(codec, header)
+        found = PacketDamage("" if unread else codec, stream.codec_context.extradata)
         for packet in packets(path, container, stream, clock_of(path)):
             if len(pts) == most:
                 check_count(path, most + 1)
@@ -387,9 +383,7 @@ def _table(path, unread=()):
                 is_timed, shown_at = False, packet.dts
             n_bytes += packet.size
             is_damaged |= packet.is_corrupt
-            content = memoryview(packet)
-            n_zero += not any(content[:_NO_FRAME])
-            n_broken += bool(n_length) and is_broken(content, n_length)
+            found.add(memoryview(packet))
             pts.append(shown_at or 0)
             is_key.append(packet.is_keyframe)
             is_shown.append(not packet.is_discard)
@@ -419,8 +413,7 @@ def _table(path, unread=()):
                 path,
                 len(pts),
                 stream.frames,
-                n_zero if codec in _NEVER_ZERO and not unread else 0,
-                n_broken,
+                found.said(len(pts)),
             )
             or pictures_missing(
                 np.array(pts) * float(stream.time_base or 0) if is_timed else None,
@@ -433,7 +426,7 @@ def _table(path, unread=()):
         )
 
 
-def _cut_short(path, n_packets, n_stated, n_zero, n_broken):
+def _cut_short(path, n_packets, n_stated, damage):
     """Say that a file holds less than its container promises, if it does."""
     is_remote = isinstance(path, RemoteVideo)
     size = n_bytes_of(path)
@@ -447,11 +440,7 @@ def _cut_short(path, n_packets, n_stated, n_zero, n_broken):
             n_zeros = zeros_at_end(file)
             if n_zeros > max(_LEAST_ZEROS, _SHARE_ZEROS * size):
                 return f"it is not whole: its last {n_zeros:,} bytes are zeros"
-    if n_zero:
-        return f"it is not whole: {n_zero:,} of {n_packets:,} frames hold only zeros"
-    if n_broken:
-        return f"it is not whole: {n_broken:,} of {n_packets:,} frames are damaged"
-    return ""
+    return damage
 
 
 def _bare_stream(path, form):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# In these a picture begins with bytes that are not all zero.
+_NEVER_ZERO = frozenset(
+    ["h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"]
+)  # fmt: skip
+_NO_FRAME = 16  # bytes
 _LENGTH_AT = {"h264": 4, "hevc": 21}  # in the header that MP4 and Matroska keep apart
 
 
@@ -57,3 +62,46 @@ def is_broken(packet: memoryview, n_length: int) -> bool:
             return True
         at += length
     return at > size or any(packet[at:])
+
+
+class PacketDamage:
+    """Counts frames that hold only zeros, or what no decoder can read.
+
+    Parameters
+    ----------
+    codec : str
+        FFmpeg's name; ``""`` counts nothing.
+    header : bytes or None
+        As for `length_of_lengths`.
+
+    Examples
+    --------
+    >>> from base_models.video.bounds.units import PacketDamage
+    >>> found = PacketDamage("vp9", None)
+    >>> for content in (b"a picture", bytes(20)):
+    ...     found.add(memoryview(content))
+    >>> found.said(2)
+    'it is not whole: 1 of 2 frames hold only zeros'
+    """
+
+    def __init__(self, codec: str, header: bytes | None) -> None:
+        self._may_be_zero = codec not in _NEVER_ZERO
+        self._n_length = length_of_lengths(codec, header)
+        self._n_zero = self._n_broken = 0
+
+    def add(self, packet: memoryview) -> None:
+        """Look at one packet."""
+        if not self._may_be_zero:
+            self._n_zero += not any(packet[:_NO_FRAME])
+        if self._n_length:
+            self._n_broken += is_broken(packet, self._n_length)
+
+    def said(self, n_packets: int) -> str:
+        """Return what is wrong with how many of them; ``""`` where nothing is."""
+        if self._n_zero:
+            said = f"{self._n_zero:,} of {n_packets:,} frames hold only zeros"
+        elif self._n_broken:
+            said = f"{self._n_broken:,} of {n_packets:,} frames are damaged"
+        else:
+            return ""
+        return f"it is not whole: {said}"

@@ -108,6 +108,7 @@ def start(request: Request) -> Response:
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
         deleted="deleted" in request.query_params,
+        loaded=state.scanner.model_facts.get("file", {}).get("name"),
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 pytest.importorskip("fastapi")
-from page_server import CARD, RATES, a_scan
+from page_server import CARD, FACTS, RATES, a_scan
 from starlette.testclient import TestClient
 
 from ensemble.serving.app import create_app
