@@ -160,13 +160,13 @@ def _section(result, face):
     row = None
     if face:
         (row,) = result.faces[result.faces["face"] == face].to_dict("records")
-    lead = "The frames that weigh most in what the members say of the video:"
+    lead = "These frames count most in what the members say of the video."
     if not rows["decided"].astype(bool).any():
-        lead = ("The verdict is not about this face. The frames that look most like a "
-                "forgery to the members together:")  # fmt: skip
+        lead = ("The verdict is not about this face. These frames look most like a "
+                "forgery to the members together.")  # fmt: skip
     elif result.verdict not in ACCUSING:
-        lead = ("The frames that weigh most in what the members say of the video, and "
-                "those that look most like a forgery to them:")  # fmt: skip
+        lead = ("These frames count most in what the members say of the video, or look "
+                "most like a forgery to them.")  # fmt: skip
     return {"title": title, "face": row, "plot": plot, "pictures": pictures,
             "lead": lead,
             "has_maps": any(picture["heated"] for picture in pictures)}  # fmt: skip
