@@ -230,7 +230,7 @@ FAST = [
 ]
 
 
-@pytest.mark.parametrize("detector", FAST, ids=str)
+@pytest.mark.parametrize("detector", FAST, ids=lambda d: type(d).__name__)
 def test_the_small_ones_keep_the_contract(clips, detector):
     with joblib.parallel_config("threading"):
         check_detector(detector, *clips)
