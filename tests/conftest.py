@@ -19,6 +19,12 @@ collect_ignore_glob = ["*conftest.py"]
 _NOT_IN_DEV = {"accelerate", "grpc", "openvino", "ray", "tensorboard"}
 
 
+def pytest_configure(config):
+    """Hide a GPU from tests that are not of it: what they expect is of a CPU."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def _fail_if_it_should_be_here(report):
     """Where CI is set, a test that is skipped for want of what `dev` installs fails."""
     if not (os.environ.get("CI") and report.skipped):

@@ -54,10 +54,11 @@ class ImageSamples:
         Video row -> ndarray (n_images, 68, 2); needed by `pseudo_fakes`.
     sources : Views or None, default=None
         Of the same frames, what `pseudo_fakes` are made of; None is `views`.
-    ahead : bool, default=True
-        Make batches in a thread while the network learns from others. False makes each
-        when it is asked for: for functions that may draw from global generators, as
-        torchvision's transforms do, of which dropout draws at the same time.
+    n_workers : int or None, default=1
+        Threads that make batches while the network learns from others; None is one for
+        each core, at most 8. With 0 each is made when it is asked for: for functions
+        that may draw from global generators, as torchvision's transforms do, of which
+        dropout draws at the same time.
     seed : int
         Decides everything.
 
@@ -84,7 +85,7 @@ class ImageSamples:
         pseudo_fakes: Callable[..., Any] | None = None,
         landmarks: Callable[..., Any] | None = None,
         sources: Views | None = None,
-        ahead: bool = True,
+        n_workers: int | None = 1,
         seed: int = 0,
     ) -> None:
         self.views, self.is_fake, self.weight = views, is_fake, weight
@@ -93,7 +94,7 @@ class ImageSamples:
         self.preprocess = preprocess
         self.mixup, self.augment = mixup, augment
         self.pseudo_fakes, self.landmarks = pseudo_fakes, landmarks
-        self.ahead, self.seed = ahead, seed
+        self.n_workers, self.seed = n_workers, seed
         share = video_shares(
             is_fake, self.groups, balance_groups and pseudo_fakes is None
         )
@@ -111,7 +112,7 @@ class ImageSamples:
         self.steps = -(-len(views) * frames_per_epoch // batch_size)
 
     def batches(self, epoch: int, share: slice = slice(None)) -> Iterator[Batch]:
-        """Yield the batches of an epoch, as a rule made ahead in a thread.
+        """Yield the batches of an epoch, as a rule made ahead in threads.
 
         Parameters
         ----------
@@ -131,8 +132,8 @@ class ImageSamples:
                 epoch, [chosen[i] for i in own_share(part, share)]
             ),
             parts,
-            n_workers=1 if self.ahead else 0,
-            depth=3,
+            n_workers=self.n_workers,
+            size=lambda batch: batch.inputs.nbytes,
         )
 
     def _chosen(self, draw):

@@ -250,7 +250,7 @@ class NetworkDetector(TrainedDetector):
                 pseudo_fakes=fakes,
                 landmarks=None if fakes is None else landmarks.take(rows),
                 sources=sources.take(rows),
-                ahead=self._draws_alone(),
+                n_workers=self._n_loaders(),
                 seed=data.seed,
             )
 
@@ -265,6 +265,13 @@ class NetworkDetector(TrainedDetector):
             )
 
         return samples, validation
+
+    def _n_loaders(self):
+        """How many threads make batches, as `ImageSamples` takes it."""
+        if not self._draws_alone():
+            return 0
+        # a network on the CPU wants the cores; a GPU waits for several of them
+        return 1 if resolve_device(self.device).type == "cpu" else None
 
     def _draws_alone(self):
         """Whether all that changes images draws from generators of its own."""

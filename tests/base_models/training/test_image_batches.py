@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from base_models.augmentation.augment import resolve_augment
 from base_models.store import Store
 from base_models.training.batches import FeatureSamples
 from base_models.training.image_batches import ImageSamples, SizedFakes
@@ -70,6 +71,23 @@ def test_epochs_differ_and_repeat(views):
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("n_workers", [0, 8, None])
+def test_any_number_of_threads_makes_the_same_batches(views, n_workers):
+    kwargs = {
+        "augment": resolve_augment(True),
+        "pseudo_fakes": fake_of,
+        "landmarks": lambda row: np.zeros((4, 68, 2)),
+        "frames_per_epoch": 8,
+        "batch_size": 3,
+    }
+    expected = list(make(views, **kwargs).batches(1))
+    found = list(make(views, n_workers=n_workers, **kwargs).batches(1))
+    assert len(found) == len(expected) > 20
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.label, other.label)
 
 
 def fake_of(image, landmarks, draw, donor):
