@@ -408,7 +408,7 @@ default=None
         check_is_fitted(self)
         present = [(other, detector) for other in self.detectors_]
         name_detectors([*present, (name, detector)])
-        check_member_names([name], self._get_param_names())
+        check_member_names([*dict(present), name], self._get_param_names())
         if fitted_pooling(self) != "largest":
             raise ValueError(
                 f"faces_pooling={self.faces_pooling!r} chooses a face by all detectors "

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ensemble.choices import P_FAKE, SUSPICION
+
+# What stands beside detectors' scores in tables of scores and of verdicts.
+_BESIDE = (
+    "video", "label", "group", "fold", "reason", "status", "verdict", "doubts", P_FAKE,
+    SUSPICION,
+)  # fmt: skip
+
 
 def check_member_names(names: Iterable[str], parameters: Iterable[str]) -> None:
-    """Refuse names of detectors that `set_params` could not tell from parameters.
+    """Refuse names of detectors that name other things in parameters or in tables.
 
     Parameters
     ----------
@@ -19,7 +27,9 @@ def check_member_names(names: Iterable[str], parameters: Iterable[str]) -> None:
     ------
     ValueError
         For a name that is no string or empty, is there twice, is that of a parameter,
-        or holds ``__``: what scikit-learn refuses in its ensembles.
+        or holds ``__``: what scikit-learn refuses in its ensembles. For one that is a
+        column beside the scores, such as ``verdict``, and for ``<name>_reason``, where
+        a table says why ``<name>`` has no score.
 
     Examples
     --------
@@ -42,6 +52,12 @@ ensemble is; give it another name
             raise ValueError(
                 f"a detector's name must not hold '__', which stands between it and "
                 f"its parameters; got {name!r}"
+            )
+        of_other = name.removesuffix("_reason")
+        if name in _BESIDE or (of_other != name and of_other in names):
+            raise ValueError(
+                f"a detector cannot be called {name!r}: tables have a column of that "
+                "name beside the scores; give it another name"
             )
         if names.count(name) > 1:
             raise ValueError(

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from base_models import (
-    FeaturePathDetector,
     FlickerDetector,
     FrameDetector,
     FrequencyDetector,
@@ -57,7 +56,7 @@ def stated_rights(rights: str) -> str:
 def starter_members(
     n_videos: int, image_size: int, n_frames: int, n_pairs: int
 ) -> dict[str, Any]:
-    """Return the members: four learn from half of the kinds of pseudo-fakes."""
+    """Return four members that learn from half of the kinds of pseudo-fakes."""
     kinds, _ = PseudoFakes().split(0)  # the others say how members are weighed
     drawn = max(1, round(n_pairs / n_videos))
     given: dict[str, Any] = {
@@ -78,7 +77,6 @@ def starter_members(
     }
     members["frequency"] = FrequencyDetector(n_drawn=drawn, **given)
     members["flicker"] = FlickerDetector(n_drawn=drawn, **given)
-    members["path"] = FeaturePathDetector("efficientnet_lite0", image_size=image_size)
     return members
 
 

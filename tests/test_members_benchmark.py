@@ -77,6 +77,8 @@ def test_a_miniature_is_stopped_and_goes_on(
     assert set(raw["costs"]) == {"looking", *names}
     assert all(cost["fit"] > 0 < cost["video"] for cost in raw["costs"].values())
     assert set(raw["learned"]) == {"fold0", "fold1"}
+    aside = load("members_parts.setup").ASIDE
+    assert set(raw["learned"]["fold0"]["weights"]) == set(names) - set(aside)
     figures = pd.DataFrame(raw["figures"])
     asked = set(figures["section"])
     assert {"forged, c23", "forged, c40", "LandmarkSwap, c40", "generated"} <= asked
@@ -176,3 +178,12 @@ def test_nobody_is_in_two_folds_and_generated_clips_go_to_strangers(load):
         assert {g for g in mine["group"] if g != "x"} == fold & {"p3", "p5"}
     total = [len(footage.generated_in(number, folds)) for number in range(3)]
     assert sum(total) == 3
+
+
+def test_a_member_is_not_taken_for_a_column(load):
+    about = {name: ["x"] for name in ("path", "method", "reason")}
+    scores = pd.DataFrame(about | {"score": [0.5]})
+    side_by_side = load("members_parts.together").side_by_side
+    assert side_by_side({"fold0": {"motion": scores}})["motion"].tolist() == [0.5]
+    with pytest.raises(ValueError, match=r"cannot be called \['path'\]"):
+        side_by_side({"fold0": {"motion": scores, "path": scores}})

@@ -455,6 +455,8 @@ def test_the_default_detectors_are_three_networks_on_two_views():
             "cannot be fitted on bootstrap scores",
         ),
         ({"detectors": []}, "detectors is empty"),
+        ({"detectors": {"verdict": HEAD}}, "cannot be called 'verdict'"),
+        ({"detectors": {"a": HEAD, "a_reason": HEAD}}, "cannot be called 'a_reason'"),
     ],
 )
 def test_mistakes_are_named_before_any_work(options, message, toy_videos, memoriser):

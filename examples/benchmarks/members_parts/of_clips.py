@@ -5,7 +5,13 @@ import pandas as pd
 from goals import Goal
 from members_parts.figures import ahead, as_page, measured, sections
 from members_parts.measuring import Measuring, OverBudget, Part
-from members_parts.setup import ABLATED, MEASURING, ablated_kinds, kinds_of
+from members_parts.setup import (
+    ABLATED,
+    MEASURING,
+    ablated_kinds,
+    kinds_of,
+    together,
+)
 from members_parts.together import (
     CHOSEN,
     MEAN,
@@ -93,7 +99,7 @@ def _report(measuring, parts, names, variants):
         part.name: {name: found[name][number][0] for name in names}
         for number, part in enumerate(parts)
     }
-    table, learned = add_ensembles(side_by_side(scores), names)
+    table, learned = add_ensembles(side_by_side(scores), together(names))
     columns = [*names, MEAN, *([SPREAD, WEIGHED, CHOSEN] if learned else [])]
     figures = measured(table, columns)
     for group in _tables(figures):
@@ -133,7 +139,10 @@ def _comparisons(table, columns, learned):
     if not learned:
         return []
     table = table[table[columns].notna().all(axis=1)]  # the videos of the tables
-    asked = ((WEIGHED, CHOSEN), (SPREAD, CHOSEN), (SPREAD, MEAN), (WEIGHED, SPREAD))
+    asked = (
+        (WEIGHED, CHOSEN), (SPREAD, CHOSEN), (MEAN, CHOSEN), (SPREAD, MEAN),
+        (WEIGHED, SPREAD),
+    )  # fmt: skip
     rows = []
     for one, other in asked:
         for section, here in sections(table).items():
@@ -199,7 +208,7 @@ def _costs(measuring, parts, found, names):
     for name in names:
         kept = [cost for _, cost in found[name]]
         costs[name] = {
-            "fit": float(np.mean([cost["fit"] for cost in kept])),
+            "fit": max(cost["fit"] for cost in kept),  # another part may have it fitted
             "video": float(np.mean([c["video"] for c in kept if "video" in c])),
         }
     print(f"\n{'':12} {'CPU minutes a fit':>18} {'CPU seconds a video':>20}")

@@ -7,7 +7,7 @@ import pandas as pd
 from goals import Goal
 from members_parts.figures import measured
 from members_parts.measuring import Measuring, OverBudget, Part
-from members_parts.setup import kinds_of
+from members_parts.setup import kinds_of, together
 from members_parts.together import (
     CHOSEN,
     ENSEMBLES,
@@ -68,7 +68,7 @@ def score_table(options, sizes, store, folder):
             "the budget is spent: with --cache the next run goes on"
         ) from None
     scores = {p: {n: t for n, (t, _) in f.items()} for p, f in found.items()}
-    table, learned = _together(scores, names)
+    table, learned = _together(scores, together(names))
     cost |= {name: found["all"][name][1] for name in names}
     for name in names:  # what weights cost on top
         cost[name]["folds"] = sum(found[p.name][name][1]["fit"] for p in parts[1:])

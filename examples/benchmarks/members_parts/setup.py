@@ -17,7 +17,8 @@ from base_models.published import model_path
 # Networks that see single frames or three in a row, and what is measured without one.
 NETWORKS = {"colours": "rgb", "noise": "residual", "motion": "motion"}
 MEASURING = {"frequency": FrequencyDetector, "flicker": FlickerDetector}
-NAMES = (*NETWORKS, "foundation", *MEASURING, "path")
+NAMES = (*NETWORKS, "foundation", *MEASURING, "bending")
+ASIDE = ("bending",)  # measured, and in no ensemble: see what the page says of it
 ABLATED = (*MEASURING, "colours")
 
 
@@ -65,6 +66,11 @@ class Sizes:
         return sha256(text.encode()).hexdigest()[:12]
 
 
+def together(names):
+    """The members that vote: all but those set aside, unless there is no other."""
+    return [name for name in names if name not in ASIDE] or list(names)
+
+
 def kinds_of(seed):
     """The kinds that members learn from, and those that none of them sees."""
     return PseudoFakes().split(seed)
@@ -99,7 +105,7 @@ def make_member(name, kinds, sizes, n_videos, store):
         "random_state": sizes.seed,
         "store": store,
     }
-    if name == "path":
+    if name == "bending":
         weights, threads = sizes.network_weights, sizes.n_threads
         return FeaturePathDetector(
             sizes.network, weights=weights, n_threads=threads, **view

@@ -30,6 +30,8 @@ def side_by_side(parts):
         first = next(iter(members.values()))
         about = first.drop(columns=["score", "reason"])
         scores = {name: table["score"].to_numpy() for name, table in members.items()}
+        if clash := sorted({*scores, "part"} & {*about}):
+            raise ValueError(f"members cannot be called {clash}, as columns are")
         tables.append(about.assign(part=part, **scores))
     return pd.concat(tables, ignore_index=True)
 
