@@ -36,7 +36,10 @@ include_patterns = [
     "CODE_OF_CONDUCT.md",
     "CHANGELOG.md",
 ]
-templates_path = ["_templates"]
+# In full: autosummary looks from the source folder, which is not this one.
+templates_path = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "_templates")
+]
 myst_heading_anchors = 3  # links to headings, as in the repository
 
 autosummary_generate = True
@@ -54,3 +57,14 @@ html_additional_pages = {"index": "home.html"}  # sends on to the contents
 # Whatever imports the library for its docstrings needs no GPU and no progress bars.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 sys.path.insert(0, os.path.abspath("../.."))
+
+
+def _skip_foreign(app, kind, name, member, skip, options):
+    """Leave out what scikit-learn gives each estimator: its pages say it better."""
+    foreign = getattr(member, "__module__", None) or ""
+    return True if foreign.split(".")[0] == "sklearn" else None
+
+
+def setup(app):
+    """Connect what Sphinx asks while it reads the docstrings."""
+    app.connect("autodoc-skip-member", _skip_foreign)
