@@ -74,8 +74,8 @@ def main(reals, others, n_identities):
         model.fit(reals, [0] * len(reals), groups=people)
         rate, low, high = model.false_alarms_
         print(f"Trained on {len(reals)} real videos and no fakes.")
-        print(f"FAKE TRACES is said above {model.threshold_:.3f}, UNSURE else, never")
-        print(f"REAL. The limit is one that {rate:.0%} of the reals")
+        print(f"Above {model.threshold_:.3f} a video is called FAKE TRACES, else")
+        print(f"UNSURE, never REAL. The limit is one that {rate:.0%} of the reals")
         print(f"reach out of fold ({low:.0%} to {high:.0%} of others).")
         score = model.fake_score(videos)
         scored = ~np.isnan(score)

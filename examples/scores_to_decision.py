@@ -63,7 +63,8 @@ def main(path, columns, rate, n_identities, plot=None):
     decision = ThreeWayDecision(rate, rate, confidence if is_enough else None)
     decision.fit(score[certify], y[certify], groups[certify])
     print(decision.guarantee_)
-    print(f"Fake is said above {decision.high_:.3f}, real below {decision.low_:.3f}.\n")
+    print(f"A video is called fake above {decision.high_:.3f},")
+    print(f"real below {decision.low_:.3f}.\n")
 
     verdict = decision.predict(score)
     print("How it went on the people held out:")

@@ -370,7 +370,7 @@ def show_comparison(
     console = terminal(stderr=err)
     table = _plain_table(
         "strategy or member",
-        ("AUC", "interval", "less the mean's", "interval", "p", "log loss"),
+        ("AUC", "interval", "minus the mean's", "interval", "p", "log loss"),
     )
     for name, row in comparison.judged.iterrows():
         ahead = pd.notna(row["over_mean"]) and name != MEAN

@@ -118,7 +118,7 @@ def compare_strategies(
           column ``family``, or known by the names of the methods: face swap,
           reenactment, talking head, whole synthesis);
         - "one-family": learned from one family, judged on the others;
-        - "compression-grid": learned from one ``compression`` and judged on one, each
+        - "compression-grid": learned from one ``compression`` and tested on one, each
           with each;
         - "cross-auc": on the reals of one ``dataset`` and the fakes of another;
         - "time-holdout": on the videos from some ``time`` (or ``date``) on, learning

@@ -33,7 +33,7 @@ _TEST_SIZE = 0.3
 
 @protocol(
     "group-kfold",
-    "Group k-fold: judged on groups that were not learned from.",
+    "Group k-fold: tested on groups that were not learned from.",
     draws=True,
 )
 def group_kfold(task: SplitTask) -> list[Split]:
@@ -54,7 +54,7 @@ def group_kfold(task: SplitTask) -> list[Split]:
 
 @protocol(
     "group-holdout",
-    "Group hold-out: judged on one part of the groups that nothing else was done with.",
+    "Group hold-out: tested on one part of the groups that nothing else was done with.",
     draws=True,
 )
 def group_holdout(task: SplitTask) -> list[Split]:
@@ -74,14 +74,14 @@ def group_holdout(task: SplitTask) -> list[Split]:
 @protocol(
     "leave-family-out",
     "Leave one family of forgeries out (face swap, reenactment, ...), crossed with "
-    "groups: judged on a family and on groups that were both not learned from.",
+    "groups: tested on a family and on groups that were both not learned from.",
     columns=("family",),
     unseen="forgery type",
     draws=True,
 )
 @protocol(  # the first of the two: decorators work upwards
     "leave-method-out",
-    "Leave one method out, crossed with groups: judged on a method and on groups that "
+    "Leave one method out, crossed with groups: tested on a method and on groups that "
     "were both not learned from; the reals are those of the held-out groups.",
     columns=("method",),
     unseen="method",
@@ -109,13 +109,13 @@ def leave_method_out(task: SplitTask) -> list[Split]:
 
 @protocol(
     "leave-dataset-out",
-    "Leave one data set out: judged on a data set that was not learned from.",
+    "Leave one data set out: tested on a data set that was not learned from.",
     columns=("dataset",),
     unseen="data set",
 )
 @protocol(
     "leave-source-out",
-    "Leave one source out: judged on a source that was not learned from.",
+    "Leave one source out: tested on a source that was not learned from.",
     columns=("source",),
     unseen="source",
 )
@@ -133,7 +133,7 @@ def leave_each_value_out(task: SplitTask) -> list[Split]:
 
 @protocol(
     "one-family",
-    "One against all: learned from one family of forgeries, judged on the others and "
+    "One against all: learned from one family of forgeries, tested on the others and "
     "on groups that were not learned from.",
     columns=("family",),
     unseen="forgery type",
@@ -151,7 +151,7 @@ def one_family(task: SplitTask) -> list[Split]:
 
 @protocol(
     "compression-grid",
-    "Compression grid: learned from one compression and judged on one, on groups that "
+    "Compression grid: learned from one compression and tested on one, on groups that "
     "were not learned from.",
     columns=("compression",),
     draws=True,
@@ -209,7 +209,7 @@ def cross_auc(task: SplitTask) -> list[Split]:
 
 @protocol(
     "time-holdout",
-    "Hold-out of time: judged on videos later than those learned from.",
+    "Hold-out of time: tested on videos later than those learned from.",
     columns=("time", "date"),
 )
 def time_holdout(task: SplitTask) -> list[Split]:

@@ -280,7 +280,7 @@ class Comparison:
         columns : str or sequence of str
             Of the metadata.
         threshold : float, default=0.5
-            Fake is said above it.
+            A video is called fake above it.
 
         Returns
         -------

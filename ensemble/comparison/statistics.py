@@ -67,8 +67,8 @@ def measure(
     fit may have scored all of it. What needs a threshold or a probability takes a
     panel's folds together. Intervals are percentiles over bootstrap draws of whole
     groups, the same draws for all, so that differences are paired; those of the
-    calibration error, which draws inflate, are of the basic bootstrap. They say how the
-    figures would vary with other videos to judge, not with other videos to learn from.
+    calibration error, which draws inflate, are of the basic bootstrap. They say how
+    figures would vary with other videos to test on, not with others to learn from.
 
     Parameters
     ----------

@@ -68,8 +68,9 @@ class Thresholds:
     Attributes
     ----------
     low, high : float
-        Fake is said above `high`. With `three_way` real is said below `low` and unsure
-        in between; otherwise both are the same, and what is not fake is real.
+        A video is called fake above `high`. With `three_way` it is called real below
+        `low`, and unsure in between; else both are the same, and what is not fake is
+        real.
     three_way : bool
     set_on : str
         What the threshold was set on, as a sentence.
@@ -158,15 +159,15 @@ class Thresholds:
         """Where fake is said, as a sentence."""
         if self.never_real:
             return (
-                f"FAKE TRACES is said above {self.high:.3f}, UNSURE else, and never "
-                "REAL."
+                f"A video is called FAKE TRACES above {self.high:.3f}, UNSURE else, "
+                "and never REAL."
             )
         if self.three_way:
             return (
-                f"Fake is said above {self.high:.3f}, real below {self.low:.3f}, "
-                "unsure in between."
+                f"A video is called fake above {self.high:.3f}, real below "
+                f"{self.low:.3f}, unsure in between."
             )
-        return f"Fake is said above {self.high:.3f}."
+        return f"A video is called fake above {self.high:.3f}."
 
 
 def parse_threshold(spec: float | str | None) -> ThresholdRule:
@@ -339,7 +340,7 @@ def thresholds_for(
     Examples
     --------
     >>> thresholds_for(0.7, None, None).where
-    'Fake is said above 0.700.'
+    'A video is called fake above 0.700.'
     """
     rule = parse_threshold(spec)
     if rule.value is not None:

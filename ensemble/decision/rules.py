@@ -59,7 +59,7 @@ class Decision(BaseEstimator):
     Attributes
     ----------
     threshold_ : float
-        Fake is said above it.
+        A video is called fake above it.
     false_alarm_rate_, miss_rate_ : Interval
         Share of the real and of the fake training videos that are judged wrongly, from
         `rate_interval`. The threshold was chosen on the same videos, so these are
@@ -171,8 +171,8 @@ class Decision(BaseEstimator):
 class ThreeWayDecision(BaseEstimator):
     """Say fake, real or unsure, with certified error rates.
 
-    Fake is said above `high_`, real below `low_`, and both are set so that no more
-    videos than need be are left unsure.
+    A video is called fake above `high_`, real below `low_`, and both are set so that no
+    more videos than need be are left unsure.
 
     What is certified. Let the groups of `fit`, such as people, and those of later use
     be drawn alike. The false-alarm rate is the share of a group's real videos that are

@@ -132,7 +132,7 @@ def evaluate(
     score : array-like of shape (n_videos,)
         P(fake); NaN where there is none.
     threshold : float, default=0.5
-        Fake is said above it.
+        A video is called fake above it.
     fake_label : label or None, default=None
     fold : array-like of shape (n_videos,) or None, default=None
         What videos that one fit has scored have in common. AUC, average precision,

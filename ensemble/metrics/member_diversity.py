@@ -33,7 +33,7 @@ def diversity(
     y : array-like of shape (n_videos,)
         0/1, booleans or "REAL"/"FAKE"; other labels with `fake_label`.
     threshold : float or array-like of shape (n_detectors,), default=0.5
-        Fake is said above it.
+        A video is called fake above it.
     fake_label : label or None, default=None
 
     Returns

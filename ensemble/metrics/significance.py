@@ -140,7 +140,7 @@ def mcnemar_test(
         Videos that are not independent. The groups' differences are then taken for
         normal in sum. None takes each video for independent; that test is exact.
     threshold : float or (float, float), default=0.5
-        Fake is said above it; one number, or one for each score.
+        A video is called fake above it; one number, or one for each score.
     fake_label : label or None, default=None
 
     Returns

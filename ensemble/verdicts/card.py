@@ -80,7 +80,7 @@ class ModelCard:
     problem : str
         Why the AUC is unknown; empty where it is known.
     low, high : float
-        Fake is said above `high`, real up to `low`.
+        A video is called fake above `high`, real up to `low`.
     set_on_the_same : bool
         Whether the threshold was set on the videos that the rates are of.
     rates : ErrorRates

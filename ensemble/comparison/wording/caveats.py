@@ -32,7 +32,7 @@ def caveats(facts: ComparisonFacts) -> list[str]:
     if facts.nesting == "stored":
         said.append(
             "Approximate: the scores learned from are out of fold, of detectors that "
-            "saw the judged labels, which reads slightly too well; detectors and "
+            "saw the labels tested on, which reads slightly too well; detectors and "
             "videos with nesting='exact' do not."
         )
     elif facts.nesting == "unstated":
@@ -47,7 +47,7 @@ def caveats(facts: ComparisonFacts) -> list[str]:
     if abs(learned - judged) > _OTHER_SHARE:
         said.append(
             f"Fakes are {learned:.0%} of what is learned from and {judged:.0%} of what "
-            "is judged: log loss, Brier score, calibration and balanced accuracy of "
+            "is tested: log loss, Brier score, calibration and balanced accuracy of "
             "what learns suffer from that; AUC does not."
         )
     if facts.ranked < 1:
@@ -57,7 +57,7 @@ def caveats(facts: ComparisonFacts) -> list[str]:
             "compared."
         )
     if facts.not_judged:
-        said.append("Not judged: " + ", ".join(map(str, facts.not_judged)) + ".")
+        said.append("Not tested: " + ", ".join(map(str, facts.not_judged)) + ".")
     if facts.left_aside:
         said.append(
             f"{facts.left_aside} earlier videos were left aside: their groups come "
@@ -65,7 +65,7 @@ def caveats(facts: ComparisonFacts) -> list[str]:
         )
     if facts.n_groups_judged < FEW_GROUPS:
         said.append(
-            f"With {facts.n_groups_judged} groups to judge on, intervals and p-values "
+            f"With {facts.n_groups_judged} groups to test on, intervals and p-values "
             "are rough."
         )
     if not facts.groups_given:
@@ -102,7 +102,7 @@ def _shift_held_out(facts):
     return [
         f"Within its training videos {', '.join(facts.shift_held_out_by)} held out "
         f"values of shift{but}; the other strategies take no heed of it. What is "
-        "judged is decided by the protocol."
+        "tested is decided by the protocol."
     ]
 
 
@@ -129,7 +129,7 @@ def _fitted_beforehand(facts):
         )
     elif known:
         said.append(
-            "If the videos judged are of that data, what stands on their scores reads "
+            "If the videos tested are of that data, what stands on their scores reads "
             "too well."
         )
     return said

@@ -140,7 +140,7 @@ def _unseen(table, first, facts):
     if kind is None:
         return "Forgery methods that training has not seen were not tested."
     row = table.loc[first]
-    said = f"Each {kind} was judged by strategies that had not seen it"
+    said = f"Each {kind} was tested with strategies that had not seen it"
     if "worst_at" in table and isinstance(row["worst_at"], str):
         said += f"; the hardest is {row['worst_at']} (AUC {row['worst']:.3f})"
     return f"{said}."

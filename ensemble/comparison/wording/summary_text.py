@@ -148,7 +148,7 @@ def _unscored(facts):
     if facts.coverage == 1:
         return []
     return [
-        f"All were judged on the {facts.coverage:.1%} of the videos that everyone has "
+        f"All were tested on the {facts.coverage:.1%} of the videos that everyone has "
         f"scored, {facts.n_videos_judged} of {facts.n_videos_held_out}."
     ]
 
@@ -258,7 +258,7 @@ def _after_choosing(facts, n_ours):
         return []
     return [
         f"Picking the best of {n_ours} by this table flatters the pick: chosen on "
-        "groups drawn at random and judged on the others it reaches "
+        "groups drawn at random and tested on the others it reaches "
         f"{anew['auc']:.4f}, {anew['over_mean']:+.4f} over the mean; "
         f"{anew['most often']} is picked in {anew['share']:.0%} of the draws."
     ]

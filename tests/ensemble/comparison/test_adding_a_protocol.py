@@ -34,7 +34,7 @@ def test_a_protocol_is_one_function_under_its_name_and_label(odd_from_even):
     expected = [row for row in range(80) if row // 4 % 2 == 1]
     assert comparison.panels[0].rows.tolist() == expected
     assert comparison.how["protocol"] == odd_from_even
-    assert comparison.protocol_label.startswith("Odd from even: judged on")
+    assert comparison.protocol_label.startswith("Odd from even: tested on")
 
 
 def test_an_error_lists_the_protocols(odd_from_even):

@@ -98,7 +98,7 @@ def test_unseen_methods_are_said_with_the_hardest():
     table["worst"], table["worst_at"] = 0.8, "neuraltextures"
     said = lead_of(table, replace(FACTS, protocol="leave-method-out"))
     assert (
-        "Each method was judged by strategies that had not seen it; the hardest is "
+        "Each method was tested with strategies that had not seen it; the hardest is "
         "neuraltextures (AUC 0.800)." in said
     )
 

@@ -82,7 +82,7 @@ def test_public_scores_under_unseen_methods(public_scores):
         "faceswap 0.9918, +0.0026",
         "neuraltextures 0.9774, +0.0010",
         "Log-odds mean ranks videos without having learned anything",
-        "Fakes are 80% of what is learned from and 50% of what is judged",
+        "Fakes are 80% of what is learned from and 50% of what is tested",
         "not shown to differ from the plain mean",
         "under unseen methods neither",
         "Hardest is neuraltextures",

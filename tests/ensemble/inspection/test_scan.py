@@ -366,7 +366,7 @@ def test_scan_writes_what_was_asked_for(files, tmp_path, capsys):
         assert (tmp_path / name).is_file()
     assert "a.mp4" in out
     assert "P(fake)" in out
-    assert "Fake is said above 0.500. It is the default" in err
+    assert "A video is called fake above 0.500. It is the default" in err
     with open(tmp_path / "all.csv") as file:
         rows = list(csv.DictReader(file))
     found = json.loads((tmp_path / "all.json").read_text())

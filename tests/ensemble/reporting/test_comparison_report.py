@@ -246,4 +246,4 @@ def test_one_member_is_not_called_members(tmp_path):
     )
     found.to_html(tmp_path / "one.html")
     text = (tmp_path / "one.html").read_text("utf-8")
-    assert re.search(r"\d (strategies|strategy) and 1 member, judged", text)
+    assert re.search(r"\d (strategies|strategy) and 1 member, tested", text)

@@ -105,6 +105,6 @@ def test_coverage_counts_each_video_once(tmp_path):
     assert found.how["n_groups_judged"] == 20
     assert "(95 of 100 videos, 20 groups)" in found.verdict
     page = write_report(found, tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "<dt>Videos judged</dt><dd>95 of 100</dd>" in page
+    assert "<dt>Videos tested</dt><dd>95 of 100</dd>" in page
     assert "95 of 100 judged" in page
     assert "100 judged" not in page.replace("95 of 100 judged", "")

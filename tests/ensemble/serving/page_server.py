@@ -9,6 +9,7 @@ import numpy as np
 
 RATES = {"n_real": 20, "n_fake": 10, "false_alarms": [0.05, 0.0, 0.2],
          "misses": [0.8, 0.5, 1.0]}  # fmt: skip
+GROUNDS = ["A video is called fake above 0.500.", "P(fake) is calibrated.", "Learned."]
 CARD = {
     "data": "squares", "toy": False, "fitted_on": "2026-01-02", "version": "0.1.0",
     "n_real": 20, "n_fake": 10, "n_groups": 12, "fitted_before": {},
@@ -44,7 +45,7 @@ def a_scan(name="clip.mp4", **changes):
         "doubts": "its faces disagree, P(fake) 0.700 (the largest face), 0.120",
         "card": CARD, "spread": {"low": 0.8, "high": 0.8, "std": None},
         "threshold": {"low": 0.5, "high": 0.5},
-        "grounds": ["Fake is said above 0.500.", "P(fake) is calibrated.", "Learned."],
+        "grounds": GROUNDS,
         "how": {"members": [member], "steps": steps},
         "model": {"name": "model.dfe", "sha256": "ab" * 32}, "faces_disagree": True,
         "members": [{"detector": "net", "p_fake": 0.8, "reason": ""}],
@@ -55,7 +56,7 @@ def a_scan(name="clip.mp4", **changes):
 FACTS = {
     "file": {"name": "model.dfe", "sha256": "ab" * 32}, "members": ["net"],
     "threshold": {"low": 0.5, "high": 0.5}, "card": CARD, "summary": "Learned.",
-    "grounds": ["Fake is said above 0.500.", "P(fake) is calibrated.", "Learned."],
+    "grounds": GROUNDS,
 }  # fmt: skip
 
 
