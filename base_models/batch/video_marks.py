@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 
 from base_models.addresses import remote_address
-from base_models.runtime.file_digest import file_stamp, folder_stamp
+from base_models.runtime.file_digest import content_stamp
 from base_models.video.paths import video_digest
 
 _LENGTH = 16  # hexadecimal digits of the first half of a mark
@@ -75,24 +73,4 @@ def _was_replaced(video, mark):
 
 
 def _stamp(video):
-    """Return what changes with a file, also where its time of change was set back."""
-    if os.path.isdir(video):
-        with os.scandir(video) as entries:
-            inside = sorted(
-                (entry.name, *_changed(_status(entry))) for entry in entries
-            )
-        seen = folder_stamp(video), inside, _changed(os.stat(video))
-    else:
-        seen = file_stamp(video), *_changed(os.stat(video))
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:_LENGTH]
-
-
-def _status(entry):
-    with suppress(OSError):  # of a link that leads nowhere
-        return entry.stat()
-    return entry.stat(follow_symlinks=False)
-
-
-def _changed(status):
-    """Return what nobody sets back: which file it is, and when its entry changed."""
-    return status.st_ino, status.st_ctime_ns
+    return content_stamp(video)[:_LENGTH]

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from base_models.errors import VideoReadError
@@ -29,7 +30,7 @@ def file_sha256(path: str | os.PathLike) -> str:
     Parameters
     ----------
     path : str or Path
-        It is read again only when its size or time of change is another.
+        It is read again only when it was written to or replaced.
 
     Returns
     -------
@@ -41,7 +42,7 @@ def file_sha256(path: str | os.PathLike) -> str:
     OSError
         If the file cannot be read.
     """
-    return digest_once(path, file_stamp(path), lambda: read_sha256(path))
+    return digest_once(path, content_stamp(path), lambda: read_sha256(path))
 
 
 def file_stamp(path: str | os.PathLike) -> tuple[int, int]:
@@ -56,6 +57,46 @@ def folder_stamp(folder: str | os.PathLike) -> str:
         lines = [f"{e.name} {file_stamp(e)}\n" for e in entries if e.is_file()]
     text = "".join(sorted(lines))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def content_stamp(path: str | os.PathLike) -> str:
+    """Return what changes with a file's or a folder's content, in this place.
+
+    Also where size and time of change were set back: it is of which file it is, and of
+    when its entry changed, which nobody sets. Of a folder each file counts.
+
+    Examples
+    --------
+    >>> import os, pathlib, tempfile
+    >>> from base_models.runtime.file_digest import content_stamp
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.mp4")
+    >>> stamps = []
+    >>> for text in ("real", "fake"):
+    ...     _ = path.with_suffix(".new").write_text(text)
+    ...     os.utime(path.with_suffix(".new"), (0, 0))
+    ...     _ = path.with_suffix(".new").replace(path)
+    ...     stamps.append(content_stamp(path))
+    >>> stamps[0] == stamps[1]
+    False
+    """
+    seen: tuple[Any, ...]
+    if os.path.isdir(path):
+        with os.scandir(path) as entries:
+            inside = sorted((e.name, *_never_set_back(_status(e))) for e in entries)
+        seen = folder_stamp(path), inside, _never_set_back(os.stat(path))
+    else:
+        seen = file_stamp(path), *_never_set_back(os.stat(path))
+    return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _status(entry):
+    with suppress(OSError):  # of a link that leads nowhere
+        return entry.stat()
+    return entry.stat(follow_symlinks=False)
+
+
+def _never_set_back(status):
+    return status.st_ino, status.st_ctime_ns
 
 
 def digest_once(

@@ -21,6 +21,7 @@ from base_models.errors import VideoReadError
 from base_models.limits import current_limits
 from base_models.runtime.caches import cached
 from base_models.runtime.clusters.given_up import reason_given_up
+from base_models.runtime.file_digest import content_stamp
 from base_models.video.bounds.budget import (
     Clock,
     check_count,
@@ -32,6 +33,7 @@ from base_models.video.bounds.headers import check_index
 from base_models.video.bounds.promises import (
     pictures_missing,
     promised_size,
+    stretched_pixels,
     zeros_at_end,
 )
 from base_models.video.bounds.units import PacketDamage
@@ -312,7 +314,7 @@ def packets(path: Any, container: Any, stream: Any, clock: Clock) -> Iterator[An
 
 
 def read_once(maxsize: int) -> Callable:
-    """Keep what functions read of files until a file's size or time of change differs.
+    """Keep what functions read of files until a file is written to or replaced.
 
     Of each limit they were read within, too.
 
@@ -326,15 +328,14 @@ def read_once(maxsize: int) -> Callable:
     def decorate(function):
         @cached(maxsize)
         @wraps(function)
-        def kept(path, real_path, size, mtime_ns, limits, *arguments):
+        def kept(path, real_path, stamp, limits, *arguments):
             return function(path, *arguments)
 
         @wraps(function)
         def of_file(path, *arguments):
             if isinstance(path, RemoteVideo):  # which is one version
-                return kept(path, None, None, None, current_limits(), *arguments)
-            status = os.stat(path)
-            known_by = os.path.realpath(path), status.st_size, status.st_mtime_ns
+                return kept(path, None, None, current_limits(), *arguments)
+            known_by = os.path.realpath(path), content_stamp(path)
             return kept(path, *known_by, current_limits(), *arguments)
 
         return of_file
@@ -422,7 +423,8 @@ def _table(path, unread=()):
                 (container.start_time or 0) / av.time_base,
                 float((span.last[1] if span.last else 0) * (stream.time_base or 0)),
             )
-            or _more_tracks(len(_tracks(container))),
+            or _more_tracks(len(_tracks(container)))
+            or stretched_pixels(stream.sample_aspect_ratio),
         )
 
 

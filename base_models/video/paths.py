@@ -29,9 +29,9 @@ from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import NO_FILE, is_special
 from base_models.runtime.file_digest import (
     KnownDigest,
+    content_stamp,
     digest_once,
     file_sha256,
-    file_stamp,
     known_digest,
     learn_digest,
     read_sha256,
@@ -151,8 +151,8 @@ def video_digest(video: Any, in_full: bool = False) -> Any:
     """Hash a video's content (SHA-256, hexadecimal).
 
     Of a file its bytes count, of a folder the images' names and bytes, of an array its
-    shape and values. Copies have the same digest. A file is read again only when its
-    size or time of change is another, an array each time but within `hashed_once`.
+    shape and values. Copies have the same digest. A file is read again only when it was
+    written to or replaced, an array each time but within `hashed_once`.
 
     A video behind an address is not read for that: what its server says of the version
     counts, with the size and, but for content tags of buckets, the address. Another
@@ -195,11 +195,7 @@ def video_digest(video: Any, in_full: bool = False) -> Any:
         return _file_digest(path)
     images = frame_images(path)
     with naming(path):
-        stamp = hashlib.sha256(
-            "".join(f"{i.name} {file_stamp(i)}\n" for i in images).encode(
-                "utf-8", "surrogateescape"
-            )
-        ).hexdigest()
+        stamp = content_stamp(path)
     return digest_once(path, stamp, lambda: _folder_digest(images))
 
 

@@ -1,17 +1,22 @@
-"""Finds videos of the same content in a data set, and reads as little as it can."""
+"""Finds videos of the same content in a data set, or of another than a table says."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from base_models.addresses import remote_address
 
 if TYPE_CHECKING:
     from ensemble.datasets.video_table import VideoTable
 
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 _PIECE = 65536  # bytes in the middle of a file, where those of other content differ
 
 
@@ -104,6 +109,38 @@ def conflicts_of_content(table: VideoTable) -> list[Conflict]:
             if differing:
                 found.append(Conflict(ids[first], ids[other], ", ".join(differing)))
     return found
+
+
+def replaced_since(table: VideoTable) -> list[str]:
+    """Return the videos that are not those of which a table has the digest.
+
+    Parameters
+    ----------
+    table : VideoTable
+        `index_videos` gives one with a column ``digest`` (SHA-256, hexadecimal). Videos
+        without one, behind an address or not readable are passed over.
+
+    Returns
+    -------
+    list of str
+    """
+    if "digest" not in table.table:
+        return []
+    from base_models.video.hashing import hash_ahead
+    from base_models.video.paths import video_digest
+
+    stated = {
+        video: str(digest)
+        for video, digest in zip(table.videos, table.table["digest"], strict=True)
+        if _SHA256.fullmatch(str(digest)) and remote_address(video) is None
+    }
+    hash_ahead(stated)
+    replaced = []
+    for video, digest in stated.items():
+        with suppress(OSError, ValueError):
+            if video_digest(video) != digest.lower():
+                replaced.append(video)
+    return replaced
 
 
 def _alike(

@@ -9,7 +9,7 @@ from typing import Any
 from base_models.addresses import remote_address
 from base_models.errors import ScoreTableError, refusing
 from ensemble.choices import DUPLICATES, MISSING
-from ensemble.datasets.duplicates import conflicts_of_content
+from ensemble.datasets.duplicates import conflicts_of_content, replaced_since
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
 from ensemble.datasets.kinds.files import named, noting_lists
 from ensemble.datasets.kinds.registry import AUTO, kind_called, kind_for, kind_of
@@ -48,8 +48,9 @@ def load_dataset(
     missing : {"refuse", "drop", "keep"}, default="refuse"
         What to do about videos that a list names and that are not there.
     duplicates : {"refuse", "warn", "allow"}, default="refuse"
-        What to do about the same content under two labels or in two groups. Files are
-        read where their sizes are equal.
+        What to do about the same content under two labels or in two groups, for which
+        files are read where their sizes are equal; and about files of another content
+        than the table says, where it has a column ``digest`` as `index` writes it.
     name : str or None, default=None
         Of the data set, for the column dataset; None takes the kind, or for csv and
         folder the name of the file or folder.
@@ -132,6 +133,14 @@ def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
 
 
 def _check_content(table: VideoTable, root: Path, duplicates: str) -> None:
+    if replaced := replaced_since(table):
+        text = (
+            f"{root} describes {len(replaced)} videos that are others by now: their "
+            f"content has not the digest that stands there: {named(replaced)}"
+        )
+        if duplicates == "refuse":
+            raise ValueError(f"{text}. Index them again, and look at their labels")
+        warnings.warn(text, stacklevel=3)
     conflicts = conflicts_of_content(table)
     if not conflicts:
         return

@@ -20,6 +20,8 @@ _STEP = 2**16  # bytes
 # What may be missing of a video: pauses and sounds that outlast pictures are common.
 _LEAST_LOST, _SHARE_LOST = 0.5, 0.1  # seconds; of all
 _UNEVEN = 5  # times the usual step from frame to frame
+_STRETCHED = 1.25  # a face is found and told in pictures that are squeezed by less
+_SHARE_APART = 0.1  # of a video, between where a frame is by number and by time
 _NO_SIZE = 0xFFFF0000  # of RIFF: from here on, nobody knew it when it was written
 
 
@@ -191,6 +193,14 @@ def pictures_missing(
     'it is not whole: its pictures end after 2.0 of 4.0 s'
     >>> pictures_missing(np.delete(at, np.s_[20:60]), duration=4.0, n_stated=0)
     'it is not whole: it has no picture for 1.6 of 4.0 s'
+
+    Frames are sampled by number. Where few of them are shown for most of the time, that
+    is no even look at the video, and said too:
+
+    >>> at = np.concatenate([at[:50] / 100, at[:20] / 2])
+    >>> pictures_missing(at, duration=0.0, n_stated=0)
+    'its frames are shown for very unequal times, and were sampled by number: parts of \
+it count up to 68% too much or too little'
     """
     if seconds is None or len(seconds) < 2:
         return ""
@@ -209,7 +219,46 @@ def pictures_missing(
         )
     if len(seconds) < (1 - _SHARE_LOST) * n_stated:
         return f"it is not whole: it has {len(seconds):,} of {n_stated:,} frames"
-    return ""
+    return _unequal_times(at, at[-1] + max(step, last))
+
+
+def _unequal_times(at, end):
+    """Say that frames even by number are not even in time, if it is so; else ``""``."""
+    if end <= at[0]:
+        return "all its frames are shown at the same time"
+    by_time = (at - at[0]) / (end - at[0])
+    apart = np.abs(by_time - np.arange(len(at)) / len(at)).max()
+    if apart <= _SHARE_APART:
+        return ""
+    return (
+        "its frames are shown for very unequal times, and were sampled by number: "
+        f"parts of it count up to {apart:.0%} too much or too little"
+    )
+
+
+def stretched_pixels(ratio: Any) -> str:
+    """Say that a player stretches the pictures, which nothing here does; else ``""``.
+
+    Parameters
+    ----------
+    ratio : Fraction or None
+        Width of a pixel over its height; None or 0 where that is not known.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from base_models.video.bounds.promises import stretched_pixels
+    >>> stretched_pixels(Fraction(16, 15))  # of PAL
+    ''
+    >>> stretched_pixels(Fraction(2, 1))
+    'its pixels are 2 times as wide as high, and were looked at as if they were square'
+    """
+    if not ratio or 1 / _STRETCHED <= ratio <= _STRETCHED:
+        return ""
+    return (
+        f"its pixels are {float(ratio):.3g} times as wide as high, and were looked at "
+        "as if they were square"
+    )
 
 
 _KINDS: list[tuple[Callable[[bytes], bool], Callable]] = [

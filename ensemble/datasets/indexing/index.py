@@ -50,9 +50,9 @@ def index_videos(
 ) -> VideoTable:
     """Open every video of a data set and add what is in it to the table.
 
-    Each row is kept in the store as soon as it is there, by path, size and time of
-    change of the file: a run that was stopped goes on, and a second one opens nothing
-    that has not changed.
+    Each row is kept in the store as soon as it is there, by the file's path and what
+    changes when it is written to or replaced: a run that was stopped goes on, and a
+    second one opens nothing that has not changed.
 
     Parameters
     ----------

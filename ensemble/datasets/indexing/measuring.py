@@ -11,7 +11,7 @@ import numpy as np
 from base_models.addresses import remote_address
 from base_models.errors import VideoReadError
 from base_models.runtime.failures import reason_of
-from base_models.runtime.file_digest import file_stamp, folder_stamp
+from base_models.runtime.file_digest import content_stamp
 from base_models.runtime.remote.facts import asking_once
 from ensemble.datasets.indexing.perceptual_hash import N_FRAMES, perceptual_hash
 
@@ -55,13 +55,13 @@ def measure_video(
     return row | {"readable": True}, None
 
 
-def stamp(video: str | Path) -> tuple[int, int] | str | None:
-    """Return size and time of change (ns) of a file; of a folder a hash of its files'.
+def stamp(video: str | Path) -> str | None:
+    """Return what changes with a file's or a folder's content, in this place.
 
     None where it cannot be looked at, and of what is behind an address.
     """
     try:
-        return folder_stamp(video) if os.path.isdir(video) else file_stamp(video)
+        return content_stamp(video)
     except OSError:
         return None
 

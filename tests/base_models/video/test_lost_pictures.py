@@ -1,5 +1,7 @@
 """Files of which pictures were lost, though all their bytes may be there."""
 
+from fractions import Fraction
+
 import av
 import cv2
 import numpy as np
@@ -54,6 +56,7 @@ def test_fragments_that_never_came(tmp_path):
         (1.0 + np.arange(50) / 25, 3.0, 0.0),  # pictures that begin late
         (np.cumsum([0.03, 0.05, 0.04, 0.2, 0.03] * 10), 0.0, 0.0),  # a phone's
         (np.arange(20.0), 20.0, 0.0),  # a picture a second
+        (np.cumsum([1 / 24] * 40 + [1 / 30] * 40), 0.0, 0.0),
         (None, 9.0, 0.0),
     ],
 )
@@ -111,3 +114,38 @@ def test_a_huge_image_is_counted_and_not_read(tmp_path):
         file.truncate(2**42)  # holes, which take no room on the disk
     said = "it is not whole: 1 of 3 images cannot be read"
     assert probe_video(tmp_path).cut_short == said
+
+
+def written(path, at, ratio=None, size=(64, 64)):
+    """A film of noise whose frames are shown at some milliseconds."""
+    draw = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        stream.width, stream.height = size
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        if ratio is not None:
+            stream.codec_context.sample_aspect_ratio = ratio
+        for shown_at in at:
+            image = draw.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = int(shown_at), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_frames_that_are_shown_for_unequal_times_are_a_doubt(tmp_path):
+    steps = [1] * 60 + [400] * 20 + [1] * 60  # what is shown is one in seven frames
+    found = probe_video(written(tmp_path / "a.mkv", np.cumsum(steps))).cut_short
+    assert found.startswith("its frames are shown for very unequal times")
+    assert "up to 42%" in found  # 60 of 140 frames in 60 of 8,120 ms
+    even = probe_video(written(tmp_path / "b.mkv", 40 * np.arange(30)))
+    assert even.cut_short == ""
+    at_once = pictures_missing(np.zeros(20), 0.0, 0)
+    assert at_once == "all its frames are shown at the same time"
+
+
+@pytest.mark.parametrize(("ratio", "is_doubt"), [("16/15", False), ("2/1", True)])
+def test_pixels_that_are_not_square_are_a_doubt(ratio, is_doubt, tmp_path):
+    path = written(tmp_path / "a.mp4", 40 * np.arange(30), Fraction(ratio))
+    assert bool(probe_video(path).cut_short) == is_doubt
