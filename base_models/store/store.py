@@ -30,6 +30,7 @@ from base_models.store.folder import (
     StoreFolder,
     is_entry_key,
     warn_of_damage,
+    without_waiting,
 )
 from base_models.store.keys import class_key
 from base_models.store.objects import StoreObjects, mapped_copy
@@ -275,7 +276,7 @@ class Store:
         if file is None:
             return None
         try:
-            with open(file, "rb") as entry:
+            with open(file, "rb", opener=without_waiting) as entry:
                 if mapped and self.shared:  # which another machine may delete
                     content = mapped_copy(entry.read())
                 elif mapped:
@@ -301,19 +302,18 @@ class Store:
         # what is in that index, which reading writes to, and maps no file.
         folder = str(self.path), self.size_limit
         unchecked = _unchecked.get(folder, np.inf) + n_bytes
-        is_due = unchecked >= self.size_limit / 50
-        _unchecked[folder] = 0 if is_due else unchecked
-        if not is_due:
+        _unchecked[folder] = unchecked
+        if unchecked < self.size_limit / 50:
             return
-        # (seconds of last use, bytes, how to delete it)
-        entries: list[tuple[float, int, Callable[[], bool | None]]] = []
+        _unchecked[folder] = 0
+        entries: list[tuple[float, int, Callable]] = []  # last use, bytes, deletion
         is_own, files = self._folder.is_own(), list(self._folder.files())
         now = max((stat.st_mtime for _, stat in files), default=0.0)  # of that disk
         for path, stat in files:
             if is_own and self._folder.is_unfinished(path, now):
                 continue
-            remove_file = functools.partial(self._folder.remove, Path(path))
-            entries.append((stat.st_mtime, stat.st_size, remove_file))
+            remove = functools.partial(self._folder.remove, Path(path))
+            entries.append((stat.st_mtime, stat.st_size, remove))
         for used, size, *where in self._small.list():
             entries.append((used, size, functools.partial(self._small.delete, *where)))
         total = sum(size for _, size, _ in entries)

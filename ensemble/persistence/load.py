@@ -79,10 +79,12 @@ def _read(reader, parameters, detectors):
         fitted["false_alarms_"] = Interval(*fitted["false_alarms_"])
     chosen = reader.decode(manifest["chosen_combiner"])
     training = manifest["training"]
+    with reading_part(path, "what its card says"):
+        facts = CardFacts.from_dict(manifest.get("card"))
     fitted["fit_record_"] = FitRecord(
         TrainingSet(None, **{name: reader.decode(v) for name, v in training.items()}),
         [tuple(split) for split in reader.decode(manifest["splits"])],
-        CardFacts.from_dict(manifest.get("card")),
+        facts,
         clone(fitted["combiner_"]) if chosen is None else chosen,
         **reader.file,
         **{at: fitted.pop(name, None) for name, at in IN_RECORD.items()},

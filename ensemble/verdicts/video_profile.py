@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_PROFILED = 400  # training videos that are looked at, evenly spread
 _TIMES = 1.5  # by which sizes may lie outside those of training
+_LARGEST = 1e9  # pixels, frames or seconds of a video
 _QUANTISER_STEPS = 6.0  # by which the quantiser may; 6 double the step in H.264
 
 # What is compared: attribute -> what a sentence calls it.
@@ -145,9 +146,14 @@ class TrainingProfile:
 
     @classmethod
     def from_dict(cls, known: Any) -> Any:
-        """Return what `to_dict` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v
-                      for k, v in known.items()})  # fmt: skip
+        """Return what `to_dict` wrote; a ValueError if it is none of its kind."""
+        found = cls(**{k: tuple(v) if isinstance(v, list) else v
+                       for k, v in known.items()})  # fmt: skip
+        for name, value in asdict(found).items():
+            right = _is_known[name](value) if name in _is_known else _is_range(value)
+            if not right:
+                raise ValueError(f"the training videos' {name} are {value!r}")
+        return found
 
     @property
     def sentence(self) -> Any:
@@ -165,6 +171,24 @@ class TrainingProfile:
         elif self.n_frames is not None:
             parts.append(f"{_range(self.n_frames)} frames")
         return ", ".join(parts)
+
+
+def _is_range(value):
+    return value is None or (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(isinstance(number, (int, float)) for number in value)
+        and all(abs(number) < _LARGEST for number in value)
+    )
+
+
+_is_known = {
+    "n_videos": lambda value: isinstance(value, int),
+    "codecs": lambda value: (
+        value is None
+        or (isinstance(value, dict) and all(isinstance(n, int) for n in value.values()))
+    ),
+}
 
 
 def profile_video(

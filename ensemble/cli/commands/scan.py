@@ -74,16 +74,16 @@ def scan(
     outputs = planned_outputs(pictures, paths, [*models, *lists], tables, overwrite)
     loaded = open_ensemble(models, device, quiet, threshold, prior)
     err = is_printed(json_file, csv_file)
-    results = []
+    results, lost = [], []
     try:
-        for result in _scan_each(loaded, paths, outputs, not no_doubts, err):
+        for result in _scan_each(loaded, paths, outputs, not no_doubts, err, lost):
             results.append(result)
     finally:  # of a run that is stopped there is what it found so far
         _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
     n_unscorable = sum(result.status == UNSCORABLE for result in results)
     say_unscorable(n_unscorable, len(results), "above, each with its reason")
-    if n_unscorable:
+    if n_unscorable or lost:
         raise typer.Exit(SOME_UNSCORABLE)
 
 
@@ -93,8 +93,12 @@ def _scan_each(
     outputs: "Sequence[PlannedOutputs]",
     doubts: bool,
     err: bool,
+    lost: list[str],
 ) -> "Iterator[ScanResult]":
-    """Scan videos, write what is planned of each, show it; one that fails is a row."""
+    """Scan videos, write what is planned of each, show it; one that fails is a row.
+
+    To `lost` are added the reasons why something that was asked for is not written.
+    """
     from base_models.runtime.failures import Failures
     from ensemble.cli.tables import show_scan
     from ensemble.inspection.scan import failed_scan, scan_video
@@ -109,6 +113,7 @@ def _scan_each(
         else:
             failures.note(None)
             written, not_written = planned.write(result)
+            lost += not_written
         show_scan(result, written, not_written, err=err)
         yield result.without_pixels()
     failures.check()

@@ -1,5 +1,6 @@
 """A stored entry that is not what was written is found, named, and computed again."""
 
+import os
 import shutil
 import sqlite3
 import warnings
@@ -138,3 +139,18 @@ def test_a_release_before_reads_what_is_written_now():
     plain = save(LARGE, {"meta": "{}"})
     assert content.startswith(plain)
     assert len(content) == len(plain) + 8
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path, mapped):
+    store = Store(tmp_path)
+    store.put("view", KEY, LARGE)
+    file = file_of(tmp_path)
+    file.unlink()
+    os.mkfifo(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a pipe that cannot be mapped is an empty file
+        assert store.get("view", KEY, mapped=mapped) is None
+    store.put("view", KEY, LARGE)
+    np.testing.assert_array_equal(store.get("view", KEY)[0]["x"], LARGE["x"])

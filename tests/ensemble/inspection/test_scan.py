@@ -18,7 +18,7 @@ from ensemble import DeepfakeEnsemble, scan_video
 from ensemble.cli.app import main
 from ensemble.inspection.annotate import COLOURS
 from ensemble.inspection.outputs import output_paths, planned_outputs
-from ensemble.inspection.scan import scans_table
+from ensemble.inspection.scan import ScanResult, scans_table
 from ensemble.resampling import GroupBootstrap
 
 SIDE = 24  # of a "face": a square whose red says which one, on a black ground
@@ -371,6 +371,23 @@ def test_scan_writes_what_was_asked_for(files, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     found = json.loads((tmp_path / "all.json").read_text())
     assert [row["verdict"] for row in rows] == [one["verdict"] for one in found]
+
+
+def test_a_picture_that_cannot_be_written_is_no_success(
+    files, tmp_path, capsys, monkeypatch
+):
+    def full(self, path):
+        with naming(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ScanResult, "annotate", full)
+    code, out, err = _run(
+        capsys, "scan", files / "a.mp4", "-m", files / "model.dfe", "--annotate",
+        tmp_path / "seen.mp4", "--json", tmp_path / "all.json",
+    )  # fmt: skip
+    assert code == 1, err
+    assert "no space is left" in out
+    assert json.loads((tmp_path / "all.json").read_text())[0]["status"] == "scored"
 
 
 def test_scan_to_standard_output_is_clean(files, tmp_path, capsys):

@@ -129,6 +129,27 @@ def test_a_member_that_could_score_nothing_is_refused(tmp_path, name, value, sai
     refused(tmp_path, packed(manifest, parts), f"'frequency' .*{said}")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("short_side", [1, 2, []]),
+        ("short_side", [10**30, 10**30, 10**30]),
+        ("quantiser", [{"dict": []}, 1, 2]),
+        ("seconds", [1, 2]),
+        ("codecs", 1.5),
+        ("codecs", {"h264": "many"}),
+        ("evil", [1, 2, 3]),
+    ],
+)
+def test_a_card_that_no_video_can_be_compared_with_is_refused(tmp_path, name, value):
+    manifest, parts = opened("reals_alone.dfe")
+    right = {"n_videos": 9, "short_side": [128, 256, 720], "codecs": {"h264": 9}}
+    manifest["card"] = {**(manifest.get("card") or {}), "profile": right}
+    assert loads_or_refuses(tmp_path, packed(manifest, parts))
+    manifest["card"]["profile"] = {**right, name: value}
+    refused(tmp_path, packed(manifest, parts), "what its card says cannot be read")
+
+
 def test_a_member_under_another_name_is_refused(tmp_path):
     manifest, parts = opened("reals_alone.dfe")
     manifest["detectors"][0]["name"] = "../evil"
