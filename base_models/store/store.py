@@ -312,8 +312,8 @@ class Store:
         for path, stat in files:
             if is_own and self._folder.is_unfinished(path, now):
                 continue
-            remove = functools.partial(self._folder.remove, Path(path))
-            entries.append((stat.st_mtime, stat.st_size, remove))
+            remove_file = functools.partial(self._folder.remove, Path(path))
+            entries.append((stat.st_mtime, stat.st_size, remove_file))
         for used, size, *where in self._small.list():
             entries.append((used, size, functools.partial(self._small.delete, *where)))
         total = sum(size for _, size, _ in entries)

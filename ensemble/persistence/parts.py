@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from ensemble.persistence.signature import check_signature
 from ensemble.persistence.wrong_files import what_it_is
 
 MANIFEST = "manifest.json"
+_END, _END_BYTES = b"PK\5\6", 22  # of an archive, before its comment
 
 
 def read_parts(
@@ -55,6 +57,7 @@ def read_parts(
                 raise zipfile.BadZipFile(f"its part {packed[0]!r} is compressed")
             parts = {name: archive.read(name) for name in archive.namelist()}
             comment = archive.comment
+            _check_nothing_beside(path, archive)
         text = parts.pop(MANIFEST)
         manifest = json.loads(text)
     except FileNotFoundError as error:
@@ -87,6 +90,17 @@ def read_parts(
         check_signature(path, text, comment, key)
     _check_whole(path, manifest.get("sha256"), parts)
     return {**manifest, "is_signed": bool(comment)}, parts
+
+
+def _check_nothing_beside(path, archive):
+    """Refuse bytes before or behind an archive, over which zipfile reads."""
+    with open(path, "rb") as file:
+        file.seek(-_END_BYTES - len(archive.comment), os.SEEK_END)
+        ends = file.read(len(_END)) == _END
+    first = min(entry.header_offset for entry in archive.infolist())
+    if first or not ends:
+        where = "before" if first else "behind"
+        raise zipfile.BadZipFile(f"there is something else {where} its parts")
 
 
 def _check_whole(path, digests, parts):

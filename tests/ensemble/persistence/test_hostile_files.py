@@ -105,6 +105,17 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path):
     refused(tmp_path, content.getvalue(), "there twice")
 
 
+@pytest.mark.parametrize(
+    ("before", "behind", "said"),
+    [(b"#!/bin/sh\n", b"", "before its parts"), (b"", b"junk", "behind its parts")],
+)
+def test_what_lies_beside_the_archive_is_refused(tmp_path, before, behind, said):
+    content = packed(*opened("logistic.dfe"))
+    (tmp_path / "whole.dfe").write_bytes(content)
+    ensemble.load(tmp_path / "whole.dfe")
+    refused(tmp_path, before + content + behind, f"something else {said}")
+
+
 def test_a_bomb_is_refused_by_what_its_list_says(tmp_path):
     manifest, parts = opened("reals_alone.dfe")
     bomb = {**parts, "zeros": bytes(2**28)}
