@@ -86,7 +86,8 @@ def content_stamp(path: str | os.PathLike) -> str:
         seen = folder_stamp(path), inside, _never_set_back(os.stat(path))
     else:
         seen = file_stamp(path), *_never_set_back(os.stat(path))
-    return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+    text = repr(seen).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _status(entry):
