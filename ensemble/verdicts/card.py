@@ -372,7 +372,11 @@ def evidence_or_none(model: Any) -> OutOfFoldEvidence | None:
             return out_of_fold_of(model)
     except Exception as error:  # a foreign combiner may raise anything
         is_said = isinstance(error, ValueError) and str(error)
-        facts.problem = is_said or f"{type(error).__name__}: {error}"
+        facts.problem = is_said or (
+            "its out-of-fold scores cannot be looked at again "
+            f"({type(error).__name__}: {error}); the file is damaged or forged, or a "
+            "combiner of another package fails"
+        )
         return None
 
 
