@@ -17,8 +17,8 @@ _AT_ONCE = b"stopped at once\n"
 # What is there of a command that was stopped, and how to go on.
 _KEPT = {
     "fit": "the folds that were done are in the store; run the same command to go on",
-    "compare": "what was trained and scored is in the store; run the same command to "
-    "go on",
+    "compare": "what was trained and scored of videos is in the store, of a table of "
+    "scores nothing is kept; run the same command again",
     "predict": "the videos that were done are in the store; run the same command to go "
     "on",
     "scan": "what was computed of the videos is in the store; run the same command to "
