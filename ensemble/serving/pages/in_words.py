@@ -20,6 +20,11 @@ _PICTURE = (
     "videos, they say little of a single picture."
 )
 
+_ENOUGH = 5  # of each class, for rates of files like this one alone
+_COUNTED = {
+    "scored": "Counted are those that all its members could score, as they could this.",
+    "partial": "Counted are those that not all its members could score, as with this.",
+}
 
 _TOY = (
     "This model is a toy that shows how things work: do not go by what it says of real "
@@ -151,13 +156,21 @@ def errors_in_words(
         problem = card.get("problem") or "it was not measured"
         return [f"{_UNKNOWN}{_stopped(problem)}"]
     of_status = card.get("by_status", {}).get(status)
-    if of_status and of_status["n_real"] and of_status["n_fake"]:
+    counted = ""
+    if of_status and min(of_status["n_real"], of_status["n_fake"]) >= _ENOUGH:
+        if (
+            of_status["n_real"] + of_status["n_fake"]
+            < rates["n_real"] + rates["n_fake"]
+        ):
+            counted = _COUNTED.get(status, "")
         rates = of_status
     alarms, misses = [_alarms(rates)], [_misses(rates)]
     share = rates["misses"][0] if rates["n_fake"] else None
     if share is not None and share > 0.5 and verdict != FAKE:
         misses.append("It misses more than half of the fakes: REAL says little.")
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
+    if counted:
+        lines.append(counted)
     if card.get("above_chance") is False:
         lines.append("It is not shown to be better than chance.")
     if card.get("set_on_the_same"):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from ensemble.choices import FAKE, REAL, TRACES, UNSURE
+from ensemble.serving.pages.faces import (
+    FaceView,
+    about_faces,
+    difference_of,
+    face_views,
+    faces_said,
+    whole_frame_members,
+)
 from ensemble.serving.pages.in_words import (
     ScanInWords,
-    as_sentence,
-    clock,
     errors_in_words,
     scan_in_words,
     score_name,
@@ -28,59 +32,8 @@ from ensemble.serving.pages.timeline import (
     timeline_panels,
 )
 
-_KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
-_MOST_NAMED = 4  # faces in a sentence
 _MOST_PANELS = 6  # that are seen at once
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time in a video, for a link to it."""
-
-    seconds: float
-
-    @property
-    def at(self) -> str:
-        """As players write it."""
-        return clock(self.seconds)
-
-
-@dataclass(frozen=True)
-class FaceView:
-    """One face.
-
-    Attributes
-    ----------
-    face : int
-    verdict, kind : str
-        ``kind`` is ``fake``, ``real``, ``unsure`` or ``none``.
-    p_fake : float or None
-    first, last : float
-        Seconds.
-    main : bool
-    why : list of str
-        What speaks against a verdict on it.
-    members : dict of str to float
-    picture : str
-        Address, empty where there is none.
-    """
-
-    face: int
-    verdict: str
-    kind: str
-    p_fake: float | None
-    first: float
-    last: float
-    main: bool
-    why: list[str]
-    members: dict[str, float | None]
-    picture: str
-
-    @property
-    def start(self) -> Moment:
-        """When it is first seen."""
-        return Moment(self.first)
 
 
 @dataclass(frozen=True)
@@ -106,6 +59,8 @@ class ScanView:
         Of the timeline; the second of all but some faces, where there are many.
     lines : list of Line
         One of each member in it.
+    whole : list of str
+        Members that look at whole frames, where others look at faces.
     times : list of (float, str)
         Below the timeline.
     media : str
@@ -135,6 +90,7 @@ class ScanView:
     panels: list[TimelinePanel]
     more_panels: list[TimelinePanel]
     lines: list[Line]
+    whole: list[str]
     times: list[tuple[float, str]]
     media: str = ""
     poster: str = ""
@@ -147,14 +103,12 @@ class ScanView:
     @property
     def difference(self) -> str:
         """What is said of its faces, in a few words."""
-        if len({face.verdict for face in self.faces}) == 1:  # what doubts made of them
-            return "their scores lie on both sides of the threshold"
-        if len(self.faces) <= _MOST_NAMED:
-            said = [f"face {f.face} {f.verdict or 'no verdict'}" for f in self.faces]
-        else:
-            counts = Counter(face.verdict or "without a verdict" for face in self.faces)
-            said = [f"{n} {verdict}" for verdict, n in counts.most_common()]
-        return ", ".join(said)
+        return difference_of(self.faces)
+
+    @property
+    def about(self) -> str:
+        """Of which face its score is, where there are several."""
+        return about_faces(self.faces, self.name)
 
 
 def scan_view(
@@ -194,7 +148,7 @@ def scan_view(
         score=scan["p_fake"],
         threshold=_finite(scan["threshold"]),
         model=scan["model"],
-        faces=_faces(scan, pictures or {}, thing),
+        faces=face_views(scan, pictures or {}, thing),
         faces_disagree=scan["faces_disagree"],
         members=_members(scan, how["members"], thing),
         steps=how["steps"],
@@ -203,6 +157,7 @@ def scan_view(
         panels=first,
         more_panels=[panel for panel in panels if panel not in first],
         lines=[lines[name] for name in order if name in lines],
+        whole=whole_frame_members(scan),
         times=ticks(last_second(scan)),
         **made,
     )
@@ -228,6 +183,8 @@ class JobView:
     score_name : str
     threshold : dict
     faces : list of FaceView
+    faces_said : str
+        That its faces differ, or that there is none, and of which its score is.
     model, model_key : str
         What scanned it, and what tells that from others.
     is_of_other : bool
@@ -251,6 +208,7 @@ class JobView:
     score_name: str = ""
     threshold: dict[str, float | None] = field(default_factory=dict)
     faces: list[FaceView] = field(default_factory=list)
+    faces_said: str = ""
     model: str = ""
     model_key: str = ""
     is_of_other: bool = False
@@ -290,12 +248,14 @@ def job_view(
     found: dict[str, Any] = {}
     if scan is not None:
         scan = with_one_name(scan)
+        faces = face_views(scan, pictures or {}, thing_of(job))
         found = {
             "said": scan_in_words(scan, thing_of(job)),
             "score": scan["p_fake"],
             "score_name": score_name(scan),
             "threshold": _finite(scan["threshold"]),
-            "faces": _faces(scan, pictures or {}, thing_of(job)),
+            "faces": faces,
+            "faces_said": faces_said(scan, faces),
             "model": job.model_name or "a model without a file",
             "model_key": job.model_key,
             "is_of_other": is_of_other,
@@ -389,28 +349,6 @@ def _share(moved, whole):
     if not share:
         return "0 %"
     return f"{share} % towards {'fake' if moved > 0 else 'real'}"
-
-
-def _faces(scan, pictures, thing):
-    of_all = {scan.get("reason"), scan.get("doubts")}
-    return [_face(face, pictures, of_all, thing) for face in scan["faces"]]
-
-
-def _face(face, pictures, of_all, thing):
-    reasons = [face.get("reason") or "", face.get("doubts") or ""]
-    reasons = [reason for reason in reasons if reason not in of_all]
-    return FaceView(
-        face=face["face"],
-        verdict=face["verdict"] or "",
-        kind=_KINDS.get(face["verdict"], "none"),
-        p_fake=face["p_fake"],
-        first=face["first"],
-        last=face["last"],
-        main=face["main"],
-        why=[as_sentence(reason_in_words(r, thing)) for r in reasons if r],
-        members=face["members"],
-        picture=pictures.get(face["face"], ""),
-    )
 
 
 def _finite(threshold):

@@ -1,0 +1,176 @@
+"""What pages show of each face, and what they say of several."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.choices import FAKE, REAL, TRACES, UNSURE
+from ensemble.serving.pages.in_words import as_sentence, clock, figure, score_name
+from ensemble.serving.pages.reasons import reason_in_words
+
+_KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
+_EVEN = 0.5  # what a member says that knows nothing
+_MOST_NAMED = 4  # faces in a sentence
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time in a video, for a link to it."""
+
+    seconds: float
+
+    @property
+    def at(self) -> str:
+        """As players write it."""
+        return clock(self.seconds)
+
+
+@dataclass(frozen=True)
+class FaceView:
+    """One face.
+
+    Attributes
+    ----------
+    face : int
+    verdict, kind : str
+        ``kind`` is ``fake``, ``real``, ``unsure`` or ``none``.
+    p_fake : float or None
+    first, last : float
+        Seconds.
+    main : bool
+    why : list of str
+        What speaks against a verdict on it.
+    members : dict of str to float
+    alone : str
+        What members say that look at nothing but this face; empty where all do.
+    picture : str
+        Address, empty where there is none.
+    """
+
+    face: int
+    verdict: str
+    kind: str
+    p_fake: float | None
+    first: float
+    last: float
+    main: bool
+    why: list[str]
+    members: dict[str, float | None]
+    alone: str
+    picture: str
+
+    @property
+    def start(self) -> Moment:
+        """When it is first seen."""
+        return Moment(self.first)
+
+
+def difference_of(faces: list[FaceView]) -> str:
+    """Say in a few words what is said of faces that differ."""
+    if len({face.verdict for face in faces}) == 1:  # what doubts made of them
+        return "their scores lie on both sides of the threshold"
+    if len(faces) <= _MOST_NAMED:
+        said = [f"face {face.face} {face.verdict or 'no verdict'}" for face in faces]
+    else:
+        counts = Counter(face.verdict or "without a verdict" for face in faces)
+        said = [f"{n} {verdict}" for verdict, n in counts.most_common()]
+    return ", ".join(said)
+
+
+def about_faces(faces: list[FaceView], name: str) -> str:
+    """Say of which of several faces a score is, and where another has a higher one.
+
+    Parameters
+    ----------
+    faces : list of FaceView
+    name : str
+        What the score is called.
+
+    Returns
+    -------
+    str
+        A sentence; empty for one face, or where the score is of no single one.
+    """
+    main = [face for face in faces if face.main]
+    if len(faces) < 2 or len(main) != 1:
+        return ""
+    said = f"This {name} is about face {main[0].face} alone"
+    highest = max(faces, key=lambda face: face.p_fake or 0)
+    if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
+        said += f"; face {highest.face} has {figure(highest.p_fake)}"
+    return f"{said}."
+
+
+def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
+    """What a list says of the faces of a file, in a line."""
+    if not faces:
+        return "" if scan["p_fake"] is None else "No face was found."
+    said = [about_faces(faces, score_name(scan))]
+    if scan["faces_disagree"]:
+        said.insert(0, f"The faces differ: {difference_of(faces)}.")
+    return " ".join(filter(None, said))
+
+
+def whole_frame_members(scan: dict[str, Any]) -> list[str]:
+    """Return the members that look at whole frames, and so say one thing of all faces.
+
+    Parameters
+    ----------
+    scan : dict
+        As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
+    """
+    of_faces = {row["detector"] for row in scan["timeline"] if row["face"]}
+    names = dict.fromkeys(row["detector"] for row in scan["timeline"])
+    return [name for name in names if name not in of_faces] if of_faces else []
+
+
+def _alone(face, whole):
+    """What is said of a face by members that look at nothing but it."""
+    own = {n: score for n, score in face["members"].items() if n not in whole}
+    known = {n: score for n, score in own.items() if score is not None}
+    if not whole or not known:
+        return ""
+    scores = ", ".join(f"{figure(score)} ({name})" for name, score in known.items())
+    said = f"By what looks at this face alone: {scores}."
+    if face["verdict"] in (FAKE, TRACES) and max(known.values()) < _EVEN:
+        said += " The whole picture makes the verdict, and not this face."
+    return said
+
+
+def face_views(
+    scan: dict[str, Any], pictures: dict[int, str], thing: str
+) -> list[FaceView]:
+    """Return the faces of a scan as pages show them.
+
+    Parameters
+    ----------
+    scan : dict
+        As `ensemble.inspection.scan.ScanResult.to_dict` gives it.
+    pictures : dict of int to str
+        Address of the picture of each face.
+    thing : str
+        "video" or "picture".
+    """
+    of_all = {scan.get("reason"), scan.get("doubts")}
+    whole = whole_frame_members(scan)
+    return [_face(face, pictures, of_all, whole, thing) for face in scan["faces"]]
+
+
+def _face(face, pictures, of_all, whole, thing):
+    reasons = [face.get("reason") or "", face.get("doubts") or ""]
+    reasons = [reason for reason in reasons if reason not in of_all]
+    return FaceView(
+        face=face["face"],
+        verdict=face["verdict"] or "",
+        kind=_KINDS.get(face["verdict"], "none"),
+        p_fake=face["p_fake"],
+        first=face["first"],
+        last=face["last"],
+        main=face["main"],
+        why=[as_sentence(reason_in_words(r, thing)) for r in reasons if r],
+        members=face["members"],
+        alone=_alone(face, whole),
+        picture=pictures.get(face["face"], ""),
+    )

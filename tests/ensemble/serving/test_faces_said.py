@@ -1,0 +1,75 @@
+"""What pages say of several faces: whose score it is, and what looks at each alone."""
+
+import pytest
+
+pytest.importorskip("fastapi")
+from page_server import CARD, RATES, a_scan
+from test_serve_pages import Tags
+
+from ensemble.serving.pages.in_words import errors_in_words
+
+
+def two_members():
+    """A scan by a member of faces and one of whole frames, which alone says fake."""
+    scan = a_scan(p_fake=0.3)
+    for face, (net, together) in zip(
+        scan["faces"], ((0.4, 0.9), (0.2, 0.3)), strict=True
+    ):
+        face["members"] = {"net": net, "frames": 0.95}
+        face["p_fake"] = together
+        face["verdict"] = "FAKE" if together > 0.5 else "REAL"
+    scan["timeline"] += [
+        row | {"detector": "frames", "face": 0}
+        for row in scan["timeline"]
+        if row["face"] == 1
+    ]
+    scan["members"].append({"detector": "frames", "p_fake": 0.95, "reason": ""})
+    return scan
+
+
+def words_of(client, address):
+    return " ".join(Tags(client.get(address).text).words.split())
+
+
+def test_each_face_has_what_is_said_of_it_alone(client, add):
+    job = add(two_members())
+    for address in (f"/scans/{job}", f"/v1/scans/{job}/report.html"):
+        words = words_of(client, address)
+        assert "2 faces were found and followed. Whoever else you see" in words
+        assert "frames looks at the whole picture and counts in the score of" in words
+        assert "By what looks at this face alone: 0.400 (net). The whole" in words
+        assert "The whole picture makes the verdict, and not this face." in words
+        assert "By what looks at this face alone: 0.200 (net)." in words
+        assert words.count("makes the verdict") == 1  # the other one is called REAL
+
+
+@pytest.mark.parametrize("page", ["scan", "start", "compare"])
+def test_it_is_said_of_which_face_the_score_is(client, add, page):
+    job = add(two_members())
+    address = {"scan": f"/scans/{job}", "start": "/", "compare": f"/compare?ids={job}"}
+    words = words_of(client, address[page])
+    assert "The faces differ: face 1 FAKE, face 2 REAL." in words
+    assert "This P(fake) is about face 2 alone; face 1 has 0.900." in words
+
+
+def test_one_face_is_one_and_none_is_none(client, add):
+    scan = two_members()
+    scan |= {"faces": scan["faces"][:1], "faces_disagree": False}
+    words = words_of(client, f"/scans/{add(scan)}")
+    assert "One face was found and followed. Whoever else you see" in words
+    assert "is about face" not in words
+    add(scan | {"faces": []})
+    assert "UNSURE P(fake) 0.300 No face was found." in words_of(client, "/")
+
+
+def test_rates_of_few_files_are_not_said_and_others_say_what_they_count():
+    few, some = RATES | {"n_real": 3}, RATES | {"n_real": 18, "n_fake": 9}
+    whole = errors_in_words(CARD)
+    assert errors_in_words(CARD | {"by_status": {"partial": few}}, "", "partial") == (
+        whole
+    )
+    found = errors_in_words(CARD | {"by_status": {"scored": some}}, "", "scored")
+    assert found[0].startswith("Of 18 real videos")
+    assert found[-2] == (
+        "Counted are those that all its members could score, as they could this."
+    )
