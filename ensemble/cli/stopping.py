@@ -31,7 +31,8 @@ _KEPT = {
     "forge": "the pairs that were written stay; run the same command to go on",
     "batch": "the parts that were written stay; run the same command to go on",
     "demo": "the clips and folds that were done stay; run the same command to go on",
-    "serve": "scans that wait are kept; run the same command to go on",
+    "serve": "scans that wait are kept; run the same command to go on (only with "
+    "--token-file does the page keep its address and its history)",
     "get": "what was fetched stays; run the same command to go on",
 }
 _STRESS = {
