@@ -16,6 +16,23 @@ _WORDS = (
     (r"no score of (.+?), and only (\d+) of (\d+) out-of-fold videos lacked it",
      r"\1 could not score it; of the \3 videos that the model was tried on, only \2 "
      "were like that: how often it errs there is not known"),
+    (r"the model is not shown to beat chance out of fold \(AUC .*\)",
+     "on the videos that it was tried on, the model was not shown to tell fakes from "
+     "real ones better than chance"),
+    (r"members disagree \((.+?) ([\d.]+), (.+?) ([\d.]+): .*\)",
+     r"its members contradict each other (\1 says \2, \3 says \4) more than they did "
+     "on nearly all videos that the model was tried on"),
+    (r"(.+?) gives ([\d.]+), out of fold ([\d.]+) to ([\d.]+)",
+     r"\1 says \2, and said \3 to \4 of the videos that the model was tried on: it has "
+     "seen nothing like this"),
+    (r"(shorter side of the frame|side of the face) (\d+) pixels, in training (.+)",
+     r"the \1 has \2 pixels, and \3 in the videos that the model learned from: on "
+     "others it may err more"),
+    (r"codec (\w+), in training (.+)",
+     r"it is stored as \1, and what the model learned from as \2: on others it may err "
+     "more"),
+    (r"quantiser -?\d+, in training .+",
+     "it is compressed more or less than what the model learned from: it may err more"),
     (r"out-of-fold videos", "videos that it was tried on"),
     (r"it cannot be read as a video or an image: (?=reading it takes|the \w+ has)", ""),
     (r"an error of the server \(\w+\)", "an error of the server"),

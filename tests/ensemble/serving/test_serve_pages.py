@@ -307,6 +307,19 @@ def test_reasons_have_no_words_of_programs():
         ("ValueError: it is odd", "it is odd"),
         ("no face found in a.jpg (1 frames tried); lower min_face or drop the video",
          "no face found in a.jpg (1 frame tried)"),
+        ("members disagree (a 0.010, b 0.990: 9.2 in log-odds, 4.3 or less on 97.5 % "
+         "of the out-of-fold videos)",
+         "its members contradict each other (a says 0.010, b says 0.990) more than "
+         "they did on nearly all videos that the model was tried on"),
+        ("net gives 0.001, out of fold 0.167 to 0.994",
+         "net says 0.001, and said 0.167 to 0.994 of the videos that the model was "
+         "tried on: it has seen nothing like this"),
+        ("shorter side of the frame 480 pixels, in training 192",
+         "the shorter side of the frame has 480 pixels, and 192 in the videos that the "
+         "model learned from: on others it may err more"),
+        ("the model is not shown to beat chance out of fold (AUC 0.70 (0.45 to 0.86))",
+         "on the videos that it was tried on, the model was not shown to tell fakes "
+         "from real ones better than chance"),
     ):  # fmt: skip
         assert reason_in_words(reason, "picture") == words
     assert "minute is plenty" in advice("reading it takes longer than the 1 s allowed")
