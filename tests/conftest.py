@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +21,13 @@ _NOT_IN_DEV = {"accelerate", "grpc", "openvino", "ray", "tensorboard"}
 
 
 def pytest_configure(config):
-    """Hide a GPU from tests that are not of it: what they expect is of a CPU."""
+    """Make of the surroundings what tests expect, in each process of theirs.
+
+    A GPU is hidden from tests that are not of it. Ctrl-C, which a shell has ignored by
+    what it starts in the background, is heard by what tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "not gpu" in config.option.markexpr:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

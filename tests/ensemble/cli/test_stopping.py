@@ -10,9 +10,8 @@ from ensemble.cli.stopping import what_is_kept
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 _BEGIN = """
-import ctypes, signal, subprocess, sys, time
+import ctypes, subprocess, sys, time
 from ensemble.cli.stopping import stop_on_signals
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it in the background
 child = subprocess.Popen(["sleep", "60"])
 stop_on_signals()
 try:
