@@ -96,7 +96,7 @@ def about_faces(faces: list[FaceView], name: str) -> str:
     main = [face for face in faces if face.main]
     if len(faces) < 2 or len(main) != 1:
         return ""
-    said = f"This {name} is about face {main[0].face} alone"
+    said = f"This {name} is about face {main[0].face} and no other"
     highest = max(faces, key=lambda face: face.p_fake or 0)
     if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
         said += f"; face {highest.face} has {figure(highest.p_fake)}"

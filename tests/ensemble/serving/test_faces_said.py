@@ -49,7 +49,7 @@ def test_it_is_said_of_which_face_the_score_is(client, add, page):
     address = {"scan": f"/scans/{job}", "start": "/", "compare": f"/compare?ids={job}"}
     words = words_of(client, address[page])
     assert "The faces differ: face 1 FAKE, face 2 REAL." in words
-    assert "This P(fake) is about face 2 alone; face 1 has 0.900." in words
+    assert "This P(fake) is about face 2 and no other; face 1 has 0.900." in words
 
 
 def test_one_face_is_one_and_none_is_none(client, add):
