@@ -374,8 +374,8 @@ def evidence_or_none(model: Any) -> OutOfFoldEvidence | None:
         is_said = isinstance(error, ValueError) and str(error)
         facts.problem = is_said or (
             "its out-of-fold scores cannot be looked at again "
-            f"({type(error).__name__}: {error}); the file is damaged or forged, or a "
-            "combiner of another package fails"
+            f"({type(error).__name__}: {error}): its combiner fails where it is fitted "
+            "on a part of the videos, or a saved file is damaged or forged"
         )
         return None
 

@@ -251,10 +251,12 @@ class _Constant(Voting):
 
 
 def test_a_combiner_that_cannot_be_measured_is_not_taken_for_a_good_one():
-    with pytest.warns(UserWarning, match="not known: RuntimeError: 40 rows are needed"):
+    with pytest.warns(UserWarning, match="not known.*RuntimeError: 40 rows are needed"):
         model = fitted(combiner=_NeedsAll("soft"))
     assert model.judge([video(60, 62)])["verdict"].tolist() == ["UNSURE"]
-    assert "not known: RuntimeError: 40 rows" in model.card_.summary()
+    said = model.card_.summary()
+    assert "not known: its out-of-fold scores cannot be looked at again" in said
+    assert "RuntimeError: 40 rows" in said
 
 
 def test_a_refit_measures_the_new_combiner():
