@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from base_models.errors import UnscorableVideoError
 from ensemble.calibration.cross_fitting import fit_calibrated
+from ensemble.cascade.settling import warn_of_cascade
 from ensemble.combiners import SpreadLogOdds
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.error_rates import rate_interval
@@ -63,7 +64,10 @@ def fit_combiner(model: Any, combiner: Any) -> Any:
         raise UnscorableVideoError(reasons, in_training=True)
     warn_of_what_was_seen(model, combiner, fitted_on.reals_alone)
     with _naming_failures(model):
-        return _fitted(model, combiner, fitted_on, table, is_fake, beside)
+        model = _fitted(model, combiner, fitted_on, table, is_fake, beside)
+    if model.cascade is not None:
+        warn_of_cascade(model)
+    return model
 
 
 @contextmanager

@@ -141,6 +141,12 @@ default=None
         process ended) is left out as a whole, and so is a training video that no
         detector can look at. Warnings, `failed_detectors_`, `skipped_videos_`, the
         card and the saved file name them; all else is as in a fit without them.
+    cascade : {"exact"}, float or None, default=None
+        `predict` and `judge` ask members in turn, and no more once the verdict is
+        settled (`ensemble.cascade`): where the others cannot change it ("exact"), or
+        on at most this share of videos differs, certified with 95 % confidence.
+    member_costs : dict of str to float or None, default=None
+        What members cost, for `cascade`; else their networks' multiply-adds.
 
     Attributes
     ----------
@@ -221,6 +227,8 @@ default=None
         verbose: bool = True,
         faces_pooling: str = "largest",
         on_error: str = "raise",
+        cascade: float | str | None = None,
+        member_costs: dict[str, float] | None = None,
     ) -> None:
         self.detectors = detectors
         self.strategy = strategy
@@ -241,6 +249,8 @@ default=None
         self.verbose = verbose
         self.faces_pooling = faces_pooling
         self.on_error = on_error
+        self.cascade = cascade
+        self.member_costs = member_costs
 
     @classmethod
     def from_detectors(
@@ -462,19 +472,6 @@ default=None
                 super(DeepfakeEnsemble, changed).set_params(**{name: params[name]})
         super(DeepfakeEnsemble, changed).set_params(**params)
         return self._become(changed)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        tags.classifier_tags.multi_class = False
-        return tags
-
-    def _become(self, other):
-        """Take over what was computed on a copy, all at once."""
-        vars(self).update(vars(other))
-        return self
 
     def _given_detectors(self):
         if self.detectors is None:

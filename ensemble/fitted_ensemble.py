@@ -18,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UnscorableVideoError
 from base_models.inputs import Videos
+from ensemble.cascade.asking import CascadeRows, asked_table, each_asked_table
+from ensemble.cascade.stages import MemberCascade, cascade_of
 from ensemble.combiners.parts.answers import class_columns
 from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
@@ -34,6 +36,7 @@ from ensemble.verdicts.member_scores import (
     each_table,
     whole_table,
 )
+from ensemble.verdicts.table_verdicts import VerdictRows
 from ensemble.verdicts.threshold_and_prior import resolve_thresholds
 from ensemble.verdicts.video_verdicts import (
     filled_scores,
@@ -88,7 +91,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         doubt = doubt_of(self)
         if doubt:
             warnings.warn(f"{doubt}; labels say little", stacklevel=2)
-        table = self.detector_scores(videos)
+        table = asked_table(self, videos, doubts=False)
         if self.unscorable == "nan":
             unscorable = unscorable_reasons(self, table, combined_scores(self, table))
             if unscorable:
@@ -127,21 +130,23 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             (a detector gave no score) or ``unscorable``; ``reason``, why a score is
             missing or what to know about one; ``doubts``, why the score is no ground
             for a verdict (`ensemble.verdicts.doubts`); of an ensemble that no labelled
-            video was shown to ``calibration``, "unknown"; and each detector's score.
+            video was shown to ``calibration``, "unknown"; with a ``cascade``
+            ``members_asked``, their names; and each detector's score, NaN of one that
+            was not asked, which is no failure.
         """
         from base_models.inputs import as_videos
         from base_models.video.paths import hashed_once
 
         videos = as_videos(videos)
         with hashed_once(videos):
-            return self.judge_scores(self.detector_scores(videos), videos, doubts)
+            return self.judge_scores(asked_table(self, videos, doubts), videos, doubts)
 
     def judge_each(self, videos: Videos, doubts: bool = True) -> Iterator[pd.DataFrame]:
         """Yield the rows of `judge` one by one, each as soon as its video is scored."""
         from base_models.inputs import as_videos
 
         videos = as_videos(videos)
-        for number, table in enumerate(self.each_detector_scores(videos)):
+        for number, table in enumerate(each_asked_table(self, videos, doubts)):
             yield self.judge_scores(table, [videos[number]], doubts)
 
     def judge_table(
@@ -200,11 +205,11 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         1    1    097          unscorable
         """
         from base_models.batch.run import run_table
-        from ensemble.verdicts.table_verdicts import VerdictRows
 
         check_is_fitted(self)
+        scorer = VerdictRows if self.cascade is None else CascadeRows
         return run_table(
-            VerdictRows(self, doubts), table, output, engine, column, part_size,
+            scorer(self, doubts), table, output, engine, column, part_size,
             overwrite, encoding, "judging videos" if self.verbose else None,
             isolation, timeout,
         )  # fmt: skip
@@ -293,6 +298,12 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         weights = getattr(self.combiner_, "weights_", None)
         return None if weights is None else pd.Series(weights, list(self.detectors_))
+
+    @property
+    def cascade_(self) -> MemberCascade | None:
+        """In which order members are asked; None where ``cascade`` is not set."""
+        check_is_fitted(self)
+        return None if self.cascade is None else cascade_of(self)
 
     @property
     def failed_detectors_(self) -> dict[str, str]:
@@ -437,6 +448,19 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         from ensemble.comparison.ensemble_report import ensemble_html
 
         return super()._html_repr() + ensemble_html(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _become(self, other):
+        """Take over what was computed on a copy, all at once."""
+        vars(self).update(vars(other))
+        return self
 
     def _fake_column(self):
         check_is_fitted(self)

@@ -8,6 +8,7 @@ from typing import Any
 
 from base_models.naming import find_name
 from ensemble.calibration.calibrator import check_method
+from ensemble.cascade.costs import check_cascade
 from ensemble.combiners.stacking import as_combiner
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
@@ -50,6 +51,7 @@ def checked_strategy(ensemble: Any) -> Strategy:
     if not (isinstance(rate, numbers.Real) and 0 <= rate <= 1):
         raise ValueError(f"false_alarm_rate must lie in 0..1; got {rate!r}")
     check_prior(ensemble.prior)
+    check_cascade(ensemble.cascade, ensemble.member_costs)
     if ensemble.resampling is not None:
         strategy = replace(strategy, resampling=ensemble.resampling)
     if ensemble.combiner is not None:

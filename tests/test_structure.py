@@ -64,6 +64,7 @@ LAYERS = [
     "ensemble.out_of_fold",
     "ensemble.decision",
     "ensemble.verdicts",
+    "ensemble.cascade",
     "ensemble.reporting",
     "ensemble.datasets.exploring",
     "ensemble.persistence",

@@ -267,6 +267,10 @@ class LSTMDetector(FeatureDetector):
         self.extractor_.weights_key_ = meta["weights_key"]
         return self
 
+    def multiply_adds(self) -> float:
+        """Return those of the extractor: the sequence network's are next to none."""
+        return self._with_ours(self.extractor_).multiply_adds()
+
     def estimate_fit_seconds(self, n_videos: int) -> float:
         """Return about how many seconds a fit takes here: those of the extractor."""
         if self.features is None or isinstance(self.features, FrozenEstimator):

@@ -41,24 +41,59 @@ def score_sharing(
     """
     looking, *failures = noted or [Failures() for _ in range(len(detectors) + 1)]
     for views in walk_videos(detectors, videos, store, progress):
-        errors = [view.error for view in views.values() if view.error is not None]
-        if errors or views:
-            looking.note(errors[0] if len(errors) == len(views) else None)
+        note_looking(looking, views)
         shared, scores, reasons = {}, [], []
         for detector, failed in zip(detectors, failures, strict=True):
-            try:
-                score, reason, _ = detector.score_views(views, shared)
-            except Exception as error:
-                score, reason = np.nan, failed.reason(error)
-            else:
-                if not np.isnan(score):
-                    failed.note(None)
-                    reason = reason or _note(detector, views)
+            score, reason = score_shared(detector, views, shared, failed)
             scores.append(score)
             reasons.append(reason)
         yield np.array(scores, float), np.array(reasons, dtype=object)
     for each in () if noted else (looking, *failures):
         each.check()
+
+
+def score_shared(
+    detector: Any, views: dict[str, View], shared: dict, failed: Failures
+) -> tuple[float, str]:
+    """Score one video by one detector, from views that are made.
+
+    Parameters
+    ----------
+    detector : VideoDetector
+    views : dict of str to View
+        From `walk_videos`.
+    shared : dict
+        What detectors leave for each other while one video is scored.
+    failed : Failures
+        Where the detector's error is noted.
+
+    Returns
+    -------
+    score : float
+    reason : str
+    """
+    try:
+        score, reason, _ = detector.score_views(views, shared)
+    except Exception as error:
+        return np.nan, failed.reason(error)
+    if not np.isnan(score):
+        failed.note(None)
+        reason = reason or _note(detector, views)
+    return score, reason
+
+
+def note_looking(looking: Failures, views: dict[str, View]) -> None:
+    """Note whether a video could be looked at.
+
+    Parameters
+    ----------
+    looking : Failures
+    views : dict of str to View
+        Of one video.
+    """
+    errors = [view.error for view in views.values() if view.error is not None]
+    if errors or views:
+        looking.note(errors[0] if len(errors) == len(views) else None)
 
 
 def walk_videos(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -69,7 +70,7 @@ def score_videos(
             scores[row], reasons[row] = found, why
         return scores, reasons
     with hashed_once(videos):
-        sharing = _sharing(named)
+        sharing = sharing_detectors(named)
         if sharing:
             scored = score_sharing(list(sharing.values()), videos, store, progress)
             columns = list(sharing)
@@ -126,7 +127,7 @@ def iter_scores(
         scored = score_on_workers(named, videos, store, progress)
         yield from ((found, why) for found, why, _ in scored)
         return
-    sharing = _sharing(named)
+    sharing = sharing_detectors(named)
     alone = {
         column: Failures() for column in range(len(named)) if column not in sharing
     }
@@ -140,7 +141,7 @@ def iter_scores(
             scores[list(sharing)], reasons[list(sharing)] = shared
         for column, failures in alone.items():
             name, detector = named[column]
-            found, why = _ask_each(name, detector, [videos[row]], failures)
+            found, why = ask_each(name, detector, [videos[row]], failures)
             scores[column], reasons[column] = found[0], why[0]
         reasons[np.isnan(scores) & (reasons == "")] = NO_SCORE
         yield scores, reasons
@@ -148,8 +149,17 @@ def iter_scores(
         failures.check()
 
 
-def _sharing(named):
-    """Return column -> detector of those that share views."""
+def sharing_detectors(named: Sequence[tuple[str, Any]]) -> dict[int, Any]:
+    """Return column -> detector of those that share views.
+
+    Parameters
+    ----------
+    named : sequence of (name, detector)
+
+    Returns
+    -------
+    dict of int to detector
+    """
     return {
         column: detector
         for column, (_, detector) in enumerate(named)
@@ -167,15 +177,31 @@ def _ask(name, detector, videos):
         except Exception as error:  # which one is it?
             together = error
     failures = Failures()
-    scores, reasons = _ask_each(name, detector, videos, failures)
+    scores, reasons = ask_each(name, detector, videos, failures)
     failures.check()
     if len(videos) > 1 and not any(reasons):
         raise together  # it is no video's fault
     return scores, reasons
 
 
-def _ask_each(name, detector, videos, failures):
-    """Ask a detector of one video after another; an error is that video's reason."""
+def ask_each(
+    name: str, detector: Any, videos: list, failures: Failures
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ask a detector of one video after another; an error is that video's reason.
+
+    Parameters
+    ----------
+    name : str
+    detector : detector
+        Fitted; one that shares no views.
+    videos : list
+    failures : Failures
+        Where errors are noted.
+
+    Returns
+    -------
+    scores, reasons : ndarray of shape (n_videos,)
+    """
     scores = np.full(len(videos), np.nan)
     reasons = np.full(len(videos), "", dtype=object)
     for row, video in enumerate(videos):

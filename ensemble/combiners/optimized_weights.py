@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
 from ensemble.combiners.base import Combiner
+from ensemble.combiners.parts.bounds import Bounded
 from ensemble.combiners.parts.rows import sample_rows
 from ensemble.combiners.registry import Entry, register
 
@@ -25,7 +26,7 @@ _BOUNDED = ("probability", "rank")
         order=10,
     )
 )
-class OptimizedWeights(Combiner):
+class OptimizedWeights(Bounded, Combiner):
     """Average scores with the convex weights that fit the training rows best.
 
     Parameters

@@ -35,6 +35,7 @@ from ensemble.combiners.meta_models.trees import (
     grow_trees,
     trees_log_odds,
 )
+from ensemble.combiners.parts.bounds import Bounded
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.parts.reach import fit_reach, within_reach
 from ensemble.combiners.parts.rows import inner_splits, sample_rows
@@ -84,7 +85,7 @@ _FREE_TREES = {"meta_model": "lightgbm", "monotone": False}
     Entry("plain_logistic", plain_logistic, label="stacking, plain logistic", order=18),
     Entry("plain_lightgbm", plain_trees, label="stacking, plain LightGBM", order=19),
 )
-class Stacking(Nested):
+class Stacking(Bounded, Nested):
     """Combine scores by a meta-model fitted on out-of-fold scores.
 
     Parameters

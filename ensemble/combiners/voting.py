@@ -11,6 +11,7 @@ from scipy.special import expit
 from base_models.naming import did_you_mean
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.optimized_weights import convex, learn_weights, weighted_mean
+from ensemble.combiners.parts.bounds import Bounded
 from ensemble.combiners.registry import Entry, register
 
 _SCALES = {
@@ -53,7 +54,7 @@ _WEIGHTED = ("soft", "log_odds", "rank", "hard")
         order=9,
     ),
 )
-class Voting(Combiner):
+class Voting(Bounded, Combiner):
     """Combine scores by a vote of the detectors.
 
     A missing score has no vote: the weights of the others are scaled up to make one.

@@ -177,6 +177,45 @@ def hoeffding_bentkus(risk: np.ndarray, n: int, rate: float) -> np.ndarray:
     return p_value
 
 
+def p_value_of_rate(risk: np.ndarray, n: int, rate: float, single: bool) -> np.ndarray:
+    """Return the p-value of H0: mean loss > rate, from n groups' mean losses.
+
+    Parameters
+    ----------
+    risk : ndarray
+        Observed means over groups.
+    n : int
+        Number of groups.
+    rate : float
+    single : bool
+        Whether every group has one video, so that its loss is 0 or 1 and the exact
+        binomial test holds; else it is `hoeffding_bentkus`.
+
+    Returns
+    -------
+    p_value : ndarray
+
+    Examples
+    --------
+    >>> p_value_of_rate(np.array([0.0]), 59, 0.05, single=True).round(4)
+    array([0.0485])
+    """
+    if single:
+        return np.asarray(binom.cdf(np.round(n * risk), n, rate))
+    return hoeffding_bentkus(risk, n, rate)
+
+
+def fewest_groups(rate: float, doubt: float) -> float:
+    """Return how many groups certify a rate if nothing ever goes wrong in them.
+
+    Examples
+    --------
+    >>> round(fewest_groups(0.005, 0.05), 1)
+    597.6
+    """
+    return math.log(doubt) / math.log1p(-rate)
+
+
 def scored_videos(
     y: ArrayLike, score: ArrayLike, groups: ArrayLike | None, fake_label: object
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,7 +275,7 @@ def certified_threshold(
         least, lowest = 1 / rate - 1, 1 / (n + 1)
         how = "on average"
     else:
-        least, lowest = math.log(doubt) / math.log1p(-rate), 1 - doubt ** (1 / n)
+        least, lowest = fewest_groups(rate, doubt), 1 - doubt ** (1 / n)
         how = f"with a chance of {percent(1 - doubt)}"
     if n < least - TOLERANCE:
         raise ValueError(
@@ -249,9 +288,7 @@ def certified_threshold(
     def is_certified(risk: np.ndarray) -> Any:
         if doubt is None:
             return (n * risk + 1) / (n + 1) <= rate + TOLERANCE
-        if sizes.max() == 1:
-            return binom.cdf(np.round(n * risk), n, rate) <= doubt
-        return hoeffding_bentkus(risk, n, rate) <= doubt
+        return p_value_of_rate(risk, n, rate, single=sizes.max() == 1) <= doubt
 
     return lowest_threshold(score, 1 / (n * sizes[codes]), is_certified)
 

@@ -42,6 +42,9 @@ class FitRecord:
     made_fakes : ndarray of shape (n_videos, n_detectors) or None
         After a fit on real videos alone: detectors' scores of pseudo-fakes of kinds
         that none of them learned from. They set weights and are no figure of anything.
+    cascade : MemberCascade or None
+        In which order members are asked, and what is known after each; None until it is
+        needed. See `ensemble.cascade`.
     alarms_at : dict
         After a fit on real videos alone, what is known of limits: see
         `ensemble.verdicts.threshold_and_prior.reals_above`.
@@ -58,6 +61,7 @@ class FitRecord:
     file_stamp: str | None = None
     file_sha256: str | None = None
     made_fakes: np.ndarray | None = None
+    cascade: Any = None
     alarms_at: dict = field(default_factory=dict, repr=False)
 
     def lies_in(self, path: str | os.PathLike) -> None:

@@ -6,12 +6,13 @@ from sklearn.base import clone
 
 from base_models.errors import ArtifactError
 from base_models.scoring.pooling import check_pooling
+from ensemble.cascade.certificate import cascade_from
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.codec import Reader
 from ensemble.persistence.parts import reading_part
-from ensemble.persistence.save import FITTED, IN_RECORD
+from ensemble.persistence.save import CASCADE, FITTED, IN_RECORD
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import CardFacts
 
@@ -79,6 +80,8 @@ def _read(reader, parameters, detectors):
         fitted["false_alarms_"] = Interval(*fitted["false_alarms_"])
     chosen = reader.decode(manifest["chosen_combiner"])
     training = manifest["training"]
+    with reading_part(path, "its cascade"):
+        cascade = cascade_from(reader.decode(manifest["fitted"].get(CASCADE)))
     with reading_part(path, "what its card says"):
         facts = CardFacts.from_dict(manifest.get("card"))
     fitted["fit_record_"] = FitRecord(
@@ -86,6 +89,7 @@ def _read(reader, parameters, detectors):
         [tuple(split) for split in reader.decode(manifest["splits"])],
         facts,
         clone(fitted["combiner_"]) if chosen is None else chosen,
+        cascade=cascade,
         **reader.file,
         **{at: fitted.pop(name, None) for name, at in IN_RECORD.items()},
     )

@@ -13,6 +13,9 @@ _PACKAGES = ("lightgbm", "numpy", "scikit-learn", "skops", "timm", "torch")
 # What `fit` leaves at the ensemble, and in its record, by the names that files have.
 FITTED = ("classes_", "fake_class_", "prior_", "combiner_", "calibrator_")
 FITTED += ("_reals_threshold", "_unseen", "false_alarms_", "_made_fakes")
+# What came later, and is not written where it says nothing: files stay as they were.
+_CAME_LATER = {"cascade": None, "member_costs": None}
+CASCADE = "_cascade"
 IN_RECORD = {
     "_reals_threshold": "reals_threshold",
     "_unseen": "cross_fitted",
@@ -73,7 +76,8 @@ def save_ensemble(
             }
             for name, members in fitted["detectors_"].items()
         ],
-        "fitted": {name: writer.encode(learned[name]) for name in FITTED},
+        "fitted": {name: writer.encode(learned[name]) for name in FITTED}
+        | _cascade(writer, record, params),
         "chosen_combiner": writer.encode(chosen if isinstance(chosen, str) else None),
         "table": {
             "scores": writer.encode(table.to_numpy()),
@@ -97,11 +101,21 @@ def _plain(params):
         name: params[name] for name in params if name not in ("detectors", "device")
     }
     kept["store"] = None
+    for name, default in _CAME_LATER.items():
+        if kept[name] == default:
+            del kept[name]
     if not isinstance(kept["resampling"], (str, int, type(None))):
         kept["resampling"] = None  # the splits themselves are kept
     if not isinstance(kept["combiner"], (str, type(None))):
         kept["combiner"] = clone(kept["combiner"])
     return kept
+
+
+def _cascade(writer, record, params):
+    """Return what was learned of the order of members, where it is asked for."""
+    if record.cascade is None or params["cascade"] is None:
+        return {}
+    return {CASCADE: writer.encode(record.cascade.to_state())}
 
 
 def _as_list(members):

@@ -14,17 +14,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ensemble.choices import ACCUSING
-from ensemble.out_of_fold.ensemble_scores import USUAL, is_above_chance, log_odds
+from ensemble.out_of_fold.ensemble_scores import (
+    USUAL,
+    OutOfFoldEvidence,
+    is_above_chance,
+    log_odds,
+)
 from ensemble.out_of_fold.shares import without_ground
+from ensemble.verdicts.asked import not_asked
 from ensemble.verdicts.card import evidence_or_none
 from ensemble.verdicts.member_scores import disagreements, fitted_pooling
 from ensemble.verdicts.video_profile import TrainingProfile
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ensemble.verdicts.video_profile import VideoProfile
 
 FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
@@ -46,7 +51,7 @@ def doubts(
     model : DeepfakeEnsemble
         Fitted.
     table : DataFrame of shape (n_videos, n_detectors)
-        The members' P(fake).
+        The members' P(fake). Those that a cascade did not ask lack none.
     combined : ndarray of shape (n_videos,)
         The ensemble's, NaN where it has none.
     profiles : sequence of (VideoProfile or None) or None, default=None
@@ -61,6 +66,7 @@ def doubts(
     of_model = _of_the_model(model, evidence, card)
     apart = _hidden_faces(model, table, combined)
     known_patterns, grounds = {}, {}
+    unasked = pd.DataFrame(not_asked(table), table.index, table.columns)
     found = []
     for row in range(len(table)):
         if np.isnan(combined[row]):
@@ -73,7 +79,8 @@ def doubts(
         reasons += grounds[there]
         if evidence is not None:
             scores = table[evidence.deciding].iloc[row]
-            present = tuple(scores.notna())
+            left_out = unasked[evidence.deciding].iloc[row].to_numpy()
+            present = tuple(scores.notna() | left_out)
             if present not in known_patterns:
                 known_patterns[present] = _of_missing_members(evidence, present)
             reasons += known_patterns[present]
@@ -85,6 +92,25 @@ def doubts(
         reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
         found.append("; ".join(reasons))
     return found
+
+
+def most_apart(evidence: OutOfFoldEvidence) -> float:
+    """Return how far deciding members may be apart, in log-odds, before it is a doubt.
+
+    Parameters
+    ----------
+    evidence : OutOfFoldEvidence
+
+    Returns
+    -------
+    float
+        inf where their disagreement is none: nothing is known of it, or no fakes are,
+        on which they may disagree.
+    """
+    usual = evidence.usual_spread
+    if np.isnan(usual) or not evidence.is_fake.any():
+        return np.inf
+    return max(usual, _LEAST_SPREAD)
 
 
 def far_outside(
@@ -176,11 +202,10 @@ def _of_missing_members(evidence, present):
 def _of_disagreement(evidence, scores):
     """Compare how far the members are apart with how far they were out of fold."""
     known = scores.dropna()
-    if len(known) < 2 or not evidence.is_fake.any():  # on fakes they may be
+    if len(known) < 2:
         return []
-    usual = evidence.usual_spread
-    spread = np.ptp(log_odds(known))
-    if np.isnan(usual) or spread <= max(usual, _LEAST_SPREAD):
+    usual, spread = evidence.usual_spread, np.ptp(log_odds(known))
+    if spread <= most_apart(evidence):
         return []
     low, high = known.idxmin(), known.idxmax()
     return [

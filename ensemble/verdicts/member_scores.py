@@ -15,6 +15,7 @@ from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.provenance import Provenance
 from ensemble.scores.table import score_table
+from ensemble.verdicts.asked import not_asked
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def combined_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
     if scored.any():
         combined = model.combiner_.fake_score(table[scored])
         score[scored] = to_probability(model, combined)
+    cascade, stopped = model.fit_record_.cascade, not_asked(table)
+    if cascade is not None and stopped.any():
+        score = cascade.scores_of_stopped(model, table, stopped, score)
     return score
 
 

@@ -55,6 +55,8 @@ class VerdictRows:
         columns += [(name, "string") for name in _TEXTS]
         if self._model.fit_record_.unlabelled:
             columns.append(("calibration", "string"))
+        if self._model.cascade is not None:
+            columns.append(("members_asked", "string"))
         return columns + [(name, "double") for name in self._model.detectors_]
 
     def digest(self) -> str:
@@ -77,6 +79,9 @@ class VerdictRows:
             [card.doubt, None if card.profile is None else card.profile.to_dict()],
             repr(model.thresholds_),
         ]
+        if model.cascade is not None:
+            learned = model.cascade_.to_state() | {"limits": None}
+            decides.append([model.cascade, learned])
         for part in (model.combiner_, model.calibrator_):
             if not is_own_module(type(part).__module__):
                 decides.append(code_digest(type(part), in_full=False))

@@ -12,6 +12,7 @@ import pandas as pd
 from base_models.inputs import Videos
 from ensemble.choices import NO_VERDICT, PARTIAL, SCORED, UNSCORABLE, UNSURE
 from ensemble.out_of_fold.reals_only import check_settings
+from ensemble.verdicts.asked import members_asked, not_asked
 from ensemble.verdicts.doubts import doubts
 from ensemble.verdicts.member_scores import (
     combined_scores,
@@ -45,7 +46,7 @@ def verdict_table(
     -------
     DataFrame of shape (n_videos, 5 + n_detectors)
         With a column more, ``calibration`` ("unknown"), of an ensemble that no labelled
-        video was shown to.
+        video was shown to, and ``members_asked`` where ``cascade`` is set.
     """
     thresholds = model.thresholds_
     combined = combined_scores(model, table)
@@ -53,7 +54,10 @@ def verdict_table(
         warnings.simplefilter("ignore")  # the table says it all
         score = model.combine(table)
     verdicts = thresholds.verdicts(score)
-    found = doubts(model, table, combined, _profiles(model, videos))
+    profiles = table.attrs.get("profiles")  # of a cascade, which looked already
+    if profiles is None:
+        profiles = _profiles(model, videos)
+    found = doubts(model, table, combined, profiles)
     found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
     if thresholds.never_real:
         found = [
@@ -72,6 +76,8 @@ def verdict_table(
     }
     if model.fit_record_.unlabelled:
         beside["calibration"] = "unknown"
+    if model.cascade is not None:
+        beside["members_asked"] = members_asked(table)
     plain = pd.DataFrame(table.to_numpy(), table.index, table.columns)
     return pd.concat([pd.DataFrame(beside, table.index), plain], axis=1)
 
@@ -180,7 +186,7 @@ def statuses(table: pd.DataFrame, score: np.ndarray) -> np.ndarray:
     -------
     ndarray of str of shape (n_videos,)
         ``unscorable`` where `score` is NaN, whatever single members say; ``partial``
-        where a member gave no score; else ``scored``.
+        where a member that was asked gave no score; else ``scored``.
 
     Examples
     --------
@@ -190,8 +196,9 @@ def statuses(table: pd.DataFrame, score: np.ndarray) -> np.ndarray:
     >>> statuses(table, np.array([0.2, np.nan])).tolist()
     ['partial', 'unscorable']
     """
+    failed = table.isna().to_numpy() & ~not_asked(table)
     return np.select(
-        [np.isnan(score), table.isna().any(axis=1)],
+        [np.isnan(score), failed.any(axis=1)],
         [UNSCORABLE, PARTIAL],
         SCORED,
     )

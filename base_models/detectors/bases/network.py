@@ -17,6 +17,7 @@ from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
 from base_models.detectors.bases.fitting import TrainedDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
+from base_models.inference.counting import multiply_adds
 from base_models.inference.engines import check_engine, run_frozen
 from base_models.networks.forward import forward
 from base_models.runtime.devices import (
@@ -137,6 +138,18 @@ class NetworkDetector(TrainedDetector):
             network.load_state_dict(state)
         self.module_ = network.eval()
         return self
+
+    def multiply_adds(self) -> float:
+        """Return how many multiply-adds the network needs for a video with one face.
+
+        Returns
+        -------
+        float
+            Those of one image, counted by torch, times `n_frames`.
+        """
+        check_is_fitted(self)
+        shape = self._view_recipe().image_shape
+        return self.n_frames * multiply_adds(self.module_, self._preprocess, shape)
 
     def estimate_fit_seconds(self, n_videos: int) -> float:
         """Return about how many seconds a fit takes here, views not counted.

@@ -1,0 +1,1 @@
+"""Members asked in an order, until the verdict on a video is settled."""

@@ -1,0 +1,219 @@
+"""Asks the members of an ensemble in turn, video by video, until it is settled."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from base_models.inputs import Videos, as_videos
+from ensemble.cascade.settling import Settling
+from ensemble.out_of_fold.training_set import row_ids
+from ensemble.verdicts.asked import settled_after
+from ensemble.verdicts.member_scores import (
+    each_table,
+    face_scores,
+    fitted_pooling,
+    members_table,
+    named_members,
+    whole_table,
+)
+from ensemble.verdicts.table_verdicts import VerdictRows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from base_models.batch.job import Row
+
+
+def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
+    """Return the members' scores of videos, of those that the cascade asks.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted. Without ``cascade``, or where it settles nothing, everybody is asked.
+    videos : sequence of length n_videos
+    doubts : bool
+        Whether videos in doubt are UNSURE.
+
+    Returns
+    -------
+    DataFrame of shape (n_videos, n_detectors)
+        As `DeepfakeEnsemble.detector_scores` gives it; the reason of a score that
+        nobody asked for says so. ``attrs["profiles"]`` has what is known of the videos.
+    """
+    settling = _settling(model, doubts)
+    videos = as_videos(videos)
+    if settling is None or not len(videos):
+        return whole_table(model, videos)
+    text = "scoring videos" if model.verbose else None
+    members, profiles = named_members(model), {}
+    rows = list(asked_rows(settling, members, videos, text, profiles))
+    scores, reasons, faces = zip(*rows, strict=True)
+    table = members_table(
+        model, row_ids(videos), np.stack(scores), np.stack(reasons), faces
+    )
+    return _with_profiles(table, profiles)
+
+
+def each_asked_table(
+    model: Any, videos: Videos, doubts: bool
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of `asked_table` one by one, each when it is there.
+
+    Parameters
+    ----------
+    model, videos, doubts
+        As for `asked_table`.
+
+    Yields
+    ------
+    DataFrame of shape (1, n_detectors)
+    """
+    settling = _settling(model, doubts)
+    videos = as_videos(videos)
+    if settling is None:
+        yield from each_table(model, videos)
+        return
+    text = "scoring videos" if model.verbose else None
+    profiles: dict[int, Any] = {}
+    rows = asked_rows(settling, named_members(model), videos, text, profiles)
+    for number, (name, row) in enumerate(zip(row_ids(videos), rows, strict=True)):
+        scores, reasons, faces = row
+        table = members_table(model, [name], scores[None], reasons[None], [faces])
+        own = {0: profiles[number]} if number in profiles else {}
+        yield _with_profiles(table, own)
+
+
+def asked_rows(
+    settling: Settling,
+    members: Sequence[tuple[str, Any]],
+    videos: Sequence[Any],
+    text: str | None = None,
+    profiles: dict[int, Any] | None = None,
+) -> Iterator[Row]:
+    """Yield what members say of one video after another, as long as they are asked.
+
+    Parameters
+    ----------
+    settling : Settling
+    members : sequence of (name, detector)
+        Those of the model, one by one, or copies of them.
+    videos : sequence
+    text : str or None, default=None
+        Before a progress bar; None shows none.
+    profiles : dict or None, default=None
+        Gets the profile of each video that was looked at for it, by its place.
+
+    Yields
+    ------
+    scores, reasons : ndarray of shape (n_members,)
+    faces : (scores, reasons) or None
+        As of `ensemble.verdicts.member_scores.face_scores`.
+    """
+    from base_models.scoring.in_turn import iter_in_turn
+    from base_models.video.paths import hashed_once
+
+    model, order = settling.model, settling.cascade.order
+    turns = _turns(model, order)
+    looks = _Looks(settling, members, videos, {} if profiles is None else profiles)
+
+    def enough(row, scores, n_turns):
+        reasons = _reasons(turns, order, np.full(len(scores), "", object), n_turns)
+        table = members_table(model, ["video"], scores[None], reasons[None], [None])
+        with hashed_once([videos[row]]):
+            settled = settling.is_settled(table, n_turns, lambda: looks.profile(row))
+            return settled and not looks.several_faces(row)
+
+    scored = iter_in_turn(members, videos, turns, enough, model.store, text)
+    for row, (scores, reasons, n_turns) in enumerate(scored):
+        faces = None
+        if n_turns == len(turns):
+            with hashed_once([videos[row]]):
+                faces = face_scores(model, members, videos[row], scores, reasons)
+        yield scores, _reasons(turns, order, reasons, n_turns), faces
+
+
+class CascadeRows(VerdictRows):
+    """What an ensemble says of videos of a table, its members asked in turn.
+
+    Parameters
+    ----------
+    model, doubts
+        As for `ensemble.verdicts.table_verdicts.VerdictRows`.
+    """
+
+    def each(self, videos: list[str]) -> Iterator[Row]:
+        """Yield what the members say of one video after another."""
+        from base_models.batch.detector_scores import copies
+
+        settling = _settling(self._model, self._doubts, warn=False)
+        if settling is None:
+            yield from super().each(videos)
+            return
+        yield from asked_rows(settling, copies(self._members), videos)
+
+
+class _Looks:
+    """Looks at a video as a whole, once, where something depends on it."""
+
+    def __init__(self, settling, members, videos, profiles):
+        self._store, self._videos = settling.model.store, videos
+        self._members = [copy.copy(member) for _, member in members]
+        self._profiles = profiles
+
+    def profile(self, row):
+        from ensemble.verdicts.video_profile import profile_video
+
+        if row not in self._profiles:
+            self._profiles[row] = profile_video(
+                self._videos[row], self._members, self._store
+            )
+        return self._profiles[row]
+
+    def several_faces(self, row):
+        from base_models.scoring.several_faces import faces_of
+
+        return bool(faces_of(self._videos[row], self._members, self._store))
+
+
+def _settling(model, doubts, warn=True):
+    """Return what settles videos; None where everybody is asked."""
+    check_is_fitted(model)
+    if model.cascade is None:
+        return None
+    fitted_pooling(model)  # another one was set? before any work
+    settling = Settling(model, doubts)
+    if settling.problem:
+        if warn:
+            warnings.warn(settling.problem, stacklevel=4)
+        return None
+    return settling
+
+
+def _turns(model, order):
+    """Return the places of the members that stand for each name, in their order."""
+    places, at = {}, 0
+    for name, found in model.detectors_.items():
+        n = len(found) if isinstance(found, list) else 1
+        places[name] = list(range(at, at + n))
+        at += n
+    return [places[name] for name in order]
+
+
+def _reasons(turns, order, reasons, n_turns):
+    for turn in turns[n_turns:]:
+        reasons[turn] = settled_after(order[:n_turns])
+    return reasons
+
+
+def _with_profiles(table, profiles):
+    """Hand on what is known of the videos, if it is of all of them."""
+    if len(profiles) == len(table):
+        table.attrs["profiles"] = [profiles[row] for row in range(len(table))]
+    return table
