@@ -120,14 +120,14 @@ def asked_rows(
     from base_models.video.paths import hashed_once
 
     model, order = settling.model, settling.cascade.order
-    turns = _turns(model, order)
+    places = _places(model)
+    turns = [places[list(model.detectors_).index(name)] for name in order]
     looks = _Looks(settling, members, videos, {} if profiles is None else profiles)
 
     def enough(row, scores, n_turns):
-        reasons = _reasons(turns, order, np.full(len(scores), "", object), n_turns)
-        table = members_table(model, ["video"], scores[None], reasons[None], [None])
+        by_name = np.array([_mean(scores[own]) for own in places])
         with hashed_once([videos[row]]):
-            settled = settling.is_settled(table, n_turns, lambda: looks.profile(row))
+            settled = settling.is_settled(by_name, n_turns, lambda: looks.profile(row))
             return settled and not looks.several_faces(row)
 
     scored = iter_in_turn(members, videos, turns, enough, model.store, text)
@@ -196,14 +196,20 @@ def _settling(model, doubts, warn=True):
     return settling
 
 
-def _turns(model, order):
-    """Return the places of the members that stand for each name, in their order."""
-    places, at = {}, 0
-    for name, found in model.detectors_.items():
-        n = len(found) if isinstance(found, list) else 1
-        places[name] = list(range(at, at + n))
-        at += n
-    return [places[name] for name in order]
+def _places(model):
+    """Return the places of the members that stand for each name."""
+    lengths = [
+        len(found) if isinstance(found, list) else 1
+        for found in model.detectors_.values()
+    ]
+    ends = np.cumsum(lengths)
+    return [list(range(end - n, end)) for end, n in zip(ends, lengths, strict=True)]
+
+
+def _mean(scores):
+    """Average the members of one name, as `members_table` does."""
+    known = ~np.isnan(scores)
+    return np.where(known, scores, 0).sum() / known.sum() if known.any() else np.nan
 
 
 def _reasons(turns, order, reasons, n_turns):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ensemble.cascade.certificate import (
     agreement,
@@ -17,9 +17,10 @@ from ensemble.cascade.certificate import (
 )
 from ensemble.cascade.stages import cascade_of, possible_scores
 from ensemble.choices import NO_VERDICT
+from ensemble.out_of_fold.ensemble_scores import log_odds
 from ensemble.verdicts.card import evidence_or_none
-from ensemble.verdicts.doubts import doubts as doubts_of
-from ensemble.verdicts.member_scores import named_members
+from ensemble.verdicts.doubts import most_apart, standing_doubts
+from ensemble.verdicts.video_profile import TrainingProfile
 
 
 class Settling:
@@ -44,15 +45,16 @@ class Settling:
         self.cascade, self.exact = cascade_of(model), model.cascade == "exact"
         self.thresholds = model.thresholds_
         self.limit = None if self.exact else certified_limit(model, doubts)
-        self._members = [
-            (name, copy.copy(member)) for name, member in named_members(model)
-        ]
         self._evidence = evidence = evidence_or_none(model)
         self._deciding = set() if evidence is None else set(evidence.deciding)
-        scores = model.oof_scores_
-        self._range = {
-            name: (scores[name].min(), scores[name].max()) for name in scores
-        }
+        self._most_apart = np.inf if evidence is None else most_apart(evidence)
+        self._names = list(model.detectors_)
+        self._places = {name: place for place, name in enumerate(self._names)}
+        out_of_fold = model.oof_scores_[self._names].to_numpy(float)
+        self._range = [(np.nanmin(c), np.nanmax(c)) if (~np.isnan(c)).any()
+                       else (0.0, 1.0) for c in out_of_fold.T]  # fmt: skip
+        self._training = model.card_.profile or TrainingProfile(0)
+        self._standing: dict[int, list[str]] = {}
         self.problem = self._problem()
 
     def _problem(self):
@@ -66,14 +68,15 @@ class Settling:
             return (
                 f"cascade='exact': {what}, which say where a score can end{everybody}"
             )
-        names = list(self.model.detectors_)
-        row = pd.DataFrame([[0.5] * len(names)], columns=names)
-        if possible_scores(self.model, row, np.ones(len(names), bool)) is None:
+        middling = np.full(len(self._names), 0.5)
+        everybody_asked = np.ones(len(middling), bool)
+        row = self._table(middling)
+        if possible_scores(self.model, row, everybody_asked) is None:
             return (
                 f"cascade='exact': {combiner!r} knows no bounds of its score while "
                 f"members are not asked{everybody}"
             )
-        if self.doubts and not self._settles_with_doubts(names):
+        if self.doubts and not self._settles_with_doubts():
             return (
                 "cascade='exact': any member could still raise a doubt (it may fail, "
                 "or give a score unlike the others'), which makes a video UNSURE"
@@ -81,17 +84,17 @@ class Settling:
             )
         return ""
 
-    def _settles_with_doubts(self, names):
+    def _settles_with_doubts(self):
         """Whether the members asked last could raise no doubt."""
-        return len(names) > 1 and self.cascade.order[-1] not in self._deciding
+        return len(self._names) > 1 and self.cascade.order[-1] not in self._deciding
 
-    def is_settled(self, table: pd.DataFrame, n_asked: int, profile_of: Any) -> bool:
+    def is_settled(self, scores: NDArray, n_asked: int, profile_of: Any) -> bool:
         """Say whether the verdict on a video is settled.
 
         Parameters
         ----------
-        table : DataFrame of shape (1, n_detectors)
-            With reasons; those not asked say so.
+        scores : ndarray of shape (n_detectors,)
+            P(fake); of those not asked it does not count.
         n_asked : int
             After so many members.
         profile_of : callable
@@ -101,49 +104,61 @@ class Settling:
         -------
         bool
         """
-        asked = self.cascade.order[:n_asked]
-        scores = table.iloc[0][asked].to_numpy(float)
-        if np.isnan(scores).any():
+        asked = [self._places[name] for name in self.cascade.order[:n_asked]]
+        if np.isnan(scores[asked]).any():
             return False
         settled = self._exactly if self.exact else self._probably
-        p_fake = settled(table, asked, scores)
-        if p_fake is None:
+        if not settled(scores, asked):
             return False
         if self.exact and not self.doubts:
             return True
-        (found,) = doubts_of(self.model, table, np.array([p_fake]), [profile_of()])
-        return not found
+        if n_asked not in self._standing:
+            present = np.isin(np.arange(len(scores)), asked)
+            self._standing[n_asked] = standing_doubts(self.model, present)
+        if self._standing[n_asked] or self._is_odd(scores, asked):
+            return False
+        profile = profile_of()
+        return profile is None or not self._training.unlike(profile)
 
-    def _exactly(self, table, asked, scores):
-        left = self._deciding.difference(asked)
+    def _is_odd(self, scores, asked):
+        """Whether members that were asked disagree, or say what they never said."""
+        for place in asked:
+            low, high = self._range[place]
+            if not low <= scores[place] <= high:
+                return True
+        known = [place for place in asked if self._names[place] in self._deciding]
+        if len(known) < 2:
+            return False
+        return np.ptp(log_odds(scores[known])) > self._most_apart
+
+    def _exactly(self, scores, asked):
+        left = self._deciding.difference(self._names[place] for place in asked)
         if self.doubts and left:  # each could fail, or say what nobody ever did
-            return None
-        is_asked = np.array([name in asked for name in table.columns])
-        bounds = possible_scores(self.model, table, is_asked)
+            return False
+        is_asked = np.isin(np.arange(len(scores)), asked)
+        bounds = possible_scores(self.model, self._table(scores), is_asked)
         if bounds is None or np.isnan(bounds).any():
-            return None
-        low, high = (float(end[0]) for end in bounds)
-        verdicts = self.thresholds.verdicts([low, high])
-        if verdicts[0] != verdicts[1] or verdicts[0] == NO_VERDICT:
-            return None
-        return low
+            return False
+        low, high = self.thresholds.verdicts([float(end[0]) for end in bounds])
+        return low == high != NO_VERDICT
 
-    def _probably(self, table, asked, scores):
+    def _probably(self, scores, asked):
         stage = self.cascade.stages[len(asked) - 1]
         if stage is None:
-            return None
-        for name, score in zip(asked, scores, strict=True):
-            low, high = self._range[name]
-            if not low <= score <= high:
-                return None
-        columns = [name for name in table.columns if name in asked]
-        p_fake = stage.p_fake(self.model, table[columns])
+            return False
+        table = self._table(scores)
+        p_fake = stage.p_fake(
+            self.model, table[[self._names[p] for p in sorted(asked)]]
+        )
         _, beyond = verdict_and_distance(self.thresholds, p_fake)
         sure = beyond[0] / self.limit.spreads[len(asked) - 1]
         if self.doubts:
-            beside = agreement(self._evidence, stage, asked, table)
-            sure = min(sure, beside[0])
-        return float(p_fake[0]) if sure >= self.limit.margin else None
+            names = [self._names[place] for place in asked]
+            sure = min(sure, agreement(self._evidence, stage, names, table)[0])
+        return sure >= self.limit.margin
+
+    def _table(self, scores):
+        return pd.DataFrame(scores[None], columns=self._names)
 
 
 def warn_of_cascade(model: Any, doubts: bool = True, stacklevel: int = 3) -> None:

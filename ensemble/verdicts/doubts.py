@@ -94,6 +94,27 @@ def doubts(
     return found
 
 
+def standing_doubts(model: Any, present: Sequence[bool] | np.ndarray) -> list[str]:
+    """Say what speaks against every verdict on scores of the same members.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    present : bool array-like of shape (n_detectors,)
+        Which of them have a score.
+
+    Returns
+    -------
+    list of str
+        Doubts about the model, and about members that carry too little.
+    """
+    evidence = evidence_or_none(model)
+    of_model = _of_the_model(model, evidence, model.card_)
+    names = list(model.detectors_)
+    return of_model + _of_small_members(model, evidence, names, tuple(present))
+
+
 def most_apart(evidence: OutOfFoldEvidence) -> float:
     """Return how far deciding members may be apart, in log-odds, before it is a doubt.
 
