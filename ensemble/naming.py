@@ -10,7 +10,7 @@ from ensemble.choices import P_FAKE, SUSPICION
 # What stands beside detectors' scores in tables of scores and of verdicts.
 _BESIDE = (
     "video", "label", "group", "fold", "reason", "status", "verdict", "doubts", P_FAKE,
-    SUSPICION,
+    SUSPICION, "members_asked",
 )  # fmt: skip
 
 

@@ -42,6 +42,32 @@ def check_cascade(cascade: Any, costs: Any) -> None:
             raise ValueError(f"member_costs[{name!r}] must be >= 0; got {cost!r}")
 
 
+def parse_cascade(text: str) -> float | str | None:
+    """Read what a command line asks for.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    None, "exact" or float
+
+    Examples
+    --------
+    >>> parse_cascade("0.005"), parse_cascade("exact"), parse_cascade("none")
+    (0.005, 'exact', None)
+    """
+    if text.lower() == "none":
+        return None
+    try:
+        cascade: Any = float(text)
+    except ValueError:
+        cascade = text
+    check_cascade(cascade, None)
+    return cascade
+
+
 def member_costs(model: Any) -> dict[str, float] | None:
     """Return what each member of a fitted ensemble costs for a video.
 

@@ -161,6 +161,29 @@ class Settling:
         return pd.DataFrame(scores[None], columns=self._names)
 
 
+def what_is_promised(model: Any, doubts: bool) -> list[str]:
+    """Say in which order an ensemble's cascade asks, and how verdicts may differ.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted, with ``cascade``.
+    doubts : bool
+        As for `Settling`.
+
+    Returns
+    -------
+    list of str
+    """
+    settling = Settling(model, doubts)
+    promise = "No verdict differs from the full ensemble's."
+    if settling.problem:
+        promise = f"{settling.problem[0].upper()}{settling.problem[1:]}."
+    elif settling.limit is not None:
+        promise = str(settling.limit)
+    return [str(settling.cascade), promise]
+
+
 def warn_of_cascade(model: Any, doubts: bool = True, stacklevel: int = 3) -> None:
     """Say why an ensemble's cascade asks every member, where it does.
 

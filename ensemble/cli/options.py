@@ -229,6 +229,16 @@ Prior = Annotated[
     float | None,
     typer.Option(help="Share of fakes that you expect; P(fake) is corrected for it."),
 ]
+Cascade = Annotated[
+    str | None,
+    typer.Option(
+        help="Ask members in turn until a verdict is settled: exact, where the others "
+        "cannot change it, or the share of videos whose verdict may differ from that "
+        "of all members, such as 0.005, certified on the out-of-fold scores that the "
+        "model keeps; none asks all. Default: as the model was fitted.",
+        metavar="exact|SHARE|none",
+    ),
+]
 Abstain = Annotated[
     bool,
     typer.Option(

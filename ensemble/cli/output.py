@@ -76,6 +76,35 @@ def say_grounds(model, quiet: bool) -> None:
         typer.echo(visible(sentence), err=True)  # the file may be of others
 
 
+def cascade_asked(text: str | None) -> dict:
+    """Return the parameter that --cascade sets, if it was given.
+
+    Parameters
+    ----------
+    text : str or None
+
+    Returns
+    -------
+    dict
+    """
+    if text is None:
+        return {}
+    from ensemble.cascade.costs import parse_cascade
+
+    return {"cascade": parse_cascade(text)}
+
+
+def say_cascade(model, doubts: bool, quiet: bool) -> None:
+    """Say in which order a model's members were asked, and what is promised of that."""
+    if quiet or model.cascade is None:
+        return
+    from ensemble.cascade.settling import what_is_promised
+    from ensemble.cli.tables import visible
+
+    for sentence in what_is_promised(model, doubts):
+        typer.echo(visible(sentence), err=True)  # the file may be of others
+
+
 def say_unscorable(n_unscorable: int, n_videos: int, where: str) -> None:
     """Say last how many videos have no score, and where they and why are listed.
 

@@ -13,7 +13,7 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble
-from ensemble.cli.output import say_grounds, say_unscorable
+from ensemble.cli.output import cascade_asked, say_cascade, say_grounds, say_unscorable
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -90,6 +90,7 @@ def batch(
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     no_doubts: options.NoDoubts = False,
+    cascade: options.Cascade = None,
     store: options.StorePath = None,
     device: options.Device = None,
     engine: Engine = None,
@@ -105,6 +106,7 @@ def batch(
     """
     from joblib import parallel_config
 
+    asked = cascade_asked(cascade)
     models, tables = models_and_videos(paths, models)
     if len(tables) != 1:
         raise typer.BadParameter(
@@ -116,6 +118,7 @@ def batch(
     loaded = open_ensemble(models, device, quiet, threshold, prior)
     if store is not None:
         loaded.set_params(store=store)
+    loaded.set_params(**asked)
     side_by_side = nullcontext() if jobs is None else parallel_config(n_jobs=jobs)
     with on_cluster(cluster), side_by_side:
         done = loaded.judge_table(
@@ -131,6 +134,7 @@ def batch(
         )
     typer.echo(f"{public_name(done.output)}: {done}")
     say_grounds(loaded, quiet)
+    say_cascade(loaded, not no_doubts, quiet)
     say_unscorable(
         done.n_unscorable, done.n_rows,
         'their rows have the status "unscorable", and the reason',

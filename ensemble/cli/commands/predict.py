@@ -12,7 +12,14 @@ from ensemble.cli import options
 from ensemble.cli.clusters import on_cluster
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble, videos_at
-from ensemble.cli.output import VerdictStream, say_grounds, say_unscorable, write_csv
+from ensemble.cli.output import (
+    VerdictStream,
+    cascade_asked,
+    say_cascade,
+    say_grounds,
+    say_unscorable,
+    write_csv,
+)
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -34,6 +41,7 @@ def predict(
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     no_doubts: options.NoDoubts = False,
+    cascade: options.Cascade = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +64,7 @@ def predict(
         raise typer.BadParameter("--csv and --json are two formats; choose one")
     if clip is not None and submission is None:
         raise typer.BadParameter("--clip is of --submission, which was not given")
+    in_turn = cascade_asked(cascade)
     models, given = models_and_videos(paths, models)
     videos, lists = videos_at(given, kind.value, split)
     asked = _Submission(submission, clip, videos, [*models, *given, *lists], overwrite)
@@ -64,6 +73,7 @@ def predict(
     loaded = open_ensemble(models, device, no_bar, threshold, prior)
     if store is not None:
         loaded.set_params(store=store)
+    loaded.set_params(**in_turn)
     form = "csv" if as_csv else "json" if as_json else "lines"
     with on_cluster(cluster), VerdictStream(form, videos) as stream:
         for table in loaded.judge_each(videos, doubts=not no_doubts):
@@ -71,6 +81,7 @@ def predict(
             asked.add(table)
     asked.write()
     say_grounds(loaded, quiet)
+    say_cascade(loaded, not no_doubts, quiet)
     n_unscorable = stream.statuses.count(UNSCORABLE)
     say_unscorable(
         n_unscorable, len(videos), "their rows say unscorable, and the reason"

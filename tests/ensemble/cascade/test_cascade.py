@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pytest
 from cascades import ASKED, COSTS, NAMES, drawn, fitted, members, n_asked, plain, video
+from PIL import Image
 
+from base_models import FrameDetector
 from ensemble import DeepfakeEnsemble, load
 from ensemble.combiners import Voting
 from ensemble.combiners.base import Combiner
@@ -237,3 +239,51 @@ def test_what_is_no_cascade_is_refused(cascade):
 def test_costs_of_nobody_are_refused():
     with pytest.raises(ValueError, match="names 'e', which is no member"):
         fitted(cascade="exact", member_costs={"e": 1.0})
+
+
+def test_a_terminal_asks_in_turn_and_says_what_is_promised(tmp_path, capsys):
+    from ensemble.cli.app import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return ended.value.code
+
+    folders = []
+    for name, shade in (("dark", 30), ("bright", 220)):
+        for number in range(4):
+            folder = tmp_path / f"{name}{number}"
+            folder.mkdir()
+            image = np.full((32, 32, 3), shade + number, np.uint8)
+            Image.fromarray(image).save(folder / "0.png")
+            Image.fromarray(image).save(folder / "1.png")
+            folders.append(str(folder))
+    nets = {
+        f"net{seed}": FrameDetector(
+            "test_resnet",
+            view="frame",
+            train="head",
+            weights=None,
+            image_size=size,
+            n_frames=2,
+            random_state=seed,
+        )
+        for seed, size in enumerate((96, 32))
+    }
+    model = DeepfakeEnsemble(nets, combiner="max", resampling=2, verbose=False)
+    model.fit(folders, [0] * 4 + [1] * 4, groups=range(8))
+    model.save(tmp_path / "model.dfe")
+    again = load(tmp_path / "model.dfe").set_params(cascade="exact", verbose=False)
+    small, large = again.cascade_.costs["net1"], again.cascade_.costs["net0"]
+    assert 7 < large / small < 10  # multiply-adds of 96 x 96 and of 32 x 32 pixels
+    assert again.predict(folders).tolist() == model.predict(folders).tolist()
+    args = ["predict", str(tmp_path / "model.dfe"), *folders, "--csv", "--no-doubts"]
+    assert run(*args, "--cascade", "exact") == 0
+    out, err = capsys.readouterr()
+    assert "Members are asked in this order, by what they tell for their cost" in err
+    assert "No verdict differs from the full ensemble's." in err
+    assert "members_asked" in out.splitlines()[0]
+    assert run(*args) == 0
+    assert "members_asked" not in capsys.readouterr().out
+    assert run(*args, "--cascade", "often") == 2
+    assert "--cascade must be None, 'exact' or the share" in capsys.readouterr().err
