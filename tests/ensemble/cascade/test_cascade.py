@@ -39,8 +39,6 @@ def new():
         "hard",
         "median",
         "max",
-        "trimmed",
-        "log_odds",
         Voting("soft", weights=[5, 1, 1, 1]),
         "logistic",
     ],
