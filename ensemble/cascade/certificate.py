@@ -290,4 +290,5 @@ def cascade_from(state: dict | None) -> MemberCascade | None:
         return None
     stages = [None if kept is None else CascadeStage(*kept) for kept in state["stages"]]
     order = [str(name) for name in state["order"]]
-    return MemberCascade(order, state["costs"], stages, limits_from(state["limits"]))
+    limits = limits_from(state["limits"])
+    return MemberCascade(order, state["costs"], stages, state["given_costs"], limits)

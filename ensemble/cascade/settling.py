@@ -44,7 +44,10 @@ class Settling:
         self.model, self.doubts = model, doubts
         self.cascade, self.exact = cascade_of(model), model.cascade == "exact"
         self.thresholds = model.thresholds_
-        self.limit = None if self.exact else certified_limit(model, doubts)
+        record = model.fit_record_
+        self._learned = not (record.unlabelled or record.reals_alone)
+        certified = self._learned and not self.exact
+        self.limit = certified_limit(model, doubts) if certified else None
         self._evidence = evidence = evidence_or_none(model)
         self._deciding = set() if evidence is None else set(evidence.deciding)
         self._most_apart = np.inf if evidence is None else most_apart(evidence)
@@ -62,6 +65,11 @@ class Settling:
         everybody = "; every member is asked of every video"
         if self.limit is not None:
             return str(self.limit) if math.isnan(self.limit.margin) else ""
+        if not self.exact:
+            return (
+                f"cascade={self.model.cascade!r} is certified on labelled real and "
+                f"fake videos, and there were none{everybody}"
+            )
         combiner = self.model.combiner_
         if not hasattr(combiner, "score_bounds"):
             what = f"{type(combiner).__name__} offers no score_bounds"

@@ -85,6 +85,8 @@ class MemberCascade:
     stages : list of (CascadeStage or None)
         After one member, after two ...; not after the last. None where no combiner can
         be fitted.
+    given_costs : dict of str to float
+        Those of the ensemble's ``member_costs`` when this was learned.
     limits : dict
         Certificates by what they were made for; see `ensemble.cascade.certificate`.
     """
@@ -92,6 +94,7 @@ class MemberCascade:
     order: list[str]
     costs: dict[str, float] | None
     stages: list[CascadeStage | None] = field(repr=False)
+    given_costs: dict[str, float] = field(default_factory=dict, repr=False)
     limits: dict = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -167,6 +170,7 @@ class MemberCascade:
             "order": self.order,
             "costs": self.costs,
             "stages": stages,
+            "given_costs": self.given_costs,
             "limits": limits,
         }
 
@@ -198,7 +202,7 @@ def possible_scores(
 
 
 def cascade_of(model: Any) -> MemberCascade:
-    """Return the cascade of a fitted ensemble; it is learned once.
+    """Return the cascade of a fitted ensemble; it is learned once for its costs.
 
     Parameters
     ----------
@@ -209,13 +213,13 @@ def cascade_of(model: Any) -> MemberCascade:
     -------
     MemberCascade
     """
-    record = model.fit_record_
-    if record.cascade is None:
-        record.cascade = _learned(model)
+    record, given = model.fit_record_, dict(model.member_costs or {})
+    if record.cascade is None or record.cascade.given_costs != given:
+        record.cascade = _learned(model, given)
     return record.cascade
 
 
-def _learned(model):
+def _learned(model, given):
     record, names = model.fit_record_, list(model.detectors_)
     costs = member_costs(model)
     counted = np.ones(len(names)) if costs is None else np.array(list(costs.values()))
@@ -223,7 +227,8 @@ def _learned(model):
         by_cost = sorted(
             range(len(names)), key=lambda column: (counted[column], column)
         )
-        return MemberCascade([names[column] for column in by_cost], costs, [])
+        order = [names[column] for column in by_cost]
+        return MemberCascade(order, costs, [], given)
     table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the fit gave them
@@ -242,7 +247,7 @@ def _learned(model):
             _stage(model, table, is_fake, beside, asked[:n])
             for n in range(1, len(names))
         ]
-    return MemberCascade(asked, costs, stages)
+    return MemberCascade(asked, costs, stages, given)
 
 
 def _stage(model, table, is_fake, beside, asked):

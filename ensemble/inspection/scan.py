@@ -248,7 +248,7 @@ def scan_video(
 ) -> ScanResult:
     """Inspect one video: the verdict, and the scores of its faces and frames.
 
-    The verdict is that of ``model.judge``, to the last digit.
+    The verdict is that of ``model.judge`` without a cascade, to the last digit.
 
     Parameters
     ----------

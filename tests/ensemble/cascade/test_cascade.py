@@ -4,6 +4,7 @@ import copy
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from cascades import ASKED, COSTS, NAMES, drawn, fitted, members, n_asked, plain, video
 from PIL import Image
@@ -104,6 +105,22 @@ def test_one_by_one_and_in_a_table_it_is_the_same(certified, new):
     assert [row["p_fake"].item() for row in rows] == table["p_fake"].tolist()
     turned = certified.judge(new[0][::-1])
     assert turned["p_fake"].tolist() == table["p_fake"].tolist()[::-1]
+
+
+def test_on_a_cluster_it_is_the_same(certified, new, monkeypatch):
+    from base_models.scoring import in_turn
+    from base_models.scoring.together import iter_scores
+
+    here = certified.judge(new[0])
+    monkeypatch.setattr(in_turn, "goes_to_workers", lambda *_: True)
+    monkeypatch.setattr(
+        in_turn,
+        "score_on_workers",
+        lambda *given: ((*row, None) for row in iter_scores(*given)),
+    )
+    ASKED.clear()
+    assert certified.judge(new[0]).equals(here)
+    assert sum(n for _, n in ASKED) == 4 * len(here)  # of whom some are left out
 
 
 @pytest.mark.parametrize("odd", [0.99999, np.nan])
@@ -222,6 +239,11 @@ def test_a_cascade_of_trained_detectors_without_labels_asks_by_cost(new):
         warnings.simplefilter("ignore")
         table = model.judge(new[0], doubts=False)
     assert (n_asked(table) == 1).any()
+    model.set_params(cascade=0.1)
+    with pytest.warns(UserWarning, match="is certified on labelled real and fake vid"):
+        assert (n_asked(model.judge(new[0], doubts=False)) == 4).all()
+    model.set_params(cascade="exact", member_costs=COSTS | {"a": 9.0})
+    assert model.cascade_.order == ["b", "c", "d", "a"]  # it is learned anew
     assert (
         table["verdict"].tolist()
         == plain(model, new[0], doubts=False)["verdict"].tolist()
@@ -275,6 +297,13 @@ def test_a_terminal_asks_in_turn_and_says_what_is_promised(tmp_path, capsys):
     small, large = again.cascade_.costs["net1"], again.cascade_.costs["net0"]
     assert 7 < large / small < 10  # multiply-adds of 96 x 96 and of 32 x 32 pixels
     assert again.predict(folders).tolist() == model.predict(folders).tolist()
+    judged = again.judge(folders, doubts=False)
+    table = tmp_path / "videos.csv"
+    table.write_text("\n".join(["path", *folders]))
+    done = again.judge_table(table, tmp_path / "out", doubts=False, isolation=None)
+    written = pd.read_parquet(done.output)
+    assert written["members_asked"].tolist() == judged["members_asked"].tolist()
+    assert written["p_fake"].tolist() == judged["p_fake"].tolist()
     args = ["predict", str(tmp_path / "model.dfe"), *folders, "--csv", "--no-doubts"]
     assert run(*args, "--cascade", "exact") == 0
     out, err = capsys.readouterr()
