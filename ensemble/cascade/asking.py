@@ -45,7 +45,8 @@ def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
     -------
     DataFrame of shape (n_videos, n_detectors)
         As `DeepfakeEnsemble.detector_scores` gives it; the reason of a score that
-        nobody asked for says so. ``attrs["profiles"]`` has what is known of the videos.
+        nobody asked for says so. ``attrs["profiles"]`` has what is known of videos by
+        their place.
     """
     settling = _settling(model, doubts)
     videos = as_videos(videos)
@@ -58,7 +59,8 @@ def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
     table = members_table(
         model, row_ids(videos), np.stack(scores), np.stack(reasons), faces
     )
-    return _with_profiles(table, profiles)
+    table.attrs["profiles"] = profiles
+    return table
 
 
 def each_asked_table(
@@ -86,8 +88,9 @@ def each_asked_table(
     for number, (name, row) in enumerate(zip(row_ids(videos), rows, strict=True)):
         scores, reasons, faces = row
         table = members_table(model, [name], scores[None], reasons[None], [faces])
-        own = {0: profiles[number]} if number in profiles else {}
-        yield _with_profiles(table, own)
+        if number in profiles:
+            table.attrs["profiles"] = {0: profiles.pop(number)}
+        yield table
 
 
 def asked_rows(
@@ -216,10 +219,3 @@ def _reasons(turns, order, reasons, n_turns):
     for turn in turns[n_turns:]:
         reasons[turn] = settled_after(order[:n_turns])
     return reasons
-
-
-def _with_profiles(table, profiles):
-    """Hand on what is known of the videos, if it is of all of them."""
-    if len(profiles) == len(table):
-        table.attrs["profiles"] = [profiles[row] for row in range(len(table))]
-    return table

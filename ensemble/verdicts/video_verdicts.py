@@ -54,10 +54,8 @@ def verdict_table(
         warnings.simplefilter("ignore")  # the table says it all
         score = model.combine(table)
     verdicts = thresholds.verdicts(score)
-    profiles = table.attrs.get("profiles")  # of a cascade, which looked already
-    if profiles is None:
-        profiles = _profiles(model, videos)
-    found = doubts(model, table, combined, profiles)
+    looked = table.attrs.get("profiles", {})  # by a cascade already
+    found = doubts(model, table, combined, _profiles(model, videos, looked))
     found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
     if thresholds.never_real:
         found = [
@@ -160,16 +158,20 @@ def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
     return score
 
 
-def _profiles(model, videos):
-    """Say what each video is like, and whether its file is whole."""
+def _profiles(model, videos, known):
+    """Say what each video is like, and whether its file is whole; some are known."""
     from base_models.video.paths import hashed_once
     from ensemble.verdicts.video_profile import profile_videos
 
     if videos is None:
         return None
     members = [member for _, member in named_members(model)]
-    with hashed_once(videos):  # one may stand there once for each of its faces
-        return profile_videos(videos, members, model.store)
+    left = [row for row in range(len(videos)) if row not in known]
+    others = [videos[row] for row in left]
+    with hashed_once(others):  # one may stand there once for each of its faces
+        found = profile_videos(others, members, model.store)
+    known = {**known, **dict(zip(left, found, strict=True))}
+    return [known[row] for row in range(len(videos))]
 
 
 def statuses(table: pd.DataFrame, score: np.ndarray) -> np.ndarray:
