@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 try:
     import httpx
@@ -203,15 +204,19 @@ def main() -> int:
                     print(_printable(f"{file}: {described(found[file])}"))
                     if options.save is not None:
                         options.save.mkdir(exist_ok=True)
+                        stem = Path(urlsplit(str(file)).path).stem or "scan"
                         for name in KEPT:
                             if done["links"][name.partition(".")[0]] is not None:
-                                client.save(scan, name, options.save / f"{scan}-{name}")
+                                path = options.save / f"{stem}-{scan[:6]}-{name}"
+                                client.save(scan, name, path)
+                                print(_printable(f"  saved {path}"))
                 finally:  # nothing of it stays there, whatever happens
                     client.delete(scan)
             except (ScanError, OSError, httpx.HTTPError) as error:
                 print(_printable(f"{file}: {error}"), file=sys.stderr)
                 failed += 1
-    print("A score is evidence, not proof.")
+    if found:
+        print("A score is evidence, not proof.")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1))
     return 1 if failed else 0

@@ -70,6 +70,7 @@ def _comment(result):
     score = f"{result.score_name} {result.p_fake:.3f}"
     said = [f"{result.verdict} {score}", result.doubts]
     said += [] if result.card is None else [result.card.summary()]
+    said += ["A score is evidence, not proof."]
     return "; ".join(filter(None, said))
 
 
@@ -140,7 +141,8 @@ def _drawn(result):
     p_fake = f"{result.score_name} {result.p_fake:.2f}"
     p_fake = "no score" if np.isnan(result.p_fake) else p_fake
     banner = (f"{result.verdict or 'NO VERDICT'}  {p_fake}", result.verdict)
-    note = "" if result.card is None else result.card.short
+    note = "evidence, not proof"
+    note += "" if result.card is None else f": {result.card.short}"
     rows = list(result.faces.itertuples())
     for index, frame in enumerate(iter_frames(result.source)):
         boxes = []

@@ -19,7 +19,9 @@ _PICTURE = (208, 208)  # pixels, at most
 _MARKS = "os^DvPX"
 
 
-def write_evidence(result: Any, path: str | PathLike) -> Path:
+def write_evidence(
+    result: Any, path: str | PathLike, sections: list[dict] | None = None
+) -> Path:
     """Write what a scan found, with the most suspicious pictures, as one HTML file.
 
     Each picture stands beside heat maps of the members that are networks, see
@@ -31,13 +33,15 @@ def write_evidence(result: Any, path: str | PathLike) -> Path:
         From `ensemble.scan_video`.
     path : str or Path
         Folders that are missing are made.
+    sections : list of dict or None, default=None
+        As `evidence_sections` gives them, where they are at hand.
 
     Raises
     ------
     ImportError
         If jinja2, matplotlib or captum is not installed.
     """
-    sections = [_section(result, face) for face in _shown_faces(result)]
+    sections = evidence_sections(result) if sections is None else sections
     content = {
         "result": result,
         "name": printable(str(result.video).replace("\\", "/").rpartition("/")[2]),
@@ -47,10 +51,35 @@ def write_evidence(result: Any, path: str | PathLike) -> Path:
         "notes": {name: _note(d) for name, d in result.detectors.items()},
         "faces": result.faces,
         "face_scores": result.face_scores,
-        "sections": [section for section in sections if section],
+        "sections": sections,
         "version": __version__,
     }
     return write_page("evidence.html", content, path)
+
+
+def evidence_sections(result: Any) -> list[dict[str, Any]]:
+    """Return what there is to see of each face, and of whole frames.
+
+    Parameters
+    ----------
+    result : ScanResult
+        From `ensemble.scan_video`.
+
+    Returns
+    -------
+    list of dict
+        ``title``, ``face`` (its row of ``ScanResult.faces``, None of whole frames),
+        ``plot`` (SVG), ``lead``, ``has_maps`` and ``pictures``: by frame its
+        ``seconds``, addresses (``data:``) of the picture and of its heat maps, and
+        the members' scores.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib or captum is not installed.
+    """
+    sections = [_section(result, face) for face in _shown_faces(result)]
+    return [section for section in sections if section]
 
 
 def decisive_frames(
@@ -255,7 +284,8 @@ def _plot(rows, ax):
         ax.plot(own["seconds"], own["score"], "-", lw=1, color=colour, alpha=0.6)
         for decided, filled in ((True, colour), (False, "none")):
             part = own[own["decided"].astype(bool) == decided]
-            label = in_plot(name) if decided or not own["decided"].any() else None
+            is_named = decided == own["decided"].any()  # once, in the list of names
+            label = in_plot(name) if is_named else None
             ax.plot(part["seconds"], part["score"], mark, ms=5, color=colour,
                     markerfacecolor=filled, label=label)  # fmt: skip
     ax.set(ylim=(-0.03, 1.03), xlabel="Seconds", ylabel="Member's score of a frame")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE
+from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
 from ensemble.scores.table import score_table
@@ -43,7 +44,8 @@ class ScanResult:
     status, reason : str
         As in `DeepfakeEnsemble.judge`.
     members : DataFrame
-        By detector: ``p_fake``, and the ``reason`` where it is NaN.
+        By detector: ``p_fake``, the ``reason`` where it is NaN, and what it
+        ``looks_at`` in words.
     faces : DataFrame
         One row a followed face: ``face`` (from 1), ``first`` and ``last`` (seconds),
         ``p_fake``, ``verdict``, ``reason``, ``doubts`` and ``main`` (whether the
@@ -287,7 +289,7 @@ def scan_video(
     tell(0.5, f"scoring the video with {len(members)} detectors")
     table = model.detector_scores([video])
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
-    scores = _members(table)
+    scores = _members(table, model)
     look = None
     if followed is not None:
         about = deciding_faces(model, table, video)
@@ -319,13 +321,14 @@ def scan_video(
     )
 
 
-def _members(table):
+def _members(table, model):
     """What each detector says of the one video of a table, and why it says nothing."""
     reasons, name = table.attrs.get("reason", {}), table.index[0]
     return pd.DataFrame(
         {
             "p_fake": table.iloc[0].to_numpy(float),
             "reason": [reasons.get(c, {}).get(name, "") for c in table.columns],
+            "looks_at": [looks_at(model.detectors_[c]) for c in table.columns],
         },
         index=pd.Index(table.columns, name="detector"),
     )
@@ -355,13 +358,13 @@ def failed_scan(
     """
     from base_models.video.paths import video_id
 
-    members = pd.DataFrame(
-        {"p_fake": np.nan, "reason": reason},
-        index=pd.Index(list(model.detectors_), name="detector"),
-    )
+    name = video_id(video)
+    table = pd.DataFrame(np.nan, [name], list(model.detectors_))
+    table.attrs["reason"] = {column: {name: reason} for column in table}
+    members = _members(table, model)
     faces, face_scores = _faces(model, None, members)
     return ScanResult(
-        video=video_id(video),
+        video=name,
         p_fake=np.nan,
         verdict=NO_VERDICT,
         status=UNSCORABLE,

@@ -90,6 +90,7 @@ class ModelFacts(BaseModel):
 
     file: dict[str, Any]
     members: list[str]
+    looks_at: dict[str, str]
     threshold: dict[str, float | None]
     grounds: list[str]
     card: dict[str, Any]

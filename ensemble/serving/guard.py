@@ -40,14 +40,12 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_UNLESS_SET = {
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
-        "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-}
+POLICY = (  # of pages: what they may load
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+_UNLESS_SET = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _MISSING, _WRONG = "The token is missing", "The token is wrong"
 _OLD = "The token is missing, or no longer the right one"
 _ASK = (

@@ -44,6 +44,9 @@ class ServerSettings:
     folder : Path or None, default=None
         Where these lie, open to nobody else; None is one of this user for this port.
         A server that is started again on the same folder goes on with what waits there.
+    token_lasts : bool, default=False
+        Whether a server that is started again has the same token, so that browsers
+        still find what they sent.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class ServerSettings:
     scans_per_minute: int = 30
     disk_bytes: int = 8 * 2**30
     folder: Path | None = None
+    token_lasts: bool = False
 
     def __post_init__(self) -> None:
         for name in (

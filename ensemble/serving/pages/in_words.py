@@ -26,6 +26,20 @@ _COUNTED = {
     "partial": "Counted are those that not all its members could score, as with this.",
 }
 
+_GROUNDS = (  # words of the library, and words for people who do not program
+    (r"the out-of-(?:fold|bag) scores of (.+?), combined by a combiner that had not seen "
+     r"their group", r"\1, each scored without having learned from it or its like"),
+    (r"the hold-out scores of (.+?), combined by a combiner that had not seen their "
+     r"group", r"\1, which were kept out of the learning"),
+    (r"of (\d+) groups", r"of \1 people or sources"),
+    (r"P\(fake\) is calibrated \(\w+\) on", "P(fake) was brought to a probability by"),
+    (r"P\(fake\) is not calibrated:", "P(fake) is no probability yet:"),
+    (r"if fakes are rarer, give their share as prior",
+     "where fakes are rarer, it is too high"),
+    (r"It is the default threshold; it was not tuned on any videos",
+     "That is where it stands unless somebody moves it"),
+)  # fmt: skip
+
 _TOY = (
     "This model is a toy that shows how things work: do not go by what it says of real "
     "videos."
@@ -172,7 +186,9 @@ def errors_in_words(
     if counted:
         lines.append(counted)
     if card.get("above_chance") is False:
-        lines.append("It is not shown to be better than chance.")
+        lines.append(
+            "It is not shown to be better than chance, and calls every file UNSURE."
+        )
     if card.get("set_on_the_same"):
         says = TRACES if card.get("n_fake") == 0 else FAKE
         lines.append(
@@ -186,6 +202,38 @@ def errors_in_words(
         *lines,
         "These rates hold for videos like those. On others it may err more.",
     ]
+
+
+def grounds_in_words(
+    grounds: list[str], card: dict[str, Any] | None = None
+) -> list[str]:
+    """Say where a model says fake, and what its score means, without its own words.
+
+    Parameters
+    ----------
+    grounds : list of str
+        As `ensemble.verdicts.threshold_and_prior.grounds` gives it.
+    card : dict or None, default=None
+        As `ensemble.verdicts.card.ModelCard.to_dict` gives it.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> grounds_in_words(["A video is called fake above 0.500."])
+    ['A video is called fake above 0.500.']
+    >>> grounds_in_words(["A video is called fake above 0.500."],
+    ...                  {"above_chance": False})
+    ['This model calls every file UNSURE, whatever its score.']
+    """
+    said = list(grounds)
+    for pattern, words in _GROUNDS:
+        said = [re.sub(pattern, words, sentence) for sentence in said]
+    if said and card is not None and card.get("above_chance") is False:
+        said[0] = "This model calls every file UNSURE, whatever its score."
+    return said
 
 
 def face_in_words(face: dict[str, Any], name: str, is_image: bool = False) -> str:
@@ -351,7 +399,7 @@ def _meaning(scan):
             + (f", and {steps[-1].removeprefix(_BROUGHT)} of all files are fakes."
                if steps[-1].startswith(_BROUGHT) else ".")
         )  # fmt: skip
-    grounds = scan.get("grounds") or []
+    grounds = grounds_in_words(scan.get("grounds") or [], scan.get("card"))
     return [*lines, *grounds[1:2], *grounds[:1]]
 
 

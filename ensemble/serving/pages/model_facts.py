@@ -70,8 +70,8 @@ def _profile_in_words(profile):
             low, middle, high = profile[name]
             unit = "seconds" if name == "seconds" else "pixels"
             digits = 1 if name == "seconds" else 0
-            rows.append(
-                (what, f"{low:.{digits}f} to {high:.{digits}f} {unit}, half of them up "
-                       f"to {middle:.{digits}f}")
-            )  # fmt: skip
+            ends = [f"{value:.{digits}f}" for value in (low, middle, high)]
+            said = f"{ends[0]} to {ends[2]} {unit}, half of them up to {ends[1]}"
+            said = f"{ends[0]} {unit}" if ends[0] == ends[2] else said
+            rows.append((what, said))
     return rows

@@ -37,11 +37,14 @@ _WORDS = (
     (r"it cannot be read as a video or an image: (?=reading it takes|the \w+ has)", ""),
     (r"an error of the server \(\w+\)", "an error of the server"),
     (r"^[A-Z]\w*(Error|Exception|Parameter|Warning): ", ""),
-    (r"; lower min_face or drop the video", ""),
+    (r"; lower min_face or drop the (video|picture)", ""),
     (r"\b1 frames\b", "1 frame"),
     (r"\b(\d{1,3}),\d{3},\d{3}\b", r"\1 million"),  # of pixels or bytes
 )  # fmt: skip
 _OF_A_PICTURE = (
+    (r"\bthe video and following its faces\b", "the picture and finding its faces"),
+    (r"\beach face and frame\b", "each face"),
+    (r"\bthe video\b", "the picture"),
     (r"\d+ frames?, and it takes (\d+) in a row",
      r"it needs a video: \1 frames in a row"),
     (r"no face found \(\d+ frames? tried\)", "no face found"),
@@ -119,9 +122,23 @@ def reason_in_words(reason: str, thing: str = "video") -> str:
     >>> reason_in_words("1 frames, and it takes 3 in a row", "picture")
     'it needs a video: 3 frames in a row'
     """
-    for pattern, words in (*(_OF_A_PICTURE if thing == "picture" else ()), *_WORDS):
+    reason = of_a_picture(reason) if thing == "picture" else reason
+    for pattern, words in _WORDS:
         reason = re.sub(pattern, words, reason)
     return reason
+
+
+def of_a_picture(words: str) -> str:
+    """Say of a picture what is said of videos.
+
+    Examples
+    --------
+    >>> of_a_picture("scoring the video with 3 detectors")
+    'scoring the picture with 3 detectors'
+    """
+    for pattern, instead in _OF_A_PICTURE:
+        words = re.sub(pattern, instead, words)
+    return words
 
 
 def needs_a_video(reason: str) -> bool:

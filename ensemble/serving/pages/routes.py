@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,8 +27,13 @@ from ensemble.serving.api import (
     session_of,
     settled_job,
 )
+from ensemble.serving.guard import POLICY
 from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, ScanJob
-from ensemble.serving.pages.in_words import as_sentence, errors_in_words
+from ensemble.serving.pages.in_words import (
+    as_sentence,
+    errors_in_words,
+    grounds_in_words,
+)
 from ensemble.serving.pages.model_facts import facts_in_words
 from ensemble.serving.pages.reasons import advice
 from ensemble.serving.pages.rendering import duration, render
@@ -42,7 +48,13 @@ from ensemble.serving.pages.view import (
     thing_of,
 )
 from ensemble.serving.problems import Refused, responses
-from ensemble.serving.scanning.products import ANNOTATED, EVIDENCE, FILES, PLAYABLE
+from ensemble.serving.scanning.products import (
+    ANNOTATED,
+    EVIDENCE,
+    FILES,
+    HEAT_MAPS,
+    PLAYABLE,
+)
 
 _STATIC = Path(__file__).parent / "static"
 _STYLE = Path(__file__).parents[2] / "reporting" / "templates" / "page.css"
@@ -109,6 +121,7 @@ def start(request: Request) -> Response:
         allow_urls=settings.allow_urls, errors=_errors(request),
         deleted="deleted" in request.query_params,
         loaded=state.scanner.model_facts.get("file", {}).get("name"),
+        lasts=settings.token_lasts,
         again=_again(request, any(not row.is_over for row in rows)),
     )  # fmt: skip
 
@@ -150,6 +163,30 @@ def scan_page(request: Request, scan: ScanId) -> Response:
     """Show how far a scan is, and then what was found."""
     job = found_job(request, scan)
     return _html(request, "scan.html", **_scan_content(request, job))
+
+
+@router.get("/scans/{scan}/evidence")
+def evidence_page(request: Request, scan: ScanId) -> Response:
+    """Show what was made of the frames that weigh most: pictures and heat maps."""
+    job = found_job(request, scan)
+    found = result_of(request, job)
+    task = request.app.state.jobs.task(job.id, EVIDENCE) or _NO_TASK
+    if found is None or task["status"] != DONE:
+        return RedirectResponse(f"/scans/{job.id}#evidence-head", 303)
+    try:
+        text = (folder_of(request, job) / HEAT_MAPS).read_text("utf-8")
+    except FileNotFoundError:  # it was deleted meanwhile
+        raise no_such_scan() from None
+    view = scan_view(found, thing_of(job))
+    faces = {face.face: face for face in view.faces}
+    page = _html(
+        request, "evidence.html", job=job, view=view, faces=faces,
+        sections=json.loads(text), stem=stem_of(job.name),
+    )  # fmt: skip
+    # Its pictures are in it: they are what a network saw, and files of nobody.
+    images = POLICY.replace("img-src 'self'", "img-src 'self' data:")
+    page.headers["Content-Security-Policy"] = images
+    return page
 
 
 @router.post("/scans/{scan}/{kind}")
@@ -200,7 +237,8 @@ def model_page(request: Request) -> Response:
     return _html(
         request, "model.html", "model", model=facts["file"], card=facts["card"],
         errors=_errors(request), threshold=facts["threshold"],
-        grounds=facts["grounds"][:2], members=facts["members"],
+        grounds=grounds_in_words(facts["grounds"][:2], facts["card"]),
+        members={name: facts["looks_at"].get(name, "") for name in facts["members"]},
         facts=facts_in_words(facts),
     )  # fmt: skip
 
@@ -258,7 +296,7 @@ def problem_page(
 ) -> Response:
     """Show what went wrong, and the way back to the start."""
     problem = {"title": _TITLES.get(status, "It did not work"),
-               "detail": as_sentence(detail)}  # fmt: skip
+               "detail": as_sentence(detail), "status": status}  # fmt: skip
     page = _html(request, "message.html", "", status, problem=problem)
     page.headers.update(headers or {})
     return page

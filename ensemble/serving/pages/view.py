@@ -23,7 +23,7 @@ from ensemble.serving.pages.in_words import (
     score_name,
     with_one_name,
 )
-from ensemble.serving.pages.reasons import advice, reason_in_words
+from ensemble.serving.pages.reasons import advice, of_a_picture, reason_in_words
 from ensemble.serving.pages.timeline import (
     Line,
     TimelinePanel,
@@ -59,6 +59,8 @@ class ScanView:
         Of the timeline; the second of all but some faces, where there are many.
     lines : list of Line
         One of each member in it.
+    looks_at : dict of str to str
+        What each member looks at, in words.
     whole : list of str
         Members that look at whole frames, where others look at faces.
     times : list of (float, str)
@@ -90,6 +92,7 @@ class ScanView:
     panels: list[TimelinePanel]
     more_panels: list[TimelinePanel]
     lines: list[Line]
+    looks_at: dict[str, str]
     whole: list[str]
     times: list[tuple[float, str]]
     media: str = ""
@@ -140,6 +143,7 @@ def scan_view(
     how = scan.get("how") or {"members": [], "steps": []}
     lines = {line.member: line for panel in panels for line in panel.lines}
     order = dict.fromkeys(row["detector"] for row in scan["timeline"])
+    looks_at = {m["detector"]: m.get("looks_at", "") for m in scan["members"]}
     grounds = scan.get("grounds") or []
     return ScanView(
         thing=thing,
@@ -157,6 +161,7 @@ def scan_view(
         panels=first,
         more_panels=[panel for panel in panels if panel not in first],
         lines=[lines[name] for name in order if name in lines],
+        looks_at=looks_at,
         whole=whole_frame_members(scan),
         times=ticks(last_second(scan)),
         **made,
@@ -278,9 +283,9 @@ def job_view(
 
 def doing_of(job: Any) -> str:
     """What is being done with a file; empty while it waits for its turn."""
-    if job.status == "running":
-        return "beginning" if job.doing == "waiting" else job.doing
-    return "" if job.doing == "waiting" else job.doing
+    if job.doing == "waiting":
+        return "beginning" if job.status == "running" else ""
+    return of_a_picture(job.doing) if thing_of(job) == "picture" else str(job.doing)
 
 
 def thing_of(job: Any) -> str:
@@ -333,7 +338,7 @@ def _first(panels, scan):
 def _members(scan, rows, thing):
     """Rows of the table of members, with the share of each in the score."""
     rows = {row["detector"]: row for row in rows}
-    empty = {"frames": 0, "low": None, "high": None, "moved": None}
+    empty = {"frames": 0, "low": None, "high": None, "moved": None, "looks_at": ""}
     members = [empty | rows.get(row["detector"], {}) | row for row in scan["members"]]
     moved = {m["detector"]: m["moved"] for m in members if m["moved"] is not None}
     whole = sum(abs(by) for by in moved.values())

@@ -21,6 +21,7 @@ FILES = {
 }
 BY_MODEL = (EVIDENCE, ANNOTATED)  # say what a model says, and not what the file is
 TIMELINE = "timeline.png"
+HEAT_MAPS = "heat-maps.json"  # what the page of the evidence shows
 _PLAYED = {  # codecs that browsers play, by how files begin that hold them
     "mp4": ("h264", "vp9", "av1"),
     "webm": ("vp8", "vp9", "av1"),
@@ -74,7 +75,7 @@ class Products:
         result = self._result(upload, name, tell)
         if kind == EVIDENCE:
             tell(0.5, "drawing what the networks saw")
-            result.to_html(folder / FILES[kind])
+            _write_evidence(result, folder)
         elif kind == ANNOTATED:
             tell(0.3, "drawing boxes and scores into the video")
             result.annotate(folder / FILES[kind])
@@ -141,6 +142,25 @@ def without_path(found: Any, upload: Path, name: str) -> Any:
     for path in (os.path.realpath(upload), os.path.abspath(upload), os.fspath(upload)):
         found = found.replace(path, name)
     return found.replace(os.fspath(upload.parent), "")
+
+
+def _write_evidence(result, folder):
+    """Write the page to keep, and what the server's own page shows of it."""
+    from base_models.runtime.file_writing import write_text
+    from ensemble.inspection.evidence_page import evidence_sections, write_evidence
+
+    sections = evidence_sections(result)
+    shown = [
+        {
+            "face": 0 if section["face"] is None else int(section["face"]["face"]),
+            "has_maps": section["has_maps"],
+            "pictures": section["pictures"],
+        }
+        for section in sections
+    ]
+    text = json.dumps(shown, default=float)  # of scores
+    write_text(folder / HEAT_MAPS, text)
+    write_evidence(result, folder / FILES[EVIDENCE], sections)
 
 
 def _plays(upload, result):

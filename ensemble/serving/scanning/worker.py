@@ -70,9 +70,11 @@ def model_facts(model: Any) -> dict:
     Returns
     -------
     dict
-        ``file``, ``members``, ``threshold``, ``grounds``, ``card`` and ``summary``;
-        ``key``, which differs between any two models and thresholds.
+        ``file``, ``members``, what each of them ``looks_at``, ``threshold``,
+        ``grounds``, ``card`` and ``summary``; ``key``, which differs between any two
+        models and thresholds.
     """
+    from ensemble.inspection.member_words import looks_at
     from ensemble.inspection.scanned_model import model_file
     from ensemble.verdicts.threshold_and_prior import grounds
 
@@ -80,6 +82,7 @@ def model_facts(model: Any) -> dict:
     facts = {
         "file": model_file(model),
         "members": list(model.detectors_),
+        "looks_at": {name: looks_at(d) for name, d in model.detectors_.items()},
         "threshold": {"low": float(limits.low), "high": float(limits.high)},
         "grounds": grounds(model),
         "card": model.card_.to_dict(),

@@ -55,6 +55,7 @@ def a_scan(name="clip.mp4", **changes):
 
 FACTS = {
     "file": {"name": "model.dfe", "sha256": "ab" * 32}, "members": ["net"],
+    "looks_at": {"net": "faces, each by itself"},
     "threshold": {"low": 0.5, "high": 0.5}, "card": CARD, "summary": "Learned.",
     "grounds": GROUNDS,
 }  # fmt: skip

@@ -177,10 +177,15 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     assert words(page, "#said") == "It is done."
     is_well(opened)
     page.click("#open-evidence")
-    page.wait_for_selector("text=How to read it")
+    page.wait_for_selector("text=How to read them")
+    assert words(page, "h1").startswith("Heat maps: ")
+    assert "no proof" in words(page)
+    is_well(opened)
     pictures = page.locator(".pictures img").all()
     assert pictures
     assert all(p.evaluate("image => image.naturalWidth") > 20 for p in pictures)
+    page.click("text=Back to the result")
+    page.wait_for_selector("#open-evidence")
     assert opened.complaints == []
 
 
@@ -231,6 +236,7 @@ def test_what_waits_changes_and_the_pictures_beside_it_are_not_loaded_again(
         assert page.is_checked(f"#pick-{done.id}")
         jobs.fail(following.id, "it is odd")
         page.wait_for_selector("text=It is odd.")
+        assert page.locator("#compare-button").count() == 0  # one is not compared
         is_well(opened)
     jobs.close()
 
@@ -245,6 +251,7 @@ def test_a_server_that_is_gone_is_said_to_be(tmp_path, visit):
         job = app.state.jobs.add("a.mp4", app.state.files.make_folder())
         page.goto(f"{address}/scans/{job.id}")
     page.wait_for_selector("text=The server does not answer.")
+    page.wait_for_selector(".gone [data-pending]")  # what is old looks it
     app.state.jobs.close()
 
 
@@ -435,6 +442,7 @@ def test_all_but_the_jump_in_place_works_without_a_script(server, files, visit):
     page.click("text=All frame scores as a table")
     assert page.locator("details td").first.is_visible()
     page.click("text=Delete this scan now")
+    page.click("text=Delete it")  # asked on a page of its own
     page.wait_for_selector("text=Nothing yet")
     assert opened.complaints == []
 

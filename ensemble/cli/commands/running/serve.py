@@ -157,6 +157,7 @@ def serve(
         scans_per_minute=rate,
         disk_bytes=int(disk * _GIB),
         folder=folder,
+        token_lasts=bool(token),
         **token,
     )
     if not settings.is_local and not token:

@@ -67,6 +67,7 @@ function replaceLive(page) {
     }
   }
   localTimes();
+  mayCompare();
   const again = focused && document.getElementById(focused);
   if (again && again !== document.activeElement) again.focus({ preventScroll: true });
 }
@@ -112,6 +113,10 @@ function notice(words) {
   document.querySelector("main").prepend(box);
 }
 
+function isGone(gone) {
+  document.documentElement.classList.toggle("gone", gone); // what is below is old
+}
+
 async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store" });
   if (answer.ok) {
@@ -131,8 +136,13 @@ async function lookAgain() {
     if (answer.status === 401) return notice(NO_ENTRY);
     if (answer.ok) text = await answer.text();
     notice(answer.ok ? "" : "The server is in trouble. This page tries again.");
+    isGone(false);
   } catch {
-    notice("The server does not answer. This page tries again.");
+    isGone(true);
+    notice(
+      "The server does not answer. Below is how things were when it last did. This " +
+      "page tries again."
+    );
   }
   pause = Math.max(AGAIN, 5 * (performance.now() - begun));
   if (text !== null) {
@@ -208,6 +218,20 @@ document.addEventListener("click", (event) => {
   const box = video.getBoundingClientRect();
   if (box.top < 0 || box.bottom > innerHeight) video.scrollIntoView({ block: "nearest" });
   say(`The video is at ${seconds.toFixed(1)} seconds.`);
+});
+
+// --- Side by side: two files at least ------------------------------------------------
+
+function mayCompare() {
+  const button = document.getElementById("compare-button");
+  if (!button) return;
+  const chosen = document.querySelectorAll("input[name='ids']:checked").length;
+  button.disabled = chosen < 2;
+  document.getElementById("compare-note").hidden = chosen > 1;
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.name === "ids") mayCompare();
 });
 
 // --- What is made on demand: asked for without leaving the page ----------------------
@@ -414,5 +438,6 @@ if (upload) {
 
 remember();
 localTimes();
+mayCompare();
 watchVideo();
 lookSoon();
