@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.choices import FAKE, REAL, TRACES, UNSURE
-from ensemble.serving.pages.in_words import as_sentence, clock, figure, score_name
+from ensemble.serving.pages.in_words import (
+    as_sentence,
+    clock,
+    figure,
+    score_name,
+    single_doubts,
+)
 from ensemble.serving.pages.reasons import reason_in_words
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
@@ -153,13 +159,13 @@ def face_views(
     thing : str
         "video" or "picture".
     """
-    of_all = {scan.get("reason"), scan.get("doubts")}
+    of_all = set(single_doubts(scan.get("doubts") or "")) | {scan.get("reason")}
     whole = whole_frame_members(scan)
     return [_face(face, pictures, of_all, whole, thing) for face in scan["faces"]]
 
 
 def _face(face, pictures, of_all, whole, thing):
-    reasons = [face.get("reason") or "", face.get("doubts") or ""]
+    reasons = [face.get("reason") or "", *single_doubts(face.get("doubts") or "")]
     reasons = [reason for reason in reasons if reason not in of_all]
     return FaceView(
         face=face["face"],

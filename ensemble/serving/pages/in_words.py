@@ -27,8 +27,9 @@ _COUNTED = {
 }
 
 _GROUNDS = (  # words of the library, and words for people who do not program
-    (r"the out-of-(?:fold|bag) scores of (.+?), combined by a combiner that had not seen "
-     r"their group", r"\1, each scored without having learned from it or its like"),
+    (r"the out-of-(?:fold|bag) scores of (.+?), combined by a combiner that had not "
+     r"seen their group",
+     r"\1, each scored without having learned from it or its like"),
     (r"the hold-out scores of (.+?), combined by a combiner that had not seen their "
      r"group", r"\1, which were kept out of the learning"),
     (r"of (\d+) groups", r"of \1 people or sources"),
@@ -328,13 +329,24 @@ def as_sentence(text: str) -> str:
     return _stopped(text[:1].upper() + text[1:])
 
 
+def single_doubts(text: str) -> list[str]:
+    """Return the doubts that a scan holds in one text.
+
+    Examples
+    --------
+    >>> single_doubts("its faces disagree (a; b); it is short")
+    ['its faces disagree (a; b)', 'it is short']
+    """
+    return re.split(r"; (?![^()]*\))", text) if text else []
+
+
 def _stopped(text):
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _doubts(scan, thing):
     """Return what speaks against a verdict, but what the page says by itself."""
-    doubts = re.split(r"; (?![^()]*\))", scan.get("doubts") or "")
+    doubts = single_doubts(scan.get("doubts") or "")
     if scan.get("faces_disagree"):  # it is said by face
         doubts = [doubt for doubt in doubts if not doubt.startswith("its faces dis")]
     members = [
