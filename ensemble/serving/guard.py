@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensemble.serving.pages.bare import bare_page
+from ensemble.serving.settings import POLICY
 
 if TYPE_CHECKING:
     from ensemble.serving.settings import ServerSettings
@@ -40,11 +41,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-POLICY = (  # of pages: what they may load
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
-    "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 _UNLESS_SET = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 _MISSING, _WRONG = "The token is missing", "The token is wrong"
 _OLD = "The token is missing, or no longer the right one"

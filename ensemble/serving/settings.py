@@ -10,6 +10,12 @@ from typing import Any
 
 from platformdirs import user_state_path
 
+POLICY = (  # of pages: what they may load
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
 
 @dataclass(frozen=True)
 class ServerSettings:

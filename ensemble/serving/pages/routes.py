@@ -27,7 +27,6 @@ from ensemble.serving.api import (
     session_of,
     settled_job,
 )
-from ensemble.serving.guard import POLICY
 from ensemble.serving.jobs import DONE, FAILED, QUEUED, RUNNING, ScanJob
 from ensemble.serving.pages.in_words import (
     as_sentence,
@@ -55,6 +54,7 @@ from ensemble.serving.scanning.products import (
     HEAT_MAPS,
     PLAYABLE,
 )
+from ensemble.serving.settings import POLICY
 
 _STATIC = Path(__file__).parent / "static"
 _STYLE = Path(__file__).parents[2] / "reporting" / "templates" / "page.css"
