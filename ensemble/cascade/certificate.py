@@ -284,11 +284,34 @@ def limits_from(kept: dict) -> dict:
     return found
 
 
-def cascade_from(state: dict | None) -> MemberCascade | None:
-    """Return the cascade that `MemberCascade.to_state` wrote."""
+def cascade_from(state: dict | None, names: Sequence[str]) -> MemberCascade | None:
+    """Return the cascade of a file, as `MemberCascade.to_state` wrote it.
+
+    Parameters
+    ----------
+    state : dict or None
+    names : sequence of str
+        Of the members.
+
+    Returns
+    -------
+    MemberCascade or None
+
+    Raises
+    ------
+    ValueError
+        If it is no cascade of these members.
+    """
     if state is None:
         return None
-    stages = [None if kept is None else CascadeStage(*kept) for kept in state["stages"]]
-    order = [str(name) for name in state["order"]]
+    order, kept = [str(name) for name in state["order"]], state["stages"]
+    if sorted(order) != sorted(names):
+        raise ValueError(f"it asks {', '.join(order)}, and has {', '.join(names)}")
+    if len(kept) not in (0, len(order) - 1):
+        raise ValueError(f"it has {len(kept)} stages for {len(order)} members")
+    stages = [None if parts is None else CascadeStage(*parts) for parts in kept]
+    for stage in filter(None, stages):
+        if not callable(getattr(stage.combiner, "fake_score", None)):
+            raise ValueError(f"a stage combines by a {type(stage.combiner).__name__}")
     limits = limits_from(state["limits"])
     return MemberCascade(order, state["costs"], stages, state["given_costs"], limits)

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from base_models.errors import ArtifactError
 from base_models.scoring.pooling import check_pooling
 from ensemble.cascade.certificate import cascade_from
+from ensemble.cascade.costs import check_cascade
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
@@ -81,7 +82,9 @@ def _read(reader, parameters, detectors):
     chosen = reader.decode(manifest["chosen_combiner"])
     training = manifest["training"]
     with reading_part(path, "its cascade"):
-        cascade = cascade_from(reader.decode(manifest["fitted"].get(CASCADE)))
+        check_cascade(params.get("cascade"), params.get("member_costs"))
+        kept = reader.decode(manifest["fitted"].get(CASCADE))
+        cascade = cascade_from(kept, list(members))
     with reading_part(path, "what its card says"):
         facts = CardFacts.from_dict(manifest.get("card"))
     fitted["fit_record_"] = FitRecord(

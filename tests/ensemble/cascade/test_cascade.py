@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from cascades import ASKED, COSTS, NAMES, drawn, fitted, members, n_asked, plain
 from PIL import Image
 
 from base_models import FrameDetector
-from ensemble import DeepfakeEnsemble, load
+from ensemble import ArtifactError, DeepfakeEnsemble, load
 from ensemble.combiners import Voting
 from ensemble.combiners.base import Combiner
 
@@ -157,6 +158,15 @@ def test_saved_and_loaded_it_asks_the_same(certified, new, tmp_path):
     assert again.cascade == 0.05
     assert again.fit_record_.cascade.limits == certified.cascade_.limits
     assert again.judge(new[0]).equals(certified.judge(new[0]))
+
+
+def test_a_cascade_of_others_is_refused_in_a_file(certified, new, tmp_path):
+    other = copy.copy(certified)
+    forged = replace(certified.cascade_, order=["a", "b", "c", "z"])
+    other.fit_record_ = replace(certified.fit_record_, cascade=forged)
+    other.save(tmp_path / "model.dfe")
+    with pytest.raises(ArtifactError, match="its cascade .* it asks a, b, c, z, and h"):
+        load(tmp_path / "model.dfe", detectors=members())
 
 
 def test_without_it_files_are_as_they_were_and_it_can_be_asked_for_later(
