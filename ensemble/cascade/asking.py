@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.inputs import Videos, as_videos
 from ensemble.cascade.settling import Settling
 from ensemble.out_of_fold.training_set import row_ids
-from ensemble.verdicts.asked import settled_after
+from ensemble.verdicts.asked import Profiles, settled_after
 from ensemble.verdicts.member_scores import (
     each_table,
     face_scores,
@@ -53,7 +53,7 @@ def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
     if settling is None or not len(videos):
         return whole_table(model, videos)
     text = "scoring videos" if model.verbose else None
-    members, profiles = named_members(model), {}
+    members, profiles = named_members(model), Profiles()
     rows = list(asked_rows(settling, members, videos, text, profiles))
     scores, reasons, faces = zip(*rows, strict=True)
     table = members_table(
@@ -89,7 +89,7 @@ def each_asked_table(
         scores, reasons, faces = row
         table = members_table(model, [name], scores[None], reasons[None], [faces])
         if number in profiles:
-            table.attrs["profiles"] = {0: profiles.pop(number)}
+            table.attrs["profiles"] = Profiles({0: profiles.pop(number)})
         yield table
 
 
@@ -166,7 +166,9 @@ class _Looks:
     """Looks at a video as a whole, once, where something depends on it."""
 
     def __init__(self, settling, members, videos, profiles):
-        self._store, self._videos = settling.model.store, videos
+        from base_models.store.store import resolve_store
+
+        self._store, self._videos = resolve_store(settling.model.store), videos
         self._members = [copy.copy(member) for _, member in members]
         self._profiles = profiles
 

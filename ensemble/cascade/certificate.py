@@ -23,7 +23,6 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
@@ -197,7 +196,7 @@ class _StageRows:
         verdicts, beyond = verdict_and_distance(thresholds, p_fake)
         sure = beyond / spread
         if doubts:
-            sure = np.minimum(sure, agreement(evidence, stage, asked, table))
+            sure = np.minimum(sure, agreement(evidence, stage, asked, table[asked]))
         return cls(verdicts, np.where(may, sure, -np.inf), float(spread))
 
 
@@ -205,7 +204,7 @@ def agreement(
     evidence: OutOfFoldEvidence,
     stage: CascadeStage,
     asked: Sequence[str],
-    table: pd.DataFrame,
+    scores: NDArray,
 ) -> NDArray:
     """Say how far the members not asked are from a doubt about their disagreement.
 
@@ -215,7 +214,8 @@ def agreement(
     stage : CascadeStage
     asked : sequence of str
         In their order.
-    table : DataFrame of shape (n_videos, n_detectors)
+    scores : ndarray of shape (n_videos, n_asked)
+        Their P(fake).
 
     Returns
     -------
@@ -223,17 +223,17 @@ def agreement(
         Of the nearest one, in units of how far its outlook is usually off; inf where
         none can raise a doubt, -inf where of one nothing is known.
     """
-    nearest = np.full(len(table), np.inf)
+    nearest = np.full(len(scores), np.inf)
     most = most_apart(evidence)
     left = [name for name in evidence.deciding if name not in asked]
-    known = log_odds(table[list(asked)])
+    known = log_odds(scores)
     deciding = [place for place, name in enumerate(asked) if name in evidence.deciding]
     if not left or not deciding or most == np.inf:
         return nearest
     low, high = known[:, deciding].min(axis=1), known[:, deciding].max(axis=1)
     for name in left:
         if name not in stage.outlook:
-            return np.full(len(table), -np.inf)
+            return np.full(len(scores), -np.inf)
         intercept, *slopes, off = stage.outlook[name]
         likely = intercept + known @ np.array(slopes)
         room = np.minimum(likely - (high - most), (low + most) - likely)

@@ -162,7 +162,9 @@ class Settling:
         sure = beyond[0] / self.limit.spreads[len(asked) - 1]
         if self.doubts:
             names = [self._names[place] for place in asked]
-            sure = min(sure, agreement(self._evidence, stage, names, table)[0])
+            sure = min(
+                sure, agreement(self._evidence, stage, names, scores[asked][None])[0]
+            )
         return sure >= self.limit.margin
 
     def _table(self, scores):

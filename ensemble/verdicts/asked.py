@@ -11,6 +11,16 @@ from numpy.typing import NDArray
 NOT_ASKED = "not asked: settled after "  # and the names of those that were
 
 
+class Profiles(dict):
+    """Profiles of videos by their place, which copies of a table share.
+
+    pandas deep-copies ``attrs`` on every access to a column or row.
+    """
+
+    def __deepcopy__(self, memo: dict) -> Profiles:
+        return self
+
+
 def settled_after(names: Sequence[str]) -> str:
     """Return the reason of a score that is missing since nobody asked for it.
 
