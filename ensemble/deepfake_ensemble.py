@@ -328,6 +328,7 @@ default=None
         """
         from base_models.callbacks.events import listening
         from base_models.inputs import with_labels
+        from base_models.runtime.file_digest import held_contents
         from base_models.video.paths import hashed_once
 
         strategy, watched = checked_strategy(self), listening(callbacks)
@@ -351,7 +352,7 @@ default=None
             videos, y, is_fake, groups, sample_weight, strategy.resampling
         )
         skipped = {}
-        with watched, hashed_once(videos):
+        with watched, held_contents(), hashed_once(videos):
             if self.on_error == "skip":
                 given, skipped = without_unseen(
                     named, given, self.store, self.n_jobs, self.verbose

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from base_models.errors import VideoReadError
@@ -15,6 +16,9 @@ from base_models.runtime.prefetch import check_wanted
 # A fit looks at all of its videos again and again: those of a large data set fit in.
 _known = Cache(f"{__name__}.known", maxsize=2**18)
 _too_long = Cache(f"{__name__}.too_long", maxsize=2**10)  # file -> seconds it had
+_held: ContextVar[dict | None] = ContextVar("held", default=None)
+REPLACED = "it was replaced while it was looked at"
+LEAVE_IT = "leave it as it is, and look at it again"
 
 
 class KnownDigest(NamedTuple):
@@ -22,6 +26,42 @@ class KnownDigest(NamedTuple):
 
     stamp: Hashable
     digest: str
+
+
+@contextmanager
+def held_contents() -> Iterator[None]:
+    """Inside of the block a file is what it was when its digest was first asked for.
+
+    A label, or what is kept under a digest, is of that content: of another one that
+    has come to its place since, no digest is told. Threads of `look_ahead` know of the
+    block; one inside of another is the same.
+
+    Raises
+    ------
+    VideoReadError
+        By whoever asks for the digest of a file that was replaced.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from base_models.runtime.file_digest import file_sha256, held_contents
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.mp4")
+    >>> with held_contents():
+    ...     for text in ("real", "forged"):
+    ...         _ = path.write_text(text)
+    ...         try:
+    ...             print(file_sha256(path)[:8])
+    ...         except OSError as error:
+    ...             print(error.reason)
+    aa33996d
+    it was replaced while it was looked at
+    """
+    held = _held.get()
+    token = _held.set({} if held is None else held)
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def file_sha256(path: str | os.PathLike) -> str:
@@ -126,18 +166,28 @@ def digest_once(
     known = _known.get(place)
     if known is None or known.stamp != stamp:
         known = _known[place] = KnownDigest(stamp, compute())
+    held = _held.get()
+    if held is not None and held.setdefault(place, known).digest != known.digest:
+        raise VideoReadError(os.fspath(path), REPLACED, LEAVE_IT)
     return str(known.digest)
 
 
 def known_digest(path: str | os.PathLike) -> KnownDigest | None:
-    """Return what is known of a path, to be sent to whoever will ask for it."""
-    known: KnownDigest | None = _known.get(os.path.realpath(path))
+    """Return what is known of a path, to be sent to whoever will ask for it.
+
+    In a block of `held_contents` that is what the file was when it began.
+    """
+    place = os.path.realpath(path)
+    known: KnownDigest | None = (_held.get() or {}).get(place) or _known.get(place)
     return known
 
 
 def learn_digest(path: str | os.PathLike, known: Any) -> None:
     """Take over what another process knows; it holds while the stamp is the same."""
-    _known[os.path.realpath(path)] = KnownDigest(*known)
+    place = os.path.realpath(path)
+    _known[place] = digest = KnownDigest(*known)
+    if (held := _held.get()) is not None:
+        held.setdefault(place, digest)
 
 
 def read_sha256(path: str | os.PathLike) -> str:

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import VideoReadError
-from base_models.runtime.file_digest import KnownDigest, known_digest, learn_digest
+from base_models.runtime.file_digest import (
+    REPLACED,
+    KnownDigest,
+    known_digest,
+    learn_digest,
+)
 from base_models.runtime.parallel import n_jobs_here, runs_elsewhere
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
@@ -136,7 +141,8 @@ def was_replaced(video: Any, known: Any) -> bool:
     ----------
     video : str, Path, OneFace or ndarray
     known : KnownDigest, str or None
-        From `known_digests`. Only of a `KnownDigest` can it be told.
+        From `known_digests`. Only of a `KnownDigest` can it be told. In a block of
+        `held_contents` what counts is its content.
 
     Raises
     ------
@@ -145,5 +151,10 @@ def was_replaced(video: Any, known: Any) -> bool:
     """
     if not isinstance(known, KnownDigest):
         return False
-    video_digest(whole_video(video))  # read again only if it looks different
+    try:
+        video_digest(whole_video(video))  # read again only if it looks different
+    except VideoReadError as error:
+        if error.reason != REPLACED:
+            raise
+        return True
     return known_digest(whole_video(video)) != known

@@ -13,6 +13,7 @@ from base_models.errors import VideoReadError
 from base_models.faces.rare_faces import NO_FACE, FaceSearch
 from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.failures import is_foreseen, reason_of
+from base_models.runtime.file_digest import LEAVE_IT, REPLACED
 from base_models.runtime.prefetch import Room, look_ahead
 from base_models.store.store import Store, store_key
 from base_models.video.bounds.budget import one_reading
@@ -23,9 +24,7 @@ from base_models.views.drawing import render
 from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
-_REPLACED = "it was replaced while it was looked at"
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
-_AGAIN = "leave it as it is, and score it again"
 
 
 def iter_views(
@@ -152,7 +151,7 @@ def _made(video, recipes, store, searches):
                 face = video if isinstance(video, OneFace) else None
                 images, at, faces, meta = render(search.sample, recipe, search, face)
                 if _content(video) != begun:
-                    raise VideoReadError(whole_video(video), _REPLACED, _AGAIN)
+                    raise VideoReadError(whole_video(video), REPLACED, LEAVE_IT)
                 if recipe.view == "face":
                     _keep_boxes(whole_video(video), recipe, search, store)
             except Exception as error:
@@ -176,12 +175,15 @@ def stored_face_side(video: Any, recipes: Any, store: Any) -> float:
     -------
     float
         Median side in pixels of the box of the largest followed face; NaN where no
-        such view is stored, or one without a face.
+        such view is stored, or one without a face, or the video cannot be read.
     """
     wanted = [recipe for recipe in recipes if recipe.view == "face"]
     if not wanted:
         return np.nan
-    digest = video_digest(video)
+    try:
+        digest = video_digest(video)
+    except VideoReadError:
+        return np.nan
     for recipe in wanted:
         key = store_key(video=digest, recipe=recipe.key)
         entry = store.get("view", key, mapped=True)

@@ -117,6 +117,7 @@ def nested_scores(
     6
     """
     from base_models.inputs import as_videos
+    from base_models.runtime.file_digest import held_contents
     from base_models.runtime.progress import progress_bar
     from base_models.video.paths import hashed_once
     from ensemble.errors import FailedDetectorsError
@@ -130,7 +131,7 @@ def nested_scores(
     )  # fmt: skip
     videos = as_videos(data.videos)
     plan, parts = _plan(splits, data, settings)
-    with hashed_once(videos):
+    with held_contents(), hashed_once(videos):
         training = TrainingSet.of(
             videos, data.is_fake, data.groups, None, settings.n_jobs
         )

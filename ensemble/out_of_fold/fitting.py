@@ -194,6 +194,7 @@ def out_of_fold_scores(
     >>> table["bright"].round(2).tolist()
     [0.0, 0.08, 0.16, 0.24, 0.31, 0.39, 0.47, 0.55, 0.63, 0.71, 0.78, 0.86]
     """
+    from base_models.runtime.file_digest import held_contents
     from base_models.scoring.naming import name_detectors
     from base_models.video.paths import hashed_once
     from ensemble.out_of_fold.reals_only import check_detectors
@@ -212,7 +213,7 @@ def out_of_fold_scores(
         check_splits(resampling, is_fake, groups, seed)
     given = LabelledVideos(videos, y, is_fake, groups, sample_weight, resampling)
     skipped = {}
-    with hashed_once(videos):
+    with held_contents(), hashed_once(videos):
         if on_error == "skip":
             given, skipped = without_unseen(named, given, store, n_jobs, verbose)
         training = TrainingSet.of(
@@ -255,6 +256,7 @@ def fit_over_splits(
     """
     from base_models.callbacks.events import FOUND, at_place, tell
     from base_models.runtime.devices import resolve_device
+    from base_models.runtime.file_digest import held_contents
     from base_models.runtime.prefetch import n_cores
     from base_models.store.store import resolve_store
     from base_models.video.paths import hashed_once
@@ -271,7 +273,7 @@ def fit_over_splits(
         for name, detector in named
     ]
     tasks = _tasks(named, len(training), splits, settings, bars)
-    with hashed_once(training.videos):
+    with held_contents(), hashed_once(training.videos):
         for task in tasks:
             task.find(training, store, explicit)
             if task.outcome is not None and len(task.train):

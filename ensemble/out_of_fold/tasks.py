@@ -265,6 +265,7 @@ def fit_and_score(
 ) -> Any:
     """Fit one detector, score the test videos, keep what can be kept on disk."""
     from base_models.callbacks.events import FOUND, fit_told, tell
+    from base_models.runtime.file_digest import held_contents
     from base_models.runtime.warn_once import warned_by_caller
     from base_models.scoring.kept_scores import score_and_keep
     from base_models.scoring.together import score_videos
@@ -275,7 +276,7 @@ def fit_and_score(
     if store is not None and not is_prefit(detector):
         member = store.get("member", member_key)
     scores, reasons = np.zeros(0), np.zeros(0, object)
-    with hashed_once([*videos, *test], digests):
+    with held_contents(), hashed_once([*videos, *test], digests):
         if is_prefit(detector):
             pass  # as it is
         elif member is not None:
@@ -286,8 +287,8 @@ def fit_and_score(
             # warned of once, for all fits together
             with warned_by_caller(), fit_told(detector, ""):
                 detector.fit(videos, is_fake, **accepted)
-            _refuse_replaced(videos, digests)
-            if store is not None:
+            whole = _all_as_they_were(detector, videos, digests)
+            if store is not None and whole:
                 meta, arrays = detector.get_state(portable=False)
                 store.put("member", member_key, arrays, meta)
         if len(test) and store is not None:
@@ -297,26 +298,35 @@ def fit_and_score(
         elif len(test):
             table = score_videos([detector], test, progress=progress)
             scores, reasons = (values[:, 0] for values in table)
-        _refuse_replaced(test, digests[len(videos) :])
-    if store is not None:
+        whole = _all_as_they_were(detector, test, digests[len(videos) :])
+    if store is not None and whole:
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)
     return detector if keep else None, scores, reasons
 
 
-def _refuse_replaced(videos, digests):
-    """Keep nothing of files that are others now than when the fit began."""
+def _all_as_they_were(detector, videos, digests):
+    """Whether no file is another one by now than when the whole fit began.
+
+    What is shown views alone went on without those files, as without any that cannot
+    be read, and is not kept; whoever is given the path may have read the new content.
+    """
     from base_models.errors import VideoReadError
     from base_models.video.hashing import was_replaced
 
+    whole = True
     for video, known in zip(videos, digests[: len(videos)], strict=True):
-        if was_replaced(video, known):
+        if not was_replaced(video, known):
+            continue
+        whole = False
+        if not hasattr(detector, "score_views"):
             raise VideoReadError(
                 video,
                 "it was replaced while the fit ran",
                 "leave the videos as they are and run it again; what else is done is "
                 "kept",
             )
+    return whole
 
 
 def _engines(detector):

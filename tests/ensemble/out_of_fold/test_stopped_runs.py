@@ -18,10 +18,13 @@ from base_models import (
     PrefitDetector,
     Store,
     VideoReadError,
+    write_video,
 )
 from base_models.backbones import build_network
 from base_models.detectors.bases.measured import FeatureDetector
 from base_models.detectors.prefit import make_card
+from base_models.video.paths import video_digest
+from base_models.views import making
 from ensemble import DeepfakeEnsemble, compare_strategies, out_of_fold_scores
 from ensemble.scores import reasons
 
@@ -262,3 +265,34 @@ def test_a_fit_on_files_that_are_replaced_meanwhile_is_not_kept(tmp_path):
         )
     assert not store.keys("member")
     assert not store.keys("scores")
+
+
+def test_a_file_that_is_overwritten_as_a_fit_looks_at_it_is_left_out(
+    tmp_path, monkeypatch
+):
+    videos, y, groups = make_videos()
+    paths = [str(tmp_path / f"{number}.mp4") for number in range(12)]
+    for path, video in zip(paths, videos, strict=True):
+        write_video(path, video, preset="ultrafast")
+    before, other = video_digest(paths[4]), Path(paths[5]).read_bytes()
+    plain = making.sample_clips
+
+    def overwriting(video, *given):
+        sample = plain(video, *given)
+        if video == paths[4] and video_digest(video) == before:
+            Path(video).write_bytes(other + b"more")  # in place, of another label
+        return sample
+
+    monkeypatch.setattr(making, "sample_clips", overwriting)
+    member = {"frequency": FrequencyDetector("frame", 32, n_frames=2)}
+    model = DeepfakeEnsemble(member, resampling=2, store=tmp_path / "s", verbose=False)
+    with pytest.warns(UserWarning, match=r"1 of 12 videos lack .*it was replaced"):
+        model.fit(paths, y, groups=groups)
+    scores = model.oof_scores_["frequency"]
+    assert scores.index[scores.isna()].tolist() == [paths[4]]
+    assert "it was replaced" in reasons(model.oof_scores_)["reason"].item()
+    assert before in model.fit_record_.training.digests
+    assert video_digest(paths[4]) not in model.fit_record_.training.digests
+    monkeypatch.undo()  # the next fit is of what is there now, and finds nothing wrong
+    again = model.fit(paths, y, groups=groups)
+    assert again.oof_scores_.notna().all(axis=None)
