@@ -30,7 +30,9 @@ from base_models.video.bounds.budget import (
     clock_of,
 )
 from base_models.video.bounds.headers import check_index
+from base_models.video.bounds.presentation import shown_otherwise
 from base_models.video.bounds.promises import (
+    more_tracks,
     pictures_missing,
     promised_size,
     stretched_pixels,
@@ -423,8 +425,9 @@ def _table(path, unread=()):
                 (container.start_time or 0) / av.time_base,
                 float((span.last[1] if span.last else 0) * (stream.time_base or 0)),
             )
-            or _more_tracks(len(_tracks(container)))
-            or stretched_pixels(stream.sample_aspect_ratio),
+            or more_tracks(len(_tracks(container)))
+            or stretched_pixels(stream.sample_aspect_ratio)
+            or _shown_otherwise(path, stream.codec_context),
         )
 
 
@@ -445,6 +448,18 @@ def _cut_short(path, n_packets, n_stated, damage):
     return damage
 
 
+def _shown_otherwise(path, context):
+    is_remote = isinstance(path, RemoteVideo)
+    with naming(path), path.reader() if is_remote else open(path, "rb") as file:
+        return shown_otherwise(
+            file,
+            context.width,
+            context.height,
+            clock_of(path).check,
+            *[_REMOTE_BOXES] * is_remote,
+        )
+
+
 def _bare_stream(path, form):
     """Say that a file has lost its container, if its name promises one."""
     suffix = Path(str(path)).suffix.lower()
@@ -454,11 +469,6 @@ def _bare_stream(path, form):
             f"pictures ({form})"
         )
     return ""
-
-
-def _more_tracks(n_tracks):
-    """Say that a file holds another video beside the one that is looked at."""
-    return f"it holds {n_tracks} video tracks, and one was looked at" * (n_tracks > 1)
 
 
 def _is_described(stream, codec):

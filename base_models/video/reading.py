@@ -19,6 +19,7 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.video.bounds.apart import apart, apart_each
 from base_models.video.bounds.budget import one_clock
+from base_models.video.bounds.presentation import several_in_one
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import (
     images_missing,
@@ -367,6 +368,7 @@ def _probed(path):
             raise VideoReadError(path, "no frame of it can be decoded")
         turns, _ = orientation(decoded)
         height, width = decoded.height, decoded.width
+        packed = several_in_one(decoded)
     seconds = packets.seconds
     if seconds is None and packets.header_fps:
         seconds = packets.n_frames / packets.header_fps
@@ -382,7 +384,7 @@ def _probed(path):
         "file_size": n_bytes_of(path),
         "rotation": 90 * turns,
         "tags": packets.tags,
-        "cut_short": packets.cut_short,
+        "cut_short": packets.cut_short or packed,
     }
 
 

@@ -52,7 +52,7 @@ def check_index(path: Any, file: Any, size: int, most_boxes: int | None = None) 
 2,147,483,648 frames by its index, and 16,777,216 are allowed; if you trust it, ...
     """
     clock, counted = Clock(path), _Counted(path)
-    for number, (kind, start, end) in enumerate(_boxes(file, size)):
+    for number, (kind, start, end) in enumerate(boxes(file, size)):
         clock.check()
         if number == most_boxes:
             break
@@ -71,7 +71,7 @@ def _check_size(path, n_bytes):
         raise over_limit(path, asked, "video_frames", needed)
 
 
-def _boxes(file, size) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: Any, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, start and end of the outermost parts, as far as they make sense."""
     at = 0
     while at + 8 <= size:

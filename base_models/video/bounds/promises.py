@@ -236,6 +236,18 @@ def _unequal_times(at, end):
     )
 
 
+def more_tracks(n_tracks: int) -> str:
+    """Say that a file holds another video beside the one that is looked at.
+
+    Examples
+    --------
+    >>> from base_models.video.bounds.promises import more_tracks
+    >>> more_tracks(2)
+    'it holds 2 video tracks, and one was looked at'
+    """
+    return f"it holds {n_tracks} video tracks, and one was looked at" * (n_tracks > 1)
+
+
 def stretched_pixels(ratio: Any) -> str:
     """Say that a player stretches the pictures, which nothing here does; else ``""``.
 
