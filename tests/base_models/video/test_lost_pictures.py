@@ -145,6 +145,26 @@ def test_frames_that_are_shown_for_unequal_times_are_a_doubt(tmp_path):
     assert at_once == "all its frames are shown at the same time"
 
 
+def test_frames_that_are_looked_at_but_hardly_shown_are_a_doubt(tmp_path):
+    for n_sampled in (8, 10, 16, 32):
+        steps = np.full(200, 40)
+        steps[np.rint(np.linspace(0, 199, n_sampled)).astype(int)] = 1
+        at = np.cumsum(steps) - steps
+        found = pictures_missing(at / 1000, duration=0.0, n_stated=0)
+        assert f"by number: {n_sampled} spread evenly are shown for" in found
+    found = probe_video(written(tmp_path / "a.mkv", at)).cut_short
+    assert "32 spread evenly are shown for 6% of the mean" in found
+    # The last is shown for long, which makes up for none of the others.
+    assert "32 spread" in pictures_missing(at / 1000, 0.0, 0, last=0.7)
+
+
+def test_uneven_times_by_chance_are_no_doubt():
+    draw = np.random.default_rng(0)
+    for n_frames in range(60, 600, 20):
+        for steps in (draw.gamma(2, 0.02, n_frames), np.tile([1, 2], n_frames) / 40):
+            assert pictures_missing(np.cumsum(steps), 0.0, 0) == ""
+
+
 @pytest.mark.parametrize(("ratio", "is_doubt"), [("16/15", False), ("2/1", True)])
 def test_pixels_that_are_not_square_are_a_doubt(ratio, is_doubt, tmp_path):
     path = written(tmp_path / "a.mp4", 40 * np.arange(30), Fraction(ratio))
