@@ -25,6 +25,7 @@ from ensemble.decision.named_thresholds import Thresholds
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.out_of_fold.ensemble_scores import unseen_scores
 from ensemble.scores.provenance import Provenance
+from ensemble.scores.replaced import holding_contents, without_replaced
 from ensemble.verdicts.card import (
     ModelCard,
     card_of,
@@ -135,19 +136,29 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             was not asked, which is no failure.
         """
         from base_models.inputs import as_videos
+        from base_models.runtime.file_digest import held_contents
         from base_models.video.paths import hashed_once
 
         videos = as_videos(videos)
-        with hashed_once(videos):
-            return self.judge_scores(asked_table(self, videos, doubts), videos, doubts)
+        with held_contents(), hashed_once(videos):
+            return self._judged(asked_table(self, videos, doubts), videos, doubts)
 
     def judge_each(self, videos: Videos, doubts: bool = True) -> Iterator[pd.DataFrame]:
         """Yield the rows of `judge` one by one, each as soon as its video is scored."""
         from base_models.inputs import as_videos
 
         videos = as_videos(videos)
-        for number, table in enumerate(each_asked_table(self, videos, doubts)):
-            yield self.judge_scores(table, [videos[number]], doubts)
+        tables = each_asked_table(self, videos, doubts)
+        yield from holding_contents(
+            self._judged(table, [videos[number]], doubts)
+            for number, table in enumerate(tables)
+        )
+
+    def _judged(self, table, videos, doubts):
+        """Judge scores, of which none stays that is of another file than the doubts."""
+        judged = self.judge_scores(table, videos, doubts)
+        left = without_replaced(table, videos)
+        return judged if left is None else self.judge_scores(left, videos, doubts)
 
     def judge_table(
         self,
