@@ -33,13 +33,18 @@ def faces_of(
         The largest first, at most `MOST_FACES`, none of them much smaller than the
         first; empty where there are no two, or no detector looks at faces.
     """
+    return _all_faces(video, detectors, store)[:MOST_FACES]
+
+
+def _all_faces(video, detectors, store):
+    """List all faces of like size, where there are several."""
     recipes = _face_recipes(detectors)  # in whose frames faces are told apart
     recipe = max(recipes, key=lambda recipe: recipe.n_frames, default=None)
     if recipe is None:
         return []
     tracks = followed_boxes(video, recipe, resolve_store(store))
     areas = [_area(boxes) for _, boxes in tracks]
-    order = sorted(range(len(tracks)), key=lambda i: (-areas[i], i))[:MOST_FACES]
+    order = sorted(range(len(tracks)), key=lambda i: (-areas[i], i))
     kept = [i for i in order if areas[i] >= SMALLEST_SHARE * areas[order[0]]]
     if len(kept) < 2:
         return []
@@ -106,9 +111,18 @@ def score_if_several(
     -------
     (scores, reasons) or None
         Both of shape (n_faces, n_detectors); None where there are no several faces.
+        Of more than `MOST_FACES` the smaller ones are not scored: NaN.
     """
-    found = faces_of(video, [detector for _, detector in named], store)
-    return score_faces(named, found, store, (scores, reasons)) if found else None
+    found = _all_faces(video, [detector for _, detector in named], store)
+    if not found:
+        return None
+    of_faces, why = score_faces(named, found[:MOST_FACES], store, (scores, reasons))
+    left_out = (max(0, len(found) - MOST_FACES), of_faces.shape[1])
+    said = f"of {len(found)} faces the {MOST_FACES} largest are scored by themselves"
+    return (
+        np.vstack([of_faces, np.full(left_out, np.nan)]),
+        np.vstack([why, np.full(left_out, said, dtype=object)]),
+    )
 
 
 def _face_recipes(detectors):

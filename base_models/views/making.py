@@ -25,6 +25,7 @@ from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
+_SEEN_RARELY = 1 / 4  # of the frames looked at, below which a score is of few
 
 
 def iter_views(
@@ -163,34 +164,44 @@ def _made(video, recipes, store, searches):
     return views
 
 
-def stored_face_side(video: Any, recipes: Any, store: Any) -> float:
+def stored_face(
+    video: Any, recipes: Any, store: Any, total: int
+) -> tuple[float, str]:
     """Return the side of a video's face, where its view is in the store.
 
     Parameters
     ----------
     video, recipes, store
         As for `make_views`; only recipes of faces are looked up, none is made.
+    total : int
+        Frames of the video.
 
     Returns
     -------
-    float
+    side : float
         Median side in pixels of the box of the largest followed face; NaN where no
         such view is stored, or one without a face, or the video cannot be read.
+    rarely : str
+        Says so where few of the frames looked at show it; else empty.
     """
     wanted = [recipe for recipe in recipes if recipe.view == "face"]
     if not wanted:
-        return np.nan
+        return np.nan, ""
     try:
         digest = video_digest(video)
     except VideoReadError:
-        return np.nan
+        return np.nan, ""
     for recipe in wanted:
         key = store_key(video=digest, recipe=recipe.key)
         entry = store.get("view", key, mapped=True)
         side = None if entry is None else entry[1].get("face_side")
         if side is not None:
-            return float(side)
-    return np.nan
+            n_seen = len(np.unique(view_of(*entry, key).frames))
+            n_looked, rarely = min(recipe.n_frames, total), entry[1].get("note", "")
+            if n_seen < _SEEN_RARELY * n_looked and not rarely:
+                rarely = f"a face is seen in {n_seen} of {n_looked} frames alone"
+            return float(side), rarely
+    return np.nan, ""
 
 
 def views_to_make(

@@ -226,7 +226,7 @@ def deciding_faces(
 
 
 def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
-    """Say of which videos the faces get different verdicts.
+    """Say of which videos the faces get different verdicts, or some get none.
 
     Parameters
     ----------
@@ -256,6 +256,11 @@ def disagreements(model: Any, table: pd.DataFrame) -> dict[str, str]:
             ]
             score = model.card_.score_name
             found[video] = f"its faces disagree, {score} {', '.join(said)}"
+        elif (unknown := int(np.isnan(p_fake).sum())) and unknown < len(p_fake):
+            found[video] = (
+                f"{unknown} of its {len(p_fake)} faces of like size "
+                f"{'was' if unknown == 1 else 'were'} not scored"
+            )
     return found
 
 

@@ -48,6 +48,8 @@ class VideoProfile:
         Side of the followed face's box in pixels; NaN where no face view is at hand.
     cut_short : str
         How it is known that the file is not whole; empty where nothing says so.
+    rarely : str
+        That few of the frames show a face; empty where many do, or nothing is known.
     reason : str
         Why nothing of that is known, where the video cannot be measured.
     """
@@ -60,6 +62,7 @@ class VideoProfile:
     quantiser: float
     face_side: float
     cut_short: str = ""
+    rarely: str = ""
     reason: str = ""
 
     @property
@@ -118,7 +121,7 @@ class TrainingProfile:
         """
         if video.reason:
             return [f"what it is like cannot be measured: {video.reason}"]
-        found = [video.cut_short] if video.cut_short else []
+        found = [said for said in (video.cut_short, video.rarely) if said]
         for name, called in _SIZES.items():
             size, known = getattr(video, name), getattr(self, name)
             if known is None or math.isnan(size):
@@ -274,7 +277,7 @@ def _profile(video, known, recipes, store):
     from base_models.video.paths import hashed_once
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video
-    from base_models.views.making import stored_face_side
+    from base_models.views.making import stored_face
     from ensemble.out_of_fold.training_set import is_video
 
     if not is_video(video):
@@ -286,7 +289,7 @@ def _profile(video, known, recipes, store):
     except VideoReadError as error:  # which detectors need not have met
         return _unmeasured(error.reason)
     with hashed_once([video], [known]):
-        side = stored_face_side(video, recipes, store)
+        side, rarely = stored_face(video, recipes, store, info.n_frames)
     return VideoProfile(
         width=info.width,
         height=info.height,
@@ -296,6 +299,7 @@ def _profile(video, known, recipes, store):
         quantiser=quantiser,
         face_side=side,
         cut_short=info.cut_short,
+        rarely=rarely,
     )
 
 

@@ -302,6 +302,31 @@ def test_at_most_so_many_faces_are_scored():
     assert faces_of(video(REAL, FAKE), [member(0, view="frame")]) == []
 
 
+def test_a_face_that_is_not_scored_is_a_doubt(largest):
+    """The last of six is a fake, and the four largest alone are scored."""
+    crowd = video(*[REAL] * 5, FAKE)
+    table = largest.detector_scores([crowd, video(REAL, REAL)])
+    assert len(table.attrs["faces"][table.index[0]]["scores"]) == 6
+    judged = largest.judge([crowd, video(REAL, REAL)])
+    assert judged["verdict"].iloc[0] == "UNSURE"
+    assert "2 of its 6 faces of like size were not scored" in judged["doubts"].iloc[0]
+    assert "not scored" not in judged["doubts"].iloc[1]
+    worst, _ = fitted(two_members(), faces_pooling="worst")
+    doubts = worst.judge([crowd, video(FAKE, *[REAL] * 5)])["doubts"]
+    assert ["not scored" in said for said in doubts] == [True, False]  # a fake is one
+
+
+def test_a_face_that_few_frames_show_is_a_doubt(largest):
+    """The first frame is looked at, and five others that are not."""
+    first, later, half = video(REAL), video(REAL), video(REAL)
+    first[1:], half[12:] = 0, 0
+    later[:], later[5:7] = 0, video(REAL)[5:7]
+    doubts = largest.judge([first, later, half])["doubts"].tolist()
+    assert "a face is seen in 1 of 8 frames alone" in doubts[0]
+    assert "face found in 1 of" in doubts[1] or "a face is seen in 1 of 8" in doubts[1]
+    assert "a face" not in doubts[2]
+
+
 def test_another_pooling_after_the_fit_is_refused(largest, tmp_path):
     changed = ensemble.load(_saved(largest, tmp_path), detectors=dict(two_members()))
     changed.set_params(faces_pooling="worst")
