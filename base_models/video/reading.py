@@ -20,6 +20,7 @@ from base_models.errors import VideoReadError
 from base_models.video.bounds.apart import apart, apart_each
 from base_models.video.bounds.budget import one_clock
 from base_models.video.bounds.presentation import several_in_one
+from base_models.video.bounds.sizes import sizes_change
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import (
     images_missing,
@@ -368,7 +369,8 @@ def _probed(path):
             raise VideoReadError(path, "no frame of it can be decoded")
         turns, _ = orientation(decoded)
         height, width = decoded.height, decoded.width
-        packed = several_in_one(decoded)
+        doubt = packets.cut_short or several_in_one(decoded)
+        doubt = doubt or sizes_change(path, packets)
     seconds = packets.seconds
     if seconds is None and packets.header_fps:
         seconds = packets.n_frames / packets.header_fps
@@ -384,7 +386,7 @@ def _probed(path):
         "file_size": n_bytes_of(path),
         "rotation": 90 * turns,
         "tags": packets.tags,
-        "cut_short": packets.cut_short or packed,
+        "cut_short": doubt,
     }
 
 
