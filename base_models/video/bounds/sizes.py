@@ -15,7 +15,7 @@ from base_models.video.sampling import sample_indices
 
 _PLACES = 16  # key frames, and sampled frames whose key frames are looked at
 # Decoders that read what is before a picture, and skip the pictures if told to.
-_HEADERS_ALONE = {"vp8", "mpeg1video", "mpeg2video", "mpeg4"}
+_HEADERS_ALONE = {"vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4"}
 # Decoders that pass over all pictures that are no key frames, whatever a file calls so.
 _KEYS_ALONE = {"h264", "hevc", "av1", "libdav1d"}
 
@@ -23,9 +23,8 @@ _KEYS_ALONE = {"h264", "hevc", "av1", "libdav1d"}
 def sizes_change(path: Any, table: Any) -> str:
     """Say that a video's pictures change their size, if they do; else ``""``.
 
-    Sizes change at key frames, of which up to 32 are decoded: those of sampled frames,
-    and others spread evenly. What VP9 scales from one picture to the next
-    is not seen.
+    Where headers alone do not tell, up to 32 key frames are decoded: those of sampled
+    frames, and others spread evenly.
 
     Parameters
     ----------
@@ -73,15 +72,22 @@ def _sizes(path, table, rows) -> Iterator[tuple[int, int]]:
         is_header = context.name in _HEADERS_ALONE
         context.skip_frame = "ALL" if is_header else "NONKEY"
         for packet in _looked_at(path, container, stream, table, rows):
-            try:
-                context.decode(packet)
-            except av.FFmpegError as error:
-                check_refusal(path, context, error)
-                continue
-            size = context.width, context.height
+            if context.name == "vp9":
+                size = vp9_size(memoryview(packet)) or last
+            else:
+                size = _decoded_size(path, context, packet) or last
             if size != last:
                 yield size
                 last = size
+
+
+def _decoded_size(path, context, packet):
+    try:
+        context.decode(packet)
+    except av.FFmpegError as error:
+        check_refusal(path, context, error)
+        return None
+    return context.width, context.height
 
 
 def _looked_at(path, container, stream, table, rows):
@@ -113,3 +119,76 @@ def _sought(container, stream, table, rows):
             continue
         if packet is not None and packet.pts == table.pts[row]:
             yield packet
+
+
+def vp9_size(packet: memoryview) -> tuple[int, int] | None:
+    """Return the size that a packet of VP9 states, as key frames do and others may.
+
+    By section 6.2 of the VP9 Bitstream & Decoding Process Specification (version 0.6).
+    FFmpeg's decoder reads no headers without decoding what follows.
+
+    Parameters
+    ----------
+    packet : memoryview of bytes
+
+    Returns
+    -------
+    tuple of (width, height), or None
+        None where it states none: it is that of a frame before.
+
+    Examples
+    --------
+    >>> from base_models.video.bounds.sizes import vp9_size
+    >>> vp9_size(memoryview(bytes.fromhex("82498342000ff00bf0")))  # a key frame
+    (256, 192)
+    >>> vp9_size(memoryview(bytes.fromhex("860040921c")))  # of the size of another
+    """
+    bits = _Bits(packet)
+    if bits.take(2) != 2:
+        return None
+    profile = bits.take(1) + 2 * bits.take(1)
+    if profile == 3:
+        bits.take(1)
+    if bits.take(1):  # shows a frame that came before
+        return None
+    is_key, is_shown, is_resilient = not bits.take(1), bits.take(1), bits.take(1)
+    if is_key:
+        bits.take(24)
+        _skip_colours(bits, profile)
+        return 1 + bits.take(16), 1 + bits.take(16)
+    is_intra = not is_shown and bits.take(1)
+    if not is_resilient:
+        bits.take(2)
+    if is_intra:
+        bits.take(24)
+        if profile:
+            _skip_colours(bits, profile)
+        bits.take(8)
+        return 1 + bits.take(16), 1 + bits.take(16)
+    bits.take(8 + 3 * 4)
+    if any(bits.take(1) for _ in range(3)):  # that of a frame it refers to
+        return None
+    return 1 + bits.take(16), 1 + bits.take(16)
+
+
+def _skip_colours(bits, profile):
+    bits.take(1 if profile >= 2 else 0)
+    is_rgb = bits.take(3) == 7
+    if not is_rgb:
+        bits.take(1)
+    if profile in (1, 3):
+        bits.take(1 if is_rgb else 3)
+
+
+class _Bits:
+    """Takes numbers from a packet's first bits; zeros where it has no more."""
+
+    _N_BYTES = 24
+
+    def __init__(self, packet):
+        head = bytes(packet[: self._N_BYTES]).ljust(self._N_BYTES, b"\0")
+        self._number, self._left = int.from_bytes(head, "big"), 8 * self._N_BYTES
+
+    def take(self, n):
+        self._left -= n
+        return self._number >> self._left & (1 << n) - 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from base_models.video import probe_video, sample_frames
+from base_models.video.bounds.sizes import vp9_size
 
 RATE = Fraction(1, 25)
 OPTIONS = {
@@ -76,3 +77,17 @@ def test_key_frames_that_a_file_hides_are_seen(tmp_path):
     struct.pack_into(">I", content, at + 8, 1)  # the first alone is one, it says
     film.write_bytes(content)
     assert probe_video(film).cut_short.startswith("its frames change size, from 64 x 6")
+
+
+def test_the_size_that_a_frame_of_vp9_states():
+    def packed(bits):
+        return memoryview(int(bits.ljust(160, "0"), 2).to_bytes(20, "big"))
+
+    size = f"{639:016b}{359:016b}"
+    inter = "10" + "00" + "0" + "1" + "1" + "0" + "00" + "1" * 8 + "0001" * 3
+    intra = "10" + "00" + "0" + "1" + "0" + "0" + "1" + "00" + "01" * 12 + "1" * 8
+    assert vp9_size(packed(inter + "000" + size)) == (640, 360)
+    assert vp9_size(packed(inter + "001" + size)) is None
+    assert vp9_size(packed(intra + size)) == (640, 360)
+    assert vp9_size(packed("10" + "00" + "1" + "0" * 40)) is None
+    assert vp9_size(memoryview(b"")) is None
