@@ -35,7 +35,8 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 \
+		--durations=25 --durations-min=2
 
 test-slow: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"
