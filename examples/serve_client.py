@@ -194,7 +194,11 @@ def main() -> int:
     options = parser.parse_args()
     found: dict[str, Any] = {}
     failed = 0
-    with ScanClient(options.server, options.token_file.read_text().strip()) as client:
+    try:
+        token = options.token_file.read_text().strip()
+    except OSError as error:
+        parser.error(f"--token-file {options.token_file}: {error.strerror}")
+    with ScanClient(options.server, token) as client:
         for file in options.files:
             try:
                 scan = client.submit(file)

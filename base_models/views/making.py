@@ -164,9 +164,7 @@ def _made(video, recipes, store, searches):
     return views
 
 
-def stored_face(
-    video: Any, recipes: Any, store: Any, total: int
-) -> tuple[float, str]:
+def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float, str]:
     """Return the side of a video's face, where its view is in the store.
 
     Parameters

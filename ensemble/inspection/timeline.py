@@ -80,7 +80,7 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
         f"{in_plot(Path(result.video).name)}: "
         f"{result.verdict or 'no verdict'}, {p_fake}\n"
         "each detector's own score by frame, before they are combined; filled: frames "
-        "that weigh most in it; a score is evidence, not proof",
+        "that weigh most in it\na score is evidence, not proof",
         fontsize=11,
     )
     if path is not None:

@@ -113,6 +113,8 @@ def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
     """What a list says of the faces of a file, in a line."""
     if not faces:
         return "" if scan["p_fake"] is None else "No face was found."
+    if len(faces) == 1:
+        return "One face was found."
     said = [about_faces(faces, score_name(scan))]
     if scan["faces_disagree"]:
         said.insert(0, f"The faces differ: {difference_of(faces)}.")

@@ -26,6 +26,9 @@ _COUNTED = {
     "partial": "Counted are those that not all its members could score, as with this.",
 }
 
+_ALWAYS_UNSURE = (
+    "This model calls every file UNSURE: it is not shown to be better than chance."
+)
 _GROUNDS = (  # words of the library, and words for people who do not program
     (r"the out-of-(?:fold|bag) scores of (.+?), combined by a combiner that had not "
      r"seen their group",
@@ -179,6 +182,9 @@ def errors_in_words(
         ):
             counted = _COUNTED.get(status, "")
         rates = of_status
+    if card.get("above_chance") is False:
+        alone = [_alarms(rates, "its score alone"), _misses(rates, "its score alone")]
+        return [_ALWAYS_UNSURE, *alone, *filter(None, [counted])]
     alarms, misses = [_alarms(rates)], [_misses(rates)]
     share = rates["misses"][0] if rates["n_fake"] else None
     if share is not None and share > 0.5 and verdict != FAKE:
@@ -186,10 +192,6 @@ def errors_in_words(
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if counted:
         lines.append(counted)
-    if card.get("above_chance") is False:
-        lines.append(
-            "It is not shown to be better than chance, and calls every file UNSURE."
-        )
     if card.get("set_on_the_same"):
         says = TRACES if card.get("n_fake") == 0 else FAKE
         lines.append(
@@ -227,13 +229,13 @@ def grounds_in_words(
     ['A video is called fake above 0.500.']
     >>> grounds_in_words(["A video is called fake above 0.500."],
     ...                  {"above_chance": False})
-    ['This model calls every file UNSURE, whatever its score.']
+    ['This model calls every file UNSURE: it is not shown to be better than chance.']
     """
     said = list(grounds)
     for pattern, words in _GROUNDS:
         said = [re.sub(pattern, words, sentence) for sentence in said]
     if said and card is not None and card.get("above_chance") is False:
-        said[0] = "This model calls every file UNSURE, whatever its score."
+        said[0] = _ALWAYS_UNSURE
     return said
 
 
@@ -415,20 +417,20 @@ def _meaning(scan):
     return [*lines, *grounds[1:2], *grounds[:1]]
 
 
-def _alarms(rates):
+def _alarms(rates, who="the model"):
     if rates["false_alarms"][0] is None:
         return "How often it calls a real video fake is unknown."
     return (
-        f"Of {rates['n_real']} real videos that it had not learned from, the model "
+        f"Of {rates['n_real']} real videos that it had not learned from, {who} "
         f"called {_share(rates['false_alarms'])}."
     ).replace(" %", " % fake", 1)
 
 
-def _misses(rates):
+def _misses(rates, who="the model"):
     if not rates["n_fake"] or rates["misses"][0] is None:
         return f"{_UNKNOWN}the model was not tried on fakes."
     return (
-        f"Of {rates['n_fake']} fakes that it had not learned from, the model missed "
+        f"Of {rates['n_fake']} fakes that it had not learned from, {who} missed "
         f"{_share(rates['misses'])}."
     )
 

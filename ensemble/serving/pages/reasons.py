@@ -20,8 +20,8 @@ _WORDS = (
      "on the videos that it was tried on, the model was not shown to tell fakes from "
      "real ones better than chance"),
     (r"members disagree \((.+?) ([\d.]+), (.+?) ([\d.]+): .*\)",
-     r"its members contradict each other (\1 says \2, \3 says \4) more than they did "
-     "on nearly all videos that the model was tried on"),
+     r"its members are further apart (\1 says \2, \3 says \4) than they were on "
+     "nearly all videos that the model was tried on"),
     (r"(.+?) gives ([\d.]+), out of fold ([\d.]+) to ([\d.]+)",
      r"\1 says \2, and said \3 to \4 of the videos that the model was tried on: it has "
      "seen nothing like this"),
@@ -33,6 +33,7 @@ _WORDS = (
      "more"),
     (r"quantiser -?\d+, in training .+",
      "it is compressed more or less than what the model learned from: it may err more"),
+    (r"it has [\d,]+ of [\d,]+ bytes", "a part of it is missing"),
     (r"out-of-fold videos", "videos that it was tried on"),
     (r"it cannot be read as a video or an image: (?=reading it takes|the \w+ has)", ""),
     (r"an error of the server \(\w+\)", "an error of the server"),

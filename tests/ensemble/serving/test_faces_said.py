@@ -50,6 +50,8 @@ def test_it_is_said_of_which_face_the_score_is(client, add, page):
     words = words_of(client, address[page])
     assert "The faces differ: face 1 FAKE, face 2 REAL." in words
     assert "This P(fake) is about face 2 and no other; face 1 has 0.900." in words
+    report = words_of(client, f"/v1/scans/{job}/report.html")
+    assert "This P(fake) is about face 2 and no other" in report
 
 
 def test_one_face_is_one_and_none_is_none(client, add):
@@ -73,3 +75,28 @@ def test_rates_of_few_files_are_not_said_and_others_say_what_they_count():
     assert found[-2] == (
         "Counted are those that all its members could score, as they could this."
     )
+
+
+def test_a_model_that_is_always_unsure_says_it_first_and_calls_nothing_fake(
+    client, app, add
+):
+    card = CARD | {"above_chance": False}
+    first, *others = errors_in_words(card)
+    assert first.startswith("This model calls every file UNSURE")
+    assert all("the model" not in said and "REAL" not in said for said in others)
+    assert "its score alone missed 80 %" in others[1]
+    scan = add(a_scan(card=card))
+    words = words_of(client, f"/scans/{scan}")
+    assert "called fake above" not in words
+    assert words.count("calls every file UNSURE") == 2  # at the head, and as meaning
+    app.state.scanner.model_facts = app.state.scanner.model_facts | {"card": card}
+    assert "called fake above" not in words_of(client, "/model")
+
+
+def test_doubts_about_the_whole_file_are_not_said_again_of_each_face(client, add):
+    scan = a_scan(doubts="it is short; side of the face 9 pixels, in training 80 to 90")
+    scan["faces"][0]["doubts"] = "it is short; it is odd"
+    words = words_of(client, f"/scans/{add(scan)}")
+    assert words.count("It is short.") == 1
+    assert words.count("It is odd.") == 1
+    assert "the side of the face has 9 pixels" in words.lower()

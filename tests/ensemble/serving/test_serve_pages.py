@@ -309,8 +309,8 @@ def test_reasons_have_no_words_of_programs():
          "no face found in a.jpg (1 frame tried)"),
         ("members disagree (a 0.010, b 0.990: 9.2 in log-odds, 4.3 or less on 97.5 % "
          "of the out-of-fold videos)",
-         "its members contradict each other (a says 0.010, b says 0.990) more than "
-         "they did on nearly all videos that the model was tried on"),
+         "its members are further apart (a says 0.010, b says 0.990) than "
+         "they were on nearly all videos that the model was tried on"),
         ("net gives 0.001, out of fold 0.167 to 0.994",
          "net says 0.001, and said 0.167 to 0.994 of the videos that the model was "
          "tried on: it has seen nothing like this"),

@@ -89,6 +89,7 @@ setInterval(() => {
   const until = document.querySelector("#until time");
   if (until && Date.now() > Date.parse(until.dateTime) + 60_000) {
     notice("This scan was kept until now and is deleted: what you have not saved is gone.");
+    isGone(true);
   }
 }, 15_000);
 
@@ -300,7 +301,10 @@ function send(file, row) {
       });
     });
     request.addEventListener("error", () =>
-      resolve({ problem: "The server broke the connection: the file may be too large." })
+      resolve({
+        problem: "The server does not answer, or broke off (of files that are too " +
+          "large, for instance).",
+      })
     );
     const form = new FormData();
     form.append("file", file);
