@@ -22,12 +22,16 @@ from base_models.networks.checkpoint_names import (
     timm_names,
     without_prefixes,
 )
-from base_models.runtime.file_digest import file_sha256, read_sha256
+from base_models.runtime.file_digest import (
+    file_sha256,
+    json_digest,
+    read_sha256,
+    strict_json,
+)
 from base_models.runtime.file_writing import replacing
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
-_DIGEST = "weights_file_sha256"  # of a card: the file that it belongs to
-
+WEIGHTS_DIGEST, CARD_DIGEST = "weights_file_sha256", "card_sha256"  # in a card
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "net", "network")
 _WRAPPERS += ("model", "weights")
 _HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
@@ -168,20 +172,23 @@ def read_card(path: str | Path) -> dict[Any, Any] | None:
     Raises
     ------
     CheckpointError
-        If it is no card, or that of other weights than lie beside it. Cards of earlier
-        releases do not say of which they are.
+        If it is no card, was changed since, or is that of other weights than lie
+        beside it. Cards of earlier releases have no checksums.
     """
     file = Path(path) / CARD
     check_file(file, CheckpointError)
     if not file.is_file():
         return None
     try:
-        card = json.loads(file.read_text("utf-8"))
+        card = strict_json(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(card, dict):
         raise CheckpointError(f"{file} is no card: it holds a {type(card).__name__}")
-    weights, expected = weights_file(path), card.pop(_DIGEST, None)
+    own = card.pop(CARD_DIGEST, None)
+    if own is not None and own != json_digest(card):
+        raise CheckpointError(f"{file} was changed since it was written; get it again")
+    weights, expected = weights_file(path), card.pop(WEIGHTS_DIGEST, None)
     if expected is None or not weights.is_file():
         return card
     if file_sha256(weights) != expected:
@@ -216,7 +223,8 @@ def save_checkpoint(
         replacing(folder / CARD) as unfinished_card,
     ):
         _save_file(state, unfinished)
-        card = {**card, _DIGEST: read_sha256(unfinished)}
+        card = {**card, WEIGHTS_DIGEST: read_sha256(unfinished)}
+        card[CARD_DIGEST] = json_digest(card)
         unfinished_card.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 

@@ -1,6 +1,7 @@
 """SHA-256 of files, each read once: here, or by whoever says what it found."""
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -26,6 +27,51 @@ class KnownDigest(NamedTuple):
 
     stamp: Hashable
     digest: str
+
+
+def json_digest(content: Any) -> str:
+    """Return the SHA-256 of what JSON says, however it is laid out.
+
+    Parameters
+    ----------
+    content : dict, list, str, float, bool or None
+
+    Examples
+    --------
+    >>> from base_models.runtime.file_digest import json_digest
+    >>> json_digest({"a": 1, "b": [2]}) == json_digest({"b": (2,), "a": 1})
+    True
+    """
+    plain = json.loads(json.dumps(content))  # whose keys are texts
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Read JSON in which nothing is said twice: readers differ in what they take.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or an object has a key twice.
+
+    Examples
+    --------
+    >>> from base_models.runtime.file_digest import strict_json
+    >>> strict_json('{"threshold": null, "threshold": 0.99}')
+    Traceback (most recent call last):
+    ValueError: it says 'threshold' twice
+    """
+    return json.loads(text, object_pairs_hook=_said_once)
+
+
+def _said_once(pairs):
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"it says {name[:50]!r} twice")
+        found[name] = value
+    return found
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """How the parts of a saved ensemble are encoded: JSON, safetensors, skops in a zip.
 
 ``manifest.json`` says what the ensemble is, with versions and the SHA-256 of every
-other part; arrays and networks are safetensors; scikit-learn models are skops, read
-with its built-in list of trusted types and nothing else. Nothing executable is inside.
+other part, and of itself; arrays and networks are safetensors; scikit-learn models are
+skops, read with its built-in list of trusted types and nothing else. Nothing
+executable is inside.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from base_models.plugins import (
     COMBINERS as OTHER_COMBINERS,
     DETECTORS as OTHER_DETECTORS,
 )
+from base_models.runtime.file_digest import json_digest
 from base_models.runtime.file_writing import replacing
 from base_models.runtime.named_file import NamedFile, without_files
 from ensemble.combiners.base import Combiner
@@ -43,7 +45,7 @@ from ensemble.persistence.classes import (
     saved_name,
     wanted_package,
 )
-from ensemble.persistence.parts import read_parts, reading_part
+from ensemble.persistence.parts import OWN_DIGEST, read_parts, reading_part
 from ensemble.persistence.signature import secret, signature
 
 FORMAT = 2  # classes by their public names; 1 named their modules too
@@ -171,6 +173,7 @@ class Writer:
             name: hashlib.sha256(content).hexdigest()
             for name, content in self.parts.items()
         }
+        manifest[OWN_DIGEST] = json_digest(manifest)
         with (
             replacing(path) as unfinished,
             zipfile.ZipFile(unfinished, "w") as archive,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,16 @@ from pathlib import Path
 from base_models.addresses import public_name
 from base_models.errors import ArtifactError, refusing, said
 from base_models.limits import check_file, check_zip
-from ensemble.persistence.signature import check_signature
+from base_models.runtime.file_digest import json_digest, strict_json
+from ensemble.persistence.signature import check_signature, is_signature
 from ensemble.persistence.wrong_files import what_it_is
 
 MANIFEST = "manifest.json"
+OWN_DIGEST = "manifest_sha256"  # in a manifest: of all else that it says
 _END, _END_BYTES = b"PK\5\6", 22  # of an archive, before its comment
+_HEADER_BYTES, _LENGTHS = 30, struct.Struct("<HH")  # before the name of a part
+_LARGE_BYTES = 20  # more, before a part of 2 GiB
+_UNDATED, _UNDATED_BYTES = (1980, 1, 1, 0, 0, 0), b"\0\0\x21\0"
 
 
 def read_parts(
@@ -36,7 +41,9 @@ def read_parts(
     Returns
     -------
     manifest : dict
-        With ``is_signed``, whether there is a signature, by whatever key.
+        With ``is_signed``, whether there is a signature, by whatever key, and
+        ``is_whole``, whether it has its own checksum: those of earlier
+        releases have none.
     parts : dict of str to bytes
         Those that the manifest lists and no others, each with its SHA-256.
 
@@ -57,9 +64,9 @@ def read_parts(
                 raise zipfile.BadZipFile(f"its part {packed[0]!r} is compressed")
             parts = {name: archive.read(name) for name in archive.namelist()}
             comment = archive.comment
-            _check_nothing_beside(path, archive)
+            dated = _check_nothing_beside(path, archive)
         text = parts.pop(MANIFEST)
-        manifest = json.loads(text)
+        manifest = strict_json(text)
     except FileNotFoundError as error:
         raise ArtifactError(f"no saved ensemble at {public_name(path)}") from error
     except Exception as error:  # whatever damage raises: zipfile has many kinds
@@ -88,19 +95,56 @@ def read_parts(
         raise ArtifactError(f"{path} is damaged: its versions are no table")
     if key is not None:
         check_signature(path, text, comment, key)
+        if dated:  # of which a signature says nothing
+            raise ArtifactError(
+                f"{path} was changed since it was signed: {dated} has a date, and is "
+                "written without; get it again from who made it"
+            )
     _check_whole(path, manifest.get("sha256"), parts)
-    return {**manifest, "is_signed": bool(comment)}, parts
+    own = manifest.pop(OWN_DIGEST, None)
+    if own is not None and own != json_digest(manifest):
+        raise ArtifactError(
+            f"{path} is damaged, or was changed since: its settings, in {MANIFEST}, "
+            "are not what was saved; get it again"
+        )
+    return {
+        **manifest,
+        "is_signed": bool(comment),
+        "is_whole": own is not None,
+    }, parts
 
 
 def _check_nothing_beside(path, archive):
-    """Refuse bytes before or behind an archive, over which zipfile reads."""
+    """Refuse bytes that are of no part, over which zipfile reads.
+
+    Returns
+    -------
+    str
+        The first part that has a date, which we never write; empty where none has.
+    """
+    if archive.comment and not is_signature(archive.comment):
+        raise zipfile.BadZipFile("it has a comment, which is no signature")
+    entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+    place, dated = 0, ""
     with open(path, "rb") as file:
         file.seek(-_END_BYTES - len(archive.comment), os.SEEK_END)
-        ends = file.read(len(_END)) == _END
-    first = min(entry.header_offset for entry in archive.infolist())
-    if first or not ends:
-        where = "before" if first else "behind"
-        raise zipfile.BadZipFile(f"there is something else {where} its parts")
+        if file.read(len(_END)) != _END:
+            raise zipfile.BadZipFile("there is something else behind its parts")
+        for entry in entries:
+            if entry.header_offset != place:
+                where = "between" if place else "before"
+                raise zipfile.BadZipFile(f"there is something else {where} its parts")
+            file.seek(place)
+            header = file.read(_HEADER_BYTES)
+            n_name, n_more = _LENGTHS.unpack(header[-_LENGTHS.size :])
+            if n_more > _LARGE_BYTES or entry.comment:
+                raise zipfile.BadZipFile(f"{entry.filename!r} has a remark")
+            place += _HEADER_BYTES + n_name + n_more + entry.compress_size
+            bare = entry.date_time == _UNDATED and header[10:14] == _UNDATED_BYTES
+            dated = dated or ("" if bare else entry.filename)
+    if place != archive.start_dir:
+        raise zipfile.BadZipFile("there is something else behind its parts")
+    return dated
 
 
 def _check_whole(path, digests, parts):

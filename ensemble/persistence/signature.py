@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import re
 from pathlib import Path
 
 from base_models.errors import ArtifactError
@@ -18,6 +19,7 @@ KEY_VARIABLE = "DEEPFAKE_ENSEMBLE_KEY"
 _SHORTEST = 16  # bytes
 _LONGEST = 2**16
 _NAME = "hmac-sha256"
+_FORM = re.compile(rb'\{"hmac-sha256": "[0-9a-f]{64}"\}')
 
 
 def secret(key: bytes | str | Path | None) -> bytes | None:
@@ -79,6 +81,18 @@ def signature(manifest: bytes, key: bytes) -> bytes:
     """Return what is written to a file beside a manifest that is signed with a key."""
     digest = hmac.new(key, manifest, "sha256").hexdigest()
     return json.dumps({_NAME: digest}).encode()
+
+
+def is_signature(comment: bytes) -> bool:
+    """Whether what stands beside a manifest is of the form of a signature.
+
+    Examples
+    --------
+    >>> from ensemble.persistence.signature import is_signature, signature
+    >>> is_signature(signature(b"{}", b"sixteen bytes or more")), is_signature(b"hello")
+    (True, False)
+    """
+    return _FORM.fullmatch(comment) is not None
 
 
 def check_signature(

@@ -473,4 +473,5 @@ def test_cards_are_plain_json(small):
         "std": card["transform"]["std"],
     }
     assert len(card.pop("weights_file_sha256")) == 64
+    assert len(card.pop("card_sha256")) == 64
     assert card == load_checkpoint(small).card_

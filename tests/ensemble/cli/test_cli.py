@@ -242,7 +242,21 @@ def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
     assert "test_resnet on faces" in out
     card = json.loads((tmp_path / "out/card.json").read_text())
     assert len(card["fixture_scores"]) == 4
-    assert _run(capsys, "verify", tmp_path / "out")[0] == 0
+    code, out, _ = _run(capsys, "verify", tmp_path / "out")
+    assert code == 0
+    assert ": as it was (" in out
+    for name, value in (("scope", "frame"), ("margin", 2.5), ("compat", "x")):
+        (tmp_path / "out/card.json").write_text(json.dumps(card | {name: value}))
+        code, _, err = _run(capsys, "verify", tmp_path / "out")
+        assert code == 2
+        assert "card.json was changed since it was written" in " ".join(err.split())
+    for name in ("weights_file_sha256", "card_sha256"):
+        bare = {k: v for k, v in card.items() if k not in (name, "card_sha256")}
+        (tmp_path / "out/card.json").write_text(json.dumps(bare))
+        code, out, _ = _run(capsys, "verify", tmp_path / "out")
+        assert code == 0
+        assert ": as it was (" not in out
+        assert "whether it is as it was cannot be shown" in out
     weights = load_file(tmp_path / "out/model.safetensors")
     weights["head.weight"][1] += 0.3
     save_file(weights, tmp_path / "out/model.safetensors")
@@ -251,6 +265,7 @@ def test_a_checkpoint_is_converted_and_verified(tmp_path, capsys):
     assert "model.safetensors" in err
     digest = hashlib.sha256((tmp_path / "out/model.safetensors").read_bytes())
     card["weights_file_sha256"] = digest.hexdigest()
+    del card["card_sha256"]
     (tmp_path / "out/card.json").write_text(json.dumps(card))
     code, _, err = _run(capsys, "verify", tmp_path / "out")
     assert code == 1

@@ -55,6 +55,7 @@ def _forged(path, change, folder):
         parts = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(parts["manifest.json"])
     change(manifest)
+    del manifest["manifest_sha256"]
     parts["manifest.json"] = json.dumps(manifest).encode()
     forged = folder / "forged.dfe"
     with zipfile.ZipFile(forged, "w") as archive:

@@ -38,6 +38,7 @@ def forged(path, changed):
         parts = {name: archive.read(name) for name in archive.namelist()}
         comment = archive.comment
     manifest = {**json.loads(parts.pop("manifest.json")), **changed}
+    del manifest["manifest_sha256"]  # as in a file of an earlier release
     manifest["sha256"] = {n: hashlib.sha256(c).hexdigest() for n, c in parts.items()}
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.json", json.dumps(manifest))
@@ -112,6 +113,8 @@ def test_verify_says_what_it_checked(rule, tmp_path):
     assert code == 0
     assert ": no damage in it (" in said
     assert "1 parts, each with its checksum); it is not signed" in said
+    assert "or changed its settings" in said
+    assert "its settings have no checksum" not in said
     assert verified(path, "--key", key)[0] == 1
     rule.save(path, key=KEY)
     assert verified(path)[1].endswith("was not checked: give --key")
@@ -123,6 +126,12 @@ def test_verify_says_what_it_checked(rule, tmp_path):
     code, said = verified(path, "--key", key)
     assert code == 1
     assert "was not signed with this key, or was changed since" in said
+    rule.save(path, overwrite=True)
+    forged(path, {"versions": {}})
+    code, said = verified(path)
+    assert code == 0
+    assert ": no damage in its parts (" in said
+    assert "its settings have no checksum" in said
 
 
 def test_verify_says_what_a_damaged_file_is(rule, tmp_path):
@@ -173,3 +182,72 @@ def test_a_key_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPFAKE_ENSEMBLE_KEY", str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError, match=r"absent, which DEEPFAKE_ENSEMBLE_KEY"):
         secret(None)
+
+
+def rewritten(path, change=None, comment=b"", dates=(1980, 1, 1, 0, 0, 0)):
+    """Write the same parts once more, with a change to the text of the manifest."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            if change is not None and name == "manifest.json":
+                assert change[0] in content
+                content = content.replace(*change, 1)
+            archive.writestr(zipfile.ZipInfo(name, dates), content)
+        archive.comment = comment
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((b"         0.5\n", b"         0.99\n"), "are not what was saved"),
+        ((b'"format": ', b'"format": 3, "format": '), "it says 'format' twice"),
+    ],
+)
+def test_settings_that_were_edited_are_damage(rule, tmp_path, change, message):
+    path = tmp_path / "rule.dfe"
+    rule.save(path)
+    rewritten(path)
+    assert verified(path)[0] == 0
+    rewritten(path, change)
+    code, said = verified(path)
+    assert code == 1
+    assert message in said
+    with pytest.raises(CheckpointError, match=message):
+        ensemble.load(path)
+
+
+def test_only_the_form_of_a_signature_is_one(rule, tmp_path):
+    path = tmp_path / "rule.dfe"
+    rule.save(path, key=KEY)
+    signed = zipfile.ZipFile(path).comment
+    for comment in (b"hello", signed.upper(), signed + b" "):
+        rewritten(path, comment=comment)
+        code, said = verified(path)
+        assert code == 1
+        assert "it has a comment, which is no signature" in said
+    rewritten(path, comment=signed)
+    assert verified(path)[1].endswith("was not checked: give --key")
+
+
+def test_bytes_of_no_part_and_dates_are_no_part_of_a_signed_file(rule, tmp_path):
+    path, key = tmp_path / "rule.dfe", tmp_path / "key"
+    key.write_bytes(KEY)
+    rule.save(path, key=KEY)
+    plain = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        begin, signed = archive.start_dir, archive.comment
+    end = plain.rindex(b"PK\5\6")
+    moved = (begin + 300).to_bytes(4, "little")  # where the list of parts begins now
+    gap = plain[:begin] + b"GAP" * 100 + plain[begin : end + 16] + moved
+    path.write_bytes(gap + plain[end + 20 :])
+    assert zipfile.ZipFile(path).testzip() is None
+    code, said = verified(path, "--key", key)
+    assert code == 1
+    assert "there is something else behind its parts" in said
+    path.write_bytes(plain)
+    assert verified(path, "--key", key)[0] == 0
+    rewritten(path, comment=signed, dates=(2026, 1, 1, 0, 0, 0))
+    code, said = verified(path, "--key", key)
+    assert code == 1
+    assert "was changed since it was signed" in said

@@ -1,5 +1,6 @@
 """``verify``: whether a model's file is what was saved, and who signed it."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,27 @@ def verify(
             err=True,
         )
         raise typer.Exit(DRIFTED)
-    typer.echo(f"{model}: as it was (largest difference {drift:.1g})")
+    lacking, scored = _unproven(model), f"largest difference {drift:.1g}"
+    if lacking:
+        typer.echo(
+            f"{model}: it scores its fixtures as its card says ({scored}); whether it "
+            f"is as it was cannot be shown: its card has no checksum of {lacking}, as "
+            "in folders of earlier releases. Convert it again, from its origin"
+        )
+        return
+    typer.echo(
+        f"{model}: as it was ({scored}); it is not signed, so anybody may have written "
+        "it"
+    )
+
+
+def _unproven(folder):
+    """Return what a checkpoint's card has no checksum of; empty if of all."""
+    from base_models.networks.checkpoints import CARD, CARD_DIGEST, WEIGHTS_DIGEST
+
+    card = json.loads((folder / CARD).read_text("utf-8"))  # it was read before
+    lacking = {WEIGHTS_DIGEST: "its weights", CARD_DIGEST: "what it says itself"}
+    return " and ".join(words for name, words in lacking.items() if name not in card)
 
 
 def _verify_saved(path, key):
@@ -73,7 +94,8 @@ def _verify_saved(path, key):
     except CheckpointError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(DRIFTED) from error
-    whole = "no damage in it" if found is None else "as it was saved"
+    whole = "no damage in it" if manifest["is_whole"] else "no damage in its parts"
+    whole = whole if found is None else "as it was saved"
     versions = manifest.get("versions", {})
     version = visible(str(versions.get("deepfake-ensemble", "unknown"))[:50])
     if found is not None:
@@ -81,7 +103,12 @@ def _verify_saved(path, key):
     elif manifest["is_signed"]:
         signed = "it is signed, which was not checked: give --key"
     else:
-        signed = "it is not signed, so anybody may have written it"
+        signed = (
+            "it is not signed, so anybody may have written it, or changed its settings "
+            "and their checksum"
+        )
+    if found is None and not manifest["is_whole"]:
+        signed += "; its settings have no checksum, as in files of earlier releases"
     typer.echo(
         f"{path}: {whole} (by version {version}; {len(parts)} parts, each with its "
         f"checksum); {signed}"
