@@ -58,6 +58,7 @@ KINDS = {
     "onnx": Kind("an exported network", (".onnx",)),
     "card": Kind("the card of a network", (".json",)),
     "weights": Kind("converted weights", (".safetensors",)),
+    "log": Kind("a log", (), (*_NO_TEXT, *_TABLES, ".json", ".html", ".zip", ".gz")),
     "folder": Kind("a folder"),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """A line a request: when, method, path, status, seconds; never what is secret in it."""
 
 import logging
+import os
 import re
 import time
 from collections import Counter
@@ -12,7 +13,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOGGER = "ensemble.serving.access_log"  # who wants the lines gives it a handler
 _MOST_PATH = 200  # characters
+_LINE = re.compile(  # as `AccessLog` writes it
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+    rb"[^ ]{1,20} [^\n]{1,300} (\d{3}|-) \d+\.\d{3}\r?\n"
+)
 _log = logging.getLogger(LOGGER)
+
+
+def is_log(path: str | os.PathLike) -> bool:
+    """Whether a file is empty, or begins with the line of a request.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from ensemble.serving.access_log import is_log
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "access.log")
+    >>> for text in ("", "2026-11-30T00:31:07Z GET /scans 200 0.012\\n", "video\\n"):
+    ...     _ = path.write_text(text)
+    ...     print(is_log(path))
+    True
+    True
+    False
+    """
+    with open(path, "rb") as file:
+        begins = file.read(1000)
+    return not begins or _LINE.match(begins) is not None
 
 
 class AccessLog:

@@ -1,5 +1,6 @@
 """``serve`` as it is run: begun, stopped, killed and begun again."""
 
+import asyncio
 import json
 import re
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +49,44 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(
         main(["serve", model, *arguments])
     assert left.value.code == 2
     assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("mine.log", b"path,label\na.mp4,REAL\n", "is no log that serve wrote"),
+        ("clip", b"\0\0\0 ftypisom", "is no log that serve wrote"),
+        ("clip.mp4", None, "ends in .mp4, and what is written there is a log"),
+        ("videos.csv", b"", "ends in .csv, and what is written there is a log"),
+    ],
+)
+def test_no_log_is_appended_to_a_file_of_another_kind(
+    name, content, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(name).write_bytes(content)
+    with pytest.raises(SystemExit) as left:
+        main(["serve", str(MODEL), "--log", name, "--host", "127.0.0.1"])
+    assert left.value.code == 2
+    assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert (Path(name).read_bytes() if Path(name).exists() else None) == content
+
+
+def test_what_is_logged_is_known_as_a_log(tmp_path):
+    from ensemble.cli.commands.running.serve import requests_noted
+    from ensemble.serving.access_log import AccessLog, is_log
+
+    async def closed(scope, receive, send):
+        pass  # who asked has left
+
+    log = tmp_path / "access.log"
+    with requests_noted(log, quiet=True):
+        assert is_log(log)
+        scope = {"type": "http", "method": "GET", "path": "/a b\n", "raw_path": b""}
+        asyncio.run(AccessLog(closed, TOKEN, Counter())(scope, None, None))
+    assert len(log.read_text().splitlines()) == 1
+    assert is_log(log)
 
 
 def test_a_port_that_is_taken_is_named():

@@ -188,6 +188,24 @@ def _check_files(models, token_file, log):
         p.resolve() for p in (*models, *([token_file] if token_file else []))
     }:
         raise typer.BadParameter(f"--log {log} would be written into what is read")
+    if log is not None:
+        _check_log(log)
+
+
+def _check_log(log):
+    """Refuse to append to what is no log of ours: it may be somebody's only copy."""
+    from ensemble.reporting.outputs import OutputError, check_ending
+    from ensemble.serving.access_log import is_log
+
+    try:
+        check_ending(log, "log")
+    except OutputError as error:
+        raise typer.BadParameter(f"--log: {error}") from error
+    if log.is_file() and not is_log(log):
+        raise typer.BadParameter(
+            f"--log {log} exists, and is no log that serve wrote: its first line is "
+            "not that of a request. Give another name"
+        )
 
 
 def _run(model, settings, token_file, quiet):
