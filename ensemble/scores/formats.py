@@ -180,16 +180,18 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     >>> from ensemble.scores.formats import to_numbers
     >>> to_numbers(pd.Series(["0,5", "1", "n/a"]))[0]
     array([0.5, 1. , nan])
+    >>> to_numbers(pd.Series(["0.5", "1_0"]))[1]
+    array([1])
     """
     texts = np.array([str(text).strip() for text in column], dtype=object)
     empty = np.array([is_missing(text) for text in texts], bool)
     numbers = np.full(len(texts), np.nan)
+    known = texts[~empty].tolist()
     try:
-        numbers[~empty] = texts[~empty].astype(float)
+        numbers[~empty] = [_number(text) for text in known]
         return numbers, np.zeros(0, int)
     except ValueError:
         pass  # looked at one by one below
-    known = texts[~empty].tolist()
     decimals = all(_DECIMAL_COMMA.fullmatch(t) or _WHOLE.fullmatch(t) for t in known)
     doubtful = all(_THOUSANDS.fullmatch(t) or _WHOLE.fullmatch(t) for t in known)
     if decimals and not doubtful:
@@ -198,10 +200,16 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     wrong = []
     for place in np.flatnonzero(~empty):
         try:
-            numbers[place] = float(texts[place])
+            numbers[place] = _number(texts[place])
         except ValueError:
             wrong.append(place)
     return numbers, np.array(wrong, int)
+
+
+def _number(text):
+    if "_" in text:  # which Python's own code may hold, and no table
+        raise ValueError(text)
+    return float(text)
 
 
 def _from_parquet(path: Path) -> Table:

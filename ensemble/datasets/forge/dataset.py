@@ -280,14 +280,29 @@ def _check(sources, pairs, shares, out):
 
 
 def _videos_at(folder, source_groups):
-    from base_models.video.paths import list_videos
+    from base_models.errors import VideoReadError
+    from base_models.video.paths import list_videos, video_digest
 
     if source_groups is not None:
         raise ValueError(
             "source_groups goes with a list of sources; got a folder, "
             f"{folder}; list its videos"
         )
-    videos = list_videos(folder)
+    found, left_out = list_videos(folder), []
+    videos = []
+    for video in found:
+        try:
+            video_digest(video)
+            videos.append(video)
+        except VideoReadError as error:  # a pipe, an empty file, one without rights
+            left_out.append(f"{Path(video).name} ({error.reason})")
+    if left_out:
+        more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        warnings.warn(
+            f"{len(left_out)} of {len(found)} videos in {folder} cannot be read and "
+            f"are left out: {'; '.join(left_out[:5])}{more}",
+            stacklevel=3,
+        )
     if not videos:
         raise ValueError(f"{folder} holds no videos; give a folder of real footage")
     return videos

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -309,9 +310,16 @@ def footage(tmp_path_factory):
 
 def test_a_folder_is_forged_and_what_has_no_face_is_left_out(tmp_path, footage):
     asked = {"n_frames": 3, "methods": "LandmarkSwap", "compression": "c23"}
+    os.mkfifo(footage / "pipe.mp4")
+    (footage / "empty.mp4").touch()
     with pytest.warns(UserWarning, match="left out") as warned:
         table = forge_dataset(footage, tmp_path / "set", **asked)
+    for name in ("pipe.mp4", "empty.mp4"):
+        (footage / name).unlink()
     said = " ".join(str(one.message) for one in warned)
+    assert "2 of 8 videos" in said
+    assert "pipe.mp4 (it is a pipe" in said
+    assert "empty.mp4 (the file is empty" in said
     assert "nobody.mp4" in said
     assert "torn.mp4" in said
     assert table.labels.count(0) == table.labels.count(1) == 4

@@ -121,9 +121,15 @@ def test_numbers_are_read_with_points_and_with_commas(texts, numbers):
 
 
 @pytest.mark.parametrize(
-    ("texts", "wrong"), [(["0.5", "0,5"], [1]), (["1,234", "12,345"], [0, 1])]
+    ("texts", "wrong"),
+    [
+        (["0.5", "0,5"], [1]),
+        (["1,234", "12,345"], [0, 1]),
+        (["1_0", "0.5", "n/a"], [0]),
+        (["1_0,5", "0,5"], [0, 1]),
+    ],
 )
-def test_a_comma_that_may_mean_two_things_is_no_number(texts, wrong):
+def test_what_may_mean_two_things_is_no_number(texts, wrong):
     assert to_numbers(pd.Series(texts))[1].tolist() == wrong
 
 
