@@ -79,6 +79,21 @@ def read_parts(
             "that DeepfakeEnsemble.save or ScorePipeline.save wrote"
         )
         raise ArtifactError(f"{path} is not a saved ensemble, {what}") from error
+    _check_kind(path, manifest, formats)
+    if key is not None:
+        check_signature(path, text, comment, key)
+        if dated:  # of which a signature says nothing
+            raise ArtifactError(
+                f"{path} was changed since it was signed: {dated} has a date, and is "
+                "written without; get it again from who made it"
+            )
+    _check_whole(path, manifest.get("sha256"), parts)
+    is_whole = _has_its_checksum(path, manifest)
+    return {**manifest, "is_signed": bool(comment), "is_whole": is_whole}, parts
+
+
+def _check_kind(path, manifest, formats):
+    """Refuse a manifest of another kind, or of a format that is not read."""
     if not isinstance(manifest, dict):
         raise ArtifactError(
             f"{path} is not a saved ensemble: its {MANIFEST} is no list of parts"
@@ -93,25 +108,19 @@ def read_parts(
         )
     if not isinstance(manifest.get("versions", {}), dict):
         raise ArtifactError(f"{path} is damaged: its versions are no table")
-    if key is not None:
-        check_signature(path, text, comment, key)
-        if dated:  # of which a signature says nothing
-            raise ArtifactError(
-                f"{path} was changed since it was signed: {dated} has a date, and is "
-                "written without; get it again from who made it"
-            )
-    _check_whole(path, manifest.get("sha256"), parts)
+
+
+def _has_its_checksum(path, manifest):
+    """Take the checksum out of a manifest, if there is one; refuse a wrong one."""
     own = manifest.pop(OWN_DIGEST, None)
-    if own is not None and own != json_digest(manifest):
+    with reading_part(path, f"its {MANIFEST}"):
+        is_right = own is None or own == json_digest(manifest)
+    if not is_right:
         raise ArtifactError(
             f"{path} is damaged, or was changed since: its settings, in {MANIFEST}, "
             "are not what was saved; get it again"
         )
-    return {
-        **manifest,
-        "is_signed": bool(comment),
-        "is_whole": own is not None,
-    }, parts
+    return own is not None
 
 
 def _check_nothing_beside(path, archive):

@@ -206,7 +206,7 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.array(wrong, int)
 
 
-def _number(text):
+def _number(text: str) -> float:
     if "_" in text:  # which Python's own code may hold, and no table
         raise ValueError(text)
     return float(text)
