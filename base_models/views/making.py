@@ -196,7 +196,8 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
         if side is not None:
             n_seen = len(np.unique(view_of(*entry, key).frames))
             n_looked, rarely = min(recipe.n_frames, total), entry[1].get("note", "")
-            if n_seen < _SEEN_RARELY * n_looked and not rarely:
+            is_all = recipe.clip_length == 1  # clips that stand still are left out
+            if is_all and n_seen < _SEEN_RARELY * n_looked and not rarely:
                 rarely = f"a face is seen in {n_seen} of {n_looked} frames alone"
             return float(side), rarely
     return np.nan, ""

@@ -9,6 +9,7 @@ from base_models.faces.rare_faces import NO_FACE
 from base_models.scoring.per_face import look_closely
 from base_models.video import sample_indices
 from base_models.views import ViewRecipe, make_views
+from base_models.views.making import stored_face
 from ensemble import DeepfakeEnsemble
 
 
@@ -155,3 +156,22 @@ def test_training_and_scoring_see_the_same_and_the_score_says_it(store):
     look = look_closely([("red", detector)], rare, store)
     assert len(look.faces) == 1
     assert look.scores["red"][0] == pytest.approx(scores[0, 0])
+
+
+class Always:
+    """Finds one face in each frame, and keeps no count that would change its key."""
+
+    def find(self, frame):
+        return [Face((20, 10, 43, 33), 1.0)]
+
+
+@pytest.mark.parametrize("clip_length", [1, 3])
+def test_a_face_is_not_rare_where_it_stands_still(store, clip_length):
+    clip = video(range(200))
+    clip[2:] = clip[2]  # of the clips of three frames the first alone moves
+    clip[0, 20, 30], clip[2:, 20, 30] = 0, 255
+    wanted = recipe(finder=Always(), clip_length=clip_length)
+    view = make_views(clip, [wanted], store)[wanted.key]
+    assert len(view.frames) == {1: 8, 3: 1}[clip_length]
+    side, rarely = stored_face(clip, [wanted], store, len(clip))
+    assert (side, rarely) == (24.0, "")
