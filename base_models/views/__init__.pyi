@@ -4,7 +4,7 @@ from .making import (
     followed_boxes as followed_boxes,
     iter_views as iter_views,
     make_views as make_views,
-    stored_face_side as stored_face_side,
+    stored_face as stored_face,
 )
 from .spec import (
     VIEWS as VIEWS,
