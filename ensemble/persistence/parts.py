@@ -22,6 +22,8 @@ OWN_DIGEST = "manifest_sha256"  # in a manifest: of all else that it says
 _END, _END_BYTES = b"PK\5\6", 22  # of an archive, before its comment
 _HEADER_BYTES, _LENGTHS = 30, struct.Struct("<HH")  # before the name of a part
 _LARGE_BYTES = 20  # more, before a part of 2 GiB
+_SIZES, _IN_THE_EXTRA = struct.Struct("<3L"), 2**32 - 1  # checksum, packed, unpacked
+_SIZES_FOLLOW = 8  # the flag of a part whose sizes stand behind it
 _UNDATED, _UNDATED_BYTES = (1980, 1, 1, 0, 0, 0), b"\0\0\x21\0"
 
 
@@ -148,12 +150,26 @@ def _check_nothing_beside(path, archive):
             n_name, n_more = _LENGTHS.unpack(header[-_LENGTHS.size :])
             if n_more > _LARGE_BYTES or entry.comment:
                 raise zipfile.BadZipFile(f"{entry.filename!r} has a remark")
+            if not _is_said_alike(header, entry):
+                raise zipfile.BadZipFile(f"{entry.filename!r} is said twice, not alike")
             place += _HEADER_BYTES + n_name + n_more + entry.compress_size
             bare = entry.date_time == _UNDATED and header[10:14] == _UNDATED_BYTES
             dated = dated or ("" if bare else entry.filename)
     if place != archive.start_dir:
         raise zipfile.BadZipFile("there is something else behind its parts")
     return dated
+
+
+def _is_said_alike(header, entry):
+    """Whether a part's own header has the sizes that the list at the end has."""
+    if entry.flag_bits & _SIZES_FOLLOW:
+        return True
+    told = _SIZES.unpack(header[14 : 14 + _SIZES.size])
+    listed = entry.CRC, entry.compress_size, entry.file_size
+    return all(
+        one == other or (place and one == _IN_THE_EXTRA)
+        for place, (one, other) in enumerate(zip(told, listed, strict=True))
+    )
 
 
 def _check_whole(path, digests, parts):

@@ -127,7 +127,8 @@ def test_a_file_is_read_in_one_pass(model, tmp_path, monkeypatch):
         av, "open", lambda *a, **k: opened.append(a) or real_open(*a, **k)
     )
     result = scan_video(model, path)
-    assert len(opened) == 4  # its packets, first frame, quantiser, and all frames
+    # Its packets, first frame, sizes of key frames, quantiser, and all frames.
+    assert len(opened) == 5
     assert len(result.faces) == 1
     model = copy(model)
     model.store = tmp_path / "other"

@@ -251,6 +251,7 @@ def _rewrite(path, change):
         parts = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(parts["manifest.json"])
     change(manifest, parts)
+    del manifest["manifest_sha256"]  # a forger leaves it out, or makes it anew
     parts["manifest.json"] = json.dumps(manifest).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
