@@ -23,6 +23,7 @@ def packed(manifest, parts, compression=zipfile.ZIP_STORED, listed=True):
     if listed and isinstance(manifest, dict):
         digests = {name: hashlib.sha256(c).hexdigest() for name, c in parts.items()}
         manifest = {**manifest, "sha256": digests}
+        manifest.pop("manifest_sha256", None)  # else nothing but it is wrong
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", compression) as archive:
         text = manifest if isinstance(manifest, (str, bytes)) else json.dumps(manifest)
