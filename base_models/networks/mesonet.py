@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -134,58 +135,100 @@ def read_keras_weights(
             "Keras weights are read with h5py, which is not installed; "
             "pip install 'deepfake-ensemble[mesonet]'"
         ) from error
-    import numpy as np
-
     try:
         with h5py.File(path, "r") as file:
-            # "conv2d_7" came seventh; some files number from one, some name no first
-            layers = {}
-            for name, values in _own_arrays(file, path):
-                layer, _, kind = name.rpartition("/")
-                layer = layer.rpartition("/")[2]
-                layers.setdefault(layer, {})[kind.split(":")[0]] = values
+            arrays = _own_arrays(file, path)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} is not a whole HDF5 file: {error}") from error
-    kinds = {"conv2d": [], "batch_normalization": [], "dense": []}
-    for name in sorted(layers, key=_number):
-        kind = name.rstrip("0123456789").rstrip("_")
-        if kind not in kinds:
-            raise CheckpointError(f"{path}: MesoNet has no layer {name!r}")
-        kinds[kind].append(layers[name])
-    name = {4: "mesonet4", 16: "mesoinception4"}.get(len(kinds["conv2d"]))
+    kinds = _layers_in_order(arrays, path)
+    name = _BY_CONVOLUTIONS.get(len(kinds["conv2d"]))
     if name is None or len(kinds["dense"]) != 2:
         raise CheckpointError(
             f"{path} must hold Meso4 (4 convolutions) or MesoInception4 (16) and two "
             f"dense layers; got {len(kinds['conv2d'])} and {len(kinds['dense'])}"
         )
-    n_inputs = kinds["dense"][0]["kernel"].shape[0]
-    network = MesoNet(name, 32 * round((n_inputs / 16) ** 0.5))
+    return name, _state(name, kinds, path)
+
+
+def _state(name, kinds, path):
+    """Return the state of a network all of whose layers the file holds."""
+    dense, last = kinds["dense"]
+    n_inputs = dense["kernel"].shape[0] if dense["kernel"].ndim else 0
+    network = MesoNet(name, max(32 * round((n_inputs / 16) ** 0.5), 32))
+    found = _in_torch("dense", "dense", dense, path)
+    for kind, of in (("conv2d", nn.Conv2d), ("batch_normalization", nn.BatchNorm2d)):
+        modules = [n for n, m in network.named_modules() if isinstance(m, of)]
+        if len(kinds[kind]) != len(modules):
+            raise CheckpointError(
+                f"{path}: {name} has {len(modules)} layers {kind}, and the file "
+                f"{len(kinds[kind])}; nothing was taken in their place"
+            )
+        for module, layer in zip(modules, kinds[kind], strict=True):
+            found |= _in_torch(kind, module, layer, path)
+    if last["kernel"].shape != (16, 1) or last["bias"].shape != (1,):
+        raise CheckpointError(
+            f"{path}: the last dense layer must have one output, P(real): kernel "
+            f"(16, 1), bias (1,); got {last['kernel'].shape}, {last['bias'].shape}"
+        )
     state = network.state_dict()
-    targets = {
-        "conv2d": [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)],
-        "batch_normalization": [
-            n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)
-        ],
-        "dense": ["dense"],
-    }
-    found = {}
-    for kind, names in targets.items():
-        for target, layer in zip(names, kinds[kind], strict=False):
-            for ours, theirs, axes in _LAYOUT[kind]:
-                found[f"{target}.{ours}"] = torch.from_numpy(
-                    np.ascontiguousarray(layer[theirs].transpose(axes), np.float32)
-                )
-    last = kinds["dense"][1]
-    weight, bias = torch.zeros(2, 16), torch.zeros(2)
-    weight[0] = torch.from_numpy(np.float32(last["kernel"][:, 0]))
-    bias[0] = float(last["bias"][0])
     wrong = [key for key in found if found[key].shape != state[key].shape]
     if wrong:
         raise CheckpointError(
             f"{path}: {wrong[0]} has shape {tuple(found[wrong[0]].shape)}, {name} "
             f"needs {tuple(state[wrong[0]].shape)}"
         )
-    return name, {**state, **found, "head.weight": weight, "head.bias": bias}
+    weight, bias = torch.zeros(2, 16), torch.zeros(2)
+    weight[0] = torch.from_numpy(np.float32(last["kernel"][:, 0]))
+    bias[0] = float(last["bias"][0])
+    counters = {k: v for k, v in state.items() if k.endswith("num_batches_tracked")}
+    return {**counters, **found, "head.weight": weight, "head.bias": bias}
+
+
+def _layers_in_order(arrays, path):
+    """Return the layers of each kind as they follow: by name, its arrays.
+
+    "conv2d_7" came seventh; some files number from one, some name no first.
+    """
+    layers = {}
+    for name, values in arrays:
+        layer, _, array = name.rpartition("/")
+        layer, array = layer.rpartition("/")[2], array.split(":")[0]
+        if array in layers.setdefault(layer, {}):
+            raise CheckpointError(
+                f"{path}: two of its arrays are {layer}/{array}, and one must be"
+            )
+        layers[layer][array] = values
+    kinds = {kind: {} for kind in _LAYOUT}
+    for name, held in layers.items():
+        kind = name.rstrip("0123456789").rstrip("_")
+        if kind not in kinds:
+            raise CheckpointError(f"{path}: MesoNet has no layer {name!r}")
+        expected = {theirs for _, theirs, _ in _LAYOUT[kind]}
+        if set(held) != expected:
+            raise CheckpointError(
+                f"{path}: layer {name!r} must hold {', '.join(sorted(expected))}; got "
+                f"{', '.join(sorted(held))}"
+            )
+        if _number(name) in kinds[kind]:
+            raise CheckpointError(
+                f"{path}: two layers {kind} have the number {_number(name)}"
+            )
+        kinds[kind][_number(name)] = held
+    return {kind: [held[n] for n in sorted(held)] for kind, held in kinds.items()}
+
+
+def _in_torch(kind, module, layer, path):
+    """Return the arrays of a layer by their names in PyTorch, as that lays them out."""
+    found = {}
+    for ours, theirs, axes in _LAYOUT[kind]:
+        if layer[theirs].ndim != len(axes):
+            raise CheckpointError(
+                f"{path}: {theirs} of {kind} must have {len(axes)} axes; got the shape "
+                f"{layer[theirs].shape}"
+            )
+        values = np.ascontiguousarray(layer[theirs].transpose(axes), np.float32)
+        found[f"{module}.{ours}"] = torch.from_numpy(values)
+    return found
 
 
 def _own_arrays(file, path):
@@ -198,6 +241,11 @@ def _own_arrays(file, path):
     arrays = []
 
     def check(name, item):
+        if name.count("/") > _DEEPEST:
+            raise CheckpointError(
+                f"{path}: its groups lie more than {_DEEPEST} deep in one another, "
+                "deeper than MesoNet's by far; nothing was read"
+            )
         if isinstance(item, h5py.Group):
             for child in item:
                 if not isinstance(item.get(child, getlink=True), h5py.HardLink):
@@ -234,6 +282,8 @@ def _own_arrays(file, path):
 
 
 _LARGEST = 2**24  # values; MesoNet has 28 thousand
+_DEEPEST = 16  # groups in one another; Keras makes four at most
+_BY_CONVOLUTIONS = {4: "mesonet4", 16: "mesoinception4"}
 
 _LAYOUT = {
     "conv2d": [("weight", "kernel", (3, 2, 0, 1)), ("bias", "bias", (0,))],

@@ -162,6 +162,8 @@ def _trial(kind, folder, marker, case):
         said = read(path)
         if trick in DAMAGE and file == "whole.pth" and said == "right: answered":
             return _same(path, folder / file)
+        if trick == "layers_left_out" and said == "right: answered":
+            return "other answer: with weights that the file does not hold"
         return said
 
     try:

@@ -284,6 +284,18 @@ def values_in_other_files(path, folder, rng, marker):
 
 
 @h5
+def layers_left_out(path, folder, rng, marker):
+    """A whole file without some of its layers or arrays: none may be made up."""
+
+    def edit(file):
+        for layer in rng.sample(sorted(file), rng.randint(1, 3)):
+            array = rng.choice(sorted(file[layer]))
+            del file[rng.choice([layer, f"{layer}/{array}"])]
+
+    _edited(path, folder, edit)
+
+
+@h5
 def packed_bomb(path, folder, rng, marker):
     """Arrays of zeros that unpack to gigabytes, in small or huge chunks."""
 
