@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,19 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if "not gpu" in config.option.markexpr:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.hookimpl(tryfirst=True)  # before those are left out that are slow
+def pytest_collection_modifyitems(items):
+    """Call slow what comes after the first parameters that `slow_after` lets be quick."""
+    seen = Counter()
+    for item in items:
+        mark = item.get_closest_marker("slow_after")
+        if mark and not item.get_closest_marker("slow"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > mark.args[0]:
+                item.add_marker("slow")
 
 
 def _fail_if_it_should_be_here(report):

@@ -16,6 +16,7 @@ def benchmark():
         yield importlib.import_module("cluster")
 
 
+@pytest.mark.slow
 def test_small_parts_run_on_threads(benchmark, tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     out = tmp_path / "out.json"

@@ -33,6 +33,7 @@ def small_table(load, n=120):
     return table("small", "", scores, y, splits, groups)
 
 
+@pytest.mark.slow
 def test_smoke_run_of_the_part(load, monkeypatch, tmp_path):
     auto, out = load("combiners_parts.auto"), tmp_path / "out.json"
     two = partial(AutoCombiner, ["calibrated", "logistic"])  # the default takes long

@@ -245,6 +245,7 @@ def colour_detector():
     return names["ColourDetector"]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("with_state", [True, False], ids=["", "without state"])
 def test_the_members_of_the_page_work_in_an_ensemble(
     colour_detector, with_state, toy_videos, tmp_path

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("torch", "timm", "dlib", "cv2", "av", "lightgbm", "fastapi", "uvicorn")
 
 
@@ -38,6 +40,7 @@ def test_every_public_name_is_there():
             assert getattr(package, name) is not None
 
 
+@pytest.mark.slow
 def test_detectors_do_not_know_the_ensemble():
     code = (
         "import sys, pkgutil, importlib, base_models\n"

@@ -138,6 +138,7 @@ def test_an_address_gets_back_what_a_path_takes_away(address):
     assert remote_address(str(Path(address))) == address
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize(
     "address",
     ["http://" + "a" * 8000, "http://x/?a=" + "?" * 8000, "http://x/" + "http://" * 900,

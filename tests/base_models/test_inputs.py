@@ -197,6 +197,7 @@ def test_pairs_as_groups_are_shown_the_way_to_joined_identities():
             group_codes(groups, 2)
 
 
+@pytest.mark.slow
 def test_a_million_groups_are_numbered_in_seconds():
     numbers = np.arange(10**6) // 3
     start = time.process_time()

@@ -143,6 +143,7 @@ def files_below(folder):
 # Tests
 
 
+@pytest.mark.slow
 @on_engines("dask")
 def test_tasks_run_there_and_an_error_keeps_what_was_done(engine):
     with joblib.parallel_config(**engine):
@@ -171,6 +172,7 @@ def test_a_worker_that_lacks_a_module_says_which(engine, tmp_path, monkeypatch):
         list(run_tasks(only_here.same, [(3,), (3,)]))
 
 
+@pytest.mark.slow
 @on_engines("dask")
 def test_a_cluster_is_not_bounded_by_the_cores_of_this_machine(engine):
     with joblib.parallel_config(**engine):

@@ -63,6 +63,7 @@ def fitted(toy_videos):
     return fit
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("strategy", FITS)
 def test_each_detector_is_fitted_as_often_as_the_strategy_says(
     strategy, noise, memoriser
@@ -79,6 +80,7 @@ def test_each_detector_is_fitted_as_often_as_the_strategy_says(
     assert len(memoriser.fits) == 3 * FITS[strategy]
 
 
+@pytest.mark.slow
 def test_more_layers_and_calibration_fit_no_detector_more(noise, memoriser):
     videos, y, groups = noise(0)
     for options, expected in (
@@ -94,6 +96,7 @@ def test_more_layers_and_calibration_fit_no_detector_more(noise, memoriser):
         assert len(memoriser.fits) == expected, options
 
 
+@pytest.mark.slow
 def test_a_grid_over_combiners_fits_detectors_as_often_as_one(
     noise, memoriser, tmp_path
 ):
@@ -110,6 +113,7 @@ def test_a_grid_over_combiners_fits_detectors_as_often_as_one(
     assert grid.best_params_["combiner"] in combiners
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_strategies_use_the_videos_each_in_its_way(strategy, fitted):
     model = fitted(strategy=strategy)
@@ -141,6 +145,7 @@ def _fold_aucs(model, videos, y, groups):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy",
     [name if name == "stacking" else pytest.param(name, marks=pytest.mark.slow)
@@ -200,6 +205,7 @@ def test_the_combiner_learns_nothing_from_noise_that_was_memorised(noise, memori
     assert np.mean(shifts) < 0.3  # far from the 0.9 between its own scores
 
 
+@pytest.mark.slow
 def test_order_of_videos_and_detectors_changes_nothing(toy_videos, fitted):
     videos, y, groups = toy_videos
     model = fitted(random_state=3)
@@ -217,6 +223,7 @@ def test_order_of_videos_and_detectors_changes_nothing(toy_videos, fitted):
     )
 
 
+@pytest.mark.slow
 def test_a_detector_without_any_score_changes_nothing(fitted, toy_videos):
     videos, _, _ = toy_videos
     detectors = {"bright": CallableDetector(_bright), "head": HEAD}
@@ -229,6 +236,7 @@ def test_a_detector_without_any_score_changes_nothing(fitted, toy_videos):
     assert other.weights_["mute"] == 0
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("names", "options"),
     [
@@ -270,6 +278,7 @@ def test_other_labels_need_to_be_explained(fitted, toy_videos):
         fitted(without, y=np.zeros(24, int))
 
 
+@pytest.mark.slow
 def test_threshold_moves_the_verdict_and_the_decision(fitted, toy_videos):
     videos, _, _ = toy_videos
     model = fitted()
@@ -335,6 +344,7 @@ def test_a_partly_scored_video_uses_what_there_is(fitted, toy_videos):
     assert (table["reason"][alone] == "it gave no score").all()
 
 
+@pytest.mark.slow
 def test_one_bad_file_need_not_spoil_a_cross_validation(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     videos = [*videos, str(tmp_path / "absent.mp4")]
@@ -382,6 +392,7 @@ def test_parameters_are_scikit_learns(memoriser):
         model.set_params(c__channel=1)
 
 
+@pytest.mark.slow
 def test_constructor_parameters_survive_a_fit(fitted):
     detectors = {"bright": CallableDetector(_bright), "head": HEAD}
     combiner = Stacking("logistic")
@@ -403,6 +414,7 @@ def test_an_added_detector_is_a_column_like_the_others(fitted, toy_videos):
         one.add_detector("head", HEAD)
 
 
+@pytest.mark.slow
 def test_another_combiner_on_the_same_scores(fitted, toy_videos):
     videos, _, _ = toy_videos
     model = fitted()
@@ -418,6 +430,7 @@ def test_another_combiner_on_the_same_scores(fitted, toy_videos):
     np.testing.assert_array_equal(model.fake_score(videos), voting.fake_score(videos))
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("method", ["platt", "temperature", "beta", "isotonic"])
 def test_calibration_keeps_or_nearly_keeps_the_ranking(method, fitted, toy_videos):
     videos, _, _ = toy_videos

@@ -101,6 +101,7 @@ def inverted(videos):
     return [1 - score for score in shade(videos)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*real videos above fake")
 def test_a_fit_of_a_data_set_says_what_it_was_and_whom_it_does_without(
     toy_table, capsys

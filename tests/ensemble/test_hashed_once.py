@@ -91,6 +91,7 @@ def test_a_fit_and_a_verdict_hash_each_array_once(videos, n_hashed, tmp_path):
     assert n_hashed == once
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("make", [network, frequencies])
 def test_a_detector_by_itself_hashes_each_array_once(make, videos, n_hashed, tmp_path):
     once = dict.fromkeys(map(id, videos), 1)
@@ -101,6 +102,7 @@ def test_a_detector_by_itself_hashes_each_array_once(make, videos, n_hashed, tmp
     assert n_hashed == once
 
 
+@pytest.mark.slow
 def test_scores_of_many_fits_hash_each_array_once(videos, n_hashed, tmp_path):
     once = dict.fromkeys(map(id, videos), 1)
     settings = {"store": tmp_path, "random_state": 0}
@@ -125,6 +127,7 @@ def test_jobs_elsewhere_get_the_digests(backend, videos):
     assert table.to_numpy().ravel().tolist() == [1] * len(Y)
 
 
+@pytest.mark.slow
 def test_an_array_that_was_written_to_is_hashed_anew(videos, tmp_path):
     model = DeepfakeEnsemble([frequencies()], resampling=2, store=tmp_path)
     before = model.fit(videos, Y, GROUPS).predict_proba(videos)

@@ -66,6 +66,7 @@ def _same(model, other):
     assert model.card_.summary().startswith(other.card_.summary()[:40])
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("strategy", ["stacking", "bagging", "blending"])
 def test_a_fit_goes_on_as_if_the_detector_that_failed_had_not_been_there(strategy):
     members = _members(("fragile", Fragile()))
@@ -216,6 +217,7 @@ def test_a_class_of_which_nothing_is_left_is_named(clips):
         model.set_params(verbose=False).fit(clips, y, groups=np.arange(12))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:left out of training", "ignore:no groups given")
 def test_the_command_ends_with_1_and_says_last_what_was_left_out(clips, tmp_path):
     lines = [f"{clip},{row % 2},{row // 2}" for row, clip in enumerate(clips)]

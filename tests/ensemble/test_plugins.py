@@ -215,6 +215,7 @@ def test_a_file_names_a_declaration_and_never_a_module(site, tmp_path):
             ensemble.load(path)
 
 
+@pytest.mark.slow
 def test_the_command_line_offers_what_is_declared(site, capsys, monkeypatch):
     code = (
         "import sys, warnings; warnings.simplefilter('ignore')\n"

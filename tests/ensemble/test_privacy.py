@@ -141,6 +141,7 @@ def test_a_download_from_the_hub_tells_no_versions(monkeypatch, tmp_path):
     assert "torch" not in agents[0]
 
 
+@pytest.mark.slow
 def test_a_model_without_names_judges_alike_and_names_nobody(model, clips, tmp_path):
     shared = model.without_names()
     shared.save(tmp_path / "shared.dfe")

@@ -33,6 +33,7 @@ def warned_of_copies(table):
     return [str(w.message) for w in caught if "copy of the label" in str(w.message)]
 
 
+@pytest.mark.slow
 def test_our_own_out_of_fold_scores_are_no_copy_of_the_label():
     assert not warned_of_copies(perfect_scores({"out_of_fold": True}))
     (said,) = warned_of_copies(perfect_scores({}))

@@ -74,6 +74,7 @@ def refuse(*args, **kwargs):
     raise AssertionError("this was to be done by a worker")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "n_jobs"),
     [

@@ -85,6 +85,7 @@ def many_cores(monkeypatch):
     monkeypatch.setattr("base_models.runtime.parallel.n_cores", lambda: 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_threads_give_the_scores_and_networks_of_a_sequential_fit(
     toy_videos, tmp_path, many_cores, seed
@@ -104,6 +105,7 @@ def test_processes_give_the_scores_and_networks_of_a_sequential_fit(
     assert_same(alone, side_by_side)
 
 
+@pytest.mark.slow
 def test_another_order_of_videos_gives_the_same_networks_in_threads(
     toy_videos, tmp_path, many_cores
 ):
@@ -149,6 +151,7 @@ def test_a_fit_leaves_the_process_as_it_was_also_when_it_fails(
     assert after == before
 
 
+@pytest.mark.slow
 def test_threads_leave_the_process_as_it_was(toy_videos, tmp_path, many_cores):
     before = process_settings()
     fitted(*toy_videos, tmp_path, 0, 3, "threading", ("mesonet", "head", "module"))
@@ -194,6 +197,7 @@ def test_what_a_foreign_augmentation_draws_is_the_same_beside_dropout(toy_videos
         assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_is_named_and_costs_the_others_nothing(
     toy_videos, tmp_path, monkeypatch
 ):

@@ -159,6 +159,7 @@ def test_bad_switches_are_refused(image, switches, message):
         changed_by(image, **switches)
 
 
+@pytest.mark.slow_after(9)
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_a_clip_changes_as_one(image, switch):
     changed = changed_by(np.stack([image] * 3), **{switch: 1.0})

@@ -66,6 +66,7 @@ def pooled(folder, tmp_path_factory):
     return PooledFakes(maker, views, store), views, store, maker
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("pooled_blocks", [False, True])
 def test_files_of_two_parts_or_one_give_the_same_network(tmp_path, pooled_blocks):
     network = save_pair(tmp_path, TinyAutoencoder(8, pooled_blocks), seed=1)
@@ -185,6 +186,7 @@ def test_a_pool_gives_what_was_asked_for_as_often(pooled):
     assert all(sum(shares.values()) == pytest.approx(1) for shares in kinds)
 
 
+@pytest.mark.slow
 def test_the_pool_is_kept_and_its_loss_changes_nothing(pooled, monkeypatch):
     fakes, views, store, maker = pooled
     points = np.random.default_rng(1).uniform(8, 56, (68, 2))
@@ -216,6 +218,7 @@ def test_keys_know_an_autoencoder_by_its_content(folder, tmp_path):
     assert store_key(of=one) == keys[0] != keys[1]
 
 
+@pytest.mark.slow
 def test_a_detector_learns_from_a_pool_and_names_it(folder, tmp_path):
     draw = np.random.default_rng(0)
     videos = [draw.integers(0, 256, (6, 64, 64, 3), np.uint8) for _ in range(4)]

@@ -39,6 +39,7 @@ def change_around(frames, image, points):
     return np.abs(frames[part] - image[None][part]).mean((1, 2, 3))
 
 
+@pytest.mark.slow
 def test_mouth_and_eyes_drift_on_smoothly_and_out_of_step(face):
     image, points, _ = face
     in_step = []

@@ -113,6 +113,7 @@ def test_a_file_whose_size_and_time_were_kept_is_another(table):
     assert run_of_its_own() == "(1, [0.0, 0.9, 0.02, 0.03, 0.04, 0.05])"
 
 
+@pytest.mark.slow
 def test_an_image_that_was_written_over_in_place_is_another(table):
     os.mkdir("frames")
     image = Path("frames/0.png")

@@ -172,6 +172,7 @@ def of_web(web, folder, make, **stated):
     return web.put(file.name, file.read_bytes()), file
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize("make", [as_parquet, as_csv])
 @pytest.mark.parametrize(
     "stated",

@@ -70,6 +70,7 @@ def test_a_detector_tells_of_each_epoch(toy_videos):
     assert events[-1].metrics["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_callbacks_change_no_score(toy_videos):
     videos, y, groups = toy_videos
 
@@ -91,6 +92,7 @@ PLACES = ["split 1 of 2", "split 2 of 2", "the fit on all videos"]
 EPOCHS = ["fit_begin", "epoch", "epoch", "fit_end"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_tells_of_every_fold_and_of_itself(toy_videos, ensemble_of_two):
     videos, y, groups = toy_videos
     events, fits = [], []

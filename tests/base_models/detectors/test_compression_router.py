@@ -70,6 +70,7 @@ def prefit(folder, level, bias):
     return folder / level
 
 
+@pytest.mark.slow
 def test_every_video_is_scored_by_the_detector_of_its_level(clips):
     paths, y, _, levels = clips
     answers = {"raw": 0.1, "c23": 0.2, "c40": 0.3}
@@ -103,6 +104,7 @@ def test_each_detector_learns_from_its_own_level(clips):
     np.testing.assert_array_equal(frames, alone.score_frames(mine[:1])[0])
 
 
+@pytest.mark.slow
 def test_a_level_without_one_class_is_refused(clips):
     paths, y, _, levels = clips
     rows = np.flatnonzero((levels == "c23") | ((levels == "c40") & (y == 0)))
@@ -120,6 +122,7 @@ def test_levels_must_be_two_of_the_three(detectors, clips):
         CompressionRouter(detectors).fit(*clips[:2])
 
 
+@pytest.mark.slow
 def test_reasons_of_missing_scores_come_through(clips, tmp_path):
     paths, y, *_ = clips
     (tmp_path / "broken.mp4").write_bytes(b"x" * 100)
@@ -175,6 +178,7 @@ def test_checkpoints_of_several_compressions_are_one_member(clips, tmp_path):
     np.testing.assert_array_equal(again.fake_score(paths), model.fake_score(paths))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_unknown_compression_is_not_routed_to(tmp_path):
     files = [prefit(tmp_path, "c23", 0.0), prefit(tmp_path, "c40", 0.0)]
     with pytest.raises(CheckpointError, match="as of another file"):

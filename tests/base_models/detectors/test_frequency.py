@@ -210,6 +210,7 @@ FROM_REALS = FrequencyDetector(
 )
 
 
+@pytest.mark.slow
 def test_frequencies_are_learned_from_reals_alone(genuine):
     assert FROM_REALS.fits_on_reals
     detector = clone(FROM_REALS).fit(genuine[::2], ["REAL"] * 6, groups=range(6))
@@ -223,6 +224,7 @@ def test_frequencies_are_learned_from_reals_alone(genuine):
         clone(FROM_REALS).set_params(pseudo_fakes=None).fit(genuine, [0] * 12)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_seed_alone(genuine):
     def weights(videos=genuine[:4], **params):
         return clone(FROM_REALS).set_params(**params).fit(videos, [0] * 4).coef_
@@ -234,6 +236,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(genuine):
         assert np.abs(plain - weights(**changed)).max() > 1e-6, changed
 
 
+@pytest.mark.slow
 def test_pseudo_fakes_come_beside_real_fakes_where_they_are_asked_for(genuine):
     y = np.arange(12) % 2
     auto, asked = (

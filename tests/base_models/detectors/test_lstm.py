@@ -181,6 +181,7 @@ def test_a_frame_detector_is_fitted_first_and_gives_its_body(flicker, tmp_path):
     assert detector.view_recipes()[0].key == alone.view_recipes()[0].key
 
 
+@pytest.mark.slow
 def test_features_of_a_trained_body_are_kept_apart_from_frozen_ones(flicker, tmp_path):
     videos, y, _ = flicker
     weights = tmp_path / "weights.pth"
@@ -195,6 +196,7 @@ def test_features_of_a_trained_body_are_kept_apart_from_frozen_ones(flicker, tmp
     assert same.extractor_.weights_key_ == frozen.extractor_.weights_key_
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("portable", [False, True])
 def test_a_trained_body_comes_back_from_the_state(flicker, tmp_path, frozen, portable):
@@ -211,6 +213,7 @@ def test_a_trained_body_comes_back_from_the_state(flicker, tmp_path, frozen, por
     np.testing.assert_array_equal(again.fake_score(videos), score)
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_as_it_is_and_counts_for_the_identity(flicker):
     videos, y, _ = flicker
     one = clone(FRAME).fit(videos, y)

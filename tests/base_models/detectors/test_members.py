@@ -61,6 +61,7 @@ def bright(grainy):
     return lit, y, groups
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "detector", [FREQUENCY, FLICKER, LSTM, clone(LSTM).set_params(rnn="gru")], ids=str
 )
@@ -85,6 +86,7 @@ def test_learns_and_comes_back_from_its_state(detector, grainy, bright, tmp_path
     assert timeline["score"].between(0, 1).all()
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("detector", [FREQUENCY, FLICKER, LSTM], ids=str)
 def test_an_unreadable_video_has_no_score_and_a_reason(detector, grainy, tmp_path):
     videos, y, _ = grainy
@@ -101,6 +103,7 @@ def test_an_unreadable_video_has_no_score_and_a_reason(detector, grainy, tmp_pat
         clone(detector).fit([*videos[::2], broken], [*y[::2], 1])
 
 
+@pytest.mark.slow
 def test_they_are_saved_with_an_ensemble(bright, tmp_path):
     videos, y, groups = bright
     model = DeepfakeEnsemble(

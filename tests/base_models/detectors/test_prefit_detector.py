@@ -101,6 +101,7 @@ def full_c23(request, published, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow_after(1)
 def test_a_module_pickle_gives_the_network_without_its_classes(full_c23, xception):
     detector = load_checkpoint(full_c23)
     images = torch.rand(2, 3, 96, 96)
@@ -163,6 +164,7 @@ def test_a_local_file_of_imagenet_weights_is_a_start(tmp_path):
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "change",
     [
@@ -202,6 +204,7 @@ def test_variants_of_state_dicts_give_the_same_network(xception, tmp_path, chang
     assert (detector.card_["scope"], detector.card_["compression"]) == ("face", "c40")
 
 
+@pytest.mark.slow
 def test_classes_may_be_the_other_way_round(xception, tmp_path):
     torch.save(xception.state_dict(), tmp_path / "mine.pth")
     first = load_checkpoint(tmp_path / "mine.pth", scope="frame")
@@ -294,6 +297,7 @@ def small(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_saved_checkpoint_is_the_same_detector(small, toy_videos):
     videos = toy_videos[0]
     detector = load_checkpoint(small, n_frames=3)
@@ -444,6 +448,7 @@ def test_published_mesonets_give_their_known_scores(shared, name):
     assert detector.card_["scope"] == "crop"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("backbone", ["mesonet4", "mesoinception4"])
 def test_mesonets_train_at_other_sizes(toy_videos, backbone):
     videos, y, _ = toy_videos

@@ -95,6 +95,7 @@ def changed(detector):
     return {name for name in start if not torch.equal(start[name], learned[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("train", "features"), [("norm", "last"), ("lora", "middle")])
 def test_only_some_of_a_network_learns(toy_videos, weights, train, features, tmp_path):
     videos, y, groups = toy_videos
@@ -263,6 +264,7 @@ def brighter(image, landmarks, draw, donor):
     return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("features", ["last", "middle"])
 def test_the_last_blocks_learn_on_stored_tokens(
     toy_videos, weights, tmp_path, features
@@ -280,6 +282,7 @@ def test_the_last_blocks_learn_on_stored_tokens(
     assert score[y == 1].mean() > score[y == 0].mean() + 0.1
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("backbone", "train"),
     [("test_vit", "last_blocks"), ("test_resnet", "last_stage"), ("test_vit", "head")],

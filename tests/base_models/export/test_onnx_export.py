@@ -133,6 +133,7 @@ def test_what_cannot_be_exported_is_said(tmp_path, monkeypatch):
         export_onnx(prefit(), tmp_path / "net.onnx")
 
 
+@pytest.mark.slow
 def test_int8_is_static_where_convolutions_are_and_says_its_drift(tmp_path, toy_videos):
     videos = [*toy_videos[0][:5], "missing.mp4"]
     detector = prefit(store=tmp_path / "store")
@@ -161,6 +162,7 @@ def detector_store(detector):
     return resolve_store(detector.store)
 
 
+@pytest.mark.slow
 def test_int8_is_dynamic_where_products_are(tmp_path):
     card = export_onnx(prefit("test_vit", 160), tmp_path / "net.onnx", int8=True)
     assert card["int8"]["kind"] == "dynamic"

@@ -261,6 +261,7 @@ def test_the_error_survives_pickling():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="no process is tried there")
 def test_a_network_that_ends_opencvs_process_is_refused(tmp_path):
     """Two nodes in a circle, of a kind whose name is no text: OpenCV crashes."""

@@ -5,6 +5,7 @@ import pytest
 from base_models.landmarks import encode_faces, image_landmarks
 
 
+@pytest.mark.slow
 def test_two_photographs_of_one_person_are_encoded_alike():
     data = pytest.importorskip("skimage.data")
     faces = [

@@ -61,6 +61,7 @@ def built(network, size=16):
     return network
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("backbone", SIZES)
 def test_answers_are_those_of_torch(backbone, tmp_path):
     pytest.importorskip("onnx")
@@ -305,6 +306,7 @@ def heads(engine, **more):
     )  # fmt: skip
 
 
+@pytest.mark.slow_after(1)
 def test_detectors_with_compiled_networks_are_cloned_and_pickled(
     engine, toy_videos, tmp_path
 ):

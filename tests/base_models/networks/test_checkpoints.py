@@ -20,6 +20,7 @@ def _fresh():
     return timm.create_model("resnet18", pretrained=False, num_classes=0)
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "net"])
 def test_reads_what_training_scripts_write(resnet, tmp_path, prefix, wrapper):
@@ -41,6 +42,7 @@ def test_reads_safetensors_with_our_own_head(tmp_path):
     assert not again.head.weight.any()  # the head starts anew
 
 
+@pytest.mark.slow
 def test_old_files_have_flat_pointwise_weights_and_no_counters():
     body = timm.create_model("legacy_xception", pretrained=False, num_classes=0)
     state = {
@@ -81,6 +83,7 @@ def test_a_truncated_file_is_named(resnet, tmp_path, suffix):
         read_state_dict(path)
 
 
+@pytest.mark.slow
 def test_other_mistakes_are_named(resnet, tmp_path):
     with pytest.raises(CheckpointError, match="no weights at"):
         read_state_dict(tmp_path / "absent.pth")

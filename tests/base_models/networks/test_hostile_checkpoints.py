@@ -77,6 +77,7 @@ def many_classes(n_classes=20_000):
     return b"\x80\x02" + b"".join(named) + b"N."
 
 
+@pytest.mark.slow_after(9)
 @pytest.mark.parametrize("make", [far_memo, tuples_in_tuples, nested_tuples,
                                   lists_in_tuples, many_classes])  # fmt: skip
 @pytest.mark.parametrize("layout", [in_zip, lambda content: _LEGACY + content])
@@ -86,6 +87,7 @@ def test_a_pickle_of_a_few_bytes_takes_no_gigabytes_and_no_hours(
     refused(tmp_path, layout(make()), "cannot be read as a PyTorch checkpoint")
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 )
@@ -112,6 +114,7 @@ def shared_modules(n_levels=40):
     return content + b"."
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("n_levels", [40, 150])
 def test_modules_that_share_modules_end(tmp_path, n_levels):
     refused(tmp_path, in_zip(shared_modules(n_levels)), "modules")

@@ -39,6 +39,7 @@ def test_slow_changes_leave_no_residual_and_noise_does():
     assert noise_residual(as_tensor(grainy)).std() > 0.2
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("train", ["head", "full"])
 def test_a_network_of_noise_learns_what_colours_do_not_show(train):
     draw = np.random.default_rng(0)
@@ -55,6 +56,7 @@ def test_a_network_of_noise_learns_what_colours_do_not_show(train):
     assert score[y[16:]].min() > score[~y[16:]].max()
 
 
+@pytest.mark.slow
 def test_features_of_noise_and_of_colours_do_not_mix(toy_videos, tmp_path):
     videos, y, _ = toy_videos
     noise = clone(NOISE).set_params(store=tmp_path).fit(videos, y)
@@ -113,6 +115,7 @@ def test_changes_are_those_of_the_brightness():
     np.testing.assert_allclose(found, 1.5 * np.tanh(np.array(changes) / 6), atol=1e-4)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("train", ["head", "last_stage", "full"])
 def test_a_network_of_motion_learns_what_no_frame_shows(moving, train):
     videos, y = moving
@@ -125,6 +128,7 @@ def test_a_network_of_motion_learns_what_no_frame_shows(moving, train):
     np.testing.assert_allclose(again.fake_score(videos[16:]), score, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_trains_on_pseudo_fakes_and_mixtures_of_clips(moving):
     videos, y = moving
     recipe = TrainingRecipe(mixup=0.5, validation=0.3, pairs=True)
@@ -136,6 +140,7 @@ def test_it_trains_on_pseudo_fakes_and_mixtures_of_clips(moving):
     assert np.isfinite(detector.fake_score(videos)).all()
 
 
+@pytest.mark.slow
 def test_motion_is_inside_an_exported_file_and_has_heat_maps(moving, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

@@ -144,6 +144,7 @@ def test_a_later_call_goes_on_as_well(publisher, tmp_path):
     assert Publisher.asked[-1][1] == "bytes=262500-"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("how", ["norange", "changed"])
 def test_a_part_that_no_longer_fits_is_fetched_anew(publisher, tmp_path, how):
     Publisher.cuts = 1
@@ -328,6 +329,7 @@ def test_a_name_that_is_not_there_or_not_fetched_says_so(tmp_path):
         model_path("sbi-efficientnet-b4", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

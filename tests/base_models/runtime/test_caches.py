@@ -58,6 +58,7 @@ def test_cleared_caches_give_the_same_answers(tmp_path, weights):
     assert answers() == before
 
 
+@pytest.mark.slow
 def test_clearing_lets_go_of_what_was_kept(tmp_path, weights):
     body = weakref.ref(build_frozen("test_resnet", weights).backbone)
     assert body() is not None  # kept until the next fit
@@ -96,6 +97,7 @@ def test_a_cache_keeps_what_was_used_last():
     assert len(cache) == 2
 
 
+@pytest.mark.slow
 def test_each_thread_loads_its_own_and_all_are_let_go():
     loaded = PerThread("test", maxsize=2)
 
@@ -201,6 +203,7 @@ def test_a_function_is_called_once_for_equal_arguments():
     assert calls == [1, 2, 1]
 
 
+@pytest.mark.slow
 def test_all_caches_are_registered():
     """What a module keeps in a cache of functools or a weak dictionary is known."""
     for package in (base_models, ensemble):

@@ -21,6 +21,7 @@ def launched(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
 
 
+@pytest.mark.slow
 def test_processes_are_those_that_a_launcher_started(launched, monkeypatch):
     assert n_processes() == 2
     # workers that fit detectors side by side inherit the environment, not the part

@@ -4,6 +4,7 @@ import socket
 import threading
 
 import numpy as np
+import pytest
 
 from base_models.runtime.isolation.messages import receive_plain, taken_over
 from base_models.runtime.isolation.worker import _stream
@@ -11,6 +12,7 @@ from base_models.runtime.isolation.worker import _stream
 N_FRAMES = 40  # more than are read ahead
 
 
+@pytest.mark.slow
 def test_a_sign_that_comes_with_an_item_without_a_frame_makes_room_too():
     reader, caller = socket.socketpair()
     taken = threading.Semaphore(0)

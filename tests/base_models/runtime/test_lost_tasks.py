@@ -39,6 +39,7 @@ TASKS = [(number, 3) for number in range(8)]
 SQUARES = {number: number**2 for number in range(8) if number != 3}
 
 
+@pytest.mark.slow
 @on_engines("loky", "dask", "ray", fast=["loky"])
 def test_one_that_ends_its_process_is_given_up_and_all_others_are_done(engine):
     with joblib.parallel_config(**engine):

@@ -65,6 +65,7 @@ def test_what_was_done_before_an_error_has_come():
     assert came == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_none_is_what_the_config_says_and_a_number_is_that_number():
     def seen(n_jobs):
         tasks = [(0.05,)] * 8

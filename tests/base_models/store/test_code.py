@@ -142,6 +142,7 @@ def test_a_changed_helper_of_a_finder_gives_another_view(write, tmp_path, change
         assert not np.array_equal(images, other)
 
 
+@pytest.mark.slow
 def test_a_fit_with_a_changed_helper_is_made_again(write, tmp_path, toy_videos):
     videos, y, groups = toy_videos
     fits = []

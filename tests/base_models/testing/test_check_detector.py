@@ -195,12 +195,14 @@ BROKEN = [
 ]
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize(("broken", "message"), BROKEN)
 def test_what_breaks_the_contract_is_told_what_it_breaks(clips, broken, message):
     with pytest.raises(ContractError, match=f"{broken.__name__}, {message}"):
         check_detector(broken(), *clips, n_jobs=1)
 
 
+@pytest.mark.slow
 def test_a_detector_that_goes_to_no_other_process_is_told_so(clips):
     class HoldsALock(MeanColour):
         def fit(self, videos, y, groups=None):
@@ -230,6 +232,7 @@ FAST = [
 ]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("detector", FAST, ids=lambda d: type(d).__name__)
 def test_the_small_ones_keep_the_contract(clips, detector):
     with joblib.parallel_config("threading"):

@@ -286,6 +286,7 @@ def test_a_finished_training_that_was_not_cleared_is_not_run_again(tmp_path):
         assert torch.equal(value, second.state_dict()[name]), name
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     "change",
     [
@@ -341,6 +342,7 @@ class _Stopped(Exception):
     pass
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("averaging", [None, "ema", "swa"])
 @pytest.mark.parametrize("at", [1, 4])
 def test_a_training_that_goes_on_ends_with_the_same_bytes(

@@ -75,6 +75,7 @@ def all_of(path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_is_the_same_bit_for_bit(clip, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -91,6 +92,7 @@ def test_all_is_the_same_bit_for_bit(clip, tmp_path):
     assert frames.flags.writeable
 
 
+@pytest.mark.slow
 def test_one_reader_is_kept_warm(clip, apart):
     clear_caches()
     sample_frames(clip)

@@ -32,6 +32,7 @@ def test_a_folder_of_frames_runs_at_25_a_second(tmp_path):
     assert [frame.seconds for frame in live_frames(tmp_path)] == [0.0, 0.04, 0.08]
 
 
+@pytest.mark.slow
 def test_who_is_slow_gets_the_newest_frame_of_a_stream(serve):
     taken = []
     for frame in live_frames(serve(60, fps=30)):

@@ -82,6 +82,7 @@ def _copy(packet, stream, at, time_base):
     return copy
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", ["end.mp4", "front.mp4"])
 def test_of_a_long_mp4_only_what_a_few_frames_need_is_sent(web, long_video, name):
     path = long_video[name]
@@ -127,6 +128,7 @@ def test_each_container_gives_what_its_copy_gives(web, tmp_path, name, ranges):
     assert video_digest(address, in_full=True) == video_digest(path)
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize("options", [{"movflags": "frag_keyframe+empty_moov"}, {}])
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "mpeg4"])
 def test_an_index_tells_what_the_frames_themselves_tell(web, tmp_path, codec, options):

@@ -107,6 +107,7 @@ def clip_of(tmp_path_factory):
     return make
 
 
+@pytest.mark.slow_after(19)
 @pytest.mark.parametrize("few_packets", [0, 50, 10**9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_those_of_the_plain_way(clip_of, kind, few_packets, monkeypatch):

@@ -107,6 +107,7 @@ def venn_abers_by_definition(score, is_fake, weight, fresh):
     ]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("n", "decimals"), [(3, 1), (12, 1), (60, 8), (200, 2)])
 def test_venn_abers_is_its_definition(n, decimals, weighted):
@@ -260,6 +261,7 @@ def test_each_score_comes_from_other_groups(combiner):
         )
 
 
+@pytest.mark.slow
 def test_names_and_labels_are_kept():
     scores, y, groups = make_scores()
     frame = pd.DataFrame(scores, columns=["a", "b", "c"])
@@ -282,6 +284,7 @@ def test_equal_rows_stay_together_without_groups():
     np.testing.assert_array_equal(score[::2], score[1::2])
 
 
+@pytest.mark.slow
 def test_order_does_not_matter():
     scores, y, groups = make_scores()
     order = np.random.default_rng(0).permutation(90)
@@ -309,6 +312,7 @@ def test_too_few_groups_are_refused():
         cross_fitted_scores(Voting(), [[0.1], [0.2], [0.9]], [0, 0, 1])
 
 
+@pytest.mark.slow
 def test_noise_is_not_calibrated_into_skill():
     values = []
     for seed in range(12):

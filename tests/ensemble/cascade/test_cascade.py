@@ -34,6 +34,7 @@ def new():
     return [video(row) for row in scores], is_fake
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "combiner",
     [
@@ -91,6 +92,7 @@ def test_what_asks_everybody_does_not_depend_on_the_cascade(exact, new):
     assert exact.detector_scores(new[0]).notna().all().all()
 
 
+@pytest.mark.slow
 def test_a_certified_cascade_asks_less_and_seldom_differs(certified, new):
     table, everybody = certified.judge(new[0]), plain(certified, new[0])
     assert n_asked(table).mean() < 3.5
@@ -108,6 +110,7 @@ def test_one_by_one_and_in_a_table_it_is_the_same(certified, new):
     assert turned["p_fake"].tolist() == table["p_fake"].tolist()[::-1]
 
 
+@pytest.mark.slow
 def test_on_a_cluster_it_is_the_same(certified, new, monkeypatch):
     from base_models.scoring import in_turn
     from base_models.scoring.together import iter_scores
@@ -142,6 +145,7 @@ def test_too_few_groups_certify_nothing_and_the_number_is_said(new):
     assert table.drop(columns="members_asked").equals(plain(model, new[0]))
 
 
+@pytest.mark.slow
 def test_p_fake_of_a_stopped_video_is_that_of_its_stage(new):
     model = fitted(n_videos=400, combiner="soft", cascade=0.05, calibration="platt")
     table = model.judge(new[0])
@@ -169,6 +173,7 @@ def test_a_cascade_of_others_is_refused_in_a_file(certified, new, tmp_path):
         load(tmp_path / "model.dfe", detectors=members())
 
 
+@pytest.mark.slow
 def test_without_it_files_are_as_they_were_and_it_can_be_asked_for_later(
     certified, new, tmp_path
 ):
@@ -182,6 +187,7 @@ def test_without_it_files_are_as_they_were_and_it_can_be_asked_for_later(
     assert again.judge(new[0]).equals(certified.judge(new[0]))
 
 
+@pytest.mark.slow
 def test_another_combiner_and_one_more_member_learn_it_anew(certified, new):
     model = copy.copy(certified)
     ASKED.clear()
@@ -229,6 +235,7 @@ class OwnWithBounds(Own):
         return np.full(len(X), 0.6), np.full(len(X), 0.9)
 
 
+@pytest.mark.slow
 def test_a_combiner_of_ones_own_may_offer_bounds(new):
     with pytest.warns(UserWarning, match="Own offers no score_bounds"):
         model = fitted(combiner=Own(), cascade="exact")

@@ -55,6 +55,7 @@ def broken_promises(seeds):
     return broken, stopped
 
 
+@pytest.mark.slow
 def test_few_certificates_are_broken():
     broken, stopped = broken_promises(range(6))
     assert broken <= 2  # of 6 with a chance of 5 % each, 3 or more: 0.2 %

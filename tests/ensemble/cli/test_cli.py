@@ -103,6 +103,7 @@ def test_predict_prints_one_line_a_video(model, clips, capsys):
     assert all("REAL" in line or "FAKE" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_predict_gives_csv_and_json(model, clips, capsys):
     videos = [clips / "00.mp4", clips / "01.mp4"]
     code, out, _ = _run(capsys, "predict", model, *videos, "--csv", "-q")
@@ -135,6 +136,7 @@ def test_an_unscorable_video_is_told_and_the_exit_code_is_one(model, clips, caps
     assert by_name["00.mp4"]["status"] == "scored"
 
 
+@pytest.mark.slow
 def test_threshold_decides(model, clips, capsys):
     for threshold, verdict in (("0", "FAKE"), ("1", "REAL")):
         code, out, _ = _run(
@@ -144,6 +146,7 @@ def test_threshold_decides(model, clips, capsys):
         assert {row["verdict"] for row in json.loads(out)} == {verdict}
 
 
+@pytest.mark.slow
 def test_predict_says_what_its_threshold_stands_on(model, clips, capsys):
     code, out, err = _run(
         capsys, "predict", model, clips, "--csv", "--threshold", "fpr=0.2",
@@ -159,6 +162,7 @@ def test_predict_says_what_its_threshold_stands_on(model, clips, capsys):
     assert "cannot be told on 6 real videos" in err
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

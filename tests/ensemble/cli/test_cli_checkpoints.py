@@ -160,6 +160,7 @@ def test_a_file_of_faceforensics_is_a_model(toy_videos, tmp_path, capsys):
     assert "full_c23_frame trained on FaceForensics++ train" in err
 
 
+@pytest.mark.slow_after(6)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -191,6 +192,7 @@ def test_mistakes_end_with_two_and_a_way_out(
     assert not (tmp_path / "a.dfe").exists()
 
 
+@pytest.mark.slow
 def test_assemble_writes_a_model_that_says_what_it_is(
     clips, checkpoints, tmp_path, capsys
 ):

@@ -64,6 +64,7 @@ def test_scores_give_table_verdict_and_report(scores, tmp_path, capsys):
     assert "aside" not in out
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("what", ["method", "family"])
 def test_methods_are_left_out_one_by_one(what, scores, capsys):
     code, out, _ = run(
@@ -77,6 +78,7 @@ def test_methods_are_left_out_one_by_one(what, scores, capsys):
     assert found["how"]["protocol"] == f"leave-{what}-out"
 
 
+@pytest.mark.slow
 def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsys):
     run(capsys, scores, *NAMED, *FEW, "--csv", tmp_path / "table.csv")
     kept = pd.read_csv(tmp_path / "table.csv", index_col="strategy")
@@ -88,6 +90,7 @@ def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsy
     assert "On groups that no strategy was fitted on" not in err  # without --details
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("named", [True, False])
 def test_the_end_names_the_command_that_ships_the_best_strategy(
     named, scores, tmp_path, capsys
@@ -146,6 +149,7 @@ def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):
     assert "as a rule:" not in out
 
 
+@pytest.mark.slow
 def test_a_column_says_what_will_be_new(scores, tmp_path, capsys):
     auto = ["--strategies", "median,auto", *FEW[2:], "--draws", "10", "--details"]
     arguments = [scores, *NAMED, *auto, "--shift", "made_by"]
@@ -179,6 +183,7 @@ def test_scores_may_be_named_one_by_one(scores, capsys):
     assert "p_good" not in out
 
 
+@pytest.mark.slow
 def test_videos_are_compared_by_detectors_that_are_fitted_for_it(
     toy_videos, tmp_path, capsys
 ):
@@ -226,6 +231,7 @@ def rewritten(scores, path, change):
     return path
 
 
+@pytest.mark.slow
 def test_words_and_leading_zeros_of_a_table_stay_text(scores, tmp_path, capsys):
     def change(table):
         table["made_by"] = table["made_by"].replace({"a": "NA", "b": "None"})
@@ -253,6 +259,7 @@ def test_one_row_without_a_group_stops_the_comparison(scores, tmp_path, capsys):
     assert "1 of 48 videos have no group: 'clip_7'; fill them in" in err
 
 
+@pytest.mark.slow
 def test_other_labels_are_understood_when_the_fake_one_is_named(
     scores, tmp_path, capsys
 ):
@@ -290,6 +297,7 @@ def test_a_time_that_may_be_two_days_is_refused_until_its_format_is_given(
     )  # the 35th of 48
 
 
+@pytest.mark.slow
 def test_a_table_of_frames_is_pooled_on_request(scores, tmp_path, capsys):
     table = pd.read_csv(scores, dtype=str, keep_default_na=False)
     frames = pd.concat([table, table])

@@ -65,6 +65,7 @@ def run(capsys, *arguments):
     return left.value.code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_fit_says_what_it_recognised_and_what_it_leaves_out(fitted):
     _, shown, err = fitted
     assert "dfdc, 14 videos (6 real, 6 fake, 2 unlabelled), 8 groups" in err
@@ -72,6 +73,7 @@ def test_fit_says_what_it_recognised_and_what_it_leaves_out(fitted):
     assert "Out of fold on 12 videos of 6 groups" in shown
 
 
+@pytest.mark.slow
 def test_predict_takes_a_split_of_a_data_set(sample, model, capsys):
     code, out, err = run(
         capsys, "predict", model, sample, "--split", "test", "--csv", "-q"
@@ -82,6 +84,7 @@ def test_predict_takes_a_split_of_a_data_set(sample, model, capsys):
     assert "dfdc, 2 videos (2 unlabelled)" in err
 
 
+@pytest.mark.slow
 def test_predict_takes_the_table_of_a_data_set(sample, model, tmp_path, capsys):
     path = tmp_path / "table.csv"
     load_dataset("dfdc", sample, split="train").to_csv(path)
@@ -101,6 +104,7 @@ def test_stress_knows_the_labels_of_a_data_set(sample, model, capsys):
     assert all("auc" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_compare_fits_detectors_on_a_data_set(sample, capsys):
     code, out, err = run(
         capsys, "compare", sample, "--kind", "dfdc", "--split", "train",

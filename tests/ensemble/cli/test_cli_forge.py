@@ -20,6 +20,7 @@ def run(*arguments):
     return end.value.code
 
 
+@pytest.mark.slow
 def test_bundled_faces_are_forged_and_read_back(tmp_path, capsys):
     out = tmp_path / "forged"
     assert run(out, "--bundled", "--pairs", 1, "--methods", "SelfBlend", *SMALL) == 0
@@ -52,6 +53,7 @@ def test_real_videos_of_a_table_are_forged_by_person(tmp_path, capsys):
     assert sorted(load_dataset("auto", out).labels) == [0, 0, 1, 1]
 
 
+@pytest.mark.slow_after(8)
 @pytest.mark.parametrize(
     ("sources", "out"),
     [

@@ -87,6 +87,7 @@ def test_no_command_writes_onto_what_it_reads(
     assert _everything(place) == before
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("suffix", [".dfe", ".json", ".csv", ".html"])
 def test_links_to_inputs_are_inputs(suffix, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
@@ -162,6 +163,7 @@ def test_settings_are_checked_before_the_model_is_opened(
     assert "threshold" in err or "prior" in err
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(
     "option",
     [

@@ -58,6 +58,7 @@ def test_combine_fits_what_python_fits(folder):
     pd.testing.assert_frame_equal(rule.judge(table), expected.judge(table))
 
 
+@pytest.mark.slow
 def test_combine_says_the_rule(folder, capsys):
     out = folder / "again.dfe"
     assert run("combine", folder / "train.csv", "--out", out, "--combiner", "soft") == 0
@@ -132,6 +133,7 @@ def test_rows_without_ids_are_numbered(folder, capsys):
     assert [line.split(",")[0] for line in lines[1:]] == list("01234567")
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("word", ["n/a", "NA", "-", "None", "#N/A", "?", ""])
 def test_words_for_missing_are_the_same_in_training_and_in_use(word, folder, capsys):
     for name in ("train", "new"):
@@ -211,6 +213,7 @@ def test_rows_without_a_label_are_left_out(folder, capsys):
     assert "no groups were given" in capsys.readouterr().err
 
 
+@pytest.mark.slow_after(6)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,6 +48,7 @@ def test_the_first_signal_stops_in_order_and_the_second_at_once(kind):
     assert _is_gone(child)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("is_last", "said"), [(False, "stopping what is under way"), (True, "")]
 )
@@ -111,6 +112,7 @@ def test_a_signal_while_the_command_is_loaded_ends_it_in_order():
     assert done.stderr == "stopped; nothing was begun\n"
 
 
+@pytest.mark.slow
 def test_an_error_that_a_signal_caused_is_a_stop():
     code = """
 import os, signal

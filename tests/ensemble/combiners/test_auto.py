@@ -30,6 +30,7 @@ def test_keeps_the_sklearn_contract(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_calibrated_cross_fitted_scores():
     scores, y = make_scores(1200)
     groups = np.arange(1200) // 3
@@ -94,6 +95,7 @@ def test_the_score_is_the_weighted_mean_of_calibrated_log_odds():
     )
 
 
+@pytest.mark.slow
 def test_weights_have_the_least_loss_that_their_pull_allows():
     draw = np.random.default_rng(0)
     y = np.arange(600) % 2
@@ -240,6 +242,7 @@ def test_what_is_worth_learning_is_learned():
     assert combiner.weights_.shape == (3,)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_no_worse_than_the_mean_and_the_best_single_detector(seed):
     draw = np.random.default_rng(seed)
@@ -281,6 +284,7 @@ def test_candidates_may_be_objects_and_other_numbers_than_probabilities():
     assert moved[0].min() > 0 > moved[1].max()
 
 
+@pytest.mark.slow
 def test_jobs_do_not_change_the_answer():
     scores, y = make_scores(90)
     one, two = (AutoCombiner(FEW, n_jobs=n).fit(scores, y) for n in (1, 2))
@@ -302,6 +306,7 @@ def test_bad_candidates_are_refused():
         _ = AutoCombiner().table_
 
 
+@pytest.mark.slow
 def test_few_groups_pull_to_the_simplest_and_are_spoken_of():
     scores, y = make_scores(600, skill=(3.0, 1.0, 0.0))
     groups = np.arange(600) // 100
@@ -312,6 +317,7 @@ def test_few_groups_pull_to_the_simplest_and_are_spoken_of():
     assert "groups of a class" not in many.reason_
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_not_learned(seed):
     draw = np.random.default_rng(seed)
@@ -332,6 +338,7 @@ def test_public_set_is_mixed_no_worse_than_the_calibrated_mean(shared):
     assert combiner.table_["log_loss"].min() < 0.094
 
 
+@pytest.mark.slow
 def test_many_equal_candidates_are_mixed_too():
     draw, y = np.random.default_rng(0), np.arange(1600) % 2
     tried = np.tile(expit(2 * (y - 0.5) + draw.normal(size=1600))[:, None], 80)

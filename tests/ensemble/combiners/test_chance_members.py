@@ -51,6 +51,7 @@ def away_from_prior(name, spreads):
     return np.array(away)
 
 
+@pytest.mark.slow_after(11)
 @pytest.mark.parametrize("spreads", SPREADS, ids=str)
 @pytest.mark.parametrize("name", ["calibrated", "logistic", "lightgbm", "mlp"])
 def test_chance_detectors_leave_p_fake_at_the_share_of_fakes(name, spreads):
@@ -81,6 +82,7 @@ def test_calibration_of_chance_scores_makes_no_verdicts(method):
             assert abs(calibrator(new[:, 0]).mean() - 0.5) < 0.15
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", ["logistic", "lightgbm", "mlp"])
 def test_a_true_detector_of_narrow_scores_keeps_its_weight(name):
     aucs, losses = [], []
@@ -138,6 +140,7 @@ def test_a_score_moves_one_spread_beyond_the_range_at_most():
     np.testing.assert_allclose(within_reach(constant, np.array([[0.2], [0.9]])), 0.7)
 
 
+@pytest.mark.slow
 def test_evidence_is_the_auc_and_its_spread_over_groups():
     draw = np.random.default_rng(0)
     groups = np.arange(200) // 5

@@ -65,6 +65,7 @@ def test_permuting_rows_changes_nothing_else(name):
     np.testing.assert_array_equal(shuffled, straight)
 
 
+@pytest.mark.slow_after(33)
 @each
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_permuting_detectors_changes_nothing_else(name, with_groups):
@@ -115,6 +116,7 @@ def test_no_split_inside_divides_a_group(name, monkeypatch):
     assert max(n_groups, default=0) <= 30  # and the groups are those given
 
 
+@pytest.mark.slow_after(45)
 @each
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_weights_mean_repetition(name, with_groups):
@@ -159,6 +161,7 @@ def test_renaming_labels_changes_nothing_else(name, names, fake_label):
     )
 
 
+@pytest.mark.slow_after(32)
 @each
 def test_a_detector_without_scores_changes_nothing(name):
     scores, y, groups = make_scores(missing=0.1)
@@ -266,6 +269,7 @@ def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
     np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
 
 
+@pytest.mark.slow_after(31)
 @each
 def test_fitting_twice_gives_the_same(name):
     scores, y, groups = make_scores(missing=0.1)

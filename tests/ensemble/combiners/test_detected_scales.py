@@ -126,6 +126,7 @@ def test_labels_and_the_order_of_rows_play_no_part():
                 np.testing.assert_array_equal(one[key], two[key])
 
 
+@pytest.mark.slow_after(7)
 @quiet
 @pytest.mark.parametrize("weighted", [[0, 1, 2], [0.3, 0.6, 1.2]])
 @pytest.mark.parametrize("name", ["log_odds", "logistic", "greedy on log loss", "auto"])
@@ -263,6 +264,7 @@ def test_offsets_of_refitted_detectors_come_onto_the_scale():
     np.testing.assert_allclose(seen["offsets"], by_hand, atol=1e-9)
 
 
+@pytest.mark.slow_after(3)
 @quiet
 @pytest.mark.parametrize(
     "combiner",
@@ -289,6 +291,7 @@ def test_log_likelihood_ratios_are_as_good_as_their_probabilities(combiner):
     assert areas[2] == pytest.approx(areas[0], abs=1e-6)
 
 
+@pytest.mark.slow_after(4)
 @quiet
 @pytest.mark.parametrize(
     "combiner",

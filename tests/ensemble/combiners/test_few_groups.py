@@ -33,6 +33,7 @@ def fresh(seed):
     return draw.random((400, 3)), np.arange(400) % 2
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("resampling", ["k-fold", "holdout"])
 @pytest.mark.parametrize("n_groups", [1, 2, 3])
 def test_layers_hand_on_nothing_in_sample(n_groups, resampling):

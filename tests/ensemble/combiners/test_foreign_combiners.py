@@ -77,6 +77,7 @@ def make_table(n=60, seed=0):
     return pd.DataFrame(scores, columns=["a", "b", "c"]), y, np.arange(n) // 2
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("name", FOREIGN)
 def test_an_ensemble_takes_any_classifier_for_its_combiner(name, toy, tmp_path):
     videos, y, groups = toy
@@ -104,6 +105,7 @@ def test_cross_fitting_takes_any_classifier_and_missing_scores(name):
     assert score[y == 1].mean() > score[y == 0].mean()
 
 
+@pytest.mark.slow
 def test_a_comparison_and_combiners_of_combiners_take_any_classifier():
     table, y, groups = make_table()
     forest = FOREIGN["forest"]
@@ -151,6 +153,7 @@ def test_weights_are_drawn_as_a_table_a_series_or_an_array():
         plot_weights(0.3)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     ("name", "message"),
     [

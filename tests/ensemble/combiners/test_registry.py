@@ -52,6 +52,7 @@ def test_unknown_combiners_are_refused(combiner, error, message):
         resolve_combiner(combiner)
 
 
+@pytest.mark.slow
 def test_every_name_and_label_means_one_combiner_to_all_who_take_names():
     every = named_strategies(3)
     assert strategy_labels() == list(every)

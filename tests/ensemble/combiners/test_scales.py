@@ -17,6 +17,7 @@ from ensemble.combiners import (
 )
 
 
+@pytest.mark.slow
 def test_far_off_numbers_are_taken():
     scores, y, _ = make_scores(200)
     for offset, unit in ((1e9, 1), (0, 1e9), (0, 1e-9)):

@@ -75,6 +75,7 @@ def test_shift_that_says_nothing_is_refused():
             AutoCombiner().fit(scores, y, shift=shift)
 
 
+@pytest.mark.slow
 def test_a_rule_learned_under_shift_errs_on_its_own_videos_as_it_promises():
     draw = np.random.default_rng(0)
     n, y = 3000, (np.arange(3000) % 10 > 0).astype(int)

@@ -131,6 +131,7 @@ def test_inner_folds_never_split_a_group(meta_model, monkeypatch):
     assert shared_groups == [set()] * 5
 
 
+@pytest.mark.slow
 def test_a_leak_would_show():
     """A nearest neighbour knows a source again; whole groups keep it from doing so."""
     draw = np.random.default_rng(0)
@@ -154,6 +155,7 @@ def test_a_leak_would_show():
     assert np.mean(split) > 0.9
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("meta_model", ["logistic", "lightgbm"])
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_fake_score_rises_with_every_score(meta_model, missing):
@@ -338,6 +340,7 @@ def short_videos():
     return table.assign(length=table["length"] / 100), y
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("model", ["lightgbm", "mlp", LogisticRegression()])
 @pytest.mark.parametrize("by", ["name", "number"])
 def test_features_pass_through_beside_scores(model, by):
@@ -380,6 +383,7 @@ def test_a_video_with_features_alone_has_no_score():
     assert np.flatnonzero(np.isnan(score)).tolist() == [3]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0]])
 def test_the_order_of_columns_does_not_matter_to_features(order):
     table, y = with_feature(60)

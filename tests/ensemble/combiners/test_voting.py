@@ -143,6 +143,7 @@ def test_soft_and_hard_are_those_of_scikit_learn():
             )
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(
     "kind", ["soft", "log_odds", "median", "max", "trimmed", "hard"]
 )

@@ -26,6 +26,7 @@ def area(scores, y, some):
     return roc_auc_score(y, odds.mean(axis=1))
 
 
+@pytest.mark.slow
 def test_shapley_is_the_mean_over_all_orders_of_joining():
     scores, y = some_scores()
     expected = dict.fromkeys(scores, 0.0)

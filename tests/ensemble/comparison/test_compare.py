@@ -17,6 +17,7 @@ from ensemble.metrics import auc
 from ensemble.scores import score_table
 
 
+@pytest.mark.slow
 def test_inverted_members_are_named_and_nothing_at_chance_is_praised():
     scores, y, groups, _ = some_scores()
     with pytest.warns(UserWarning, match="a, b rank real videos above fake ones"):
@@ -49,6 +50,7 @@ class Spy(Voting):
         return super().fake_score(X)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("protocol", ["group-kfold", "leave-method-out"])
 def test_no_strategy_learns_from_the_groups_or_methods_it_is_judged_on(protocol):
     scores, y, groups, metadata = some_scores()
@@ -66,6 +68,7 @@ def test_no_strategy_learns_from_the_groups_or_methods_it_is_judged_on(protocol)
             assert shared == {"none"}
 
 
+@pytest.mark.slow
 def test_all_are_judged_on_the_same_videos_and_coverage_is_told():
     scores, y, groups, metadata = some_scores(missing=0.1)
     found = compare_strategies(scores, y, groups, QUICK, metadata, n_boot=20, n_folds=3)
@@ -103,6 +106,7 @@ def test_a_member_without_scores_for_one_class_is_named():
         compare_strategies(scores, y, groups, ["median"], n_boot=10, n_folds=3)
 
 
+@pytest.mark.slow
 def test_one_data_set_is_trained_on_and_another_judged():
     scores, y, groups, metadata = some_scores()
     metadata = metadata.assign(dataset=np.where(groups < 35, "one", "two"))
@@ -119,6 +123,7 @@ def test_one_data_set_is_trained_on_and_another_judged():
     assert "On data sets and groups that no strategy was fitted on" in found.verdict
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "protocol", ["leave-source-out", "leave-dataset-out", "time-holdout"]
 )
@@ -138,6 +143,7 @@ def test_every_protocol_gives_a_table_and_a_verdict(protocol):
     )
 
 
+@pytest.mark.slow
 def test_jobs_labels_and_order_change_nothing():
     scores, y, groups, _ = some_scores()
     found = compare_strategies(scores, y, groups, QUICK, n_boot=20, n_folds=3)
@@ -172,6 +178,7 @@ def test_every_named_strategy_is_compared():
         assert any(part in name for name in named_strategies()), part
 
 
+@pytest.mark.slow
 def test_one_strategy_or_a_dict_of_them_will_do():
     scores, y, groups, _ = some_scores(90)
     base = {"a", "b", "c", "mean", CHOSEN_MEMBER}
@@ -234,6 +241,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     pd.testing.assert_frame_equal(again.table, fresh.table)
 
 
+@pytest.mark.slow
 def test_other_scores_or_another_strategy_are_not_taken_for_what_is_kept(tmp_path):
     scores, y, groups, _ = some_scores(90)
 
@@ -298,6 +306,7 @@ def test_what_makes_no_sense_is_refused(change, error, message):
         compare_strategies(given.pop("table", scores), **given)
 
 
+@pytest.mark.slow
 def test_an_array_and_a_table_with_companions_give_the_same():
     scores, y, groups, _ = some_scores(90)
     table = score_table(scores, range(90), list("abc"), y, groups)
@@ -310,6 +319,7 @@ def test_an_array_and_a_table_with_companions_give_the_same():
     )
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_verdict_and_the_table(found):
     html = found._repr_html_()
     assert "<table" in html

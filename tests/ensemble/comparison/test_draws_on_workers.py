@@ -27,6 +27,7 @@ def compared():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)]
 )

@@ -51,6 +51,7 @@ class Bent(Voting):
         return super().fake_score(X) ** self.power_
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("protocol", ["group-kfold", "leave-method-out"])
 def test_a_rising_transform_of_each_fold_changes_no_rank_metric(protocol):
     scores, y, groups, metadata = some_scores()
@@ -185,6 +186,7 @@ def test_the_worst_value_is_told(found):
         assert row["worst_at"] == wide.loc[name].idxmin()
 
 
+@pytest.mark.slow
 def test_unseen_methods_stand_beside_seen_ones():
     scores, y, groups, metadata = some_scores()
     found = compare_strategies(
@@ -246,6 +248,7 @@ def test_the_reals_of_no_method_do_not_hide_the_methods():
     assert list(found.by_group_of["method"]) == ["lips", "swap"]
 
 
+@pytest.mark.slow
 def test_log_loss_is_set_against_the_mean_on_the_same_draws():
     scores, y, groups, _ = some_scores(90)
     found = compare_strategies(scores, y, groups, QUICK, n_boot=50, n_folds=3)

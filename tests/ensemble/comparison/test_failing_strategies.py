@@ -32,6 +32,7 @@ def _compared(strategies, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_strategy_that_fails_is_a_row_of_nothing_and_the_others_are_as_without_it(
     tmp_path, capsys
 ):
@@ -70,6 +71,7 @@ class FragileWhereSeen(Voting):
         return super().fit(scores, y, groups=groups, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(*SAYS)
 def test_a_strategy_that_fails_only_where_it_saw_the_method_is_left_out_as_well():
     method = np.where(Y == 1, np.arange(40) // 2 % 3, -1).astype(str)

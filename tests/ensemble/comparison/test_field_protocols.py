@@ -96,6 +96,7 @@ def comparison():
     )
 
 
+@pytest.mark.slow
 def test_a_grid_is_measured_cell_by_cell(comparison):
     _, found = comparison
     cells = found.by_value.query("axis == 'held out' and strategy == 'a'")["value"]

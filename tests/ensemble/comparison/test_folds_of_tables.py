@@ -38,6 +38,7 @@ def test_an_out_of_fold_table_is_judged_in_its_own_folds():
         assert np.isclose(found.ablation.loc[name, "alone"], expected)
 
 
+@pytest.mark.slow
 def test_other_folds_never_compare_videos_of_different_fits():
     plain, table, fold, _ = folded_table()
     for kwargs in ({"n_folds": 3}, {"repeats": 2, "n_folds": 4}):
@@ -100,6 +101,7 @@ def test_members_fitted_beforehand_are_not_vouched_for():
     assert "Fitted beforehand, on videos that are not known here: b." in found.verdict
 
 
+@pytest.mark.slow
 def test_a_table_says_what_its_scores_are():
     scores, y, groups, _ = some_scores()
 

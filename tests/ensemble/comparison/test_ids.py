@@ -29,6 +29,7 @@ def expected():
     return compared(scores, y.tolist(), groups.tolist(), metadata.to_dict("list"))
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("mixed", ["y", "groups", "metadata"])
 def test_another_order_changes_nothing(expected, mixed):
     names = ("scores", "y", "groups", "metadata")
@@ -43,6 +44,7 @@ def test_another_order_changes_nothing(expected, mixed):
     )
 
 
+@pytest.mark.slow
 def test_an_index_that_counts_rows_means_the_same_order(expected):
     scores, y, groups, metadata = with_ids()
     beside = (known.reset_index(drop=True) for known in (y, groups, metadata))

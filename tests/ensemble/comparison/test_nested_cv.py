@@ -192,6 +192,7 @@ def test_too_few_groups_for_pairs_of_folds_is_said():
         nested_scores(data, splits, ComparisonSettings(n_folds=2))
 
 
+@pytest.mark.slow
 def test_a_comparison_of_detectors_that_was_stopped_goes_on(tmp_path):
     videos, y, groups = some_videos()
 
@@ -214,6 +215,7 @@ def test_a_comparison_of_detectors_that_was_stopped_goes_on(tmp_path):
     np.testing.assert_array_equal(resumed.members, fresh.members)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("protocol", "nesting", "kind", "words"),
     [
@@ -240,6 +242,7 @@ def test_the_degree_of_nesting_is_told(memoriser, protocol, nesting, kind, words
     assert list(found.members) == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_repeats_of_folds_fit_detectors_anew(memoriser, noise):
     videos, y, groups = noise(0)
     found = compare_strategies(

@@ -139,6 +139,7 @@ def test_shift_comes_with_its_own_training_rows():
     assert "mine held out values of shift" in found.verdict
 
 
+@pytest.mark.slow
 def test_shift_changes_what_takes_it_and_nothing_else():
     table = some_table()[["p"]].assign(q=some_table(1)["p"])
     mine = {

@@ -171,6 +171,7 @@ def calibration_of(bend, n_videos, seed):
     return row[f"{key}_low"], row[key], row[f"{key}_high"], percentiles
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("power", [1, 1.5])
 def test_the_interval_of_the_calibration_error_holds_its_estimate(power):
     def bend(score):

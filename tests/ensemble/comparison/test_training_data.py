@@ -65,6 +65,7 @@ def compared(trained_on, videos, store):
     return found, said
 
 
+@pytest.mark.slow
 def test_videos_of_the_training_split_are_warned_of_and_counted(tmp_path):
     found, said = compared(["FaceForensics++ train"], make_table(tmp_path), tmp_path)
     (text,) = said
@@ -79,6 +80,7 @@ def test_videos_of_the_training_split_are_warned_of_and_counted(tmp_path):
     assert "not known here" not in found.verdict
 
 
+@pytest.mark.slow
 def test_other_data_are_named_without_a_warning(tmp_path):
     found, said = compared(["DFDC train"], make_table(tmp_path), tmp_path)
     assert not said

@@ -27,6 +27,7 @@ def second_version(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_the_second_version_has_its_counts_and_1_means_real(second_version):
     table = load_dataset("auto", second_version)
     assert table.kind == "celeb_df"

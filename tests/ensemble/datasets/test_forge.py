@@ -37,6 +37,7 @@ def shared():
 # The set
 
 
+@pytest.mark.slow
 def test_each_group_holds_two_reals_and_two_swaps(forgeries):
     videos, labels, groups, methods = forgeries
     assert len(videos) == len(set(videos)) == 16
@@ -86,6 +87,7 @@ def test_faces_are_found_in_real_and_fake_clips(forgeries):
     assert np.mean(found) >= 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     def forge(folder, seed, n_jobs=None):
         made = make_forgeries(

@@ -41,6 +41,7 @@ def digests(root):
 # What is written
 
 
+@pytest.mark.slow
 def test_the_tree_is_that_of_faceforensics(root):
     fakes = ("000_001", "001_000", "002_003", "003_002")
     expected = {
@@ -99,6 +100,7 @@ def test_masks_are_white_where_the_raw_fake_differs_from_the_raw_target(root):
             assert difference[white].mean() > 3 * difference[~white].mean(), method
 
 
+@pytest.mark.slow
 def test_what_is_not_forged_is_the_same_in_original_and_fake(root):
     infos = {}
     for path in root.rglob("*.mp4"):
@@ -161,6 +163,7 @@ def test_metadata_do_not_tell_real_from_fake(tmp_path):
 # Bytes, and what an interrupted run left
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(root, tmp_path):
     with parallel_config(backend="threading"):
         forge_dataset(None, tmp_path / "again", n_jobs=2, **SMALL)
@@ -170,6 +173,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(root, tmp_path):
     assert not set(digests(tmp_path / "other").values()) & set(digests(root).values())
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_pair_by_pair_and_ends_with_the_same_bytes(tmp_path):
     asked = {**SMALL, "compression": "c40", "methods": ["SelfBlend", "LandmarkSwap"]}
     table = forge_dataset(None, tmp_path / "set", **asked)
@@ -308,6 +312,7 @@ def footage(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_is_forged_and_what_has_no_face_is_left_out(tmp_path, footage):
     asked = {"n_frames": 3, "methods": "LandmarkSwap", "compression": "c23"}
     os.mkfifo(footage / "pipe.mp4")

@@ -57,6 +57,7 @@ def prepared(table, tmp_path_factory):
     return out, prepare_dataset(table, out, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_images_are_the_sampled_frames(table, prepared):
     _, written = prepared
     for video, folder in zip(table.videos, written.videos, strict=True):
@@ -110,6 +111,7 @@ def test_a_second_run_makes_nothing_and_changes_no_byte(table, prepared, monkeyp
     assert _content(out) == before
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("format", ["png", "jpg", "webdataset"])
 def test_the_same_bytes_whatever_the_order_of_work(table, tmp_path, format):
     some = table.subset(where=np.arange(2 * N_GROUPS) < 8)
@@ -193,6 +195,7 @@ def test_a_changed_video_is_prepared_anew(table, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_videos_without_an_image_are_listed_with_the_reason(table, tmp_path):
     broken = tmp_path / "more" / "broken.mp4"
     broken.parent.mkdir()
@@ -291,6 +294,7 @@ def test_a_video_that_became_empty_leaves_no_image_and_other_files_stay(
     )
 
 
+@pytest.mark.slow
 def test_shards_are_made_anew_where_what_they_say_has_changed(table, tmp_path):
     settings = SETTINGS | {"format": "webdataset"}
     settings["shares"] = (0.5, 0.25, 0.25)
@@ -336,6 +340,7 @@ def test_official_splits_are_kept(table, tmp_path):
     assert list(written.table["split"]) == split
 
 
+@pytest.mark.slow
 def test_into_the_store_alone(table, tmp_path, monkeypatch):
     from base_models import FrameDetector, Store
 

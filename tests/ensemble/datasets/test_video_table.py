@@ -175,6 +175,7 @@ class BySize(ClassifierMixin, BaseEstimator):
         return self.classes_[(self.predict_proba(videos)[:, 1] > 0.5).astype(int)]
 
 
+@pytest.mark.slow
 def test_it_is_taken_where_videos_labels_and_groups_are(tmp_path):
     rows = []
     for row in range(24):

@@ -120,6 +120,7 @@ def test_fpr_keeps_its_share_of_the_unseen_reals(model):
     assert model.threshold_ == 0.5
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("calibration", ["platt", "isotonic", "venn_abers"])
 def test_calibration_and_prior_move_the_threshold_with_the_scores(calibration):
     videos, *_ = _labelled(seed=1)
@@ -133,6 +134,7 @@ def test_calibration_and_prior_move_the_threshold_with_the_scores(calibration):
         assert not ((after["verdict"] == "FAKE") & (before["verdict"] == "REAL")).any()
 
 
+@pytest.mark.slow
 def test_prior_follows_bayes_rule():
     plain, rare = _fitted(), _fitted(prior=0.01)
     videos, *_ = _labelled(seed=1)
@@ -161,6 +163,7 @@ def test_a_dearer_false_alarm_raises_the_threshold(model):
     assert at["cost=1:10"] < at["cost=1"] < at["cost=10"]
 
 
+@pytest.mark.slow
 def test_three_way_leaves_some_unsure_and_predict_refuses_it():
     fitted = _fitted(data=_labelled(120, apart=50), threshold="three-way=0.2")
     videos, *_ = _labelled(60, apart=50, seed=5)
@@ -179,6 +182,7 @@ def test_what_cannot_be_certified_is_told_at_the_fit():
         _fitted(threshold="three-way=0.01")
 
 
+@pytest.mark.slow
 def test_a_loaded_model_sets_thresholds_on_what_it_keeps(tmp_path):
     fitted = _fitted(calibration="platt", threshold="fpr=0.1")
     fitted.save(tmp_path / "model.dfe")

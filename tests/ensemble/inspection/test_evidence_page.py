@@ -92,6 +92,7 @@ def page(model, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_page_says_beside_the_maps_what_bright_means(page):
     text = page.read_text("utf-8")
     before = text[: text.index("Heat map of")]
@@ -122,6 +123,7 @@ def test_without_feature_maps_the_pixels_themselves_are_asked():
     assert heat[:, 17:].max() < 0.1
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("train", ["head", "full"])
 def test_networks_have_maps_however_they_were_trained(toy_videos, train):
     videos, y, _ = toy_videos
@@ -173,6 +175,7 @@ def test_the_latest_frames_are_the_most_suspicious_here(page):
     assert frames[:2] == [11, 9]  # those before are all alike to it
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("pooling", ["mean", "median", "max", "logit_mean"])
 @pytest.mark.parametrize("calibration", [None, "platt"])
 def test_what_the_page_shows_adds_up_to_the_verdict(pooling, calibration):

@@ -53,6 +53,7 @@ def of(found, change, scorer):
     return table[(table["change"] == change) & (table["scorer"] == scorer)]
 
 
+@pytest.mark.slow
 def test_a_detector_of_brightness_drifts_with_light_and_with_nothing_else(found):
     for change in set(CHANGES) - {"darker", "brighter"}:
         assert of(found, change, "bright")["size"].max() < 0.02
@@ -166,6 +167,7 @@ def three():
         return model, changes, whole, path.read_bytes()
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("part", [0.0, 0.03, 0.2, 0.31, 0.45, 0.5, 0.62, 0.77, 0.999])
 def test_a_file_cut_anywhere_gives_the_same_figures(three, tmp_path, part):
     model, changes, whole, written = three
@@ -205,6 +207,7 @@ def test_only_what_is_damaged_is_computed_again(three, tmp_path, monkeypatch):
     assert asked == [[("noise", 20.0)]]
 
 
+@pytest.mark.slow
 def test_rows_are_used_for_the_same_question_alone(three, tmp_path):
     model, changes, _, written = three
     path = tmp_path / "scores.csv"
@@ -307,6 +310,7 @@ def test_a_broken_video_costs_itself_alone(model, tmp_path):
     assert found.table["videos"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_in_the_store(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     detector = FrameDetector(
@@ -339,6 +343,7 @@ def test_a_scores_file_of_another_model_is_refused(model, tmp_path):
         stress_test(model, VIDEOS, scores_file=tmp_path / "scores.csv")
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_table_plot_and_scores(toy_videos, tmp_path, capsys):
     videos, y, groups = toy_videos
     detector = FrameDetector(

@@ -176,6 +176,7 @@ def test_memory_does_not_grow_with_time(model, tmp_path):
     assert long - short < 0.1 * 35 * 8 * 96 * 128 * 3  # of the frames in between
 
 
+@pytest.mark.slow
 def test_a_slow_scorer_does_not_hold_up_a_live_picture(serve):
     def slow(videos):
         time.sleep(0.7 * is_fitted)
@@ -254,6 +255,7 @@ def test_the_command_prints_steps_and_writes_a_film(capsys, saved, clip, tmp_pat
     assert probe_video(clip).n_frames == 24
 
 
+@pytest.mark.slow
 def test_the_command_says_doubts_and_goes_without(capsys, saved, tmp_path):
     path = write_video(tmp_path / "large.mp4", _frames([200] * 8, (240, 320)), fps=8)
     _, out, _ = _run(capsys, "watch", path, "-m", saved)
@@ -264,6 +266,7 @@ def test_the_command_says_doubts_and_goes_without(capsys, saved, tmp_path):
     assert "shorter side of the frame 240" in out
 
 
+@pytest.mark.slow
 def test_lines_for_people(capsys, saved, clip):
     code, out, _ = _run(capsys, "watch", clip, "-m", saved, "--seconds", "1.5", "-q")
     assert code == 0

@@ -173,6 +173,7 @@ def test_what_is_no_probability_is_refused(metric):
         metric([0, 1], [0.5, 1.5])
 
 
+@pytest.mark.slow
 def test_the_interval_has_its_coverage():
     """Of 200 intervals of level 0.8 for a mean of groups, about 160 hold the truth."""
     held = 0
@@ -320,6 +321,7 @@ def test_delong_interval_is_that_of_the_bootstrap():
     np.testing.assert_allclose([result.low, result.high], drawn[1:], atol=0.12 * width)
 
 
+@pytest.mark.slow
 def test_delong_keeps_its_level_in_groups_only_when_told_of_them():
     """Of 300 tests at 5 % of scores equally good, about 15 should cry."""
     told = untold = 0
@@ -377,6 +379,7 @@ def test_mcnemar_is_the_exact_test_of_the_videos_that_one_has_right():
     assert np.isclose(grouped.p_value, asymptotic)
 
 
+@pytest.mark.slow
 def test_mcnemar_keeps_its_level_in_groups_only_when_told_of_them():
     """Of 300 tests at 5 % of scores equally good, about 15 should cry."""
     told = untold = 0

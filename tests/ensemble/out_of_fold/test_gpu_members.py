@@ -1,10 +1,13 @@
 """Fits say which of them want a GPU of the cluster."""
 
+import pytest
+
 from base_models import FlickerDetector, FrequencyDetector
 from base_models.runtime import devices, parallel
 from ensemble import out_of_fold_scores
 
 
+@pytest.mark.slow
 def test_fits_of_members_on_a_gpu_ask_for_one_and_others_do_not(
     toy_videos, tmp_path, monkeypatch
 ):

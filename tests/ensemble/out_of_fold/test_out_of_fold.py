@@ -120,6 +120,7 @@ def test_noise_is_chance_however_it_is_resampled(noise, memoriser):
         assert low < np.mean(aucs) < 0.55, resampling
 
 
+@pytest.mark.slow
 def test_detectors_keep_their_column_wherever_they_stand(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     detectors = {"a": HEAD, "b": clone(HEAD).set_params(image_size=24), "c": HEAD}
@@ -269,6 +270,7 @@ class Uncopied(ClassifierMixin, BaseEstimator):
         return np.c_[1 - fake, fake]
 
 
+@pytest.mark.slow
 def test_a_foreign_detector_that_cannot_be_copied_costs_no_fit(noise, tmp_path):
     videos, y, groups = noise(0)
     for _ in range(2):

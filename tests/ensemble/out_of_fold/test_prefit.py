@@ -87,6 +87,7 @@ def test_it_scores_every_video_once_and_is_never_fitted(strategy, toy_videos):
     assert (len(table) < len(videos)) == (strategy == "blending")
 
 
+@pytest.mark.slow
 def test_a_learning_combiner_warns_of_what_a_member_may_have_seen(toy_videos):
     videos, y, groups = toy_videos
     ours = CallableDetector(brightness)
@@ -107,6 +108,7 @@ def test_a_learning_combiner_warns_of_what_a_member_may_have_seen(toy_videos):
             )
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_from_a_checkpoint_inherits_its_past(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     make_prefit(["their videos"]).save(tmp_path)
@@ -123,6 +125,7 @@ def test_what_was_trained_on_from_a_checkpoint_inherits_its_past(toy_videos, tmp
         DeepfakeEnsemble({"child": child}, verbose=False).fit(videos, y, groups=groups)
 
 
+@pytest.mark.slow
 def test_it_survives_saving_and_comes_back_the_same(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     theirs = make_prefit([])
@@ -134,6 +137,7 @@ def test_it_survives_saving_and_comes_back_the_same(toy_videos, tmp_path):
     assert again.detectors_["theirs"].card_ == theirs.card_
 
 
+@pytest.mark.slow
 def test_clones_and_added_members_keep_it(toy_videos):
     videos, y, groups = toy_videos
     theirs = make_prefit([])
@@ -195,6 +199,7 @@ def test_its_scores_are_found_again(toy_videos, tmp_path, monkeypatch):
     np.testing.assert_allclose(table["theirs"], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @unwarned
 def test_a_grid_search_keeps_it(toy_videos):
     videos, y, groups = toy_videos
@@ -232,6 +237,7 @@ def test_one_warning_names_all_who_may_have_seen_the_videos(toy_videos):
     assert model.oof_scores_.attrs["provenance"]["trained_on"] == seen
 
 
+@pytest.mark.slow
 def test_what_is_learned_later_is_warned_of_as_well(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     members = {"ours": CallableDetector(brightness)}
@@ -277,6 +283,7 @@ def test_a_users_own_is_given_to_load_as_it_is(toy_videos, tmp_path):
     np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
 
 
+@pytest.mark.slow_after(1)
 @unwarned
 @pytest.mark.parametrize("kind", ["network", "scikit-learn"])
 def test_a_frozen_one_of_known_kind_is_in_the_file(kind, toy_videos, tmp_path):
@@ -327,6 +334,7 @@ def test_the_others_still_see_no_group_that_they_judge(noise, memoriser):
         )
 
 
+@pytest.mark.slow
 @unwarned
 @pytest.mark.parametrize(
     "strategy",

@@ -79,6 +79,7 @@ def fitted(videos, y, store):
         return model.fit(videos, y, groups=rows)
 
 
+@pytest.mark.slow
 def test_the_twins_differ_in_what_they_say_of_themselves_alone(twins):
     for coarse, fine in zip(*twins, strict=True):
         np.testing.assert_array_equal(sample_frames(coarse)[0], sample_frames(fine)[0])
@@ -86,6 +87,7 @@ def test_the_twins_differ_in_what_they_say_of_themselves_alone(twins):
         assert estimate_qp(coarse) > 25
 
 
+@pytest.mark.slow
 def test_where_quality_goes_with_the_label_scores_are_as_where_it_does_not(
     twins, tmp_path
 ):

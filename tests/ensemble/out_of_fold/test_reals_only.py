@@ -170,6 +170,7 @@ def test_few_reals_are_told_with_the_interval(reals):
         model.set_params(false_alarm_rate=0.1).refit_combiner("voting")
 
 
+@pytest.mark.slow
 def test_fresh_reals_are_called_fake_about_as_often_as_was_asked():
     """Mean over 60 seeds of 20 fresh reals: its standard error is about 0.02."""
     draw = np.random.default_rng(0)

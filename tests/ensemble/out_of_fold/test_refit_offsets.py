@@ -69,6 +69,7 @@ def test_an_offset_of_the_refitted_detector_makes_no_sure_verdicts(toy):
     assert np.array_equal(*order)
 
 
+@pytest.mark.slow
 def test_offsets_are_kept_in_the_file_and_of_added_detectors(toy, tmp_path):
     model = fitted(toy)
     model.add_detector("more", Drifting(drift=-1e-3), videos=toy[0])

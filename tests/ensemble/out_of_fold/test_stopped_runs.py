@@ -80,6 +80,7 @@ class Looks:
         monkeypatch.setattr(of, "score_views", score_views)
 
 
+@pytest.mark.slow_after(1)
 @unwarned
 @pytest.mark.parametrize(("run", "n_looks"), [(scores_of, 12), (compared, 24)])
 def test_only_the_videos_that_lack_a_score_are_scored(

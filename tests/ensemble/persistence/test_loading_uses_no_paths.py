@@ -150,6 +150,7 @@ def test_no_place_that_a_model_names_is_read_or_written(
                 assert value == NamedFile(str(victim / "weights.pth"))
 
 
+@pytest.mark.slow
 def test_an_honest_model_scores_as_before_and_shows_the_paths_it_names(
     toy_videos, tmp_path
 ):
@@ -181,6 +182,7 @@ def test_an_honest_model_scores_as_before_and_shows_the_paths_it_names(
     np.testing.assert_allclose(mine.fake_score(videos), first, atol=1e-6)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     "finder",
     [

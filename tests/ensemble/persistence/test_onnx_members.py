@@ -42,6 +42,7 @@ def model(toy_videos):
     return model.fit(videos, y, groups=groups)
 
 
+@pytest.mark.slow
 def test_networks_are_written_and_others_named(model, tmp_path):
     cards, skipped = export_members(model, tmp_path)
     assert list(cards) == ["test_resnet_frame"]
@@ -50,6 +51,7 @@ def test_networks_are_written_and_others_named(model, tmp_path):
     assert files == ["test_resnet_frame.json", "test_resnet_frame.onnx"]
 
 
+@pytest.mark.slow
 def test_averaged_networks_are_numbered(toy_videos, tmp_path):
     videos, y, groups = toy_videos
     model = DeepfakeEnsemble([head()], resampling=2, refit=False, verbose=False)

@@ -41,6 +41,7 @@ def _round_trip(model, tmp_path, **options):
     return ensemble.load(tmp_path / "model.dfe", **options)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "options",
     [
@@ -84,6 +85,7 @@ def test_a_model_that_is_saved_again_keeps_its_link_and_its_mode(toy_videos, tmp
     assert (tmp_path / "far" / "real.dfe").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_labels_keep_their_kind(toy_videos, tmp_path):
     videos, y, _ = toy_videos
     for labels in (np.where(y == 1, "FAKE", "REAL"), y == 1, y):
@@ -95,6 +97,7 @@ def test_labels_keep_their_kind(toy_videos, tmp_path):
         np.testing.assert_array_equal(again.predict(videos), model.predict(videos))
 
 
+@pytest.mark.slow
 def test_work_goes_on_after_loading(toy_videos, tmp_path):
     videos, _, _ = toy_videos
     model = _fit(toy_videos, {"head": HEAD})
@@ -109,6 +112,7 @@ def test_work_goes_on_after_loading(toy_videos, tmp_path):
     np.testing.assert_array_equal(again.fake_score(videos), model.fake_score(videos))
 
 
+@pytest.mark.slow
 def test_a_users_code_is_given_again(toy_videos, tmp_path):
     videos, _, _ = toy_videos
     module = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, 1))

@@ -33,6 +33,7 @@ def expected(version):
     return json.loads((version / "expected.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "file", MODELS, ids=[f"{file.parent.name}-{file.stem}" for file in MODELS]
 )

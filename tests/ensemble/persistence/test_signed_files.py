@@ -47,6 +47,7 @@ def forged(path, changed):
         archive.comment = comment
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("kind", ["model", "rule"])
 def test_a_signed_file_loads_with_its_key_alone(request, tmp_path, kind):
     saved, path = request.getfixturevalue(kind), tmp_path / "model.dfe"

@@ -94,6 +94,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_p_fake_of_a_linear_rule_can_be_computed_by_hand(rule):
     rule = rule.set_params(n_boot=5).fit(*make_scores())
@@ -109,6 +110,7 @@ def test_p_fake_of_a_linear_rule_can_be_computed_by_hand(rule):
     np.testing.assert_allclose(rule.fake_score(new), expected, atol=2e-5)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.filterwarnings("ignore:columns with values outside 0 to 1")
 @pytest.mark.parametrize("scale", ["standard", "detect"])
 def test_numbers_on_scales_of_their_own_are_computed_by_hand(scale):
@@ -132,6 +134,7 @@ def test_says_what_it_was_learned_from_and_how_often_it_errs():
     assert "simulated scores only" in text
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("combiner", "calibration", "words"),
     [
@@ -146,6 +149,7 @@ def test_other_rules_are_described_as_far_as_they_can_be(combiner, calibration, 
     assert words in rule.describe()
 
 
+@pytest.mark.slow
 def test_a_mixture_says_scale_and_shares_and_only_what_holds_of_it():
     scores, y, _ = make_scores()
     scores = scores.fillna(0.5).assign(mesonet=300 * scores["mesonet"])

@@ -37,6 +37,7 @@ def coverage(method, seeds, **groups):
     return np.mean(covered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)]
 )
@@ -51,6 +52,7 @@ def test_intervals_cover_the_truth_with_few_and_many_groups(method, n_groups):
     assert coverage(method, range(60), n_groups=n_groups) > 0.9
 
 
+@pytest.mark.slow
 def test_intervals_are_narrower_with_more_groups_and_lower_levels():
     def width(n_groups, level=0.95):
         rule = ScorePipeline("log_odds", level=level, n_boot=60)
@@ -61,6 +63,7 @@ def test_intervals_are_narrower_with_more_groups_and_lower_levels():
     assert width(100) > 1.3 * width(100, level=0.7)
 
 
+@pytest.mark.slow
 def test_videos_of_a_group_count_once():
     """The same 40 groups with each video four times are known no better."""
     scores, y, groups = draw_scores(3, 40, 1)
@@ -78,6 +81,7 @@ def test_videos_of_a_group_count_once():
     assert widths[1] > 0.8 * widths[0]
 
 
+@pytest.mark.slow
 def test_many_rows_have_the_interval_that_they_have_one_by_one(monkeypatch):
     rule = ScorePipeline("log_odds", n_boot=60)
     new = draw_scores(1)[0]
@@ -88,6 +92,7 @@ def test_many_rows_have_the_interval_that_they_have_one_by_one(monkeypatch):
         np.testing.assert_allclose(together[end], one_by_one[end], atol=5e-3)
 
 
+@pytest.mark.slow
 def test_equal_videos_without_groups_count_each():
     """Thousands of hard votes are a few different rows, and known like thousands."""
     draw = np.random.default_rng(0)

@@ -45,6 +45,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.filterwarnings("ignore:.*outside 0 to 1:UserWarning")
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_onnx_runtime_says_what_the_rule_says(rule, tmp_path):
@@ -59,6 +60,7 @@ def test_onnx_runtime_says_what_the_rule_says(rule, tmp_path):
     assert float(metadata["fake_above"]) == rule.threshold_
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.filterwarnings("ignore:columns with values outside 0 to 1")
 @pytest.mark.parametrize("scale", ["standard", "detect"])
 def test_columns_on_scales_of_their_own(scale, tmp_path):
@@ -71,6 +73,7 @@ def test_columns_on_scales_of_their_own(scale, tmp_path):
     np.testing.assert_allclose(p_fake, rule.fake_score(raw), atol=1e-9)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("rule", "message"),
     [

@@ -14,6 +14,7 @@ def rule():
     return ScorePipeline("logistic", n_boot=0).fit(*make_scores())
 
 
+@pytest.mark.slow
 def test_scores_far_outside_those_of_training_are_unsure(rule, tmp_path):
     scores, y, groups = make_scores()
     wide = scores.assign(resnet=500 * scores["resnet"] - 520)

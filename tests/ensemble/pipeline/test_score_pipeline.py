@@ -43,6 +43,7 @@ def test_keeps_the_sklearn_contract_with_a_combiner_that_learns(estimator, check
     check(estimator)
 
 
+@pytest.mark.slow
 def test_is_combiner_then_calibration_on_scores_of_unseen_groups(rule):
     scores, y, groups = make_scores()
     combiner = Stacking().fit(scores, y, groups=groups)
@@ -144,6 +145,7 @@ def test_a_member_that_was_never_seen_is_no_ground():
     assert judged["reason"][0].startswith("only resnet has a score, and it had none")
 
 
+@pytest.mark.slow
 def test_columns_on_scales_of_their_own_are_scaled_in_every_fold():
     scores, y, groups = make_scores()
     raw = scores.assign(xception=300 + 40 * logit(scores["xception"]))
@@ -175,6 +177,7 @@ def test_members_without_weight_decide_nothing():
     assert "next to no weight" in judged["reason"][0]
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     "combiner",
     ["free_logistic", "pairs", "small_trees", "lightgbm", "dynamic"]
@@ -244,6 +247,7 @@ def test_abstaining_is_unsure_where_the_threshold_lies_in_the_interval(rule):
         ScorePipeline(calibration=None, abstain=True).fit(*make_scores())
 
 
+@pytest.mark.slow
 def test_thresholds_keep_what_they_promise_and_change_after_the_fit(rule):
     scores, y, groups = make_scores()
     p_fake = rule.to_probability(rule.oof_fake_score_)
@@ -264,6 +268,7 @@ def test_thresholds_keep_what_they_promise_and_change_after_the_fit(rule):
         ScorePipeline("log_odds", threshold="fpr=0.001").fit(scores, y, groups)
 
 
+@pytest.mark.slow
 def test_a_prior_moves_probability_and_interval(rule):
     scores = make_scores(20, seed=7)[0]
     rule = clone(rule).fit(*make_scores())
@@ -287,6 +292,7 @@ def test_labels_of_any_name():
     assert p_fake[y == 1].mean() > 0.6
 
 
+@pytest.mark.slow
 def test_is_the_last_step_of_a_pipeline():
     scores, y, _ = make_scores()
     steps = make_pipeline(
@@ -344,6 +350,7 @@ def test_a_class_in_one_group_leaves_every_verdict_open():
         rule.set_params(threshold="cost=10").predict(scores)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "combiner",
     [
@@ -398,6 +405,7 @@ def test_what_cannot_be_saved_is_told_at_the_fit(tmp_path):
         pd.testing.assert_frame_equal(again.judge(scores), rule.judge(scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "combiner", ["logistic", pytest.param("mlp", marks=pytest.mark.slow)]
 )
@@ -469,6 +477,7 @@ def test_a_failed_save_leaves_the_old_file(rule, tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["rule.dfe"]
 
 
+@pytest.mark.slow
 def test_announced_shift_is_held_out_of_every_fold():
     """A detector that knows one method only is worth what it is on the others."""
     draw = np.random.default_rng(0)

@@ -107,6 +107,7 @@ def test_the_page_says_what_the_comparison_says(comparison, page):
         assert f'<th scope="row">{method}</th>' in page
 
 
+@pytest.mark.slow
 def test_the_same_comparison_gives_the_same_page(comparison, page, tmp_path):
     again = write_report(comparison, tmp_path / "again.html", "A <report> & more")
     assert again.read_text(encoding="utf-8") == page
@@ -127,6 +128,7 @@ def test_the_worst_videos_are_those_furthest_from_their_label(comparison):
     assert np.allclose(worst["off"], off.iloc[:5])
 
 
+@pytest.mark.slow
 def test_videos_have_thumbnails_where_they_can_be_read(tmp_path):
     table, y, groups, _ = scores_of(24)
     paths = [str(tmp_path / f"{row}.mp4") for row in range(24)]
@@ -142,6 +144,7 @@ def test_videos_have_thumbnails_where_they_can_be_read(tmp_path):
     assert str(tmp_path) in page
 
 
+@pytest.mark.slow
 def test_members_without_groups_or_methods_give_a_page_too(tmp_path):
     table, y, _, _ = scores_of(40, strengths=(1.5,))
     found = compare_strategies(table, y, strategies=["soft"], n_folds=2, n_boot=20)
@@ -178,6 +181,7 @@ def model(toy_videos):
     return DeepfakeEnsemble(named, resampling=3, random_state=0).fit(videos, y, groups)
 
 
+@pytest.mark.slow
 def test_a_fitted_ensemble_reports_on_itself(model, tmp_path):
     found = model.report(tmp_path / "report.html", ["soft"], n_folds=3, n_boot=20)
     assert "this ensemble" in found.table.index
@@ -227,6 +231,7 @@ def test_an_ensemble_that_saw_reals_alone_has_no_strategies_to_compare(
     assert "AUC" not in model._repr_html_().partition("Out of fold")[2]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("missing", "says"), [("jinja2", "pages need jinja2"), ("matplotlib", "matplotlib")]
 )
@@ -239,6 +244,7 @@ def test_what_is_missing_is_named_with_the_extra(
     assert "deepfake-ensemble[report]" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_one_member_is_not_called_members(tmp_path):
     table, y, groups, _ = scores_of()
     found = compare_strategies(

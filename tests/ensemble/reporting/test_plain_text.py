@@ -50,6 +50,7 @@ def _shown(figure):
     return [text._preprocess_math(text.get_text()) for text in texts]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", list(DRAWN))
 def test_a_plot_shows_names_with_dollars_and_underscores_as_they_are(name):
     figure = Figure()

@@ -39,6 +39,7 @@ def comparison(request):
     return judged_often(protocol=request.param)
 
 
+@pytest.mark.slow
 def test_a_page_counts_each_video_once_and_says_what_is_compared(comparison, tmp_path):
     page = write_report(comparison, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "40 real" in page
@@ -86,6 +87,7 @@ def test_the_area_below_a_drawn_curve_is_the_auc_of_the_table(comparison):
         assert np.isclose(trapezoid(tpr, fpr), comparison.table.loc[name, "auc"])
 
 
+@pytest.mark.slow
 def test_coverage_counts_each_video_once(tmp_path):
     rng = np.random.default_rng(1)
     n = 100

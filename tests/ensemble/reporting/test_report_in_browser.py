@@ -28,6 +28,7 @@ def report(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_opens_without_complaint_request_or_overflow(report, open_page, width):
     opened = open_page(report, width)
@@ -41,6 +42,7 @@ def test_it_opens_without_complaint_request_or_overflow(report, open_page, width
         assert box["height"] > 100
 
 
+@pytest.mark.slow
 def test_no_label_of_a_plot_covers_another(report, open_page):
     page = open_page(report).page
     boxes = page.evaluate(
@@ -61,6 +63,7 @@ def test_no_label_of_a_plot_covers_another(report, open_page):
     assert len(covered) <= 6, covered
 
 
+@pytest.mark.slow
 def test_dark_and_light_are_both_readable(report, open_page):
     def contrast(page):
         colours = page.evaluate(

@@ -71,6 +71,7 @@ def test_no_name_slips_past_the_guard_against_calibrating_bootstrap_scores(
     assert not hasattr(model, "detectors_")
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     ("strategy", "resampling", "kind"),
     [

@@ -63,6 +63,7 @@ def test_other_numbers_are_no_probabilities():
         invert_scores([[0.2], [3.0]], 0)
 
 
+@pytest.mark.slow
 def test_a_comparison_names_what_looks_inverted_and_turns_nothing(frame):
     table = read_scores(frame, scores="p_*")
     given = {"strategies": ["stacking"], "n_boot": 20}

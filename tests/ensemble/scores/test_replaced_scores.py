@@ -32,6 +32,7 @@ def judged(model, videos, each):
     return [row for _, row in model.judge(videos).iterrows()]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("each", [False, True])
 def test_no_stored_score_stays_of_a_file_that_is_replaced_before_its_doubts(
     model, each, tmp_path, monkeypatch

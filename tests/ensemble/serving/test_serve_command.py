@@ -23,6 +23,7 @@ RUN = "from ensemble.cli.start import main; main()"
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
+@pytest.mark.slow_after(7)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

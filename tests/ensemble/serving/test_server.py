@@ -42,6 +42,7 @@ def done(server, clip):
     return server.scan(clip, "../../two <script>people.mp4")
 
 
+@pytest.mark.slow
 def test_a_scan_is_that_of_scan_video_but_for_where_the_file_lies(server, done, clip):
     expected = scan_video(open_squares(), clip).to_dict()
     expected["video"] = "../../two <script>people.mp4"

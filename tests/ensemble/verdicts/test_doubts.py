@@ -274,6 +274,7 @@ def test_three_groups_of_each_class_are_the_fewest_that_show_anything():
     assert not is_above_chance(Interval(0.9, np.nan, np.nan), np.arange(8) % 2, None)
 
 
+@pytest.mark.slow
 def test_reals_alone_say_what_is_known_and_what_is_not():
     from base_models import FrequencyDetector
 

@@ -173,6 +173,7 @@ def test_the_worst_face_is_chosen_by_all_members_together(worst):
     assert "its faces disagree" not in judged["doubts"]  # the worst is what counts
 
 
+@pytest.mark.slow
 def test_a_fake_that_the_worst_face_hides_from_the_combiner_is_a_doubt():
     draw = np.random.default_rng(0)
     shades = np.r_[draw.integers(60, 110, 20), draw.integers(160, 210, 20)]
@@ -206,6 +207,7 @@ def test_a_scan_is_about_the_face_that_decided(worst, largest, capsys):
         assert "its faces disagree" in (found.reason if face == 3 else found.doubts)
 
 
+@pytest.mark.slow
 def test_replicas_choose_the_worst_face_by_their_averages():
     members, bag = two_members(), {"strategy": "bagging", "resampling": "bootstrap"}
     with warnings.catch_warnings():
@@ -224,6 +226,7 @@ def test_the_mean_is_that_of_log_odds():
     np.testing.assert_allclose(table.iloc[0], [expected] * 2, atol=0.01)
 
 
+@pytest.mark.slow
 def test_training_and_new_videos_are_pooled_alike():
     """Members that learn nothing say out of fold what they say of new videos."""
     extra = [(video(REAL, FAKE), 1), (video(REAL, (70, 70)), 0)]
@@ -358,6 +361,7 @@ def test_a_face_without_scores_is_never_the_worst():
     assert np.isnan(pool_faces(np.full((2, 2), np.nan), "mean")[0]).all()
 
 
+@pytest.mark.slow
 def test_the_command_line_hands_the_pooling_on(tmp_path, capsys):
     from base_models import write_video
 

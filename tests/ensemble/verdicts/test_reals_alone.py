@@ -147,6 +147,7 @@ def test_a_scan_calls_its_number_a_suspicion_everywhere(low, videos, tmp_path):
     assert (unsure.word, unsure.kind) == (UNSURE, "unsure")
 
 
+@pytest.mark.slow
 def test_the_command_line_says_so_too(low, videos, tmp_path):
     done = run("predict", *videos, "--model", low, "--no-doubts")
     assert "suspicion" in done.stdout

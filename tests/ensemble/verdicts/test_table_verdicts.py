@@ -88,6 +88,7 @@ def table(videos, tmp_path):
     return tmp_path / "videos.csv"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("part_size", [1, 5, 100])
 def test_verdicts_are_those_of_judge(part_size, model, videos, table, tmp_path):
     done = model.judge_table(table, tmp_path / "out", part_size=part_size)
@@ -113,6 +114,7 @@ def test_verdicts_are_those_of_judge(part_size, model, videos, table, tmp_path):
     assert done.n_unscorable == (found["status"] == "unscorable").sum() == 3
 
 
+@pytest.mark.slow_after(1)
 def test_a_table_of_parquet_gives_the_same(model, table, tmp_path):
     given = pd.read_csv(table, dtype=str, keep_default_na=False)
     given.assign(n=np.arange(len(given))).to_parquet(tmp_path / "videos.parquet")
@@ -232,6 +234,7 @@ class Foreign(ClassifierMixin, BaseEstimator):
         return np.tile([1 - self.level, self.level], (len(videos), 1))
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(
     "make",
     [
@@ -434,6 +437,7 @@ def test_scores_of_a_folder_of_images_count_its_images(digits, tmp_path):
         note.write_text(json.dumps({"2": 1}))  # it ended in the midst of this part
 
 
+@pytest.mark.slow
 def test_a_video_without_a_version_is_fetched_once_in_a_part(digits, web, tmp_path):
     web.etags = False
     paths = []

@@ -44,6 +44,7 @@ COMBINERS = ("soft", "log_odds", "hard", "rank", "weighted", "logistic", "lightg
              "greedy", "dynamic")  # fmt: skip
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize("combiner", COMBINERS)
 def test_a_score_of_an_untrained_member_alone_is_never_called_real(combiner):
     model = _fitted(combiner=combiner)
@@ -57,6 +58,7 @@ def test_a_score_of_an_untrained_member_alone_is_never_called_real(combiner):
         assert np.isnan(model.decision_function([DARK, GREY])).tolist() == [False, True]
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("calibration", [None, "platt", "isotonic", "venn_abers"])
 def test_what_has_no_combined_score_has_none_after_calibration(calibration):
     model = _fitted(calibration=calibration)

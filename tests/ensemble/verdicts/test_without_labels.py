@@ -81,6 +81,7 @@ def test_it_says_so_everywhere(model, toy_videos):
     assert said["card"]["n_real"] == 0
 
 
+@pytest.mark.slow
 def test_a_saved_one_scores_alike_and_says_the_same(toy_videos, tmp_path):
     videos, y, _ = toy_videos
     network = FrameDetector(
@@ -126,6 +127,7 @@ def test_faces_are_pooled_as_asked(toy_videos):
     np.testing.assert_allclose(model.fake_score([video]), bright([video]))
 
 
+@pytest.mark.slow
 def test_a_watch_is_in_doubt_as_well(toy_videos, tmp_path):
     network = FrameDetector(
         "resnet18", "frame", "head", weights=None, image_size=32, n_frames=2

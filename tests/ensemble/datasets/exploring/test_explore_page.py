@@ -47,6 +47,7 @@ def pages(three):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("embed", [False, True])
 def test_it_opens_without_complaint_request_or_overflow(pages, open_page, width, embed):
@@ -64,6 +65,7 @@ def test_it_opens_without_complaint_request_or_overflow(pages, open_page, width,
     assert opened.page.locator("img").evaluate_all(broken) == 0
 
 
+@pytest.mark.slow
 def test_embedded_clips_play(pages, open_page):
     page = open_page(pages[True]).page
     assert page.locator("video").count() == 5  # fake, real, both as kin, unlabelled
@@ -76,6 +78,7 @@ def test_embedded_clips_play(pages, open_page):
     assert seen == pytest.approx(0.6, abs=0.15)
 
 
+@pytest.mark.slow
 def test_without_them_a_picture_leads_to_its_file(pages, open_page, three):
     opened = open_page(pages[False])
     links = opened.page.locator(".pictures a").evaluate_all(
@@ -100,6 +103,7 @@ def test_what_was_not_tested_is_not_called_clear(pages, three):
     assert "properties of the files were not tested: too few" in three.summary()
 
 
+@pytest.mark.slow
 def test_the_layout_of_faceforensics_is_understood(tmp_path):
     fakes = "manipulated_sequences"
     names = ["original_sequences/youtube/c23/videos/002.mp4"]
@@ -136,6 +140,7 @@ def test_names_that_repeat_are_told_apart_by_what_is_known():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_page(three, pages, tmp_path):
     again = three.to_html(three.root / "again.html")
     assert again.read_text("utf-8") == pages[False].read_text("utf-8")

@@ -47,6 +47,7 @@ GUILTY = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", GUILTY)
 def test_the_guilty_column_is_named_and_no_other(name):
     hints = leak_hints(made(**GUILTY[name]))

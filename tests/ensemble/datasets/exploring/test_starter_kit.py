@@ -111,6 +111,7 @@ def shown(clips, tmp_path_factory):
     return explore(table, clips, store=tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.slow
 def test_s1_files_of_train_and_test_are_counted(found):
     files = found.files.groupby("folder")["files"].sum()
     assert files.to_dict() == {"train_sample_videos": 401, "test_videos": 4}
@@ -262,6 +263,7 @@ def test_s16_what_is_found_is_drawn_in_its_colour():
     assert not black.any()
 
 
+@pytest.mark.slow
 def test_s17_first_frames_are_searched_and_drawn_in_train_and_test(shown):
     readable = shown.table.subset(where=shown.table.table["readable"])
     counts = count_faces(readable.videos)
@@ -287,6 +289,7 @@ def test_s18_a_video_plays_in_a_notebook(shown):
         assert base64.b64decode(content) == file.read()
 
 
+@pytest.mark.slow
 def test_s19_haar_misses_dark_faces_and_the_page_says_its_limits(face, shown, tmp_path):
     assert haar_parts(face)["face"]
     assert not haar_parts((face * 0.02).astype(np.uint8))["face"]

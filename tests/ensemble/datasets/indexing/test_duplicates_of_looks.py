@@ -129,6 +129,7 @@ class Counted:
         return self.table[at]
 
 
+@pytest.mark.slow
 def test_the_search_is_linear(monkeypatch):
     compared = []
     for n in (1000, 4000):

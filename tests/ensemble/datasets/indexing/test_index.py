@@ -73,6 +73,7 @@ def test_broken_files_are_rows_with_a_reason(table, tmp_path):
     assert found["face"].isna().all()
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_finds(table, tmp_path):
     one = index_videos(table, 1, store=tmp_path / "one").table
     two = index_videos(table, 2, store=tmp_path / "two").table
