@@ -234,7 +234,6 @@ class Foreign(ClassifierMixin, BaseEstimator):
         return np.tile([1 - self.level, self.level], (len(videos), 1))
 
 
-@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(
     "make",
     [
