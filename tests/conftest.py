@@ -35,7 +35,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that are slow
 def pytest_collection_modifyitems(items):
-    """Call slow what comes after the first parameters that `slow_after` lets be quick."""
+    """Call slow what comes after those parameters that `slow_after` lets be quick."""
     seen = Counter()
     for item in items:
         mark = item.get_closest_marker("slow_after")
