@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from base_models.faces.finding_time import looking_in_time
-from base_models.faces.tracking import FaceTrack, follow_faces
+from base_models.faces.tracking import FaceTrack, follow_faces, of_like_size
 from base_models.video.reading import SampledFrames, sample_clips
 from base_models.video.sampling import sample_indices
 
@@ -35,12 +35,16 @@ class FollowedFaces:
         Says so where further frames had to be looked at; else empty.
     reason : str
         Why there is no face; empty where there is one.
+    unscored : str
+        Says that a face of like size beside them was too weak or too short to be
+        followed; else empty.
     """
 
     sample: SampledFrames
     tracks: list
     note: str = ""
     reason: str = ""
+    unscored: str = ""
 
 
 class FaceSearch:
@@ -105,18 +109,22 @@ class FaceSearch:
         return self._known[key, surest]
 
     def _search(self, follow, finder):
-        tracks = follow(self.sample.sampled, finder)
+        dropped: list = []
+        tracks = follow(self.sample.sampled, finder, dropped)
         if tracks:
-            return FollowedFaces(self.sample, tracks)
+            unscored = _unscored(dropped, tracks, len(self.sample.indices))
+            return FollowedFaces(self.sample, tracks, unscored=unscored)
         looked, hits = self._look_further(finder)
         if not hits:
             reason = f"{NO_FACE} ({len(looked)} frames tried)"
             return FollowedFaces(self.sample, [], reason=reason)
         at = _around(np.sort(looked), np.sort(hits), len(self.sample.indices))
         around = sample_clips(self._video, at=at, clip_length=self.clip_length)
+        tracks = follow(around.sampled, finder, dropped)
         return FollowedFaces(
             around,
-            follow(around.sampled, finder),
+            tracks,
+            unscored=_unscored(dropped, tracks, len(at)),
             note=f"face found in {len(hits)} of {len(looked)} frames looked at",
         )
 
@@ -138,6 +146,18 @@ class FaceSearch:
         return looked, hits
 
 
+def _unscored(dropped, tracks, n_frames):
+    """Say that a face is not scored which is about as large as those that are."""
+    alike = of_like_size(dropped, tracks)
+    if not alike:
+        return ""
+    n_seen = max(map(len, alike))
+    return (
+        f"a face of like size, seen in {n_seen} of {n_frames} frames alone, "
+        "was not scored"
+    )
+
+
 def _around(looked, hits, n_frames):
     """Choose frames evenly between the frames without a face next to those with one."""
     places = np.searchsorted(looked, hits)
@@ -152,7 +172,7 @@ def _around(looked, hits, n_frames):
     return np.union1d(hits, others[:n_others])
 
 
-def _surest_faces(frames, finder):
+def _surest_faces(frames, finder, dropped):
     """The first face that the finder gives of each frame, as one track."""
     found = [(row, finder.find(frame)[:1]) for row, frame in enumerate(frames)]
     rows = [row for row, faces in found if faces]

@@ -44,8 +44,15 @@ class FaceTrack:
         """Mean score of the faces."""
         return float(np.mean([face.score for face in self.faces]))
 
+    @property
+    def side(self) -> float:
+        """Median of the longer sides of the boxes, pixels."""
+        return float(np.median([face.side for face in self.faces]))
 
-def follow_faces(frames: np.ndarray, finder: FaceFinder) -> list[FaceTrack]:
+
+def follow_faces(
+    frames: np.ndarray, finder: FaceFinder, dropped: list | None = None
+) -> list[FaceTrack]:
     """Find the faces in frames of one video and tell who is who.
 
     Frames may lie far apart in time. A face is known again by where it was, its size,
@@ -62,6 +69,8 @@ def follow_faces(frames: np.ndarray, finder: FaceFinder) -> list[FaceTrack]:
     finder : FaceFinder
         If it has ``every`` above 1, it also has ``find_near(frame, faces)``: see
         `DlibFaceFinder`.
+    dropped : list or None, default=None
+        What is dropped is appended to it.
 
     Returns
     -------
@@ -94,7 +103,10 @@ def follow_faces(frames: np.ndarray, finder: FaceFinder) -> list[FaceTrack]:
                 sightings.append([sighting])
     tracks = [_bridged(track) for track in sightings]
     tracks.sort(key=_place)
-    return _without_strays(tracks)
+    kept = _without_strays(tracks)
+    if dropped is not None:
+        dropped += [t for t in tracks if not any(t is track for track in kept)]
+    return kept
 
 
 def largest_track(tracks: list[FaceTrack]) -> FaceTrack:
@@ -122,6 +134,27 @@ def largest_track(tracks: list[FaceTrack]) -> FaceTrack:
     return min(tracks, key=lambda track: (-_total_area(track), _place(track)))
 
 
+def of_like_size(tracks: list[FaceTrack], beside: list[FaceTrack]) -> list[FaceTrack]:
+    """Return those faces whose sides are at least half of the largest one's beside.
+
+    Parameters
+    ----------
+    tracks, beside : list of FaceTrack
+
+    Examples
+    --------
+    >>> def track(side):
+    ...     return FaceTrack(np.arange(1), [Face((0, 0, side - 1, side - 1), 1.0)])
+    >>> [face.side for face in of_like_size([track(40), track(60)], [track(100)])]
+    [60.0]
+    """
+    if not beside:
+        return []
+    least = _LIKE_SIZE * largest_track(beside).side
+    return [track for track in tracks if track.side >= least]
+
+
+_LIKE_SIZE = 0.5  # of the largest face's side
 _MAX_GAP = 2  # frames without the face that are bridged
 
 # Cost of taking two sightings for one person. Measured over 37 clips with HOG faces in

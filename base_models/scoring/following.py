@@ -119,6 +119,8 @@ class FollowedVideo:
         Mean frames a second.
     faces : list of FaceTrack
         Each followed face, by index of the frame in the video.
+    dropped : list of FaceTrack
+        What was too short or too weak to be followed, by index of the frame.
     searches : dict of int to FaceSearch
         By the number of frames that are sampled: the sample, and the faces in it.
     """
@@ -127,6 +129,7 @@ class FollowedVideo:
         self, video: Any, walk: Any, faces: Any, searches: Any, finders: Any
     ) -> None:
         self.video, self.faces, self.searches = video, faces, searches
+        self.dropped = walk.dropped
         self.times, self.fps = walk.times()
         self._finders = {key: _AsSampled(finder) for key, finder in finders.items()}
         self._tracks = {}
@@ -260,18 +263,23 @@ class _Walk:
         self._video, self._looks, self._kept = video, looks, kept
         self._tell = tell or (lambda index: None)
         self._clock, self._looked, self._frames = [], [], {}
+        self.dropped = []
 
     def follow(self, finder):
         """Go through the video; follow faces in the frames that are looked at."""
         looks = self._walked()
-        tracks = []
+        tracks, dropped = [], []
         if finder is not None:
             with looking_in_time(finder, self._video) as finder:
-                tracks = follow_faces(looks, finder)
+                tracks = follow_faces(looks, finder, dropped)
         for _ in looks:
             pass  # to the end, where no face is followed
         looked = np.array(self._looked, int)
-        return [FaceTrack(looked[track.frames], track.faces) for track in tracks]
+        tracks, self.dropped = (
+            [FaceTrack(looked[track.frames], track.faces) for track in found]
+            for found in (tracks, dropped)
+        )
+        return tracks
 
     def _walked(self):
         wanted = self._looks | self._kept

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.faces.tracking import of_like_size
 from base_models.scoring.following import WHOLE_FRAME, FollowedVideo, follow_video
 from base_models.scoring.naming import name_detectors
 from base_models.store.store import Store, resolve_store, store_key
@@ -50,6 +51,9 @@ class CloseLook:
         no timeline there are no rows.
     views : dict of (str, int) to View
         What each detector saw, by detector and face (-1 for whole frames).
+    unscored : str
+        Says that a face about as large as the largest has no score, since it is not
+        followed where detectors look; else empty.
     """
 
     times: np.ndarray
@@ -61,6 +65,7 @@ class CloseLook:
     reasons: pd.DataFrame
     timeline: pd.DataFrame
     views: dict = field(repr=False, default_factory=dict)
+    unscored: str = ""
 
 
 def look_closely(
@@ -145,6 +150,29 @@ def look_closely(
         pd.DataFrame(reasons, columns=names),
         _timeline_table(timelines, followed.times),
         views,
+        _unscored(followed, [detector for _, detector in members]),
+    )
+
+
+def _unscored(followed, detectors):
+    """Say when a face of like size is there that no detector of faces follows."""
+    recipes = [
+        recipe
+        for detector in detectors
+        if hasattr(detector, "score_views")
+        for recipe in _in_use(detector)
+        if recipe.view == "face"
+    ]
+    scored = {face for recipe in recipes for face in followed.tracks(recipe)}
+    if not scored:
+        return ""
+    others = [face for n, face in enumerate(followed.faces) if n not in scored]
+    others += followed.dropped
+    alike = of_like_size(others, [followed.faces[n] for n in sorted(scored)])
+    seen = [[followed.times[face.frames[at]] for at in (0, -1)] for face in alike]
+    return "; ".join(
+        f"a face of like size, seen from {first:.1f} to {last:.1f} s, was not scored"
+        for first, last in seen
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,19 @@ from base_models.video.bounds.budget import (
     empty_frames,
     over_limit,
 )
-from base_models.video.bounds.headers import image_size
+from base_models.video.bounds.headers import (
+    holds_several_pictures,
+    image_size,
+    may_be_transparent,
+)
 from base_models.video.paths import IMAGE_SUFFIXES, frame_images, naming
 from base_models.video.remote import is_folder, n_bytes_of
 
 _ENDS = {b"\x89PNG\r\n": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # beginnings -> ends
+_BROKEN = "nothing that can be read"
+_SEVERAL = "several pictures, and the first was looked at"
+_TRANSPARENT = "transparent parts, whose colours were looked at as if they were shown"
+_SHOWN_OTHERWISE = (_SEVERAL, _TRANSPARENT)
 _TAIL = 2**16  # bytes behind an image's end that others may have added
 
 
@@ -89,8 +98,15 @@ def _decoded(image):
     if (size := image_size(encoded)) is None:
         return None
     check_picture(image, *size, "the image has")
+    return _opened(encoded, cv2.IMREAD_COLOR)
+
+
+def _opened(encoded, how):
+    """Decode an image as OpenCV can; None where it cannot."""
+    import cv2
+
     try:
-        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), how)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
@@ -110,25 +126,57 @@ def images_missing(folder: Path, images: Sequence[Any]) -> str:
         Those files of it.
     """
     n_others = len(_no_files(folder))
-    n_broken = n_others + sum(not _is_whole(image) for image in images)
-    n_images = n_others + len(images)
-    if not n_broken:
-        return ""
-    return f"it is not whole: {n_broken:,} of {n_images:,} images cannot be read"
+    of_images = Counter(map(_wrong_with, images))
+    n_images, n_broken = n_others + len(images), n_others + of_images[_BROKEN]
+    if n_broken:
+        return f"it is not whole: {n_broken:,} of {n_images:,} images cannot be read"
+    said = [f"{of_images[w]:,} of {n_images:,} images: {w}" for w in _SHOWN_OTHERWISE]
+    return "; ".join(text for text in said if not text.startswith("0 "))
 
 
-def _is_whole(image):
+def image_shown_otherwise(image: Any) -> str:
+    """Say that an image is shown otherwise than it is looked at; else ``""``.
+
+    Parameters
+    ----------
+    image : Path
+    """
+    wrong = _wrong_with(image)
+    return f"it holds {wrong}" if wrong in _SHOWN_OTHERWISE else ""
+
+
+def _wrong_with(image):
+    """Return what an image holds that is not looked at; `_BROKEN` of one cut short."""
     clock_of(image).check()
     with naming(image):
         if n_bytes_of(image) > current_limits().video_bytes:  # it is not read either
-            return False
+            return _BROKEN
         content = image.read_bytes()
-    if image_size(content) is None:
+    if (size := image_size(content)) is None:
+        return _BROKEN
+    ends = [end for start, end in _ENDS.items() if content.startswith(start)]
+    if not all(end in content[-_TAIL:] for end in ends):
+        return _BROKEN
+    if holds_several_pictures(content):
+        return _SEVERAL
+    return _TRANSPARENT if _is_transparent(image, content, size) else ""
+
+
+def _is_transparent(image, content, size):
+    """Whether players show what is behind some of its pixels, which has no colour here.
+
+    Its colours alone are looked at, as OpenCV gives them.
+    """
+    import cv2
+
+    if not may_be_transparent(content):
         return False
-    for beginning, end in _ENDS.items():
-        if content.startswith(beginning):
-            return end in content[-_TAIL:]
-    return True
+    check_picture(image, *size, "the image has")
+    picture = _opened(content, cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim < 3 or picture.shape[2] != 4:
+        return False
+    alpha = picture[..., 3]
+    return bool((alpha < np.iinfo(alpha.dtype).max).any())
 
 
 def _no_files(folder):

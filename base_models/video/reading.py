@@ -23,6 +23,7 @@ from base_models.video.bounds.presentation import several_in_one
 from base_models.video.bounds.sizes import sizes_change
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import (
+    image_shown_otherwise,
     images_missing,
     read_images,
     sample_images,
@@ -351,8 +352,11 @@ def probe_video(video: str | Path | np.ndarray) -> VideoInfo:
     frame = next(iter_frames(video))
     size = sum(map(n_bytes_of, images))
     info = _info_without_clock(video_id(video), len(images), *frame.shape[:2], size)
-    missing = images_missing(path, images) if is_folder(path) else ""
-    return replace(info, cut_short=missing)
+    of_folder = is_folder(path)
+    doubt = (
+        images_missing(path, images) if of_folder else image_shown_otherwise(images[0])
+    )
+    return replace(info, cut_short=doubt)
 
 
 @read_once(maxsize=1024)

@@ -35,7 +35,7 @@ def render(sample: Any, recipe: Any, search: Any, face: Any = None) -> Any:
         followed = [] if track is None else [track]
         reason = reason or f"the face is in none of its {len(sample.indices)} frames"
     meta = {"reason": reason * (not followed), "note": "",
-            "face_side": _face_side(followed)}  # fmt: skip
+            "face_side": _face_side(followed), "unscored": found.unscored}  # fmt: skip
     if not followed:
         nothing = View.missing(recipe.image_size, "")
         return nothing.images, nothing.frames, nothing.faces, meta
@@ -123,5 +123,4 @@ def _face_side(tracks):
     """Median side of the largest followed face's box, None where none is followed."""
     if not tracks:
         return None
-    boxes = np.array([face.box for face in largest_track(tracks).faces], float)
-    return float(np.median((boxes[:, 2:] - boxes[:, :2] + 1).max(axis=1)))
+    return largest_track(tracks).side

@@ -25,7 +25,7 @@ from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
-_SEEN_RARELY = 1 / 4  # of the frames looked at, below which a score is of few
+_SEEN_RARELY = 1 / 4  # of the frames looked at, up to which a score is of few
 
 
 def iter_views(
@@ -180,7 +180,8 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
         Median side in pixels of the box of the largest followed face; NaN where no
         such view is stored, or one without a face, or the video cannot be read.
     rarely : str
-        Says so where few of the frames looked at show it; else empty.
+        Says so where few of the frames looked at show it, or where another of like
+        size was not followed; else empty.
     """
     wanted = [recipe for recipe in recipes if recipe.view == "face"]
     if not wanted:
@@ -197,9 +198,10 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
             n_seen = len(np.unique(view_of(*entry, key).frames))
             n_looked, rarely = min(recipe.n_frames, total), entry[1].get("note", "")
             is_all = recipe.clip_length == 1  # clips that stand still are left out
-            if is_all and n_seen < _SEEN_RARELY * n_looked and not rarely:
+            if is_all and n_seen <= _SEEN_RARELY * n_looked and not rarely:
                 rarely = f"a face is seen in {n_seen} of {n_looked} frames alone"
-            return float(side), rarely
+            said = (rarely, entry[1].get("unscored", ""))
+            return float(side), "; ".join(filter(None, said))
     return np.nan, ""
 
 

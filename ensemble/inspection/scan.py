@@ -288,7 +288,6 @@ def scan_video(
         followed = None
     tell(0.5, f"scoring the video with {len(members)} detectors")
     table = model.detector_scores([video])
-    (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     scores = _members(table, model)
     look = None
     if followed is not None:
@@ -297,6 +296,8 @@ def scan_video(
         look = look_closely(
             members, video, model.store, looks_per_second, about, followed
         )
+        table.attrs["beside"] = {table.index[0]: look.unscored} if look.unscored else {}
+    (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     timeline = _timeline(model, look)
     faces, face_scores = _faces(model, look, scores, video, doubts)
     return ScanResult(

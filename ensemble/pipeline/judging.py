@@ -15,6 +15,7 @@ from ensemble.verdicts.doubts import FEWEST_ALIKE, LEAST_BEYOND, far_outside
 from ensemble.verdicts.video_verdicts import statuses
 
 CONTRIBUTION = "contribution_"  # begins the columns of what each detector contributed
+_CHANCE_OF_SCALE = 0.01  # at most, that scores of training all lay within 0 to 1
 ENOUGH = 0.5  # of what the rule knows, which the detectors that are there must carry
 
 
@@ -55,6 +56,7 @@ def verdict_table(
     notes = notes[pattern]
     notes[unknown & (notes == "")] = "no score came of combining these"
     _add_unusual_scores(rule, notes, table, used)
+    _add_other_scale(rule, notes, table, used)
     doubtful = unknown | (notes != "")
     if rule.abstain:
         low, high = interval.T
@@ -167,6 +169,24 @@ def _add_unusual_scores(rule, notes, table, used):
         for row in np.flatnonzero(outside):
             text = f"{name} gives {given[row]:.4g}, in training {low:.4g} to {high:.4g}"
             notes[row] = f"{notes[row]}; {text}" if notes[row] else text
+
+
+def _add_other_scale(rule, notes, table, used):
+    """Name detectors whose scores are P(fake) here, and percent or the like before."""
+    shares = getattr(rule, "unit_share_", None)  # files of before have none
+    for place, (low, high) in enumerate(
+        rule.score_range_ if shares is not None else ()
+    ):
+        values = table.iloc[:, place].to_numpy(float)[used[:, place]]
+        is_unit = len(values) and values.min() >= 0 and values.max() <= 1
+        if not is_unit or (low >= 0 and high <= 1) or np.isnan(low):
+            continue
+        if shares[place] ** len(values) < _CHANCE_OF_SCALE:
+            text = (
+                f"all scores of {table.columns[place]} here lie within 0 to 1, in "
+                f"training {low:.4g} to {high:.4g}: they may be on another scale"
+            )
+            _note(notes, used[:, place], text)
 
 
 def _add_given_reasons(notes, table, used):

@@ -126,6 +126,8 @@ default="platt"
         Those of them that became -x; the others became 1 - x.
     score_range_ : ndarray of shape (n_detectors, 2)
         Lowest and highest score of each detector in training; NaN where it had none.
+    unit_share_ : ndarray of shape (n_detectors,)
+        Share of each detector's training scores within 0 to 1, in the class with more.
     shifted_ : bool
         Whether `shift` was given to `fit`.
     trained_ : bool ndarray of shape (n_detectors,)
@@ -271,6 +273,7 @@ default="platt"
         self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]
         self._is_fake, self._groups = is_fake, codes
         self.score_range_ = _ranges(values[rows.place >= 0])
+        self.unit_share_ = _unit_shares(values[used], is_fake[used] == 1)
         self.shifted_ = shift is not None
         self._own_score = None
         if self.shifted_:
@@ -407,6 +410,19 @@ def _canonical(rows):
     place[given] = merged.place
     merged.place = place
     return merged, first
+
+
+def _unit_shares(values, is_fake):
+    """Of each detector the share of scores within 0 to 1, in the class with more.
+
+    One score more is counted as such, so that a share is never 0.
+    """
+    inside = (values >= 0) & (values <= 1)
+    shares = [
+        (inside[of].sum(axis=0) + 1) / ((~np.isnan(values[of])).sum(axis=0) + 1)
+        for of in (is_fake, ~is_fake)
+    ]
+    return np.max(shares, axis=0)
 
 
 def _ranges(values):

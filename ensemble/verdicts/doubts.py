@@ -65,7 +65,7 @@ def doubts(
     evidence, card = evidence_or_none(model), model.card_
     of_model = _of_the_model(model, evidence, card)
     apart = _hidden_faces(model, table, combined)
-    known_patterns, grounds = {}, {}
+    known_patterns, grounds, seen_beside = {}, {}, table.attrs.get("beside", {})
     unasked = pd.DataFrame(not_asked(table), table.index, table.columns)
     found = []
     for row in range(len(table)):
@@ -89,7 +89,8 @@ def doubts(
         if profiles is not None and profiles[row] is not None:
             training = card.profile or TrainingProfile(0)  # of which nothing is known
             reasons += training.unlike(profiles[row])
-        reasons += [apart[name] for name in table.index[row : row + 1] if name in apart]
+        name = table.index[row]
+        reasons += [of[name] for of in (apart, seen_beside) if name in of]
         found.append("; ".join(reasons))
     return found
 

@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from base_models.limits import current_limits
@@ -14,6 +15,7 @@ from base_models.video.bounds.budget import Clock, check_count, over_limit
 
 _PASSED_OVER = {b"mdat", b"free", b"skip", b"wide", b"uuid"}
 _TABLES = re.compile(rb"stsz|stts|trun|elst|cmov")
+_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _KIND = re.compile(rb"[\w \xa9-]{4}")
 _EDITED = 4  # times the frames allowed: those that an edit list may show again
 _MARGIN = 64 * 2**20  # bytes of the index of a file, whatever its limits are
@@ -164,6 +166,67 @@ def _unpacked(path, content, at):
         return zlib.decompressobj().decompress(content[found + 8 :], asked or 1)
     except zlib.error:
         return b""
+
+
+def holds_several_pictures(content: bytes) -> bool:
+    r"""Whether an image has more pages (TIFF), or is animated (PNG), as it states.
+
+    Parameters
+    ----------
+    content : bytes
+        Of an image; of another kind of file the answer is no.
+
+    Examples
+    --------
+    >>> holds_several_pictures(b"II*\0" + bytes([8, 0, 0, 0, 0, 0, 20, 0, 0, 0]))
+    True
+    >>> holds_several_pictures(b"II*\0" + bytes([8, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+    False
+    """
+    with suppress(struct.error):
+        if content[:4] in _TIFF:
+            order = _TIFF[content[:4]]
+            (at,) = struct.unpack_from(f"{order}I", content, 4)
+            (n_tags,) = struct.unpack_from(f"{order}H", content, at)
+            return bool(
+                struct.unpack_from(f"{order}I", content, at + 2 + 12 * n_tags)[0]
+            )
+        at = 8 if content.startswith(b"\x89PNG\r\n\x1a\n") else len(content)
+        while at < len(content):
+            length, kind = struct.unpack_from(">I4s", content, at)
+            if kind in (b"acTL", b"IDAT"):
+                return bool(kind == b"acTL")
+            at += 12 + length
+    return False
+
+
+def may_be_transparent(content: bytes) -> bool:
+    """Whether an image may have pixels that let through what is behind it.
+
+    Parameters
+    ----------
+    content : bytes
+        Of an image: a PNG or WebP states it, of a TIFF nothing is read.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> import numpy as np
+    >>> image = np.zeros((8, 8, 4), np.uint8)
+    >>> may_be_transparent(cv2.imencode(".png", image)[1].tobytes())
+    True
+    >>> may_be_transparent(cv2.imencode(".png", image[..., :3])[1].tobytes())
+    False
+    """
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        before = content[: content.find(b"IDAT")]
+        return content[25:26] in (b"\4", b"\6") or b"tRNS" in before
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        kind, flags = content[12:16], content[20:25]
+        if kind == b"VP8X":
+            return bool(flags[:1] and flags[0] & 0x10)
+        return kind == b"VP8L" and len(flags) == 5 and bool(flags[4] & 0x10)
+    return content[:4] in _TIFF
 
 
 def image_size(content: bytes) -> tuple[int, int] | None:

@@ -175,3 +175,43 @@ def test_a_face_is_not_rare_where_it_stands_still(store, clip_length):
     assert len(view.frames) == {1: 8, 3: 1}[clip_length]
     side, rarely = stored_face(clip, [wanted], store, len(clip))
     assert (side, rarely) == (24.0, "")
+
+
+class Two:
+    """Finds two faces; of the second, which few frames show, it is less sure."""
+
+    def __init__(self, side, seen=2):
+        self.side, self.seen = side, seen
+
+    def find(self, frame):
+        found = [Face((2, 10, 25, 33), 1.0)]
+        if frame[0, 0, 0] < self.seen:
+            found.append(Face((34, 10, 33 + self.side, 9 + self.side), 0.05))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("side", "seen", "said"),
+    [
+        (24, 2, "a face of like size, seen in 2 of 8 frames alone, was not scored"),
+        (12, 1, "a face of like size, seen in 1 of 8 frames alone, was not scored"),
+        (11, 2, ""),  # under half as wide: who passes by far away
+        (24, 0, ""),
+    ],
+)
+def test_a_face_of_like_size_that_is_too_weak_to_follow_is_told(
+    store, side, seen, said
+):
+    clip = np.zeros((8, 48, 64, 3), np.uint8)
+    clip[:, 0, 0, 0] = range(8)
+    wanted = recipe(finder=Two(side, seen))
+    make_views(clip, [wanted], store)
+    assert stored_face(clip, [wanted], store, len(clip)) == (24.0, said)
+
+
+def test_a_face_in_one_of_four_frames_is_seen_rarely(store):
+    wanted = recipe(n_frames=4)
+    shown = sample_indices(200, 4)[:1]
+    make_views(clip := video(shown), [wanted], store)
+    _, rarely = stored_face(clip, [wanted], store, len(clip))
+    assert rarely == "a face is seen in 1 of 4 frames alone"

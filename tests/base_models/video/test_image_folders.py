@@ -1,6 +1,7 @@
 """Folders of frames are videos."""
 
 import math
+import os
 from pathlib import Path
 
 import cv2
@@ -102,3 +103,47 @@ def test_an_animated_image_is_a_video(tmp_path):
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     assert numbers(sample_frames(tmp_path / "a.png")) == [0, 1, 2]
     assert probe_video(tmp_path / "a.png").fps
+
+
+def _pages(path, n_pages, **options):
+    page, *others = [Image.new("RGB", (16, 16), (9 * n, 0, 0)) for n in range(n_pages)]
+    page.save(path, save_all=bool(others), append_images=others, **options)
+    return path
+
+
+def test_an_image_of_several_pictures_says_that_one_was_looked_at(tmp_path):
+    pages = _pages(tmp_path / "pages.tiff", 3)
+    said = "it holds several pictures, and the first was looked at"
+    assert probe_video(pages).cut_short == said
+    assert probe_video(_pages(tmp_path / "page.tiff", 1)).cut_short == ""
+    # Animated PNG are videos, unless so much stands before that they look still.
+    moving = _pages(tmp_path / "moving.png", 3)
+    assert probe_video(moving).n_frames == 3
+    late = _pages(tmp_path / "late.png", 3, icc_profile=os.urandom(8000))
+    assert (probe_video(late).n_frames, probe_video(late).cut_short) == (1, said)
+    os.mkdir(tmp_path / "frames")
+    _pages(tmp_path / "frames" / "1.tif", 1)
+    _pages(tmp_path / "frames" / "2.tif", 2)
+    of_folder = probe_video(tmp_path / "frames").cut_short
+    assert of_folder == f"1 of 2 images: {said.removeprefix('it holds ')}"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_an_image_that_lets_through_what_is_behind_it_says_so(tmp_path, suffix):
+    colours = np.full((32, 32, 4), 255, np.uint8)
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(colours).save(path, lossless=True)
+    assert probe_video(path).cut_short == ""  # opaque everywhere
+    colours[:9, :9, 3] = 0
+    Image.fromarray(colours).save(path, lossless=True)
+    said = "transparent parts, whose colours were looked at as if they were shown"
+    assert probe_video(path).cut_short == f"it holds {said}"
+
+
+def test_a_palette_with_a_colour_that_is_not_shown_is_transparent(tmp_path):
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "image.png")
+    assert probe_video(tmp_path / "image.png").cut_short == ""
+    image.save(tmp_path / "image.png", transparency=0)
+    assert "transparent parts" in probe_video(tmp_path / "image.png").cut_short

@@ -120,6 +120,18 @@ def test_the_verdict_is_that_of_judge(model, scanned):
     }
 
 
+@pytest.mark.parametrize(("enters", "leaves"), [(18, 33), (1, 51), (24, 25)])
+def test_a_face_that_is_there_where_no_detector_looks_is_a_doubt(
+    of_faces, enters, leaves
+):
+    clip = _video(first=60, second=230, n_frames=120, enters=enters)
+    clip[leaves:, RIGHT[1] :, RIGHT[0] :] = 0
+    scan = scan_video(of_faces, clip)
+    is_scored = leaves - enters > 15  # by what looks at frames 0, 17, 34, ...
+    assert ("was not scored" in scan.doubts) == (not is_scored), scan.doubts
+    assert scan_video(of_faces, _video(first=60, n_frames=120)).doubts == ""
+
+
 def test_a_file_is_read_in_one_pass(model, tmp_path, monkeypatch):
     path, opened, real_open = tmp_path / "clip.mp4", [], av.open
     write_video(path, _video(first=190))
