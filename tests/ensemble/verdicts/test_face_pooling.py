@@ -259,9 +259,9 @@ def test_faces_of_training_videos_are_looked_for_once_a_person(tmp_path, monkeyp
     followed = []
     original = rare_faces.follow_faces
 
-    def counting(frames, finder):
+    def counting(frames, finder, dropped):
         followed.append(len(frames))
-        return original(frames, finder)
+        return original(frames, finder, dropped)
 
     monkeypatch.setattr(rare_faces, "follow_faces", counting)
     extra = [(video((63, 60), FAKE), 1), (video((64, 60)), 0)]
