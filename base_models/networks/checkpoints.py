@@ -229,9 +229,15 @@ def save_checkpoint(
 
 
 def _save_file(state, path):
-    """Write safetensors, whose package has an error of its own for the system's."""
+    """Write safetensors, whose package has an error of its own for the system's.
+
+    It also lets nobody but the owner read the file, whatever the umask says.
+    """
+    Path(path).touch()
+    mode = os.stat(path).st_mode
     try:
         save_file(state, path)
+        os.chmod(path, mode)
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:

@@ -410,11 +410,12 @@ def _videos_below(folder, seen, left_out):
     videos, images, below = [], Counter(), []
     try:
         entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
+        folders = {one for one in entries if one.is_dir()}
     except OSError:  # who reads it as a video is told why that cannot be done
         return [folder]
     for entry in entries:
         suffix = entry.suffix.lower()
-        if entry.is_dir():
+        if entry in folders:
             below.append(entry)
         elif suffix in VIDEO_SUFFIXES and not _is_type_script(entry, suffix):
             videos.append(entry)
@@ -468,6 +469,7 @@ def frame_images(folder: Path) -> Any:
         return [folder]
     with naming(folder):
         entries = list(folder.iterdir())
+        _ = [entry.lstat() for entry in entries[:1]]  # some are listed, not entered
         images = [
             entry
             for entry in entries

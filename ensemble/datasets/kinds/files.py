@@ -28,11 +28,14 @@ def entries(folder: Path) -> list[Path]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted."""
-    return [folder / entry.name for entry in _scan(folder) if _is_dir(entry)]
+    """Return the folders in a folder, sorted; none that may not be entered."""
+    found = [folder / entry.name for entry in _scan(folder) if _is_dir(entry)]
+    return [path for path in found if os.access(path, os.X_OK)]
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:
+    if not os.access(folder, os.X_OK):  # of what is listed nothing may be looked at
+        return []
     try:
         with os.scandir(folder) as found:
             shown = [entry for entry in found if not entry.name.startswith(".")]

@@ -7,7 +7,11 @@ from safetensors.torch import save_file
 
 from base_models import CheckpointError
 from base_models.backbones import build_network
-from base_models.checkpoints import load_backbone_weights, read_state_dict
+from base_models.checkpoints import (
+    load_backbone_weights,
+    read_state_dict,
+    save_checkpoint,
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,14 @@ def test_other_mistakes_are_named(resnet, tmp_path):
     gray = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
     with pytest.raises(CheckpointError, match=r"conv1.weight has shape \(64, 1"):
         load_backbone_weights(_fresh(), gray, "gray.pth")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask of this kind")
+def test_the_umask_says_who_may_read_a_checkpoint(tmp_path):
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(tmp_path, {"head.weight": torch.zeros(2, 2)}, {})
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
+    assert modes == {"model.safetensors": "0o640", "card.json": "0o640"}

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from pathlib import Path
+from stat import S_ISDIR
 
 import av
 import pytest
@@ -9,6 +11,7 @@ from little_videos import counting_frames
 
 from base_models.video import (
     VIDEO_SUFFIXES,
+    VideoReadError,
     iter_frames,
     list_videos,
     paths as video_paths,
@@ -17,6 +20,7 @@ from base_models.video import (
     video_id,
     write_video,
 )
+from base_models.video.paths import frame_images
 
 
 def test_videos_are_listed_recursively_and_frame_folders_count_as_one(tmp_path):
@@ -135,3 +139,23 @@ def test_folders_that_links_lead_to_by_many_ways_are_listed_once(tmp_path):
     first = tmp_path / "00"
     assert list_videos(first) == [first.joinpath(*"a" * 30, "clip.mp4")]
     assert len(list_videos(tmp_path)) == 1
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_ends_no_run(tmp_path, monkeypatch):
+    """Nothing is kept from root, as whom tests may run: rights are acted."""
+    (tmp_path / "locked").mkdir()
+    for name in ("a.mp4", "locked/1.png"):
+        (tmp_path / name).touch()
+    real = Path.stat
+
+    def refused(self, **options):
+        if self.parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "lstat", lambda self: refused(self))
+    monkeypatch.setattr(Path, "is_dir", lambda self: S_ISDIR(self.stat().st_mode))
+    assert list_videos(tmp_path) == [tmp_path / "a.mp4", tmp_path / "locked"]
+    with pytest.raises(VideoReadError, match="locked: Permission denied"):
+        frame_images(tmp_path / "locked")
