@@ -229,15 +229,12 @@ def save_checkpoint(
 
 
 def _save_file(state, path):
-    """Write safetensors, whose package has an error of its own for the system's.
-
-    It also lets nobody but the owner read the file, whatever the umask says.
-    """
-    Path(path).touch()
-    mode = os.stat(path).st_mode
+    """Write safetensors; errors are the system's, rights what the umask leaves."""
+    path.touch()
     try:
+        mode = path.stat().st_mode  # to the package, only the owner may read it
         save_file(state, path)
-        os.chmod(path, mode)
+        path.chmod(mode)
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:
@@ -490,12 +487,8 @@ def published_facts(path: str | Path) -> Any:
 
 
 def _strip(state, prefix):
-    inside = {
-        name[len(prefix) :]: value
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
-    return inside or state
+    named = [(name, value) for name, value in state.items() if name.startswith(prefix)]
+    return {name[len(prefix) :]: value for name, value in named} or state
 
 
 def _kind(thing):
