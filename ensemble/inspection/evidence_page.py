@@ -48,6 +48,7 @@ def write_evidence(
         "spread": result.spread,
         "members": _members(result),
         "steps": [] if result.how is None else result.how.steps,
+        "pull": "" if result.how is None else result.how.pull,
         "notes": {name: _note(d) for name, d in result.detectors.items()},
         "faces": result.faces,
         "face_scores": result.face_scores,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 _VIEWS = {"face": "faces", "frame": "whole pictures", "crop": "the middle of pictures"}
+# Of those that do not take the largest face, whose score is not of one for its size.
+NOT_THE_LARGEST = {"all": "all faces", "first": "the first face found in each picture"}
 # By the name of a class, or of one that it is made from; the first that fits is taken.
 _KINDS = {
     "FlickerDetector": "what changes in {view} from one picture to the next",
@@ -37,11 +39,15 @@ def looks_at(member: Any) -> str:
     'faces, each by itself (network: xception)'
     >>> looks_at(FlickerDetector())
     'what changes in faces from one picture to the next'
+    >>> looks_at(FrameDetector("xception", view="face", faces="all"))
+    'all faces, each by itself (network: xception)'
     >>> looks_at(print)
     ''
     """
     first = member[0] if isinstance(member, list) and member else member
     view = _VIEWS.get(str(getattr(first, "view", "")), "")
+    if view == _VIEWS["face"]:
+        view = NOT_THE_LARGEST.get(getattr(first, "faces", ""), view)
     names = [of.__name__ for of in type(first).__mro__]
     for name, words in _KINDS.items():
         if name in names:

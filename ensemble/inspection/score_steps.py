@@ -11,6 +11,11 @@ import pandas as pd
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 
+_FOR_SHARE = "for a share of fakes"
+_EVEN = 0.5  # what a score says that says nothing
+_FAR = 0.2  # from the nearest member's score, before it is spoken of
+
+
 @dataclass(frozen=True)
 class ScoreSteps:
     """What was made of what, up to the P(fake) that the verdict stands on.
@@ -29,6 +34,39 @@ class ScoreSteps:
     members: pd.DataFrame
     steps: list
 
+    @property
+    def pull(self) -> str:
+        """Say that the score stands far from its members', towards the middle, and why.
+
+        Returns
+        -------
+        str
+            A sentence; empty where it does not.
+
+        Examples
+        --------
+        >>> members = pd.DataFrame({"p_fake": [0.997, 0.999]})
+        >>> ScoreSteps(members, [("members combined (stacking)", 0.503)]).pull[:61]
+        'The members say 0.997 to 0.999, and 0.503 is made of it: this'
+        >>> ScoreSteps(members, [("members combined (soft)", 0.998)]).pull
+        ''
+        """
+        scores = self.members["p_fake"].dropna()
+        own = [p_fake for step, p_fake in self.steps if not step.startswith(_FOR_SHARE)]
+        if scores.empty or not own:
+            return ""
+        low, high, made = scores.min(), scores.max(), own[-1]
+        nearest = min(max(made, low), high)
+        is_inwards = abs(made - _EVEN) < abs(nearest - _EVEN)
+        if abs(made - nearest) < _FAR or not is_inwards:
+            return ""
+        said = f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
+        return (
+            f"The members say {said}, and {made:.3f} is made of it: this model found, on "
+            "videos that its members had not learned from, that such scores of theirs "
+            "tell little of whether a video is fake, and lets them count for little."
+        )
+
     def to_dict(self) -> dict[Any, Any]:
         """Return both, ready for JSON but for NaN.
 
@@ -39,6 +77,7 @@ class ScoreSteps:
         return {
             "members": self.members.reset_index().to_dict("records"),
             "steps": [{"step": step, "p_fake": p_fake} for step, p_fake in self.steps],
+            "pull": self.pull,
         }
 
 
@@ -92,7 +131,7 @@ def _steps(model, table):
             model.calibrator_(score)[0])))  # fmt: skip
     if model.prior is not None:
         share = f"{100 * model.prior:.3g}"
-        steps.append((f"for a share of fakes of {share} %",
+        steps.append((f"{_FOR_SHARE} of {share} %",
                       float(to_probability(model, score)[0])))  # fmt: skip
     return steps
 

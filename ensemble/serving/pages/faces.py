@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.choices import FAKE, REAL, TRACES, UNSURE
+from ensemble.inspection.member_words import NOT_THE_LARGEST
 from ensemble.serving.pages.in_words import (
     as_sentence,
     clock,
@@ -45,7 +46,8 @@ class FaceView:
     p_fake : float or None
     first, last : float
         Seconds.
-    main : bool
+    main, is_largest : bool
+        Whether the score of the file is about it, and for its size.
     why : list of str
         What speaks against a verdict on it.
     members : dict of str to float
@@ -62,6 +64,7 @@ class FaceView:
     first: float
     last: float
     main: bool
+    is_largest: bool
     why: list[str]
     members: dict[str, float | None]
     alone: str
@@ -105,6 +108,8 @@ def about_faces(faces: list[FaceView], name: str) -> str:
     said = f"This {name} is about face {main[0].face} and no other"
     highest = max(faces, key=lambda face: face.p_fake or 0)
     if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
+        if main[0].is_largest:
+            said = f"This {name} is about face {main[0].face}, the largest, and no other"
         said += f"; face {highest.face} has {figure(highest.p_fake)}"
     return f"{said}."
 
@@ -163,10 +168,14 @@ def face_views(
     """
     of_all = set(single_doubts(scan.get("doubts") or "")) | {scan.get("reason")}
     whole = whole_frame_members(scan)
-    return [_face(face, pictures, of_all, whole, thing) for face in scan["faces"]]
+    looks = " ".join(member.get("looks_at", "") for member in scan["members"])
+    by_size = not any(words in looks for words in NOT_THE_LARGEST.values())
+    return [
+        _face(face, pictures, of_all, whole, thing, by_size) for face in scan["faces"]
+    ]
 
 
-def _face(face, pictures, of_all, whole, thing):
+def _face(face, pictures, of_all, whole, thing, by_size):
     reasons = [face.get("reason") or "", *single_doubts(face.get("doubts") or "")]
     reasons = [reason for reason in reasons if reason not in of_all]
     return FaceView(
@@ -177,6 +186,7 @@ def _face(face, pictures, of_all, whole, thing):
         first=face["first"],
         last=face["last"],
         main=face["main"],
+        is_largest=face["main"] and by_size,
         why=[as_sentence(reason_in_words(r, thing)) for r in reasons if r],
         members=face["members"],
         alone=_alone(face, whole),

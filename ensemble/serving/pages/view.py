@@ -52,6 +52,8 @@ class ScanView:
     faces : list of FaceView
     faces_disagree : bool
     members, steps : list of dict
+    pull : str
+        Why the score stands far from its members'; empty where it does not.
     card : dict or None
     summary : str
         What the model learned from and how often it errs.
@@ -87,6 +89,7 @@ class ScanView:
     faces_disagree: bool
     members: list[dict[str, Any]]
     steps: list[dict[str, Any]]
+    pull: str
     card: dict[str, Any] | None
     summary: str
     panels: list[TimelinePanel]
@@ -156,6 +159,7 @@ def scan_view(
         faces_disagree=scan["faces_disagree"],
         members=_members(scan, how["members"], thing),
         steps=how["steps"],
+        pull=how.get("pull") or "",
         card=scan.get("card"),
         summary=grounds[2] if len(grounds) > 2 else "",
         panels=first,

@@ -49,9 +49,24 @@ def test_it_is_said_of_which_face_the_score_is(client, add, page):
     address = {"scan": f"/scans/{job}", "start": "/", "compare": f"/compare?ids={job}"}
     words = words_of(client, address[page])
     assert "The faces differ: face 1 FAKE, face 2 REAL." in words
-    assert "This P(fake) is about face 2 and no other; face 1 has 0.900." in words
+    assert "This P(fake) is about face 2, the largest, and no other; face 1 has" in words
     report = words_of(client, f"/v1/scans/{job}/report.html")
-    assert "This P(fake) is about face 2 and no other" in report
+    assert "This P(fake) is about face 2, the largest, and no other" in report
+
+
+def test_a_member_that_takes_all_faces_chooses_none_by_its_size(client, add):
+    scan = two_members()
+    scan["members"][0]["looks_at"] = "all faces, each by itself"
+    words = words_of(client, f"/scans/{add(scan)}")
+    assert "This P(fake) is about face 2 and no other; face 1 has 0.900." in words
+
+
+def test_a_score_far_from_its_members_is_explained(client, add):
+    scan = two_members()
+    scan["how"]["pull"] = "The members say 0.999, and 0.503 is made of it: so."
+    job = add(scan)
+    for address in (f"/scans/{job}", f"/v1/scans/{job}/report.html"):
+        assert "The members say 0.999, and 0.503" in words_of(client, address)
 
 
 def test_one_face_is_one_and_none_is_none(client, add):
