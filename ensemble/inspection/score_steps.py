@@ -10,7 +10,6 @@ import pandas as pd
 
 from ensemble.verdicts.threshold_and_prior import to_probability
 
-
 _FOR_SHARE = "for a share of fakes"
 _EVEN = 0.5  # what a score says that says nothing
 _FAR = 0.2  # from the nearest member's score, before it is spoken of
@@ -60,10 +59,14 @@ class ScoreSteps:
         is_inwards = abs(made - _EVEN) < abs(nearest - _EVEN)
         if abs(made - nearest) < _FAR or not is_inwards:
             return ""
-        said = f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
+        said = (
+            f"{low:.3f}"
+            if f"{low:.3f}" == f"{high:.3f}"
+            else f"{low:.3f} to {high:.3f}"
+        )
         return (
-            f"The members say {said}, and {made:.3f} is made of it: this model found, on "
-            "videos that its members had not learned from, that such scores of theirs "
+            f"The members say {said}, and {made:.3f} is made of it: this model found, "
+            "on videos that its members had not learned from, that such scores of theirs "
             "tell little of whether a video is fake, and lets them count for little."
         )
 

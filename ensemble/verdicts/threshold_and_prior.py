@@ -34,14 +34,13 @@ def grounds(model: Any) -> list[str]:
     -------
     list of str
         Where fake is said, what that was set on, what P(fake) means, and what the
-        ensemble learned from and how often it errs.
+        ensemble learned from and how often it errs. Of one whose verdicts are all in
+        doubt it is said instead that each is UNSURE.
     """
-    thresholds = model.thresholds_
-    return [
-        f"{thresholds.where} {thresholds.set_on}",
-        meaning_of_scores(model),
-        model.card_.summary(),
-    ]
+    where = f"{model.thresholds_.where} {model.thresholds_.set_on}"
+    if model.card_.doubt:
+        where = "Every video is called UNSURE, whatever its score."
+    return [where, meaning_of_scores(model), model.card_.summary()]
 
 
 def resolve_thresholds(model: Any) -> Thresholds:

@@ -109,7 +109,9 @@ def about_faces(faces: list[FaceView], name: str) -> str:
     highest = max(faces, key=lambda face: face.p_fake or 0)
     if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
         if main[0].is_largest:
-            said = f"This {name} is about face {main[0].face}, the largest, and no other"
+            said = (
+                f"This {name} is about face {main[0].face}, the largest, and no other"
+            )
         said += f"; face {highest.face} has {figure(highest.p_fake)}"
     return f"{said}."
 

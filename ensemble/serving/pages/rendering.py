@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from base_models.runtime.caches import cached
 from ensemble._version import __version__
@@ -61,6 +61,18 @@ def duration(seconds: float) -> str:
     return plural(seconds, "second")
 
 
+def breakable(name: str) -> Markup:
+    """Let a long name break behind its separators, and not within a word.
+
+    Examples
+    --------
+    >>> breakable("a_b<c>.mp4")
+    Markup('a_<wbr>b&lt;c&gt;.<wbr>mp4')
+    """
+    parts = re.split(r"(?<=[_.-])(?=[^_.-])", str(_writable(name)))
+    return Markup("<wbr>").join(escape(part) for part in parts)
+
+
 @cached(maxsize=1)
 def _templates():
     templates = Environment(
@@ -72,6 +84,7 @@ def _templates():
         lstrip_blocks=True,
     )
     templates.filters |= {
+        "breakable": breakable,
         "clock": clock,
         "interval": _interval,
         "percent": _percent,

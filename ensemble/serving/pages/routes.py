@@ -363,6 +363,7 @@ def _row(request: Request, listed: ScanJob) -> JobView | None:
         frames[len(frames) // 2] if frames else "",
         _by_number(links.faces),
         bool(is_other),
+        _until(request, job),
     )
 
 

@@ -198,6 +198,8 @@ class JobView:
         What scanned it, and what tells that from others.
     is_of_other : bool
         Whether another model is loaded now.
+    until : str
+        When it is deleted; empty while that is not known.
     errors : list of str
         How often its model errs.
     """
@@ -221,6 +223,7 @@ class JobView:
     model: str = ""
     model_key: str = ""
     is_of_other: bool = False
+    until: str = ""
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -235,6 +238,7 @@ def job_view(
     picture: str = "",
     pictures: dict[int, str] | None = None,
     is_of_other: bool = False,
+    until: str = "",
 ) -> JobView:
     """Bring a job into the form that lists show.
 
@@ -249,6 +253,8 @@ def job_view(
         Address of the picture of each face.
     is_of_other : bool, default=False
         Whether another model is loaded now than the one that scanned it.
+    until : str, default=""
+        When it is deleted.
 
     Returns
     -------
@@ -281,6 +287,7 @@ def job_view(
         thing=thing_of(job),
         when=moment(job.created),
         picture=picture,
+        until=until,
         **found,
     )
 

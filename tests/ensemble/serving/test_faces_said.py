@@ -49,7 +49,9 @@ def test_it_is_said_of_which_face_the_score_is(client, add, page):
     address = {"scan": f"/scans/{job}", "start": "/", "compare": f"/compare?ids={job}"}
     words = words_of(client, address[page])
     assert "The faces differ: face 1 FAKE, face 2 REAL." in words
-    assert "This P(fake) is about face 2, the largest, and no other; face 1 has" in words
+    assert (
+        "This P(fake) is about face 2, the largest, and no other; face 1 has" in words
+    )
     report = words_of(client, f"/v1/scans/{job}/report.html")
     assert "This P(fake) is about face 2, the largest, and no other" in report
 

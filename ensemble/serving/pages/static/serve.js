@@ -91,6 +91,10 @@ setInterval(() => {
     notice("This scan was kept until now and is deleted: what you have not saved is gone.");
     isGone(true);
   }
+  const isOver = (row) => Date.now() > Date.parse(row.dataset.until) + 60_000;
+  if ([...document.querySelectorAll("[data-until]")].some(isOver)) {
+    refresh().catch(() => {}); // the list without it; a server that is gone says so
+  }
 }, 15_000);
 
 let timer = null;
