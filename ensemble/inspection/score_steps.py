@@ -66,8 +66,8 @@ class ScoreSteps:
         )
         return (
             f"The members say {said}, and {made:.3f} is made of it: this model found, "
-            "on videos that its members had not learned from, that such scores of theirs "
-            "tell little of whether a video is fake, and lets them count for little."
+            "on videos that its members had not learned from, that such scores tell "
+            "little of whether a video is fake, and lets them count for little."
         )
 
     def to_dict(self) -> dict[Any, Any]:
