@@ -205,6 +205,7 @@ def test_scan_has_the_doubts_and_the_card_of_judge(guessing):
     assert "beat chance" in result.doubts
     assert result.to_dict()["card"]["n_real"] == 20
     assert guessing.card_.summary() in result.grounds
+    assert result.grounds[0] == "Every video is called UNSURE, whatever its score."
     assert scan_video(guessing, video(60, 60), doubts=False).verdict != "UNSURE"
 
 
