@@ -171,7 +171,8 @@ def _unscored(followed, detectors):
     alike = of_like_size(others, [followed.faces[n] for n in sorted(scored)])
     seen = [[followed.times[face.frames[at]] for at in (0, -1)] for face in alike]
     return "; ".join(
-        f"a face of like size, seen from {first:.1f} to {last:.1f} s, was not scored"
+        f"a face of like size, seen from {first:.1f} to {last:.1f} s, was looked at by "
+        "no detector of faces"
         for first, last in seen
     )
 

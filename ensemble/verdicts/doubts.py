@@ -215,9 +215,12 @@ def _of_missing_members(evidence, present):
     groups = None if evidence.groups is None else evidence.groups[rows]
     if is_above_chance(auc, evidence.is_fake[rows], groups):
         return []
+    how_good = f"AUC {auc.estimate:.2f}, at least {auc.low:.2f}, "
+    if np.isnan(auc.estimate):  # all of one class
+        how_good = "no AUC can be had "
     return [
-        f"{no_score}, without which the model is not shown to beat chance (AUC "
-        f"{auc.estimate:.2f}, at least {auc.low:.2f}, on {n_alike} out-of-fold videos)"
+        f"{no_score}, without which the model is not shown to beat chance ({how_good}on "
+        f"{n_alike} out-of-fold videos)"
     ]
 
 
