@@ -219,8 +219,8 @@ def _of_missing_members(evidence, present):
     if np.isnan(auc.estimate):  # all of one class
         how_good = "no AUC can be had "
     return [
-        f"{no_score}, without which the model is not shown to beat chance ({how_good}on "
-        f"{n_alike} out-of-fold videos)"
+        f"{no_score}, without which the model is not shown to beat chance ({how_good}"
+        f"on {n_alike} out-of-fold videos)"
     ]
 
 
