@@ -21,6 +21,7 @@ from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
 from ensemble.reporting.own_files import FILM_MARK
+from ensemble.verdicts.video_profile import TrainingProfile, profile_video
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -220,6 +221,7 @@ def watch(
         with ThreadPoolExecutor(1) as beside:
             begin = beside.submit if is_live(source) else _at_once
             watcher = _Watcher(model, running, every, frames, on_frame, begin, doubts)
+            watcher.of_file = [] if is_live(source) else _doubts_of(model, source)
             yield from watcher.steps(live_frames(source, stop), max_seconds)
 
 
@@ -331,6 +333,13 @@ def _check(every, frames):
         raise ValueError(f"frames must be a whole number from 1; got {frames!r}")
 
 
+def _doubts_of(model, path):
+    """What speaks against verdicts on a file as such, which its frames do not show."""
+    training = model.card_.profile or TrainingProfile(0)
+    profile = profile_video(path)
+    return [] if profile is None else training.unlike(profile)
+
+
 def _at_once(work, *arguments):
     """Do the work now, in place of a thread's `submit`."""
     done: Future = Future()
@@ -348,6 +357,7 @@ class _Watcher:
         self.gathered = deque(maxlen=n_frames)
         self.scoring, self.last = None, None
         self.doubts = ""  # of the last moments that had a score
+        self.of_file: list[str] = []
         self.n_frames = self.n_skipped = 0
         self.since = time.perf_counter(), 0  # when the last step was, at which frame
 
@@ -401,7 +411,8 @@ class _Watcher:
         running = self.running.add(seconds, result.p_fake)
         (verdict,) = result.threshold.verdicts([running])
         if not np.isnan(result.p_fake):
-            self.doubts = result.doubts
+            others = [said for said in self.of_file if said not in result.doubts]
+            self.doubts = "; ".join(filter(None, [*others, result.doubts]))
         elif np.isnan(running):
             self.doubts = ""
         if verdict and self.doubts and self.unsure:

@@ -10,6 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from base_models import CallableDetector, FrameDetector, probe_video, write_video
 from ensemble import DeepfakeEnsemble
@@ -112,6 +113,16 @@ def test_moments_in_doubt_are_unsure_and_say_why(tmp_path):
     plain = list(watch(model, path, doubts=False))
     assert [step.verdict for step in plain] == ["FAKE"] * 3
     assert plain[1].doubts == apart.doubts
+
+
+def test_what_speaks_against_a_file_is_said_of_its_moments(model, tmp_path):
+    pages = tmp_path / "pages.tiff"
+    bright, dark = (Image.fromarray(frame) for frame in _frames([200, 60]))
+    bright.save(pages, save_all=True, append_images=[dark])
+    (step,) = watch(model, pages)
+    assert (step.verdict, step.scan.verdict) == ("UNSURE", "FAKE")
+    assert step.doubts == "it holds several pictures, and the first was looked at"
+    assert [step.verdict for step in watch(model, pages, doubts=False)] == ["FAKE"]
 
 
 def test_a_picture_of_another_size_than_in_training_is_unsure_in_the_banner(
