@@ -19,7 +19,7 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.video.bounds.apart import apart, apart_each
 from base_models.video.bounds.budget import one_clock
-from base_models.video.bounds.presentation import several_in_one
+from base_models.video.bounds.presentation import see_through, several_in_one
 from base_models.video.bounds.sizes import sizes_change
 from base_models.video.decoding import decode, decode_rgb, orientation
 from base_models.video.image_folders import (
@@ -373,8 +373,12 @@ def _probed(path):
             raise VideoReadError(path, "no frame of it can be decoded")
         turns, _ = orientation(decoded)
         height, width = decoded.height, decoded.width
-        doubt = packets.cut_short or several_in_one(decoded)
-        doubt = doubt or sizes_change(path, packets)
+        doubt = (
+            packets.cut_short
+            or several_in_one(decoded)
+            or see_through(decoded, packets.codec)
+            or sizes_change(path, packets)
+        )
     seconds = packets.seconds
     if seconds is None and packets.header_fps:
         seconds = packets.n_frames / packets.header_fps

@@ -15,6 +15,7 @@ from base_models.video.bounds.budget import Clock, check_count, over_limit
 
 _PASSED_OVER = {b"mdat", b"free", b"skip", b"wide", b"uuid"}
 _TABLES = re.compile(rb"stsz|stts|trun|elst|cmov")
+_WITH_ALPHA_MASK = (b"\x38", b"\x6c", b"\x7c")  # sizes of such a header of a BMP
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _KIND = re.compile(rb"[\w \xa9-]{4}")
 _EDITED = 4  # times the frames allowed: those that an edit list may show again
@@ -226,6 +227,8 @@ def may_be_transparent(content: bytes) -> bool:
         if kind == b"VP8X":
             return bool(flags[:1] and flags[0] & 0x10)
         return kind == b"VP8L" and len(flags) == 5 and bool(flags[4] & 0x10)
+    if content.startswith(b"BM") and content[14:15] in _WITH_ALPHA_MASK:
+        return any(content[66:70])  # else the fourth byte of a pixel means nothing
     return content[:4] in _TIFF
 
 

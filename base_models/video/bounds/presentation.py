@@ -28,6 +28,7 @@ _MP4_HOLDERS = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 _ENTRY = 78  # bytes of an entry of `stsd` before its boxes
 # Of FFmpeg: two pictures in one (side by side, above each other, ...), flat ones.
 _PACKED, _FLAT = {1, 2, 4, 5, 6, 7}, {4}
+_ALWAYS_ALPHA = {"gif", "apng", "webp"}
 
 
 def shown_otherwise(
@@ -240,6 +241,37 @@ def several_in_one(frame: Any) -> str:
         if globe is not None and _kind_of(globe) not in _FLAT:
             return "its frames show all around (spherical), and were looked at as flat"
     return ""
+
+
+def see_through(frame: Any, codec: str) -> str:
+    """Say that players show what is behind a frame; else ``""``.
+
+    Its colours alone are looked at. Of kinds whose frames always come with an alpha
+    channel, that of the first one counts.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        The first one, as it was decoded.
+    codec : str
+        FFmpeg's name.
+
+    Examples
+    --------
+    >>> import av
+    >>> see_through(av.VideoFrame(64, 48, "yuv420p"), "h264")
+    ''
+    >>> see_through(av.VideoFrame(64, 48, "yuva420p"), "prores")[:41]
+    'its frames may have transparent parts, wh'
+    """
+    if not any(component.is_alpha for component in frame.format.components):
+        return ""
+    if codec in _ALWAYS_ALPHA and frame.to_ndarray(format="rgba")[..., 3].min() == 255:
+        return ""
+    return (
+        "its frames may have transparent parts, whose colours were looked at as if "
+        "they were shown"
+    )
 
 
 def _kind_of(data):

@@ -140,6 +140,13 @@ def test_an_image_that_lets_through_what_is_behind_it_says_so(tmp_path, suffix):
     assert probe_video(path).cut_short == f"it holds {said}"
 
 
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bmp_with_an_alpha_mask_may_be_transparent(tmp_path, alpha):
+    path = tmp_path / "image.bmp"
+    cv2.imwrite(str(path), np.full((16, 16, 4), alpha, np.uint8))
+    assert ("transparent parts" in probe_video(path).cut_short) == (alpha == 0)
+
+
 def test_a_palette_with_a_colour_that_is_not_shown_is_transparent(tmp_path):
     image = Image.new("P", (16, 16), 0)
     image.putpalette([0, 0, 0, 255, 255, 255])

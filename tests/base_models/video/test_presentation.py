@@ -108,3 +108,34 @@ def test_odd_bytes_end_without_a_word(film):
         for _ in range(20):
             content = begin + draw.integers(0, 256, 4000, np.uint8).tobytes()
             assert isinstance(shown_otherwise(io.BytesIO(content), 64, 48), str)
+
+
+def _film(path, codec, pix_fmt, alpha):
+    pixels = np.full((32, 32, 4), 200, np.uint8)
+    pixels[..., 3] = alpha
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, pix_fmt
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
+            container.mux(stream.encode(frame.reformat(format=pix_fmt)))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "alpha", "is_told"),
+    [
+        ("a.mov", "png", "rgba", 255, True),  # later frames may let something through
+        ("a.mov", "png", "rgb24", 255, False),
+        ("a.mov", "qtrle", "argb", 0, True),
+        ("a.mkv", "ffv1", "bgra", 0, True),
+        ("a.apng", "apng", "rgba", 255, False),
+        ("a.apng", "apng", "rgba", 9, True),
+    ],
+)
+def test_frames_that_let_through_what_is_behind_them(
+    tmp_path, name, codec, pix_fmt, alpha, is_told
+):
+    path = _film(tmp_path / name, codec, pix_fmt, alpha)
+    assert ("transparent parts" in probe_video(path).cut_short) == is_told
