@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from base_models.store.store import Store
     from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence
 
+# Of reals called fake, from which on that is said of too many to mean anything, and how
+# many times as many fakes must be, so that it does.
+_MANY_ALARMS, _FEW_MORE = 0.5, 1.25
 _UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
@@ -142,6 +145,19 @@ class ModelCard:
         return _doubt(self.auc, self.above_chance, self.problem)
 
     @property
+    def empty_fake(self) -> str:
+        """Why FAKE says little at the threshold, as of one below nearly every score."""
+        if self.rates is None or not self.n_fake or self.low != self.high:
+            return ""
+        alarms, hits = self.rates.false_alarms[0], 1 - self.rates.misses[0]
+        if not (alarms >= _MANY_ALARMS and hits <= _FEW_MORE * alarms):  # NaN, too
+            return ""
+        return (
+            f"FAKE tells little at this threshold: out of fold it was said of "
+            f"{alarms:.0%} of real videos and of {hits:.0%} of fakes"
+        )
+
+    @property
     def unlabelled(self) -> bool:
         """Whether there were no labelled videos: nothing is known of its scores."""
         return self.n_real + self.n_fake == 0
@@ -242,7 +258,7 @@ class ModelCard:
         )
         if not self.above_chance:
             found += " It is not shown to be better than chance."
-        return found
+        return f"{found} {self.empty_fake}{'.' * bool(self.empty_fake)}".rstrip()
 
     def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold; NaN is None.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import Videos
-from ensemble.choices import NO_VERDICT, PARTIAL, SCORED, UNSCORABLE, UNSURE
+from ensemble.choices import FAKE, NO_VERDICT, PARTIAL, SCORED, UNSCORABLE, UNSURE
 from ensemble.out_of_fold.reals_only import check_settings
 from ensemble.verdicts.asked import members_asked, not_asked
 from ensemble.verdicts.doubts import doubts
@@ -60,6 +60,11 @@ def verdict_table(
     if thresholds.never_real:
         found = [
             why or NO_TRACES * (verdict == UNSURE)
+            for why, verdict in zip(found, verdicts, strict=True)
+        ]
+    if says_little := model.card_.empty_fake:
+        found = [
+            "; ".join(filter(None, [why, says_little * (verdict == FAKE)]))
             for why, verdict in zip(found, verdicts, strict=True)
         ]
     if unsure:

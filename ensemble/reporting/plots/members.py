@@ -23,8 +23,10 @@ def plot_correlation(
     scores : DataFrame of shape (n_videos, n_members)
         P(fake).
     y : array-like of shape (n_videos,) or None, default=None
-        1 for fake; with it errors, label less score, are correlated, else scores.
-        Good members' scores go together by being right, their errors need not.
+        1 for fake; with it errors, label less score, are correlated, among reals and
+        among fakes: each less the mean error of its class. Else scores are. Good
+        members' scores go together by being right; so would errors over both classes,
+        since a score between the two is too high for one and too low for the other.
     ax : Axes or None, default=None
 
     Returns
@@ -41,7 +43,8 @@ def plot_correlation(
     ax = axes_or_new(ax)
     what = "scores"
     if y is not None:
-        scores = scores.rsub(np.asarray(y), axis=0)
+        errors = scores.rsub(np.asarray(y), axis=0)
+        scores = errors - errors.groupby(np.asarray(y)).transform("mean")
         what = "errors"
     matrix = scores.corr().to_numpy()
     names = list(scores)

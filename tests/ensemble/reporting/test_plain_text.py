@@ -74,3 +74,15 @@ def test_a_name_that_is_no_text_can_be_written():
     for name in NAMES:
         printable(name).encode("utf-8")
         assert "\n" not in in_plot(name)
+
+
+def test_errors_of_members_that_err_apart_are_not_correlated():
+    """Over both classes a score in the middle is too high for one, and too low."""
+    draw = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    scores = pd.DataFrame(draw.random((400, 2)), columns=["a", "b"])
+    scores["c"] = scores["a"] + draw.normal(0, 0.01, 400)
+    said = [text.get_text() for text in plots.plot_correlation(scores, y).texts]
+    matrix = np.array(said, float).reshape(3, 3)
+    assert abs(matrix[0, 1]) < 0.15
+    assert matrix[0, 2] > 0.95

@@ -1,3 +1,4 @@
+import copy
 import json
 import warnings
 import zipfile
@@ -340,3 +341,21 @@ def test_scores_that_are_no_probabilities_are_refused(model):
     table = model.detector_scores([video(190, 180)]) * 2
     with pytest.raises(ValueError, match="must be P\\(fake\\), 0 to 1, or NaN; bright"):
         model.judge_scores(table)
+
+
+def test_fake_that_is_said_of_nearly_all_reals_is_in_doubt(model):
+    clips = [video(60, 60), video(200, 200)]
+    assert not model.judge(clips)["doubts"].str.contains("tells little").any()
+    low = copy.copy(model)
+    low.threshold = 1e-6
+    judged = low.judge(clips)
+    said = (
+        "FAKE tells little at this threshold: out of fold it was said of 100% of real "
+        "videos and of 100% of fakes"
+    )
+    assert (judged["verdict"] == "UNSURE").all()
+    assert judged["doubts"].str.endswith(said).all()
+    assert low.card_.summary().endswith(f"{said}.")
+    assert (low.judge(clips, doubts=False)["verdict"] == "FAKE").all()
+    low.threshold = 1 - 1e-6  # REAL of all: its misses stand beside it
+    assert not low.judge(clips)["doubts"].str.contains("tells little").any()
