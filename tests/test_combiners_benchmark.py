@@ -63,6 +63,7 @@ def test_smoke_run_of_the_part(load, monkeypatch, tmp_path):
     assert len(met) == 4
 
 
+@pytest.mark.slow
 def test_figures_beside_peers_are_those_of_the_test_rows(load):
     auto, table = load("combiners_parts.auto"), small_table(load)
     train, test = table.splits[0]

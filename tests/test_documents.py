@@ -204,6 +204,7 @@ def names(world, toy_videos, monkeypatch):
 RUN = [p for p in blocks("python") if p.values[0] != "CONTRIBUTING.md"]
 
 
+@pytest.mark.slow_after(9)
 @pytest.mark.filterwarnings("ignore:a false-alarm rate of")
 @pytest.mark.parametrize(("page", "code"), RUN)
 def test_a_block_of_python_runs(page, code, names):
@@ -245,7 +246,7 @@ def colour_detector():
     return names["ColourDetector"]
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("with_state", [True, False], ids=["", "without state"])
 def test_the_members_of_the_page_work_in_an_ensemble(
     colour_detector, with_state, toy_videos, tmp_path

@@ -15,7 +15,7 @@ def test_needs():
 """
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("module", "ci", "expected"),
     [

@@ -177,6 +177,7 @@ def test_a_folder_without_tables_is_an_error(load, tmp_path):
         tables.real_tables(tmp_path)["t"](seed=0)
 
 
+@pytest.mark.slow
 def test_made_tables_are_the_same_for_a_seed_and_honest(made):
     one, again, other = (made["cancer"](seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.scores, again.scores)
@@ -206,6 +207,7 @@ def test_made_tables_are_what_they_are_called(made):
     assert (by_source.any(axis=1) == by_source[:, :4].all(axis=1)).all()
 
 
+@pytest.mark.slow
 def test_made_tables_of_shift_test_what_was_not_learnt_from(made):
     told = made["digits_new_digit_announced"](1)
     for train, test in told.splits:

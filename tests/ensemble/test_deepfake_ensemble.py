@@ -430,7 +430,7 @@ def test_another_combiner_on_the_same_scores(fitted, toy_videos):
     np.testing.assert_array_equal(model.fake_score(videos), voting.fake_score(videos))
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["platt", "temperature", "beta", "isotonic"])
 def test_calibration_keeps_or_nearly_keeps_the_ranking(method, fitted, toy_videos):
     videos, _, _ = toy_videos

@@ -59,7 +59,7 @@ CALLS = {
 }
 
 
-@pytest.mark.slow_after(8)
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_that_fails_leaves_the_ensemble_exactly_as_it_was(call, model):
     if call == "fit":  # whose combiner no longer fits its members

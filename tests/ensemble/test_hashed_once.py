@@ -91,7 +91,7 @@ def test_a_fit_and_a_verdict_hash_each_array_once(videos, n_hashed, tmp_path):
     assert n_hashed == once
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [network, frequencies])
 def test_a_detector_by_itself_hashes_each_array_once(make, videos, n_hashed, tmp_path):
     once = dict.fromkeys(map(id, videos), 1)

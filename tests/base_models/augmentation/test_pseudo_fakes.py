@@ -29,7 +29,7 @@ def make_pair(faces, kind, seed):
     return PseudoFakes([kind])(image, points, draw, donor=(other, others))
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_fake_differs_from_the_real_one_inside_the_face_only(faces, kind):
     (left, top), (right, bottom) = faces[1][0].min(0), faces[1][0].max(0)

@@ -66,7 +66,7 @@ def pooled(folder, tmp_path_factory):
     return PooledFakes(maker, views, store), views, store, maker
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("pooled_blocks", [False, True])
 def test_files_of_two_parts_or_one_give_the_same_network(tmp_path, pooled_blocks):
     network = save_pair(tmp_path, TinyAutoencoder(8, pooled_blocks), seed=1)
@@ -122,6 +122,7 @@ def test_without_an_autoencoder_the_kind_is_not_made(folder):
         resolve_pseudo_fakes(PseudoFakes(autoencoder="nowhere.pth"), [0])
 
 
+@pytest.mark.slow
 def test_a_region_or_all_of_the_image_is_what_the_autoencoder_gives(face, folder):
     image, points = face
     expected = reconstructed(image, folder)
@@ -145,6 +146,7 @@ def test_a_region_or_all_of_the_image_is_what_the_autoencoder_gives(face, folder
     assert np.array(shares)[~whole].max() < 0.9
 
 
+@pytest.mark.slow
 def test_frames_of_a_clip_are_remade_alike(face, folder):
     image, points = face
     clip = np.stack([image] * 3)
@@ -233,6 +235,7 @@ def test_a_detector_learns_from_a_pool_and_names_it(folder, tmp_path):
     assert "reconstructed" in repr(detector)
 
 
+@pytest.mark.slow
 def test_the_real_autoencoder_is_read_and_close(shared):
     path = shared / "models" / "taesd"
     picture = (255 * lfw_subset()[3]).astype(np.uint8)

@@ -81,7 +81,7 @@ def test_the_numbers_of_a_path_by_a_loop_over_its_steps():
     assert np.isfinite(path_statistics(np.zeros((6, 3)))).all()
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [False, True])
 def test_it_tells_what_trembles(people, labelled, tmp_path):
     real, fake = people

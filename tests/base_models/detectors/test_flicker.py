@@ -150,6 +150,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(people):
         assert np.abs(plain - weights(**changed)).max() > 1e-6, changed
 
 
+@pytest.mark.slow
 def test_the_librarys_own_fakes_are_made_of_clips(people):
     detector = clone(STEADY).set_params(n_drawn=4).fit(people[0][:4], [0] * 4)
     assert np.isfinite(detector.coef_).all()

@@ -60,7 +60,7 @@ def test_the_order_of_videos_does_not_matter(detector, toy_videos):
     np.testing.assert_array_equal(first.fake_score(videos), second.fake_score(videos))
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @BOTH
 def test_a_cold_store_gives_the_scores_of_a_warm_one(detector, toy_videos, tmp_path):
     videos, y, _ = toy_videos
@@ -358,7 +358,7 @@ def brighter(image, landmarks, draw, donor):
     return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["full", "last_stage"])
 def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch):
     from base_models.detectors.bases import network
@@ -387,7 +387,7 @@ def test_the_epoch_is_chosen_on_groups_held_back(toy_videos, train, monkeypatch)
     assert len(losses) == 4 or losses[-1] >= min(losses)
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reals", "epochs"), [(0, 6), (False, 1), ("REAL", 1), ("real", 1)]
 )

@@ -101,7 +101,7 @@ def full_c23(request, published, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 def test_a_module_pickle_gives_the_network_without_its_classes(full_c23, xception):
     detector = load_checkpoint(full_c23)
     images = torch.rand(2, 3, 96, 96)
@@ -164,7 +164,7 @@ def test_a_local_file_of_imagenet_weights_is_a_start(tmp_path):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -429,6 +429,7 @@ MESONET = {  # P(real), published weights on the published test images
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", MESONET)
 def test_published_mesonets_give_their_known_scores(shared, name):
     pytest.importorskip("h5py")

@@ -119,6 +119,7 @@ def test_only_some_of_a_network_learns(toy_videos, weights, train, features, tmp
     assert export_onnx(detector, tmp_path / "net.onnx")["largest_difference"] < 1e-4
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("features", ["last", "middle"])
 def test_a_frozen_head_scores_as_its_network_does(
     toy_videos, weights, features, tmp_path
@@ -264,7 +265,7 @@ def brighter(image, landmarks, draw, donor):
     return image, np.clip(image.astype(int) + 30, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "middle"])
 def test_the_last_blocks_learn_on_stored_tokens(
     toy_videos, weights, tmp_path, features
@@ -282,7 +283,7 @@ def test_the_last_blocks_learn_on_stored_tokens(
     assert score[y == 1].mean() > score[y == 0].mean() + 0.1
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "train"),
     [("test_vit", "last_blocks"), ("test_resnet", "last_stage"), ("test_vit", "head")],

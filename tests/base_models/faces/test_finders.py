@@ -119,6 +119,7 @@ def test_the_faceforensics_mode_is_raw_dlib(people):
         assert found
 
 
+@pytest.mark.slow
 @needs_clips
 def test_real_clips_boxes_are_raw_dlibs_and_the_quick_ones_near_them():
     overlaps = []

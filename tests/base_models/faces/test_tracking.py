@@ -155,6 +155,7 @@ def test_of_equally_large_tracks_the_earlier_then_the_left_one_is_chosen():
     assert largest_track([brief, long]) is long
 
 
+@pytest.mark.slow
 def test_a_finder_and_following_agree_on_painted_people(people):
     ways = [(10, 250), (30, 240), (60, 235), (45, 230)]
     frames = np.stack(
@@ -171,6 +172,7 @@ def test_a_finder_and_following_agree_on_painted_people(people):
     )
 
 
+@pytest.mark.slow
 @needs_clips
 def test_in_real_clips_the_one_face_is_followed_throughout():
     for clip in CLIPS[:5]:
@@ -225,6 +227,7 @@ def test_near_looks_stay_within_the_frame(people):
     assert finder.find_near(frame, [outside]) is None
 
 
+@pytest.mark.slow
 @needs_clips
 def test_in_real_clips_near_looks_find_what_whole_ones_do():
     overlaps = []

@@ -120,6 +120,7 @@ def test_equal_weights_share_what_is_compiled(engine, monkeypatch):
     assert len(made) == 1
 
 
+@pytest.mark.slow_after(1)
 def test_what_is_compiled_goes_with_the_network(engine):
     network = built(small_network(seed=7))
     run_frozen(network, Prep(16), noise(16), engine)
@@ -306,7 +307,7 @@ def heads(engine, **more):
     )  # fmt: skip
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 def test_detectors_with_compiled_networks_are_cloned_and_pickled(
     engine, toy_videos, tmp_path
 ):

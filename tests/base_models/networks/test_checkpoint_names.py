@@ -50,6 +50,7 @@ def logits_of(detector, body, head):
         return head(body(detector._preprocess(images))).numpy()
 
 
+@pytest.mark.slow_after(10)
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_prefixes_of_wrappers_are_taken_off(prefix, body, tmp_path):
     path = tmp_path / "mine.pth"
@@ -61,6 +62,7 @@ def test_prefixes_of_wrappers_are_taken_off(prefix, body, tmp_path):
     np.testing.assert_allclose(detector.fake_score([VIDEO]), expected.mean(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_single_logit_is_the_log_odds_of_the_second_class(body, tmp_path):
     path = tmp_path / "mine.pth"
     head = saved(path, body, "module.encoder.", "module.")
@@ -154,7 +156,7 @@ def state_of(variant):
         ).state_dict()
 
 
-@pytest.mark.slow_after(5)
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize("variant", range(8))
 def test_efficientnet_pytorch_is_known_by_its_names_and_size(variant):
     expected = state_of(variant)
@@ -165,6 +167,7 @@ def test_efficientnet_pytorch_is_known_by_its_names_and_size(variant):
     assert all(found[name] is value for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_weights_of_efficientnet_pytorch_score_as_the_network_does(tmp_path):
     torch.manual_seed(0)
     network = timm.create_model("tf_efficientnet_b0", num_classes=1).eval()
@@ -193,6 +196,7 @@ def test_an_efficientnet_with_more_parts_or_of_another_size_is_refused():
         timm_names(less, "mine.pth")
 
 
+@pytest.mark.slow
 def test_padding_that_the_weights_do_not_tell_is_asked_for():
     state = {f"encoder.{name}": value for name, value in state_of(7).items()}
     state |= {"fc.weight": torch.ones(1, 2560), "fc.bias": torch.zeros(1)}

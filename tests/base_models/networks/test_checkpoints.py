@@ -37,6 +37,7 @@ def test_reads_what_training_scripts_write(resnet, tmp_path, prefix, wrapper):
         assert torch.equal(value, resnet.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_reads_safetensors_with_our_own_head(tmp_path):
     network = build_network("resnet18", weights=None)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")

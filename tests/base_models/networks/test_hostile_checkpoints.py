@@ -114,7 +114,7 @@ def shared_modules(n_levels=40):
     return content + b"."
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("n_levels", [40, 150])
 def test_modules_that_share_modules_end(tmp_path, n_levels):
     refused(tmp_path, in_zip(shared_modules(n_levels)), "modules")

@@ -5,7 +5,7 @@ from base_models.backbones import build_network
 from base_models.networks.splitting import split_last_stage
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "stage"),
     [

@@ -73,7 +73,7 @@ def test_epochs_differ_and_repeat(views):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [0, 8, None])
 def test_any_number_of_threads_makes_the_same_batches(views, n_workers):
     kwargs = {

@@ -242,6 +242,7 @@ def test_accumulated_batches_make_one_step():
     assert not torch.allclose(run(halves, 1), two)
 
 
+@pytest.mark.slow
 def test_accumulation_begins_anew_with_each_epoch(monkeypatch):
     taken, step = [], torch.optim.AdamW.step
 

@@ -82,7 +82,7 @@ def _copy(packet, stream, at, time_base):
     return copy
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["end.mp4", "front.mp4"])
 def test_of_a_long_mp4_only_what_a_few_frames_need_is_sent(web, long_video, name):
     path = long_video[name]

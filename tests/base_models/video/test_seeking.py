@@ -107,7 +107,7 @@ def clip_of(tmp_path_factory):
     return make
 
 
-@pytest.mark.slow_after(19)
+@pytest.mark.slow_after(12)
 @pytest.mark.parametrize("few_packets", [0, 50, 10**9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_those_of_the_plain_way(clip_of, kind, few_packets, monkeypatch):
@@ -190,6 +190,7 @@ def test_a_file_cut_off_gives_the_same_both_ways(tmp_path, clip_of):
     assert_same_both_ways(path, (2, 5))
 
 
+@pytest.mark.slow
 def test_real_clips_are_the_same_both_ways():
     clips = sorted(CLIPS.glob("*/*.mp4"))
     if not clips:

@@ -208,6 +208,7 @@ def test_another_combiner_and_one_more_member_learn_it_anew(certified, new):
     assert sorted(two.cascade_.order) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_members_are_asked_in_order_of_what_they_tell_for_their_cost():
     dear = fitted(combiner="soft", cascade="exact", member_costs=COSTS | {"a": 1e6})
     assert dear.cascade_.order[-1] == "a"

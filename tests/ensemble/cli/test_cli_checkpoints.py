@@ -55,6 +55,7 @@ def run(capsys, *arguments):
     return left.value.code, out, " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_predict_combines_checkpoints_by_the_mean_of_log_odds(
     clips, checkpoints, capsys
 ):
@@ -109,6 +110,7 @@ def test_stress_takes_checkpoints_in_both_forms(clips, checkpoints, capsys):
     assert "one_frame" in first
 
 
+@pytest.mark.slow
 def test_models_lists_and_get_shows_the_licence_and_keeps(
     clips, tmp_path, capsys, monkeypatch, shared
 ):
@@ -160,7 +162,7 @@ def test_a_file_of_faceforensics_is_a_model(toy_videos, tmp_path, capsys):
     assert "full_c23_frame trained on FaceForensics++ train" in err
 
 
-@pytest.mark.slow_after(6)
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -234,6 +236,7 @@ def test_assemble_learns_from_labelled_videos(clips, checkpoints, tmp_path, caps
     assert "out-of-fold scores of 6 real and 6 fake videos" in err
 
 
+@pytest.mark.slow
 def test_a_submission_is_clipped_and_missing_scores_are_a_half_in_it_alone(
     clips, checkpoints, tmp_path, capsys
 ):

@@ -64,7 +64,7 @@ def test_scores_give_table_verdict_and_report(scores, tmp_path, capsys):
     assert "aside" not in out
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["method", "family"])
 def test_methods_are_left_out_one_by_one(what, scores, capsys):
     code, out, _ = run(
@@ -90,7 +90,7 @@ def test_the_table_goes_to_a_file_or_to_the_next_program(scores, tmp_path, capsy
     assert "On groups that no strategy was fitted on" not in err  # without --details
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_the_end_names_the_command_that_ships_the_best_strategy(
     named, scores, tmp_path, capsys

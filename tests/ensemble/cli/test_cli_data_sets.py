@@ -139,6 +139,7 @@ def test_scores_have_no_splits(tmp_path, capsys):
     assert "not for" in err
 
 
+@pytest.mark.slow
 def test_kinds_are_listed_without_loading_what_reads_them():
     code = (
         "import sys\n"

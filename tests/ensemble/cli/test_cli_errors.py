@@ -162,6 +162,7 @@ def test_a_table_that_may_be_either_is_refused_with_a_way_out(columns):
     assert lists_videos(FRAME[["path", "label", "male"]], "", ["male"])
 
 
+@pytest.mark.slow
 def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     rows = [
         f"{i}.mp4,{i % 2},{0.3 + 0.4 * (i % 2) + 0.01 * i},{i // 2}" for i in range(24)

@@ -63,6 +63,7 @@ def test_index_writes_a_table_and_lists_what_is_wrong(sample, tmp_path, capsys):
     assert code == 0
 
 
+@pytest.mark.slow
 def test_explore_reads_a_table_of_index(sample, tmp_path, capsys):
     table = tmp_path / "table.csv"
     run(capsys, "index", sample, "--out", table, "--no-faces")

@@ -29,6 +29,7 @@ def test_bundled_faces_are_forged_and_read_back(tmp_path, capsys):
     assert sorted(table.table["method"]) == ["SelfBlend"] * 2 + ["none"] * 2
 
 
+@pytest.mark.slow
 def test_real_videos_of_a_table_are_forged_by_person(tmp_path, capsys):
     from skimage.data import lfw_subset
 

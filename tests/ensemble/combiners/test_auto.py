@@ -213,6 +213,7 @@ def test_hopeless_candidates_are_stopped_and_the_first_never():
     assert list(combiner.combiners_) == ["pairs"]
 
 
+@pytest.mark.slow
 def test_a_cost_of_change_is_told_only_where_there_is_one():
     y = np.arange(60) % 2
     sure = np.column_stack([0.1 + 0.8 * y + 0.001 * np.arange(60)] * 2)
@@ -232,6 +233,7 @@ def test_the_stress_counts_less_what_a_detector_has_right():
     assert abs(stress.loc["c", "auc"] - stress.loc["none", "auc"]) < 0.02
 
 
+@pytest.mark.slow
 def test_what_is_worth_learning_is_learned():
     scores, y = make_scores(600, skill=(4.0, 0.0, 0.0))
     scores[:, 1] = 0.05 * scores[:, 1]  # says real to all
@@ -269,6 +271,7 @@ def test_without_groups_to_try_on_the_simplest_is_taken():
     assert (only.choice_, only.reason_) == ("soft", "soft: the only candidate")
 
 
+@pytest.mark.slow
 def test_candidates_may_be_objects_and_other_numbers_than_probabilities():
     scores, y = make_scores(120)
     combiner = AutoCombiner(
@@ -317,7 +320,7 @@ def test_few_groups_pull_to_the_simplest_and_are_spoken_of():
     assert "groups of a class" not in many.reason_
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_not_learned(seed):
     draw = np.random.default_rng(seed)
@@ -329,6 +332,7 @@ def test_noise_is_not_learned(seed):
     assert log_loss(truth, score) < 0.71
 
 
+@pytest.mark.slow
 def test_public_set_is_mixed_no_worse_than_the_calibrated_mean(shared):
     table = read_scores(shared / "data/scores/ffpp_4detectors.csv", scores="p_*")
     beside = companions(table)

@@ -6,6 +6,7 @@ import pytest
 from ensemble.combiners import GreedySelection, OptimizedWeights, Stacking, Voting
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     "combiner",
     [Voting("log_odds"), OptimizedWeights(), GreedySelection(), Stacking("logistic")],

@@ -51,7 +51,7 @@ def away_from_prior(name, spreads):
     return np.array(away)
 
 
-@pytest.mark.slow_after(11)
+@pytest.mark.slow_after(10)
 @pytest.mark.parametrize("spreads", SPREADS, ids=str)
 @pytest.mark.parametrize("name", ["calibrated", "logistic", "lightgbm", "mlp"])
 def test_chance_detectors_leave_p_fake_at_the_share_of_fakes(name, spreads):

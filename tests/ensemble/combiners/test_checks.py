@@ -178,7 +178,7 @@ def test_too_few_groups_are_told_where_the_fit_was_asked_for():
         assert told[0].filename == __file__
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "rule", [Stacking(), AutoCombiner(["log_odds", "logistic"]), ScorePipeline("soft")]
 )

@@ -116,7 +116,7 @@ def test_no_split_inside_divides_a_group(name, monkeypatch):
     assert max(n_groups, default=0) <= 30  # and the groups are those given
 
 
-@pytest.mark.slow_after(45)
+@pytest.mark.slow_after(33)
 @each
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_weights_mean_repetition(name, with_groups):
@@ -132,6 +132,7 @@ def test_weights_mean_repetition(name, with_groups):
     )
 
 
+@pytest.mark.slow_after(72)
 @each
 @pytest.mark.parametrize(
     ("names", "fake_label"),
@@ -161,7 +162,7 @@ def test_renaming_labels_changes_nothing_else(name, names, fake_label):
     )
 
 
-@pytest.mark.slow_after(32)
+@pytest.mark.slow_after(28)
 @each
 def test_a_detector_without_scores_changes_nothing(name):
     scores, y, groups = make_scores(missing=0.1)
@@ -173,6 +174,7 @@ def test_a_detector_without_scores_changes_nothing(name):
     np.testing.assert_array_equal(combiner.fake_score(wider), straight)
 
 
+@pytest.mark.slow_after(24)
 @each
 def test_a_video_without_scores_gets_nan_and_no_label(name):
     scores, y, groups = make_scores()
@@ -258,6 +260,7 @@ def test_a_pickled_combiner_gives_the_same_scores(name):
     np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
 
 
+@pytest.mark.slow_after(4)
 @each
 def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
     scores, y, groups = make_scores(missing=0.1)
@@ -269,7 +272,7 @@ def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
     np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
 
 
-@pytest.mark.slow_after(31)
+@pytest.mark.slow_after(28)
 @each
 def test_fitting_twice_gives_the_same(name):
     scores, y, groups = make_scores(missing=0.1)
@@ -279,6 +282,7 @@ def test_fitting_twice_gives_the_same(name):
     )
 
 
+@pytest.mark.slow_after(35)
 @each
 def test_four_videos_are_enough_not_to_fail(name):
     scores = np.array([[0.9, 0.7], [0.2, 0.4], [0.8, 0.3], [0.1, 0.6]])

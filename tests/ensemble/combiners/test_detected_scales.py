@@ -126,7 +126,7 @@ def test_labels_and_the_order_of_rows_play_no_part():
                 np.testing.assert_array_equal(one[key], two[key])
 
 
-@pytest.mark.slow_after(7)
+@pytest.mark.slow_after(6)
 @quiet
 @pytest.mark.parametrize("weighted", [[0, 1, 2], [0.3, 0.6, 1.2]])
 @pytest.mark.parametrize("name", ["log_odds", "logistic", "greedy on log loss", "auto"])

@@ -93,6 +93,7 @@ def test_bagging_says_that_nothing_is_out_of_bag():
     assert np.isnan(combiner.oob_scores_).all()
 
 
+@pytest.mark.slow_after(11)
 @pytest.mark.parametrize("n_groups", [1, 2])
 @pytest.mark.parametrize(
     "combiner",

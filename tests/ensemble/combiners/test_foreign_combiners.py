@@ -77,7 +77,7 @@ def make_table(n=60, seed=0):
     return pd.DataFrame(scores, columns=["a", "b", "c"]), y, np.arange(n) // 2
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", FOREIGN)
 def test_an_ensemble_takes_any_classifier_for_its_combiner(name, toy, tmp_path):
     videos, y, groups = toy
@@ -97,6 +97,7 @@ def test_an_ensemble_takes_any_classifier_for_its_combiner(name, toy, tmp_path):
         np.testing.assert_array_equal(again.fake_score(videos), score)
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize("name", FOREIGN)
 def test_cross_fitting_takes_any_classifier_and_missing_scores(name):
     table, y, groups = make_table()

@@ -83,7 +83,7 @@ def test_trajectory_is_that_of_the_naive_loop(metric, sorted_start, scale, seed)
     np.testing.assert_allclose(combiner.weights_, expected)
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("metric", ["log_loss", "auc"])
 @pytest.mark.parametrize("as_is", [True, False])
 def test_bounds_do_not_change_the_trajectory_of_many_videos(metric, as_is):

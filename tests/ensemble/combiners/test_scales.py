@@ -80,6 +80,7 @@ def test_other_scales_take_any_numbers(scale):
         assert roc_auc_score(y, score) > 0.7
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("scale", ["rank", "standard"])
 def test_units_do_not_matter_to_ranks_and_standardised_scores(scale):
     scores, y, groups = make_scores()

@@ -24,7 +24,7 @@ def learned(name):
     return resolve_combiner(name, 0).fit(np.clip(scores, 0, 1), y)
 
 
-@pytest.mark.slow_after(4)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_no_score_lies_beyond_and_some_lie_at_the_bounds(name):

@@ -177,6 +177,7 @@ def test_a_forest_of_few_patterns_knows_what_it_can():
     assert score == pytest.approx(np.full(100, 0.9), abs=0.01)
 
 
+@pytest.mark.slow
 def test_under_shift_of_a_public_table_reals_are_not_called_fake(shared):
     table = pd.read_csv(shared / "data/scores/asvspoof19_3systems.csv.gz")
     table = table.sample(3000, random_state=0)

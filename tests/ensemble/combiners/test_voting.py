@@ -143,7 +143,7 @@ def test_soft_and_hard_are_those_of_scikit_learn():
             )
 
 
-@pytest.mark.slow_after(4)
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     "kind", ["soft", "log_odds", "median", "max", "trimmed", "hard"]
 )
@@ -253,6 +253,7 @@ def test_weights_by_wrong_names_are_refused():
         Voting(weights={"a": 1, "b": 1, "c": 1, "e": 1}).fit(frame, Y)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("kind", "area", "loss"),
     [("log_odds", 0.9915, 0.092), ("soft", 0.9904, 0.103), ("hard", 0.9790, None)],

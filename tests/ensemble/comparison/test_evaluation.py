@@ -125,6 +125,7 @@ def test_fold_aucs_are_those_of_each_fold(found):
     assert np.isclose(table.loc["stacking", ("", 1, 2)], expected)
 
 
+@pytest.mark.slow
 def test_intervals_and_tests_of_one_panel_are_those_of_the_metrics():
     scores, y, groups, _ = some_scores()
     found = compare_strategies(scores, y, groups, QUICK, n_boot=100, n_folds=3)
@@ -261,6 +262,7 @@ def test_log_loss_is_set_against_the_mean_on_the_same_draws():
     np.testing.assert_allclose(found.table.loc["stacking", columns].tolist(), expected)
 
 
+@pytest.mark.slow
 def test_a_table_shows_progress_where_asked_and_on_a_terminal(monkeypatch):
     scores, y, groups, _ = some_scores()
 

@@ -109,6 +109,7 @@ def test_a_grid_is_measured_cell_by_cell(comparison):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_error_rates_are_those_of_a_loop(comparison):
     scores, found = comparison
     _, _, metadata = some_videos()
@@ -129,6 +130,7 @@ def test_error_rates_are_those_of_a_loop(comparison):
         found.error_rates("camera")
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_videos_fails_where_it_must_not(comparison):
     scores, _ = comparison
     y, groups, _ = some_videos()

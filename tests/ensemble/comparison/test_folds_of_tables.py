@@ -75,6 +75,7 @@ def test_strategies_learn_with_the_folds_that_an_ensemble_has():
     assert Folds.seen == [None] * 3
 
 
+@pytest.mark.slow
 def test_members_that_one_fit_has_scored_have_no_folds_of_their_own():
     _, table, fold, _ = folded_table()
     for kwargs in ({"nesting": "exact"}, {"n_folds": 3, "nesting": "exact"}):

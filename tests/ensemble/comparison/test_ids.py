@@ -29,7 +29,7 @@ def expected():
     return compared(scores, y.tolist(), groups.tolist(), metadata.to_dict("list"))
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("mixed", ["y", "groups", "metadata"])
 def test_another_order_changes_nothing(expected, mixed):
     names = ("scores", "y", "groups", "metadata")

@@ -68,6 +68,7 @@ def test_strategies_see_what_they_would_see_alone():
     np.testing.assert_allclose(panel.scores.loc[split.test, "stacking"], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:columns with values outside")
 def test_log_odds_rank_as_their_probabilities():
     scores = some_table()[["p", "logit"]]

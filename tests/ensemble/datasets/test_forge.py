@@ -54,6 +54,7 @@ def test_each_group_holds_two_reals_and_two_swaps(forgeries):
         }
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_data_set_by_itself(forgeries):
     folder = Path(forgeries.videos[0]).parents[1]
     with open(folder / "videos.csv", newline="") as file:
@@ -403,6 +404,7 @@ def test_the_same_clip_cannot_be_two_people(tmp_path, footage):
         make_forgeries(tmp_path, sources=[clips[0], clips[2], clips[0]])
 
 
+@pytest.mark.slow
 def test_recorded_people_swap_faces_in_the_right_place(tmp_path, shared):
     names = ["lp_d12_real.mp4", "styleheat_video_real.mp4"]
     made = make_forgeries(

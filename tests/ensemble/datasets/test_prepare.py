@@ -111,7 +111,7 @@ def test_a_second_run_makes_nothing_and_changes_no_byte(table, prepared, monkeyp
     assert _content(out) == before
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "jpg", "webdataset"])
 def test_the_same_bytes_whatever_the_order_of_work(table, tmp_path, format):
     some = table.subset(where=np.arange(2 * N_GROUPS) < 8)

@@ -40,7 +40,7 @@ def cost_at(threshold, y, score, cost_false_alarm, cost_miss, prior):
     return (1 - prior) * cost_false_alarm * false + prior * cost_miss * missed
 
 
-@pytest.mark.slow_after(5)
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("prior", [None, 0.01, 0.9])
 @pytest.mark.parametrize(("false_alarm", "miss"), [(1, 1), (10, 1), (1, 7), (1, 0)])
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -114,6 +114,7 @@ def test_a_certified_threshold_is_the_order_statistic_that_the_binomial_allows()
     assert threshold == reals[max(allowed)]
 
 
+@pytest.mark.slow
 def test_a_certified_rate_holds_as_often_as_it_says():
     """Scores of reals are uniform: above t lies a share 1 - t of all there are."""
     y = np.append(np.zeros(200), 1)
@@ -124,7 +125,7 @@ def test_a_certified_rate_holds_as_often_as_it_says():
     assert 0.14 < np.mean(broken) < 0.23  # 0.2, less what is lost to whole numbers
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("n_each", [1, 4])
 def test_three_way_rates_hold_as_often_as_they_say(n_each):
     """No skill, uniform scores: the true rates are 1 - high_ and low_."""
@@ -155,7 +156,7 @@ def test_groups_taken_for_videos_break_the_promise():
     assert kept < 0.1 < 0.25 < ignored
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("n_each", [1, 4])
 def test_rates_on_average_are_kept_and_used(n_each):
     rates = []

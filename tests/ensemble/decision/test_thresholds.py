@@ -120,7 +120,7 @@ def test_fpr_keeps_its_share_of_the_unseen_reals(model):
     assert model.threshold_ == 0.5
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["platt", "isotonic", "venn_abers"])
 def test_calibration_and_prior_move_the_threshold_with_the_scores(calibration):
     videos, *_ = _labelled(seed=1)

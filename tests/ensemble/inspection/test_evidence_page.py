@@ -123,7 +123,7 @@ def test_without_feature_maps_the_pixels_themselves_are_asked():
     assert heat[:, 17:].max() < 0.1
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "full"])
 def test_networks_have_maps_however_they_were_trained(toy_videos, train):
     videos, y, _ = toy_videos
@@ -175,7 +175,7 @@ def test_the_latest_frames_are_the_most_suspicious_here(page):
     assert frames[:2] == [11, 9]  # those before are all alike to it
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "median", "max", "logit_mean"])
 @pytest.mark.parametrize("calibration", [None, "platt"])
 def test_what_the_page_shows_adds_up_to_the_verdict(pooling, calibration):

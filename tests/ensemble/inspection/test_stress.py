@@ -67,6 +67,7 @@ def test_a_detector_of_brightness_drifts_with_light_and_with_nothing_else(found)
         assert (sign * rows["drift"] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_detector_of_length_drifts_with_the_frame_rate_alone(found):
     for change in set(CHANGES) - {"fps"}:
         assert of(found, change, "long")["size"].max() == 0
@@ -86,6 +87,7 @@ def test_the_ensemble_is_judged_beside_its_members(model, found):
     assert rows["auc"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_labels_and_groups_with_ids_follow_the_videos(model, found):
     ids = [f"v{number}" for number in range(8)]
     videos, labels = pd.Series(VIDEOS, ids), pd.Series(LABELS, ids)

@@ -302,6 +302,7 @@ def test_ctrl_c_ends_it_with_a_whole_film(saved, serve, tmp_path):
     assert probe_video(film).n_frames > 5
 
 
+@pytest.mark.slow
 def test_without_a_screen_show_is_refused_before_any_work(
     capsys, saved, clip, monkeypatch
 ):

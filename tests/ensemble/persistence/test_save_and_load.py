@@ -182,6 +182,7 @@ class Trimmed(Combiner):
         return np.clip((scores + self.offset_).mean(axis=1), 0, 1)
 
 
+@pytest.mark.slow
 def test_a_combiner_of_ones_own_is_given_again_and_knows_what_it_learned(
     toy_videos, tmp_path
 ):

@@ -63,6 +63,7 @@ def test_a_store_of_an_earlier_version_is_read(version, tmp_path):
             assert arrays
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 def test_a_fit_with_a_store_of_an_earlier_version_gives_the_same_scores(
     version, written, tmp_path

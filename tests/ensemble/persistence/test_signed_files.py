@@ -70,6 +70,7 @@ def test_an_unsigned_file_is_refused_where_a_key_is_given(model, tmp_path):
         ensemble.load(SAVED, key=KEY)
 
 
+@pytest.mark.slow
 def test_a_key_may_lie_in_a_file_that_the_environment_names(
     rule, tmp_path, monkeypatch
 ):

@@ -94,7 +94,7 @@ RULES = [
 ]
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_p_fake_of_a_linear_rule_can_be_computed_by_hand(rule):
     rule = rule.set_params(n_boot=5).fit(*make_scores())
@@ -134,7 +134,7 @@ def test_says_what_it_was_learned_from_and_how_often_it_errs():
     assert "simulated scores only" in text
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("combiner", "calibration", "words"),
     [

@@ -211,6 +211,7 @@ def test_metadata_of_a_report_goes_by_the_ids_of_the_rows(model, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_members_of_a_fitted_ensemble(model):
     shown = model._repr_html_()
     assert "Out of fold on 24 videos of 12 groups, 12 fake." in shown
@@ -231,7 +232,7 @@ def test_an_ensemble_that_saw_reals_alone_has_no_strategies_to_compare(
     assert "AUC" not in model._repr_html_().partition("Out of fold")[2]
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "says"), [("jinja2", "pages need jinja2"), ("matplotlib", "matplotlib")]
 )

@@ -76,6 +76,7 @@ def test_a_bin_of_one_video_judged_often_is_not_drawn():
     plt.close("all")
 
 
+@pytest.mark.slow_after(1)
 def test_the_area_below_a_drawn_curve_is_the_auc_of_the_table(comparison):
     common = [panel.common() for panel in comparison.panels]
     y = np.concatenate([panel.y for panel in common])

@@ -56,6 +56,7 @@ def test_a_scan_is_that_of_scan_video_but_for_where_the_file_lies(server, done, 
     assert [face["face"] for face in done["result"]["faces"]] == [1, 2]
 
 
+@pytest.mark.slow
 def test_there_is_a_picture_of_each_face_and_of_frames(server, done, clip):
     frames = list(iter_frames(clip))
     links = done["links"]

@@ -281,6 +281,7 @@ def test_members_that_know_no_faces_say_the_same_of_each():
     assert table["frame"].iloc[0] == frame[0, 0]
 
 
+@pytest.mark.slow
 def test_members_that_look_at_other_frames_or_boxes_are_about_the_same_face():
     """The second member takes the second person for the largest."""
     members = [("red", member(0)), ("green", member(1, n_frames=5, finder=Generous()))]

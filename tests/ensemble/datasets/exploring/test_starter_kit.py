@@ -117,6 +117,7 @@ def test_s1_files_of_train_and_test_are_counted(found):
     assert files.to_dict() == {"train_sample_videos": 401, "test_videos": 4}
 
 
+@pytest.mark.slow
 def test_s2_endings_are_counted_by_folder(found):
     assert found.files["files"].to_dict() == {
         ("test_videos", ".mp4"): 3,
@@ -184,6 +185,7 @@ def test_s9_lists_and_folders_are_compared_both_ways(found):
     assert only["folder"] == ["train_sample_videos/unlisted.mp4"]
 
 
+@pytest.mark.slow
 def test_s10_the_first_frame_of_a_fake_and_a_real(shown):
     for label in (0, 1):
         video = shown.table.subset(where=shown.table.table["label"] == label).videos[0]

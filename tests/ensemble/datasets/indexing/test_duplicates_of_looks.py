@@ -95,6 +95,7 @@ def with_flipped(row, n_bits, draw):
     return np.packbits(bits)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("n_bits", [0, 1, 8, 16])
 def test_near_hashes_are_found_among_many(n_bits):
     draw = np.random.default_rng(1)
