@@ -176,7 +176,8 @@ def _is_transparent(image, content, size):
     if picture is None or picture.ndim < 3 or picture.shape[2] != 4:
         return False
     alpha = picture[..., 3]
-    return bool((alpha < np.iinfo(alpha.dtype).max).any())
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1.0
+    return not bool((alpha >= opaque).all())  # NaN, too
 
 
 def _no_files(folder):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from base_models.video import (
     VideoReadError,
+    image_folders,
     iter_frames,
     probe_video,
     sample_frames,
@@ -154,3 +155,13 @@ def test_a_palette_with_a_colour_that_is_not_shown_is_transparent(tmp_path):
     assert probe_video(tmp_path / "image.png").cut_short == ""
     image.save(tmp_path / "image.png", transparency=0)
     assert "transparent parts" in probe_video(tmp_path / "image.png").cut_short
+
+
+@pytest.mark.parametrize(("alpha", "is_told"), [(1.0, False), (0.5, True)])
+def test_a_tiff_of_floats_has_opaque_pixels_at_one(tmp_path, alpha, is_told):
+    pixels = np.full((16, 16, 4), 0.5, np.float32)
+    pixels[..., 3] = alpha
+    path = tmp_path / "image.tiff"
+    cv2.imwrite(str(path), pixels)
+    encoded = path.read_bytes()
+    assert image_folders._is_transparent(path, encoded, (16, 16)) == is_told
