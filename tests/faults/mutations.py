@@ -151,9 +151,12 @@ def elsewhere(content, clips, rng):
     return content.replace(own, named, 1)
 
 
+_MOST = 32 * 2**20  # bytes that a mutation adds by repeating
+
+
 def many_streams(content, clips, rng):
     return content.replace(b"trak", b"free", 1) + b"".join(
-        box(b"moov", *[part] * rng.choice((3, 300)))
+        box(b"moov", *[part] * min(rng.choice((3, 300)), 1 + _MOST // len(part)))
         for part in boxes_of(content)[-1:]
     )  # fmt: skip
 
