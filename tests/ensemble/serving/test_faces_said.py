@@ -1,5 +1,7 @@
 """What pages say of several faces: whose score it is, and what looks at each alone."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("fastapi")
@@ -7,6 +9,8 @@ from page_server import CARD, RATES, a_scan
 from test_serve_pages import Tags
 
 from ensemble.serving.pages.in_words import errors_in_words
+from ensemble.serving.pages.rendering import render
+from ensemble.serving.pages.view import scan_view
 
 
 def two_members():
@@ -117,3 +121,24 @@ def test_doubts_about_the_whole_file_are_not_said_again_of_each_face(client, add
     assert words.count("It is short.") == 1
     assert words.count("It is odd.") == 1
     assert "the side of the face has 9 pixels" in words.lower()
+
+
+def _heat_maps_of(scan, shown):
+    view = scan_view(scan)
+    faces = {face.face: face for face in view.faces}
+    sections = [{"face": face, "pictures": [], "has_maps": True} for face in shown]
+    page = render(
+        "evidence.html", here="", kept="1 hour", view=view, faces=faces,
+        sections=sections, job=SimpleNamespace(id="1", name="clip.mp4"), stem="clip",
+    )  # fmt: skip
+    return " ".join(Tags(page).words.split())
+
+
+def test_the_heat_maps_say_which_face_has_none_and_why():
+    scan = two_members()
+    assert "is not below" not in _heat_maps_of(scan, [1, 2, 0])
+    few = "Face 2 is not below: maps are made of a few faces only."
+    assert few in _heat_maps_of(scan, [1, 0])  # its frames were scored
+    scan["timeline"] = [row for row in scan["timeline"] if row["face"] != 2]
+    unseen = "Face 2 is not below: no member looked at it by itself"
+    assert unseen in _heat_maps_of(scan, [1, 0])
