@@ -129,11 +129,12 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
             videos alone; ``verdict``, REAL, FAKE or UNSURE, of such an ensemble FAKE
             TRACES or UNSURE, empty without a score; ``status``: ``scored``, ``partial``
             (a detector gave no score) or ``unscorable``; ``reason``, why a score is
-            missing or what to know about one; ``doubts``, why the score is no ground
-            for a verdict (`ensemble.verdicts.doubts`); of an ensemble that no labelled
-            video was shown to ``calibration``, "unknown"; with a ``cascade``
-            ``members_asked``, their names; and each detector's score, NaN of one that
-            was not asked, which is no failure.
+            missing or what to know about one, as that the video was trained on;
+            ``doubts``, why the score is no ground for a verdict
+            (`ensemble.verdicts.doubts`); of an ensemble that no labelled video was
+            shown to ``calibration``, "unknown"; with a ``cascade`` ``members_asked``,
+            their names; and each detector's score, NaN of one that was not asked, which
+            is no failure.
         """
         from base_models.inputs import as_videos
         from base_models.runtime.file_digest import held_contents

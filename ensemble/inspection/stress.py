@@ -1,6 +1,7 @@
 """Stress: how scores drift when videos are compressed, shrunk, blurred, darkened."""
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -174,6 +175,8 @@ def stress_test(
     steps = [(AS_IT_IS, 0.0)]
     steps += [(name, float(s)) for name, strengths in wanted.items() for s in strengths]
     unlike = dict(zip(ids, videos, strict=True))  # one path twice is one video
+    hash_ahead(unlike.values())
+    _warn_of_training(model, unlike)
     contents, reasons = _score(
         model, unlike, steps, kept, (seconds, random_state), verbose
     )
@@ -195,6 +198,19 @@ def stress_test(
     truth = truth[~truth.index.duplicated()]
     table = _summary(model, scores, wanted, truth, n_boot)
     return StressResult(table, scores, reasons)
+
+
+def _warn_of_training(model, unlike):
+    known = model.fit_record_.training.have_contents_of(unlike.values())
+    names = [name for name, is_known in zip(unlike, known, strict=True) if is_known]
+    if names:
+        warnings.warn(
+            f"the model learned from {len(names)} of the {len(unlike)} videos (the "
+            f"first: {names[0]}): their scores, and an AUC of them, say nothing of how "
+            "well it tells others, as they are or changed; give videos that were kept "
+            "apart",
+            stacklevel=3,
+        )
 
 
 def _is_fake(model, labels, n_videos):
@@ -230,7 +246,6 @@ def _beginning(video, seconds):
 def _score(model, unlike, steps, kept, how, verbose):
     """Have the scores of all videos kept; return their digests, and reasons if none."""
     contents, reasons, failures = {}, {}, Failures()
-    hash_ahead(unlike.values())
     for name, video in unlike.items():
         try:
             contents[name] = video_digest(video)

@@ -155,6 +155,22 @@ class TrainingSet:
             )
         return replace(self, videos=[found[digest] for digest in self.digests])
 
+    def have_contents_of(self, videos: Iterable[Any]) -> list[bool]:
+        """Say of each of some videos whether it is one of these, under whatever name.
+
+        Parameters
+        ----------
+        videos : iterable of str, Path, ndarray or what a foreign detector understands
+
+        Returns
+        -------
+        list of bool
+            False of one that cannot be read, and of what is behind an address, which is
+            not fetched for that.
+        """
+        digests = set(self.digests)
+        return [_readable_digest(video) in digests for video in videos]
+
     def split(self, resampling: Any, random_state: Any) -> Any:
         """List the checked (train, test) rows of a resampling.
 
@@ -320,6 +336,18 @@ def row_ids(videos: Videos) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names
+
+
+def _readable_digest(video):
+    from base_models.addresses import remote_address
+    from base_models.video.paths import video_digest
+
+    if not is_video(video) or remote_address(video):
+        return None
+    try:
+        return video_digest(video)
+    except OSError:  # or another by now: who scored it says so
+        return None
 
 
 def is_video(video: Any) -> Any:

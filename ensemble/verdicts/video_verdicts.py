@@ -22,6 +22,11 @@ from ensemble.verdicts.member_scores import (
 )
 from ensemble.verdicts.suspicion import NO_TRACES, score_column
 
+IN_TRAINING = (
+    "the model learned from this video, so that its score says nothing of how well it "
+    "tells others"
+)
+
 
 def verdict_table(
     model: Any,
@@ -74,7 +79,7 @@ def verdict_table(
         score_column(model): score,
         "verdict": verdicts,
         "status": statuses(table, combined),
-        "reason": list(reasons_of(model, table, combined).values()),
+        "reason": _with_known_videos(model, videos, reasons_of(model, table, combined)),
         "doubts": found,
     }
     if model.fit_record_.unlabelled:
@@ -108,6 +113,18 @@ def reasons_of(model: Any, table: pd.DataFrame, combined: np.ndarray) -> dict[st
         for row, disagreement in disagreements(model, table).items():
             reasons[row] = "; ".join(filter(None, [disagreement, reasons[row]]))
     return reasons
+
+
+def _with_known_videos(model, videos, reasons):
+    """List reasons; of videos that were trained on, that, too."""
+    said = list(reasons.values())
+    if videos is None:
+        return said
+    known = model.fit_record_.training.have_contents_of(videos)
+    return [
+        "; ".join(filter(None, [IN_TRAINING * is_known, why]))
+        for is_known, why in zip(known, said, strict=True)
+    ]
 
 
 def unscorable_reasons(model: Any, table: Any, combined: Any) -> dict[str, str]:

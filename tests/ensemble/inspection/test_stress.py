@@ -169,6 +169,15 @@ def three():
         return model, changes, whole, path.read_bytes()
 
 
+def test_videos_that_were_trained_on_are_warned_of(model):
+    unknown = clip(100, seed=3)
+    with pytest.warns(UserWarning, match="learned from 2 of the 3 videos"):
+        stress_test(model, [VIDEOS[0], unknown, VIDEOS[5]], changes={"darker": [0.5]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stress_test(model, [unknown], changes={"darker": [0.5]})
+
+
 @pytest.mark.slow_after(1)
 @pytest.mark.parametrize("part", [0.0, 0.03, 0.2, 0.31, 0.45, 0.5, 0.62, 0.77, 0.999])
 def test_a_file_cut_anywhere_gives_the_same_figures(three, tmp_path, part):
@@ -188,6 +197,7 @@ def test_a_file_cut_anywhere_gives_the_same_figures(three, tmp_path, part):
         pd.testing.assert_frame_equal(again.scores, whole.scores)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "the model learned from")
             stress_test(model, VIDEOS[:3], changes=changes, scores_file=path)
         assert sorted(path.read_bytes().splitlines()) == sorted(written.splitlines())
 

@@ -145,3 +145,28 @@ def test_predict_refuses_a_three_way_threshold_before_any_video_is_scored(monkey
         model.predict([DARK])
     with pytest.raises(ValueError, match="labels can only be real or fake"):
         model.decision_function([DARK])
+
+
+def test_a_video_that_was_trained_on_is_said_to_be_one(tmp_path):
+    def written(name, shade):
+        frames = np.full((4, 64, 64, 3), shade, np.uint8)
+        return write_video(tmp_path / f"{name}.mp4", frames)
+
+    shades = [*range(20, 60, 5), *range(190, 230, 5)]
+    videos = [written(shade, shade) for shade in shades]
+    model = DeepfakeEnsemble(
+        {"bright": CallableDetector(_bright)}, resampling=2, verbose=False
+    ).fit(videos, [0] * 8 + [1] * 8, groups=np.arange(16) % 8)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(videos[3].read_bytes())
+    other = written("other", 37)
+    gone = tmp_path / "gone.mp4"
+    model.save(tmp_path / "model.dfe")
+    saved = load(tmp_path / "model.dfe", {"bright": model.detectors_["bright"]})
+    for judging in (model, saved):
+        judged = judging.judge([copy, other, gone])
+        assert judged["reason"].str.contains("learned from this video").tolist() == [
+            True, False, False,
+        ]  # fmt: skip
+        assert judged["p_fake"].iloc[0] == model.fake_score([copy])[0]
+    assert "learned from this video" in scan_video(model, copy).reason
