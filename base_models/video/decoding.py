@@ -15,6 +15,8 @@ from av.video.reformatter import Colorspace, VideoReformatter
 
 from base_models.errors import VideoReadError
 from base_models.video.bounds.budget import (
+    Clock,
+    check_count,
     check_memory,
     check_picture,
     check_refusal,
@@ -24,10 +26,12 @@ from base_models.video.bounds.budget import (
 from base_models.video.packets import opened, packets
 
 
-def decode(path: str | Path) -> Iterator[Any]:
+def decode(path: str | Path, clock: Clock | None = None) -> Iterator[Any]:
+    """Yield each frame. What is done with one counts, unless it has the clock stand."""
+    n_frames = 0
     with opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
-        clock = clock_of(path)
+        clock = clock or clock_of(path)
         for packet in itertools.chain(packets(path, container, stream, clock), [None]):
             clock.check()
             try:
@@ -36,20 +40,23 @@ def decode(path: str | Path) -> Iterator[Any]:
                 check_refusal(path, stream.codec_context, error)
                 continue  # a damaged packet gives no frame; the decoder goes on
             for frame in frames:
+                n_frames += 1
+                check_count(path, n_frames)
                 check_picture(path, frame.width, frame.height, "one of its frames has")
-                with clock.standing():
-                    yield frame
+                yield frame
 
 
 def decode_rgb(path: str | Path, at: Any = None) -> Iterator[Any]:
     """Yield each frame as RGB (None if not among `at`), and when it is shown."""
-    convert = tick = None
-    for index, frame in enumerate(decode(path)):
+    convert, tick, clock = None, None, clock_of(path)
+    for index, frame in enumerate(decode(path, clock)):
         convert = convert or RgbConverter(path, frame)
         tick = frame.time_base or tick  # the last frames do not bring theirs
         timed = frame.pts is not None and tick is not None
         rgb = convert(frame) if at is None or index in at else None
-        yield rgb, float(frame.pts * tick) if timed else None
+        seconds = float(frame.pts * tick) if timed else None
+        with clock.standing():
+            yield rgb, seconds
 
 
 def frames_by_reading(path: str | Path, indices: np.ndarray) -> Any:

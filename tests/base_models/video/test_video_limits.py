@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from base_models import VideoReadError, reading_limits
+from base_models import VideoReadError, reading_limits, write_video
 from base_models.limits import current_limits
 from base_models.runtime import file_digest
 from base_models.runtime.parallel import run_tasks
 from base_models.video.bounds import budget
+from base_models.video.decoding import RgbConverter
 from base_models.video.paths import list_videos, video_digest
 from base_models.video.quality import estimate_qp
 from base_models.video.reading import iter_frames, probe_video, sample_frames
@@ -217,6 +218,36 @@ def test_a_process_that_was_stopped_did_not_read(monkeypatch):
     now[0], now[1] = now[0] + 50.0, now[1] + 50.0
     with pytest.raises(VideoReadError, match="takes longer than the 60 s allowed"):
         clock.check()
+
+
+def test_converting_frames_counts_and_using_them_does_not(tmp_path, monkeypatch):
+    clip = write_video(tmp_path / "a.mp4", np.zeros((30, 32, 32, 3), np.uint8))
+    now = [0.0]
+    monkeypatch.setattr(budget.Clock, "_now", staticmethod(lambda: (now[0], now[0])))
+    convert = RgbConverter.__call__
+
+    def slowly(self, frame):
+        now[0] += 1.0
+        return convert(self, frame)
+
+    with reading_limits(video_seconds=20):
+        for _ in iter_frames(clip):
+            now[0] += 100.0
+        monkeypatch.setattr(RgbConverter, "__call__", slowly)
+        with pytest.raises(VideoReadError, match="takes longer than the 20 s allowed"):
+            list(iter_frames(clip))
+
+
+def test_frames_that_no_header_counts_are_counted(tmp_path):
+    clip = tmp_path / "a.flv"
+    write(clip, [(64, 48)])
+    with reading_limits(video_frames=2):
+        assert len(list(iter_frames(clip))) == 2
+    with (
+        reading_limits(video_frames=1),
+        pytest.raises(VideoReadError, match="it has 2 frames, and 1 are allowed"),
+    ):
+        list(iter_frames(clip))
 
 
 def test_a_file_with_holes_is_not_read_for_ever(tmp_path, monkeypatch):
