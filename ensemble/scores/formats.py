@@ -215,8 +215,36 @@ def _number(text: str) -> float:
 def _from_parquet(path: Path) -> Table:
     if not path.is_dir():  # which pandas reads as well
         check_parquet(path)
-    frame = pd.read_parquet(path)
+    frame = _with_index(pd.read_parquet(path))
+    _check_names(list(frame.columns), path)
     return Table(frame, range(1, len(frame) + 1), str(path))
+
+
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame in which its index is columns, but not one that counts its rows.
+
+    An index without a name is a column without one, as in a CSV.
+    """
+    names = frame.index.names
+    if list(names) == [None] and frame.index.equals(pd.RangeIndex(len(frame))):
+        return frame
+    levels = [
+        frame.index.get_level_values(level).to_series(range(len(frame)), name or "")
+        for level, name in enumerate(names)
+    ]
+    whole = pd.concat([*levels, frame.reset_index(drop=True)], axis=1)
+    whole.attrs = frame.attrs
+    return whole
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    """Refuse a table in which a name stands for two columns, or for none."""
+    repeated = sorted(str(name) for name, n in Counter(names).items() if n > 1)[:12]
+    if repeated or not any(name != "" for name in names):
+        raise ScoreTableError(
+            f"{path}: expected a first line that names every column once; got "
+            + (f"{repeated} repeatedly" if repeated else "an empty file")
+        )
 
 
 def _from_excel(path: Path) -> Table:
@@ -235,9 +263,14 @@ def _from_excel(path: Path) -> Table:
                 f"{book.sheet_names[0]!r}, is read",
                 stacklevel=3,
             )
-        frame = pd.read_excel(book, dtype=object, keep_default_na=False, na_values=[])
-    names = [str(name) for name in frame.columns]
-    frame.columns = ["" if name.startswith("Unnamed: ") else name for name in names]
+        cells = pd.read_excel(
+            book, header=None, dtype=object, keep_default_na=False, na_values=[]
+        )
+    if len(cells):  # columns without a word are beside the table
+        cells = cells.loc[:, (cells != "").any()]
+    names = [str(name).strip() for name in cells.head(1).to_numpy().ravel()]
+    _check_names(names, path)
+    frame = cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
     return Table(frame, range(2, len(frame) + 2), str(path))
 
 
@@ -266,12 +299,7 @@ def _from_text(path: Path, encoding: str | None) -> Table:
     check_text(text, delimiter, path)
     rows, lines = _rows_of(text, delimiter, path, skipped)
     header = [name.strip() for name in rows[0]] if rows else []
-    repeated = sorted(name for name, n in Counter(header).items() if n > 1)[:12]
-    if repeated or not any(header):
-        raise ScoreTableError(
-            f"{path}: expected a first line that names every column once; got "
-            + (f"{repeated} repeatedly" if repeated else "an empty file")
-        )
+    _check_names(header, path)
     if set(map(len, rows)) != {len(header)}:
         row = next(i for i, fields in enumerate(rows) if len(fields) != len(header))
         raise ScoreTableError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.errors import ScoreTableError
 from base_models.limits import check_file
+from base_models.runtime.file_digest import strict_json
 
 if TYPE_CHECKING:
     from ensemble.scores.formats import Table
@@ -125,7 +126,7 @@ def _note(path: Path) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; one that is cut off or no JSON is named."""
     try:
-        return json.loads(read_text(path))
+        return strict_json(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ScoreTableError(
             f"{path} is no whole JSON file ({error}); fetch it again"

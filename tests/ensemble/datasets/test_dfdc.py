@@ -75,6 +75,9 @@ def test_other_trees_are_refused(plant, plant_json, tmp_path):
     path.write_text('{"a.mp4": {"label": "FA')
     with pytest.raises(ValueError, match="no whole JSON file"):
         load_dataset("dfdc", tmp_path)
+    path.write_text('{"a.mp4": {"label": "FAKE"}, "a.mp4": {"label": "REAL"}}')
+    with pytest.raises(ValueError, match=r"metadata\.json .*says 'a\.mp4' twice"):
+        load_dataset("dfdc", tmp_path)
 
 
 def test_a_video_that_metadata_does_not_name_has_no_label(plant, plant_json):

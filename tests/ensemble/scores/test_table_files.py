@@ -98,6 +98,55 @@ def test_excel_and_parquet_keep_text(tmp_path):
         assert found.astype(object).to_dict("list") == frame.to_dict("list")
 
 
+@pytest.mark.parametrize("index", ["video", None])
+def test_an_index_of_a_parquet_names_its_videos(index, tmp_path):
+    scores = {"p_a": [0.9, 0.1], "p_b": [0.8, 0.2]}
+    frame = pd.DataFrame(scores, index=pd.Index([1, 0], name=index))
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_scores(tmp_path / "t.parquet")
+    assert table["p_a"].to_dict() == {"1": 0.9, "0": 0.1}
+    assert list(table) == ["p_a", "p_b"]
+
+
+def test_all_levels_of_an_index_are_columns(tmp_path):
+    index = pd.MultiIndex.from_tuples([("x", 1, "g"), ("y", 0, "h")],
+                                      names=["video", "label", "group"])  # fmt: skip
+    pd.DataFrame({"p_a": [0.9, 0.1]}, index).to_parquet(tmp_path / "t.parquet")
+    found = companions(read_scores(tmp_path / "t.parquet"))
+    assert found["label"].to_dict() == {"x": 1, "y": 0}
+    assert found["group"].to_dict() == {"x": "g", "y": "h"}
+
+
+def test_rows_of_a_parquet_that_are_counted_have_no_column_of_it(tmp_path):
+    pd.DataFrame({"p_a": [0.9, 0.1]}).to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(tmp_path / "t.parquet").frame) == ["p_a"]
+    table = read_scores(tmp_path / "t.parquet")
+    assert table["p_a"].to_dict() == {"0": 0.9, "1": 0.1}
+
+
+def test_a_column_that_is_there_twice_is_refused_in_every_format(tmp_path):
+    rows = [["video", "p_a", "p_b", " p_a"], ["x", 0.99, 0.99, 0.01]]
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    frame.columns = ["video", "p_a", "p_b", "p_a"]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", index=False, header=False)
+    named_alike = pd.DataFrame({"video": ["x"]}, index=pd.Index(["y"], name="video"))
+    named_alike.to_parquet(tmp_path / "t.parquet")
+    for name, twice in (("csv", "p_a"), ("xlsx", "p_a"), ("parquet", "video")):
+        with pytest.raises(ScoreTableError, match=rf"t\.{name}: .*'{twice}'.*repeated"):
+            read_scores(tmp_path / f"t.{name}")
+
+
+def test_what_is_beside_a_sheets_table_is_passed_over_if_it_is_empty(tmp_path):
+    rows = [["video", "", "p_a", ""], ["x", "", 0.5, ""]]
+    pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", index=False, header=False)
+    assert list(read_table(tmp_path / "t.xlsx").frame) == ["video", "p_a"]
+    rows[1][1] = rows[1][3] = "?"
+    pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", index=False, header=False)
+    with pytest.raises(ScoreTableError, match="names every column once"):
+        read_table(tmp_path / "t.xlsx")
+
+
 def test_only_the_first_sheet_is_read_and_the_reader_is_told(tmp_path):
     with pd.ExcelWriter(tmp_path / "t.xlsx", engine="openpyxl") as book:
         pd.DataFrame({"a": [1]}).to_excel(book, sheet_name="one", index=False)
