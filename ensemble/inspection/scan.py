@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE
+from ensemble.inspection.faces_and_frames import every_member, faces_said, timeline_of
 from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
-from ensemble.scores.table import score_table
+from ensemble.scores.replaced import is_another
 from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.suspicion import column_in, renamed
@@ -269,12 +270,24 @@ def scan_video(
     -------
     ScanResult
     """
+    from base_models.runtime.file_digest import REPLACED, held_contents
+    from base_models.video.paths import hashed_once
+
+    with held_contents(), hashed_once([video]):
+        result = _scanned(
+            model, video, looks_per_second, doubts, on_step or _tell_nobody
+        )
+        if is_another(video):
+            return failed_scan(model, video, REPLACED)
+    return result
+
+
+def _scanned(model, video, looks_per_second, doubts, tell):
     from base_models.errors import VideoReadError
     from base_models.scoring.following import follow_video
     from base_models.scoring.per_face import asked_of, look_closely
 
-    tell = on_step or _tell_nobody
-    members = [(n, asked_of(d, video)) for n, d in _every_member(model)]
+    members = [(n, asked_of(d, video)) for n, d in every_member(model)]
     tell(0.0, _READING)
     try:  # first, since the views that it makes lie in the store for the scores
         followed = follow_video(
@@ -298,8 +311,8 @@ def scan_video(
         )
         table.attrs["beside"] = {table.index[0]: look.unscored} if look.unscored else {}
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
-    timeline = _timeline(model, look)
-    faces, face_scores = _faces(model, look, scores, video, doubts)
+    timeline = timeline_of(model, look)
+    faces, face_scores = faces_said(model, look, scores, video, doubts)
     return ScanResult(
         video=table.index[0],
         p_fake=verdict[column_in(verdict)],
@@ -363,7 +376,7 @@ def failed_scan(
     table = pd.DataFrame(np.nan, [name], list(model.detectors_))
     table.attrs["reason"] = {column: {name: reason} for column in table}
     members = _members(table, model)
-    faces, face_scores = _faces(model, None, members)
+    faces, face_scores = faces_said(model, None, members)
     return ScanResult(
         video=name,
         p_fake=np.nan,
@@ -373,7 +386,7 @@ def failed_scan(
         members=members,
         faces=faces,
         face_scores=face_scores,
-        timeline=_timeline(model, None),
+        timeline=timeline_of(model, None),
         grounds=grounds(model),
         threshold=model.thresholds_,
         look=None,
@@ -418,74 +431,6 @@ def scans_table(results: list[ScanResult]) -> pd.DataFrame:
             rows.append(result._named(video | found) | given)
     table = pd.DataFrame(rows)
     return table.astype({"face": "Int64"})
-
-
-def _every_member(model):
-    """Name the detectors, one by one where several are averaged."""
-    return [
-        (f"{name} {number}", member)
-        for name, found in model.detectors_.items()
-        for number, member in enumerate(found if isinstance(found, list) else [found])
-    ]
-
-
-def _averaged(columns):
-    """Return the ensemble's name of each column that `_every_member` named."""
-    return [column.rpartition(" ")[0] for column in columns]
-
-
-def _faces(model, look, members, video=None, doubts=True):
-    """When each face is there and what the ensemble says of it; what members say."""
-    names = list(model.detectors_)
-    columns = ["face", "first", "last", "p_fake", "verdict", "reason", "doubts", "main"]
-    if look is None or not look.faces:
-        return pd.DataFrame(columns=columns), pd.DataFrame(columns=names)
-    scores = look.scores.T.groupby(_averaged(look.scores)).mean().T
-    why = look.reasons.set_axis(_averaged(look.reasons), axis=1)
-    why = why.loc[:, ~why.columns.duplicated()]
-    given = members["p_fake"].to_dict()
-    looked = set(_averaged(look.timeline["detector"].unique()))
-    for name in names:
-        if name not in looked and scores[name].isna().all() and not why[name].any():
-            scores[name] = given[name]  # it gives no timeline: all faces alike
-    numbers = range(1, len(look.faces) + 1)
-    table = score_table(
-        scores[names].to_numpy(),
-        [f"face {number}" for number in numbers],
-        names,
-        reasons=why[names].to_numpy(dtype=object),
-    )
-    judged = model.judge_scores(table, [video] * len(table), doubts)
-    judged = judged.rename(columns={SUSPICION: P_FAKE})
-    judged = judged[[P_FAKE, "verdict", "reason", "doubts"]]
-    decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
-    beside = pd.DataFrame(
-        {
-            "face": numbers,
-            "first": [look.times[face.frames[0]] for face in look.faces],
-            "last": [look.times[face.frames[-1]] for face in look.faces],
-            "main": [number - 1 in decided for number in numbers],
-        }
-    )
-    faces = pd.concat([beside, judged.reset_index(drop=True)], axis=1)[columns]
-    return faces, scores[names].set_axis(pd.Index(numbers, name="face"), axis=0)
-
-
-def _timeline(model, look):
-    columns = ["detector", "frame", "seconds", "face", "score", "decided", "pooled"]
-    if look is None or look.timeline.empty:
-        return pd.DataFrame(columns=columns)
-    frames = look.timeline.assign(
-        detector=_averaged(look.timeline["detector"]), face=look.timeline["face"] + 1
-    )
-    by = ["detector", "face", "frame", "seconds"]
-    frames = frames.groupby(by, sort=True, as_index=False).agg(
-        score=("score", "mean"), decided=("decided", "any"), pooled=("pooled", "any")
-    )
-    order = {name: place for place, name in enumerate(model.detectors_)}
-    frames["place"] = frames["detector"].map(order)
-    frames = frames.sort_values(["place", "face", "frame"], ignore_index=True)
-    return frames[columns]
 
 
 def _plain(thing):

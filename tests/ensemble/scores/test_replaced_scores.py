@@ -7,7 +7,7 @@ import pytest
 
 from base_models import FrequencyDetector, write_video
 from base_models.video import reading
-from ensemble import DeepfakeEnsemble
+from ensemble import DeepfakeEnsemble, scan_video
 
 
 @pytest.fixture
@@ -66,3 +66,23 @@ def test_who_takes_verdicts_one_by_one_may_write_to_files_between_them(model, tm
         seen += [row["p_fake"].item(), *model.judge([video])["p_fake"]]
     assert not np.isnan(seen).any()
     assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("at", [0.5, 0.8])
+def test_a_scan_is_of_one_content(model, at, tmp_path):
+    path, other = tmp_path / "a.mp4", (tmp_path / "b.mp4").read_bytes()
+    before = scan_video(model, path)
+    assert before.status == "scored"
+
+    def replacing(share, _):
+        if share >= at:
+            path.write_bytes(other)
+
+    found = scan_video(model, path, on_step=replacing)
+    assert (found.status, found.verdict) == ("unscorable", "")
+    assert np.isnan(found.p_fake)
+    assert found.reason == "it was replaced while it was looked at"
+    assert found.timeline.empty
+    assert (
+        scan_video(model, path).p_fake == scan_video(model, tmp_path / "b.mp4").p_fake
+    )
