@@ -21,7 +21,7 @@ from base_models.detectors.frame import FrameDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import FaceFinder
 from base_models.inference.engines import check_engine, engine_key
-from base_models.networks.weights import starts_random, weights_digest
+from base_models.networks.weights import starts_random, state_digest, weights_digest
 from base_models.runtime.devices import (
     fixed_threads,
     repeatable,
@@ -217,7 +217,7 @@ class FeaturePathDetector(FeatureDetector):
         self.extractor_ = self._built_extractor(trained=not body)
         if body:
             self.extractor_.module_.backbone.load_state_dict(body)
-        self.extractor_.weights_key_ = meta["weights_key"]
+        self.extractor_.weights_key_ = state_digest(self.extractor_.module_.backbone)
         return self
 
     def _check_parameters(self):
@@ -232,7 +232,7 @@ class FeaturePathDetector(FeatureDetector):
 
     def _fit_parts(self, videos, y, groups, sample_weight):
         self.extractor_ = extractor = self._built_extractor()
-        extractor.weights_key_ = extractor._weights_key(extractor.module_)
+        extractor.weights_key_ = state_digest(extractor.module_.backbone)
 
     def _view_recipe(self):
         return ViewRecipe(

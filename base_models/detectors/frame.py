@@ -25,7 +25,7 @@ from base_models.networks.tuning.learning_parts import (
     learning_names,
     merge_adapters,
 )
-from base_models.networks.weights import starts_random, state_digest, weights_digest
+from base_models.networks.weights import starts_random, weights_digest
 from base_models.runtime.devices import (
     resolve_device,
     resolve_threads,
@@ -303,11 +303,6 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
             self._fit_head(network, data)
         else:
             self._train_tail(network, data, staged)
-
-    def _weights_key(self, network):
-        if starts_random(self.backbone, self.weights):
-            return state_digest(network.backbone)
-        return weights_digest(self.backbone, self.weights)
 
     def _image_scores(self, view, shared):
         if self.train != "head":

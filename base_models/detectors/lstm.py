@@ -264,7 +264,7 @@ class LSTMDetector(FeatureDetector):
         self.extractor_ = self._bare_extractor(trained=not kept)
         if kept:
             self.extractor_.module_.load_state_dict(kept)
-        self.extractor_.weights_key_ = meta["weights_key"]
+        self.extractor_.weights_key_ = state_digest(self.extractor_.module_.backbone)
         return self
 
     def multiply_adds(self) -> float:
@@ -308,7 +308,7 @@ class LSTMDetector(FeatureDetector):
             return self._frozen_extractor()
         if self.features is None:
             extractor = self._bare_extractor()
-            extractor.weights_key_ = extractor._weights_key(extractor.module_)
+            extractor.weights_key_ = state_digest(extractor.module_.backbone)
             return extractor
         extractor = self._with_ours(clone(self._image_detector()))
         if extractor.random_state is None:

@@ -20,7 +20,7 @@ from base_models.scoring.sharing import (
     walk_videos,
 )
 from base_models.scoring.together import ask_each, sharing_detectors
-from base_models.store.store import Store
+from base_models.store.store import Store, resolve_store
 
 Enough = Callable[[int, NDArray, int], bool]  # row, scores, turns taken
 
@@ -88,7 +88,7 @@ def iter_in_turn(
         for row, (found, why, _) in enumerate(scored):
             yield _cut(row, found, why, turns, enough)
         return
-    sharing = sharing_detectors(detectors)
+    sharing, store = sharing_detectors(detectors), resolve_store(store)
     looking, failures = Failures(), [Failures() for _ in detectors]
     n_asked = np.zeros(len(detectors), int)
     walked = progress_bar(videos, progress, len(videos))
@@ -105,7 +105,7 @@ def iter_in_turn(
                 name, detector = detectors[place]
                 if place in sharing:
                     scores[place], reasons[place] = score_shared(
-                        detector, views, shared, failures[place]
+                        detector, views, shared, failures[place], store
                     )
                 else:
                     (scores[place],), (reasons[place],) = ask_each(

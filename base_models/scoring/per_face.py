@@ -16,6 +16,7 @@ import pandas as pd
 from base_models.faces.tracking import of_like_size
 from base_models.scoring.following import WHOLE_FRAME, FollowedVideo, follow_video
 from base_models.scoring.naming import name_detectors
+from base_models.store.in_use import store_in_use
 from base_models.store.store import Store, resolve_store, store_key
 from base_models.video.one_face import OneFace
 from base_models.video.paths import video_digest
@@ -135,7 +136,8 @@ def look_closely(
     for column, (name, detector) in enumerate(members):
         if not hasattr(detector, "score_views"):
             continue
-        look = _look_of(detector, followed, store, shared, main)
+        with store_in_use(store):
+            look = _look_of(detector, followed, store, shared, main)
         scores[:, column], reasons[:, column] = look.scores, look.reasons
         timelines.append(look.timeline.assign(detector=name))
         views |= {(name, face): view for face, view in look.views.items()}

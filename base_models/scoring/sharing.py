@@ -9,6 +9,7 @@ import numpy as np
 from base_models.inputs import Videos, as_videos
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
+from base_models.store.in_use import store_in_use
 from base_models.store.store import Store, resolve_store
 from base_models.views.making import iter_views
 from base_models.views.view import View
@@ -39,12 +40,13 @@ def score_sharing(
     ------
     scores, reasons : ndarray of shape (n_detectors,)
     """
+    store = resolve_store(store)
     looking, *failures = noted or [Failures() for _ in range(len(detectors) + 1)]
     for views in walk_videos(detectors, videos, store, progress):
         note_looking(looking, views)
         shared, scores, reasons = {}, [], []
         for detector, failed in zip(detectors, failures, strict=True):
-            score, reason = score_shared(detector, views, shared, failed)
+            score, reason = score_shared(detector, views, shared, failed, store)
             scores.append(score)
             reasons.append(reason)
         yield np.array(scores, float), np.array(reasons, dtype=object)
@@ -53,7 +55,11 @@ def score_sharing(
 
 
 def score_shared(
-    detector: Any, views: dict[str, View], shared: dict, failed: Failures
+    detector: Any,
+    views: dict[str, View],
+    shared: dict,
+    failed: Failures,
+    store: Store,
 ) -> tuple[float, str]:
     """Score one video by one detector, from views that are made.
 
@@ -66,6 +72,8 @@ def score_shared(
         What detectors leave for each other while one video is scored.
     failed : Failures
         Where the detector's error is noted.
+    store : Store
+        Where features are kept, if the detector names no store of its own.
 
     Returns
     -------
@@ -73,7 +81,8 @@ def score_shared(
     reason : str
     """
     try:
-        score, reason, _ = detector.score_views(views, shared)
+        with store_in_use(store):
+            score, reason, _ = detector.score_views(views, shared)
     except Exception as error:
         return np.nan, failed.reason(error)
     if not np.isnan(score):

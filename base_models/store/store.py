@@ -32,6 +32,7 @@ from base_models.store.folder import (
     warn_of_damage,
     without_waiting,
 )
+from base_models.store.in_use import default_store
 from base_models.store.keys import class_key
 from base_models.store.objects import StoreObjects, mapped_copy
 from base_models.store.shared_disks import is_shared
@@ -382,7 +383,7 @@ def resolve_store(store: str | Path | Store | None) -> Store:
     Parameters
     ----------
     store : None, str, Path or Store
-        None is the default store of this user.
+        None is that of `store_in_use`, else the default store of this user.
 
     Returns
     -------
@@ -397,14 +398,13 @@ def resolve_store(store: str | Path | Store | None) -> Store:
     if isinstance(store, Store):
         return store
     if store is None:
-        return Store()
+        return default_store() or Store()
     address = remote_address(store)
     if address is not None:
         return _store_at(address)
     if isinstance(store, (str, os.PathLike)):
-        return _store_at(
-            os.path.abspath(os.path.expanduser(local_path(os.fspath(store))))
-        )
+        path = os.path.expanduser(local_path(os.fspath(store)))
+        return _store_at(os.path.abspath(path))
     raise TypeError(
         "store must be None, an address, a folder or a Store; got "
         f"{type(store).__name__}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
 from base_models.detectors.bases.fitting import stored_features
 from base_models.detectors.bases.logistic_head import fit_logistic_head
 from base_models.networks.splitting import split_last_blocks, split_last_stage
+from base_models.networks.weights import state_digest
 from base_models.runtime.devices import resolve_device
 from base_models.runtime.progress import progress_bar
 from base_models.store.store import store_key
@@ -16,6 +20,9 @@ from base_models.training.batches import FeatureSamples
 from base_models.training.pooled_samples import POOL_EPOCHS, PooledSamples
 from base_models.training.recipe import resolve_recipe
 from base_models.training.validation import Validation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class OnFrozenParts:
@@ -26,10 +33,17 @@ class OnFrozenParts:
     epochs, which later ones show again.
     """
 
+    def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
+        """Become the fitted detector that `get_state` described."""
+        super().set_state(meta, arrays)  # type: ignore[misc]
+        if self.train == "head":  # features are known by what gives them, not by `meta`
+            self.weights_key_ = state_digest(self.module_.backbone)
+        return self
+
     def _fit_head(self, network, data):
         """Compute the features of the frozen network once; fit the head on them."""
         self.module_, self.history_ = network.eval(), []
-        self.weights_key_ = self._weights_key(network)
+        self.weights_key_ = state_digest(network.backbone)
         if resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake) is not None:
             self._fit_head_on_pool(network, data)
             return
@@ -76,7 +90,7 @@ class OnFrozenParts:
             trunk, tail = split_last_stage(network, size)
         else:
             trunk, tail = split_last_blocks(network, self.n_blocks, size)
-        self.weights_key_ = self._weights_key(network)
+        self.weights_key_ = state_digest(network.backbone)
         pairs = self.train == "last_blocks" and resolve_recipe(self.recipe).pairs
         fakes = resolve_pseudo_fakes(self.pseudo_fakes, data.is_fake)
         if pairs or fakes is not None:
@@ -91,6 +105,7 @@ class OnFrozenParts:
             samples, validation = self._on_maps(trunk, data)
         self._run(tail, data, samples, validation, staged)
         network.load_state_dict({**network.state_dict(), **tail.state_dict()})
+        del self.weights_key_  # no longer those it started as
         self.module_ = network.eval()
 
     def _on_maps(self, trunk, data):

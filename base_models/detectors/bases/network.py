@@ -126,8 +126,6 @@ class NetworkDetector(TrainedDetector):
         """
         self._take_state(meta)
         self.history_ = meta["history"]
-        if meta["weights_key"] is not None:
-            self.weights_key_ = meta["weights_key"]
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
         state = {name: torch.from_numpy(value) for name, value in arrays.items()}
