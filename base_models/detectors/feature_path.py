@@ -21,7 +21,12 @@ from base_models.detectors.frame import FrameDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import FaceFinder
 from base_models.inference.engines import check_engine, engine_key
-from base_models.networks.weights import starts_random, state_digest, weights_digest
+from base_models.networks.weights import (
+    check_there,
+    starts_random,
+    state_digest,
+    weights_digest,
+)
 from base_models.runtime.devices import (
     fixed_threads,
     repeatable,
@@ -214,6 +219,7 @@ class FeaturePathDetector(FeatureDetector):
             for name, value in arrays.items()
             if name.startswith("backbone/")
         }
+        check_there(body, self.backbone, self.weights)
         self.extractor_ = self._built_extractor(trained=not body)
         if body:
             self.extractor_.module_.backbone.load_state_dict(body)

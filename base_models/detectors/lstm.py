@@ -21,7 +21,7 @@ from base_models.detectors.frame import FrameDetector
 from base_models.faces.face import FaceFinder
 from base_models.inference.engines import engine_key
 from base_models.networks.sequence import SequenceNetwork, sequence_scores
-from base_models.networks.weights import starts_random, state_digest
+from base_models.networks.weights import check_there, starts_random, state_digest
 from base_models.runtime.devices import (
     fixed_threads,
     repeatable,
@@ -261,6 +261,8 @@ class LSTMDetector(FeatureDetector):
             self.extractor_ = self._frozen_extractor()
             return self
         kept = parts["extractor"]
+        begun_with = self.weights if self.features is None else None
+        check_there(kept, self.backbone, begun_with)
         self.extractor_ = self._bare_extractor(trained=not kept)
         if kept:
             self.extractor_.module_.load_state_dict(kept)

@@ -133,6 +133,32 @@ def starts_random(backbone: Any, weights: Any) -> Any:
     return weights is None or (own and weights == "imagenet")
 
 
+def check_there(state: Any, backbone: Any, weights: Any) -> None:
+    """Refuse a saved network without weights that cannot be had again.
+
+    Parameters
+    ----------
+    state : sized
+        Its tensors.
+    backbone, weights
+        As for `build_network`, which it began with.
+
+    Raises
+    ------
+    CheckpointError
+
+    Examples
+    --------
+    >>> from base_models.networks.weights import check_there
+    >>> check_there({}, "resnet18", "imagenet")
+    >>> check_there({}, "resnet18", None)
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: the weights of its network, resnet18, are ...
+    """
+    if not state and starts_random(backbone, weights):
+        raise CheckpointError(f"the weights of its network, {backbone}, are missing")
+
+
 def weights_digest(backbone: Any, weights: Any) -> str:
     """Return what the weights are, as a string fit for a key in the store.
 

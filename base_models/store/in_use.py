@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from base_models.store.store import Store
-
-_in_use: ContextVar[Store | None] = ContextVar("in_use", default=None)
+_in_use: ContextVar[Any] = ContextVar("in_use", default=None)
 
 
 @contextmanager
-def store_in_use(store: Store) -> Iterator[None]:
+def store_in_use(store: Any) -> Iterator[None]:
     """Have detectors that name no store of their own keep features in this one.
 
     Parameters
@@ -36,6 +33,6 @@ def store_in_use(store: Store) -> Iterator[None]:
         _in_use.reset(token)
 
 
-def default_store() -> Store | None:
-    """Return the store of the block; None where it is the user's."""
+def default_store() -> Any:
+    """Return the `Store` of the block; None where it is the user's."""
     return _in_use.get()

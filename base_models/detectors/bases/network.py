@@ -129,7 +129,8 @@ class NetworkDetector(TrainedDetector):
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
         state = {name: torch.from_numpy(value) for name, value in arrays.items()}
-        if state and all(name.startswith("head.") for name in state):
+        head_alone = all(name.startswith("head.") for name in state)
+        if state and head_alone and self._stands_on_known_weights():
             head = {name.removeprefix("head."): value for name, value in state.items()}
             network.head.load_state_dict(head)
         else:

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from base_models import (
+    CheckpointError,
     FeaturePathDetector,
     FrameDetector,
     LSTMDetector,
@@ -49,6 +50,16 @@ def test_a_state_that_claims_others_weights_changes_no_scores_of_theirs(kind, tm
     assert np.array_equal(of_mine, expected)
     assert not np.array_equal(of_hostile, expected)
     assert hostile.get_state()[0]["weights_key"] != meta["weights_key"]
+
+
+def test_a_state_without_the_networks_weights_is_refused(kind):
+    unfitted, mine = kind
+    meta, arrays = mine.get_state()
+    left = {name: value for name, value in arrays.items()
+            if not name.startswith(("backbone", "extractor/"))}  # fmt: skip
+    assert len(left) < len(arrays)
+    with pytest.raises((RuntimeError, CheckpointError), match="(?i)missing"):
+        clone(unfitted).set_state(meta, left)
 
 
 def test_features_are_found_again_by_a_loaded_detector(kind, tmp_path):
