@@ -20,9 +20,13 @@ def auc_in_words(auc: Interval) -> str:
     >>> from ensemble.verdicts.card_words import auc_in_words
     >>> auc_in_words(Interval(0.9, 0.8, 0.95))
     '0.90 (0.80 to 0.95)'
+    >>> auc_in_words(Interval(1.0, 1.0, 1.0))
+    '1.00 (alike in all draws of groups: no interval)'
     """
     if np.isnan(auc.low):
         return f"{auc.estimate:.2f}, of too few groups for an interval"
+    if auc.low == auc.high:  # which shows little, where videos are few
+        return f"{auc.estimate:.2f} (alike in all draws of groups: no interval)"
     return f"{auc.estimate:.2f} ({auc.low:.2f} to {auc.high:.2f})"
 
 

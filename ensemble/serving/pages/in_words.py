@@ -20,6 +20,7 @@ _PICTURE = (
     "videos, they say little of a single picture."
 )
 
+_WIDE = 0.15  # of a range of likely rates: it is said why
 _ENOUGH = 5  # of each class, for rates of files like this one alone
 _COUNTED = {
     "scored": "Counted are those that all its members could score, as they could this.",
@@ -192,6 +193,14 @@ def errors_in_words(
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if counted:
         lines.append(counted)
+    if (
+        card.get("n_groups")
+        and max(map(_width, (rates["false_alarms"], rates["misses"]))) > _WIDE
+    ):
+        lines.append(
+            "That range is wide because so few were tried: they are of "
+            f"{card['n_groups']} people or sources in all."
+        )
     if card.get("set_on_the_same"):
         says = TRACES if card.get("n_fake") == 0 else FAKE
         lines.append(
@@ -433,6 +442,11 @@ def _misses(rates, who="the model"):
         f"Of {rates['n_fake']} fakes that it had not learned from, {who} missed "
         f"{_share(rates['misses'])}."
     )
+
+
+def _width(rate):
+    _, low, high = rate
+    return 0.0 if low is None or high is None else high - low
 
 
 def _share(rate):

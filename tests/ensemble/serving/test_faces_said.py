@@ -93,9 +93,15 @@ def test_rates_of_few_files_are_not_said_and_others_say_what_they_count():
     )
     found = errors_in_words(CARD | {"by_status": {"scored": some}}, "", "scored")
     assert found[0].startswith("Of 18 real videos")
-    assert found[-2] == (
-        "Counted are those that all its members could score, as they could this."
-    )
+    counted = "Counted are those that all its members could score, as they could this."
+    assert counted in found
+
+
+def test_a_wide_range_of_rates_is_explained():
+    why = f"they are of {CARD['n_groups']} people or sources in all"
+    assert any(why in said for said in errors_in_words(CARD))
+    rates = RATES | {"false_alarms": [0.05, 0.0, 0.1], "misses": [0.1, 0.05, 0.15]}
+    assert not any("range" in s for s in errors_in_words(CARD | {"rates": rates}))
 
 
 def test_a_model_that_is_always_unsure_says_it_first_and_calls_nothing_fake(
