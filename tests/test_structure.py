@@ -138,8 +138,10 @@ def tree(module):
 def keeps_a_name(module):
     """Return whether a module is but another name of one that moved."""
     body = tree(module).body
-    stars = [ast.unparse(node).endswith(" import *") for node in body[1:]]
-    return bool(stars) and all(stars)
+    return len(body) > 1 and all(
+        isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        for node in body[1:]
+    )
 
 
 @cache
@@ -175,7 +177,15 @@ def folder(module):
 
 
 def code_lines(module):
-    """Yield (function, its lines of code) of a module."""
+    """Yield (function, its lines of code) of a module, of those that may be long."""
+    functions = [
+        node
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= MOST_CODE
+    ]
+    if not functions:
+        return
     source = MODULES[module].read_text("utf-8")
     used = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -185,10 +195,9 @@ def code_lines(module):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             docstring = node.body[0]
             used -= set(range(docstring.lineno, docstring.end_lineno + 1))
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = range(node.lineno, node.end_lineno + 1)
-            yield f"{module}.{node.name}", len(used & set(lines))
+    for node in functions:
+        lines = range(node.lineno, node.end_lineno + 1)
+        yield f"{module}.{node.name}", len(used & set(lines))
 
 
 def test_folders_hold_few_files():
