@@ -228,6 +228,11 @@ def known_digest(path: str | os.PathLike) -> KnownDigest | None:
     return known
 
 
+def latest_digest(path: str | os.PathLike) -> KnownDigest | None:
+    """Return what a path was when its digest was last asked for, within a block too."""
+    return _known.get(os.path.realpath(path))
+
+
 def learn_digest(path: str | os.PathLike, known: Any) -> None:
     """Take over what another process knows; it holds while the stamp is the same."""
     place = os.path.realpath(path)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.runtime.file_digest import (
+    LEAVE_IT,
     REPLACED,
     KnownDigest,
     known_digest,
+    latest_digest,
     learn_digest,
 )
 from base_models.runtime.parallel import n_jobs_here, runs_elsewhere
@@ -132,6 +135,74 @@ def _size(video):
             return sum(file.stat().st_size for file in files if file.is_file())
     except (OSError, TypeError, ValueError):
         return np.nan
+
+
+def content_mark(video: Any) -> Any:
+    """Return what changes whenever a video is written to, if only for a while.
+
+    Parameters
+    ----------
+    video : str, Path, OneFace or ndarray
+
+    Returns
+    -------
+    hashable
+        None of an array, to which nobody may write, and of what cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from base_models.video.hashing import content_mark
+    >>> path, marks = Path(tempfile.mkdtemp()) / "a.mp4", []
+    >>> for text in ("real", "fake", "real"):
+    ...     _ = path.with_suffix(".new").write_text(text)
+    ...     _ = path.with_suffix(".new").replace(path)
+    ...     marks.append(content_mark(path))
+    >>> marks[0] == marks[2], marks[0] == content_mark(path)
+    (False, False)
+    >>> marks[2] == content_mark(path)
+    True
+    """
+    whole = whole_video(video)
+    if isinstance(whole, np.ndarray):
+        return None
+    try:
+        digest = video_digest(whole)
+    except (OSError, ValueError, TypeError):  # said by who looks the video up
+        return None
+    return digest, latest_digest(whole)
+
+
+@contextmanager
+def left_alone(video: Any) -> Iterator[None]:
+    """Refuse what a block read of a video that was written to meanwhile.
+
+    What was put back is refused, too: what was read may be of what lay there between.
+
+    Parameters
+    ----------
+    video : str, Path, OneFace or ndarray
+
+    Raises
+    ------
+    VideoReadError
+        At the end of the block.
+    """
+    begun = content_mark(video)
+    yield
+    check_left_alone(video, begun)
+
+
+def check_left_alone(video: Any, begun: Any) -> None:
+    """Refuse what was read since `content_mark`, if the video was written to since.
+
+    Raises
+    ------
+    VideoReadError
+    """
+    if content_mark(video) != begun:
+        raise VideoReadError(whole_video(video), REPLACED, LEAVE_IT)
 
 
 def was_replaced(video: Any, known: Any) -> bool:

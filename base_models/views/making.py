@@ -13,10 +13,10 @@ from base_models.errors import VideoReadError
 from base_models.faces.rare_faces import NO_FACE, FaceSearch
 from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.failures import is_foreseen, reason_of
-from base_models.runtime.file_digest import LEAVE_IT, REPLACED
 from base_models.runtime.prefetch import Room, look_ahead
 from base_models.store.store import Store, store_key
 from base_models.video.bounds.budget import one_reading
+from base_models.video.hashing import check_left_alone, content_mark, left_alone
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.paths import hashed_once, video_digest
 from base_models.video.reading import sample_clips
@@ -133,7 +133,7 @@ def make_views(
 
 
 def _made(video, recipes, store, searches):
-    begun = _content(video)
+    begun = content_mark(video)
     views, todo, places = _stored_views(video, recipes, store)
     for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
         alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
@@ -151,8 +151,7 @@ def _made(video, recipes, store, searches):
             try:
                 face = video if isinstance(video, OneFace) else None
                 images, at, faces, meta = render(search.sample, recipe, search, face)
-                if _content(video) != begun:
-                    raise VideoReadError(whole_video(video), REPLACED, LEAVE_IT)
+                check_left_alone(video, begun)
                 if recipe.view == "face":
                     _keep_boxes(whole_video(video), recipe, search, store)
             except Exception as error:
@@ -262,15 +261,6 @@ def _stored_views(video, recipes, store):
     return views, missing, places
 
 
-def _content(video):
-    """Return what stands for a file's content; nobody may write to an array."""
-    whole = whole_video(video)
-    try:
-        return None if isinstance(whole, np.ndarray) else video_digest(whole)
-    except (OSError, ValueError, TypeError):  # said by who looks the views up
-        return None
-
-
 def _refuse_given_up(video):
     """Raise the reason of a video that ends the process which works on it."""
     if isinstance(video, np.ndarray):
@@ -319,9 +309,10 @@ def followed_boxes(
         if entry is not None:
             arrays, _ = entry
         else:
-            sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
-            search = FaceSearch(video, sample, recipe.clip_length)
-            arrays = _found_boxes(recipe, search)
+            with left_alone(video):
+                sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
+                search = FaceSearch(video, sample, recipe.clip_length)
+                arrays = _found_boxes(recipe, search)
             store.put("faces", _boxes_key(video, recipe), arrays)
     except Exception as error:  # whoever scores the video gives this as the reason
         _refuse_wrong_kind(video, error)

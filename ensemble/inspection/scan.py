@@ -14,7 +14,6 @@ from ensemble.inspection.faces_and_frames import every_member, faces_said, timel
 from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
-from ensemble.scores.replaced import is_another
 from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.suspicion import column_in, renamed
@@ -271,13 +270,15 @@ def scan_video(
     ScanResult
     """
     from base_models.runtime.file_digest import REPLACED, held_contents
+    from base_models.video.hashing import content_mark
     from base_models.video.paths import hashed_once
 
     with held_contents(), hashed_once([video]):
+        begun = content_mark(video)
         result = _scanned(
             model, video, looks_per_second, doubts, on_step or _tell_nobody
         )
-        if is_another(video):
+        if content_mark(video) != begun:
             return failed_scan(model, video, REPLACED)
     return result
 

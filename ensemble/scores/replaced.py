@@ -29,7 +29,7 @@ def without_replaced(table: pd.DataFrame, videos: Sequence[Any]) -> pd.DataFrame
     """
     from base_models.runtime.file_digest import REPLACED
 
-    rows = [row for row, video in enumerate(videos) if is_another(video)]
+    rows = [row for row, video in enumerate(videos) if _is_another(video)]
     if not rows:
         return None
     left, attrs = table.copy(), dict(table.attrs)
@@ -72,14 +72,7 @@ def holding_contents(tables: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         context.run(walked.close)  # type: ignore[attr-defined]
 
 
-def is_another(video: Any) -> bool:
-    """Whether a file is another by now than when the block of `held_contents` began.
-
-    Parameters
-    ----------
-    video : str, Path or ndarray
-        Arrays are none, nor is what is behind an address.
-    """
+def _is_another(video: Any) -> bool:
     from base_models.addresses import remote_address
     from base_models.runtime.file_digest import known_digest
     from base_models.video.hashing import was_replaced

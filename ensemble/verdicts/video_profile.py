@@ -274,6 +274,7 @@ def _recipes(detectors):
 def _profile(video, known, recipes, store):
     from base_models.errors import VideoReadError
     from base_models.video.bounds.budget import one_reading
+    from base_models.video.hashing import left_alone
     from base_models.video.paths import hashed_once
     from base_models.video.quality import estimate_qp
     from base_models.video.reading import probe_video
@@ -283,7 +284,7 @@ def _profile(video, known, recipes, store):
     if not is_video(video):
         return None
     try:
-        with one_reading(video):
+        with one_reading(video), left_alone(video):
             info = probe_video(video)
             quantiser = estimate_qp(video, n_places=2, n_frames=4)
     except VideoReadError as error:  # which detectors need not have met

@@ -7,6 +7,7 @@ import pytest
 
 from base_models import FrequencyDetector, write_video
 from base_models.video import reading
+from base_models.views import making
 from ensemble import DeepfakeEnsemble, scan_video
 
 
@@ -86,3 +87,35 @@ def test_a_scan_is_of_one_content(model, at, tmp_path):
     assert (
         scan_video(model, path).p_fake == scan_video(model, tmp_path / "b.mp4").p_fake
     )
+
+
+@pytest.mark.parametrize("of", ["views", "profile"])
+def test_what_is_put_back_after_it_was_read_was_replaced_all_the_same(
+    model, of, tmp_path, monkeypatch
+):
+    """The digest is right before and after; what was decoded lay there between."""
+    path = tmp_path / "a.mp4"
+    mine, other = path.read_bytes(), (tmp_path / "b.mp4").read_bytes()
+    module, name = (
+        (making, "sample_clips") if of == "views" else (reading, "probe_video")
+    )
+    plain = getattr(module, name)
+
+    def swapped(video, *args):
+        path.write_bytes(other)
+        try:
+            return plain(video, *args)
+        finally:
+            path.write_bytes(mine)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, swapped)
+        judged = model.judge([path]).iloc[0]
+    said = judged["reason"] if of == "views" else judged["doubts"]
+    assert "it was replaced while it was looked at" in said
+    assert judged["verdict"] in ("", "UNSURE")
+    copy = tmp_path / "copy.mp4"  # is what it is, and not what the store was given
+    copy.write_bytes(mine)
+    apart = DeepfakeEnsemble.from_detectors(model.detectors_, store=tmp_path / "new")
+    frequency = model.judge([copy])["frequency"].iloc[0]
+    assert frequency == apart.detector_scores([copy])["frequency"].iloc[0]
