@@ -1,4 +1,4 @@
-"""Finds texts that parquet keeps once and that stand in many rows: a bomb of bytes."""
+"""Finds texts in parquet that are a bomb of bytes: long, or kept once for many rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from base_models.errors import ScoreTableError
 from base_models.limits import current_limits
 
 
-def check_texts(path: str, n_rows: int) -> None:
-    """Refuse a file some rows of which hold more text than is allowed.
+def check_texts(path: str, n_rows: int, longest: int | None = None) -> None:
+    """Refuse a file some rows of which, or one cell, hold more text than is allowed.
 
     What the file says of its columns tells which may; those alone are looked through,
     and no text is made for that.
@@ -20,6 +20,8 @@ def check_texts(path: str, n_rows: int) -> None:
         Of a parquet file on this machine.
     n_rows : int
         That are read at once.
+    longest : int or None, default=None
+        Bytes that one text may have; None allows any.
 
     Raises
     ------
@@ -58,14 +60,25 @@ table_bytes=...)
             for group in groups
             for chunk in map(group.column, range(group.num_columns))
             if chunk.physical_type == "BYTE_ARRAY"
-            and chunk.has_dictionary_page
-            # The longest text may stand in every row.
-            and chunk.total_uncompressed_size * min(chunk.num_values, n_rows) > most
+            and (
+                (longest is not None and chunk.total_uncompressed_size > longest)
+                or (
+                    chunk.has_dictionary_page
+                    # The longest text may stand in every row.
+                    and chunk.total_uncompressed_size * min(chunk.num_values, n_rows)
+                    > most
+                )
+            )
         }
     for name in sorted(names):
         with pyarrow.parquet.ParquetFile(path, read_dictionary=[name]) as file:
             for batch in file.iter_batches(n_rows, columns=[name]):
-                n_bytes = _bytes_of(batch.column(0))
+                n_bytes, of_one = _bytes_of(batch.column(0))
+                if longest is not None and of_one > longest:
+                    raise ScoreTableError(
+                        f"{path} has a text of {of_one:,} bytes in column {name!r}; "
+                        f"in a table of videos none is longer than {longest:,}"
+                    )
                 if n_bytes > most:
                     raise ScoreTableError(
                         f"{path} holds {n_bytes:,} bytes of text in rows of column "
@@ -75,13 +88,21 @@ table_bytes=...)
                     )
 
 
-def _bytes_of(column: Any) -> int:
+def _bytes_of(column: Any) -> tuple[int, int]:
+    """Return the bytes of all texts, and of the longest."""
     import pyarrow
     import pyarrow.compute
 
-    if not isinstance(column, pyarrow.DictionaryArray):
-        return 0  # lists of texts: each is written where it stands
+    while isinstance(column, pyarrow.ListArray | pyarrow.LargeListArray):
+        column = column.flatten()
+    kept_once = isinstance(column, pyarrow.DictionaryArray)
+    texts = column.dictionary if kept_once else column
+    if isinstance(texts, pyarrow.StructArray):
+        return 0, 0
     lengths = pyarrow.compute.cast(
-        pyarrow.compute.binary_length(column.dictionary), pyarrow.int64()
+        pyarrow.compute.binary_length(texts), pyarrow.int64()
     )
-    return pyarrow.compute.sum(lengths.take(column.indices)).as_py() or 0
+    total = 0  # else each is written where it stands, and counted as such
+    if kept_once:
+        total = pyarrow.compute.sum(lengths.take(column.indices)).as_py() or 0
+    return total, pyarrow.compute.max(lengths).as_py() or 0

@@ -24,6 +24,7 @@ from base_models.networks.checkpoints import (
 )
 from base_models.runtime.caches import cached
 from base_models.runtime.file_digest import file_sha256
+from base_models.runtime.named_file import check_may_look
 
 _FILES = (".p", ".pth", ".pt", ".ckpt", ".h5", ".hdf5", ".safetensors", ".onnx")
 
@@ -268,6 +269,7 @@ def packaged_file(name: str) -> Any:
 
 def imagenet_file(name: str) -> Any:
     """Return a local file of ImageNet weights, fetched by timm's hub if need be."""
+    check_may_look(name)
     packaged = packaged_file(name)
     if packaged is not None:
         return packaged

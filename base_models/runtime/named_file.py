@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,47 @@ FILE_PARAMETERS = {
     "landmarks": (None, "68", "5"),
     "autoencoder": (None,),
 }
+
+
+_holds_all: ContextVar[bool] = ContextVar("holds_all", default=False)
+
+
+@contextmanager
+def holding_all_weights() -> Iterator[None]:
+    """Within the block a network gets its weights from the file that is read alone.
+
+    One that lacks them is damaged, or forged to have whoever loads it fetch others.
+    """
+    token = _holds_all.set(True)
+    try:
+        yield
+    finally:
+        _holds_all.reset(token)
+
+
+def check_may_look(network: str) -> None:
+    """Refuse to look elsewhere for weights that a file must hold.
+
+    Parameters
+    ----------
+    network : str
+        Its name.
+
+    Raises
+    ------
+    CheckpointError
+
+    Examples
+    --------
+    >>> from base_models.runtime.named_file import check_may_look, holding_all_weights
+    >>> check_may_look("resnet18")
+    >>> with holding_all_weights():
+    ...     check_may_look("resnet18")
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: the weights of its network, resnet18, are ...
+    """
+    if _holds_all.get():
+        raise CheckpointError(f"the weights of its network, {network}, are missing")
 
 
 @dataclass(frozen=True)

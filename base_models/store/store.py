@@ -117,7 +117,7 @@ class Store:
             self.size_limit, self.shared = sys.maxsize, True
             self._place = self._objects.address
             return
-        self.path = Path(local_path(os.fspath(path))).expanduser().resolve()
+        self.path = Path(os.path.realpath(os.path.expanduser(local_path(str(path)))))
         self.shared = is_shared(self.path) if shared is None else bool(shared)
         self._place = str(self.path)
         self._folder = StoreFolder(self.path)

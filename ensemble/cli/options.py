@@ -99,6 +99,7 @@ ModelThenVideos = Annotated[
         metavar="MODEL VIDEOS",
         help="The model, unless --model gives it; then videos, folders of them, "
         "tables that list them, or the root of a data set.",
+        readable=False,  # one that is not costs itself alone
         show_default=False,
     ),
 ]
@@ -107,6 +108,7 @@ Videos = Annotated[
     typer.Argument(
         help="Videos, folders of them, tables that list them, or the root of a data "
         "set.",
+        readable=False,
         show_default=False,
     ),
 ]

@@ -32,7 +32,11 @@ from base_models.plugins import (
 )
 from base_models.runtime.file_digest import json_digest
 from base_models.runtime.file_writing import replacing
-from base_models.runtime.named_file import NamedFile, without_files
+from base_models.runtime.named_file import (
+    NamedFile,
+    holding_all_weights,
+    without_files,
+)
 from ensemble.combiners.base import Combiner
 from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.record import file_of
@@ -340,7 +344,8 @@ class Reader:
             with reading_part(self.path, f"what detector {name!r} learned"):
                 arrays = decode_arrays(self.parts[record["arrays"]])
                 _check_numbers(arrays)
-                return detector.set_state(record["meta"], arrays)
+                with holding_all_weights():
+                    return detector.set_state(record["meta"], arrays)
         if hasattr(detector, "function"):  # nothing was learned: two labels
             detector.classes_ = np.array([0, 1])
         return detector

@@ -105,8 +105,15 @@ def check_exported(
             Output("--onnx", file, "onnx"),
             Output("--onnx", file.with_suffix(".json"), "card", ("weights_sha256",)),
         ]
+        of_8_bits = file.with_suffix(".int8.onnx")
         if int8:
-            outputs.append(Output("--onnx", file.with_suffix(".int8.onnx"), "onnx"))
+            outputs.append(Output("--onnx", of_8_bits, "onnx"))
+        elif of_8_bits.exists():
+            raise FileExistsError(
+                f"{of_8_bits} is of an earlier export, and would lie beside another "
+                "network, which it is not: delete it, export with --int8, or give "
+                "another place"
+            )
     check_outputs(outputs, inputs, overwrite)
 
 

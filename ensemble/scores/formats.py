@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date, time, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,7 @@ _MISSING = {
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_TIMES = (date, time, timedelta)  # as Excel has them; `datetime` is a `date`
 _AT_ONCE = 2**16  # lines that are read before their lengths are compared
 _SAMPLE = 50  # lines after the first that have a say in the delimiter
 
@@ -213,8 +215,8 @@ def _number(text: str) -> float:
 
 
 def _from_parquet(path: Path) -> Table:
-    if not path.is_dir():  # which pandas reads as well
-        check_parquet(path)
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        check_parquet(file)
     frame = _with_index(pd.read_parquet(path))
     _check_names(list(frame.columns), path)
     return Table(frame, range(1, len(frame) + 1), str(path))
@@ -268,6 +270,7 @@ def _from_excel(path: Path) -> Table:
         )
     if len(cells):  # columns without a word are beside the table
         cells = cells.loc[:, (cells != "").any()]
+    cells = cells.map(lambda cell: str(cell) if isinstance(cell, _TIMES) else cell)
     names = [str(name).strip() for name in cells.head(1).to_numpy().ravel()]
     _check_names(names, path)
     frame = cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)

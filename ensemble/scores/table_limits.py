@@ -8,6 +8,7 @@ from base_models.errors import ScoreTableError
 from base_models.limits import current_limits
 
 _LONGEST_LINE = 2**24  # bytes
+_LONGEST_TEXT = 2**20  # bytes in a cell of parquet
 _EXCEL_TAKES = 8  # bytes of memory for one of XML
 _EXCEL_ROWS = 2**20  # of a sheet, as Excel writes it
 
@@ -76,7 +77,7 @@ def check_parquet(path: Path) -> None:
         groups = [found.row_group(number) for number in range(found.num_row_groups)]
         n_bytes = sum(group.total_byte_size for group in groups)
         _check("bytes, unpacked,", n_bytes, limits.table_bytes, path)
-    check_texts(str(path), max(1, found.num_rows))
+    check_texts(str(path), max(1, found.num_rows), _LONGEST_TEXT)
 
 
 def check_excel(path: Path) -> None:

@@ -25,6 +25,7 @@ LabelledOrNot = Annotated[
         help="The model, unless --model gives it; then videos, or folders of them; "
         "labelled, for the AUC: the root of one data set, one folder with real/ and "
         "fake/, or CSV with path,label[,group].",
+        readable=False,  # one that is not costs itself alone
         show_default=False,
     ),
 ]

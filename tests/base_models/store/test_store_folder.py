@@ -355,3 +355,13 @@ def test_advice_of_a_store_that_cannot_be_written_fits_the_cause(
     error = OSError(number, os.strerror(number))
     with pytest.warns(UserWarning, match=rf"{advice} another store\."):
         StoreFolder(tmp_path).warn_of_error(error)
+
+
+def test_a_store_that_is_a_link_to_itself_keeps_nothing_and_loses_nothing(tmp_path):
+    (tmp_path / "store").symlink_to("store")
+    store = Store(tmp_path / "store")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing can be kept
+        store.put("view", KEYS[0], {"x": np.zeros(10)})
+    assert store.get("view", KEYS[0]) is None
+    assert (tmp_path / "store").is_symlink()

@@ -1,7 +1,9 @@
 import csv
+import errno
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -118,6 +120,30 @@ def test_predict_gives_csv_and_json(model, clips, capsys):
         assert set(row) == {
             "video", "p_fake", "verdict", "status", "reason", "doubts", "resnet18_frame"
         }  # fmt: skip
+
+
+def test_a_file_that_may_not_be_read_costs_itself_alone(
+    model, clips, capsys, monkeypatch, tmp_path
+):
+    locked, allowed, opened = str(tmp_path / "locked.mp4"), os.access, open
+    write_video(locked, np.full((8, 48, 48, 3), 77, np.uint8))
+    monkeypatch.setattr(
+        os, "access", lambda path, *args: path != locked and allowed(path, *args)
+    )
+
+    def not_locked(path, *args, **options):
+        if str(path) == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), locked)
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr("builtins.open", not_locked)
+    code, out, _ = _run(
+        capsys, "predict", model, locked, clips / "01.mp4", "--json", "-q"
+    )
+    assert code == 1
+    first, second = json.loads(out)
+    assert (first["status"], second["status"]) == ("unscorable", "scored")
+    assert "Permission denied" in first["reason"]
 
 
 def test_an_unscorable_video_is_told_and_the_exit_code_is_one(model, clips, capsys):

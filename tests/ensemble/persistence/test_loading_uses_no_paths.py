@@ -1,5 +1,6 @@
 """What a saved model names is not opened, and decides no place to read or write."""
 
+import hashlib
 import importlib
 import inspect
 import json
@@ -12,6 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -26,6 +28,7 @@ from base_models import (
 )
 from base_models.detectors.compression_router import CompressionRouter
 from base_models.faces import DlibFaceFinder, HaarFaceFinder, YuNetFaceFinder
+from base_models.networks import weights as network_weights
 from base_models.runtime.named_file import FILE_PARAMETERS, NamedFile
 from ensemble import DeepfakeEnsemble
 from ensemble.combiners import Stacking
@@ -271,3 +274,35 @@ def test_every_parameter_that_is_documented_as_a_file_is_one_that_loading_guards
                     if name in names:
                         documented.add(name)
     assert {"weights", "model", "landmarks"} <= documented <= guarded
+
+
+@pytest.mark.parametrize("weights", [None, "imagenet"])
+def test_no_weights_are_looked_for_that_a_file_should_hold(
+    saved, weights, tmp_path, monkeypatch
+):
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for name, content in parts.items():
+        if name.endswith(".safetensors") and b'"head.weight"' in content:
+            arrays = safetensors.numpy.load(content)
+            left = {n: value for n, value in arrays.items() if n.startswith("head.")}
+            parts[name] = safetensors.numpy.save(left)
+    manifest = json.loads(parts["manifest.json"])
+    manifest["sha256"] = {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in parts.items()
+        if name != "manifest.json"
+    }
+    del manifest["manifest_sha256"]
+    begun, said = '["weights", null]', json.dumps(["weights", weights])
+    assert begun in json.dumps(manifest)
+    parts["manifest.json"] = json.dumps(manifest).replace(begun, said).encode()
+    forged = tmp_path / "forged.dfe"
+    with zipfile.ZipFile(forged, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    fetched = []
+    monkeypatch.setattr(network_weights, "_from_hub", fetched.append)
+    with pytest.raises(CheckpointError, match=r"forged\.dfe.*(?i:missing|state_dict)"):
+        ensemble.load(forged)
+    assert fetched == []

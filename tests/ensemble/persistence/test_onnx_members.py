@@ -18,6 +18,7 @@ from base_models.backbones import build_network
 from base_models.detectors.prefit import make_card
 from ensemble import DeepfakeEnsemble, export_members
 from ensemble.cli.app import main
+from ensemble.persistence.onnx_members import check_exported
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -109,6 +110,15 @@ def test_the_command_line_exports_models_and_checkpoints(toy_videos, tmp_path, c
     assert "1 videos, not calibrated on" in out
     written = json.loads((tmp_path / "mine.json").read_text())
     assert written["int8"]["file"] == "mine.int8.onnx"
+
+
+def test_no_version_of_8_bits_stays_beside_another_network(tmp_path):
+    stale = tmp_path / "mine.int8.onnx"
+    check_exported(tmp_path / "mine.onnx", None, False, [])
+    stale.touch()
+    with pytest.raises(FileExistsError, match=r"mine\.int8\.onnx is of an earlier"):
+        check_exported(tmp_path / "mine.onnx", None, False, [], overwrite=True)
+    assert stale.exists()
 
 
 def run(capsys, *arguments):

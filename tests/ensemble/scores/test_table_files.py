@@ -1,5 +1,6 @@
 import unicodedata
 import zipfile
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,28 @@ def test_a_column_that_is_there_twice_is_refused_in_every_format(tmp_path):
     for name, twice in (("csv", "p_a"), ("xlsx", "p_a"), ("parquet", "video")):
         with pytest.raises(ScoreTableError, match=rf"t\.{name}: .*'{twice}'.*repeated"):
             read_scores(tmp_path / f"t.{name}")
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "list"])
+def test_a_text_that_no_table_of_videos_has_is_refused(kind, tmp_path):
+    text = "x" * (2**20 + 1)
+    cell = {"text": text, "bytes": text.encode(), "list": [text]}[kind]
+    frame = pd.DataFrame({"video": ["a", "b"], "p_a": [0.9, 0.1], "note": [None, cell]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ScoreTableError, match=r"a text of 1,048,577 bytes in .*'note"):
+        read_table(tmp_path / "t.parquet")
+    (tmp_path / "parts").mkdir()
+    frame.to_parquet(tmp_path / "parts" / "0.parquet")
+    with pytest.raises(ScoreTableError, match="a text of 1,048,577 bytes"):
+        read_table((tmp_path / "parts").rename(tmp_path / "parts.parquet"))
+
+
+def test_dates_of_a_sheet_are_text(tmp_path):
+    days = [datetime(2020, 1, 1), datetime(2020, 1, 2)]
+    frame = pd.DataFrame({"video": ["a", "b"], "p_a": [0.9, 0.1], "group": days})
+    frame.to_excel(tmp_path / "t.xlsx", index=False)
+    groups = companions(read_scores(tmp_path / "t.xlsx"))["group"]
+    assert groups.tolist() == ["2020-01-01 00:00:00", "2020-01-02 00:00:00"]
 
 
 def test_what_is_beside_a_sheets_table_is_passed_over_if_it_is_empty(tmp_path):
