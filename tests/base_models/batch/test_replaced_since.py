@@ -104,6 +104,7 @@ def test_parts_of_an_earlier_release_and_damaged_ones(table):
     assert scored(table) == (0, [0.0, 0.9, *expected[2:]])
 
 
+@pytest.mark.slow
 def test_a_file_whose_size_and_time_were_kept_is_another(table):
     scored(table)
     status = os.stat("v1.mp4")

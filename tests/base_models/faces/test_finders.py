@@ -76,6 +76,7 @@ class TestEveryFinder:
             assert copy.get_params() == finder.get_params()
             assert copy.find(frame) == found
 
+    @pytest.mark.slow_after(1)
     def test_threads_do_not_disturb_each_other(self, finder, people):
         frames = [scene(220, 220, (people[i], 10, 10, 200)) for i in range(4)]
         expected = [finder.find(frame) for frame in frames]

@@ -156,6 +156,7 @@ def test_p_fake_of_a_stopped_video_is_that_of_its_stage(new):
     assert row["p_fake"] == stage.calibrator(score)[0] != score[0]
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_it_asks_the_same(certified, new, tmp_path):
     certified.save(tmp_path / "model.dfe")
     again = load(tmp_path / "model.dfe", detectors=members())

@@ -105,6 +105,7 @@ def test_a_table_that_is_read_by_itself_is_its_list(tmp_path):
     assert VideoTable.read(path).lists == (path,)
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_no_command_writes_onto_a_list(kind, name, tmp_path, monkeypatch, capsys):
     target = planted(tmp_path / "set", kind) / name

@@ -69,6 +69,7 @@ def _everything(folder):
     }
 
 
+@pytest.mark.slow_after(40)
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["", "overwrite"])
 @pytest.mark.parametrize(
     ("command", "option", "name"), CASES, ids=lambda part: str(part).split("'")[-2:][0]

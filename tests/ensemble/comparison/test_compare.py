@@ -215,6 +215,7 @@ class Counter(logging.Handler):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     scores, y, groups, _ = some_scores(90)
     logger = logging.getLogger("noted")

@@ -103,6 +103,7 @@ VIDEOS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(*SAYS)
 def test_a_member_that_fails_is_compared_with_nobody():
     options = {"y": Y, "videos": VIDEOS, "groups": np.arange(40) // 2, "n_folds": 3}

@@ -262,6 +262,7 @@ def test_the_frames_that_decided_come_first_whichever_side_they_are_on():
     assert decisive_frames(timeline, is_fake=True, n_frames=1) == [6]
 
 
+@pytest.mark.slow
 def test_a_reader_sees_it_without_complaint(page, open_page):
     for width, dark in ((360, False), (1280, True)):
         opened = open_page(page, width, dark)

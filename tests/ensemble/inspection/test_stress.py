@@ -76,7 +76,9 @@ def test_a_detector_of_length_drifts_with_the_frame_rate_alone(found):
     )
 
 
-def test_the_ensemble_is_judged_beside_its_members(model, found):
+def test_the_ensemble_is_judged_beside_its_members(model):
+    changes = {"darker": [0.8, 0.5], "brighter": [1.2, 2.0]}
+    found = stress_test(model, VIDEOS, LABELS, np.arange(8) % 4, changes, n_boot=10)
     as_it_is = found.scores[found.scores["change"] == "as it is"]
     np.testing.assert_allclose(as_it_is["ensemble"], model.fake_score(VIDEOS))
     rows = of(found, "darker", "ensemble")

@@ -243,6 +243,7 @@ def try_changed(tmp_path, name, n_files, seed=0):
     return loaded
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["reals_alone.dfe", "logistic.dfe"])
 def test_a_change_anywhere_is_refused_or_harmless(tmp_path, name):

@@ -83,6 +83,7 @@ def test_dark_and_light_are_both_readable(report, open_page):
     assert (ink_is_lighter, dark_ink_is_lighter) == (False, True)
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_the_verdict_first_and_every_table(report, open_page):
     page = open_page(report).page
     page.keyboard.press("Tab")
