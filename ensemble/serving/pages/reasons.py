@@ -28,6 +28,9 @@ _WORDS = (
     (r"(shorter side of the frame|side of the face) (\d+) pixels, in training (.+)",
      r"the \1 has \2 pixels, and \3 in the videos that the model learned from: on "
      "others it may err more"),
+    (r"the model learned from this video, so that .+ tells others",
+     "the model was trained with this very file and knows its answer: what it says of "
+     "it shows nothing"),
     (r"codec (\w+), in training (.+)",
      r"it is stored as \1, and what the model learned from as \2: on others it may err "
      "more"),

@@ -11,6 +11,7 @@ from test_serve_pages import Tags
 from ensemble.serving.pages.in_words import errors_in_words
 from ensemble.serving.pages.rendering import render
 from ensemble.serving.pages.view import scan_view
+from ensemble.verdicts.video_verdicts import IN_TRAINING
 
 
 def two_members():
@@ -95,6 +96,11 @@ def test_rates_of_few_files_are_not_said_and_others_say_what_they_count():
     assert found[0].startswith("Of 18 real videos")
     counted = "Counted are those that all its members could score, as they could this."
     assert counted in found
+
+
+def test_a_file_that_was_trained_on_is_said_in_plain_words(client, add):
+    words = words_of(client, f"/scans/{add(a_scan(reason=IN_TRAINING))}")
+    assert "The model was trained with this very file and knows its answer" in words
 
 
 def test_a_wide_range_of_rates_is_explained():
