@@ -18,7 +18,8 @@ from base_models.detectors.bases.network import NetworkDetector, fake_probabilit
 from base_models.faces.face import FaceFinder
 from base_models.inference.engines import engine_key
 from base_models.networks.backbones import build_frozen, build_network
-from base_models.networks.checkpoints import published_facts, read_card
+from base_models.networks.checkpoint_cards import published_facts
+from base_models.networks.checkpoints import read_card
 from base_models.networks.preprocessing import backbone_recipe
 from base_models.networks.tuning.learning_parts import (
     add_adapters,

@@ -18,12 +18,16 @@ from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
-from base_models.networks.checkpoint_cards import check_card, fixture_images, make_card
+from base_models.networks.checkpoint_cards import (
+    check_card,
+    fixture_images,
+    make_card,
+    published_facts,
+)
 from base_models.networks.checkpoints import (
     guess_backbone,
     head_weights,
     load_backbone_weights,
-    published_facts,
     read_card,
     read_state_dict,
     save_checkpoint,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +137,31 @@ def make_card(
             "std": list(recipe.std if std is None else std),
         },
     }
+
+
+def published_facts(path: str | Path) -> Any:
+    """What the name of a published file says: scope, compression, training data.
+
+    FaceForensics++ calls its Xceptions ``full_c23.p`` (whole frames) and
+    ``all_c23.p`` (face crops); a popular re-training is ``ffpp_c23.pth``; MesoNet's
+    files end in ``_DF.h5`` and ``_F2F.h5``.
+
+    Examples
+    --------
+    >>> from base_models.networks.checkpoint_cards import published_facts
+    >>> published_facts("models/full_c23.p")
+    {'scope': 'frame', 'compression': 'c23', 'trained_on': ['FaceForensics++ train']}
+    >>> published_facts("mine.pth")
+    {'scope': None, 'compression': None, 'trained_on': None}
+    """
+    name = Path(path).name
+    found = re.fullmatch(r"(full|all|ffpp)_(raw|c23|c40)\.(?:p|pth|pt)", name)
+    if found:
+        scope = {"full": "frame", "all": "face", "ffpp": "face"}[found[1]]
+        seen = ["FaceForensics++ train"]
+        return {"scope": scope, "compression": found[2], "trained_on": seen}
+    found = re.fullmatch(r"Meso(?:4|Inception)_(DF|F2F)\.h5", name)
+    if found:
+        seen = {"DF": "MesoNet's deepfakes", "F2F": "FaceForensics Face2Face"}[found[1]]
+        return {"scope": "face", "compression": None, "trained_on": [seen]}
+    return {"scope": None, "compression": None, "trained_on": None}

@@ -1,9 +1,17 @@
 """Names of weights in checkpoints of the field, as timm has them."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from os import PathLike
 
+import torch
+
 from base_models.errors import CheckpointError
+
+HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
+HEADS += ("head.fc", "head", "last_layer", "logits")
+_FEW = 6  # weights: names of smaller networks are anywhere
 
 # Of wrappers. What lies beside them in a state is no part of the network's body.
 _PREFIXES = ("module.", "model.", "backbone.")
@@ -71,6 +79,106 @@ def without_prefixes(state: dict) -> list[dict]:
                 break
         else:
             return levels
+
+
+def several_networks(
+    source: str | PathLike, where: Iterable[str], what: str = "networks"
+) -> CheckpointError:
+    """Return the error of a file in which nobody can tell which network is meant.
+
+    Parameters
+    ----------
+    source : str or Path
+    where : iterable of str
+        Their names in it.
+    what : str, default="networks"
+    """
+    names = ", ".join(repr(name) if name else "without a prefix" for name in where)
+    return CheckpointError(
+        f"{source} holds several {what} ({names}); save the one that is meant by itself"
+    )
+
+
+def check_one_network(state: dict, source: str | PathLike) -> None:
+    """Refuse a state with two networks, of which nobody can tell which is meant.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        With all of its prefixes.
+    source : str or Path
+        For error messages.
+
+    Raises
+    ------
+    CheckpointError
+
+    Examples
+    --------
+    >>> from base_models.networks.checkpoint_names import check_one_network
+    >>> own = {f"conv{number}.weight": 0 for number in range(6)}
+    >>> check_one_network({f"model.{name}": 0 for name in own}, "a.pth")
+    >>> check_one_network({**own, **{f"ema.{name}": 0 for name in own}}, "a.pth")
+    Traceback (most recent call last):
+    base_models.errors.CheckpointError: a.pth holds several networks (without a ...
+    """
+    names = without_prefixes(state)[-1].keys()
+    if len(names) < _FEW:
+        return
+    found: Counter = Counter()
+    for name in state:
+        parts = name.split(".")
+        for at in range(len(parts)):
+            if ".".join(parts[at:]) in names:
+                found["".join(f"{part}." for part in parts[:at])] += 1
+    whole = [prefix for prefix, n in found.items() if 2 * n >= len(names)]
+    if len(whole) > 1:
+        raise several_networks(source, whole)
+
+
+def heads_of(
+    levels: Sequence[dict], n_features: int, source: str | PathLike
+) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """List the classifiers of a state: name, weight and bias, first those that fit.
+
+    Parameters
+    ----------
+    levels : sequence of dict
+        As `without_prefixes` gives them.
+    n_features : int
+        What one must take in.
+    source : str or Path
+        For error messages.
+
+    Raises
+    ------
+    CheckpointError
+        If two that differ fit.
+    """
+    found = {}
+    for name in HEADS:
+        for level in levels:
+            weight, bias = level.get(f"{name}.weight"), level.get(f"{name}.bias")
+            if weight is None or bias is None or id(weight) in found:
+                continue
+            flat = weight
+            if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
+                flat = weight[:, :, 0, 0]
+            if flat.ndim == 2:
+                found[id(weight)] = name, flat, bias
+    fits = [h for h in found.values() if tuple(h[1].shape) in _shapes(n_features)]
+    others = [head for head in fits[1:] if not _same(head, fits[0])]
+    if others:
+        raise several_networks(source, [fits[0][0], others[0][0]], "classifiers")
+    return [*fits, *found.values()]
+
+
+def _shapes(n_features):
+    return (2, n_features), (1, n_features)
+
+
+def _same(one, other):
+    return all(map(torch.equal, one[1:], other[1:]))
 
 
 def timm_names(state: dict, source: str | PathLike = "the state") -> dict:

@@ -18,7 +18,11 @@ from base_models.errors import CheckpointError, UnknownNetworkError, refusing
 from base_models.limits import check_file, current_limits
 from base_models.networks import safe_unpickler as module_pickle
 from base_models.networks.checkpoint_names import (
+    HEADS,
+    check_one_network,
     efficientnet_of,
+    heads_of,
+    several_networks,
     timm_names,
     without_prefixes,
 )
@@ -34,8 +38,6 @@ CARD, WEIGHTS = "card.json", "model.safetensors"
 WEIGHTS_DIGEST, CARD_DIGEST = "weights_file_sha256", "card_sha256"  # in a card
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "net", "network")
 _WRAPPERS += ("model", "weights")
-_HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
-_HEADS += ("head.fc", "head", "last_layer", "logits")
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -123,6 +125,7 @@ def _state_dict(path):
             f"{path} must hold a state dict, names and tensors, or a module; got "
             f"{_kind(state)}"
         )
+    check_one_network(state, path)
     return _strip(state, "module.")
 
 
@@ -142,13 +145,26 @@ _LONGEST_HEADER = 100_000_000  # bytes, of safetensors
 
 def _tensors_of(state):
     """Take off what training scripts wrap around a state dict or module."""
-    for wrapper in _WRAPPERS:
-        inside = state.get(wrapper) if isinstance(state, dict) else None
-        if isinstance(inside, (dict, module_pickle.ModuleStandIn)):
-            state = inside
+    for _ in _WRAPPERS:
+        within = state.get if isinstance(state, dict) else {}.get
+        inside = [name for name in _WRAPPERS if _holds_tensors(within(name))]
+        if len(inside) > 1:
+            raise several_networks("it", inside)
+        if inside:
+            state = state[inside[0]]
     if isinstance(state, module_pickle.ModuleStandIn):
         state = module_pickle.flatten(state)
     return state
+
+
+def _holds_tensors(thing, depth=3):
+    """Whether it is a module, or a dict with tensors in it or in what it holds."""
+    if not isinstance(thing, dict) or not depth:
+        return isinstance(thing, module_pickle.ModuleStandIn)
+    parts = thing.values()
+    return any(
+        isinstance(p, torch.Tensor) or _holds_tensors(p, depth - 1) for p in parts
+    )
 
 
 def weights_file(path: str | Path) -> Any:
@@ -395,17 +411,8 @@ def head_weights(
     torch.Size([2, 3])
     """
     levels = without_prefixes(state)
-    state = timm_names(levels[-1], source)
-    for level in reversed(levels):
-        state = {**state, **level}
-    for name in _HEADS:
-        weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
-        if weight is None or bias is None:
-            continue
-        if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
-            weight = weight[:, :, 0, 0]
-        if weight.ndim != 2:
-            continue
+    levels.append(timm_names(levels[-1], source))
+    for name, weight, bias in heads_of(levels, n_features, source)[:1]:
         if tuple(weight.shape) not in ((2, n_features), (1, n_features)):
             raise CheckpointError(
                 f"{source}: its classifier {name!r} has shape {tuple(weight.shape)}; "
@@ -420,7 +427,7 @@ def head_weights(
             bias = torch.cat([torch.zeros_like(bias), bias])
         return weight, bias
     raise CheckpointError(
-        f"{source} has no classifier (none of {', '.join(_HEADS)}): it cannot score. "
+        f"{source} has no classifier (none of {', '.join(HEADS)}): it cannot score. "
         "As a start for training: FrameDetector(weights=...)"
     )
 
@@ -456,34 +463,6 @@ def bare_names(state: dict[str, torch.Tensor], source: Any = "the state") -> Any
     Names of efficientnet_pytorch become timm's.
     """
     return timm_names(without_prefixes(state)[-1], source)
-
-
-def published_facts(path: str | Path) -> Any:
-    """What the name of a published file says: scope, compression, training data.
-
-    FaceForensics++ calls its Xceptions ``full_c23.p`` (whole frames) and
-    ``all_c23.p`` (face crops); a popular re-training is ``ffpp_c23.pth``; MesoNet's
-    files end in ``_DF.h5`` and ``_F2F.h5``.
-
-    Examples
-    --------
-    >>> from base_models.checkpoints import published_facts
-    >>> published_facts("models/full_c23.p")
-    {'scope': 'frame', 'compression': 'c23', 'trained_on': ['FaceForensics++ train']}
-    >>> published_facts("mine.pth")
-    {'scope': None, 'compression': None, 'trained_on': None}
-    """
-    name = Path(path).name
-    found = re.fullmatch(r"(full|all|ffpp)_(raw|c23|c40)\.(?:p|pth|pt)", name)
-    if found:
-        scope = {"full": "frame", "all": "face", "ffpp": "face"}[found[1]]
-        seen = ["FaceForensics++ train"]
-        return {"scope": scope, "compression": found[2], "trained_on": seen}
-    found = re.fullmatch(r"Meso(?:4|Inception)_(DF|F2F)\.h5", name)
-    if found:
-        seen = {"DF": "MesoNet's deepfakes", "F2F": "FaceForensics Face2Face"}[found[1]]
-        return {"scope": "face", "compression": None, "trained_on": [seen]}
-    return {"scope": None, "compression": None, "trained_on": None}
 
 
 def _strip(state, prefix):

@@ -212,3 +212,58 @@ def test_padding_that_the_weights_do_not_tell_is_asked_for():
 def test_a_part_of_the_network_itself_is_no_prefix():
     state = dict.fromkeys(["encoder.a", "decoder.a", "decoder.b"], 0)
     assert without_prefixes(state) == [state]
+
+
+BESIDE = {
+    "prefix": lambda one, other: {**one, **_under("model.", other)},
+    "module": lambda one, other: {**_under("module.", one), **other},
+    "ema": lambda one, other: _under("model.", {**one, **_under("ema.", other)}),
+    "student": lambda one, other: _under("student.", one) | _under("teacher.", other),
+    "keys": lambda one, other: {"state_dict": one, "model": other},
+    "head": lambda one, other: one | _under("classifier.", _of("fc.", other)),
+}  # fmt: skip
+
+
+def _under(prefix, state):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def _of(prefix, state):
+    return {name.removeprefix(prefix): value for name, value in state.items()
+            if name.startswith(prefix)}  # fmt: skip
+
+
+def _whole(seed):
+    torch.manual_seed(seed)
+    network = build_network("test_resnet", weights=None)
+    head = nn.Linear(network.backbone.num_features, 2)
+    return network.backbone.state_dict() | _under("fc.", head.state_dict())
+
+
+@pytest.mark.parametrize("how", BESIDE)
+def test_of_two_networks_in_a_file_none_is_taken(how, tmp_path):
+    path = tmp_path / "two.pth"
+    torch.save(BESIDE[how](_whole(0), _whole(1)), path)
+    with pytest.raises(
+        CheckpointError, match=r"two\.pth.* (holds several|does not fit)"
+    ):
+        opened(path)
+
+
+def test_a_head_that_is_there_under_two_names_is_one(tmp_path):
+    state = _whole(0)
+    both = {**state, "last_linear.weight": state["fc.weight"].clone(),
+            "last_linear.bias": state["fc.bias"].clone()}  # fmt: skip
+    torch.save(state, tmp_path / "one.pth")
+    torch.save(both, tmp_path / "tied.pth")
+    one, tied = (opened(tmp_path / f"{name}.pth") for name in ("one", "tied"))
+    assert one.fake_score([VIDEO]) == tied.fake_score([VIDEO])
+
+
+def test_a_classifier_of_other_classes_beside_the_right_one_is_no_choice(tmp_path):
+    state = _whole(0)
+    torch.save(state, tmp_path / "one.pth")
+    wide = torch.nn.Linear(state["fc.weight"].shape[1], 1000).state_dict()
+    torch.save({**state, **_under("last_linear.", wide)}, tmp_path / "both.pth")
+    one, both = (opened(tmp_path / f"{name}.pth") for name in ("one", "both"))
+    assert one.fake_score([VIDEO]) == both.fake_score([VIDEO])
