@@ -251,6 +251,7 @@ def _score(model, unlike, steps, kept, how, verbose):
             contents[name] = video_digest(video)
         except Exception as error:
             reasons[name] = failures.reason(error)
+    kept.rename(contents)
     names_of = {}
     for name, content in contents.items():
         names_of.setdefault(content, []).append(name)  # copies: scored once

@@ -73,7 +73,8 @@ class StressScores:
         self.columns = [*_SETTINGS, *_ROW, *self.scorers, _CHECK]
         given = {**settings, "version": CHANGES_VERSION}
         self._settings = [_text(given[name]) for name in _SETTINGS]
-        self._known = {}
+        self._known: dict[str, dict] = {}
+        self._rows: list[list[str]] = []  # of the file, as it was read
         if self.path is not None and self.path.exists():
             self._read()
 
@@ -128,6 +129,32 @@ class StressScores:
             file.flush()
             os.fsync(file.fileno())
 
+    def rename(self, contents: dict[str, str]) -> None:
+        """Have rows in the file named as their videos are now.
+
+        A row of another content under a name of now is said to be of another.
+
+        Parameters
+        ----------
+        contents : dict of str to str
+            By the name of each video, its digest.
+        """
+        names: dict[str, list[str]] = {}
+        for name, content in contents.items():
+            names.setdefault(content, []).append(name)
+        content_at, name_at = len(_SETTINGS), len(_SETTINGS) + 1
+        changed = False
+        for row in self._rows:
+            own, said = names.get(row[content_at]), row[name_at]
+            if own is not None and said not in own:
+                row[name_at] = own[0]
+            elif own is None and said in contents:
+                row[name_at] = f"{said} (another content)"
+            if row[name_at] != said:
+                row[-1], changed = _check(row[:-1]), True
+        if changed:
+            write_text(self.path, _csv([self.columns, *self._rows]))
+
     def _read(self):
         """Take the rows of these settings; leave out what is damaged."""
         check_file(self.path, ValueError)
@@ -141,7 +168,7 @@ class StressScores:
             )
         _, *rows = [*_rows(text), *[[]] * (text == "")]
         whole = [row for row in rows if row and _check(row[:-1]) == row[-1]]
-        others = 0
+        others, self._rows = 0, whole
         for row in whole:
             if row[: len(_SETTINGS)] != self._settings:
                 others += 1

@@ -204,6 +204,29 @@ def test_a_file_cut_anywhere_gives_the_same_figures(three, tmp_path, part):
         assert sorted(path.read_bytes().splitlines()) == sorted(written.splitlines())
 
 
+def test_rows_of_a_file_are_named_as_its_videos_are_now(model, tmp_path):
+    path, changes = tmp_path / "scores.csv", {"darker": [0.5]}
+    for name, video in (("a", VIDEOS[0]), ("b", VIDEOS[5]), ("c", VIDEOS[3])):
+        write_video(tmp_path / f"{name}.mp4", video)
+    a, b, c, new = (str(tmp_path / f"{name}.mp4") for name in ("a", "b", "c", "new"))
+    first = stress_test(model, [a, b, c], changes=changes, scores_file=path)
+    Path(a).rename(new)
+    Path(b).rename(a)
+    Path(new).rename(b)
+    write_video(c, VIDEOS[2])
+    again = stress_test(model, [a, b, c], changes=changes, scores_file=path)
+    was, now = (found.scores.set_index(["change", "video"])["ensemble"]
+                for found in (first, again))  # fmt: skip
+    for change in ("as it is", "darker"):
+        assert (now[change, a], now[change, b]) == (was[change, b], was[change, a])
+        assert now[change, c] != was[change, c]
+    rows = pd.read_csv(path).set_index(["change", "video"])["ensemble"]
+    assert rows.drop(f"{c} (another content)", level="video").to_dict() == now.to_dict()
+    written = path.read_bytes()
+    stress_test(model, [a, b, c], changes=changes, scores_file=path)
+    assert path.read_bytes() == written
+
+
 def test_only_what_is_damaged_is_computed_again(three, tmp_path, monkeypatch):
     model, changes, _, written = three
     path = tmp_path / "scores.csv"
