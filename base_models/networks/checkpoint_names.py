@@ -12,6 +12,7 @@ from base_models.errors import CheckpointError
 HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
 HEADS += ("head.fc", "head", "last_layer", "logits")
 _FEW = 6  # weights: names of smaller networks are anywhere
+_MOST_PREFIXES, _MOST_PARTS, _LONGEST = 10, 30, 1000  # of a name; hostile have any
 
 # Of wrappers. What lies beside them in a state is no part of the network's body.
 _PREFIXES = ("module.", "model.", "backbone.")
@@ -69,7 +70,7 @@ def without_prefixes(state: dict) -> list[dict]:
     {'conv.weight': 0, 'conv.bias': 0}
     """
     levels = [state]
-    while True:
+    while len(levels) <= _MOST_PREFIXES:
         names = levels[-1]
         for prefix in (*_PREFIXES, *_LIKELY):
             inside = [name for name in names if name.startswith(prefix)]
@@ -78,7 +79,8 @@ def without_prefixes(state: dict) -> list[dict]:
                 levels.append({name[len(prefix) :]: names[name] for name in inside})
                 break
         else:
-            return levels
+            break
+    return levels
 
 
 def several_networks(
@@ -127,7 +129,7 @@ def check_one_network(state: dict, source: str | PathLike) -> None:
         return
     found: Counter = Counter()
     for name in state:
-        parts = name.split(".")
+        parts = name[:_LONGEST].split(".", _MOST_PARTS)
         for at in range(len(parts)):
             if ".".join(parts[at:]) in names:
                 found["".join(f"{part}." for part in parts[:at])] += 1
@@ -178,7 +180,10 @@ def _shapes(n_features):
 
 
 def _same(one, other):
-    return all(map(torch.equal, one[1:], other[1:]))
+    return all(
+        mine.shape == its.shape and bool((mine.double() == its.double()).all())
+        for mine, its in zip(one[1:], other[1:], strict=True)
+    )
 
 
 def timm_names(state: dict, source: str | PathLike = "the state") -> dict:

@@ -13,7 +13,11 @@ from torch import nn
 from base_models import CheckpointError, load_checkpoint
 from base_models.backbones import build_network
 from base_models.checkpoints import guess_backbone, head_weights, read_state_dict
-from base_models.networks.checkpoint_names import timm_names, without_prefixes
+from base_models.networks.checkpoint_names import (
+    check_one_network,
+    timm_names,
+    without_prefixes,
+)
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
 PREFIXES = [
@@ -267,3 +271,10 @@ def test_a_classifier_of_other_classes_beside_the_right_one_is_no_choice(tmp_pat
     torch.save({**state, **_under("last_linear.", wide)}, tmp_path / "both.pth")
     one, both = (opened(tmp_path / f"{name}.pth") for name in ("one", "both"))
     assert one.fake_score([VIDEO]) == both.fake_score([VIDEO])
+
+
+def test_names_of_any_depth_are_looked_at_to_some():
+    state = {"module." * 1_000_000 + "weight": 0}
+    assert len(without_prefixes(state)) == 11
+    own = {f"conv{number}.weight": 0 for number in range(6)}
+    check_one_network({**own, "a." * 1_000_000 + "conv0.weight": 0}, "a.pth")
