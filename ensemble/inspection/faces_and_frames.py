@@ -33,7 +33,7 @@ def every_member(model: "DeepfakeEnsemble") -> list[tuple[str, Any]]:
 
 
 def _averaged(columns):
-    """Return the ensemble's name of each column that `_every_member` named."""
+    """Return the ensemble's name of each column that `every_member` named."""
     return [column.rpartition(" ")[0] for column in columns]
 
 
