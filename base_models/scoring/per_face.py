@@ -22,7 +22,7 @@ from base_models.video.one_face import OneFace
 from base_models.video.paths import video_digest
 from base_models.video.reading import probe_video
 from base_models.views.drawing import draw_images
-from base_models.views.making import make_views
+from base_models.views.making import LOOKS, make_views
 from base_models.views.view import View
 
 
@@ -263,7 +263,9 @@ def _view_of_track(recipe, track, followed):
     images, at, reason = draw_images(sample, recipe, track.frames, track.faces)
     boxes = [list(face.box) for face in track.faces]
     digest = video_digest(followed.video)
-    key = store_key(video=digest, recipe=recipe.key, at=at.tolist(), boxes=boxes)
+    key = store_key(
+        video=digest, recipe=recipe.key, at=at.tolist(), boxes=boxes, looks=LOOKS
+    )
     return View(images, at, np.zeros(len(at), np.int64), reason, key)
 
 

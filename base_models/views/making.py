@@ -25,6 +25,9 @@ from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
 
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
+# Raised when entries of before may be of what a file was not: 2 leaves alone those of
+# files that were put back, and features under weights that a saved model had claimed.
+LOOKS = 2
 _SEEN_RARELY = 1 / 4  # of the frames looked at, up to which a score is of few
 
 
@@ -190,7 +193,7 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
     except VideoReadError:
         return np.nan, ""
     for recipe in wanted:
-        key = store_key(video=digest, recipe=recipe.key)
+        key = _place(digest, recipe.key)
         entry = store.get("view", key, mapped=True)
         side = None if entry is None else entry[1].get("face_side")
         if side is not None:
@@ -246,7 +249,7 @@ def _stored_views(video, recipes, store):
         _refuse_wrong_kind(video, error)
         return _all_missing(wanted, error), {}, {}
     places = {  # whole frames are those of the video, whichever face is asked for
-        key: store_key(video=digest if recipe.view == "face" else whole, recipe=key)
+        key: _place(digest if recipe.view == "face" else whole, key)
         for key, recipe in wanted.items()
     }
     views = {}
@@ -259,6 +262,11 @@ def _stored_views(video, recipes, store):
             views[key] = view_of(arrays, meta, place)
     missing = {key: recipe for key, recipe in wanted.items() if key not in views}
     return views, missing, places
+
+
+def _place(digest, recipe):
+    """Return the key of a view, which is part of the keys of all that is made of it."""
+    return store_key(video=digest, recipe=recipe, looks=LOOKS)
 
 
 def _refuse_given_up(video):
@@ -326,7 +334,10 @@ def followed_boxes(
 
 def _boxes_key(video, recipe):
     return store_key(
-        video=video_digest(video), finder=recipe.finder_key, n_frames=recipe.n_frames
+        video=video_digest(video),
+        finder=recipe.finder_key,
+        n_frames=recipe.n_frames,
+        looks=LOOKS,
     )
 
 

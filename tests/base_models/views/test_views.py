@@ -6,7 +6,8 @@ from PIL import Image
 
 from base_models.faces import Face, rare_faces
 from base_models.runtime.prefetch import look_ahead
-from base_models.store import Store
+from base_models.store import Store, store_key
+from base_models.video.paths import video_digest
 from base_models.views import (
     ViewRecipe,
     Views,
@@ -331,3 +332,16 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
     monkeypatch.setattr(views_module, "sample_clips", plain)
     view = make_views(video, [recipe], store)[recipe.key]
     assert view.images.max() == 255
+
+
+def test_views_of_before_files_were_held_are_made_anew(store):
+    """They may be of what a file was not, and features of a network that lied."""
+    recipe, video = ViewRecipe("frame", image_size=32, n_frames=2), _clip([])
+    view = make_views(video, [recipe], store)[recipe.key]
+    before = store_key(video=video_digest(video), recipe=recipe.key)
+    assert view.key != before
+    arrays = {"images": view.images + 9, "frames": view.frames, "faces": view.faces}
+    store.put("view", before, arrays, {"reason": "", "note": ""})
+    store.delete("view", view.key)
+    again = make_views(video, [recipe], store)[recipe.key]
+    assert np.array_equal(again.images, view.images)
