@@ -2,6 +2,8 @@
 
 import ast
 import io
+import os
+import subprocess
 import tokenize
 from collections import Counter
 from functools import cache
@@ -14,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("base_models", "ensemble")
 MOST_FILES = 14  # in one folder; thin modules that keep an earlier name do not count
 MOST_LINES = 500  # of a file
+LARGEST_FILE = 2**20  # bytes of one that is kept: weights and videos are not
 MOST_CODE = 60  # of a function: lines that are not empty, comment or docstring
 
 # From the bottom up: a module imports from its own folder and from those before it.
@@ -233,6 +236,15 @@ def test_files_are_short():
         if len(path.read_text("utf-8").splitlines()) > MOST_LINES
     }
     assert long == LONG_FILES
+
+
+def test_no_large_file_is_kept():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
+    if listed.returncode:
+        pytest.skip("it is no checkout")
+    files = [ROOT / name for name in os.fsdecode(listed.stdout).split("\0") if name]
+    large = [str(f) for f in files if f.is_file() and f.stat().st_size > LARGEST_FILE]
+    assert large == []
 
 
 def test_functions_are_short():

@@ -141,7 +141,10 @@ def check_one_network(state: dict, source: str | PathLike) -> None:
 def heads_of(
     levels: Sequence[dict], n_features: int, source: str | PathLike
 ) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """List the classifiers of a state: name, weight and bias, first those that fit.
+    """List the classifiers of a state: name, weight and bias, first the one that fits.
+
+    A classifier outside of a prefix goes before one within it, which is of the network
+    that the other was put on.
 
     Parameters
     ----------
@@ -155,28 +158,28 @@ def heads_of(
     Raises
     ------
     CheckpointError
-        If two that differ fit.
+        If two that differ fit in one place.
     """
-    found = {}
-    for name in HEADS:
-        for level in levels:
-            weight, bias = level.get(f"{name}.weight"), level.get(f"{name}.bias")
-            if weight is None or bias is None or id(weight) in found:
-                continue
-            flat = weight
-            if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
-                flat = weight[:, :, 0, 0]
-            if flat.ndim == 2:
-                found[id(weight)] = name, flat, bias
-    fits = [h for h in found.values() if tuple(h[1].shape) in _shapes(n_features)]
-    others = [head for head in fits[1:] if not _same(head, fits[0])]
-    if others:
-        raise several_networks(source, [fits[0][0], others[0][0]], "classifiers")
-    return [*fits, *found.values()]
+    found, shapes = [], ((2, n_features), (1, n_features))
+    for level in levels:
+        heads = [head for name in HEADS for head in _head(level, name)]
+        fits = [head for head in heads if tuple(head[1].shape) in shapes]
+        others = [head for head in fits[1:] if not _same(head, fits[0])]
+        if others:
+            raise several_networks(source, [fits[0][0], others[0][0]], "classifiers")
+        if fits:
+            return fits[:1]
+        found += heads
+    return found
 
 
-def _shapes(n_features):
-    return (2, n_features), (1, n_features)
+def _head(state, name):
+    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    if weight is None or bias is None:
+        return []
+    if weight.ndim == 4 and weight.shape[2:] == (1, 1):  # a 1x1 convolution
+        weight = weight[:, :, 0, 0]
+    return [(name, weight, bias)] if weight.ndim == 2 else []
 
 
 def _same(one, other):
