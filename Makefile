@@ -36,7 +36,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 \
-		--durations=25 --durations-min=2
+		--dist worksteal --durations=25 --durations-min=2
 
 test-slow: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"

@@ -69,6 +69,7 @@ def clean_groups(
         )
     if what == "groups":
         _warn_of_words_for_nothing(texts, codes)
+        _warn_of_case(texts)
     clean: Any = groups
     if texts != found and not all(isinstance(group, NUMBERS) for group in found):
         _warn_of_joined(found, texts, what)
@@ -138,6 +139,21 @@ def _warn_of_joined(found: Sequence[Any], texts: Sequence[str], what: str) -> No
             f"{what} that differ only in white space, type or Unicode form are taken "
             f"for one: {'; '.join(joined[:5])}"
             + (f"; and {len(joined) - 5} more" if len(joined) > 5 else ""),
+            stacklevel=4,
+        )
+
+
+def _warn_of_case(texts: Sequence[str]) -> None:
+    alike: dict[str, set[str]] = {}
+    for text in texts:
+        alike.setdefault(str(text).casefold(), set()).add(str(text))
+    apart = [" and ".join(map(repr, sorted(s))) for s in alike.values() if len(s) > 1]
+    if apart:
+        warnings.warn(
+            "groups that differ only in upper and lower case are kept apart: "
+            f"{'; '.join(apart[:5])}"
+            + (f"; and {len(apart) - 5} more" if len(apart) > 5 else "")
+            + ". If they are of one person or source, write them alike",
             stacklevel=4,
         )
 

@@ -218,7 +218,13 @@ class PrefitDetector(NetworkDetector):
         images = fixture_images(self.card["transform"]["image_size"])
         with fixed_threads(1):
             logits = forward(self.module_, self._preprocess, images, "cpu")
-        return [float(score) for score in fake_probability(logits)]
+        scores = [float(score) for score in fake_probability(logits)]
+        if not np.isfinite(scores).all():
+            raise CheckpointError(
+                f"{self.card['source']}: its network answers pictures with NaN: its "
+                "weights are damaged; get the file again"
+            )
+        return scores
 
     def _rebuild(self, names):
         self.card_ = self.card

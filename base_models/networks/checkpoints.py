@@ -366,7 +366,8 @@ weights give no scores. Get the file again, or an earlier one of its training
             f"{source}: {name} is of type {given.dtype}, and {wanted.dtype} or another "
             "type of fractions is needed"
         )
-    if not torch.isfinite(given).all():
+    as_used = given.to(wanted.dtype) if wanted.is_floating_point() else given
+    if not torch.isfinite(as_used).all():
         raise CheckpointError(
             f"{source}: {name} holds NaN or infinity; such weights give no scores. Get "
             "the file again, or an earlier one of its training"

@@ -1,5 +1,6 @@
 import time
 import unicodedata
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -218,3 +219,11 @@ def test_groups_of_numbers_have_one_order_whether_they_are_text_or_not():
     np.testing.assert_array_equal(group_codes([str(g) for g in groups], 6), codes)
     np.testing.assert_array_equal(group_codes(groups.astype(float), 6), codes)
     assert group_codes(["10", "2", "b"], 3).tolist() == [0, 1, 2]  # text among them
+
+
+def test_groups_that_differ_in_case_alone_are_kept_apart_and_said():
+    with pytest.warns(UserWarning, match="upper and lower case.*'Ann' and 'ann'"):
+        assert clean_groups(["ann", "Ann", "bob"], 3).tolist() == ["ann", "Ann", "bob"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clean_groups(["ann", "bob", "cyd"], 3)

@@ -278,3 +278,16 @@ def test_names_of_any_depth_are_looked_at_to_some():
     assert len(without_prefixes(state)) == 11
     own = {f"conv{number}.weight": 0 for number in range(6)}
     check_one_network({**own, "a." * 1_000_000 + "conv0.weight": 0}, "a.pth")
+
+
+@pytest.mark.parametrize("value", [1e300, -1.0])
+def test_weights_that_give_no_scores_are_not_converted(value, tmp_path):
+    """Too large for the network's own type; variances below 0."""
+    state = _whole(0)
+    name = next(name for name in state if name.endswith("running_var"))
+    kind = torch.float64 if value > 1 else torch.float32
+    state[name] = torch.full_like(state[name], value, dtype=kind)
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError, match=r"bad\.pth.*(infinity|NaN)"):
+        opened(tmp_path / "bad.pth").save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
