@@ -390,10 +390,8 @@ def _read(
         mean=known.get("mean") if mean is None else mean,
         std=known.get("std") if std is None else std,
     )
-    if card is not None and "published" in card:
-        new["published"] = card["published"]
-    if card is not None and "fixture_scores" in card:
-        new["fixture_scores"] = card["fixture_scores"]
+    kept = ("published", "fixture_scores", "classes")
+    new |= {name: card[name] for name in kept if card is not None and name in card}
     check_card(new)
     if card is not None:
         _check_size(backbone, state)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from base_models.choices import VIEWS
 from base_models.networks.preprocessing import backbone_recipe
 
+_CLASSES = ["real", "fake"]
 _N_FIXTURES = 4
 _LARGEST_SIDE = 4096  # pixels of an image; the largest networks take 1024
 _LARGEST_MARGIN = 100  # sides of a face
@@ -68,6 +69,12 @@ def check_card(card: dict[str, Any]) -> None:
     Traceback (most recent call last):
     ValueError: its image_size must be from 1 to 4,096 pixels; got 1000000000
     """
+    classes = card.get("classes", _CLASSES)
+    if classes != _CLASSES:
+        raise ValueError(
+            f"its classes must be {_CLASSES}, in which order networks are kept; got "
+            f"{classes!r}: convert its origin again"
+        )
     transform, margin = card["transform"], card["margin"]
     size = transform["image_size"]
     if card["scope"] not in VIEWS:
@@ -124,7 +131,7 @@ def make_card(
         "source": source,
         "source_sha256": source_sha256,
         "backbone": backbone,
-        "classes": ["real", "fake"],
+        "classes": list(_CLASSES),
         "scope": scope,
         "compat": compat,
         "margin": margin,

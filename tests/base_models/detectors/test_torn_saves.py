@@ -47,3 +47,17 @@ def test_weights_and_card_of_two_saves_are_refused(
     expected = detector if n_replaced else before
     assert load_checkpoint(tmp_path).identity() == expected.identity()
     assert load_checkpoint(tmp_path).drift() < 1e-5
+
+
+def test_a_card_of_before_that_turns_the_classes_is_refused(tmp_path):
+    network = build_network("mesonet4", image_size=32)
+    card = make_card("mesonet4", "frame", 32, source="mine.pth")
+    PrefitDetector(card).with_network(network).save(tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    del card["weights_file_sha256"], card["card_sha256"]
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    load_checkpoint(tmp_path)
+    card["classes"] = ["fake", "real"]
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="its classes must be"):
+        load_checkpoint(tmp_path)
