@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ensemble.choices import P_FAKE, SUSPICION
+from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.scores.table import score_table
 
 if TYPE_CHECKING:
     from base_models.scoring.per_face import CloseLook
     from ensemble.deepfake_ensemble import DeepfakeEnsemble
+
+_EVEN = 0.5  # what a member says that knows nothing
 
 
 def every_member(model: "DeepfakeEnsemble") -> list[tuple[str, Any]]:
@@ -84,7 +86,15 @@ def faces_said(
     )
     judged = model.judge_scores(table, [video] * len(table), doubts)
     judged = judged.rename(columns={SUSPICION: P_FAKE})
-    judged = judged[[P_FAKE, "verdict", "reason", "doubts"]]
+    judged = judged[[P_FAKE, "verdict", "reason", "doubts"]].reset_index(drop=True)
+    own = [name for name in names if name in _that_look_at_faces(look)]
+    if len(own) < len(names):
+        for row, why in _of_the_whole_picture(judged, scores[own]).items():
+            judged.loc[row, "doubts"] = "; ".join(
+                filter(None, [judged.loc[row, "doubts"], why])
+            )
+            if doubts:
+                judged.loc[row, "verdict"] = UNSURE
     decided = set(look.timeline.loc[look.timeline["decided"].astype(bool), "face"])
     beside = pd.DataFrame(
         {
@@ -94,8 +104,28 @@ def faces_said(
             "main": [number - 1 in decided for number in numbers],
         }
     )
-    faces = pd.concat([beside, judged.reset_index(drop=True)], axis=1)[columns]
+    faces = pd.concat([beside, judged], axis=1)[columns]
     return faces, scores[names].set_axis(pd.Index(numbers, name="face"), axis=0)
+
+
+def _that_look_at_faces(look):
+    """Return the members that say something of each face by itself."""
+    return set(_averaged(look.timeline.loc[look.timeline["face"] >= 0, "detector"]))
+
+
+def _of_the_whole_picture(judged, alone):
+    """Say of which faces the verdict is against all that looks at nothing but them."""
+    found = {}
+    for row, verdict in enumerate(judged["verdict"]):
+        known = alone.iloc[row].dropna()
+        against = known < _EVEN if verdict in (FAKE, TRACES) else known > _EVEN
+        if verdict in (FAKE, TRACES, REAL) and len(known) and against.all():
+            said = ", ".join(f"{name} {score:.2f}" for name, score in known.items())
+            found[row] = (
+                "the whole picture makes this score, and what looks at the face alone "
+                f"says the contrary ({said})"
+            )
+    return found
 
 
 def timeline_of(model: "DeepfakeEnsemble", look: "CloseLook | None") -> pd.DataFrame:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from base_models.store.store import Store
     from ensemble.out_of_fold.ensemble_scores import OutOfFoldEvidence
 
-# Of reals called fake, from which on that is said of too many to mean anything, and how
-# many times as many fakes must be, so that it does.
-_MANY_ALARMS, _FEW_MORE = 0.5, 1.25
+# Of reals called fake, or fakes called real, from which on that is said of too many to
+# mean anything, and how many times as many of the others must be, so that it does.
+_MANY_WRONG, _FEW_MORE = 0.5, 1.25
 _UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
@@ -151,11 +151,24 @@ class ModelCard:
         if self.rates is None or not self.n_fake or self.low != self.high:
             return ""
         alarms, hits = self.rates.false_alarms[0], 1 - self.rates.misses[0]
-        if not (alarms >= _MANY_ALARMS and hits <= _FEW_MORE * alarms):  # NaN, too
+        if not (alarms >= _MANY_WRONG and hits <= _FEW_MORE * alarms):  # NaN, too
             return ""
         return (
             f"FAKE tells little at this threshold: out of fold it was said of "
             f"{alarms:.0%} of real videos and of {hits:.0%} of fakes"
+        )
+
+    @property
+    def empty_real(self) -> str:
+        """Why REAL says little at the threshold, as of one above nearly every score."""
+        if self.rates is None or not self.n_fake or self.low != self.high:
+            return ""
+        misses, right = self.rates.misses[0], 1 - self.rates.false_alarms[0]
+        if not (misses >= _MANY_WRONG and right <= _FEW_MORE * misses):  # NaN, too
+            return ""
+        return (
+            f"REAL tells little at this threshold: out of fold it was said of "
+            f"{misses:.0%} of fakes and of {right:.0%} of real videos"
         )
 
     @property
@@ -259,7 +272,8 @@ class ModelCard:
         )
         if not self.above_chance:
             found += " It is not shown to be better than chance."
-        return f"{found} {self.empty_fake}{'.' * bool(self.empty_fake)}".rstrip()
+        empty = [f"{why}." for why in (self.empty_fake, self.empty_real) if why]
+        return " ".join([found, *empty])
 
     def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold; NaN is None.

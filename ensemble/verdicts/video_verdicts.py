@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import Videos
-from ensemble.choices import FAKE, NO_VERDICT, PARTIAL, SCORED, UNSCORABLE, UNSURE
+from ensemble.choices import (
+    FAKE,
+    NO_VERDICT,
+    PARTIAL,
+    REAL,
+    SCORED,
+    UNSCORABLE,
+    UNSURE,
+)
 from ensemble.out_of_fold.reals_only import check_settings
 from ensemble.verdicts.asked import members_asked, not_asked
 from ensemble.verdicts.doubts import doubts
@@ -67,11 +75,11 @@ def verdict_table(
             why or NO_TRACES * (verdict == UNSURE)
             for why, verdict in zip(found, verdicts, strict=True)
         ]
-    if says_little := model.card_.empty_fake:
-        found = [
-            "; ".join(filter(None, [why, says_little * (verdict == FAKE)]))
-            for why, verdict in zip(found, verdicts, strict=True)
-        ]
+    empty = {FAKE: model.card_.empty_fake, REAL: model.card_.empty_real}
+    found = [
+        "; ".join(filter(None, [why, empty.get(verdict)]))
+        for why, verdict in zip(found, verdicts, strict=True)
+    ]
     if unsure:
         in_doubt = np.array([reasons != "" for reasons in found], bool)
         verdicts[in_doubt & (verdicts != NO_VERDICT)] = UNSURE

@@ -18,7 +18,6 @@ from ensemble.serving.pages.in_words import (
 from ensemble.serving.pages.reasons import reason_in_words
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
-_EVEN = 0.5  # what a member says that knows nothing
 _MOST_NAMED = 4  # faces in a sentence
 
 
@@ -148,10 +147,7 @@ def _alone(face, whole):
     if not whole or not known:
         return ""
     scores = ", ".join(f"{figure(score)} ({name})" for name, score in known.items())
-    said = f"By what looks at this face alone: {scores}."
-    if face["verdict"] in (FAKE, TRACES) and max(known.values()) < _EVEN:
-        said += " The whole picture makes the verdict, and not this face."
-    return said
+    return f"By what looks at this face alone: {scores}."
 
 
 def face_views(
@@ -173,11 +169,28 @@ def face_views(
     looks = " ".join(member.get("looks_at", "") for member in scan["members"])
     by_size = not any(words in looks for words in NOT_THE_LARGEST.values())
     return [
-        _face(face, pictures, of_all, whole, thing, by_size) for face in scan["faces"]
+        _face(face, pictures, of_all, whole, thing, by_size, _apart(scan, face))
+        for face in scan["faces"]
     ]
 
 
-def _face(face, pictures, of_all, whole, thing, by_size):
+def _in_words(reasons, thing):
+    return [reason_in_words(reason, thing) for reason in reasons]
+
+
+def _apart(scan, face):
+    """Say that a face has a verdict where the file has none."""
+    if scan["verdict"] != UNSURE or face["verdict"] in ("", None, UNSURE):
+        return ""
+    if scan["faces_disagree"]:
+        return ""
+    return (
+        "This is about this face alone: of the whole file the model is UNSURE, for "
+        "what is said above."
+    )
+
+
+def _face(face, pictures, of_all, whole, thing, by_size, apart):
     reasons = [face.get("reason") or "", *single_doubts(face.get("doubts") or "")]
     reasons = [reason for reason in reasons if reason not in of_all]
     return FaceView(
@@ -189,7 +202,7 @@ def _face(face, pictures, of_all, whole, thing, by_size):
         last=face["last"],
         main=face["main"],
         is_largest=face["main"] and by_size,
-        why=[as_sentence(reason_in_words(r, thing)) for r in reasons if r],
+        why=[as_sentence(r) for r in (apart, *_in_words(reasons, thing)) if r],
         members=face["members"],
         alone=_alone(face, whole),
         picture=pictures.get(face["face"], ""),

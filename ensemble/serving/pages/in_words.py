@@ -188,18 +188,21 @@ def errors_in_words(
         return [_ALWAYS_UNSURE, *alone, *filter(None, [counted])]
     alarms, misses = [_alarms(rates)], [_misses(rates)]
     share = rates["misses"][0] if rates["n_fake"] else None
-    if share is not None and share > 0.5 and verdict != FAKE:
+    if share is not None and share > 0.9:
+        misses.append("It finds hardly any of the fakes: REAL says nothing.")
+    elif share is not None and share > 0.5 and verdict != FAKE:
         misses.append("It misses more than half of the fakes: REAL says little.")
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if counted:
         lines.append(counted)
-    if (
-        card.get("n_groups")
-        and max(map(_width, (rates["false_alarms"], rates["misses"]))) > _WIDE
-    ):
+    names = {"false_alarms": "real videos", "misses": "fakes"}
+    wide = [name for rate, name in names.items() if _width(rates[rate]) > _WIDE]
+    if wide and card.get("n_groups"):
+        are = "ranges of" if len(wide) > 1 else "range of"
         lines.append(
-            "That range is wide because so few were tried: they are of "
-            f"{card['n_groups']} people or sources in all."
+            f"The {are} {' and '.join(wide)} {'are' if len(wide) > 1 else 'is'} wide "
+            f"because so few were tried: they are of {card['n_groups']} people or "
+            "sources in all."
         )
     if card.get("set_on_the_same"):
         says = TRACES if card.get("n_fake") == 0 else FAKE

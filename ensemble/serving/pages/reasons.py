@@ -31,6 +31,8 @@ _WORDS = (
     (r"the model learned from this video, so that .+ tells others",
      "the model was trained with this very file and knows its answer: what it says of "
      "it shows nothing"),
+    (r"(FAKE|REAL) tells little at this threshold: out of fold it was said of",
+     r"\1 tells little: on videos that the model had not learned from, it was said of"),
     (r"codec (\w+), in training (.+)",
      r"it is stored as \1, and what the model learned from as \2: on others it may err "
      "more"),

@@ -231,6 +231,35 @@ def test_a_detector_without_timeline_still_counts():
     assert (found.faces["reason"] == "").all()
 
 
+def _corner(videos):
+    """Looks at a part of the picture where no face is."""
+    return [0.99 if video[:, 0, 0, 2].mean() > 100 else 0.01 for video in videos]
+
+
+@pytest.mark.parametrize(("shade", "corner"), [(60, 255), (220, 0)])
+def test_a_face_has_no_verdict_that_all_who_look_at_it_contradict(shade, corner):
+    def marked(shade, corner):
+        video = _video(shade)
+        video[:, 0, 0, 2] = corner
+        return video
+
+    videos = [marked(60 + 10 * n, 0) for n in range(4)]
+    videos += [marked(160 + 10 * n, 255) for n in range(4)]
+    members = {"corner": CallableDetector(_corner), "face": _member()}
+    model = DeepfakeEnsemble(members, combiner="soft", resampling=2, verbose=False)
+    model.fit(videos, [0] * 4 + [1] * 4, groups=np.arange(8) % 4)
+    contrary = "the whole picture makes this score"
+    plain = scan_video(model, marked(60, 0)).faces
+    assert not plain["doubts"].str.contains(contrary).any()
+    found = scan_video(model, marked(shade, corner), doubts=False)
+    (face,) = found.faces.to_dict("records")
+    assert face["verdict"] == ("FAKE" if corner else "REAL")
+    assert (found.face_scores["face"][1] > 0.5) == (not corner)
+    assert contrary in face["doubts"]
+    (face,) = scan_video(model, marked(shade, corner)).faces.to_dict("records")
+    assert face["verdict"] == "UNSURE"
+
+
 def test_no_face_and_no_file_are_told(model, tmp_path):
     empty = scan_video(model, np.full((12, 60, 96, 3), 60, np.uint8))
     assert empty.status == "partial"

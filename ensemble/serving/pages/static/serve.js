@@ -248,18 +248,27 @@ document.addEventListener("submit", (event) => {
   event.target.action += "?sure=1"; // asked here, so that the server need not ask
 });
 
+function tell(form, words) {
+  const box = document.createElement("p"); // beside what was pressed, for the eye as well
+  box.className = "problem";
+  box.setAttribute("role", "alert");
+  box.textContent = words;
+  form.append(box);
+}
+
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-ask]");
   if (!form) return;
   event.preventDefault();
+  form.querySelector(".problem")?.remove();
   form.querySelector("button").disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST" });
     const page = parsed(await answer.text());
     if (answer.ok) replaceLive(page);
-    else say(page.querySelector("main").textContent.replace(/\s+/g, " ").trim());
+    else tell(form, page.querySelector("main").textContent.replace(/\s+/g, " ").trim());
   } catch {
-    say("The server does not answer. Try once more.");
+    tell(form, "The server does not answer. Try once more.");
   }
   const button = form.querySelector("button");
   if (button) button.disabled = false;
