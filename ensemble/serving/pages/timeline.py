@@ -192,6 +192,28 @@ def last_second(scan: dict[str, Any]) -> float:
     return max([0.0, *(float(time) for time in times if time is not None)])
 
 
+def looked_in_words(scan: dict[str, Any]) -> str:
+    """Say at how many moments of a video its members looked.
+
+    Examples
+    --------
+    >>> rows = [{"detector": "net", "frame": n, "seconds": n / 10} for n in (0, 24, 48)]
+    >>> looked_in_words({"timeline": rows})
+    'It was looked at in 3 moments from 0:00.0 to 0:04.8. What happens between them, the
+    model has not seen.'
+    >>> looked_in_words({"timeline": []})
+    ''
+    """
+    seconds = {row["frame"]: row["seconds"] for row in scan["timeline"]}
+    times = [float(time) for time in seconds.values() if time is not None]
+    if len(times) < 2:
+        return ""
+    return (
+        f"It was looked at in {len(times)} moments from {clock(min(times))} to "
+        f"{clock(max(times))}. What happens between them, the model has not seen."
+    )
+
+
 def ticks(end: float) -> list[tuple[float, str]]:
     """Return where times are written below a timeline, per cent, and how.
 

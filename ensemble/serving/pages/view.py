@@ -28,6 +28,7 @@ from ensemble.serving.pages.timeline import (
     Line,
     TimelinePanel,
     last_second,
+    looked_in_words,
     ticks,
     timeline_panels,
 )
@@ -51,6 +52,8 @@ class ScanView:
     threshold, model : dict
     faces : list of FaceView
     faces_disagree : bool
+    looked : str
+        At how many moments of a video the model looked; empty of a picture.
     members, steps : list of dict
     pull : str
         Why the score stands far from its members'; empty where it does not.
@@ -87,6 +90,7 @@ class ScanView:
     model: dict[str, str | None]
     faces: list[FaceView]
     faces_disagree: bool
+    looked: str
     members: list[dict[str, Any]]
     steps: list[dict[str, Any]]
     pull: str
@@ -157,6 +161,7 @@ def scan_view(
         model=scan["model"],
         faces=face_views(scan, pictures or {}, thing),
         faces_disagree=scan["faces_disagree"],
+        looked=looked_in_words(scan) if thing == "video" else "",
         members=_members(scan, how["members"], thing),
         steps=how["steps"],
         pull=how.get("pull") or "",

@@ -111,6 +111,14 @@ def test_a_file_that_was_trained_on_is_said_in_plain_words(client, add):
     assert "The model was trained with this very file and knows its answer" in words
 
 
+def test_it_is_said_how_much_of_a_video_was_looked_at(client, add):
+    job = add(two_members())
+    for address in (f"/scans/{job}", f"/v1/scans/{job}/report.html"):
+        words = words_of(client, address)
+        assert "What happens between them, the model has not seen." in words
+        assert "It was looked at in" in words
+
+
 def test_a_wide_range_of_rates_is_explained():
     why = f"they are of {CARD['n_groups']} people or sources in all"
     assert any(why in said for said in errors_in_words(CARD))
