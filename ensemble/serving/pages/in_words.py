@@ -195,15 +195,7 @@ def errors_in_words(
     lines = [*misses, *alarms] if verdict == REAL else [*alarms, *misses]
     if counted:
         lines.append(counted)
-    names = {"false_alarms": "real videos", "misses": "fakes"}
-    wide = [name for rate, name in names.items() if _width(rates[rate]) > _WIDE]
-    if wide and card.get("n_groups"):
-        are = "ranges of" if len(wide) > 1 else "range of"
-        lines.append(
-            f"The {are} {' and '.join(wide)} {'are' if len(wide) > 1 else 'is'} wide "
-            f"because so few were tried: they are of {card['n_groups']} people or "
-            "sources in all."
-        )
+    lines += _wide_ranges(rates, card.get("n_groups"))
     if card.get("set_on_the_same"):
         says = TRACES if card.get("n_fake") == 0 else FAKE
         lines.append(
@@ -445,6 +437,18 @@ def _misses(rates, who="the model"):
         f"Of {rates['n_fake']} fakes that it had not learned from, {who} missed "
         f"{_share(rates['misses'])}."
     )
+
+
+def _wide_ranges(rates, n_groups):
+    names = {"false_alarms": "real videos", "misses": "fakes"}
+    wide = [name for rate, name in names.items() if _width(rates[rate]) > _WIDE]
+    if not wide or not n_groups:
+        return []
+    what = "range of {} is" if len(wide) == 1 else "ranges of {} are"
+    return [
+        f"The {what.format(' and '.join(wide))} wide because so few were tried: they "
+        f"are of {n_groups} people or sources in all."
+    ]
 
 
 def _width(rate):
