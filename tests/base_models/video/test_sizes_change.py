@@ -13,7 +13,8 @@ from base_models.video.bounds.sizes import vp9_size
 RATE = Fraction(1, 25)
 OPTIONS = {
     "libx264": {"bf": "0", "g": "4"},
-    "libx265": {"x265-params": "log-level=none:bframes=0"},
+    # without threads of its own, which may outlive what they work for
+    "libx265": {"x265-params": "log-level=none:bframes=0:pools=none:frame-threads=1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "mpeg2video": {},
@@ -26,6 +27,7 @@ def joined(path, codec, *parts):
     with av.open(str(path), "w") as container:
         stream, shift = container.add_stream(codec, rate=25), 0
         stream.width, stream.height, stream.pix_fmt = *parts[0][1], "yuv420p"
+        stream.codec_context.options = OPTIONS[codec]
         for n_frames, (width, height) in parts:
             encoder = av.CodecContext.create(codec, "w")
             encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
