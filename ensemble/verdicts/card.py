@@ -148,27 +148,22 @@ class ModelCard:
     @property
     def empty_fake(self) -> str:
         """Why FAKE says little at the threshold, as of one below nearly every score."""
-        if self.rates is None or not self.n_fake or self.low != self.high:
-            return ""
-        alarms, hits = self.rates.false_alarms[0], 1 - self.rates.misses[0]
-        if not (alarms >= _MANY_WRONG and hits <= _FEW_MORE * alarms):  # NaN, too
-            return ""
-        return (
-            f"FAKE tells little at this threshold: out of fold it was said of "
-            f"{alarms:.0%} of real videos and of {hits:.0%} of fakes"
-        )
+        return self._empty("FAKE", "false_alarms", "misses", ("real videos", "fakes"))
 
     @property
     def empty_real(self) -> str:
         """Why REAL says little at the threshold, as of one above nearly every score."""
+        return self._empty("REAL", "misses", "false_alarms", ("fakes", "real videos"))
+
+    def _empty(self, verdict, wrong, other, of):
         if self.rates is None or not self.n_fake or self.low != self.high:
             return ""
-        misses, right = self.rates.misses[0], 1 - self.rates.false_alarms[0]
-        if not (misses >= _MANY_WRONG and right <= _FEW_MORE * misses):  # NaN, too
+        said = getattr(self.rates, wrong)[0], 1 - getattr(self.rates, other)[0]
+        if not (said[0] >= _MANY_WRONG and said[1] <= _FEW_MORE * said[0]):  # NaN, too
             return ""
         return (
-            f"REAL tells little at this threshold: out of fold it was said of "
-            f"{misses:.0%} of fakes and of {right:.0%} of real videos"
+            f"{verdict} tells little at this threshold: out of fold it was said of "
+            f"{said[0]:.0%} of {of[0]} and of {said[1]:.0%} of {of[1]}"
         )
 
     @property
