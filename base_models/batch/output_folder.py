@@ -136,7 +136,8 @@ class OutputFolder:
         Raises
         ------
         ValueError
-            Saying what differs, or what else is in the folder.
+            Saying what differs, or what else is in the folder: without a run anything,
+            with one a table that is named as a part and was not written as one.
         """
         names, known = self.names(), self.manifest()
         if known is None:
@@ -154,6 +155,27 @@ class OutputFolder:
                 f"{_difference(known, manifest)}"
                 f"{hint + 'it as it was)' if is_other else ''}. Give another folder, "
                 "or overwrite=True to delete them"
+            )
+        for name in filter(_PART.fullmatch, names):
+            self._check_ours(name)
+
+    def _check_ours(self, name: str) -> None:
+        """Refuse a table of somebody else's that has the name of a part."""
+        import pyarrow
+        import pyarrow.parquet
+
+        filesystem, place = self._place
+        path = f"{place.rstrip('/')}/{name}"
+        if filesystem is None:
+            check_file(path)
+        try:
+            found = pyarrow.parquet.read_metadata(path, filesystem=filesystem)
+        except (OSError, pyarrow.ArrowException):  # damaged: it is done again
+            return
+        if _OURS.encode() not in (found.metadata or {}):
+            raise ValueError(
+                f"{public_name(self.path)} holds {name!r}, a table that this command "
+                "did not write; move it elsewhere, since a part has that name"
             )
 
     def begin(self, manifest: dict[str, Any], overwrite: bool = False) -> None:

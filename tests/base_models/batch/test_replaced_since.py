@@ -34,10 +34,17 @@ def table(tmp_path, monkeypatch):
     return "t.csv"
 
 
-def scored(table):
+def scored(table, part_size=3, overwrite=False):
     member = CallableDetector(first_byte).fit(["v0.mp4"] * 2, [0, 1])
     detectors = {"byte": member}
-    done = score_table(detectors, table, "out", part_size=3, isolation=None)
+    done = score_table(
+        detectors,
+        table,
+        "out",
+        part_size=part_size,
+        overwrite=overwrite,
+        isolation=None,
+    )
     return done.n_skipped, pd.read_parquet("out")["byte"].fillna(-1).tolist()
 
 
@@ -102,6 +109,17 @@ def test_parts_of_an_earlier_release_and_damaged_ones(table):
     assert scored(table) == (1, expected)
     shutil.rmtree("out")
     assert scored(table) == (0, [0.0, 0.9, *expected[2:]])
+
+
+def test_a_table_of_ones_own_that_is_named_as_a_part_is_kept(table):
+    scored(table)
+    own = Path("out/part-000001.parquet")
+    pd.DataFrame({"mine": [1]}).to_parquet(own)
+    content = own.read_bytes()
+    for options in ({}, {"part_size": 2, "overwrite": True}):
+        with pytest.raises(ValueError, match=r"holds 'part-000001.parquet', a table"):
+            scored(table, **options)
+        assert own.read_bytes() == content
 
 
 @pytest.mark.slow
