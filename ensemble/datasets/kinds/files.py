@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,20 +30,36 @@ def entries(folder: Path) -> list[Path]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; none that may not be entered."""
+    """Return the folders in a folder, sorted; none that may not be opened.
+
+    A warning names those: what they hold may be half of the data set.
+    """
     found = [folder / entry.name for entry in _scan(folder) if _is_dir(entry)]
-    return [path for path in found if os.access(path, os.X_OK)]
+    return [path for path in found if not _is_shut(path, warn=True)]
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:
-    if not os.access(folder, os.X_OK):  # of what is listed nothing may be looked at
+    if _is_shut(folder, warn=True):
         return []
     try:
         with os.scandir(folder) as found:
             shown = [entry for entry in found if not entry.name.startswith(".")]
-    except OSError:  # no folder, or none that may be opened
+    except OSError:  # no folder
         return []
     return sorted(shown, key=lambda entry: entry.name)
+
+
+def _is_shut(folder: str | Path, warn: bool = False) -> bool:
+    """Whether it is a folder that may not be opened, or not be looked into."""
+    if os.access(folder, os.R_OK | os.X_OK) or not os.path.isdir(folder):
+        return False
+    if warn:
+        warnings.warn(
+            f"{folder} may not be opened, and what it holds is left out; check its "
+            "permissions",
+            stacklevel=3,
+        )
+    return True
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -68,6 +85,8 @@ def _is_dir(entry: os.DirEntry) -> bool:
 
 def _holds(folder: str, suffixes: Container[str]) -> bool:
     """Whether a folder has files of some endings directly in it."""
+    if _is_shut(folder, warn=True):
+        return False
     try:
         with os.scandir(folder) as found:
             return any(
@@ -89,7 +108,12 @@ def what_is_in(folder: Path) -> str:
     """Name what a folder holds, for an error."""
     if not folder.exists():
         return "nothing, there is no such folder"
-    names = [path.name + "/" * path.is_dir() for path in entries(folder)]
+    if _is_shut(folder):
+        return "a folder that may not be opened"
+    names = [
+        path.name + "/" * path.is_dir() + " (which may not be opened)" * _is_shut(path)
+        for path in entries(folder)
+    ]
     return named(names) or "nothing, it is empty"
 
 

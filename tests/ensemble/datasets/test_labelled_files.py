@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from ensemble.datasets import read_videos
@@ -74,3 +80,52 @@ def test_a_column_that_may_say_who_is_seen_is_not_passed_over(name, tmp_path):
         + rows.replace("ann", "ann,1").replace("bob", "bob,2")
     )
     assert read_videos(tmp_path / "set.csv").groups == ["1", "2"]
+
+
+AS_SOMEBODY_ELSE = """
+import os, sys, warnings
+from ensemble.datasets import load_dataset
+if os.getuid() == 0:  # who may open everything
+    os.setuid(65534)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    try:
+        print(*sorted(load_dataset("auto", sys.argv[1]).table["video_id"]))
+    except ValueError as error:
+        print(error)
+print(*(warning.message for warning in said))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@pytest.mark.parametrize("shut", ["manipulated_sequences/Deepfakes", "real"])
+def test_a_folder_that_may_not_be_opened_is_named(shut):
+    # The folders of pytest are open to their user alone.
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place) / "set"
+        for name in (
+            "original_sequences/youtube/c23/videos/001.mp4",
+            "manipulated_sequences/Deepfakes/c23/videos/001_002.mp4",
+            "manipulated_sequences/Face2Face/c23/videos/001_002.mp4",
+            "real/a.mp4",
+            "fake/b.mp4",
+        ):
+            if name.startswith(("real", "fake")) == (shut == "real"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(name.encode())
+        os.chmod(place, 0o755)
+        os.chmod(root / shut, 0)
+        try:
+            ran = subprocess.run(
+                [sys.executable, "-c", AS_SOMEBODY_ELSE, str(root)],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+        finally:
+            os.chmod(root / shut, 0o755)
+    found, said = ran.stdout.splitlines()
+    assert f"{root / shut} may not be opened, and what it holds is left out" in said
+    if shut == "real":
+        assert "got fake/, real/ (which may not be opened)" in found
+    else:
+        assert "Face2Face" in found
+        assert "Deepfakes" not in found
