@@ -11,7 +11,12 @@ from base_models.errors import ScoreTableError, refusing
 from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content, replaced_since
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
-from ensemble.datasets.kinds.files import named, noting_lists
+from ensemble.datasets.kinds.files import (
+    LABEL_FOLDERS,
+    below_root,
+    named,
+    noting_lists,
+)
 from ensemble.datasets.kinds.registry import AUTO, kind_called, kind_for, kind_of
 from ensemble.datasets.video_table import VideoTable
 
@@ -99,6 +104,8 @@ def load_dataset(
     if name is None:
         name = kind if how.is_public else root.resolve().stem
     table = VideoTable.from_records(records, root, name, kind, fake_label, lists)
+    if not how.is_public:
+        _warn_of_folders(table, root)
     if split is not None and table.table["split"].isna().all() and how.no_splits:
         raise ValueError(
             f"no video of {root} has a split: {how.no_splits}; got split={split!r}"
@@ -109,6 +116,32 @@ def load_dataset(
     if duplicates != "allow":
         _check_content(table, root, duplicates)
     return table
+
+
+def _warn_of_folders(table: VideoTable, root: Path) -> None:
+    """Warn where a table calls real what lies in a folder fake/, or the reverse."""
+    top = root if root.is_dir() else root.parent
+    known = table.table.dropna(subset="label")
+    contradicted = [
+        f"{inner} as {'FAKE' if label else 'REAL'}"
+        for path, label in zip(known["path"], known["label"], strict=True)
+        if _label_of_folder(inner := below_root(path, top)) not in (None, label)
+    ]
+    if contradicted:
+        warnings.warn(
+            f"{root} contradicts the folders that {len(contradicted)} of {len(table)} "
+            f"videos lie in: it lists {named(contradicted)}; the table counts: see "
+            "whether it is right",
+            stacklevel=3,
+        )
+
+
+def _label_of_folder(path: str) -> int | None:
+    """Return the label that the nearest folder of a class gives a video, if any."""
+    for folder in reversed(path.lower().split("/")[:-1]):
+        if folder in LABEL_FOLDERS:
+            return LABEL_FOLDERS[folder]
+    return None
 
 
 def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:

@@ -5,16 +5,12 @@ from pathlib import Path
 
 from ensemble.datasets.kinds import csv_tables
 from ensemble.datasets.kinds.base import VideoRecord
-from ensemble.datasets.kinds.files import entries, folders, what_is_in
-
-_LABEL_FOLDERS = {
-    "real": 0,
-    "original": 0,
-    "originals": 0,
-    "fake": 1,
-    "fakes": 1,
-    "manipulated": 1,
-}
+from ensemble.datasets.kinds.files import (
+    LABEL_FOLDERS,
+    entries,
+    folders,
+    what_is_in,
+)
 
 
 def fits(path: Path) -> bool:
@@ -73,7 +69,7 @@ def _videos_of(folder: Path) -> list[Path]:
 
 def _label_folders(folder: Path) -> dict[Path, int]:
     return {
-        sub: _LABEL_FOLDERS[sub.name.lower()]
+        sub: LABEL_FOLDERS[sub.name.lower()]
         for sub in folders(folder)
-        if sub.name.lower() in _LABEL_FOLDERS
+        if sub.name.lower() in LABEL_FOLDERS
     }

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from ensemble.scores.formats import Table
 
 COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
+LABEL_FOLDERS = {
+    "real": 0,
+    "original": 0,
+    "originals": 0,
+    "fake": 1,
+    "fakes": 1,
+    "manipulated": 1,
+}
 _MOST_NAMED = 8
 _MOST_SHOWN = 80  # characters of what came
 _noted: ContextVar[list[Path] | None] = ContextVar("noted", default=None)

@@ -153,6 +153,19 @@ def test_real_and_fake_are_taken_before_a_list_of_another_kind(tmp_path):
         assert load_dataset("auto", tmp_path).kind == "folder"
 
 
+@pytest.mark.parametrize("fake_label", [None, 0])
+def test_a_table_that_contradicts_its_folders_is_named(tmp_path, fake_label):
+    table = tmp_path / "fake" / "table.csv"  # where it lies itself says nothing
+    table.parent.mkdir()
+    rows = ["fake/0.mp4,1", "Real/1.mp4,0", "real/hq/2.mp4,1", "3.mp4,0"]
+    table.write_text("\n".join(["path,label", *rows]))
+    said = r"1 of 4 videos lie in: it lists real/hq/2.mp4 as FAKE;"
+    if fake_label == 0:
+        said = r"2 of 4 videos lie in: it lists fake/0.mp4 as REAL, Real/1.mp4 as FAKE;"
+    with pytest.warns(UserWarning, match=f"contradicts the folders that {said}"):
+        load_dataset("csv", table, missing="keep", fake_label=fake_label)
+
+
 def test_unknown_kinds_and_places_are_refused(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'faceforensics'"):
         load_dataset("faceforensic", tmp_path)
