@@ -227,6 +227,26 @@ def views_to_make(
     return list(missing.values())
 
 
+def stored_views(
+    video: str | os.PathLike | np.ndarray | OneFace,
+    recipes: Iterable[ViewRecipe],
+    store: Store,
+) -> dict[str, View]:
+    """Return those views of a video that are in the store; none is made.
+
+    Parameters
+    ----------
+    video, recipes, store
+        As for `make_views`.
+
+    Returns
+    -------
+    dict of str to View
+        By the recipe's key; of a video that cannot be read all, which say why.
+    """
+    return _stored_views(video, recipes, store)[0]
+
+
 def _stored_views(video, recipes, store):
     """Look a video's views up.
 

@@ -29,12 +29,14 @@ from ensemble.out_of_fold.tasks import (
     jobs_that_fit,
     make_views_ready,
     prepare,
+    recipes_of,
 )
 from ensemble.out_of_fold.training_set import (
     NO_GROUPS,
     TrainingSet,
     check_splits,
     training_labels,
+    warn_of_same_pictures,
 )
 from ensemble.scores.provenance import stated
 
@@ -281,6 +283,7 @@ def fit_over_splits(
                     tell(FOUND)
         todo = [task for task in tasks if task.outcome is None]
         unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
+        warn_of_same_pictures(training, recipes_of(tasks), store)
         unscorable = _known_unscorable(tasks, training) | unscorable
         _warn_of_unscorable(unscorable, len(training))
         seconds = _fit_seconds(todo)

@@ -21,6 +21,7 @@ from ensemble.out_of_fold.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from base_models.store.store import Store
+    from base_models.views.spec import ViewRecipe
 
 
 def prepare(
@@ -356,6 +357,27 @@ def _accepted(detector, groups, weight):
     return {k: v for k, v in given.items() if v is not None and k in takes}
 
 
+def recipes_of(tasks: list) -> list[ViewRecipe]:
+    """Return the recipes of the views that the detectors of some fits look at.
+
+    Parameters
+    ----------
+    tasks : list
+
+    Returns
+    -------
+    list of ViewRecipe
+        Each once.
+    """
+    recipes = {
+        recipe.key: recipe
+        for task in tasks
+        if hasattr(task.detector, "view_recipes")
+        for recipe in task.detector.view_recipes()
+    }
+    return list(recipes.values())
+
+
 def make_views_ready(
     tasks: list, training: TrainingSet, store: Store, verbose: bool, n_jobs: int | None
 ) -> dict[str, str]:
@@ -383,16 +405,11 @@ def make_views_ready(
     from base_models.video.one_face import OneFace
     from base_models.views.all_videos import keep_views
 
-    recipes = {
-        recipe.key: recipe
-        for task in tasks
-        if hasattr(task.detector, "view_recipes")
-        for recipe in task.detector.view_recipes()
-    }
+    recipes = recipes_of(tasks)
     if not recipes:
         return {}
     n_bytes = len(training) * sum(
-        recipe.n_frames * recipe.image_size**2 * 3 for recipe in recipes.values()
+        recipe.n_frames * recipe.image_size**2 * 3 for recipe in recipes
     )
     if n_bytes > store.size_limit * 0.8:
         warnings.warn(
@@ -403,7 +420,7 @@ def make_views_ready(
         )
     rows = sorted({int(row) for t in tasks for row in (*t.train, *t.test)})
     videos = [training.videos[row] for row in rows]
-    kept = keep_views(videos, recipes.values(), store, n_jobs)
+    kept = keep_views(videos, recipes, store, n_jobs)
     bar = progress_bar(kept, "looking at videos" if verbose else None, len(rows))
     return {
         training.ids[rows[number]]: "; ".join(why)

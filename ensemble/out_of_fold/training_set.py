@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import numbers
 import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -17,6 +18,10 @@ from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, classes_of_reals, encode_labels, fake_column
 from ensemble.resampling.leak_check import split_rows
 from ensemble.resampling.names import resolve_resampling
+
+if TYPE_CHECKING:
+    from base_models.store.store import Store
+    from base_models.views.spec import ViewRecipe
 
 NO_GROUPS = (
     "no groups given: if two videos share a person or a source clip, the out-of-fold "
@@ -357,12 +362,61 @@ def is_video(video: Any) -> Any:
     return isinstance(video, (str, os.PathLike))
 
 
+def warn_of_same_pictures(
+    training: TrainingSet, recipes: Iterable[ViewRecipe], store: Store
+) -> None:
+    """Warn of files that differ and show the same: packed anew, or with more behind.
+
+    All frames that are looked at must be the same to the last bit, as they are after a
+    change of container, metadata or sound. `index` finds copies that were coded anew.
+
+    Parameters
+    ----------
+    training : TrainingSet
+    recipes : iterable of ViewRecipe
+        Of the detectors; views of whole frames are compared where there are any.
+    store : Store
+        Where the views are.
+    """
+    from base_models.views.making import stored_views
+
+    recipes = sorted(recipes, key=lambda recipe: (recipe.view != "frame", recipe.key))
+    if not recipes:
+        return
+    looks = list(training.digests)
+    for row, video in enumerate(training.videos):
+        if is_video(video):  # and no face, which is a row beside its video
+            view = stored_views(video, recipes[:1], store).get(recipes[0].key)
+            if view is not None and len(view.images) and np.ptp(view.images):
+                pixels = np.ascontiguousarray(view.images)
+                looks[row] = hashlib.sha256(pixels).hexdigest()
+    codes = group_codes(training.groups, len(training))
+    copies = [
+        rows
+        for rows in _alike(looks)
+        if len({training.digests[row] for row in rows}) > 1
+        and len({(training.is_fake[row], codes[row]) for row in rows}) > 1
+    ]
+    if not copies:
+        return
+
+    def name(row):
+        label = "fake" if training.is_fake[row] else "real"
+        group = "" if training.groups is None else f", group {training.groups[row]}"
+        return f"{training.ids[row]} ({label}{group})"
+
+    warnings.warn(
+        f"{len(copies)} videos are there several times, in files that differ and show "
+        f"the same pictures: {_listed_copies(copies, name)}; one copy may train what "
+        "is scored on another: drop the copies, or correct their labels and give them "
+        "one group",
+        stacklevel=5,
+    )
+
+
 def _check_copies(digests, ids, is_fake, codes):
     """Refuse one content under both labels; warn of one under several groups."""
-    rows_of = {}
-    for row, digest in enumerate(digests):
-        rows_of.setdefault(digest, []).append(row)
-    copies = [rows for rows in rows_of.values() if len(rows) > 1]
+    copies = _alike(digests)
     contradictory = [rows for rows in copies if len(set(is_fake[rows].tolist())) > 1]
     if contradictory:
         word = {0: "real", 1: "fake"}
@@ -383,6 +437,14 @@ def _check_copies(digests, ids, is_fake, codes):
             + "; drop the copies, or give them one group",
             stacklevel=4,
         )
+
+
+def _alike(contents):
+    """Return the rows of each content that is there several times."""
+    rows_of = {}
+    for row, content in enumerate(contents):
+        rows_of.setdefault(content, []).append(row)
+    return [rows for rows in rows_of.values() if len(rows) > 1]
 
 
 def _listed_copies(copies, name, at_most=10):
