@@ -20,6 +20,8 @@ _too_long = Cache(f"{__name__}.too_long", maxsize=2**10)  # file -> seconds it h
 _held: ContextVar[dict | None] = ContextVar("held", default=None)
 REPLACED = "it was replaced while it was looked at"
 LEAVE_IT = "leave it as it is, and look at it again"
+SINCE_REPLACED = "it is another than the one that was looked at"
+LOOK_AGAIN = "look at it again"
 
 
 class KnownDigest(NamedTuple):

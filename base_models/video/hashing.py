@@ -12,7 +12,9 @@ import numpy as np
 from base_models.errors import VideoReadError
 from base_models.runtime.file_digest import (
     LEAVE_IT,
+    LOOK_AGAIN,
     REPLACED,
+    SINCE_REPLACED,
     KnownDigest,
     known_digest,
     latest_digest,
@@ -192,6 +194,27 @@ def left_alone(video: Any) -> Iterator[None]:
     begun = content_mark(video)
     yield
     check_left_alone(video, begun)
+
+
+@contextmanager
+def held_to(video: Any, digest: str | None) -> Iterator[None]:
+    """Refuse what a block reads of a video, unless its content is the one of before.
+
+    Parameters
+    ----------
+    video : str, Path, OneFace or ndarray
+    digest : str or None
+        Of what was looked at then; None takes any content.
+
+    Raises
+    ------
+    VideoReadError
+        At the beginning of the block, or at its end.
+    """
+    with left_alone(video):
+        if digest is not None and video_digest(whole_video(video)) != digest:
+            raise VideoReadError(whole_video(video), SINCE_REPLACED, LOOK_AGAIN)
+        yield
 
 
 def check_left_alone(video: Any, begun: Any) -> None:

@@ -44,6 +44,8 @@ def annotate_video(result: Any, path: str | PathLike, crf: float = 20) -> Path:
     ------
     ValueError
         If the video could not be read.
+    VideoReadError
+        If its content is another by now.
     """
     from base_models.video.writing import write_video
 
@@ -133,6 +135,7 @@ def draw_frame(
 def _drawn(result):
     """Yield each frame with what is known of it."""
     from base_models.scoring.following import box_at
+    from base_models.video.hashing import held_to
     from base_models.video.reading import iter_frames
 
     look = result.look
@@ -144,16 +147,17 @@ def _drawn(result):
     note = "evidence, not proof"
     note += "" if result.card is None else f": {result.card.short}"
     rows = list(result.faces.itertuples())
-    for index, frame in enumerate(iter_frames(result.source)):
-        boxes = []
-        for row, face in zip(rows, look.faces, strict=True):
-            box = box_at(face, index, reach)
-            if box is not None:
-                score = "no score" if np.isnan(row.p_fake) else f"{row.p_fake:.2f}"
-                which = f"{row.face}: " if len(rows) > 1 else ""
-                said = f"{which}{row.verdict} {score}".strip()
-                boxes.append((box, said, row.verdict))
-        yield draw_frame(frame, boxes, banner, note)
+    with held_to(result.source, result.content):
+        for index, frame in enumerate(iter_frames(result.source)):
+            boxes = []
+            for row, face in zip(rows, look.faces, strict=True):
+                box = box_at(face, index, reach)
+                if box is not None:
+                    score = "no score" if np.isnan(row.p_fake) else f"{row.p_fake:.2f}"
+                    which = f"{row.face}: " if len(rows) > 1 else ""
+                    said = f"{which}{row.verdict} {score}".strip()
+                    boxes.append((box, said, row.verdict))
+            yield draw_frame(frame, boxes, banner, note)
 
 
 @cached(maxsize=256)

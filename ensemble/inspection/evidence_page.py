@@ -78,8 +78,13 @@ def evidence_sections(result: Any) -> list[dict[str, Any]]:
     ------
     ImportError
         If matplotlib or captum is not installed.
+    VideoReadError
+        If the content of the video is another by now.
     """
-    sections = [_section(result, face) for face in _shown_faces(result)]
+    from base_models.video.hashing import held_to
+
+    with held_to(result.source, result.content):
+        sections = [_section(result, face) for face in _shown_faces(result)]
     return [section for section in sections if section]
 
 

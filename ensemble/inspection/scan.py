@@ -76,6 +76,9 @@ class ScanResult:
         Why the score is no ground for a verdict, as in `DeepfakeEnsemble.judge`.
     card : ModelCard or None
         What the ensemble learned from and how often it errs.
+    content : str or None
+        What stands for the content that was looked at; pictures are made of no other.
+        None of an array.
 
     Examples
     --------
@@ -113,6 +116,7 @@ class ScanResult:
     model_file: dict = field(repr=False, default_factory=lambda: dict(_NO_FILE))
     doubts: str = ""
     card: ModelCard | None = field(repr=False, default=None)
+    content: str | None = field(repr=False, default=None)
 
     @property
     def faces_disagree(self) -> bool:
@@ -280,7 +284,7 @@ def scan_video(
         )
         if content_mark(video) != begun:
             return failed_scan(model, video, REPLACED)
-    return result
+    return replace(result, content=None if begun is None else begun[0])
 
 
 def _scanned(model, video, looks_per_second, doubts, tell):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from base_models import CallableDetector, Face, TorchDetector, iter_frames, write_video
+from base_models.errors import VideoReadError
 from base_models.face_tracks import FaceTrack
 from base_models.runtime.file_writing import naming
 from base_models.scoring.following import box_at
@@ -316,6 +317,20 @@ def test_a_video_is_never_written_over_itself(model, tmp_path):
         scan_video(model, path).annotate(path)
     with pytest.raises(ValueError, match="one of the inputs"):
         planned_outputs({"annotate": tmp_path}, [str(path)])
+
+
+def test_no_pictures_are_made_of_another_content(model, tmp_path):
+    path = tmp_path / "in.mp4"
+    write_video(path, _video(n_frames=12))
+    found = scan_video(model, path)
+    path.touch()  # the same content
+    found.annotate(tmp_path / "same.mp4")
+    write_video(path, _video(first=140, n_frames=12))
+    for write, name in ((found.annotate, "out.mp4"), (found.to_html, "out.html")):
+        with pytest.raises(VideoReadError, match=r"is another than the one that was"):
+            write(tmp_path / name)
+        assert not (tmp_path / name).exists()
+    scan_video(model, path).annotate(tmp_path / "out.mp4")
 
 
 def test_what_cannot_be_written_is_named_without_a_number_of_the_system(tmp_path):
