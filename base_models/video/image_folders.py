@@ -19,6 +19,7 @@ from base_models.video.bounds.budget import (
     over_limit,
 )
 from base_models.video.bounds.headers import (
+    ends_in_a_chunk,
     holds_several_pictures,
     image_size,
     may_be_transparent,
@@ -105,6 +106,8 @@ def _opened(encoded, how):
     """Decode an image as OpenCV can; None where it cannot."""
     import cv2
 
+    if ends_in_a_chunk(encoded):
+        return None
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), how)
     except cv2.error as error:

@@ -201,6 +201,31 @@ def holds_several_pictures(content: bytes) -> bool:
     return False
 
 
+def ends_in_a_chunk(content: bytes) -> bool:
+    r"""Whether a PNG ends before one of its chunks does; the decoder makes room for it.
+
+    Parameters
+    ----------
+    content : bytes
+        Of an image; of another kind of file the answer is no.
+
+    Examples
+    --------
+    >>> begin = b"\x89PNG\r\n\x1a\n"
+    >>> ends_in_a_chunk(begin + b"\x7f\0\0\0IDAT")
+    True
+    >>> ends_in_a_chunk(begin + b"\0\0\0\0IEND" + bytes(4) + b"what follows")
+    False
+    """
+    at = 8 if content.startswith(b"\x89PNG\r\n\x1a\n") else len(content)
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        at += 12 + length
+        if kind == b"IEND":
+            return False
+    return at > len(content)
+
+
 def may_be_transparent(content: bytes) -> bool:
     """Whether an image may have pixels that let through what is behind it.
 

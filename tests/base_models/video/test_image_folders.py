@@ -69,6 +69,20 @@ def test_a_folder_of_broken_images_is_an_error(tmp_path):
             read(tmp_path)
 
 
+def test_no_room_is_made_for_a_chunk_that_a_png_does_not_hold(tmp_path, monkeypatch):
+    content = bytearray(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1])
+    at = content.index(b"IDAT") - 4
+    content[at] = 0x40  # a gigabyte
+    (tmp_path / "1.png").write_bytes(content)
+
+    def refuse(*_):
+        raise AssertionError("it was given to the decoder")
+
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(VideoReadError, match="none of its images can be decoded"):
+        sample_frames(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_an_image_is_what_a_folder_with_nothing_else_is(suffix, tmp_path):
     name = f"folder/a.{suffix}"
