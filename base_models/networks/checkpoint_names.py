@@ -1,12 +1,15 @@
 """Names of weights in checkpoints of the field, as timm has them."""
 
 import re
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 import torch
 
+from base_models.addresses import printable
 from base_models.errors import CheckpointError
 
 HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
@@ -99,6 +102,45 @@ def several_networks(
     return CheckpointError(
         f"{source} holds several {what} ({names}); save the one that is meant by itself"
     )
+
+
+def warn_of_averages(
+    state: Mapping[Any, Any], taken: str, source: str | PathLike
+) -> None:
+    """Say that weights of the same names lie beside those taken, such as an average.
+
+    Parameters
+    ----------
+    state : mapping
+        What a checkpoint holds.
+    taken : str
+        Which part of it is taken.
+    source : str or PathLike
+        The file.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warn_of_averages({"model": {"w": 1}, "ema": {"w": 2}}, "model", "a.pth")
+    >>> print(str(said[0].message).partition(". ")[0])
+    a.pth holds several weights of one network; 'model' is taken and not 'ema'
+    """
+    if not isinstance(state[taken], dict):
+        return
+    names = state[taken].keys()
+    others = [
+        repr(name)
+        for name, thing in state.items()
+        if name != taken and isinstance(thing, dict) and thing.keys() == names
+    ]
+    if others:
+        warnings.warn(
+            f"{source} holds several weights of one network; {taken!r} is taken and "
+            f"not {printable(', '.join(others))[:200]}. Save the others by themselves "
+            "to take those, a moving average for instance",
+            stacklevel=2,
+        )
 
 
 def check_one_network(state: dict, source: str | PathLike) -> None:

@@ -24,6 +24,7 @@ from base_models.networks.checkpoint_names import (
     heads_of,
     several_networks,
     timm_names,
+    warn_of_averages,
     without_prefixes,
 )
 from base_models.runtime.file_digest import (
@@ -94,7 +95,7 @@ def _state_dict(path):
             state = load_file(path)
         else:
             state = module_pickle.read_pickled(path)
-        state = _tensors_of(state)
+        state = _tensors_of(state, path)
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file: {error}"
@@ -143,7 +144,7 @@ def _check_header(path):
 _LONGEST_HEADER = 100_000_000  # bytes, of safetensors
 
 
-def _tensors_of(state):
+def _tensors_of(state, path):
     """Take off what training scripts wrap around a state dict or module."""
     for _ in _WRAPPERS:
         within = state.get if isinstance(state, dict) else {}.get
@@ -151,6 +152,7 @@ def _tensors_of(state):
         if len(inside) > 1:
             raise several_networks("it", inside)
         if inside:
+            warn_of_averages(state, inside[0], path)
             state = state[inside[0]]
     if isinstance(state, module_pickle.ModuleStandIn):
         state = module_pickle.flatten(state)

@@ -254,6 +254,15 @@ def test_of_two_networks_in_a_file_none_is_taken(how, tmp_path):
         opened(path)
 
 
+def test_a_moving_average_beside_the_weights_is_named(tmp_path):
+    path = tmp_path / "both.pth"
+    torch.save({"state_dict": _whole(0), "ema_state_dict": _whole(1)}, path)
+    with pytest.warns(UserWarning, match="'state_dict' is taken and not 'ema_state_d"):
+        both = opened(path)
+    torch.save(_whole(0), path)
+    assert both.fake_score([VIDEO]) == opened(path).fake_score([VIDEO])
+
+
 def test_a_head_that_is_there_under_two_names_is_one(tmp_path):
     state = _whole(0)
     both = {**state, "last_linear.weight": state["fc.weight"].clone(),
