@@ -17,7 +17,7 @@ from base_models.batch.input_table import need_pyarrow
 from base_models.limits import check_file
 from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.ending.unfinished import is_unfinished
-from base_models.runtime.file_writing import write_bytes
+from base_models.runtime.file_writing import check_no_way_out, write_bytes
 from base_models.runtime.remote.filesystems import file_system
 
 if TYPE_CHECKING:
@@ -138,7 +138,12 @@ class OutputFolder:
         ValueError
             Saying what differs, or what else is in the folder: without a run anything,
             with one a table that is named as a part and was not written as one.
+        FileExistsError
+            If links in it lead out of it.
         """
+        filesystem, place = self._place
+        if filesystem is None:
+            check_no_way_out(place)
         names, known = self.names(), self.manifest()
         if known is None:
             others = [n for n in names if n != _LOCK and not is_unfinished(n)]

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,66 @@ and run again. The file that was there is unchanged: 'report.html'
         kept = ". The file that was there is unchanged" if is_there else ""
         text = f"cannot be written: {why}{kept}"
         raise OSError(error.errno, text, os.fspath(path)) from error
+
+
+def check_no_way_out(
+    folder: str | os.PathLike, names: Iterable[str] | None = None
+) -> None:
+    """Refuse a folder of outputs in which links lead out of it, before any is written.
+
+    What is written through them would replace what lies there, which is somebody's own.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It may be a link itself, or not be there.
+    names : iterable of str or None, default=None
+        Of what is written into it; None takes all that is there, at any depth.
+
+    Raises
+    ------
+    FileExistsError
+        Naming the first of them.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from base_models.runtime.file_writing import check_no_way_out
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     os.symlink("inside", f"{folder}/a")
+    ...     check_no_way_out(folder)
+    ...     os.symlink("/elsewhere", f"{folder}/b")
+    ...     try:
+    ...         check_no_way_out(folder)
+    ...     except FileExistsError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    FOLDER/b is a link to /elsewhere, which would be written to; take it out of \
+FOLDER, or choose another folder
+    """
+    inside = os.path.join(os.path.realpath(folder), "")
+    own = None if names is None else [os.path.join(folder, name) for name in names]
+    for link in _links_in(folder) if own is None else filter(os.path.islink, own):
+        target = os.path.realpath(link)
+        if not os.path.join(target, "").startswith(inside):
+            raise FileExistsError(
+                f"{printable(link)} is a link to {printable(target)}, which would be "
+                f"written to; take it out of {printable(os.fspath(folder))}, or choose "
+                "another folder"
+            )
+
+
+def _links_in(folder):
+    """Yield the links below a folder; none that they lead to is looked into."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:  # not there, or whoever writes into it says so
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            yield os.fspath(entry.path)
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _links_in(entry.path)
 
 
 def _name_in(error):

@@ -17,7 +17,11 @@ import pandas as pd
 
 from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.ending.unfinished import is_unfinished
-from base_models.runtime.file_writing import read_record, write_text
+from base_models.runtime.file_writing import (
+    check_no_way_out,
+    read_record,
+    write_text,
+)
 from ensemble.datasets.kinds.prepared import PREPARED, STATE, UNFINISHED
 from ensemble.datasets.video_table import VideoTable
 
@@ -155,6 +159,7 @@ def started(folder: Path, table: VideoTable, recipe: dict[str, Any]) -> Iterator
 
 def _check_out(folder, table, recipe):
     """Refuse a folder of anything else."""
+    check_no_way_out(folder)
     inside = os.path.realpath(folder) + os.sep
     for video in {os.path.realpath(video) for video in table.videos}:
         place = video if os.path.isdir(video) else os.path.dirname(video)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base_models.addresses import remote_address
+from base_models.runtime.file_writing import check_no_way_out
 from ensemble.reporting.own_files import WROTE
 
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
@@ -279,8 +280,10 @@ def tables_of(
 def check_demo(out: Path, overwrite: bool) -> None:
     """Refuse a demo's folder in which its files would replace those of others."""
     check_folder("--out", out)
+    names = ("model.dfe", "strategies.csv", "predictions.csv", "report.html")
+    _check_no_way_out("--out", out, (*names, "clips", "store"))
     if not (out / "clips" / "forge.json").is_file() and not overwrite:
-        for name in ("model.dfe", "strategies.csv", "predictions.csv", "report.html"):
+        for name in names:
             if (out / name).exists():
                 raise OutputError(
                     f"--out {out} holds a {name} that no demo wrote there; give "
@@ -309,6 +312,7 @@ def check_tables(
     """
     check_folder(option, folder)
     paths = [folder / f"{name}.csv" for name in names]
+    _check_no_way_out(option, folder, [path.name for path in paths])
     taken = {_identity(path) for path in inputs}
     there = [path for path in paths if path.exists()]
     for path in there:
@@ -328,6 +332,7 @@ def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
     """Refuse a folder in which converted weights would replace something else."""
     check_folder("OUT_DIR", out_dir)
     kinds = {"model.safetensors": "weights", "card.json": "card"}
+    _check_no_way_out("OUT_DIR", out_dir, kinds)
     check_outputs(
         [
             Output("OUT_DIR", out_dir / name, kind, ("source_sha256",))
@@ -336,6 +341,13 @@ def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
         [checkpoint],
         overwrite,
     )
+
+
+def _check_no_way_out(option, folder, names):
+    try:
+        check_no_way_out(folder, names)
+    except FileExistsError as error:
+        raise OutputError(f"{option}: {error}") from error
 
 
 def _check_name(output):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.runtime.ending.unfinished import is_unfinished
-from base_models.runtime.file_writing import read_record, write_text
+from base_models.runtime.file_writing import check_no_way_out, read_record, write_text
 
 RECIPE = "forge.json"
 
@@ -60,8 +60,9 @@ def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
     Raises
     ------
     FileExistsError
-        If it holds anything else.
+        If it holds anything else, or links that lead out of it.
     """
+    check_no_way_out(out_dir)
     if not out_dir.exists() or all(is_unfinished(p.name) for p in out_dir.iterdir()):
         return False
     if not (out_dir / RECIPE).exists():

@@ -10,12 +10,11 @@ from ensemble.choices import FAKE, REAL, TRACES, UNSURE
 from ensemble.inspection.member_words import NOT_THE_LARGEST
 from ensemble.serving.pages.in_words import (
     as_sentence,
-    clock,
     figure,
     score_name,
     single_doubts,
 )
-from ensemble.serving.pages.reasons import reason_in_words
+from ensemble.serving.pages.reasons import clock, reason_in_words
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
 _MOST_NAMED = 4  # faces in a sentence
@@ -120,7 +119,7 @@ def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
     if not faces:
         return "" if scan["p_fake"] is None else "No face was found."
     if len(faces) == 1:
-        return "One face was found."
+        return "One face was scored."
     said = [about_faces(faces, score_name(scan))]
     if scan["faces_disagree"]:
         said.insert(0, f"The faces differ: {difference_of(faces)}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
-from ensemble.serving.pages.reasons import needs_a_video, reason_in_words
+from ensemble.serving.pages.reasons import clock, needs_a_video, reason_in_words
 from ensemble.verdicts.suspicion import renamed
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
@@ -288,18 +288,6 @@ def figure(score: float | None, digits: int = 3) -> str:
     if 1 - _SMALL < score < 1:
         return "> 0.999"
     return f"{score:.{digits}f}"
-
-
-def clock(seconds: float) -> str:
-    """Write a time in a video as its player does.
-
-    Examples
-    --------
-    >>> clock(3.56), clock(71.04)
-    ('0:03.6', '1:11.0')
-    """
-    tenths = round(10 * seconds)
-    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def score_name(scan: dict[str, Any]) -> str:

@@ -44,6 +44,10 @@ _WORDS = (
     (r"an error of the server \(\w+\)", "an error of the server"),
     (r"^[A-Z]\w*(Error|Exception|Parameter|Warning): ", ""),
     (r"; lower min_face or drop the (video|picture)", ""),
+    (r"a face of like size, seen from ([\d.]+) to ([\d.]+) s, was looked at by no "
+     "detector of faces",
+     lambda found: f"a face of like size, seen from {clock(float(found[1]))} to "
+     f"{clock(float(found[2]))}, was not scored as a face"),
     (r"\b1 frames\b", "1 frame"),
     (r"\b(\d{1,3}),\d{3},\d{3}\b", r"\1 million"),  # of pixels or bytes
 )  # fmt: skip
@@ -52,7 +56,7 @@ _OF_A_PICTURE = (
     (r"\beach face and frame\b", "each face"),
     (r"\bthe video\b", "the picture"),
     (r"\d+ frames?, and it takes (\d+) in a row",
-     r"it needs a video: \1 frames in a row"),
+     r"it looks at \1 frames in a row, and so needs a video"),
     (r"no face found \(\d+ frames? tried\)", "no face found"),
     (r"\bthe image\b", "the picture"),
 )  # fmt: skip
@@ -108,6 +112,18 @@ _OTHERWISE = {
 }
 
 
+def clock(seconds: float) -> str:
+    """Write a time in a video as its player does.
+
+    Examples
+    --------
+    >>> clock(3.56), clock(71.04)
+    ('0:03.6', '1:11.0')
+    """
+    tenths = round(10 * seconds)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
 def reason_in_words(reason: str, thing: str = "video") -> str:
     """Say a reason of the library to somebody who does not program.
 
@@ -126,7 +142,7 @@ def reason_in_words(reason: str, thing: str = "video") -> str:
     >>> reason_in_words("it cannot be opened (Invalid data found)")
     'it cannot be opened'
     >>> reason_in_words("1 frames, and it takes 3 in a row", "picture")
-    'it needs a video: 3 frames in a row'
+    'it looks at 3 frames in a row, and so needs a video'
     """
     reason = of_a_picture(reason) if thing == "picture" else reason
     for pattern, words in _WORDS:

@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 from base_models.runtime.caches import cached
 from ensemble._version import __version__
 from ensemble.reporting.plain_text import printable
-from ensemble.serving.pages.in_words import as_sentence, clock, figure
-from ensemble.serving.pages.reasons import reason_in_words
+from ensemble.serving.pages.in_words import as_sentence, figure
+from ensemble.serving.pages.reasons import clock, reason_in_words
 
 _NONE = "\N{EN DASH}"
 

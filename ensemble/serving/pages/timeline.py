@@ -7,7 +7,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from ensemble.serving.pages.in_words import clock, figure
+from ensemble.serving.pages.in_words import figure
+from ensemble.serving.pages.reasons import clock
 
 HEIGHT = 140  # of a panel, pixels
 _TOP, _BOTTOM = 12, 128  # where scores 1 and 0 lie, pixels

@@ -40,7 +40,7 @@ def test_each_face_has_what_is_said_of_it_alone(client, add):
     job = add(two_members())
     for address in (f"/scans/{job}", f"/v1/scans/{job}/report.html"):
         words = words_of(client, address)
-        assert "2 faces were found and followed. Whoever else you see" in words
+        assert "2 faces were followed and scored. Whoever else you see" in words
         assert "frames looks at the whole picture and counts in the score of" in words
         assert "By what looks at this face alone: 0.400 (net)." in words
         assert "By what looks at this face alone: 0.200 (net)." in words
@@ -88,7 +88,7 @@ def test_one_face_is_one_and_none_is_none(client, add):
     scan = two_members()
     scan |= {"faces": scan["faces"][:1], "faces_disagree": False}
     words = words_of(client, f"/scans/{add(scan)}")
-    assert "One face was found and followed. Whoever else you see" in words
+    assert "One face was followed and scored. Whoever else you see" in words
     assert "is about face" not in words
     add(scan | {"faces": []})
     assert "UNSURE P(fake) 0.300 No face was found." in words_of(client, "/")

@@ -180,7 +180,7 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     is_well(opened)
     page.click("#open-evidence")
     page.wait_for_selector("text=How to read them")
-    assert words(page, "h1").startswith("Heat maps: ")
+    assert words(page, "h1").startswith("What weighs most: ")
     assert "no proof" in words(page)
     is_well(opened)
     pictures = page.locator(".pictures img").all()

@@ -109,7 +109,7 @@ def test_a_file_without_a_score_has_its_reason_and_nothing_to_show_for_it(client
     words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
     assert "No verdict The model could not score this picture." in words
     assert "What to do: Send a picture in which a face is seen" in words
-    assert "Show heat maps" not in words
+    assert "Show these pictures" not in words
     assert client.get(f"/v1/scans/{job}/report.html").status_code == 200
 
 
@@ -224,7 +224,7 @@ def test_what_is_asked_for_is_queued_and_a_deleted_scan_is_gone(client, add, app
     asked = client.post(f"/scans/{job}/evidence", follow_redirects=False)
     assert asked.headers["location"] == f"/scans/{job}#evidence"
     assert app.state.jobs.task(job, "evidence")["status"] == "queued"
-    assert "The heat maps are being made" in client.get(f"/scans/{job}").text
+    assert "The pictures are being made" in client.get(f"/scans/{job}").text
     asked = client.post(f"/scans/{job}/delete")
     assert "<h1>Delete this scan?" in asked.text
     assert client.get(f"/scans/{job}").status_code == 200
@@ -305,6 +305,9 @@ def test_reasons_have_no_words_of_programs():
         ("an error of the server (KeyError); its log has the details",
          "an error of the server; its log has the details"),
         ("ValueError: it is odd", "it is odd"),
+        ("a face of like size, seen from 0.4 to 63.2 s, was looked at by no detector "
+         "of faces",
+         "a face of like size, seen from 0:00.4 to 1:03.2, was not scored as a face"),
         ("no face found in a.jpg (1 frames tried); lower min_face or drop the video",
          "no face found in a.jpg (1 frame tried)"),
         ("members disagree (a 0.010, b 0.990: 9.2 in log-odds, 4.3 or less on 97.5 % "
@@ -359,9 +362,7 @@ def test_a_picture_without_the_score_of_a_member_that_needs_a_video_says_so(
     job = add(found, "a.jpg", media="image")
     words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
     assert "This is a picture, and flicker needs a video" in words
-    assert "It needs a video: 3 frames in a row" in words.replace(
-        "it needs", "It needs"
-    )
+    assert "t looks at 3 frames in a row, and so needs a video" in words
     assert "out-of-fold" not in words
     assert "(PNG)" not in words
     assert "they say little of a single picture" in words

@@ -71,10 +71,10 @@ def test_a_scan_of_another_model_gets_nothing_of_the_one_that_is_loaded(
         assert jobs.task(job.id, kind) is None
     page = client.get(f"/scans/{job.id}").text
     assert "runs new.dfe now" in page
-    assert "Show heat maps" not in page
+    assert "Show these pictures" not in page
     assert "The card of this model" not in page
     assert "by another model: old.dfe" in client.get("/").text
-    assert "Show heat maps" in client.get(f"/scans/{add().id}").text
+    assert "Show these pictures" in client.get(f"/scans/{add().id}").text
 
 
 def test_what_was_made_before_of_its_own_model_is_still_there(client, add, app):

@@ -295,7 +295,9 @@ function send(file, row) {
     const request = new XMLHttpRequest();
     const bar = row.querySelector("progress");
     request.upload.addEventListener("progress", (event) => {
-      if (event.lengthComputable) bar.value = event.loaded / event.total;
+      if (!event.lengthComputable) return;
+      bar.value = event.loaded / event.total;
+      bar.nextElementSibling.textContent = `${Math.round(100 * bar.value)} % sent`;
     });
     request.addEventListener("load", () => {
       let answer = {};
@@ -335,7 +337,12 @@ function rowOf(file) {
   bar.max = 1;
   bar.value = 0;
   bar.setAttribute("aria-label", `Sending ${file.name}`);
-  row.append(name, " ", bar);
+  const share = document.createElement("span");
+  share.className = "soft";
+  const way = document.createElement("div");
+  way.className = "way";
+  way.append(bar, " ", share);
+  row.append(name, " ", way);
   return row;
 }
 
@@ -379,7 +386,7 @@ function endOf(file, row, { id, problem, isFinal }) {
     if (!isFinal) end.append(" ", again);
     say(`${file.name} was not taken: ${problem}`);
   }
-  row.querySelector("progress").replaceWith(end);
+  row.querySelector(".way").replaceWith(end);
 }
 
 const toSend = []; // files and their rows; more may come while some are sent
