@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.addresses import file_name
-from ensemble.reporting.outputs import Output, check_outputs
+from ensemble.reporting.outputs import Output, check_names_in, check_outputs
 
 # What can be asked for: its kind, endings, what it takes beyond the library, who
 # writes it.
@@ -100,6 +100,8 @@ def planned_outputs(
             planned, output_paths(target, videos, suffixes), strict=True
         ):
             paths[kind] = path
+            if path != Path(target):
+                check_names_in(f"--{kind}", path.parent, [path.name])
     outputs = [
         Output(f"--{kind}", path, KINDS[kind][0])
         for paths in planned

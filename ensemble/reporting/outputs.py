@@ -238,6 +238,27 @@ def _check_not_below(output, files):
             )
 
 
+def check_names_in(option: str, folder: Path, names: Iterable[str]) -> None:
+    """Refuse names that the command chose itself where links of these lead elsewhere.
+
+    Parameters
+    ----------
+    option : str
+        How the folder was asked for.
+    folder : Path
+    names : iterable of str
+        Of what is written into it.
+
+    Raises
+    ------
+    OutputError
+    """
+    try:
+        check_no_way_out(folder, names)
+    except FileExistsError as error:
+        raise OutputError(f"{option}: {error}") from error
+
+
 def check_folder(option: str, path: str | Path | None) -> None:
     """Refuse a folder that is a file, or cannot be made or written to.
 
@@ -281,7 +302,7 @@ def check_demo(out: Path, overwrite: bool) -> None:
     """Refuse a demo's folder in which its files would replace those of others."""
     check_folder("--out", out)
     names = ("model.dfe", "strategies.csv", "predictions.csv", "report.html")
-    _check_no_way_out("--out", out, (*names, "clips", "store"))
+    check_names_in("--out", out, (*names, "clips", "store"))
     if not (out / "clips" / "forge.json").is_file() and not overwrite:
         for name in names:
             if (out / name).exists():
@@ -312,7 +333,7 @@ def check_tables(
     """
     check_folder(option, folder)
     paths = [folder / f"{name}.csv" for name in names]
-    _check_no_way_out(option, folder, [path.name for path in paths])
+    check_names_in(option, folder, [path.name for path in paths])
     taken = {_identity(path) for path in inputs}
     there = [path for path in paths if path.exists()]
     for path in there:
@@ -332,7 +353,7 @@ def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
     """Refuse a folder in which converted weights would replace something else."""
     check_folder("OUT_DIR", out_dir)
     kinds = {"model.safetensors": "weights", "card.json": "card"}
-    _check_no_way_out("OUT_DIR", out_dir, kinds)
+    check_names_in("OUT_DIR", out_dir, kinds)
     check_outputs(
         [
             Output("OUT_DIR", out_dir / name, kind, ("source_sha256",))
@@ -341,13 +362,6 @@ def check_converted(out_dir: Path, checkpoint: Path, overwrite: bool) -> None:
         [checkpoint],
         overwrite,
     )
-
-
-def _check_no_way_out(option, folder, names):
-    try:
-        check_no_way_out(folder, names)
-    except FileExistsError as error:
-        raise OutputError(f"{option}: {error}") from error
 
 
 def _check_name(output):

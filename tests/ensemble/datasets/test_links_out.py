@@ -10,6 +10,7 @@ from ensemble.cli.app import main
 from ensemble.datasets import VideoTable, forge_dataset, make_forgeries
 from ensemble.datasets.prepare import prepare_dataset
 from ensemble.datasets.prepared_layout import PREPARED
+from ensemble.inspection.outputs import planned_outputs
 from ensemble.reporting.outputs import OutputError, check_converted, check_tables
 
 
@@ -93,3 +94,12 @@ def test_demo_tables_and_weights_go_through_no_link(tmp_path, capsys):
     with pytest.raises(OutputError, match=r"card.json is a link to"):
         check_converted(out, tmp_path / "a.pth", overwrite=True)
     assert mine.read_text() == "precious"
+
+
+def test_pictures_of_many_videos_go_through_no_link(tmp_path):
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "mine.html").write_text("precious")
+    (tmp_path / "seen" / "a.html").symlink_to(tmp_path / "mine.html")
+    for asked in (tmp_path / "seen", tmp_path / "seen" / "{stem}.html"):
+        with pytest.raises(OutputError, match=r"--evidence: .*a.html is a link to"):
+            planned_outputs({"evidence": asked}, ["a.mp4"], overwrite=True)
