@@ -26,9 +26,56 @@ from base_models.video.bounds.budget import (
 from base_models.video.packets import opened, packets
 
 
-def decode(path: str | Path, clock: Clock | None = None) -> Iterator[Any]:
+class Losses:
+    """Counts packets of which no picture comes, or one that the decoder made up.
+
+    A decoder holds pictures back, and two packets may make one: only packets that it
+    refuses, and those in a row of which nothing comes, are lost.
+
+    Attributes
+    ----------
+    n_packets : int
+
+    Examples
+    --------
+    >>> from base_models.video.decoding import Losses
+    >>> losses = Losses()
+    >>> for n_pictures in (0, 1, 1, 0, 0, 0):
+    ...     losses.add(n_pictures)
+    >>> losses.flushed(1)
+    >>> losses.n_packets, losses.n_lost
+    (6, 3)
+    """
+
+    def __init__(self) -> None:
+        self.n_packets = self._n_frames = self._n_refused = self._n_corrupt = 0
+        self._run = self._longest = 0
+
+    def add(self, n_frames: int, n_corrupt: int = 0, refused: bool = False) -> None:
+        """Note what came out when a packet went in."""
+        self.n_packets += 1
+        self._n_refused += refused
+        self._run = 0 if n_frames else self._run + 1
+        self._longest = max(self._longest, self._run)
+        self.flushed(n_frames, n_corrupt)
+
+    def flushed(self, n_frames: int, n_corrupt: int = 0) -> None:
+        """Note what came out at the end."""
+        self._n_frames += n_frames
+        self._n_corrupt += n_corrupt
+
+    @property
+    def n_lost(self) -> int:
+        """Packets whose pictures are not there, or are not what they were."""
+        missing = max(0, self.n_packets - self._n_frames)
+        return min(missing, max(self._n_refused, self._longest)) + self._n_corrupt
+
+
+def decode(
+    path: str | Path, clock: Clock | None = None, losses: Losses | None = None
+) -> Iterator[Any]:
     """Yield each frame. What is done with one counts, unless it has the clock stand."""
-    n_frames = 0
+    n_frames, losses = 0, losses or Losses()
     with opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
         clock = clock or clock_of(path)
@@ -38,7 +85,10 @@ def decode(path: str | Path, clock: Clock | None = None) -> Iterator[Any]:
                 frames = stream.decode(packet)
             except av.FFmpegError as error:
                 check_refusal(path, stream.codec_context, error)
+                losses.add(0, refused=True)
                 continue  # a damaged packet gives no frame; the decoder goes on
+            note = losses.flushed if packet is None else losses.add
+            note(len(frames), sum(frame.is_corrupt for frame in frames))
             for frame in frames:
                 n_frames += 1
                 check_count(path, n_frames)
@@ -60,8 +110,10 @@ def decode_rgb(path: str | Path, at: Any = None) -> Iterator[Any]:
 
 
 def frames_by_reading(path: str | Path, indices: np.ndarray) -> Any:
+    """Return frames, how many there are in all, and what was lost of them."""
     frames, convert, n_kept, n_decoded = None, None, 0, 0
-    for n_decoded, frame in enumerate(decode(path), start=1):
+    losses = Losses()
+    for n_decoded, frame in enumerate(decode(path, losses=losses), start=1):
         convert = convert or RgbConverter(path, frame)
         if n_kept < len(indices) and indices[n_kept] == n_decoded - 1:
             rgb = convert(frame)
@@ -71,7 +123,7 @@ def frames_by_reading(path: str | Path, indices: np.ndarray) -> Any:
             n_kept += 1
     if not n_decoded:
         raise VideoReadError(path, "no frame of it can be decoded")
-    return frames, n_decoded
+    return frames, n_decoded, losses
 
 
 class RgbConverter:

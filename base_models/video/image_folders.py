@@ -51,7 +51,7 @@ def sample_images(folder: Path, choose: Any) -> Any:
             frames[len(readable)] = frame
             readable.add(image)
         if len(readable) == len(chosen):
-            return frames, len(images)
+            return frames, len(images), ""
         broken = set(chosen) - readable
         images = [image for image in images if image not in broken]
     raise VideoReadError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from base_models.addresses import is_address
 from base_models.errors import VideoReadError
+from base_models.video.bounds.demuxing import demuxed
 from base_models.video.decoding import RgbConverter
 from base_models.video.reading import iter_frames, probe_video
 
@@ -241,7 +242,7 @@ def _stream_images(address):
 
 def _decoded(container, stream, address):
     convert = None
-    for packet in container.demux(stream):
+    for packet in demuxed(address, container, stream):
         try:
             frames = stream.decode(packet)
         except av.FFmpegError:  # a damaged packet gives no frame; the next may

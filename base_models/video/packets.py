@@ -29,6 +29,7 @@ from base_models.video.bounds.budget import (
     check_picture,
     clock_of,
 )
+from base_models.video.bounds.demuxing import demuxed
 from base_models.video.bounds.headers import check_index
 from base_models.video.bounds.presentation import shown_otherwise
 from base_models.video.bounds.promises import (
@@ -307,7 +308,7 @@ def packets(path: Any, container: Any, stream: Any, clock: Clock) -> Iterator[An
     Where the file is cut off or unreadable it ends; what came before counts.
     """
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(path, container, stream):
             clock.check()
             if packet.size:
                 yield packet

@@ -40,6 +40,7 @@ from base_models.runtime.parallel import is_local
 from base_models.runtime.remote.facts import asking_once
 from base_models.video.bounds.budget import (
     check_count,
+    is_of_a_decoder,
     out_of_memory,
     too_many_files,
     unreadable,
@@ -371,7 +372,7 @@ def reading(path: str | Path) -> Iterator[Any]:
     except (OSError, ValueError, RuntimeError, EOFError) as error:
         raise unreadable(path, error) from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("av", "cv2"):
+        if not is_of_a_decoder(error):
             raise
         raise unreadable(path, error) from error
 

@@ -16,6 +16,7 @@ from base_models.errors import VideoReadError
 from base_models.runtime.remote.facts import asking_once
 from base_models.video.bounds.apart import apart
 from base_models.video.bounds.budget import check_refusal, one_clock
+from base_models.video.bounds.demuxing import demuxed
 from base_models.video.packets import opened, read_once
 from base_models.video.paths import existing, reading
 from base_models.video.reading import probe_video
@@ -160,7 +161,7 @@ def _stated_qp(path, n_places, n_frames):
 def _qp_of_next(path, container, stream, n_frames, clock):
     found = []
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(path, container, stream):
             clock.check()
             for frame in packet.decode():
                 if (qp := _qp_of(frame, stream)) is not None:

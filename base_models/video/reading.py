@@ -182,12 +182,15 @@ class SampledFrames:
         Those spread evenly over the video; the others are around them.
     total : int
         Frames in the video.
+    lost : str
+        That a part of a file cannot be decoded, where that was met; else ``""``.
     """
 
     frames: np.ndarray
     numbers: np.ndarray
     indices: np.ndarray
     total: int
+    lost: str = ""
 
     @property
     def sampled(self) -> Any:
@@ -234,12 +237,12 @@ def sample_clips(
     choice = _Choice(check_n_frames(n_frames), clip_length, at)
     if isinstance(video, np.ndarray):
         video = check_array(video)
-        frames, total = video[choice(len(video))], len(video)
+        frames, total, lost = video[choice(len(video))], len(video), ""
     else:
         path = existing(video)
         with reading(path):
-            frames, total = _sampled(path, choice, seek)
-    return SampledFrames(frames, choice(total), choice.wanted(total), total)
+            frames, (total, lost) = _sampled(path, choice, seek)
+    return SampledFrames(frames, choice(total), choice.wanted(total), total, lost)
 
 
 @dataclass(frozen=True)
@@ -265,8 +268,10 @@ class _Choice:
 def _sampled(path, choice, seek):
     with reading(path), one_clock(path):
         if holds_images(path):
-            return sample_images(path, choice)
-        return sample_file(path, choice, seek)
+            frames, *more = sample_images(path, choice)
+        else:
+            frames, *more = sample_file(path, choice, seek)
+        return frames, more
 
 
 def iter_frames(

@@ -18,6 +18,8 @@ import numpy as np
 
 from base_models.errors import VideoReadError
 from base_models.video.bounds.budget import clock_of, empty_frames
+from base_models.video.bounds.demuxing import demuxed
+from base_models.video.bounds.promises import undecoded
 from base_models.video.decoding import RgbConverter, frames_by_reading, orientation
 from base_models.video.packets import ONE_FRAME_A_PACKET, list_packets, opened
 
@@ -42,7 +44,7 @@ class _SeekMissed(_NotAsForetold):
 
 def sample_file(
     path: Path, choose: Callable[..., Any], seek: bool = True
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray, int, str]:
     """Read some frames of a video file.
 
     Parameters
@@ -58,6 +60,9 @@ def sample_file(
     frames : ndarray of shape (n, H, W, 3)
     total : int
         Frames in the video.
+    lost : str
+        That more of it cannot be decoded than a video may lack; ``""`` where it is not
+        so, or where nobody met it.
     """
     # Packets tell the number of frames before decoding, but not always rightly: then
     # the frames are chosen again from the number that was really decoded.
@@ -67,11 +72,12 @@ def sample_file(
     if seek and len(indices) < total:
         frames = frames_by_seeking(path, table, indices)
         if frames is not None:
-            return frames, total
+            return frames, total, ""
     for _ in range(3):
-        frames, n_decoded = frames_by_reading(path, choose(total))
+        frames, n_decoded, losses = frames_by_reading(path, choose(total))
         if n_decoded == total:
-            return frames, total
+            lost = undecoded(losses.n_lost, losses.n_packets, table.seconds)
+            return frames, total, lost
         total = n_decoded
     raise VideoReadError(path, "its frames change while it is read", "try again")
 
@@ -131,7 +137,7 @@ def _follow(path, table, steps, may_seek):
     entries_after = [entry for _, entry in steps[1:]] + [len(table.pts) + 1]
     frames, convert, found = None, None, set()
     with opened(path) as (container, stream):
-        walk = _Walk(container, stream, table, wanted_rows, may_seek)
+        walk = _Walk(path, container, stream, table, wanted_rows, may_seek)
         walk.clock = clock_of(path)
         size = stream.codec_context.width, stream.codec_context.height
         for (row, entry), entry_after in zip(steps, entries_after, strict=True):
@@ -156,15 +162,16 @@ def _follow(path, table, steps, may_seek):
 class _Walk:
     """Goes through a file from packet to packet and decodes what is needed."""
 
-    def __init__(self, container, stream, table, wanted_rows, may_seek):
-        self.container, self.stream, self.table = container, stream, table
+    def __init__(self, path, container, stream, table, wanted_rows, may_seek):
+        self.path, self.table = path, table
+        self.container, self.stream = container, stream
         self.wanted_rows, self.may_seek = wanted_rows, may_seek
         self.context = stream.codec_context
         self.context.thread_count = 1
         # A damaged passage must be noticed: there the plain way decides what is shown.
         self.context.options = {**self.context.options, "err_detect": "explode"}
         self.may_skip = table.codec in _FREE_TO_SKIP
-        self.row, self.packets = 0, container.demux(stream)
+        self.row, self.packets = 0, demuxed(path, container, stream)
         self.last_pts = self.entered = None
 
     def until(self, row, entry, entry_after):
@@ -202,7 +209,7 @@ class _Walk:
             self.container.seek(int(pts[entry]), stream=self.stream)
         except av.FFmpegError as error:
             raise _SeekMissed from error
-        self.packets = self.container.demux(self.stream)
+        self.packets = demuxed(self.path, self.container, self.stream)
         first = next((packet for packet in self.packets if packet.size), None)
         landed = [] if first is None else np.flatnonzero(pts == first.pts)
         # It may stop earlier, but is of no help behind the place where we were.

@@ -25,7 +25,7 @@ def render(sample: Any, recipe: Any, search: Any, face: Any = None) -> Any:
     """Return the images, the frames and faces they show, and what is said of them."""
     if recipe.view != "face":
         images, at, reason = draw_images(sample, recipe, range(len(sample.indices)))
-        meta = {"reason": reason, "note": "", "face_side": None}
+        meta = {"reason": reason, "note": "", "face_side": None, "lost": sample.lost}
         return images, at, np.zeros(len(at), np.int64), meta
     surest = recipe.faces == "first" and face is None
     found = search.faces(recipe.finder, recipe.finder_key, surest)
@@ -35,7 +35,8 @@ def render(sample: Any, recipe: Any, search: Any, face: Any = None) -> Any:
         followed = [] if track is None else [track]
         reason = reason or f"the face is in none of its {len(sample.indices)} frames"
     meta = {"reason": reason * (not followed), "note": "",
-            "face_side": _face_side(followed), "unscored": found.unscored}  # fmt: skip
+            "face_side": _face_side(followed), "unscored": found.unscored,
+            "lost": sample.lost}  # fmt: skip
     if not followed:
         nothing = View.missing(recipe.image_size, "")
         return nothing.images, nothing.frames, nothing.faces, meta

@@ -26,8 +26,9 @@ from base_models.views.view import View, view_of
 
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
 # Raised when entries of before may be of what a file was not: 2 leaves alone those of
-# files that were put back, and features under weights that a saved model had claimed.
-LOOKS = 2
+# files that were put back, and features under weights that a saved model had claimed;
+# 3 says what of a file cannot be decoded.
+LOOKS = 3
 _SEEN_RARELY = 1 / 4  # of the frames looked at, up to which a score is of few
 
 
@@ -167,12 +168,12 @@ def _made(video, recipes, store, searches):
 
 
 def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float, str]:
-    """Return the side of a video's face, where its view is in the store.
+    """Return the side of a video's face, and what to doubt of what was looked at.
 
     Parameters
     ----------
     video, recipes, store
-        As for `make_views`; only recipes of faces are looked up, none is made.
+        As for `make_views`; what is in the store is looked up, nothing is made.
     total : int
         Frames of the video.
 
@@ -182,12 +183,11 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
         Median side in pixels of the box of the largest followed face; NaN where no
         such view is stored, or one without a face, or the video cannot be read.
     rarely : str
-        Says so where few of the frames looked at show it, or where another of like
-        size was not followed; else empty.
+        Says so where a part of the file cannot be decoded, where few of the frames
+        looked at show it, or where another of like size was not followed; else empty.
     """
-    wanted = [recipe for recipe in recipes if recipe.view == "face"]
-    if not wanted:
-        return np.nan, ""
+    wanted = sorted(recipes, key=lambda recipe: recipe.view != "face")
+    lost = ""
     try:
         digest = video_digest(video)
     except VideoReadError:
@@ -195,6 +195,8 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
     for recipe in wanted:
         key = _place(digest, recipe.key)
         entry = store.get("view", key, mapped=True)
+        if entry is not None:
+            lost = lost or entry[1].get("lost", "")
         side = None if entry is None else entry[1].get("face_side")
         if side is not None:
             n_seen = len(np.unique(view_of(*entry, key).frames))
@@ -202,9 +204,9 @@ def stored_face(video: Any, recipes: Any, store: Any, total: int) -> tuple[float
             is_all = recipe.clip_length == 1  # clips that stand still are left out
             if is_all and n_seen <= _SEEN_RARELY * n_looked and not rarely:
                 rarely = f"a face is seen in {n_seen} of {n_looked} frames alone"
-            said = (rarely, entry[1].get("unscored", ""))
+            said = (lost, rarely, entry[1].get("unscored", ""))
             return float(side), "; ".join(filter(None, said))
-    return np.nan, ""
+    return np.nan, lost
 
 
 def views_to_make(

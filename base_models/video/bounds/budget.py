@@ -6,6 +6,7 @@ import errno
 import math
 import mmap
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -57,6 +58,17 @@ def out_of_memory(path: Any) -> VideoReadError:
     allowed = current_limits().video_bytes
     asked = f"reading it takes more than the {allowed:,} bytes of memory allowed"
     return over_limit(path, asked, "video_bytes", 4 * allowed)
+
+
+def is_of_a_decoder(error: BaseException) -> bool:
+    """Whether it is an error of a decoder, or one that it stumbled over in a file."""
+    if type(error).__module__.split(".")[0] in ("av", "cv2"):
+        return True
+    if not isinstance(error, LookupError | ArithmeticError | AssertionError):
+        return False
+    (*_, (innermost, _)) = traceback.walk_tb(error.__traceback__)
+    # Compiled modules name their sources as these lay when they were built.
+    return innermost.f_code.co_filename.replace("\\", "/").startswith("av/")
 
 
 def unreadable(path: Any, error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,31 @@ def promised_size(file: Any, most_parts: int = _MOST_PARTS) -> int:
             except (struct.error, IndexError):
                 return 0
     return 0
+
+
+def undecoded(n_lost: int, n_frames: int, seconds: float | None) -> str:
+    """Say that pictures cannot be decoded, if more than a video may lack.
+
+    Parameters
+    ----------
+    n_lost, n_frames : int
+        Pictures that the decoder refused, and those in the file.
+    seconds : float or None
+        What the file lasts; of one that does not say, a part counts however short.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> undecoded(40, 80, 3.2), undecoded(3, 80, 3.2)
+    ('it is not whole: 40 of 80 frames cannot be decoded', '')
+    """
+    lasts = math.inf if seconds is None else seconds * n_lost / max(n_frames, 1)
+    if lasts < _LEAST_LOST or n_lost < _SHARE_LOST * n_frames or n_lost <= 0:
+        return ""
+    return f"it is not whole: {n_lost:,} of {n_frames:,} frames cannot be decoded"
 
 
 def _of_mp4(file, head, most_parts):

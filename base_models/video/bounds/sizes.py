@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from base_models.video.bounds.budget import check_refusal, clock_of
+from base_models.video.bounds.demuxing import demuxed
 from base_models.video.packets import opened, packets
 from base_models.video.remote import RemoteVideo
 from base_models.video.sampling import sample_indices
@@ -92,7 +93,7 @@ def _decoded_size(path, context, packet):
 
 def _looked_at(path, container, stream, table, rows):
     if isinstance(path, RemoteVideo) and path.unread_places():
-        yield from _sought(container, stream, table, rows)
+        yield from _sought(path, container, stream, table, rows)
         return
     # A file may not say which of its pictures are key frames.
     are_wanted = np.zeros(len(table.is_key), bool)
@@ -107,14 +108,15 @@ def _looked_at(path, container, stream, table, rows):
             yield packet
 
 
-def _sought(container, stream, table, rows):
+def _sought(path, container, stream, table, rows):
     """Yield the packets of some rows of what is read in parts alone."""
     if table.pts is None:
         return
     for row in rows:
         try:
             container.seek(int(table.pts[row]), stream=stream)
-            packet = next((each for each in container.demux(stream) if each.size), None)
+            found = demuxed(path, container, stream)
+            packet = next((each for each in found if each.size), None)
         except av.FFmpegError:
             continue
         if packet is not None and packet.pts == table.pts[row]:
