@@ -93,7 +93,7 @@ class ScanResult:
     ... )
     >>> model = DeepfakeEnsemble([("resnet18_frame", detector)], resampling=2)
     >>> model = model.fit(videos, shades > 100, groups=np.arange(16) % 8)
-    >>> result = scan_video(model, videos[-1])
+    >>> result = scan_video(model, np.full((8, 48, 48, 3), 199, np.uint8))
     >>> result.verdict, result.status, len(result.timeline)
     ('FAKE', 'scored', 2)
     """

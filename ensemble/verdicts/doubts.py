@@ -5,7 +5,7 @@ A video is in doubt where the model did no better than chance on these, where me
 that decided them are missing or those that are there carry next to nothing of what the
 combiner knows, where members disagree more than they did there, where
 faces of the video would get different verdicts, where the video is unlike those
-that the model learned from, and where its file is not whole.
+that the model learned from, or one of them, and where its file is not whole.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from ensemble.verdicts.member_scores import (
 from ensemble.verdicts.suspicion import NO_TRACES, score_column
 
 IN_TRAINING = (
-    "the model learned from this video, so that its score says nothing of how well it "
-    "tells others"
+    "the model learned from this video: a score that knows the answer is no ground for "
+    "a verdict"
 )
 
 
@@ -69,7 +69,11 @@ def verdict_table(
     verdicts = thresholds.verdicts(score)
     looked = table.attrs.get("profiles", {})  # by a cascade already
     found = doubts(model, table, combined, _profiles(model, videos, looked))
-    found = ["" if np.isnan(p) else why for p, why in zip(score, found, strict=True)]
+    known = _known_videos(model, videos, table)
+    found = [
+        "" if np.isnan(p) else "; ".join(filter(None, [IN_TRAINING * is_known, why]))
+        for p, is_known, why in zip(score, known, found, strict=True)
+    ]
     if thresholds.never_real:
         found = [
             why or NO_TRACES * (verdict == UNSURE)
@@ -87,7 +91,7 @@ def verdict_table(
         score_column(model): score,
         "verdict": verdicts,
         "status": statuses(table, combined),
-        "reason": _with_known_videos(model, videos, reasons_of(model, table, combined)),
+        "reason": list(reasons_of(model, table, combined).values()),
         "doubts": found,
     }
     if model.fit_record_.unlabelled:
@@ -123,16 +127,11 @@ def reasons_of(model: Any, table: pd.DataFrame, combined: np.ndarray) -> dict[st
     return reasons
 
 
-def _with_known_videos(model, videos, reasons):
-    """List reasons; of videos that were trained on, that, too."""
-    said = list(reasons.values())
+def _known_videos(model, videos, table):
+    """Say of each video whether the model learned from it."""
     if videos is None:
-        return said
-    known = model.fit_record_.training.have_contents_of(videos)
-    return [
-        "; ".join(filter(None, [IN_TRAINING * is_known, why]))
-        for is_known, why in zip(known, said, strict=True)
-    ]
+        return [False] * len(table)
+    return model.fit_record_.training.have_contents_of(videos)
 
 
 def unscorable_reasons(model: Any, table: Any, combined: Any) -> dict[str, str]:

@@ -306,7 +306,7 @@ def test_a_tie_and_a_score_at_the_threshold_are_real_as_everywhere(fitted, toy_v
         one.combine(one.oof_scores_), y
     )
     one.set_params(threshold=decision.threshold_)
-    verdicts = one.judge(videos)
+    verdicts = one.judge(videos, doubts=False)
     assert (verdicts["p_fake"] == decision.threshold_).any()
     assert verdicts["verdict"].tolist() == decision.predict(verdicts["p_fake"]).tolist()
 
@@ -341,7 +341,7 @@ def test_a_partly_scored_video_uses_what_there_is(fitted, toy_videos):
     assert 0 < alone.sum() < 24
     np.testing.assert_allclose(table["p_fake"][alone], table["bright"][alone])
     assert (table["status"] == np.where(alone, "partial", "scored")).all()
-    assert table["reason"][alone].str.endswith("; it gave no score").all()
+    assert (table["reason"][alone] == "it gave no score").all()
 
 
 @pytest.mark.slow

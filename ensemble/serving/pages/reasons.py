@@ -28,7 +28,7 @@ _WORDS = (
     (r"(shorter side of the frame|side of the face) (\d+) pixels, in training (.+)",
      r"the \1 has \2 pixels, and \3 in the videos that the model learned from: on "
      "others it may err more"),
-    (r"the model learned from this video, so that .+ tells others",
+    (r"the model learned from this video: .+ for a verdict",
      "the model was trained with this very file and knows its answer: what it says of "
      "it shows nothing"),
     (r"(FAKE|REAL) tells little at this threshold: out of fold it was said of",

@@ -102,6 +102,9 @@ def test_predict_prints_one_line_a_video(model, clips, capsys):
     assert code == 0
     lines = [line for line in out.splitlines() if ".mp4" in line]
     assert len(lines) == 12
+    assert all("UNSURE" in line for line in lines)  # the model learned from them
+    _, out, _ = _run(capsys, "predict", model, clips, "--quiet", "--no-doubts")
+    lines = [line for line in out.splitlines() if ".mp4" in line]
     assert all("REAL" in line or "FAKE" in line for line in lines)
 
 

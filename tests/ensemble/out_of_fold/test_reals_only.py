@@ -138,7 +138,7 @@ def test_the_threshold_keeps_the_false_alarms_of_unseen_reals(reals, rate):
     # the next lower score would be one false alarm too many
     lower = score[score < model.threshold_].max()
     assert (score > lower).mean() > rate
-    table = model.judge(genuine)
+    table = model.judge(genuine, doubts=False)
     accused = table["suspicion"] > model.threshold_
     assert ((table["verdict"] == "FAKE TRACES") == accused).all()
     assert (table["verdict"][~accused] == "UNSURE").all()

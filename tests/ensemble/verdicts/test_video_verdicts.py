@@ -165,8 +165,12 @@ def test_a_video_that_was_trained_on_is_said_to_be_one(tmp_path):
     saved = load(tmp_path / "model.dfe", {"bright": model.detectors_["bright"]})
     for judging in (model, saved):
         judged = judging.judge([copy, other, gone])
-        assert judged["reason"].str.contains("learned from this video").tolist() == [
+        assert judged["doubts"].str.contains("learned from this video").tolist() == [
             True, False, False,
         ]  # fmt: skip
+        assert judged["verdict"].tolist() == ["UNSURE", "REAL", ""]
+        assert judging.judge([copy], doubts=False)["verdict"].tolist() == ["REAL"]
         assert judged["p_fake"].iloc[0] == model.fake_score([copy])[0]
-    assert "learned from this video" in scan_video(model, copy).reason
+    scanned = scan_video(model, copy)
+    assert scanned.verdict == "UNSURE"
+    assert "learned from this video" in scanned.doubts
