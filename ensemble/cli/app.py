@@ -41,6 +41,7 @@ from ensemble.cli.stopping import (
     was_stopped,
     what_is_kept,
 )
+from ensemble.reporting.plain_text import printable_lines
 
 # Click's ClickException, of the copy of click that this typer uses.
 _UsageError = typer.BadParameter.__mro__[2]
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
     except _UsageError as error:
+        error.message = printable_lines(error.message)
         error.show()
         code = FATAL
     except (typer.Abort, KeyboardInterrupt):
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if was_stopped():
             sys.exit(_stopped(command, arguments))
-        typer.echo(explain(error, options, debug), err=True)
+        typer.echo(printable_lines(explain(error, options, debug)), err=True)
         code = FATAL
     sys.exit(code or DONE)
 
@@ -143,6 +145,7 @@ def _warn_once(options: Mapping[str, str]) -> Callable[..., None]:
     def show(message, category, filename, lineno, file=None, line=None):
         if str(message) not in seen:
             seen.add(str(message))
-            typer.echo(f"note: {in_options(str(message), options)}", err=True)
+            said = printable_lines(in_options(str(message), options))
+            typer.echo(f"note: {said}", err=True)
 
     return show

@@ -66,15 +66,15 @@ def videos_at(
     lists : list of Path
         Files that were read to find them, which no command writes onto.
     """
+    from ensemble.datasets.exploring.files import warn_of_unlisted
     from ensemble.datasets.kinds.class_folders import videos_below
 
-    videos: list[str] = []
-    lists: list[Path] = []
+    videos, lists = [], []
     for path in paths:
         if _is_data_set(path, kind, split):
             table = data_set_at(path, kind, split, missing="keep", duplicates="allow")
-            videos += table.videos
-            lists += table.lists
+            videos, lists = videos + table.videos, [*lists, *table.lists]
+            warn_of_unlisted(table, path, split)
             continue
         listed = videos_below(path) if _is_folder(path) else _videos_at_address(path)
         videos += [str(video) for video in listed] or [named_video(path)]

@@ -149,6 +149,7 @@ def output_paths(
             return [path]
         text = str(path.with_name(f"{path.stem}-{{stem}}{path.suffix}"))
     stems = [Path(file_name(video)).stem for video in videos]
+    stems = ["video" if stem in (".", "..") else stem for stem in stems]
     taken = {stem.casefold() for stem in stems}  # some file systems ignore case
     paths, seen = [], set()
     for stem in stems:

@@ -36,6 +36,26 @@ def printable(text: object) -> str:
     )
 
 
+def printable_lines(text: object) -> str:
+    """Return a text of several lines, such as an error, as `printable` does each.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(printable_lines("cannot read a\\x1b[2J.mp4:\\n  it is empty"))
+    cannot read a\\x1b[2J.mp4:
+      it is empty
+    """
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
 def in_plot(text: object) -> str:
     """Return a name as matplotlib draws it letter by letter, without mathematics.
 

@@ -74,12 +74,17 @@ def _check_size(path, n_bytes):
         raise over_limit(path, asked, "video_frames", needed)
 
 
+_RAW = b"YUV4MPEG2 "
+
+
 def boxes(file: Any, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, start and end of the outermost parts, as far as they make sense."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
+        if len(head) < 8:  # it is shorter by now
+            return
         length, kind = struct.unpack(">I4s", head[:8])
         n_head = 8
         if length == 1 and len(head) == 16:
@@ -87,6 +92,8 @@ def boxes(file: Any, size: int) -> Iterator[tuple[bytes, int, int]]:
         if length == 0:
             length = size - at
         if length < n_head or (at == 0 and not _KIND.fullmatch(kind)):
+            return
+        if at == 0 and head.startswith(_RAW):  # which looks like a box of that length
             return
         end = min(size, at + length)
         yield kind, at + n_head, end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 
 from base_models.addresses import remote_address
 from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
+from ensemble.datasets.kinds.files import named
 from ensemble.datasets.video_table import VideoTable
 
 
@@ -117,6 +119,33 @@ def lists_against_folders(
                     place = os.path.relpath(path, root).replace(os.sep, "/")
                     rows.append((place, "folder"))
     return pd.DataFrame(rows, columns=["video", "only_in"])
+
+
+def warn_of_unlisted(
+    table: VideoTable, root: str | Path, split: str | None = None
+) -> None:
+    """Warn of videos that lie in the folder of a data set and are none of it.
+
+    Parameters
+    ----------
+    table : VideoTable
+        The whole of it.
+    root : str or Path
+        A table lists what it lists; of a folder all videos may be meant.
+    split : str or None, default=None
+        Of the data set; the others are left out on purpose then.
+    """
+    if split is not None or not os.path.isdir(root):
+        return
+    found = lists_against_folders(table, root)
+    unlisted = found["video"][found["only_in"] == "folder"].tolist()
+    if unlisted:
+        warnings.warn(
+            f"{root} is read as a data set ({table.kind}); {len(unlisted)} videos in "
+            f"it are no part of that and are not looked at: {named(unlisted)}. Give "
+            "them by name to have them looked at",
+            stacklevel=2,
+        )
 
 
 def _is_named_rightly(path: str) -> bool:

@@ -131,7 +131,7 @@ class ForgedTree:
     def record(self, people: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record of a pair; None where it is not done, or files are lost."""
         try:
-            record = read_record(self._record_of(people), "people", "files")
+            record = read_record(self._record_of(people), "people", "left_out", "files")
         except FileNotFoundError:
             return None
         if record["people"] != people or not self._are_there(record["files"]):
@@ -178,7 +178,7 @@ class ForgedTree:
                 (self.root / entry["path"]).stat().st_size == entry["bytes"]
                 for entry in entries
             )
-        except FileNotFoundError:
+        except (OSError, LookupError, TypeError, ValueError):  # lost, or no entries
             return False
 
 

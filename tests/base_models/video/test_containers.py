@@ -228,3 +228,11 @@ def test_keras_weights_outside_their_file_are_refused_before_any_read(
     with pytest.raises(CheckpointError, match=r"bias:0|conv2d_2.*nothing was read"):
         read_state_dict(tmp_path / "Meso4_DF.h5")
     assert reads == []
+
+
+def test_raw_pictures_are_no_boxes_of_a_movie(tmp_path):
+    path = tmp_path / "a.y4m"
+    header = b"YUV4MPEG2 W16 H16 F25:1 Ip A0:0 C420jpeg\n"
+    picture = b"FRAME\n" + b"stts" + bytes([255] * (384 - 4))
+    path.write_bytes(header + 3 * picture)
+    assert sample_frames(path).shape == (3, 16, 16, 3)

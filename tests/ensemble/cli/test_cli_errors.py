@@ -200,3 +200,12 @@ def test_a_folder_has_no_columns_of_scores(tmp_path, capsys):
         main(["compare", str(tmp_path), "--scores", "p_*"])
     assert left.value.code == 2
     assert "is a folder; give the table" in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_message_steers_the_terminal(tmp_path, capsys):
+    (tmp_path / "real\x1b]0;title\x07").mkdir()
+    with pytest.raises(SystemExit):
+        main(["fit", str(tmp_path), "--out", str(tmp_path / "m.dfe")])
+    said = capsys.readouterr().err
+    assert "real\\x1b]0;title\\x07/" in said
+    assert "\x1b" not in said

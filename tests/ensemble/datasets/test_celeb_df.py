@@ -1,7 +1,9 @@
 import itertools
+import warnings
 
 import pytest
 
+from ensemble.cli.inputs import videos_at
 from ensemble.datasets import load_dataset
 
 LIST = "List_of_testing_videos.txt"
@@ -82,3 +84,14 @@ def test_what_is_missing_is_said(plant, tmp_path):
         load_dataset("celeb_df", tmp_path)
     with pytest.raises(ValueError, match="is not called id<person>_<number>"):
         load_dataset("celeb_df", plant("Celeb-real/strange.mp4"))
+
+
+def test_a_video_that_is_in_the_folder_and_not_of_the_set_is_named(plant):
+    root = plant("Celeb-real/id0_0002.mp4", "Celeb-synthesis/id0_id16_0002.mp4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(videos_at([root])[0]) == 2
+    plant("evil.mp4", "more/f1.mp4")
+    with pytest.warns(UserWarning, match=r"2 videos in it .*: evil.mp4, more/f1.mp4\."):
+        videos, _ = videos_at([root])
+    assert len(videos) == 2

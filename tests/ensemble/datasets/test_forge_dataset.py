@@ -17,6 +17,7 @@ from ensemble.choices import FORGERIES
 from ensemble.datasets import forge_dataset, load_dataset
 from ensemble.datasets.forge.camera import Portrait, paint_portrait
 from ensemble.datasets.forge.pairing import CastClip, pair_off, split_pairs
+from ensemble.datasets.forge.tree import ForgedTree
 
 pytest.importorskip("skimage", reason="the bundled faces are scikit-image's")
 
@@ -213,6 +214,13 @@ def test_a_folder_with_anything_else_is_refused(root, tmp_path):
     foreign.unlink()
     foreign.parent.rmdir()
     foreign.parent.parent.rmdir()
+
+
+@pytest.mark.parametrize("entries", [[{"path": 5}], [{}], 7, [["a", "b"]], {"a": 1}])
+def test_what_a_record_says_of_files_need_not_make_sense(entries, tmp_path):
+    tree = ForgedTree(tmp_path, {})
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": entries}))
+    assert not tree.is_whole()
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,14 @@ def test_templates_and_folders_name_outputs(tmp_path):
     assert output_paths(tmp_path, videos, (".mp4",))[1] == tmp_path / "b.mp4"
 
 
+def test_a_name_of_dots_leads_to_no_other_folder():
+    paths = output_paths(
+        "seen/{stem}/e.html", ["...mp4", "x/..mp4", "a.mp4"], (".html",)
+    )
+    assert not {".", ".."} & {part for path in paths for part in path.parts}
+    assert len(set(paths)) == 3
+
+
 def test_detectors_are_looked_at_one_by_one_too():
     look = look_closely([("m", _fitted_member())], _video(60, 230))
     assert len(look.faces) == 2
