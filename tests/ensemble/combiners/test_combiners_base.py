@@ -22,8 +22,21 @@ from ensemble.resampling import GroupBootstrap, GroupHoldout, StratifiedGroupFol
 
 # The rest learns smoothly or not at all; trees and nets multiply tiny differences.
 QUICK = [name for name in FAMILY if name not in ("lightgbm", "mlp")]
-each = pytest.mark.parametrize("name", FAMILY)
-each_quick = pytest.mark.parametrize("name", QUICK)
+# Of each of these another one of the same class, in another setting, is quick.
+VARIANTS = {
+    "logistic on probabilities", "logistic on ranks", "bagging of ranks",
+    "greedy in bags", "greedy on log loss", "dynamic, union", "standardised mean",
+}  # fmt: skip
+each, each_quick = (
+    pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name
+            for name in names
+        ],
+    )
+    for names in (FAMILY, QUICK)
+)
 
 
 # What is told to expect P(fake) refuses the numbers that scikit-learn's checks feed.
@@ -65,7 +78,7 @@ def test_permuting_rows_changes_nothing_else(name):
     np.testing.assert_array_equal(shuffled, straight)
 
 
-@pytest.mark.slow_after(33)
+@pytest.mark.slow_after(29)
 @each
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_permuting_detectors_changes_nothing_else(name, with_groups):
@@ -116,7 +129,7 @@ def test_no_split_inside_divides_a_group(name, monkeypatch):
     assert max(n_groups, default=0) <= 30  # and the groups are those given
 
 
-@pytest.mark.slow_after(33)
+@pytest.mark.slow_after(29)
 @each
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_weights_mean_repetition(name, with_groups):
@@ -132,7 +145,7 @@ def test_weights_mean_repetition(name, with_groups):
     )
 
 
-@pytest.mark.slow_after(72)
+@pytest.mark.slow_after(58)
 @each
 @pytest.mark.parametrize(
     ("names", "fake_label"),
@@ -162,7 +175,7 @@ def test_renaming_labels_changes_nothing_else(name, names, fake_label):
     )
 
 
-@pytest.mark.slow_after(28)
+@pytest.mark.slow_after(24)
 @each
 def test_a_detector_without_scores_changes_nothing(name):
     scores, y, groups = make_scores(missing=0.1)
@@ -174,7 +187,7 @@ def test_a_detector_without_scores_changes_nothing(name):
     np.testing.assert_array_equal(combiner.fake_score(wider), straight)
 
 
-@pytest.mark.slow_after(24)
+@pytest.mark.slow_after(20)
 @each
 def test_a_video_without_scores_gets_nan_and_no_label(name):
     scores, y, groups = make_scores()
@@ -272,7 +285,7 @@ def test_a_saved_combiner_gives_the_same_scores(name, tmp_path):
     np.testing.assert_array_equal(again.fake_score(scores), combiner.fake_score(scores))
 
 
-@pytest.mark.slow_after(28)
+@pytest.mark.slow_after(24)
 @each
 def test_fitting_twice_gives_the_same(name):
     scores, y, groups = make_scores(missing=0.1)
@@ -282,7 +295,7 @@ def test_fitting_twice_gives_the_same(name):
     )
 
 
-@pytest.mark.slow_after(35)
+@pytest.mark.slow_after(28)
 @each
 def test_four_videos_are_enough_not_to_fail(name):
     scores = np.array([[0.9, 0.7], [0.2, 0.4], [0.8, 0.3], [0.1, 0.6]])

@@ -98,6 +98,7 @@ print(*(warning.message for warning in said))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("shut", ["manipulated_sequences/Deepfakes", "real"])
 def test_a_folder_that_may_not_be_opened_is_named(shut):
     # The folders of pytest are open to their user alone.

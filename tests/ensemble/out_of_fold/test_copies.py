@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from base_models import FrameDetector, Store, write_video
+from base_models import FrequencyDetector, Store, write_video
 from ensemble import DeepfakeEnsemble
 
 
@@ -31,11 +31,9 @@ def packed_anew(file, to):
 
 
 def warnings_of_fit(videos, y, groups):
-    detector = FrameDetector(
-        "resnet18", view="frame", train="head", weights=None, image_size=32, n_frames=2
-    )
+    detector = FrequencyDetector("frame", n_frames=2)
     model = DeepfakeEnsemble(
-        [("r", detector)], resampling=2, verbose=False, store=Store(videos[0].parent)
+        [detector], resampling=2, verbose=False, store=Store(videos[0].parent)
     )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
