@@ -38,6 +38,8 @@ _WORDS = (
      "more"),
     (r"quantiser -?\d+, in training .+",
      "it is compressed more or less than what the model learned from: it may err more"),
+    (r"it has [\d,]+ of [\d,]+ bytes, and ([\d,]+) of ([\d,]+) frames",
+     r"only \1 of its \2 frames are there"),
     (r"it has [\d,]+ of [\d,]+ bytes", "a part of it is missing"),
     (r"out-of-fold videos", "videos that it was tried on"),
     (r"it cannot be read as a video or an image: (?=reading it takes|the \w+ has)", ""),
@@ -56,7 +58,7 @@ _OF_A_PICTURE = (
     (r"\beach face and frame\b", "each face"),
     (r"\bthe video\b", "the picture"),
     (r"\d+ frames?, and it takes (\d+) in a row",
-     r"it looks at \1 frames in a row, and so needs a video"),
+     r"a member that looks at \1 frames in a row needs a video"),
     (r"no face found \(\d+ frames? tried\)", "no face found"),
     (r"\bthe image\b", "the picture"),
 )  # fmt: skip
@@ -142,7 +144,7 @@ def reason_in_words(reason: str, thing: str = "video") -> str:
     >>> reason_in_words("it cannot be opened (Invalid data found)")
     'it cannot be opened'
     >>> reason_in_words("1 frames, and it takes 3 in a row", "picture")
-    'it looks at 3 frames in a row, and so needs a video'
+    'a member that looks at 3 frames in a row needs a video'
     """
     reason = of_a_picture(reason) if thing == "picture" else reason
     for pattern, words in _WORDS:

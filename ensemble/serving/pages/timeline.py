@@ -16,6 +16,7 @@ _LEFT, _RIGHT = 2.0, 98.0  # where the first and the last moment lie, per cent
 N_SHAPES = 6  # by which lines can be told without colours
 _MOST_TICKS = 5
 _STANDS_OUT = 0.05  # above what members say of the other frames
+_LONG = 5.0  # seconds between two moments, of which more is said
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -139,8 +140,9 @@ class TimelinePanel:
         found = []
         for moment in self.moments:
             above = {name: s - usual[name] for name, s in moment.scores.items()}
-            if sum(above.values()) >= _STANDS_OUT:
-                found.append((sum(above.values()), moment, max(above, key=above.get)))
+            member = max(above, key=above.get)
+            if above[member] >= _STANDS_OUT:
+                found.append((above[member], moment, member))
         highest = sorted(found, key=lambda one: -one[0])[:n]
         return [
             (moment, f"{member} {figure(moment.scores[member])}")
@@ -202,16 +204,27 @@ def looked_in_words(scan: dict[str, Any]) -> str:
     >>> looked_in_words({"timeline": rows})
     'It was looked at in 3 moments from 0:00.0 to 0:04.8. What happens between them, the
     model has not seen.'
+    >>> rows = [{"frame": n, "seconds": 80.0 * n} for n in (0, 1, 2)]
+    >>> looked_in_words({"timeline": rows}).partition(". ")[2]
+    'Between two of them lie up to 80 seconds: a forgery that is shorter may be there
+    unseen. Send the part that matters by itself.'
     >>> looked_in_words({"timeline": []})
     ''
     """
     seconds = {row["frame"]: row["seconds"] for row in scan["timeline"]}
-    times = [float(time) for time in seconds.values() if time is not None]
+    times = sorted(float(time) for time in seconds.values() if time is not None)
     if len(times) < 2:
         return ""
+    widest = max(after - before for before, after in pairwise(times))
+    between = "What happens between them, the model has not seen."
+    if widest >= _LONG:
+        between = (
+            f"Between two of them lie up to {round(widest)} seconds: a forgery that is "
+            "shorter may be there unseen. Send the part that matters by itself."
+        )
     return (
-        f"It was looked at in {len(times)} moments from {clock(min(times))} to "
-        f"{clock(max(times))}. What happens between them, the model has not seen."
+        f"It was looked at in {len(times)} moments from {clock(times[0])} to "
+        f"{clock(times[-1])}. {between}"
     )
 
 

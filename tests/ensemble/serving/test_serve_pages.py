@@ -362,7 +362,7 @@ def test_a_picture_without_the_score_of_a_member_that_needs_a_video_says_so(
     job = add(found, "a.jpg", media="image")
     words = " ".join(Tags(client.get(f"/scans/{job}").text).words.split())
     assert "This is a picture, and flicker needs a video" in words
-    assert "t looks at 3 frames in a row, and so needs a video" in words
+    assert "member that looks at 3 frames in a row needs a video" in words
     assert "out-of-fold" not in words
     assert "(PNG)" not in words
     assert "they say little of a single picture" in words

@@ -339,6 +339,7 @@ function rowOf(file) {
   bar.setAttribute("aria-label", `Sending ${file.name}`);
   const share = document.createElement("span");
   share.className = "soft";
+  share.textContent = "waits to be sent";
   const way = document.createElement("div");
   way.className = "way";
   way.append(bar, " ", share);
