@@ -21,6 +21,7 @@ from ensemble.serving.pages.in_words import (
     errors_in_words,
     scan_in_words,
     score_name,
+    single_doubts,
     with_one_name,
 )
 from ensemble.serving.pages.reasons import advice, of_a_picture, reason_in_words
@@ -52,6 +53,8 @@ class ScanView:
     threshold, model : dict
     faces : list of FaceView
     faces_disagree : bool
+    faces_are_a_doubt : bool
+        Whether that keeps it from having a verdict.
     looked : str
         At how many moments of a video the model looked; empty of a picture.
     members, steps : list of dict
@@ -90,6 +93,7 @@ class ScanView:
     model: dict[str, str | None]
     faces: list[FaceView]
     faces_disagree: bool
+    faces_are_a_doubt: bool
     looked: str
     members: list[dict[str, Any]]
     steps: list[dict[str, Any]]
@@ -161,6 +165,7 @@ def scan_view(
         model=scan["model"],
         faces=face_views(scan, pictures or {}, thing),
         faces_disagree=scan["faces_disagree"],
+        faces_are_a_doubt=_faces_are_a_doubt(scan),
         looked=looked_in_words(scan) if thing == "video" else "",
         members=_members(scan, how["members"], thing),
         steps=how["steps"],
@@ -336,6 +341,11 @@ def stem_of(name: str) -> str:
     base = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     kept = re.sub(r'[^\w .()+-]|["\']', "_", base[0] or base[2]).strip(" .")
     return kept[:100] or "scan"
+
+
+def _faces_are_a_doubt(scan):
+    doubts = single_doubts(scan.get("doubts") or "")
+    return any(doubt.startswith("its faces dis") for doubt in doubts)
 
 
 def _first(panels, scan):
