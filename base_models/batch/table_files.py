@@ -9,7 +9,7 @@ from typing import Any
 from base_models.addresses import public_name, remote_address
 from base_models.errors import ScoreTableError, VideoReadError
 from base_models.limits import check_file
-from base_models.runtime.file_digest import file_stamp
+from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.remote.facts import RemoteFacts, remote_facts
 from base_models.runtime.remote.reading import RemoteReader, with_version
 
@@ -24,7 +24,7 @@ class TableFile:
         On this machine, or an address: with all that it takes to read it, never to be
         shown.
     version : str
-        On this machine size and time of change; of an address what its server changes
+        On this machine the hash of its content; of an address what its server changes
         with every content, or else the hash of it all.
     facts : RemoteFacts or None
         Of an address.
@@ -80,7 +80,7 @@ class TableFile:
         """
         try:
             if self.facts is None:
-                is_same = _stamp(self.place) == self.version
+                is_same = _content(self.place) == self.version
             else:
                 now = remote_facts(self.facts.address)
                 is_same = now.size == self.facts.size and (
@@ -115,7 +115,7 @@ def look_at(place: str) -> TableFile:
     address = remote_address(place)
     if address is None:
         check_file(place, ScoreTableError)
-        return TableFile(place, _stamp(place))
+        return TableFile(place, _content(place))
     try:
         facts = remote_facts(address)
         if (facts.version or "").startswith("modified "):
@@ -147,5 +147,5 @@ def _is_hash(version):
     return version.startswith("sha256 ")
 
 
-def _stamp(place):
-    return " ".join(map(str, file_stamp(place)))
+def _content(place):
+    return f"sha256 {file_sha256(place)}"

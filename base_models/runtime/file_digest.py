@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from base_models.runtime.prefetch import check_wanted
 _known = Cache(f"{__name__}.known", maxsize=2**18)
 _too_long = Cache(f"{__name__}.too_long", maxsize=2**10)  # file -> seconds it had
 _held: ContextVar[dict | None] = ContextVar("held", default=None)
+# By name: where it leads, and the stamp of what lies there.
+_begun: ContextVar[dict[str, tuple] | None] = ContextVar("begun", default=None)
 REPLACED = "it was replaced while it was looked at"
 LEAVE_IT = "leave it as it is, and look at it again"
 SINCE_REPLACED = "it is another than the one that was looked at"
@@ -112,6 +114,79 @@ def held_contents() -> Iterator[None]:
         _held.reset(token)
 
 
+@contextmanager
+def same_file(
+    path: str | os.PathLike | None = None, begun: Sequence[str] | None = None
+) -> Iterator[None]:
+    """Inside of the block a name leads to the file that it led to at first.
+
+    What was hashed and what is decoded are one file then, though its name, or that of a
+    folder above it, be turned to another one between and back. A block inside of
+    another is the same.
+
+    Parameters
+    ----------
+    path : str, Path or None, default=None
+    begun : sequence of str or None, default=None
+        What `begun_as` said of it, in the process that had it read here.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from base_models.runtime.file_digest import check_same_file, same_file
+    >>> place = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("real", "fake"):
+    ...     _ = (place / name).write_text(name)
+    >>> (place / "link").symlink_to("real")
+    >>> with same_file():
+    ...     check_same_file(place / "link")
+    ...     (place / "link").unlink()
+    ...     (place / "link").symlink_to("fake")
+    ...     try:
+    ...         check_same_file(place / "link")
+    ...     except OSError as error:
+    ...         print(error.reason)
+    it was replaced while it was looked at
+    """
+    known = _begun.get()
+    token = _begun.set({} if known is None else known)
+    try:
+        if path is not None and begun is not None:
+            (_begun.get() or {})[os.fspath(path)] = tuple(begun)
+        yield
+    finally:
+        _begun.reset(token)
+
+
+def check_same_file(path: str | os.PathLike) -> None:
+    """Refuse a file that a name did not lead to when a block of `same_file` began.
+
+    Raises
+    ------
+    VideoReadError
+    """
+    known = _begun.get()
+    if known is None:
+        return
+    now = os.path.realpath(path), content_stamp(path)
+    if known.setdefault(os.fspath(path), now) != now:
+        raise VideoReadError(os.fspath(path), REPLACED, LEAVE_IT)
+
+
+def begun_as(path: str | os.PathLike) -> tuple[str, str] | None:
+    """Return what a name leads to in a block of `same_file`; None outside of one."""
+    if _begun.get() is None:
+        return None
+    check_same_file(path)
+    return (_begun.get() or {})[os.fspath(path)]
+
+
+def place_of(path: str | os.PathLike) -> str:
+    """Return where a name leads, or led when a block of `same_file` began."""
+    begun = begun_as(path)
+    return os.path.realpath(path) if begun is None else begun[0]
+
+
 def file_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's content.
 
@@ -130,7 +205,10 @@ def file_sha256(path: str | os.PathLike) -> str:
     OSError
         If the file cannot be read.
     """
-    return digest_once(path, content_stamp(path), lambda: read_sha256(path))
+    place = place_of(path)  # once: a link may be turned meanwhile
+    digest = digest_once(place, content_stamp(place), lambda: read_sha256(place))
+    check_same_file(path)
+    return digest
 
 
 def file_stamp(path: str | os.PathLike) -> tuple[int, int]:
@@ -254,6 +332,7 @@ def read_sha256(path: str | os.PathLike) -> str:
     """
     begun, allowed = time.monotonic(), current_limits().video_seconds
     digest = hashlib.sha256()
+    check_same_file(path)
     with open(path, "rb") as file:
         place = os.path.realpath(path), file_stamp(path)
         if _too_long.get(place, 0) >= allowed:
@@ -264,6 +343,7 @@ def read_sha256(path: str | os.PathLike) -> str:
             if time.monotonic() - begun > allowed:
                 _too_long[place] = allowed
                 raise _takes_too_long(path, place, allowed)
+    check_same_file(path)
     return digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from base_models.runtime.file_digest import (
     known_digest,
     latest_digest,
     learn_digest,
+    same_file,
 )
 from base_models.runtime.parallel import n_jobs_here, runs_elsewhere
 from base_models.runtime.prefetch import look_ahead
@@ -191,9 +192,10 @@ def left_alone(video: Any) -> Iterator[None]:
     VideoReadError
         At the end of the block.
     """
-    begun = content_mark(video)
-    yield
-    check_left_alone(video, begun)
+    with same_file():
+        begun = content_mark(video)
+        yield
+        check_left_alone(video, begun)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from base_models.video.bounds.headers import (
     may_be_transparent,
 )
 from base_models.video.paths import IMAGE_SUFFIXES, frame_images, naming
-from base_models.video.remote import is_folder, n_bytes_of
+from base_models.video.remote import check_same, is_folder, n_bytes_of
 
 _ENDS = {b"\x89PNG\r\n": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # beginnings -> ends
 _BROKEN = "nothing that can be read"
@@ -94,8 +94,10 @@ def _decoded(image):
     if n_bytes > (allowed := current_limits().video_bytes):
         asked = f"the image has {n_bytes:,} bytes, and {allowed:,} are allowed"
         raise over_limit(image, asked, "video_bytes", n_bytes)
+    check_same(image)
     with naming(image):
         encoded = image.read_bytes()
+    check_same(image)
     if (size := image_size(encoded)) is None:
         return None
     check_picture(image, *size, "the image has")

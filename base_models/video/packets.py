@@ -21,7 +21,7 @@ from base_models.errors import VideoReadError
 from base_models.limits import current_limits
 from base_models.runtime.caches import cached
 from base_models.runtime.clusters.given_up import reason_given_up
-from base_models.runtime.file_digest import content_stamp
+from base_models.runtime.file_digest import REPLACED, content_stamp, place_of
 from base_models.video.bounds.budget import (
     Clock,
     check_count,
@@ -29,7 +29,7 @@ from base_models.video.bounds.budget import (
     check_picture,
     clock_of,
 )
-from base_models.video.bounds.demuxing import demuxed
+from base_models.video.bounds.demuxing import demuxed, open_same
 from base_models.video.bounds.headers import check_index
 from base_models.video.bounds.presentation import shown_otherwise
 from base_models.video.bounds.promises import (
@@ -41,7 +41,7 @@ from base_models.video.bounds.promises import (
 )
 from base_models.video.bounds.units import PacketDamage
 from base_models.video.paths import IMAGE_SUFFIXES, naming
-from base_models.video.remote import RemoteVideo, beginning, n_bytes_of
+from base_models.video.remote import RemoteVideo, beginning, check_same, n_bytes_of
 
 # FFmpeg also opens playlists, manifests and session descriptions (hls, dash, concat,
 # sdp, image2, ...), which lead to other files and to the network: they are not here.
@@ -149,8 +149,7 @@ def open_container(path: str | Path) -> Any:
     Raises
     ------
     VideoReadError
-        If it is of a kind that leads to other files, cannot be opened, or asks for more
-        than is allowed.
+        If it leads to other files, cannot be opened, or asks for more than is allowed.
     """
     path, kind, reader = _as_given(path), None, None
     known = (path.facts.address, path.digest) if isinstance(path, RemoteVideo) else ()
@@ -159,16 +158,14 @@ def open_container(path: str | Path) -> Any:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         kind = _matching(_IMAGES, _beginning(path))
     _check_index(path)
-    limit = {"max_pixels": str(current_limits().video_pixels)}
     options = _OPTIONS
     if isinstance(path, RemoteVideo):
         file = reader = path.reader()
         options = {**_OPTIONS, "protocol_whitelist": "none"}
     else:
-        file = f"file:{path.resolve()}"
-    how = {"format": kind, "metadata_errors": "replace"}
+        file = f"file:{place_of(path)}"
     try:
-        container = av.open(file, options=limit, container_options=options, **how)
+        container = open_same(path, file, kind, options)
     except (av.FFmpegError, VideoReadError) as error:
         if reader is not None and reader.error is not None:
             raise reader.error from None
@@ -190,6 +187,8 @@ def _as_given(path):
 
 
 def _not_opened(path, error):
+    if getattr(error, "reason", "") == REPLACED:
+        return error
     text = _beginning(path).removeprefix(b"\xef\xbb\xbf").lstrip()
     found = _matching(_LEADS_ELSEWHERE, text)
     if found:
@@ -338,6 +337,7 @@ def read_once(maxsize: int) -> Callable:
         def of_file(path, *arguments):
             if isinstance(path, RemoteVideo):  # which is one version
                 return kept(path, None, None, current_limits(), *arguments)
+            check_same(path)
             known_by = os.path.realpath(path), content_stamp(path)
             return kept(path, *known_by, current_limits(), *arguments)
 

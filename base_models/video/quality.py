@@ -20,7 +20,7 @@ from base_models.video.bounds.demuxing import demuxed
 from base_models.video.packets import opened, read_once
 from base_models.video.paths import existing, reading
 from base_models.video.reading import probe_video
-from base_models.video.remote import RemoteVideo
+from base_models.video.remote import RemoteVideo, check_same
 
 # Typical quantisers of the field's three levels. Nine real clips encoded anew by x264:
 # crf 23 gave 19 to 24 (mean 20.4), crf 40 gave 31 to 41 (mean 36.0), lossless 0.
@@ -120,6 +120,7 @@ def nearest_level(
 
 
 def _at(path):
+    check_same(path)
     return path if isinstance(path, RemoteVideo) else os.path.realpath(path)
 
 

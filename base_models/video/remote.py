@@ -10,6 +10,7 @@ from typing import Any
 from base_models.addresses import ending
 from base_models.errors import VideoReadError
 from base_models.limits import check_file
+from base_models.runtime.file_digest import check_same_file
 from base_models.runtime.remote.facts import RemoteFacts, is_http, remote_facts
 from base_models.runtime.remote.filesystems import file_system, plainly
 from base_models.runtime.remote.reading import (
@@ -145,6 +146,15 @@ def beginning(path: Path | RemoteVideo, n_bytes: int) -> bytes:
     check_file(path)
     with open(path, "rb") as file:
         return file.read(n_bytes)
+
+
+def check_same(path: Any) -> None:
+    """Refuse a file that a name did not lead to before: see `same_file`.
+
+    What is behind an address is read in one version anyway.
+    """
+    if not isinstance(path, RemoteVideo):
+        check_same_file(path)
 
 
 def is_folder(path: Path | RemoteVideo) -> bool:

@@ -273,11 +273,11 @@ def scan_video(
     -------
     ScanResult
     """
-    from base_models.runtime.file_digest import REPLACED, held_contents
+    from base_models.runtime.file_digest import REPLACED, held_contents, same_file
     from base_models.video.hashing import content_mark
     from base_models.video.paths import hashed_once
 
-    with held_contents(), hashed_once([video]):
+    with held_contents(), hashed_once([video]), same_file():
         begun = content_mark(video)
         result = _scanned(
             model, video, looks_per_second, doubts, on_step or _tell_nobody

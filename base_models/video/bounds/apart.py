@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib import import_module
@@ -13,6 +13,7 @@ from base_models.errors import VideoReadError
 from base_models.limits import current_limits
 from base_models.runtime.caches import Cache
 from base_models.runtime.clusters.given_up import give_up_video, reason_given_up
+from base_models.runtime.file_digest import begun_as, same_file
 from base_models.runtime.isolation.pool import ReaderLost, Refused, call, stream
 from base_models.video.bounds.budget import (
     TookTooLong,
@@ -42,8 +43,9 @@ def apart(function: Callable) -> Callable:
             if not is_apart:
                 return function(path, *arguments)
             with waiting() as spent:
-                how = f"{__name__}:plainly", spent, _name(function), path, *arguments
-                return call(*how, spent=spent)
+                begun = None if isinstance(path, RemoteVideo) else begun_as(path)
+                how = f"{__name__}:plainly", spent, begun, _name(function), path
+                return call(*how, *arguments, spent=spent)
 
     return called
 
@@ -63,7 +65,8 @@ def apart_each(function: Callable) -> Callable:
             if is_apart:
                 with waiting() as spent:
                     pass  # what comes is counted by who takes the frames
-                how = f"{__name__}:plainly_each", spent, _name(function), path
+                begun = None if isinstance(path, RemoteVideo) else begun_as(path)
+                how = f"{__name__}:plainly_each", spent, begun, _name(function), path
                 yield from stream(*how, *arguments, spent=spent)
             else:
                 yield from function(path, *arguments)
@@ -71,19 +74,21 @@ def apart_each(function: Callable) -> Callable:
     return called
 
 
-def plainly(spent: float, name: str, path: Any, *arguments: Any) -> Any:
+def plainly(
+    spent: float, begun: Sequence[str] | None, name: str, path: Any, *arguments: Any
+) -> Any:
     """Call a function in the other process; the last argument makes its frames."""
     *arguments, make = arguments
-    with in_bounds(make), one_clock(path, spent):
+    with same_file(path, begun), in_bounds(make), one_clock(path, spent):
         return _function(name)(path, *arguments)
 
 
 def plainly_each(
-    spent: float, name: str, path: Any, *arguments: Any
+    spent: float, begun: Sequence[str] | None, name: str, path: Any, *arguments: Any
 ) -> Iterator[tuple[Any, Any]]:
     """Run a generator in the other process."""
     *arguments, make = arguments
-    with in_bounds(make), one_clock(path, spent):
+    with same_file(path, begun), in_bounds(make), one_clock(path, spent):
         yield from _function(name)(path, *arguments)
 
 

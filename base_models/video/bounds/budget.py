@@ -8,7 +8,7 @@ import mmap
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import current_limits
+from base_models.runtime.file_digest import same_file
 from base_models.runtime.prefetch import check_wanted, take_room
 
 _MARGIN, _LITTLE = 2**26, 2**21  # bytes
@@ -296,15 +297,22 @@ def clock_of(path: Any) -> Clock:
     return _clock.get() or Clock(path)
 
 
-def one_reading(video: Any) -> AbstractContextManager[Any]:
+@contextmanager
+def one_reading(video: Any) -> Iterator[Any]:
     """Count all that is read of a video, and done to see what is in it, by one clock.
+
+    All of it is read of one file, wherever its name may lead meanwhile.
 
     Parameters
     ----------
     video : str, Path or ndarray
         An array was read by the caller, and has no limit.
     """
-    return nullcontext() if isinstance(video, np.ndarray) else one_clock(video)
+    if isinstance(video, np.ndarray):
+        yield None
+        return
+    with same_file(), one_clock(video) as clock:
+        yield clock
 
 
 @contextmanager

@@ -122,6 +122,23 @@ def test_a_table_of_ones_own_that_is_named_as_a_part_is_kept(table):
         assert own.read_bytes() == content
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_the_same_size_and_time_is_another(table, ending):
+    path = Path(f"same.{ending}")
+    sizes = []
+    for names in (["v0.mp4", "v1.mp4"], ["v4.mp4", "v5.mp4"]):
+        frame = pd.DataFrame({"path": names})
+        frame.to_csv(path) if ending == "csv" else frame.to_parquet(path)
+        os.utime(path, (1, 1))
+        sizes.append(path.stat().st_size)
+        if len(sizes) == 1:
+            assert scored(path) == (0, [0.0, 0.01])
+    assert sizes[0] == sizes[1]
+    with pytest.raises(ValueError, match="holds parts of another run"):
+        scored(path)
+    assert scored(path, overwrite=True) == (0, [0.04, 0.05])
+
+
 @pytest.mark.slow
 def test_a_file_whose_size_and_time_were_kept_is_another(table):
     scored(table)

@@ -6,9 +6,12 @@ import joblib
 import numpy as np
 import pytest
 
+from base_models import Store, reading_limits, write_video
 from base_models.runtime import caches, file_digest
 from base_models.video.hashing import hash_ahead, read_digest, work_of
 from base_models.video.paths import hashed_once, known_digests, video_digest
+from base_models.video.reading import sample_clips
+from base_models.views import ViewRecipe, make_views, making
 
 
 @pytest.fixture
@@ -101,3 +104,59 @@ def test_work_is_the_bytes_or_what_they_would_be(files):
     lasts = [7, np.nan, np.nan, 20]  # one byte a second
     found = work_of([*files, "lost"], lasts)
     np.testing.assert_array_equal(found, [7, *sizes[1:], 20])
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    """A dark file, a bright one, and a link that leads to the dark one."""
+    for name, shade in (("dark", 20), ("bright", 220)):
+        write_video(tmp_path / f"{name}.mp4", np.full((6, 32, 32, 3), shade, np.uint8))
+    (tmp_path / "link.mp4").symlink_to("dark.mp4")
+    return tmp_path
+
+
+def turned(link, target):
+    new = link.with_name("new")
+    new.symlink_to(target)
+    new.replace(link)
+
+
+@pytest.mark.parametrize("isolation", [None, "process"])
+@pytest.mark.parametrize("how", ["link", "folder"])
+def test_what_is_hashed_and_what_is_read_are_one_file(
+    two_files, how, isolation, monkeypatch
+):
+    # Between the two its name leads elsewhere, and back afterwards.
+    path = two_files / "link.mp4"
+    recipe = ViewRecipe("frame", image_size=32, n_frames=2)
+    if how == "folder":
+        for name in ("now", "other"):
+            (two_files / name).mkdir()
+        (two_files / "dark.mp4").rename(two_files / "now" / "a.mp4")
+        (two_files / "bright.mp4").rename(two_files / "other" / "a.mp4")
+        path = two_files / "now" / "a.mp4"
+
+    def turn(there):
+        if how == "link":
+            return turned(path, "bright.mp4" if there else "dark.mp4")
+        (two_files / "now").rename(two_files / "away")
+        (two_files / "other").rename(two_files / "now")
+        (two_files / "away").rename(two_files / "other")
+
+    def elsewhere(*arguments, **options):
+        turn(True)
+        try:
+            return sample_clips(*arguments, **options)
+        finally:
+            turn(False)
+
+    monkeypatch.setattr(making, "sample_clips", elsewhere)
+    with reading_limits(isolation=isolation):
+        view = make_views(path, [recipe], Store(two_files / "store"))[recipe.key]
+    monkeypatch.undo()
+    assert view.reason == "it was replaced while it was looked at"
+    names = ("now/a", "other/a") if how == "folder" else ("dark", "bright")
+    for name, shade in zip(names, (20, 220), strict=True):
+        file = two_files / f"{name}.mp4"
+        view = make_views(file, [recipe], Store(two_files / "store"))[recipe.key]
+        assert abs(int(view.images.mean()) - shade) < 4
