@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from base_models.runtime.ending.unfinished import (
 )
 
 _AT_ONCE = 8  # files that a disk is asked for
+# By name, what was there when it was planned to write there.
+_planned: ContextVar[dict[str, list] | None] = ContextVar("planned", default=None)
 _WHY = {  # what to say of an error of the system, and what to do
     errno.ENOSPC: "no space is left on that disk; free some and run again",
     errno.EDQUOT: "your quota of that disk is used up; free some and run again",
@@ -101,7 +105,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             if old is not None:
                 _hand_on(old, unfinished)
             _to_disk(unfinished)
+            _check_planned(path, unfinished)
             os.replace(unfinished, target)
+            plan_to_write([path], again=True)
     except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink()
@@ -109,6 +115,77 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def watching_outputs() -> Iterator[None]:
+    """Within the block a planned file is written only where nobody else has written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from base_models.runtime.file_writing import plan_to_write, watching_outputs
+    >>> with tempfile.TemporaryDirectory() as folder, watching_outputs():
+    ...     path = Path(folder) / "figures.json"
+    ...     plan_to_write([path])
+    ...     _ = path.write_text("somebody's own")
+    ...     try:
+    ...         write_text(path, "ours")
+    ...     except FileExistsError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    ...     print(path.read_text(), path.with_stem("figures-2").read_text(), sep=", ")
+    FOLDER/figures.json was written by somebody else meanwhile and is left as it is; \
+what was to stand there is in FOLDER/figures-2.json
+    somebody's own, ours
+    """
+    token = _planned.set({})
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
+def plan_to_write(paths: Iterable[str | os.PathLike], again: bool = False) -> None:
+    """Note what is where files are to be written, in a block of `watching_outputs`.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+    again : bool, default=False
+        Only of files that are planned already, which have just been written.
+    """
+    planned = _planned.get()
+    for path in paths if planned is not None else ():
+        name = os.path.abspath(path)
+        if name in planned or not again:
+            planned[name] = _what_is_at(name)
+
+
+def _what_is_at(path):
+    """Return which file a name, and a link, lead to and when it was written."""
+    found = []
+    for look in (os.lstat, os.stat):
+        with contextlib.suppress(OSError):
+            status = look(path)
+            found.append((status.st_dev, status.st_ino, status.st_size))
+            found.append(status.st_mtime_ns)
+    return found
+
+
+def _check_planned(path, unfinished):
+    """Refuse to replace what came since it was planned; what is written is kept."""
+    name, planned = os.path.abspath(path), _planned.get() or {}
+    if name not in planned or planned[name] == _what_is_at(name):
+        return
+    for number in itertools.count(2):
+        kept = Path(name).with_stem(f"{Path(name).stem}-{number}")
+        if not os.path.lexists(kept):
+            os.replace(unfinished, kept)
+            break
+    raise FileExistsError(
+        f"{path} was written by somebody else meanwhile and is left as it is; what was "
+        f"to stand there is in {kept}"
+    )
 
 
 @contextlib.contextmanager

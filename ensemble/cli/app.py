@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from base_models.runtime.file_writing import watching_outputs
 from ensemble.cli.commands import (
     assemble,
     batch,
@@ -115,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_what_can_be_written(sys.stdout, sys.stderr)
     stop_on_signals()
     try:
-        code = app(args=arguments, standalone_mode=False)
+        with watching_outputs():
+            code = app(args=arguments, standalone_mode=False)
         if code == STOPPED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
     except _UsageError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base_models.addresses import remote_address
-from base_models.runtime.file_writing import check_no_way_out
+from base_models.runtime.file_writing import check_no_way_out, plan_to_write
 from ensemble.reporting.own_files import WROTE
 
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
@@ -174,6 +174,7 @@ def check_outputs(
                 f"{KINDS[output.kind].name} that this command wrote; give another "
                 "name, or --overwrite to replace it"
             )
+    plan_to_write(o.path for o in outputs if o.kind != "folder" and not overwrite)
 
 
 def check_ending(path: str | Path, kind: str) -> None:

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import ensemble
 from base_models import write_video
+from base_models.runtime.file_writing import watching_outputs, write_text
+from ensemble.cli.app import main
 from ensemble.inspection.outputs import output_paths
 from ensemble.plots import save_figure
 from ensemble.reporting.html import write_page
@@ -315,3 +318,45 @@ def test_a_page_is_not_written_over_a_table(tmp_path):
     with pytest.raises(OutputError, match=r"scores.csv ends in .csv, and what is"):
         write_page("report.html", {}, table)
     assert table.read_text() == "video,p_one"
+
+
+@pytest.mark.parametrize("how", ["file", "link"])
+def test_what_comes_while_a_command_runs_is_not_written_over(
+    how, tmp_path, monkeypatch, capsys
+):
+    table, page = tmp_path / "scores.csv", tmp_path / "page.html"
+    draw, y = np.random.default_rng(0), np.arange(60) % 2
+    scores = np.clip(draw.normal(0.4 + 0.2 * y, 0.2), 0, 1)
+    columns = {"video": range(60), "p_a": scores, "p_b": scores[::-1], "label": y}
+    pd.DataFrame(columns | {"group": range(60)}).to_csv(table, index=False)
+    (tmp_path / "mine").write_text("precious")
+    compared = ensemble.compare_strategies
+
+    def comes(*arguments, **options):
+        if how == "link":
+            page.symlink_to(tmp_path / "mine")
+        else:
+            page.write_text("precious")
+        return compared(*arguments, **options)
+
+    monkeypatch.setattr("ensemble.compare_strategies", comes)
+    asked = ["--strategies", "soft", "--draws", "20", "--report", str(page), "-q"]
+    with pytest.raises(SystemExit) as left:
+        main(["compare", str(table), *asked])
+    assert "written by somebody else meanwhile" in capsys.readouterr().err
+    assert left.value.code == 2
+    assert page.read_text() == (tmp_path / "mine").read_text() == "precious"
+    assert (tmp_path / "page-2.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_what_a_run_has_written_it_may_write_again(tmp_path):
+    path = tmp_path / "changes.csv"
+    with watching_outputs():
+        check_outputs([Output("--csv", path, "csv")], [])
+        for text in ("a,b\n", "a,b\n1,2\n"):
+            write_text(path, text)
+        path.write_text("precious")
+        with pytest.raises(FileExistsError, match=r"changes\.csv was written by some"):
+            write_text(path, "a,b\n")
+    write_text(path, "a,b\n")  # nothing is planned any more
+    assert (tmp_path / "changes-2.csv").exists()
