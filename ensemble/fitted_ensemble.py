@@ -434,8 +434,9 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
 
         Paths, groups and hashes of the training videos become numbers; scores,
         verdicts and figures stay as they are. `add_detector` no longer works, since it
-        cannot tell the videos. What weights reveal of what they learned from they
-        still do. `ModelCard.data` is what you said with `describe`.
+        cannot tell the videos, and `judge` no longer knows a video that the model
+        learned from. What weights reveal of what they learned from they still do.
+        `ModelCard.data` is what you said with `describe`.
 
         Returns
         -------
