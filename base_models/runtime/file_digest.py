@@ -310,7 +310,7 @@ def known_digest(path: str | os.PathLike) -> KnownDigest | None:
 
 def latest_digest(path: str | os.PathLike) -> KnownDigest | None:
     """Return what a path was when its digest was last asked for, within a block too."""
-    return _known.get(os.path.realpath(path))
+    return _known.get(place_of(path))
 
 
 def learn_digest(path: str | os.PathLike, known: Any) -> None:

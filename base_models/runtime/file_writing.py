@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,14 @@ from base_models.runtime.ending.unfinished import (
 )
 
 _AT_ONCE = 8  # files that a disk is asked for
-# By name, what was there when it was planned to write there.
-_planned: ContextVar[dict[str, list] | None] = ContextVar("planned", default=None)
+
+
+class _Run:
+    """What all threads of a command know: what was there when a file was planned."""
+
+    planned: dict[str, list] | None = None
+
+
 _WHY = {  # what to say of an error of the system, and what to do
     errno.ENOSPC: "no space is left on that disk; free some and run again",
     errno.EDQUOT: "your quota of that disk is used up; free some and run again",
@@ -138,11 +143,11 @@ def watching_outputs() -> Iterator[None]:
 what was to stand there is in FOLDER/figures-2.json
     somebody's own, ours
     """
-    token = _planned.set({})
+    before, _Run.planned = _Run.planned, {}
     try:
         yield
     finally:
-        _planned.reset(token)
+        _Run.planned = before
 
 
 def plan_to_write(paths: Iterable[str | os.PathLike], again: bool = False) -> None:
@@ -154,7 +159,7 @@ def plan_to_write(paths: Iterable[str | os.PathLike], again: bool = False) -> No
     again : bool, default=False
         Only of files that are planned already, which have just been written.
     """
-    planned = _planned.get()
+    planned = _Run.planned
     for path in paths if planned is not None else ():
         name = os.path.abspath(path)
         if name in planned or not again:
@@ -174,7 +179,7 @@ def _what_is_at(path):
 
 def _check_planned(path, unfinished):
     """Refuse to replace what came since it was planned; what is written is kept."""
-    name, planned = os.path.abspath(path), _planned.get() or {}
+    name, planned = os.path.abspath(path), _Run.planned or {}
     if name not in planned or planned[name] == _what_is_at(name):
         return
     for number in itertools.count(2):

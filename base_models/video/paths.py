@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,11 +28,13 @@ from base_models.errors import VideoReadError, is_of_the_machine
 from base_models.limits import NO_FILE, is_special
 from base_models.runtime.file_digest import (
     KnownDigest,
+    begun_as,
     content_stamp,
     digest_once,
     file_sha256,
     known_digest,
     learn_digest,
+    place_of,
     read_sha256,
 )
 from base_models.runtime.parallel import is_local
@@ -46,12 +47,8 @@ from base_models.video.bounds.budget import (
     unreadable,
 )
 from base_models.video.one_face import OneFace, whole_video
-from base_models.video.remote import (
-    RemoteVideo,
-    beginning,
-    files_below,
-    is_folder,
-)
+from base_models.video.remote import RemoteVideo, beginning, files_below, is_folder
+from base_models.video.sampling import natural_order
 
 VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packets`
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v",
@@ -196,8 +193,8 @@ def video_digest(video: Any, in_full: bool = False) -> Any:
         return _file_digest(path)
     images = frame_images(path)
     with naming(path):
-        stamp = content_stamp(path)
-    return digest_once(path, stamp, lambda: _folder_digest(images))
+        stamp = content_stamp(place := place_of(path))
+    return digest_once(place, stamp, lambda: _folder_digest(images))
 
 
 @contextmanager
@@ -469,7 +466,8 @@ def frame_images(folder: Path) -> Any:
     if is_image(folder):
         return [folder]
     with naming(folder):
-        entries = list(folder.iterdir())
+        begun = begun_as(folder)
+        entries = list((folder if begun is None else Path(begun[0])).iterdir())
         _ = [entry.lstat() for entry in entries[:1]]  # some are listed, not entered
         images = [
             entry
@@ -490,10 +488,7 @@ def frame_images(folder: Path) -> Any:
             "give a video file or a folder of frames; list_videos finds them",
         )
     check_count(folder, len(images), "images")
-    return sorted(images, key=lambda image: (_natural(image.name), image.name))
-
-
-def _natural(name):
-    parts = re.split(r"(\d+)", name.lower())
-    parts[1::2] = map(int, parts[1::2])
-    return parts
+    with naming(folder):
+        for name in (*images, folder):  # that they are those which will be read
+            begun_as(name)
+    return sorted(images, key=lambda image: (natural_order(image.name), image.name))

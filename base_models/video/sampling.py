@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 import numpy as np
@@ -82,3 +83,16 @@ def check_n_frames(n_frames: int) -> Any:
             f"n_frames must be at least 1, or None for all; got {n_frames}"
         )
     return n_frames
+
+
+def natural_order(name: str) -> list[str | int]:
+    """Return what sorts names of frames as people count: 2 before 10.
+
+    Examples
+    --------
+    >>> sorted(["10.png", "9.png"], key=natural_order)
+    ['9.png', '10.png']
+    """
+    parts: list[str | int] = list(re.split(r"(\d+)", name.lower()))
+    parts[1::2] = map(int, parts[1::2])
+    return parts

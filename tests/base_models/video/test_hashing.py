@@ -8,6 +8,7 @@ import pytest
 
 from base_models import Store, reading_limits, write_video
 from base_models.runtime import caches, file_digest
+from base_models.video import image_folders
 from base_models.video.hashing import hash_ahead, read_digest, work_of
 from base_models.video.paths import hashed_once, known_digests, video_digest
 from base_models.video.reading import sample_clips
@@ -160,3 +161,48 @@ def test_what_is_hashed_and_what_is_read_are_one_file(
         file = two_files / f"{name}.mp4"
         view = make_views(file, [recipe], Store(two_files / "store"))[recipe.key]
         assert abs(int(view.images.mean()) - shade) < 4
+
+
+@pytest.mark.parametrize("how", ["link", "folder"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_frames_of_one_folder_are_not_kept_as_those_of_another(
+    how, is_known, tmp_path, monkeypatch
+):
+    recipe = ViewRecipe("frame", image_size=32, n_frames=4)
+    for name, shade in (("now", 20), ("other", 220)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            image = np.full((32, 32, 3), shade, np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), image)
+    path = tmp_path / "now"
+    if how == "link":
+        path = tmp_path / "link"
+        path.symlink_to("now")
+    if is_known:
+        video_digest(path), video_digest(tmp_path / "other")
+    n_read, there, decode = [], [], image_folders._decoded
+
+    def turn():
+        there.append(not there or not there[-1])
+        if how == "link":
+            return turned(path, "other" if there[-1] else "now")
+        for old, new in (("now", "away"), ("other", "now"), ("away", "other")):
+            (tmp_path / old).rename(tmp_path / new)
+
+    def elsewhere(image):
+        if len(n_read) in (0, 2):  # and back before the third
+            turn()
+        n_read.append(image)
+        return decode(image)
+
+    monkeypatch.setattr(image_folders, "_decoded", elsewhere)
+    view = make_views(path, [recipe], Store(tmp_path / "store"))[recipe.key]
+    monkeypatch.undo()
+    assert n_read
+    if there[-1]:
+        turn()
+    # A link is followed once; of a folder that was turned nothing is taken.
+    assert view.reason or (how == "link" and abs(int(view.images.mean()) - 20) < 4)
+    for name, shade in (("now", 20), ("other", 220)):
+        view = make_views(tmp_path / name, [recipe], Store(tmp_path / "store"))
+        assert (view[recipe.key].images == shade).all()
