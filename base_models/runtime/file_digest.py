@@ -310,7 +310,8 @@ def known_digest(path: str | os.PathLike) -> KnownDigest | None:
 
 def latest_digest(path: str | os.PathLike) -> KnownDigest | None:
     """Return what a path was when its digest was last asked for, within a block too."""
-    return _known.get(place_of(path))
+    begun = (_begun.get() or {}).get(os.fspath(path))
+    return _known.get(begun[0] if begun else os.path.realpath(path))
 
 
 def learn_digest(path: str | os.PathLike, known: Any) -> None:

@@ -273,15 +273,21 @@ def scan_video(
     -------
     ScanResult
     """
+    from base_models.errors import VideoReadError
     from base_models.runtime.file_digest import REPLACED, held_contents, same_file
     from base_models.video.hashing import content_mark
     from base_models.video.paths import hashed_once
 
     with held_contents(), hashed_once([video]), same_file():
         begun = content_mark(video)
-        result = _scanned(
-            model, video, looks_per_second, doubts, on_step or _tell_nobody
-        )
+        try:
+            result = _scanned(
+                model, video, looks_per_second, doubts, on_step or _tell_nobody
+            )
+        except VideoReadError as error:
+            if error.reason != REPLACED:
+                raise
+            return failed_scan(model, video, REPLACED)
         if content_mark(video) != begun:
             return failed_scan(model, video, REPLACED)
     return replace(result, content=None if begun is None else begun[0])
