@@ -164,17 +164,22 @@ class OutputFolder:
         for name in filter(_PART.fullmatch, names):
             self._check_ours(name)
 
-    def _check_ours(self, name: str) -> None:
-        """Refuse a table of somebody else's that has the name of a part."""
-        import pyarrow
+    def _described(self, name: str) -> pyarrow.parquet.FileMetaData:
+        """Return what the end of a part says of it."""
         import pyarrow.parquet
 
         filesystem, place = self._place
         path = f"{place.rstrip('/')}/{name}"
         if filesystem is None:
             check_file(path)
+        return pyarrow.parquet.read_metadata(path, filesystem=filesystem)
+
+    def _check_ours(self, name: str) -> None:
+        """Refuse a table of somebody else's that has the name of a part."""
+        import pyarrow
+
         try:
-            found = pyarrow.parquet.read_metadata(path, filesystem=filesystem)
+            found = self._described(name)
         except (OSError, pyarrow.ArrowException):  # damaged: it is done again
             return
         if _OURS.encode() not in (found.metadata or {}):
@@ -245,15 +250,8 @@ class OutputFolder:
         run : str
             That it must be of.
         """
-        import pyarrow
-        import pyarrow.parquet
-
-        filesystem, place = self._place
-        path = f"{place.rstrip('/')}/{part_name(number)}"
-        if filesystem is None:
-            check_file(path)
         try:
-            found = pyarrow.parquet.read_metadata(path, filesystem=filesystem)
+            found = self._described(part_name(number))
             noted = json.loads((found.metadata or {})[_OURS.encode()])
         except (OSError, ValueError, KeyError, RecursionError):
             return None
