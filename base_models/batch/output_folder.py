@@ -292,6 +292,10 @@ class OutputFolder:
         table = table.replace_schema_metadata({_OURS: noted})
         content = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(table, content)
+        if self._place[0] is None and os.path.lexists(
+            os.path.join(self.path, part_name(number))
+        ):
+            self._check_ours(part_name(number))  # it may have come since `check`
         self._write(part_name(number), content.getvalue().to_pybytes())
 
     def drop_part(self, number: int) -> None:

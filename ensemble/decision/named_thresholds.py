@@ -167,6 +167,8 @@ class Thresholds:
                 f"A video is called fake above {self.high:.3f}, real below "
                 f"{self.low:.3f}, unsure in between."
             )
+        if self.high >= 1:
+            return "No video is called fake: no P(fake) is above a threshold of 1."
         return f"A video is called fake above {self.high:.3f}."
 
 

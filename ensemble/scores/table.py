@@ -271,7 +271,20 @@ def checked_ids(index: Iterable[Any]) -> list[str]:
             "are frames of one video are pooled by read_scores(..., pool='mean') or "
             "--pool mean"
         )
+    _check_spellings(ids)
     return ids
+
+
+def _check_spellings(ids: list[str]) -> None:
+    """Refuse a video that stands in two rows, as ``a/b.mp4`` and ``./a//b.mp4``."""
+    known: dict[str, str] = {}
+    for row in ids:
+        plain = os.path.normpath(row) if "/" in row and "://" not in row else row
+        if (other := known.setdefault(plain, row)) != row:
+            raise ValueError(
+                f"video ids must be unique; {other!r} and {row!r} are one path, "
+                "written in two ways: keep one of the two rows"
+            )
 
 
 def checked_columns(columns: Iterable[str]) -> list[str]:

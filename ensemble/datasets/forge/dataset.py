@@ -20,7 +20,7 @@ from ensemble.datasets.forge.casting import (
     identities_of,
 )
 from ensemble.datasets.forge.delivery import CRF, crfs_of, with_grain, write_ladder
-from ensemble.datasets.forge.folder import check_apart
+from ensemble.datasets.forge.folder import alone_in, check_apart
 from ensemble.datasets.forge.jobs import (
     FILM,
     FORGERY,
@@ -173,14 +173,25 @@ def forge_dataset(
     tree.check()
     if tree.is_whole():
         return load_dataset("faceforensics", out)
-    tree.begin()
     settings = seed, n_jobs, verbose
-    if sources is None:
-        cast = cast_portraits(pairs, size or BUNDLED_SIZE, *settings)
-    else:
-        cast = cast_recordings(
-            sources, content, pairs, n_frames, size, *settings, tree.landmarks
-        )
+    with alone_in(out):
+        tree.check()  # now nobody changes it
+        if tree.is_whole():
+            return load_dataset("faceforensics", out)
+        tree.begin()
+        if sources is None:
+            cast = cast_portraits(pairs, size or BUNDLED_SIZE, *settings)
+        else:
+            cast = cast_recordings(
+                sources, content, pairs, n_frames, size, *settings, tree.landmarks
+            )
+        _forge_all(tree, cast, names, crfs, shares, n_frames, settings)
+    return load_dataset("faceforensics", out)
+
+
+def _forge_all(tree, cast, names, crfs, shares, n_frames, settings):
+    """Forge the pairs that are not done, and write what lies beside the files."""
+    seed, n_jobs, verbose = settings
     people = describe(cast, n_frames)
     todo = [
         (tree, who, pair, names, crfs, seed)
@@ -190,9 +201,8 @@ def forge_dataset(
     in_parallel(_forge_pair, todo, n_jobs, verbose, "forging pairs")
     records = [tree.record(who) or {} for who in people]
     for text in (text for record in records for text in record["left_out"]):
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     tree.finish(records, split_pairs(people, shares), _MADE_BY)
-    return load_dataset("faceforensics", out)
 
 
 # One pair

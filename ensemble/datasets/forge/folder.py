@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import check_no_way_out, read_record, write_text
 
 RECIPE = "forge.json"
+WORK = ".forge"
 
 
 def check_apart(out_dir: str | Path, folders: Iterable[str | Path]) -> None:
@@ -43,6 +46,23 @@ def check_apart(out_dir: str | Path, folders: Iterable[str | Path]) -> None:
             )
 
 
+@contextlib.contextmanager
+def alone_in(out_dir: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while it is filled.
+
+    Parameters
+    ----------
+    out_dir : Path
+
+    Raises
+    ------
+    ValueError
+        If another run is writing into it.
+    """
+    with locked_folder(out_dir, out_dir / WORK / "lock"):
+        yield
+
+
 def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
     """Whether the folder holds the set of this recipe, or a part of it.
 
@@ -63,7 +83,8 @@ def was_begun(out_dir: Path, recipe: Mapping[str, Any]) -> bool:
         If it holds anything else, or links that lead out of it.
     """
     check_no_way_out(out_dir)
-    if not out_dir.exists() or all(is_unfinished(p.name) for p in out_dir.iterdir()):
+    names = [p.name for p in out_dir.iterdir()] if out_dir.exists() else []
+    if all(is_unfinished(name) or name == WORK for name in names):
         return False
     if not (out_dir / RECIPE).exists():
         raise FileExistsError(

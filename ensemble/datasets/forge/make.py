@@ -24,7 +24,7 @@ from ensemble.datasets.forge.casting import (
 )
 from ensemble.datasets.forge.delivery import crfs_of, with_grain, write_ladder
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, swap_clip
-from ensemble.datasets.forge.folder import was_begun, write_recipe
+from ensemble.datasets.forge.folder import alone_in, was_begun, write_recipe
 from ensemble.datasets.forge.jobs import CASTING, PAIR, in_parallel, rng_for, seed_of
 from ensemble.datasets.loading import read_videos
 
@@ -134,7 +134,6 @@ def make_forgeries(
     }
     if was_begun(out_dir, recipe) and _is_whole(out_dir):
         return read_videos(out_dir)
-
     if sources is None or identities is None:
         faces = bundled_people(
             n_identities, size or BUNDLED_SIZE, seed, n_jobs, verbose
@@ -146,21 +145,24 @@ def make_forgeries(
             sources, numbers, n_frames, size, seed, n_jobs, verbose
         )
         people = _cast(recordings, identities, n_identities, seed)
-    _start(out_dir, recipe)
-    pairs = zip(people[::2], people[1::2], strict=True)
-    jobs = [
-        (
-            out_dir,
-            f"pair{number:03d}",
-            pair,
-            n_frames,
-            crfs,
-            rng_for(seed, PAIR, number),
-        )
-        for number, pair in enumerate(pairs)
-    ]
-    rows = in_parallel(_forge_pair, jobs, n_jobs, verbose, "forging pairs")
-    _write_index(out_dir, chain.from_iterable(rows))
+    with alone_in(out_dir):
+        if was_begun(out_dir, recipe) and _is_whole(out_dir):  # by another run
+            return read_videos(out_dir)
+        _start(out_dir, recipe)
+        pairs = zip(people[::2], people[1::2], strict=True)
+        jobs = [
+            (
+                out_dir,
+                f"pair{number:03d}",
+                pair,
+                n_frames,
+                crfs,
+                rng_for(seed, PAIR, number),
+            )
+            for number, pair in enumerate(pairs)
+        ]
+        rows = in_parallel(_forge_pair, jobs, n_jobs, verbose, "forging pairs")
+        _write_index(out_dir, chain.from_iterable(rows))
     return read_videos(out_dir)
 
 

@@ -19,7 +19,7 @@ from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.file_writing import read_record, write_text
 from ensemble.choices import FORGERIES
 from ensemble.datasets.forge.delivery import CRF
-from ensemble.datasets.forge.folder import RECIPE, was_begun, write_recipe
+from ensemble.datasets.forge.folder import RECIPE, WORK, was_begun, write_recipe
 from ensemble.datasets.kinds.faceforensics import (
     LISTS,
     MANIPULATED,
@@ -28,10 +28,9 @@ from ensemble.datasets.kinds.faceforensics import (
 )
 
 MANIFEST = "manifest.json"
-_WORK = ".forge"
 _LEVEL = "|".join(CRF)
 _OURS = re.compile(
-    rf"{RECIPE}|{MANIFEST}|{PEOPLE}|{re.escape(_WORK)}/.*|(.*/)?\.unfinished-.*"
+    rf"{RECIPE}|{MANIFEST}|{PEOPLE}|{re.escape(WORK)}/.*|(.*/)?\.unfinished-.*"
     rf"|splits/({'|'.join(LISTS)})\.json"
     rf"|{ORIGINALS}/youtube/({_LEVEL})/videos/\d{{3,}}\.mp4"
     rf"|{MANIPULATED}/({'|'.join(FORGERIES)})/({_LEVEL}|masks)/videos/"
@@ -56,7 +55,7 @@ class ForgedTree:
     @property
     def landmarks(self) -> Path:
         """Folder of the landmarks that were found."""
-        return self.root / _WORK / "landmarks"
+        return self.root / WORK / "landmarks"
 
     def check(self) -> None:
         """Refuse a folder that holds anything else, by its recipe or beside it.
@@ -170,7 +169,7 @@ class ForgedTree:
         _write_json(self.root / MANIFEST, manifest)
 
     def _record_of(self, people):
-        return self.root / _WORK / "pairs" / f"{'_'.join(people)}.json"
+        return self.root / WORK / "pairs" / f"{'_'.join(people)}.json"
 
     def _are_there(self, entries):
         try:

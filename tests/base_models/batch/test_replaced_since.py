@@ -48,6 +48,23 @@ def scored(table, part_size=3, overwrite=False):
     return done.n_skipped, pd.read_parquet("out")["byte"].fillna(-1).tolist()
 
 
+def test_a_table_that_comes_under_the_name_of_a_part_stays(table, monkeypatch):
+    own = pd.DataFrame({"row": [7]})
+    pieces = []
+
+    def put(videos):
+        pieces.append(len(videos))
+        if len(pieces) == 2:  # while the second part is scored
+            own.to_parquet("out/part-000001.parquet")
+        return first_byte(videos)
+
+    member = CallableDetector(put).fit(["v0.mp4"] * 2, [0, 1])
+    settings = {"part_size": 3, "isolation": None}
+    with pytest.raises(ValueError, match="'part-000001.parquet', a table that this"):
+        score_table({"byte": member}, table, "out", **settings)
+    assert pd.read_parquet("out/part-000001.parquet").equals(own)
+
+
 def run_of_its_own():
     """Score in a new process: this one has read the files already."""
     code = (

@@ -13,9 +13,10 @@ from file_metadata import metadata_aucs
 
 from base_models.faces import DlibFaceFinder
 from base_models.video import probe_video, sample_frames, write_video
-from ensemble.datasets import make_forgeries
+from ensemble.datasets import forge_dataset, make_forgeries
 from ensemble.datasets.forge.camera import Portrait, add_grain, paint_portrait
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, face_mask, swap_face
+from ensemble.datasets.forge.folder import alone_in
 
 pytest.importorskip("skimage", reason="the bundled faces are scikit-image's")
 
@@ -138,6 +139,22 @@ def test_a_finished_folder_is_used_again_and_never_mixed(tmp_path):
     Path(made.videos[1]).unlink()
     assert forge() == made
     assert Path(made.videos[1]).exists()
+
+
+@pytest.mark.parametrize("layout", ["folder", "faceforensics"])
+def test_a_second_run_is_kept_out_while_one_writes(tmp_path, layout):
+    def forge():
+        if layout == "faceforensics":
+            forge_dataset(None, tmp_path / "out", n_frames=2, pairs=1)
+        else:
+            make_forgeries(tmp_path / "out", n_identities=2, n_frames=2)
+
+    with (
+        alone_in(tmp_path / "out"),
+        pytest.raises(ValueError, match="another run is writing into .*out; wait"),
+    ):
+        forge()
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["lock"]
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):

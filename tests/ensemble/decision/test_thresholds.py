@@ -10,6 +10,7 @@ from base_models import CallableDetector
 from ensemble import DeepfakeEnsemble
 from ensemble.calibration import cross_fitted_scores
 from ensemble.combiners import Stacking
+from ensemble.decision.named_thresholds import Thresholds
 from ensemble.out_of_fold.ensemble_scores import labels_of
 from ensemble.thresholds import grounds, parse_threshold, resolve_thresholds
 
@@ -84,6 +85,11 @@ def test_a_rule_leaves_out_what_its_kind_does_not_use():
     rule = parse_threshold("fpr=0.1")
     assert rule.false_alarm_rate == 0.1
     assert rule.miss_rate is rule.cost_false_alarm is rule.cost_miss is None
+
+
+def test_a_threshold_that_nothing_exceeds_is_told():
+    assert "No video is called fake" in Thresholds(1.0, 1.0, False, "").where
+    assert "fake above 0.999" in Thresholds(0.999, 0.999, False, "").where
 
 
 def test_thresholds_are_set_on_scores_that_no_combiner_has_seen():

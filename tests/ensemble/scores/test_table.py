@@ -197,6 +197,8 @@ def test_reading_a_table_again_changes_nothing():
         ("video,a\nx,inf\n", {"probabilities": False}, "finite.*inf for 'x'"),
         ("video,a\nx,0.5\ny,high\n", {}, "'a' is not numeric: 'high' for 'y'"),
         ("video,a\nx,0.5\nx,0.6\n", {}, "unique; 'x' occurs 2 times"),
+        ("video,a\nd/x,.5\n./d//x,.6\n", {}, "'d/x' and './d//x' are one path"),
+        ("video,a\nd/x,.5\nd/y/../x,.6\n", {}, "written in two ways"),
         ("video,a\n,0.5\n", {}, "row 0 has none"),
         ("video,a\nx,\ny,\n", {}, "no score at all in 'a'"),
         ("video,a,a\nx,0.5,0.5\n", {}, r"\['a'\] repeatedly"),
