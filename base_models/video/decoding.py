@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from base_models.video.bounds.budget import (
 )
 from base_models.video.packets import opened, packets
 
+_MOST_HIDDEN = 0.25  # of the packets, may say that they are not to be shown
+
 
 class Losses:
     """Counts packets of which no picture comes, or one that the decoder made up.
 
-    A decoder holds pictures back, and two packets may make one: only packets that it
-    refuses, and those in a row of which nothing comes, are lost.
+    A decoder holds pictures back, two packets may be the fields of one, and some codecs
+    have packets that nobody is to see. What is missing beyond that is lost; so is what
+    the decoder refuses, and what gives nothing in a row.
 
     Attributes
     ----------
@@ -40,35 +43,42 @@ class Losses:
     --------
     >>> from base_models.video.decoding import Losses
     >>> losses = Losses()
-    >>> for n_pictures in (0, 1, 1, 0, 0, 0):
-    ...     losses.add(n_pictures)
-    >>> losses.flushed(1)
+    >>> for frames in ([], ["a"], ["b"], [], [], []):
+    ...     losses.add(frames)
+    >>> losses.flushed(["c"])
     >>> losses.n_packets, losses.n_lost
     (6, 3)
     """
 
     def __init__(self) -> None:
         self.n_packets = self._n_frames = self._n_refused = self._n_corrupt = 0
-        self._run = self._longest = 0
+        self._run = self._longest = self._n_of_fields = self._n_hidden = 0
 
-    def add(self, n_frames: int, n_corrupt: int = 0, refused: bool = False) -> None:
-        """Note what came out when a packet went in."""
+    def add(
+        self, frames: Sequence[Any], refused: bool = False, hidden: bool = False
+    ) -> None:
+        """Note what came out when a packet went in, which may say that it is hidden."""
         self.n_packets += 1
+        self._n_hidden += hidden
         self._n_refused += refused
-        self._run = 0 if n_frames else self._run + 1
+        self._run = 0 if frames else self._run + 1
         self._longest = max(self._longest, self._run)
-        self.flushed(n_frames, n_corrupt)
+        self.flushed(frames)
 
-    def flushed(self, n_frames: int, n_corrupt: int = 0) -> None:
+    def flushed(self, frames: Sequence[Any]) -> None:
         """Note what came out at the end."""
-        self._n_frames += n_frames
-        self._n_corrupt += n_corrupt
+        self._n_frames += len(frames)
+        for frame in frames:
+            self._n_corrupt += getattr(frame, "is_corrupt", False)
+            self._n_of_fields += getattr(frame, "interlaced_frame", False)
 
     @property
     def n_lost(self) -> int:
         """Packets whose pictures are not there, or are not what they were."""
         missing = max(0, self.n_packets - self._n_frames)
-        return min(missing, max(self._n_refused, self._longest)) + self._n_corrupt
+        known = min(missing, max(self._n_refused, self._longest))
+        hidden = min(self._n_hidden, int(_MOST_HIDDEN * self.n_packets))
+        return max(known, missing - self._n_of_fields - hidden) + self._n_corrupt
 
 
 def decode(
@@ -78,6 +88,7 @@ def decode(
     n_frames, losses = 0, losses or Losses()
     with opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
+        is_vp8 = stream.codec_context.name == "vp8"
         clock = clock or clock_of(path)
         for packet in itertools.chain(packets(path, container, stream, clock), [None]):
             clock.check()
@@ -85,10 +96,12 @@ def decode(
                 frames = stream.decode(packet)
             except av.FFmpegError as error:
                 check_refusal(path, stream.codec_context, error)
-                losses.add(0, refused=True)
+                losses.add([], refused=True)
                 continue  # a damaged packet gives no frame; the decoder goes on
-            note = losses.flushed if packet is None else losses.add
-            note(len(frames), sum(frame.is_corrupt for frame in frames))
+            if packet is None:
+                losses.flushed(frames)
+            else:  # the others put what is hidden into the packet of another
+                losses.add(frames, hidden=is_vp8 and not bytes(packet)[0] & 0x10)
             for frame in frames:
                 n_frames += 1
                 check_count(path, n_frames)

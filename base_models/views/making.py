@@ -27,8 +27,8 @@ from base_models.views.view import View, view_of
 _MOST_SAMPLED = 2**30  # bytes of frames of several videos, as they are in the files
 # Raised when entries of before may be of what a file was not: 2 leaves alone those of
 # files that were put back, and features under weights that a saved model had claimed;
-# 3 says what of a file cannot be decoded.
-LOOKS = 3
+# 3 says what of a file cannot be decoded, 4 counts all of it.
+LOOKS = 4
 _SEEN_RARELY = 1 / 4  # of the frames looked at, up to which a score is of few
 
 

@@ -247,6 +247,7 @@ evenly are shown for 15% of the mean'
     lasts = float(at[-1] - min(start, at[0])) + max(step, last)
     least = max(_LEAST_LOST, _SHARE_LOST * max(lasts, duration))
     gap = float(steps.max())
+    paused = float((steps[steps > _UNEVEN * step] - step).sum())
     if gap > max(least, _UNEVEN * step):
         of = max(lasts, duration)
         return f"it is not whole: it has no picture for {gap - step:.1f} of {of:.1f} s"
@@ -256,7 +257,14 @@ evenly are shown for 15% of the mean'
         )
     if len(seconds) < (1 - _SHARE_LOST) * n_stated:
         return f"it is not whole: it has {len(seconds):,} of {n_stated:,} frames"
-    return _unequal_times(at, at[-1] + max(step, last))
+    if said := _unequal_times(at, at[-1] + max(step, last)):
+        return said
+    if paused > least:
+        of = max(lasts, duration)
+        return (
+            f"it has no picture for {paused:.1f} of {of:.1f} s, a part here and there"
+        )
+    return ""
 
 
 def _unequal_times(at, end):

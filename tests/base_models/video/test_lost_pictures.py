@@ -134,6 +134,15 @@ def written(path, at, ratio=None, size=(64, 64)):
     return path
 
 
+def test_pauses_here_and_there_count_together(tmp_path):
+    steps = ([1] * 5 + [7]) * 12  # of 12 ticks, for 6 there is a picture
+    at = 40 * np.cumsum(steps)
+    found = probe_video(written(tmp_path / "a.mkv", at)).cut_short
+    assert found.startswith("it has no picture for 2.9 of 5.")
+    few = 40 * np.cumsum([1] * 60 + [7] + [1] * 60)
+    assert not probe_video(written(tmp_path / "b.mkv", few)).cut_short
+
+
 def test_frames_that_are_shown_for_unequal_times_are_a_doubt(tmp_path):
     steps = [1] * 60 + [400] * 20 + [1] * 60  # what is shown is one in seven frames
     found = probe_video(written(tmp_path / "a.mkv", np.cumsum(steps))).cut_short

@@ -46,6 +46,22 @@ def test_packets_of_which_no_picture_comes_are_told(ending, first, tmp_path):
         assert sample_clips(whole, n_frames, seek=False).lost == ""
 
 
+@pytest.mark.parametrize(("run", "of"), [(1, 2), (3, 6), (10, 14)])
+def test_losses_count_wherever_they_are(run, of, tmp_path):
+    noise, number = np.random.default_rng(2), iter(range(80))
+    whole = encode(tmp_path / "a.mkv", FRAMES, "mpeg2video")
+    path = emptied(
+        whole, 0, 80,
+        lambda content: (
+            noise.bytes(len(content)) if next(number) % of >= of - run else content
+        ),
+    )  # fmt: skip
+    assert sample_clips(whole, 16, seek=False).lost == ""
+    n_lost = sum(number % of >= of - run for number in range(80))
+    said = f"it is not whole: {n_lost} of 80 frames cannot be decoded"
+    assert sample_clips(path, 16, seek=False).lost == said
+
+
 def test_pictures_that_the_decoder_made_up_are_told(tmp_path):
     whole = encode(tmp_path / "a.mp4", FRAMES, "libx264")
     path = emptied(whole, change=lambda content: bytes(24) + content[24:])
