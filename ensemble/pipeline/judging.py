@@ -57,6 +57,7 @@ def verdict_table(
     notes[unknown & (notes == "")] = "no score came of combining these"
     _add_unusual_scores(rule, notes, table, used)
     _add_other_scale(rule, notes, table, used)
+    _add_doubts_of_outside(notes, table, used)
     doubtful = unknown | (notes != "")
     if rule.abstain:
         low, high = interval.T
@@ -187,6 +188,21 @@ def _add_other_scale(rule, notes, table, used):
                 f"training {low:.4g} to {high:.4g}: they may be on another scale"
             )
             _note(notes, used[:, place], text)
+
+
+def _add_doubts_of_outside(notes, table, used):
+    """Doubt a column that leaves 0 to 1 in other rows, save by a mark of no score."""
+    for place in np.flatnonzero(used.any(axis=0)):
+        values = table.iloc[:, place].to_numpy(float)[~used[:, place]]
+        different = np.unique(values[~np.isnan(values)])
+        is_mark = len(different) == 1 and different[0] < 0 and different[0] % 1 == 0
+        if not len(different) or is_mark:  # -1, -99: no score
+            continue
+        text = (
+            f"{table.columns[place]} is outside 0 to 1 in other rows, as "
+            f"{different[-1]:.4g}: it may be on another scale in all"
+        )
+        _note(notes, used[:, place], text)
 
 
 def _add_given_reasons(notes, table, used):

@@ -62,3 +62,22 @@ def test_a_rule_of_an_earlier_version_says_nothing_of_it():
     rule = ScorePipeline("logistic", n_boot=0).fit(100 * known, y)
     del rule.unit_share_
     assert not rule.judge(known)["reason"].str.contains("another scale").any()
+
+
+def test_rows_within_0_to_1_of_a_column_on_another_scale_are_in_doubt(scale):
+    known, y = p_fake_of(120)
+    rule = ScorePipeline("logistic", n_boot=0).fit(known, y)
+    new = pd.DataFrame({"a": [0.02, 0.4, 0.97], "b": [0.05, 0.5, 0.9]}).apply(scale)
+    low = pd.DataFrame({"a": [0.9], "b": [0.8]})  # percent, or log-odds near 0
+    judged = rule.judge(pd.concat([low, new], ignore_index=True))
+    assert judged["verdict"][0] == "UNSURE"
+    assert "a is outside 0 to 1 in other rows, as " in judged["reason"][0]
+    assert rule.judge(low)["verdict"].tolist() == ["FAKE"]
+
+
+@pytest.mark.parametrize("mark", [-1, -99])
+def test_a_number_that_stands_for_no_score_is_no_other_scale(mark):
+    known, y = p_fake_of(120)
+    rule = ScorePipeline("logistic", n_boot=0).fit(known, y)
+    new = pd.DataFrame({"a": [0.9, mark, mark], "b": [0.9, 0.9, mark]})
+    assert rule.judge(new)["verdict"].tolist() == ["FAKE", "FAKE", "UNSURE"]
