@@ -177,7 +177,9 @@ def _unpacked(path, content, at):
 
 
 def holds_several_pictures(content: bytes) -> bool:
-    r"""Whether an image has more pages (TIFF), or is animated (PNG), as it states.
+    r"""Whether an image has more pages (TIFF), or is animated, as it states.
+
+    Of PNG, WebP, GIF and AVIF, whatever the file is called.
 
     Parameters
     ----------
@@ -191,6 +193,12 @@ def holds_several_pictures(content: bytes) -> bool:
     >>> holds_several_pictures(b"II*\0" + bytes([8, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
     False
     """
+    if content.startswith(b"RIFF") and content[8:16] == b"WEBPVP8X":
+        return bool(content[20:21] and content[20] & 2)
+    if content.startswith(b"GIF8"):
+        return content.count(b"\0\x21\xf9\4") > 1  # what stands before each picture
+    if content[4:8] == b"ftyp":
+        return b"avis" in content[8 : int.from_bytes(content[:4], "big")]
     with suppress(struct.error):
         if content[:4] in _TIFF:
             order = _TIFF[content[:4]]

@@ -143,6 +143,21 @@ def test_an_image_of_several_pictures_says_that_one_was_looked_at(tmp_path):
     assert of_folder == f"1 of 2 images: {said.removeprefix('it holds ')}"
 
 
+@pytest.mark.parametrize("kind", ["webp", "gif", "png", "avif"])
+def test_animated_images_of_a_folder_are_told(tmp_path, kind):
+    if kind == "avif":
+        pytest.importorskip("PIL._avif")
+    ending = kind if kind == "webp" else "png"  # the others by their content alone
+    for n_pages in (1, 3):
+        folder = tmp_path / f"{n_pages} pictures"
+        folder.mkdir()
+        for number in range(2):
+            _pages(folder / f"{number}.{ending}", n_pages, format=kind)
+    said = "2 of 2 images: several pictures, and the first was looked at"
+    assert probe_video(tmp_path / "3 pictures").cut_short == said
+    assert probe_video(tmp_path / "1 pictures").cut_short == ""
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 def test_an_image_that_lets_through_what_is_behind_it_says_so(tmp_path, suffix):
     colours = np.full((32, 32, 4), 255, np.uint8)
