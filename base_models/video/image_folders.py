@@ -24,7 +24,12 @@ from base_models.video.bounds.headers import (
     image_size,
     may_be_transparent,
 )
-from base_models.video.paths import IMAGE_SUFFIXES, frame_images, naming
+from base_models.video.paths import (
+    IMAGE_SUFFIXES,
+    OTHER_IMAGES,
+    frame_images,
+    naming,
+)
 from base_models.video.remote import check_same, is_folder, n_bytes_of
 
 _ENDS = {b"\x89PNG\r\n": b"IEND", b"\xff\xd8": b"\xff\xd9"}  # beginnings -> ends
@@ -186,10 +191,13 @@ def _is_transparent(image, content, size):
 
 
 def _no_files(folder):
+    """Return images of a folder that are no files, or of kinds that are not read."""
     return [
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() in IMAGE_SUFFIXES
-        and not entry.name.startswith(".")
-        and not entry.is_file()
+        if not entry.name.startswith(".")
+        and (
+            entry.suffix.lower() in OTHER_IMAGES
+            or (entry.suffix.lower() in IMAGE_SUFFIXES and not entry.is_file())
+        )
     ]

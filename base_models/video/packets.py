@@ -31,6 +31,7 @@ from base_models.video.bounds.budget import (
 )
 from base_models.video.bounds.demuxing import demuxed, open_same
 from base_models.video.bounds.headers import check_index
+from base_models.video.bounds.pieces import pieces_missing
 from base_models.video.bounds.presentation import shown_otherwise
 from base_models.video.bounds.promises import (
     more_tracks,
@@ -74,11 +75,11 @@ _LEADS_ELSEWHERE = {  # how the text begins: what it is
 }
 _PAGE = rb"(?i)(<!doctype html|<html\b)"
 _BEGINNING = 4096  # bytes
+_LEAST_ZEROS, _SHARE_ZEROS = 4096, 0.1  # bytes at a file's end; of all
 _REMOTE_BOXES = 64  # of a file behind an address whose index is looked at
 _STREAMS = 8  # of a file that is opened without limit, to say what it asks for
 # In these each packet is one frame that is shown. VP8, for one, has hidden ones.
 ONE_FRAME_A_PACKET = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg"}
-_LEAST_ZEROS, _SHARE_ZEROS = 4096, 0.1  # bytes at a file's end; of all
 # How FFmpeg calls pictures without a container, and endings that promise one.
 _BARE = {"m4v", "h264", "hevc", "mjpeg", "mpegvideo", "h263", "vc1", "obu", "av1"}
 _CONTAINERS = {
@@ -413,12 +414,7 @@ def _table(path, unread=()):
             codec=codec,
             tags=dict(container.metadata),
             cut_short=_bare_stream(path, container.format.name)
-            or _cut_short(
-                path,
-                len(pts),
-                stream.frames,
-                found.said(len(pts)),
-            )
+            or _cut_short(path, len(pts), stream.frames, found.said(len(pts)))
             or pictures_missing(
                 np.array(pts) * float(stream.time_base or 0) if is_timed else None,
                 (container.duration or 0) / av.time_base,
@@ -442,11 +438,12 @@ def _cut_short(path, n_packets, n_stated, damage):
             of_frames = f", and {n_packets:,} of {n_stated:,} frames"
             text = f"it is cut short: it has {size:,} of {promised:,} bytes"
             return text + of_frames * (n_stated > n_packets)
-        if not is_remote and not n_stated:  # else what is there is counted
-            n_zeros = zeros_at_end(file)
-            if n_zeros > max(_LEAST_ZEROS, _SHARE_ZEROS * size):
-                return f"it is not whole: its last {n_zeros:,} bytes are zeros"
-    return damage
+        n_zeros = 0 if is_remote or n_stated else zeros_at_end(file)  # else counted
+        if n_zeros > max(_LEAST_ZEROS, _SHARE_ZEROS * size):
+            return f"it is not whole: its last {n_zeros:,} bytes are zeros"
+        return damage or (
+            "" if is_remote else pieces_missing(file, clock_of(path).check)
+        )
 
 
 def _shown_otherwise(path, context):

@@ -59,6 +59,10 @@ VIDEO_SUFFIXES = (  # of what is opened as a video, see `base_models.video.packe
     ".mjpg", ".gif", ".apng",
 )  # fmt: skip
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
+OTHER_IMAGES = {  # what is not read as a frame of a folder
+    ".jpe", ".jfif", ".jp2", ".j2k", ".jxl", ".gif", ".apng", ".avif", ".heic", ".heif",
+    ".exr", ".hdr", ".ppm", ".pgm", ".pnm", ".tga", ".dng",
+}  # fmt: skip
 _BESIDE_VIDEOS = {  # what may lie there and shows nothing
     ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".srt",
     ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",

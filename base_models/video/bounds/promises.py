@@ -239,6 +239,8 @@ So it is where those are shown for a moment alone that are looked at:
     'its frames are shown for very unequal times, and were sampled by number: 8 spread \
 evenly are shown for 15% of the mean'
     """
+    if seconds is not None and len(seconds) < min(2, (1 - _SHARE_LOST) * n_stated):
+        return f"it is not whole: it has {len(seconds):,} of {n_stated:,} frames"
     if seconds is None or len(seconds) < 2:
         return ""
     at = np.sort(seconds)
