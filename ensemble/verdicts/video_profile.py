@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_PROFILED = 400  # training videos that are looked at, evenly spread
 _TIMES = 1.5  # by which sizes may lie outside those of training
+_MANY = 8  # frames; that many are as good as all those of a longer video
 _LARGEST = 1e9  # pixels, frames or seconds of a video
 _QUANTISER_STEPS = 6.0  # by which the quantiser may; 6 double the step in H.264
 
@@ -108,7 +109,8 @@ class TrainingProfile:
         """Say in which way a video differs from those of training, or is not whole.
 
         Sizes may lie outside by half as much again, quantisers by 6, which double
-        H.264's step. Unknown on either side is no difference.
+        H.264's step. Fewer than 8 frames are few where training had half as many again
+        of each video. Unknown on either side is no difference.
 
         Parameters
         ----------
@@ -128,6 +130,10 @@ class TrainingProfile:
                 continue
             if not known[0] / _TIMES <= size <= known[2] * _TIMES:
                 found.append(f"{called} {size:.0f} pixels, in training {_range(known)}")
+        fewest = math.inf if self.n_frames is None else self.n_frames[0]
+        if video.n_frames < min(_MANY, fewest / _TIMES) and self.n_frames:
+            frames = f"{video.n_frames} frame{'s' if video.n_frames > 1 else ''}"
+            found.append(f"{frames}, in training {_range(self.n_frames)}")
         if video.codec and self.codecs and video.codec not in self.codecs:
             found.append(f"codec {video.codec}, in training {', '.join(self.codecs)}")
         if self.quantiser is not None and not math.isnan(video.quantiser):

@@ -103,13 +103,10 @@ def about_faces(faces: list[FaceView], name: str) -> str:
     main = [face for face in faces if face.main]
     if len(faces) < 2 or len(main) != 1:
         return ""
-    said = f"This {name} is about face {main[0].face} and no other"
+    largest = ", the largest," if main[0].is_largest else ""
+    said = f"This {name} is about face {main[0].face}{largest} and no other"
     highest = max(faces, key=lambda face: face.p_fake or 0)
     if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
-        if main[0].is_largest:
-            said = (
-                f"This {name} is about face {main[0].face}, the largest, and no other"
-            )
         said += f"; face {highest.face} has {figure(highest.p_fake)}"
     return f"{said}."
 

@@ -211,6 +211,40 @@ def errors_in_words(
     ]
 
 
+def withheld_in_words(facts: dict[str, Any]) -> list[str]:
+    """Say of which files a model gives no verdict, before one is sent.
+
+    Parameters
+    ----------
+    facts : dict
+        As `ensemble.serving.scanning.worker.model_facts` gives it.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> card = {"n_real": 20, "n_fake": 10, "profile": {"n_frames": [30, 40, 50]}}
+    >>> withheld_in_words({"card": card, "empty": []})
+    ['It learned from videos: of a single picture it gives a score, and UNSURE.']
+    """
+    card = facts.get("card") or {}
+    if card.get("above_chance") is False:  # which says so of all
+        return []
+    said = []
+    for why in facts.get("empty", ()):
+        verdict = why.partition(" ")[0]
+        said.append(f"It says UNSURE in place of {verdict}: {reason_in_words(why)}.")
+    fewest = ((card.get("profile") or {}).get("n_frames") or [1])[0]
+    if fewest >= 2:
+        said.append(
+            "It learned from videos: of a single picture it gives a score, and UNSURE."
+        )
+    return said
+
+
 def grounds_in_words(
     grounds: list[str], card: dict[str, Any] | None = None
 ) -> list[str]:

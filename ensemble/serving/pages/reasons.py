@@ -33,6 +33,8 @@ _WORDS = (
      "it shows nothing"),
     (r"(FAKE|REAL) tells little at this threshold: out of fold it was said of",
      r"\1 tells little: on videos that the model had not learned from, it was said of"),
+    (r"(\d+ frames?), in training (.+)",
+     r"it has \1, and \2 in the videos that the model learned from: so few say little"),
     (r"codec (\w+), in training (.+)",
      r"it is stored as \1, and what the model learned from as \2: on others it may err "
      "more"),
@@ -57,6 +59,9 @@ _OF_A_PICTURE = (
     (r"\bthe video and following its faces\b", "the picture and finding its faces"),
     (r"\beach face and frame\b", "each face"),
     (r"\bthe video\b", "the picture"),
+    (r"1 frame, in training .+",
+     "it is a picture, and the model learned from videos: how often it errs on "
+     "pictures was not measured"),
     (r"\d+ frames?, and it takes (\d+) in a row",
      r"a member that looks at \1 frames in a row needs a video"),
     (r"no face found \(\d+ frames? tried\)", "no face found"),

@@ -32,6 +32,7 @@ from ensemble.serving.pages.in_words import (
     as_sentence,
     errors_in_words,
     grounds_in_words,
+    withheld_in_words,
 )
 from ensemble.serving.pages.model_facts import facts_in_words
 from ensemble.serving.pages.reasons import advice
@@ -119,6 +120,7 @@ def start(request: Request) -> Response:
         most_bytes=settings.upload_bytes,
         limit=f"{settings.upload_bytes / 2**20:.4g} MB",
         allow_urls=settings.allow_urls, errors=_errors(request),
+        withheld=withheld_in_words(state.scanner.model_facts),
         deleted="deleted" in request.query_params,
         loaded=state.scanner.model_facts.get("file", {}).get("name"),
         lasts=settings.token_lasts,
@@ -237,6 +239,7 @@ def model_page(request: Request) -> Response:
     return _html(
         request, "model.html", "model", model=facts["file"], card=facts["card"],
         errors=_errors(request), threshold=facts["threshold"],
+        withheld=withheld_in_words(facts),
         grounds=grounds_in_words(facts["grounds"][:2], facts["card"]),
         members={name: facts["looks_at"].get(name, "") for name in facts["members"]},
         facts=facts_in_words(facts),

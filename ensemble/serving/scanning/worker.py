@@ -71,7 +71,8 @@ def model_facts(model: Any) -> dict:
     -------
     dict
         ``file``, ``members``, what each of them ``looks_at``, ``threshold``,
-        ``grounds``, ``card`` and ``summary``; ``key``, which differs between any two
+        ``grounds``, ``card`` and ``summary``; ``empty``, why a verdict is never given;
+        ``key``, which differs between any two
         models and thresholds.
     """
     from ensemble.inspection.member_words import looks_at
@@ -87,6 +88,7 @@ def model_facts(model: Any) -> dict:
         "grounds": grounds(model),
         "card": model.card_.to_dict(),
         "summary": model.card_.summary(),
+        "empty": [*filter(None, [model.card_.empty_fake, model.card_.empty_real])],
     }
     text = json.dumps(facts, sort_keys=True)
     facts["key"] = hashlib.sha256(text.encode()).hexdigest()

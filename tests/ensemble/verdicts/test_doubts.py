@@ -184,6 +184,16 @@ def test_codec_quantiser_and_size_of_files_are_compared(tmp_path):
     assert "codec h264, in training vp9" in foreign.unlike(profile_video(good[0]))
 
 
+def test_few_frames_are_a_doubt_where_training_had_more():
+    clip = np.zeros((40, 64, 64, 3), np.uint8)
+    profile = training_profile([clip, clip[:30]])
+    assert profile.unlike(profile_video(clip[:3])) == ["3 frames, in training 30 to 40"]
+    assert profile.unlike(profile_video(clip[:1])) == ["1 frame, in training 30 to 40"]
+    assert profile.unlike(profile_video(clip[:8])) == []
+    assert training_profile([clip[:4]]).unlike(profile_video(clip[:3])) == []
+    assert training_profile([clip[:1]]).unlike(profile_video(clip[:1])) == []
+
+
 def test_what_cannot_be_measured_is_a_doubt(tmp_path, monkeypatch):
     """Members decode some frames; what fails elsewhere takes no doubt away."""
     frames = np.full((8, 64, 64, 3), 90, np.uint8)
