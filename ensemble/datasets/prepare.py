@@ -300,7 +300,8 @@ class _Run:
                 images = [self._images(name) / image for image in before["images"]]
                 if sharded == digest or all(image.exists() for image in images):
                     return before
-            view, outcome["reason"] = _view_of(video, self.job, self.store)
+            found = _view_of(video, digest, self.job, self.store)
+            view, outcome["reason"] = found
         if not outcome["reason"]:
             ending = "jpg" if self.job.format == "jpg" else "png"
             outcome["images"] = [f"{frame:06d}.{ending}" for frame in view.frames]
@@ -371,13 +372,15 @@ class _Run:
         shutil.rmtree(self.folder / STATE / "images")
 
 
-def _view_of(video: Any, job: _Job, store: Store) -> tuple[Any, str]:
+def _view_of(video: Any, digest: str, job: _Job, store: Store) -> tuple[Any, str]:
     from base_models.errors import VideoReadError
+    from base_models.video.hashing import held_to
     from base_models.views.making import make_views
 
     try:
-        recipe = _recipe(video, job)
-        view = make_views(video, [recipe], store)[recipe.key]
+        with held_to(video, digest):
+            recipe = _recipe(video, job)
+            view = make_views(video, [recipe], store)[recipe.key]
     except VideoReadError as error:
         return None, str(error)
     return view, view.reason

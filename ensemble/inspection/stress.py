@@ -24,7 +24,7 @@ from base_models.runtime.parallel import n_jobs_here
 from base_models.runtime.prefetch import look_ahead
 from base_models.runtime.progress import progress_bar
 from base_models.runtime.scheduling import run_each
-from base_models.video.hashing import hash_ahead, work_of
+from base_models.video.hashing import hash_ahead, held_to, work_of
 from base_models.video.paths import findable, video_digest, video_id
 from base_models.video.reading import iter_frames, probe_video
 from ensemble.choices import UNSCORABLE
@@ -324,7 +324,8 @@ def _stressed(model, video, content, steps, seconds, seed):
     found = {}
     with scratch_folder() as folder:
         own = _with_store(model, folder / "store")
-        frames = _laid_out(_beginning(video, seconds), folder / "as it is")
+        with held_to(video, content):
+            frames = _laid_out(_beginning(video, seconds), folder / "as it is")
 
         def make(step):
             if step[0] == AS_IT_IS:

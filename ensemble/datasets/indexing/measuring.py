@@ -47,8 +47,9 @@ def measure_video(
     row: dict[str, Any] = dict.fromkeys(MEASURED) | {"readable": False}
     try:
         from base_models.video.bounds.budget import one_reading
+        from base_models.video.hashing import left_alone
 
-        with asking_once(), one_reading(video):
+        with asking_once(), one_reading(video), left_alone(video):
             _measure(video, finder, row)
     except Exception as error:  # a decoder's, a lack of memory: of this video alone
         return row | {"reason": reason_of(error)}, error
