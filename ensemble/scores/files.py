@@ -167,6 +167,7 @@ def read_scores(
                 raise ScoreTableError(
                     f"column {asked!r} is empty: no video has a {name}"
                 )
+        _warn_of_one_video_twice(values, ids, beside.get("label"))
         check_not_labels(
             values, columns, beside.get("label"), by_default=scores is None
         )
@@ -255,6 +256,32 @@ def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
             "nothing",
             stacklevel=3,
         )
+
+
+def _warn_of_one_video_twice(
+    values: np.ndarray, ids: list[str], labels: Sequence[Any] | None
+) -> None:
+    """Say that rows have the same scores to the last digit, and opposite labels."""
+    is_exact = (values * 1000 % 1 > 0).sum(axis=1) > 1  # few digits may be chance
+    rows = np.flatnonzero(is_exact)
+    if labels is None or len(rows) < 2:
+        return
+    columns = list(range(values.shape[1]))
+    known = pd.DataFrame(values[rows])
+    known = known[known.duplicated(keep=False)]
+    known = known.assign(label=[labels[row] for row in rows[known.index]])
+    n_labels = known.groupby(columns, dropna=False)["label"].transform("nunique")
+    if not (n_labels > 1).any():
+        return
+    twins = known[n_labels > 1]
+    same = (twins[columns].fillna(-1) == twins[columns].fillna(-1).iloc[0]).all(axis=1)
+    one, other = (ids[rows[row]] for row in twins.index[same][:2])
+    warnings.warn(
+        f"{len(twins)} rows have the same scores as another one with another label, "
+        f"such as {one!r} and {other!r}: they may be one video, which then is in both "
+        "classes, and in training and test; look at them",
+        stacklevel=3,
+    )
 
 
 def _parsed_reasons(

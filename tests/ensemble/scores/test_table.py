@@ -189,6 +189,18 @@ def test_reading_a_table_again_changes_nothing():
     assert_same(read_scores(table.iloc[[3, 1]]), table.iloc[[3, 1]])
 
 
+def test_one_video_under_two_names_with_two_labels_is_told(tmp_path):
+    path = tmp_path / "scores.csv"
+    rows = ["a.mp4,.1234,.5678,1", "b.mp4,.5,.25,0", "c.mp4,.5,.25,1"]
+    path.write_text("\n".join(["video,p,q,label", *rows]))
+    read_scores(path)  # few digits, which may be chance
+    path.write_text("\n".join(["video,p,q,label", *rows, "A.mp4 ,.1234,.5678,0"]))
+    with pytest.warns(UserWarning, match="2 rows have .* 'a.mp4' and 'A.mp4 '"):
+        read_scores(path)
+    path.write_text("\n".join(["video,p,q,label", *rows, "A.mp4 ,.1234,.5678,1"]))
+    read_scores(path)
+
+
 @pytest.mark.parametrize(
     ("text", "kwargs", "message"),
     [
