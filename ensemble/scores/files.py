@@ -159,7 +159,6 @@ def read_scores(
             )
         named = scores is not None and not isinstance(scores, str)
         values = score_values(table, columns, ids, named)
-        _warn_of_empty_columns(values, columns)
         beside |= _companions_of(frame, known, columns, ids)
         for name, asked in (("label", label), ("group", group)):
             there = beside.get(name, [])
@@ -167,7 +166,7 @@ def read_scores(
                 raise ScoreTableError(
                     f"column {asked!r} is empty: no video has a {name}"
                 )
-        _warn_of_one_video_twice(values, ids, beside.get("label"))
+        _warn_of_values(values, columns, ids, beside.get("label"))
         check_not_labels(
             values, columns, beside.get("label"), by_default=scores is None
         )
@@ -241,6 +240,16 @@ def _unpacked(table: pd.DataFrame) -> dict[str, Any]:
     return beside
 
 
+def _warn_of_values(
+    values: np.ndarray,
+    columns: list[str],
+    ids: list[str],
+    labels: Sequence[Any] | None,
+) -> None:
+    _warn_of_empty_columns(values, columns)
+    _warn_of_one_video_twice(values, ids, labels)
+
+
 def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
     empty = np.isnan(values).all(axis=0)
     if empty.all():
@@ -254,7 +263,7 @@ def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
         warnings.warn(
             f"no video has a score in {some_names(names)}; such a detector changes "
             "nothing",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -280,7 +289,7 @@ def _warn_of_one_video_twice(
         f"{len(twins)} rows have the same scores as another one with another label, "
         f"such as {one!r} and {other!r}: they may be one video, which then is in both "
         "classes, and in training and test; look at them",
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
