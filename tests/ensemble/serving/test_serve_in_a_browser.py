@@ -179,7 +179,7 @@ def test_evidence_is_made_when_it_is_asked_for(server, files, visit):
     assert words(page, "#said") == "It is done."
     is_well(opened)
     page.click("#open-evidence")
-    page.wait_for_selector("text=How to read them")
+    page.wait_for_selector("text=How to read heat maps")
     assert words(page, "h1").startswith("What weighs most: ")
     assert "no proof" in words(page)
     is_well(opened)
@@ -367,6 +367,8 @@ def test_two_tabs_share_a_history_that_another_browser_does_not_see(
     assert "Nothing yet" in words(stranger, "#jobs")
     second.click("button:has-text('Delete')")
     second.wait_for_selector("text=Nothing yet")
+    first.evaluate("window.dispatchEvent(new Event('focus'))")  # who comes back to it
+    first.wait_for_selector("text=This scan was deleted meanwhile")
     first.reload()
     assert "It is not there, or not any more" in words(first)
 

@@ -97,6 +97,19 @@ setInterval(() => {
   }
 }, 15_000);
 
+// Who comes back to a page may find that its scan was deleted in another one.
+window.addEventListener("focus", async () => {
+  if (!document.getElementById("until")) return;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (answer.status !== 404) return;
+    notice("This scan was deleted meanwhile: what you have not saved is gone.");
+    isGone(true);
+  } catch {
+    // who presses something is told
+  }
+});
+
 let timer = null;
 let pause = AGAIN;
 
