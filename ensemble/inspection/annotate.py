@@ -143,7 +143,10 @@ def _drawn(result):
                                    or [1])))  # fmt: skip
     p_fake = f"{result.score_name} {result.p_fake:.2f}"
     p_fake = "no score" if np.isnan(result.p_fake) else p_fake
-    banner = (f"{result.verdict or 'NO VERDICT'}  {p_fake}", result.verdict)
+    main = result.faces.loc[result.faces["main"].astype(bool), "face"]
+    of = f", of face {main.iloc[0]}" if len(result.faces) > 1 == len(main) else ""
+    said = f"this file: {result.verdict or 'NO VERDICT'}  {p_fake}{of}"
+    banner = (said, result.verdict)
     note = "evidence, not proof"
     note += "" if result.card is None else f": {result.card.short}"
     rows = list(result.faces.itertuples())

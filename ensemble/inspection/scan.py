@@ -1,5 +1,6 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE
+from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE, UNSURE
 from ensemble.inspection.faces_and_frames import every_member, faces_said, timeline_of
 from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
@@ -324,6 +325,7 @@ def _scanned(model, video, looks_per_second, doubts, tell):
     (verdict,) = model.judge_scores(table, [video], doubts).to_dict("records")
     timeline = timeline_of(model, look)
     faces, face_scores = faces_said(model, look, scores, video, doubts)
+    _doubt_with_its_face(verdict, faces, doubts)
     return ScanResult(
         video=table.index[0],
         p_fake=verdict[column_in(verdict)],
@@ -344,6 +346,20 @@ def _scanned(model, video, looks_per_second, doubts, tell):
         doubts=verdict["doubts"],
         card=model.card_,
     )
+
+
+def _doubt_with_its_face(verdict, faces, doubts):
+    """Doubt a verdict that stands on the score of one face as that face is doubted."""
+    main = faces[faces["main"].astype(bool)]
+    if len(main) != 1 or np.isnan(main["p_fake"].iloc[0]):
+        return
+    known = verdict["doubts"]
+    if (why := main["doubts"].iloc[0]) and why not in known:
+        parts = re.split(r"; (?![^()]*\))", why)
+        new = [text for text in parts if text not in known]
+        verdict["doubts"] = "; ".join(filter(None, [known, *new]))
+        if doubts:
+            verdict["verdict"] = UNSURE
 
 
 def _members(table, model):

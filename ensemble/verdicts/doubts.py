@@ -36,6 +36,7 @@ FEWEST_ALIKE = 10  # out-of-fold videos that the same members scored
 _LEAST_SPREAD = 1.0  # log-odds; members that agree as well as this do not disagree
 _BEYOND = 0.5  # of the width of the out-of-fold range that scores may lie outside it
 LEAST_BEYOND = 0.5  # log-odds
+_LONG_GAP = 60.0  # seconds between two frames that are looked at
 
 
 def doubts(
@@ -89,6 +90,7 @@ def doubts(
         if profiles is not None and profiles[row] is not None:
             training = card.profile or TrainingProfile(0)  # of which nothing is known
             reasons += training.unlike(profiles[row])
+            reasons += _of_unseen_time(model, profiles[row], training)
         name = table.index[row]
         reasons += [of[name] for of in (apart, seen_beside) if name in of]
         found.append("; ".join(reasons))
@@ -194,6 +196,23 @@ def _of_small_members(model, evidence, names, there):
     shares = None if evidence is None else evidence.shares
     said = without_ground(names, np.array(there, bool), shares, model.weights_)
     return [said] if said else []
+
+
+def _of_unseen_time(model, video, training):
+    """Say that a whole training video has room between two frames that are seen."""
+    members = [d for found in model.detectors_.values()
+               for d in (found if isinstance(found, list) else [found])]  # fmt: skip
+    counts = [getattr(member, "n_frames", None) for member in members]
+    most = max((n for n in counts if isinstance(n, int)), default=0)
+    if not most or training.seconds is None or np.isnan(video.seconds):
+        return []
+    gap, longest = video.seconds / most, training.seconds[2]
+    if gap <= max(_LONG_GAP, longest):
+        return []
+    return [
+        f"it was looked at every {gap:.0f} s, and training videos last up to "
+        f"{longest:.1f} s: most of it was not seen"
+    ]
 
 
 def _of_missing_members(evidence, present):

@@ -86,29 +86,37 @@ def difference_of(faces: list[FaceView]) -> str:
     return ", ".join(said)
 
 
-def about_faces(faces: list[FaceView], name: str) -> str:
-    """Say of which of several faces a score is, and where another has a higher one.
+def about_faces(faces: list[FaceView], name: str, whole: bool = False) -> str:
+    """Say of which face a score is, and where another has a higher one.
 
     Parameters
     ----------
     faces : list of FaceView
     name : str
         What the score is called.
+    whole : bool, default=False
+        Whether members look at whole pictures, too.
 
     Returns
     -------
     str
-        A sentence; empty for one face, or where the score is of no single one.
+        A sentence or two; empty where the score is of no single face.
     """
     main = [face for face in faces if face.main]
-    if len(faces) < 2 or len(main) != 1:
+    if len(main) != 1:
         return ""
+    too = " What is around it counts in it, too." if whole else ""
+    if len(faces) == 1:
+        return (
+            f"This {name} is about the one face that was scored, and about nobody else "
+            f"whom you may see.{too}"
+        )
     largest = ", the largest," if main[0].is_largest else ""
     said = f"This {name} is about face {main[0].face}{largest} and no other"
     highest = max(faces, key=lambda face: face.p_fake or 0)
     if highest is not main[0] and (highest.p_fake or 0) > (main[0].p_fake or 0):
         said += f"; face {highest.face} has {figure(highest.p_fake)}"
-    return f"{said}."
+    return f"{said}.{too}"
 
 
 def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
@@ -116,10 +124,12 @@ def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
     if not faces:
         return "" if scan["p_fake"] is None else "No face was found."
     if len(faces) == 1:
-        return "One face was scored."
+        return "One face was scored, and nobody else."
     said = [about_faces(faces, score_name(scan))]
     if scan["faces_disagree"]:
         said.insert(0, f"The faces differ: {difference_of(faces)}.")
+    elif len({face.verdict for face in faces}) > 1:
+        said.insert(0, f"{difference_of(faces).capitalize()}.")
     return " ".join(filter(None, said))
 
 

@@ -12,6 +12,7 @@ from ensemble.serving.pages.reasons import clock, needs_a_video, reason_in_words
 from ensemble.verdicts.suspicion import renamed
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
+_NEAR = 0.025  # of a threshold, in P(fake)
 _SMALL = 0.0005  # below, three digits would say that a score is nothing at all
 _UNKNOWN = "The miss rate is unknown: "
 _BROUGHT = "for a share of fakes of "  # how the step is called that follows a prior
@@ -19,6 +20,7 @@ _PICTURE = (
     "These rates were measured on the files that the model was tried on. If those were "
     "videos, they say little of a single picture."
 )
+_OF_VIDEOS = "These rates were measured on videos: they say little of a single picture."
 
 _WIDE = 0.15  # of a range of likely rates: it is said why
 _ENOUGH = 5  # of each class, for rates of files like this one alone
@@ -204,11 +206,16 @@ def errors_in_words(
     if card.get("n_fake") == 0:
         lines.append("It says FAKE TRACES or UNSURE, and never that a file is real.")
     if thing == "picture":
-        return [*lines, _PICTURE]
+        return [*lines, _OF_VIDEOS if learned_from_videos(card) else _PICTURE]
     return [
         *lines,
         "These rates hold for videos like those. On others it may err more.",
     ]
+
+
+def learned_from_videos(card: dict[str, Any]) -> bool:
+    """Say whether a card tells that no training file was a single picture."""
+    return ((card.get("profile") or {}).get("n_frames") or [1])[0] >= 2
 
 
 def withheld_in_words(facts: dict[str, Any]) -> list[str]:
@@ -237,8 +244,7 @@ def withheld_in_words(facts: dict[str, Any]) -> list[str]:
     for why in facts.get("empty", ()):
         verdict = why.partition(" ")[0]
         said.append(f"It says UNSURE in place of {verdict}: {reason_in_words(why)}.")
-    fewest = ((card.get("profile") or {}).get("n_frames") or [1])[0]
-    if fewest >= 2:
+    if learned_from_videos(card):
         said.append(
             "It learned from videos: of a single picture it gives a score, and UNSURE."
         )
@@ -393,6 +399,7 @@ def _doubts(scan, thing):
         }
         if unscored <= set(members):  # which is what it says
             doubts = [d for d in doubts if not d.startswith("no score of")]
+        doubts = [d for d in doubts if not d.startswith("1 frame, in training")]
         doubts = [said, *doubts]
     return doubts
 
@@ -400,6 +407,17 @@ def _doubts(scan, thing):
 def _sentence(scan, verdict, thing):
     threshold = scan.get("threshold") or {}
     low, high = threshold.get("low"), threshold.get("high")
+    score = scan.get("p_fake")
+    if (
+        verdict in (FAKE, REAL)
+        and abs(score - (high if verdict == FAKE else low)) < _NEAR
+    ):
+        where, change = ("above", "less") if verdict == FAKE else ("below", "more")
+        other = "the opposite" if low == high else "UNSURE"
+        return (
+            f"The score is hardly {where} the threshold: a little {change}, and the "
+            f"model would say {other} of this {thing}."
+        )
     if verdict == FAKE:
         return f"The model takes this {thing} for a fake."
     if verdict == TRACES:

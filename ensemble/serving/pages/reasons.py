@@ -33,6 +33,9 @@ _WORDS = (
      "it shows nothing"),
     (r"(FAKE|REAL) tells little at this threshold: out of fold it was said of",
      r"\1 tells little: on videos that the model had not learned from, it was said of"),
+    (r"it was looked at every (\d+) s, and training videos last up to ([\d.]+) s",
+     r"it was looked at every \1 seconds, and what the model learned from lasts up to "
+     r"\2 seconds"),
     (r"(\d+ frames?), in training (.+)",
      r"it has \1, and \2 in the videos that the model learned from: so few say little"),
     (r"codec (\w+), in training (.+)",

@@ -122,7 +122,7 @@ class ScanView:
     @property
     def about(self) -> str:
         """Of which face its score is, where there are several."""
-        return about_faces(self.faces, self.name)
+        return about_faces(self.faces, self.name, bool(self.whole))
 
 
 def scan_view(

@@ -2,16 +2,28 @@ import copy
 import json
 import warnings
 import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from base_models import CallableDetector, VideoReadError, write_video
+from base_models import (
+    CallableDetector,
+    FrequencyDetector,
+    VideoReadError,
+    write_video,
+)
 from ensemble import DeepfakeEnsemble, ScorePipeline, load, scan_video
 from ensemble.combiners import Voting
 from ensemble.metrics import Interval
 from ensemble.out_of_fold.ensemble_scores import is_above_chance
-from ensemble.verdicts.video_profile import profile_video, training_profile
+from ensemble.verdicts.doubts import _of_unseen_time
+from ensemble.verdicts.video_profile import (
+    TrainingProfile,
+    profile_video,
+    training_profile,
+)
 
 
 def video(shade, blue=0, side=24):
@@ -182,6 +194,26 @@ def test_codec_quantiser_and_size_of_files_are_compared(tmp_path):
     assert other.quantiser[0] > profile.quantiser[2] + 6
     foreign = profile.from_dict(profile.to_dict() | {"codecs": {"vp9": 3}})
     assert "codec h264, in training vp9" in foreign.unlike(profile_video(good[0]))
+
+
+def test_frames_that_lie_further_apart_than_training_videos_last_are_a_doubt():
+    profile = profile_video(np.zeros((40, 64, 64, 3), np.uint8))
+    training = TrainingProfile(3, seconds=(2.0, 4.0, 90.0))
+    model = SimpleNamespace(detectors_={"a": FrequencyDetector("frame", n_frames=10)})
+
+    def said(seconds):
+        return _of_unseen_time(model, replace(profile, seconds=seconds), training)
+
+    assert said(910.0) == [
+        "it was looked at every 91 s, and training videos last up to 90.0 s: most of "
+        "it was not seen"
+    ]
+    assert said(890.0) == said(np.nan) == []
+    training = replace(training, seconds=(2.0, 4.0, 5.0))
+    assert said(590.0) == []  # a minute apart is near
+    assert said(610.0)[0].startswith("it was looked at every 61 s")
+    model.detectors_ = {"a": CallableDetector(len)}
+    assert said(9000.0) == []
 
 
 def test_few_frames_are_a_doubt_where_training_had_more():

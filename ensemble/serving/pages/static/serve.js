@@ -295,7 +295,12 @@ const MOST_WAIT = 3600; // seconds for which a file is sent again and again
 const MOST_BESIDE = 12; // files that are shown side by side
 // What is surely no video and no picture is not sent; of all else the server decides.
 const DOCUMENT = /\.(pdf|docx?|odt|rtf|xlsx?|ods|pptx?|txt|csv|html?|json|zip|rar|7z|mp3|wav|m4a)$/i;
+const HIDDEN = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // turn the letters round
 let sending = false;
+
+window.addEventListener("beforeunload", (event) => {
+  if (sending) event.preventDefault(); // what is not sent yet would be lost
+});
 
 function send(file, row) {
   return new Promise((resolve) => {
@@ -345,7 +350,7 @@ function send(file, row) {
 function rowOf(file) {
   const row = document.createElement("li");
   const name = document.createElement("strong");
-  name.textContent = file.name;
+  name.textContent = file.name.replace(HIDDEN, "");
   const bar = document.createElement("progress");
   bar.max = 1;
   bar.value = 0;
