@@ -277,6 +277,7 @@ def fit_and_score(
     if store is not None and not is_prefit(detector):
         member = store.get("member", member_key)
     scores, reasons = np.zeros(0), np.zeros(0, object)
+    whole = True  # what was trained without a file is not kept, nor what it says
     with held_contents(), hashed_once([*videos, *test], digests):
         if is_prefit(detector):
             pass  # as it is
@@ -292,14 +293,14 @@ def fit_and_score(
             if store is not None and whole:
                 meta, arrays = detector.get_state(portable=False)
                 store.put("member", member_key, arrays, meta)
-        if len(test) and store is not None:
+        if len(test) and store is not None and whole:
             scores, reasons = score_and_keep(
                 detector, test, store, keys, progress, digests[len(videos) :]
             )
         elif len(test):
             table = score_videos([detector], test, progress=progress)
             scores, reasons = (values[:, 0] for values in table)
-        whole = _all_as_they_were(detector, test, digests[len(videos) :])
+        whole &= _all_as_they_were(detector, test, digests[len(videos) :])
     if store is not None and whole:
         meta = {"reasons": reasons.tolist()}
         store.put("scores", scores_key, {"scores": scores}, meta)

@@ -1,4 +1,4 @@
-"""What stress, prepare and index note of a file is of the content that they name."""
+"""What fit, stress, prepare and index keep of a file is of the content they name."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from base_models import FrequencyDetector, write_video
 from base_models.video import reading
 from base_models.video.paths import video_digest
+from base_models.views import making
 from ensemble import DeepfakeEnsemble
 from ensemble.datasets import VideoTable, prepare_dataset
 from ensemble.datasets.indexing.measuring import measure_video
@@ -91,3 +92,32 @@ def test_index_measures_one_content(clips, turned):
     assert (row["readable"], row["reason"]) == (False, REPLACED)
     row, _ = measure_video(path, None)
     assert (row["readable"], row["digest"]) == (True, video_digest(path, in_full=True))
+
+
+def test_fit_keeps_no_member_that_was_trained_without_a_file(tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    paths, labels = [], np.arange(8) % 2
+    for number, label in enumerate(labels):
+        frames = draw.integers(0, 200 + 55 * label, (6, 32, 32, 3)).astype(np.uint8)
+        paths.append(str(write_video(tmp_path / f"{number}.mp4", frames)))
+    first, other = (Path(paths[number]).read_bytes() for number in (0, 3))
+    plain, looked = making.sample_clips, []
+
+    def sample(video, *rest, **more):
+        if str(video) == paths[0] and not looked:
+            looked.append(video)
+            Path(video).write_bytes(other)
+        return plain(video, *rest, **more)
+
+    def scores(store):
+        members = [FrequencyDetector("frame", 32, n_frames=2)]
+        model = DeepfakeEnsemble(members, resampling=2, store=store, verbose=False)
+        model.fit(paths, labels, groups=np.arange(8))
+        return model.oof_scores_.to_numpy()[:, 0]
+
+    monkeypatch.setattr(making, "sample_clips", sample)
+    assert np.isnan(scores(tmp_path / "store")).tolist() == [True] + [False] * 7
+    assert looked
+    Path(paths[0]).write_bytes(first)
+    again = scores(tmp_path / "store")
+    assert again.tolist() == scores(tmp_path / "another").tolist()

@@ -129,7 +129,7 @@ def faces_said(scan: dict[str, Any], faces: list[FaceView]) -> str:
     if scan["faces_disagree"]:
         said.insert(0, f"The faces differ: {difference_of(faces)}.")
     elif len({face.verdict for face in faces}) > 1:
-        said.insert(0, f"{difference_of(faces).capitalize()}.")
+        said.insert(0, as_sentence(difference_of(faces)))
     return " ".join(filter(None, said))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
+from ensemble.serving.pages.model_facts import learned_from_videos
 from ensemble.serving.pages.reasons import clock, needs_a_video, reason_in_words
 from ensemble.verdicts.suspicion import renamed
 
@@ -211,44 +212,6 @@ def errors_in_words(
         *lines,
         "These rates hold for videos like those. On others it may err more.",
     ]
-
-
-def learned_from_videos(card: dict[str, Any]) -> bool:
-    """Say whether a card tells that no training file was a single picture."""
-    return ((card.get("profile") or {}).get("n_frames") or [1])[0] >= 2
-
-
-def withheld_in_words(facts: dict[str, Any]) -> list[str]:
-    """Say of which files a model gives no verdict, before one is sent.
-
-    Parameters
-    ----------
-    facts : dict
-        As `ensemble.serving.scanning.worker.model_facts` gives it.
-
-    Returns
-    -------
-    list of str
-        Sentences.
-
-    Examples
-    --------
-    >>> card = {"n_real": 20, "n_fake": 10, "profile": {"n_frames": [30, 40, 50]}}
-    >>> withheld_in_words({"card": card, "empty": []})
-    ['It learned from videos: of a single picture it gives a score, and UNSURE.']
-    """
-    card = facts.get("card") or {}
-    if card.get("above_chance") is False:  # which says so of all
-        return []
-    said = []
-    for why in facts.get("empty", ()):
-        verdict = why.partition(" ")[0]
-        said.append(f"It says UNSURE in place of {verdict}: {reason_in_words(why)}.")
-    if learned_from_videos(card):
-        said.append(
-            "It learned from videos: of a single picture it gives a score, and UNSURE."
-        )
-    return said
 
 
 def grounds_in_words(

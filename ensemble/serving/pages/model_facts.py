@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ensemble.serving.pages.reasons import reason_in_words
 from ensemble.verdicts.card_words import left_out_in_words
 
 
@@ -58,6 +59,44 @@ def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
         )
     rows.append(("SHA-256 of the file", facts["file"]["sha256"] or ""))
     return [(what, text) for what, text in rows if text]
+
+
+def learned_from_videos(card: dict[str, Any]) -> bool:
+    """Say whether a card tells that no training file was a single picture."""
+    return ((card.get("profile") or {}).get("n_frames") or [1])[0] >= 2
+
+
+def withheld_in_words(facts: dict[str, Any]) -> list[str]:
+    """Say of which files a model gives no verdict, before one is sent.
+
+    Parameters
+    ----------
+    facts : dict
+        As `ensemble.serving.scanning.worker.model_facts` gives it.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> card = {"n_real": 20, "n_fake": 10, "profile": {"n_frames": [30, 40, 50]}}
+    >>> withheld_in_words({"card": card, "empty": []})
+    ['It learned from videos: of a single picture it gives a score, and UNSURE.']
+    """
+    card = facts.get("card") or {}
+    if card.get("above_chance") is False:  # which says so of all
+        return []
+    said = []
+    for why in facts.get("empty", ()):
+        verdict = why.partition(" ")[0]
+        said.append(f"It says UNSURE in place of {verdict}: {reason_in_words(why)}.")
+    if learned_from_videos(card):
+        said.append(
+            "It learned from videos: of a single picture it gives a score, and UNSURE."
+        )
+    return said
 
 
 def _profile_in_words(profile):

@@ -32,9 +32,8 @@ from ensemble.serving.pages.in_words import (
     as_sentence,
     errors_in_words,
     grounds_in_words,
-    withheld_in_words,
 )
-from ensemble.serving.pages.model_facts import facts_in_words
+from ensemble.serving.pages.model_facts import facts_in_words, withheld_in_words
 from ensemble.serving.pages.reasons import advice
 from ensemble.serving.pages.rendering import duration, render
 from ensemble.serving.pages.report import report_page

@@ -170,3 +170,32 @@ def test_the_heat_maps_say_which_face_has_none_and_why():
     scan["timeline"] = [row for row in scan["timeline"] if row["face"] != 2]
     unseen = "Face 2 is not below: no member looked at it by itself"
     assert unseen in _heat_maps_of(scan, [1, 0])
+
+
+def test_a_score_near_its_threshold_is_said_to_be(client, add):
+    for verdict, score, said in (
+        (
+            "FAKE",
+            0.511,
+            "hardly above the threshold: a little less, and the model would",
+        ),
+        (
+            "REAL",
+            0.49,
+            "hardly below the threshold: a little more, and the model would",
+        ),
+        ("FAKE", 0.7, "The model takes this video for a fake."),
+    ):
+        changes = {"verdict": verdict, "p_fake": score, "doubts": ""}
+        job = add(a_scan(faces_disagree=False, **changes))
+        assert said in words_of(client, f"/scans/{job}")
+
+
+def test_who_is_scored_is_said_in_the_verdict_and_the_list(client, add):
+    one = a_scan(faces_disagree=False, doubts="")
+    one["faces"] = one["faces"][1:]
+    words = words_of(client, f"/scans/{add(one)}")
+    assert "about the one face that was scored, and about nobody else" in words
+    assert "One face was scored, and nobody else." in words_of(client, "/")
+    add(a_scan(faces_disagree=False, doubts=""))
+    assert "Face 1 REAL, face 2 FAKE." in words_of(client, "/")
