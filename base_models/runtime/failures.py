@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 
 from sklearn.exceptions import NotFittedError
 
@@ -15,6 +16,10 @@ from base_models.errors import (
 )
 
 _log = logging.getLogger(__name__)
+_PASSING = re.compile(
+    r"allowed|memory|Memory|replaced|another than|ended|no longer answered|"
+    r"[a-z]Error\b|No such file|denied|[Tt]imed out|disk|network|Input/output"
+)
 
 
 class Failures:
@@ -114,6 +119,28 @@ def that_travels(error: Exception) -> Exception:
     except Exception:
         return RuntimeError(reason_of(error))
     return error.with_traceback(None)
+
+
+def is_passing(reason: str) -> bool:
+    """Whether a video may have a score the next time, though it stays as it is.
+
+    Parameters
+    ----------
+    reason : str
+        As of `reason_of`: of limits, which others may set otherwise, of time, memory,
+        rights and disks, of workers that ended, of what was replaced meanwhile.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from base_models.runtime.failures import is_passing
+    >>> is_passing("it takes longer than the 2 s allowed"), is_passing("no face")
+    (True, False)
+    """
+    return _PASSING.search(reason) is not None
 
 
 def is_foreseen(error: Exception) -> bool:

@@ -285,7 +285,7 @@ class _Run:
 
     def _one(self, video, name, sharded):
         from base_models.errors import VideoReadError
-        from base_models.runtime.failures import reason_of
+        from base_models.runtime.failures import is_passing, reason_of
         from base_models.video.paths import video_digest
 
         outcome = {"name": name, "digest": "", "images": [], "reason": ""}
@@ -296,7 +296,8 @@ class _Run:
         except (VideoReadError, OSError) as error:
             outcome["reason"] = reason_of(error)
         else:
-            if before is not None and before["digest"] == digest:
+            is_settled = before is not None and not is_passing(before["reason"])
+            if is_settled and before["digest"] == digest:
                 images = [self._images(name) / image for image in before["images"]]
                 if sharded == digest or all(image.exists() for image in images):
                     return before
@@ -332,7 +333,7 @@ class _Run:
     def _before(self, name):
         if self.folder is None or not self._state(name).exists():
             return None
-        return read_record(self._state(name), "images")
+        return read_record(self._state(name), "images", "reason", "digest")
 
     def _sharded(self):
         """Return the digests of the videos that lie in shards, by name."""

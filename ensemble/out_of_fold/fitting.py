@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.inputs import Videos, as_videos
+from base_models.runtime.failures import is_passing
 from ensemble.out_of_fold.left_out import (
     Failed,
     LabelledVideos,
@@ -283,6 +284,7 @@ def fit_over_splits(
                     tell(FOUND)
         todo = [task for task in tasks if task.outcome is None]
         unscorable = make_views_ready(todo, training, store, verbose, settings.n_jobs)
+        _mark_lacking(todo, unscorable, training)
         warn_of_same_pictures(training, recipes_of(tasks), store)
         unscorable = _known_unscorable(tasks, training) | unscorable
         _warn_of_unscorable(unscorable, len(training))
@@ -402,6 +404,13 @@ def _known_unscorable(tasks, training):
             if why[place] and not isinstance(training.videos[row], OneFace):
                 known.setdefault(training.ids[row], why[place])
     return known
+
+
+def _mark_lacking(tasks, unscorable, training):
+    """Have nothing kept of fits without videos that the next one may have."""
+    lacking = [is_passing(unscorable.get(name, "")) for name in training.ids]
+    for task in tasks:
+        task.lacks = any(lacking[row] for row in (*task.train, *task.test))
 
 
 def _warn_of_unscorable(unscorable, n_videos):

@@ -152,6 +152,7 @@ class Task:
     store: object = None
     outcome: tuple | None = None  # fitted detector or None, scores, reasons
     place: str = ""  # which of a detector's fits it is, in words
+    lacks: bool = False  # videos that the next fit of the same ones may have
 
     def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""
@@ -213,7 +214,8 @@ class Task:
 
     def remember(self, store: Any, explicit: Any) -> None:
         """Keep what a foreign detector gave for the rest of this process."""
-        if self.member_key is not None and self.store is None and explicit:
+        kept_here = self.member_key is not None and self.store is None and explicit
+        if kept_here and not self.lacks:
             store.remember(self.scores_key + str(self.keep), self.outcome)
 
     def arguments(self, training: TrainingSet, known: Sequence[Any]) -> Any:
@@ -229,8 +231,9 @@ class Task:
         videos, test = (
             [training.videos[row] for row in rows] for rows in (train, self.test)
         )
+        store = None if self.lacks else self.store
         keys = None
-        if self.store is not None:
+        if store is not None:
             keys = [self._key_of([training.digests[row]]) for row in self.test]
         return (
             self.detector,
@@ -241,7 +244,7 @@ class Task:
             test,
             [known[row] for row in (*train, *self.test)],
             self.keep,
-            self.store,
+            store,
             self.member_key,
             self.scores_key,
             keys,

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models import FrequencyDetector, write_video
+from base_models import (
+    FrequencyDetector,
+    VideoReadError,
+    reading_limits,
+    write_video,
+)
 from base_models.video import reading
 from base_models.video.paths import video_digest
 from base_models.views import making
@@ -115,9 +120,31 @@ def test_fit_keeps_no_member_that_was_trained_without_a_file(tmp_path, monkeypat
         model.fit(paths, labels, groups=np.arange(8))
         return model.oof_scores_.to_numpy()[:, 0]
 
+    def too_slow(video, *rest, **more):
+        if str(video) == paths[0]:
+            raise VideoReadError(video, "it takes longer than the 0.2 s allowed")
+        return plain(video, *rest, **more)
+
     monkeypatch.setattr(making, "sample_clips", sample)
     assert np.isnan(scores(tmp_path / "store")).tolist() == [True] + [False] * 7
     assert looked
     Path(paths[0]).write_bytes(first)
     again = scores(tmp_path / "store")
+    monkeypatch.setattr(making, "sample_clips", too_slow)
+    assert np.isnan(scores(tmp_path / "third")).tolist() == [True] + [False] * 7
+    monkeypatch.setattr(making, "sample_clips", plain)
     assert again.tolist() == scores(tmp_path / "another").tolist()
+    assert again.tolist() == scores(tmp_path / "third").tolist()
+
+
+def test_prepare_tries_again_what_failed_for_a_while(clips, tmp_path):
+    path, *_ = clips
+    rows = {"path": [path], "label": [0], "group": ["a"], "split": ["train"]}
+    table = VideoTable(pd.DataFrame(rows))
+    settings = {"view": "frame", "size": 40, "n_frames": 2}  # seen by nobody before
+    with (
+        reading_limits(video_pixels=64),
+        pytest.raises(ValueError, match="none of 1 videos gave an image.*allowed"),
+    ):
+        prepare_dataset(table, tmp_path / "out", **settings)
+    assert len(prepare_dataset(table, tmp_path / "out", **settings)) == 1
