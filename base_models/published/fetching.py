@@ -246,6 +246,7 @@ def fetch_entry(
         checkpoint = _checkpoint(entry, origin, unpacked, max_bytes)
         sha256 = _check_digest(entry, checkpoint, root)
         _convert(entry, checkpoint, target, sha256)
+        _record(entry, sha256, root)  # of what was taken, and of nothing refused
     if file is None and (entry.member is None or entry.backbone):
         origin.unlink()  # another archive is kept for its other members
     return target
@@ -311,10 +312,15 @@ def _check_digest(entry, checkpoint, root):
             f"{entry.name}: the file has the SHA-256 {sha256}, {where} is {expected}; "
             "it was changed, cut short, or is another one. Nothing of it was kept"
         )
+    return sha256
+
+
+def _record(entry, sha256, root):
+    """Record the digest of a first fetch, which later ones must agree with."""
+    recorded = _recorded(root)
     if entry.sha256 is None and entry.name not in recorded:
         text = json.dumps(recorded | {entry.name: sha256}, indent=1) + "\n"
         write_text(root / "sha256.json", text)
-    return sha256
 
 
 def _file_name_or(entry):

