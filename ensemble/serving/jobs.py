@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -20,6 +20,7 @@ _ENDED_TWICE = (
 )
 _TABLES = """
 pragma journal_mode=wal;
+pragma secure_delete=on;
 pragma foreign_keys=on;
 create table if not exists jobs (
     id text primary key, session text not null, name text not null,
@@ -214,6 +215,7 @@ class JobStore:
             run(
                 "update tasks set doing = 'waiting', progress = 0 where job = ?", (job,)
             )
+        self._forget_addresses()
 
     def ask(self, job: str, kind: str) -> str | None:
         """Ask for something that is made of a scan, unless it was asked for before.
@@ -311,6 +313,17 @@ class JobStore:
         """Note that a task failed, and why."""
         with self._writing() as run:
             self._end(run, job, kind, FAILED, 0.0, reason, n_bytes)
+            had_address = run(
+                "update jobs set address = null where id = ? and address is not null",
+                (job,),
+            ).rowcount
+        if had_address:
+            self._forget_addresses()
+
+    def _forget_addresses(self):
+        """Have what was nulled stand in no file any more: it may hold a password."""
+        with self._lock, suppress(sqlite3.OperationalError):  # as of a full disk
+            self._database.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     def _end(self, run, job, kind, status, progress, reason, n_bytes):
         run("update tasks set status = ?, progress = ?, doing = '', reason = ? "
@@ -339,6 +352,8 @@ class JobStore:
         with self._writing() as run:
             found = self.get(job)
             run("delete from jobs where id = ?", (job,))
+        if found is not None and found.address is not None:
+            self._forget_addresses()
         return found
 
     def expired(self, now: float, keep_seconds: float) -> list[ScanJob]:

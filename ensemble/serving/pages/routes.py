@@ -379,7 +379,8 @@ def _scan_content(request: Request, job: ScanJob) -> dict[str, Any]:
     content = {"job": job, "api": api, "stem": stem_of(job.name), "files": FILES,
                "view": None, "thing": thing_of(job),
                "advice": advice(job.reason, thing_of(job), job.name),
-               "when": moment(job.created), "until": _until(request, job),
+               "when": moment(job.finished or job.created),
+               "until": _until(request, job),
                "again": _again(request, job.status not in (DONE, FAILED)),
                "doing": doing_of(job)}  # fmt: skip
     if job.status == QUEUED and request.app.state.scanner.is_stuck:

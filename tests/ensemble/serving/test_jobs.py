@@ -122,3 +122,24 @@ def test_progress_goes_forward(jobs):
 def test_names_stay_what_they_are(jobs):
     name = "'); drop table jobs; -- <script>"
     assert jobs.get(jobs.add(name, "1").id).name == name
+
+
+@pytest.mark.parametrize("end", ["fetched", "fail", "delete"])
+def test_an_address_stands_in_no_file_once_it_is_not_needed(tmp_path, end):
+    jobs = JobStore(tmp_path / "jobs.sqlite")
+    address = "https://example.org/a.mp4?sig=SECRET"
+    job = jobs.add("a.mp4", "folder", 0, "video", "", address)
+
+    def is_there():
+        return any(b"SECRET" in path.read_bytes() for path in tmp_path.iterdir())
+
+    assert is_there()  # a server that is started again fetches it
+    if end == "fetched":
+        jobs.fetched(job.id, "a.mp4", "video", 7)
+    elif end == "fail":
+        jobs.fail(job.id, "it has a user or a password")
+        assert jobs.get(job.id).address is None
+    else:
+        jobs.delete(job.id)
+    assert not is_there()
+    jobs.close()
