@@ -53,6 +53,8 @@ class VideoProfile:
         That few of the frames show a face; empty where many do, or nothing is known.
     reason : str
         Why nothing of that is known, where the video cannot be measured.
+    is_array : bool
+        Whether somebody chose its frames, whose number then tells nothing.
     """
 
     width: int
@@ -65,6 +67,7 @@ class VideoProfile:
     cut_short: str = ""
     rarely: str = ""
     reason: str = ""
+    is_array: bool = False
 
     @property
     def short_side(self) -> Any:
@@ -109,8 +112,8 @@ class TrainingProfile:
         """Say in which way a video differs from those of training, or is not whole.
 
         Sizes may lie outside by half as much again, quantisers by 6, which double
-        H.264's step. Fewer than 8 frames are few where training had half as many again
-        of each video. Unknown on either side is no difference.
+        H.264's step. Of a file fewer than 8 frames are few where training had half as
+        many again of each video. Unknown on either side is no difference.
 
         Parameters
         ----------
@@ -131,7 +134,8 @@ class TrainingProfile:
             if not known[0] / _TIMES <= size <= known[2] * _TIMES:
                 found.append(f"{called} {size:.0f} pixels, in training {_range(known)}")
         fewest = math.inf if self.n_frames is None else self.n_frames[0]
-        if video.n_frames < min(_MANY, fewest / _TIMES) and self.n_frames:
+        few = not video.is_array and video.n_frames < min(_MANY, fewest / _TIMES)
+        if few and self.n_frames is not None:
             frames = f"{video.n_frames} frame{'s' if video.n_frames > 1 else ''}"
             found.append(f"{frames}, in training {_range(self.n_frames)}")
         if video.codec and self.codecs and video.codec not in self.codecs:
@@ -307,6 +311,7 @@ def _profile(video, known, recipes, store):
         face_side=side,
         cut_short=info.cut_short,
         rarely=rarely,
+        is_array=isinstance(video, np.ndarray),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ def measure_video(
         from base_models.video.bounds.budget import one_reading
         from base_models.video.hashing import left_alone
 
-        with asking_once(), one_reading(video), left_alone(video):
+        is_remote = remote_address(video) is not None  # which is one version
+        alone = nullcontext() if is_remote else left_alone(video)
+        with asking_once(), one_reading(video), alone:
             _measure(video, finder, row)
     except Exception as error:  # a decoder's, a lack of memory: of this video alone
         return row | {"reason": reason_of(error)}, error
