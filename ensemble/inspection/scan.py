@@ -1,6 +1,5 @@
 """Scan: a verdict on one video, how sure it is, and all there is to see behind it."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -16,6 +15,7 @@ from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
 from ensemble.verdicts.card import ModelCard
+from ensemble.verdicts.card_words import single_doubts
 from ensemble.verdicts.member_scores import deciding_faces
 from ensemble.verdicts.suspicion import column_in, renamed
 from ensemble.verdicts.threshold_and_prior import grounds
@@ -355,8 +355,7 @@ def _doubt_with_its_face(verdict, faces, doubts):
         return
     known = verdict["doubts"]
     if (why := main["doubts"].iloc[0]) and why not in known:
-        parts = re.split(r"; (?![^()]*\))", why)
-        new = [text for text in parts if text not in known]
+        new = [text for text in single_doubts(why) if text not in known]
         verdict["doubts"] = "; ".join(filter(None, [known, *new]))
         if doubts:
             verdict["verdict"] = UNSURE

@@ -1,7 +1,8 @@
-"""Figures and lists of a model card, in words."""
+"""Figures and lists of a model card, and doubts, in words."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -67,3 +68,14 @@ def left_out_in_words(failed_detectors: Iterable[str], n_skipped: int) -> str:
     parts = [f"{failed}, which failed in the fit"] if failed else []
     parts += [f"{videos} that no detector could look at"] if n_skipped else []
     return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def single_doubts(text: str) -> list[str]:
+    """Return the doubts that a scan holds in one text.
+
+    Examples
+    --------
+    >>> single_doubts("its faces disagree (a; b); it is short")
+    ['its faces disagree (a; b)', 'it is short']
+    """
+    return re.split(r"; (?![^()]*\))", text) if text else []

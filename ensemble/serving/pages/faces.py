@@ -12,9 +12,9 @@ from ensemble.serving.pages.in_words import (
     as_sentence,
     figure,
     score_name,
-    single_doubts,
 )
 from ensemble.serving.pages.reasons import clock, reason_in_words
+from ensemble.verdicts.card_words import single_doubts
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
 _MOST_NAMED = 4  # faces in a sentence

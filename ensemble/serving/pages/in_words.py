@@ -10,6 +10,7 @@ from typing import Any
 from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.serving.pages.model_facts import learned_from_videos
 from ensemble.serving.pages.reasons import clock, needs_a_video, reason_in_words
+from ensemble.verdicts.card_words import single_doubts
 from ensemble.verdicts.suspicion import renamed
 
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
@@ -324,17 +325,6 @@ def as_sentence(text: str) -> str:
     ('Its faces disagree.', 'Net gives 0.9.')
     """
     return _stopped(text[:1].upper() + text[1:])
-
-
-def single_doubts(text: str) -> list[str]:
-    """Return the doubts that a scan holds in one text.
-
-    Examples
-    --------
-    >>> single_doubts("its faces disagree (a; b); it is short")
-    ['its faces disagree (a; b)', 'it is short']
-    """
-    return re.split(r"; (?![^()]*\))", text) if text else []
 
 
 def _stopped(text):

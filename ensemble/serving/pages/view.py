@@ -21,7 +21,6 @@ from ensemble.serving.pages.in_words import (
     errors_in_words,
     scan_in_words,
     score_name,
-    single_doubts,
     with_one_name,
 )
 from ensemble.serving.pages.reasons import advice, of_a_picture, reason_in_words
@@ -33,6 +32,7 @@ from ensemble.serving.pages.timeline import (
     ticks,
     timeline_panels,
 )
+from ensemble.verdicts.card_words import single_doubts
 
 _MOST_PANELS = 6  # that are seen at once
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
