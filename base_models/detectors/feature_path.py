@@ -15,7 +15,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from base_models.detectors.bases.measured import FeatureDetector, class_balanced
+from base_models.detectors.bases.measured import (
+    FeatureDetector,
+    class_balanced,
+    finite_number,
+)
 from base_models.detectors.bases.network import NetworkDetector
 from base_models.detectors.frame import FrameDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
@@ -211,9 +215,10 @@ class FeaturePathDetector(FeatureDetector):
     def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
-        self.intercept_ = meta["intercept"]
+        self.intercept_ = finite_number(meta["intercept"], "intercept")
         for name in _LEARNED:  # and no other: a file may hold any
             setattr(self, name, arrays[name])
+        self._score_features(np.zeros((1, len(self.centre_))))  # shapes that do not fit
         body = {
             name.removeprefix("backbone/"): torch.from_numpy(value)
             for name, value in arrays.items()

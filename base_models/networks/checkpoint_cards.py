@@ -75,6 +75,11 @@ def check_card(card: dict[str, Any]) -> None:
             f"its classes must be {_CLASSES}, in which order networks are kept; got "
             f"{classes!r}: convert its origin again"
         )
+    seen = card.get("trained_on")
+    if seen is not None and not (
+        isinstance(seen, (list, tuple)) and all(isinstance(name, str) for name in seen)
+    ):
+        raise ValueError(f"its trained_on must be a list of names, or none; got {seen}")
     transform, margin = card["transform"], card["margin"]
     size = transform["image_size"]
     if card["scope"] not in VIEWS:

@@ -85,6 +85,11 @@ def _state_dict(path):
             f"no weights at {path}; give the path of a file: .safetensors, .pth, "
             ".p or .h5"
         )
+    if path.suffix.lower() == ".onnx":
+        raise CheckpointError(
+            f"{path} is an ONNX file, which holds a graph and no state dict; give the "
+            "checkpoint (.safetensors, .pth) or the .dfe file that it was exported from"
+        )
     if path.suffix in (".h5", ".hdf5"):
         from base_models.networks.mesonet import read_keras_weights
 

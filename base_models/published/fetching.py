@@ -14,6 +14,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from base_models.errors import CheckpointError
 from base_models.limits import check_file
 from base_models.networks.checkpoints import save_checkpoint
 from base_models.published.carried_weights import carried_state
@@ -245,7 +246,11 @@ def fetch_entry(
     with scratch_folder() as unpacked:
         checkpoint = _checkpoint(entry, origin, unpacked, max_bytes)
         sha256 = _check_digest(entry, checkpoint, root)
-        _convert(entry, checkpoint, target, sha256)
+        try:
+            _convert(entry, checkpoint, target, sha256)
+        except CheckpointError as error:  # which names the copy
+            said = str(error).replace(str(checkpoint), str(origin))
+            raise type(error)(said) from error.__cause__ or error
         _record(entry, sha256, root)  # of what was taken, and of nothing refused
     if file is None and (entry.member is None or entry.backbone):
         origin.unlink()  # another archive is kept for its other members

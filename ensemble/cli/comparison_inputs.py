@@ -213,7 +213,7 @@ def _scores(data: Path, table: Table, columns, pool, invert):
 def _described(table, columns, path):
     """The columns that describe videos, under the names that protocols know."""
     named = {
-        name: column_named(list(table), column or name)
+        name: column_named(list(table), column or name, alone=not column)
         for name, column in columns.described.items()
     }
     missing = [c for name, c in columns.described.items() if c and named[name] is None]

@@ -200,10 +200,10 @@ def labelled_videos_at(
     table = data_set_at(path, quiet=quiet, **reading)
     labelled = table.subset(labelled=True)
     if not len(labelled):
-        raise ValueError(f"none of the {len(table)} videos of {path} has a label")
+        raise ValueError(f"no video of {path} has a label (a column label)")
     if len(labelled) < len(table) and not quiet:
-        n_left_out = len(table) - len(labelled)
-        typer.echo(f"note: {n_left_out} videos without a label are left out", err=True)
+        n = len(table) - len(labelled)
+        typer.echo(f"note: {n} videos without a label are left out", err=True)
     return labelled
 
 

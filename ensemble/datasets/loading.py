@@ -40,8 +40,9 @@ def load_dataset(
     ----------
     kind : str
         faceforensics, dfdc, ... (`ensemble.datasets.kinds.registry.KINDS`); csv, a
-        table with the columns path and label; folder, with real/ and fake/ in it; or
-        auto, which finds out what it is: ``.kind`` of the table names it.
+        table with the columns path and, where it is known, label; folder, with real/
+        and fake/ in it; or auto, which finds out what it is: ``.kind`` of the table
+        names it.
     root : str or Path
         The folder into which the data set was unpacked, or the table.
     split : str or sequence of str, default=None
@@ -99,11 +100,11 @@ def load_dataset(
     root = Path(root)
     kind = kind_for(kind, root)
     how = kind_called(kind)
-    with noting_lists() as lists, refusing(ScoreTableError, root, plain=True):
-        records = list(how.read(root, encoding))
     if name is None:
         name = kind if how.is_public else root.resolve().stem
-    table = VideoTable.from_records(records, root, name, kind, fake_label, lists)
+    with noting_lists() as lists, refusing(ScoreTableError, root, plain=True):
+        records = list(how.read(root, encoding))
+        table = VideoTable.from_records(records, root, name, kind, fake_label, lists)
     if not how.is_public:
         _warn_of_folders(table, root)
     if split is not None and table.table["split"].isna().all() and how.no_splits:
@@ -210,7 +211,7 @@ def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos
     Raises
     ------
     ScoreTableError
-        If there is neither, or a column is missing.
+        If there is neither, a column is missing, or a table has no labels.
     FileNotFoundError
         If there is nothing at `path`.
 
@@ -229,6 +230,11 @@ def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos
     kind = kind_for(AUTO, path)
     with refusing(ScoreTableError, path, plain=True):
         records: Sequence[VideoRecord] = list(kind_called(kind).read(path, encoding))
+        if records and all(record.label is None for record in records):
+            raise ValueError(
+                f"{path} gives no video a label; a column label says which are real "
+                "and which are fake"
+            )
     groups = [record.group for record in records]
     return LabelledVideos(
         [record.path for record in records],

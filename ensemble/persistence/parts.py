@@ -71,6 +71,8 @@ def read_parts(
         manifest = strict_json(text)
     except FileNotFoundError as error:
         raise ArtifactError(f"no saved ensemble at {public_name(path)}") from error
+    except PermissionError as error:
+        raise ArtifactError(f"{path} may not be read: {error.strerror}") from error
     except Exception as error:  # whatever damage raises: zipfile has many kinds
         if is_ours:
             raise ArtifactError(

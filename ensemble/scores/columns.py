@@ -80,7 +80,7 @@ def companion_columns(
             )
         found[key] = column
     for key in stated:
-        name = found.get(key) or column_named(names, key)
+        name = found.get(key) or column_named(names, key, alone=True)
         if name is not None and name not in found.values():
             found[key] = name
     for name in ID_COLUMNS:

@@ -24,6 +24,7 @@ from ensemble.scores.table_limits import (
 )
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+_LEAST_ASCII = 0.1  # of a table: what separates and ends its fields, and figures
 _ENCODINGS = ("cp949", "cp932", "cp1252")  # where it is neither UTF-8 nor UTF-16
 _MARKS = {  # byte-order marks, the longer ones first
     b"\xff\xfe\x00\x00": "utf-32",
@@ -111,13 +112,16 @@ def read_table(path: str | Path, encoding: str | None = None) -> Table:
         return _from_text(path, encoding)
 
 
-def column_named(names: Sequence[str], wanted: str) -> str | None:
+def column_named(names: Sequence[str], wanted: str, alone: bool = False) -> str | None:
     """Find a column by its name, or by its only spelling in other case.
 
     Parameters
     ----------
     names : sequence of str
     wanted : str
+    alone : bool, default=False
+        Refuse others that differ in case only also beside the column of exactly that
+        name: where no user wrote it, either may be meant.
 
     Returns
     -------
@@ -135,7 +139,7 @@ def column_named(names: Sequence[str], wanted: str) -> str | None:
     >>> column_named(["path", "LABEL "], "label")
     'LABEL '
     """
-    if wanted in names:
+    if wanted in names and not alone:
         return wanted
     alike = [
         name
@@ -384,7 +388,17 @@ def _encoding_of(data: bytes, path: Path) -> str:
             return "utf-8"
     if b"\x00" in data[:4096]:  # UTF-16 without a mark: every other byte of ASCII is 0
         zeros = np.frombuffer(data[:4096], np.uint8) == 0
-        return "utf-16-le" if zeros[1::2].sum() > zeros[::2].sum() else "utf-16-be"
+        less, most = sorted(
+            [(zeros[1::2].mean(), "utf-16-le"), (zeros[::2].mean(), "utf-16-be")]
+        )
+        if most[0] > max(_LEAST_ASCII, 5 * less[0]):
+            return most[1]
+    if b"\x00" in data:
+        line = data[: data.index(b"\x00")].count(b"\n") + 1
+        raise ScoreTableError(
+            f"{path}, line {line}: holds bytes of zero, as no text does; it is damaged "
+            "or of another kind: get it again"
+        )
     possible = {}
     for encoding in _ENCODINGS:
         try:

@@ -81,6 +81,22 @@ class FeatureDetector(TrainedDetector):
         )
 
 
+def finite_number(value: Any, name: str) -> float:
+    """Return a number that stands in a file; refuse what is none.
+
+    Examples
+    --------
+    >>> from base_models.detectors.bases.measured import finite_number
+    >>> finite_number("1", "intercept")
+    Traceback (most recent call last):
+    ValueError: its intercept must be a finite number; got '1'
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value):
+        raise ValueError(f"its {name} must be a finite number; got {value!r}")
+    return float(value)
+
+
 def class_balanced(is_fake: Any, weight: np.ndarray) -> Any:
     """Scale weights so that both classes sum to the same, and all to their number."""
     balanced = np.zeros(len(is_fake))

@@ -15,7 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
-from base_models.detectors.bases.measured import FeatureDetector, class_balanced
+from base_models.detectors.bases.measured import (
+    FeatureDetector,
+    class_balanced,
+    finite_number,
+)
 from base_models.faces.face import FaceFinder
 from base_models.runtime.devices import fixed_threads
 from base_models.runtime.progress import progress_bar
@@ -91,9 +95,10 @@ class StatisticsDetector(FeatureDetector):
     def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
-        self.intercept_ = meta["intercept"]
+        self.intercept_ = finite_number(meta["intercept"], "intercept")
         for name in _LEARNED:  # and no other: a file may hold any
             setattr(self, name, arrays[name])
+        self._score_features(np.zeros((1, len(self.mean_))))  # shapes that do not fit
         return self
 
     def _view_recipe(self):

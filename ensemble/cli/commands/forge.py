@@ -114,6 +114,9 @@ def _reals_at(path, kind, split, encoding, quiet):
     table = data_set_at(path, kind, split, encoding=encoding, quiet=quiet).table
     reals = table[table["label"] == 0]
     if not len(reals):
-        raise ValueError(f"{path} has no real videos; fakes are not forged once more")
+        raise ValueError(
+            f"{path} has no videos that are labelled real; fakes are not forged once "
+            "more"
+        )
     groups = reals["group"].fillna(reals["video_id"])
     return reals["path"].tolist(), groups.tolist()

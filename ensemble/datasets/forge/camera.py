@@ -95,11 +95,15 @@ class Recording:
         Draws where in the first ten seconds the piece begins.
     landmarks : ndarray of shape (T, 68, 2) or None, default=None
         Of the face in that piece, where it was followed before.
+    digest : str or None, default=None
+        Of the content that is meant; None takes any.
 
     Raises
     ------
     NoFaceError
         Less than half of the frames show a face that can be followed.
+    VideoReadError
+        The video cannot be read, or has another content; so does `film`.
     """
 
     def __init__(
@@ -109,18 +113,22 @@ class Recording:
         size: int | None,
         rng: np.random.Generator,
         landmarks: np.ndarray | None = None,
+        digest: str | None = None,
     ) -> None:
+        from base_models.video.hashing import held_to
         from base_models.video.reading import probe_video
 
-        info = probe_video(video)
-        self.name = info.path
-        self.fps = info.fps or _FPS
         self.video = video
         self.size = size
-        reach = min(info.n_frames, round(10 * self.fps))
-        self.start = int(rng.integers(max(0, reach - n_frames) + 1))
-        if landmarks is None:
-            landmarks = follow_landmarks(self._read(n_frames), self.name)
+        self.digest = digest
+        with held_to(video, digest):
+            info = probe_video(video)
+            self.name = info.path
+            self.fps = info.fps or _FPS
+            reach = min(info.n_frames, round(10 * self.fps))
+            self.start = int(rng.integers(max(0, reach - n_frames) + 1))
+            if landmarks is None:
+                landmarks = follow_landmarks(self._read(n_frames), self.name)
         self.landmarks = landmarks
         self.n_frames = len(self.landmarks)
 
@@ -139,7 +147,10 @@ class Recording:
         frames : ndarray of shape (n_frames, H, W, 3), uint8
         landmarks : ndarray of shape (n_frames, 68, 2)
         """
-        return self._read(n_frames), self.landmarks[:n_frames]
+        from base_models.video.hashing import held_to
+
+        with held_to(self.video, self.digest):
+            return self._read(n_frames), self.landmarks[:n_frames]
 
     def _read(self, n_frames):
         from base_models.video.reading import iter_frames

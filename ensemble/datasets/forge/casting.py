@@ -76,6 +76,7 @@ def _paint(picture, size, rng):
 
 def recorded_people(
     sources: Sequence[Any],
+    content: Sequence[Sequence[str]],
     numbers: Iterable[int],
     n_frames: int,
     size: int | None,
@@ -89,6 +90,8 @@ def recorded_people(
     Parameters
     ----------
     sources : list of video
+    content : list of (digest, person)
+        Of each source, as `content_of` gives it.
     numbers : iterable of int
         Those of `sources` that are looked at.
     n_frames : int
@@ -118,6 +121,7 @@ def recorded_people(
             n_frames,
             size,
             rng_for(seed, PERSON, number),
+            content[number][0],
             None if keep is None else keep / f"{number}.npy",
         )
         for number in numbers
@@ -132,7 +136,7 @@ def recorded_people(
     return people
 
 
-def _record(source, n_frames, size, rng, kept):
+def _record(source, n_frames, size, rng, digest, kept):
     """A recording, or why there is none."""
     from base_models.errors import NoFaceError, VideoReadError
 
@@ -140,7 +144,7 @@ def _record(source, n_frames, size, rng, kept):
     try:
         if landmarks is not None and not len(landmarks):
             raise NoFaceError(str(source), n_frames)
-        recording = Recording(source, n_frames, size, rng, landmarks)
+        recording = Recording(source, n_frames, size, rng, landmarks, digest)
     except VideoReadError as error:
         return str(error)
     except NoFaceError:

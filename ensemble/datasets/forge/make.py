@@ -123,9 +123,10 @@ def make_forgeries(
     check_size(size, n_frames)
     identities = identities_of(sources, source_groups)
     seed = seed_of(random_state)
+    content = content_of(sources, identities)
     recipe = {
         "format": _FORMAT,
-        "sources": content_of(sources, identities),
+        "sources": content,
         "n_identities": int(n_identities),
         "compression": sorted(crfs),
         "n_frames": int(n_frames),
@@ -142,7 +143,7 @@ def make_forgeries(
     else:
         numbers = range(len(sources))
         recordings = recorded_people(
-            sources, numbers, n_frames, size, seed, n_jobs, verbose
+            sources, content, numbers, n_frames, size, seed, n_jobs, verbose
         )
         people = _cast(recordings, identities, n_identities, seed)
     with alone_in(out_dir):

@@ -100,7 +100,7 @@ def cast_recordings(
         missing = 2 * (wanted - len(cast))
         batch, waiting = waiting[:missing], waiting[missing:]
         found = recorded_people(
-            sources, batch, n_frames, size, seed, n_jobs, verbose, keep
+            sources, content, batch, n_frames, size, seed, n_jobs, verbose, keep
         )
         for number, recording in found.items():
             digest, person = content[number]

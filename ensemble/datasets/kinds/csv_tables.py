@@ -47,7 +47,7 @@ def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
     table = read_list(path, encoding)
     names = list(table.frame.columns)
     columns = {
-        name: column_named(names, name)
+        name: column_named(names, name, alone=True)
         for name in ("path", "label", "group", *_OF_A_RECORD)
     }
     people = [name for name in names if str(name).strip().lower() in GROUP_NAMES]
@@ -57,11 +57,10 @@ def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
             "which videos belong together, call it group, so that nobody is in two "
             "folds; else give it another name, or each video a group of its own"
         )
-    missing = [name for name in ("path", "label") if columns[name] is None]
-    if missing:
+    if columns["path"] is None:
         raise ValueError(
-            f"{path} must have the columns path and label; {' and '.join(missing)} "
-            f"missing, got {', '.join(map(str, names))}"
+            f"{path} must have a column path, and label where it is known; got "
+            f"{', '.join(map(str, names))}"
         )
     used = set(columns.values())
     texts = {
@@ -71,8 +70,13 @@ def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
     }
     more = {str(name): _typed(table.frame[name]) for name in names if name not in used}
     is_ours = is_video_table(names)  # in which labels and groups may lack
-    _check_filled(texts, table, ("path",) if is_ours else ("path", "label"))
-    labels = _labels(typed(table.frame[columns["label"]]), texts["label"])
+    is_labelled = columns["label"] is not None
+    labels: list = [None] * len(texts["path"])
+    _check_filled(
+        texts, table, ("path",) if is_ours or not is_labelled else ("path", "label")
+    )
+    if is_labelled:
+        labels = _labels(typed(table.frame[columns["label"]]), texts["label"])
     groups = _groups(texts.get("group"), table, allow_missing=is_ours)
     return [
         VideoRecord(

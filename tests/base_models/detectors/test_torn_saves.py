@@ -61,3 +61,8 @@ def test_a_card_of_before_that_turns_the_classes_is_refused(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card))
     with pytest.raises(CheckpointError, match="its classes must be"):
         load_checkpoint(tmp_path)
+    del card["classes"]
+    for odd in (5, "theirs", [1, 2], {"a": 1}, [["a"]]):
+        (tmp_path / "card.json").write_text(json.dumps({**card, "trained_on": odd}))
+        with pytest.raises(CheckpointError, match="its trained_on must be a list"):
+            load_checkpoint(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.datasets import read_videos
+from ensemble.datasets import load_dataset, read_videos
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def test_numbers_are_labels_and_groups_may_be_unknown(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.mp4,1\n", "columns path and label; path missing, got file"),
+        ("file,label\na.mp4,1\n", "a column path, and label .*; got file, label"),
+        ("path,fps\na.mp4,25\n", "gives no video a label; a column label says"),
+        ("path,label,Label\na.mp4,1,0\n", "'label' and 'Label' may both be 'label'"),
         ("path,label\n", "no rows"),
         ("path,label\na.mp4,\n", "line 2: path and label must be given"),
         ("path,label,group\na.mp4,1,x\nb.mp4,0,\n", "1 of 2 videos have no group"),
@@ -57,6 +59,20 @@ def test_a_bad_csv_is_explained(text, message, tmp_path):
     (tmp_path / "set.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_videos(tmp_path / "set.csv")
+
+
+def test_videos_may_be_listed_without_labels(tmp_path):
+    (tmp_path / "set.csv").write_text("path,shop\na.mp4,3\nb.mp4,4\n")
+    table = load_dataset("auto", tmp_path / "set.csv", missing="keep").table
+    assert [Path(path).name for path in table["path"]] == ["a.mp4", "b.mp4"]
+    assert table["label"].isna().all()
+    assert table["shop"].tolist() == [3, 4]
+
+
+def test_a_table_that_contradicts_itself_is_named(tmp_path):
+    (tmp_path / "set.csv").write_text("path,label\na.mp4,0\na.mp4,1\n")
+    with pytest.raises(ValueError, match=r"set\.csv: a\.mp4 is listed several times"):
+        load_dataset("auto", tmp_path / "set.csv", missing="keep")
 
 
 def test_a_folder_of_something_else_is_explained(folder, tmp_path):

@@ -3,11 +3,15 @@
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from base_models.errors import VideoReadError
 from base_models.video import write_video
+from base_models.video.paths import video_digest
 from ensemble.datasets import index_videos, load_dataset
+from ensemble.datasets.forge.camera import Recording
 
 
 @pytest.fixture
@@ -35,6 +39,19 @@ def test_labels_do_not_go_over_to_other_videos(indexed):
     with pytest.warns(UserWarning, match="describes 2 videos that are others by now"):
         load_dataset("auto", index, duplicates="warn")
     assert load_dataset("auto", index, duplicates="allow").labels == [0, 1]
+
+
+def test_footage_that_was_replaced_is_not_forged(indexed):
+    real, fake = indexed / "real.mp4", indexed / "fake.mp4"
+    digest, nowhere = video_digest(real), np.zeros((2, 68, 2))
+    draw = np.random.default_rng(0)
+    recording = Recording(real, 2, None, draw, nowhere, digest)
+    assert len(recording.film(2, draw)[0]) == 2
+    shutil.copyfile(fake, real)
+    with pytest.raises(VideoReadError, match="replaced"):
+        recording.film(2, draw)
+    with pytest.raises(VideoReadError, match="replaced"):
+        Recording(real, 2, None, draw, nowhere, digest)
 
 
 def test_an_index_is_made_anew_of_what_was_replaced_and_set_back(indexed):

@@ -140,6 +140,14 @@ def test_a_member_that_could_score_nothing_is_refused(tmp_path, name, value, sai
     refused(tmp_path, packed(manifest, parts), f"'frequency' .*{said}")
 
 
+@pytest.mark.parametrize("value", ["os.system", [1, 2], None, float("inf"), True])
+def test_a_member_that_learned_no_number_is_refused(tmp_path, value):
+    manifest, parts = opened("reals_alone.dfe")
+    manifest["detectors"][0]["members"][0]["meta"]["intercept"] = value
+    said = "'frequency' learned .* its intercept must be a finite number"
+    refused(tmp_path, packed(manifest, parts), said)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

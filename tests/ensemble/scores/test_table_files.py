@@ -40,6 +40,31 @@ def test_a_table_is_the_same_in_every_dialect(delimiter, encoding, tmp_path):
     assert list(table.lines) == [2, 3, 4]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_signs_whose_second_byte_is_zero_are_read(encoding, tmp_path):
+    text = "path,label\n一一一.mp4,0\n一丁.mp4,1\n"
+    assert read_table(written(tmp_path, text, encoding)).frame.to_dict("list") == {
+        "path": ["一一一.mp4", "一丁.mp4"],
+        "label": ["0", "1"],
+    }
+
+
+@pytest.mark.parametrize("row", ["\0b.mp4,1\n", "b.mp4,1\0\n", "b\0\0\0.mp4,\n" * 3])
+def test_a_text_with_bytes_of_zero_is_damaged(row, tmp_path):
+    path = written(tmp_path, f"path,label\na.mp4,0\n{row}")
+    with pytest.raises(ScoreTableError, match=r"line 3: holds bytes of zero"):
+        read_table(path)
+
+
+def test_a_column_may_be_named_beside_one_in_other_case(tmp_path):
+    text = "video,label,Label,a\nx,0,1,.1\ny,1,0,.9\n"
+    path = written(tmp_path, text)
+    with pytest.raises(ScoreTableError, match="may both be 'label'; rename one"):
+        read_scores(path)
+    scores = read_scores(path, label="Label", scores="a")
+    assert companions(scores)["label"].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
@@ -208,6 +233,8 @@ def test_what_may_mean_two_things_is_no_number(texts, wrong):
 def test_a_column_is_found_in_other_case_where_there_is_one():
     assert column_named(["Path", "LABEL"], "label") == "LABEL"
     assert column_named(["label", "LABEL"], "label") == "label"
+    with pytest.raises(ValueError, match="'label' and 'LABEL' may both be 'label'"):
+        column_named(["label", "LABEL"], "label", alone=True)
     assert column_named(["path"], "label") is None
     with pytest.raises(ValueError, match="'Label' and 'LABEL' may both be 'label'"):
         column_named(["Label", "LABEL"], "label")
