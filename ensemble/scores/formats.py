@@ -396,8 +396,8 @@ def _encoding_of(data: bytes, path: Path) -> str:
     if b"\x00" in data:
         line = data[: data.index(b"\x00")].count(b"\n") + 1
         raise ScoreTableError(
-            f"{path}, line {line}: holds bytes of zero, as no text does; it is damaged "
-            "or of another kind: get it again"
+            f"{path}, line {line}: holds bytes of zero, as no text does; it is "
+            "damaged, or no table of text: save it as CSV in UTF-8"
         )
     possible = {}
     for encoding in _ENCODINGS:
