@@ -26,6 +26,7 @@ from .detectors.torch_detector import TorchDetector as TorchDetector
 from .errors import (
     ArtifactError as ArtifactError,
     CheckpointError as CheckpointError,
+    DeepfakeEnsembleWarning as DeepfakeEnsembleWarning,
     DivergedError as DivergedError,
     NoFaceError as NoFaceError,
     ScoreTableError as ScoreTableError,

@@ -172,7 +172,18 @@ class DivergedError(FloatingPointError):
     """
 
 
-class SlowFitWarning(UserWarning):
+class DeepfakeEnsembleWarning(UserWarning):
+    """Whatever this library warns of: filter it by this class, and no other library.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from base_models import DeepfakeEnsembleWarning
+    >>> warnings.simplefilter("once", DeepfakeEnsembleWarning)
+    """
+
+
+class SlowFitWarning(DeepfakeEnsembleWarning):
     """A fit that starts now will take long; the message says how long."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import NUMBERS, WHOLE, clean_text, untouched
 
 _WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
@@ -139,6 +140,7 @@ def _warn_of_joined(found: Sequence[Any], texts: Sequence[str], what: str) -> No
             f"{what} that differ only in white space, type or Unicode form are taken "
             f"for one: {'; '.join(joined[:5])}"
             + (f"; and {len(joined) - 5} more" if len(joined) > 5 else ""),
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -154,6 +156,7 @@ def _warn_of_case(texts: Sequence[str]) -> None:
             f"{'; '.join(apart[:5])}"
             + (f"; and {len(apart) - 5} more" if len(apart) > 5 else "")
             + ". If they are of one person or source, write them alike",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -165,5 +168,6 @@ def _warn_of_words_for_nothing(texts: Sequence[str], codes: np.ndarray) -> None:
                 f"{(codes == code).sum()} of {len(codes)} videos are in one group "
                 f"called {text!r}; if that was made of missing groups, fill them in or "
                 "give each of these videos a group of its own",
+                DeepfakeEnsembleWarning,
                 stacklevel=4,
             )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.naming import squeezed
 from base_models.runtime.caches import cached
 
@@ -128,6 +129,7 @@ def plugins(group: str, taken: Iterable[str] = ()) -> dict[str, Plugin]:
             warnings.warn(
                 f"{plugin} is left out: {owner} has that name. Ask {plugin.package} "
                 "for another",
+                DeepfakeEnsembleWarning,
                 stacklevel=3,
             )
     return found

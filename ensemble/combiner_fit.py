@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from base_models.errors import UnscorableVideoError
+from base_models.errors import DeepfakeEnsembleWarning, UnscorableVideoError
 from ensemble.calibration.cross_fitting import fit_calibrated
 from ensemble.cascade.settling import warn_of_cascade
 from ensemble.combiners import SpreadLogOdds
@@ -182,6 +182,7 @@ def warn_of_what_was_seen(model: Any, combiner: Any, reals_alone: Any) -> None:
             "ensemble on videos that were not; where that is so, say it in the "
             "card: load_checkpoint(..., trained_on=[]), or detector.card_ = "
             "{'trained_on': []}",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -194,6 +195,7 @@ def warn_of_chance(model: Any) -> None:
             f"{doubt}. `judge` and the command line call every video "
             "UNSURE, and the saved file says so. More videos and groups may show "
             "that it does; otherwise these detectors cannot tell these fakes",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -205,5 +207,6 @@ def warn_of_missing_rows(n_missing: Any) -> None:
             f"{n_missing} training videos were in no test part and have no "
             "out-of-fold score; the combiner learns without them (more bootstrap "
             "replicas leave none)",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos
 from base_models.naming import squeezed
 from ensemble.combiner_fit import check_promise, fit_combiner, warn_of_missing_rows
@@ -345,7 +346,7 @@ default=None
             check_detectors(named)
             combiner = combiner_without_fakes(self)
         if groups is None:
-            warnings.warn(NO_GROUPS, stacklevel=2)
+            warnings.warn(NO_GROUPS, DeepfakeEnsembleWarning, stacklevel=2)
         if len(is_fake) == len(videos):
             check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
         given = LabelledVideos(

@@ -16,7 +16,7 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import UnscorableVideoError
+from base_models.errors import DeepfakeEnsembleWarning, UnscorableVideoError
 from base_models.inputs import Videos
 from ensemble.cascade.asking import CascadeRows, asked_table, each_asked_table
 from ensemble.cascade.stages import MemberCascade, cascade_of
@@ -91,7 +91,9 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         self.thresholds_.check_labels()
         doubt = doubt_of(self)
         if doubt:
-            warnings.warn(f"{doubt}; labels say little", stacklevel=2)
+            warnings.warn(
+                f"{doubt}; labels say little", DeepfakeEnsembleWarning, stacklevel=2
+            )
         table = asked_table(self, videos, doubts=False)
         if self.unscorable == "nan":
             unscorable = unscorable_reasons(self, table, combined_scores(self, table))

@@ -21,6 +21,7 @@ from base_models.batch.job import Job, RowScorer, is_known_in_full
 from base_models.batch.output_folder import FORMAT, OutputFolder, part_name
 from base_models.batch.parts import counts_before
 from base_models.choices import PARTIAL, SCORED, STATUSES, UNSCORABLE
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.limits import current_limits, reading_limits
 from base_models.runtime.failures import Failures
 from base_models.runtime.progress import progress_bar
@@ -142,7 +143,7 @@ def _warn_of_functions(scorer, folder):
             f"{'is' if len(theirs) == 1 else 'are'} known by code and values. If a "
             "file read there, such as weights, was replaced since, begin anew with "
             "overwrite=True, or scores of two models are mixed",
-            UserWarning,
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 

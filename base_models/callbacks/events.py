@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
+
 FIT_BEGIN, EPOCH, FIT_END, FOUND = "fit_begin", "epoch", "fit_end", "found"
 ENSEMBLE_END = "ensemble_end"
 
@@ -86,6 +88,7 @@ class _Listener:
                 f"the callback {self.callback!r} failed at {event.kind!r} and is not "
                 f"called again in this fit, which goes on: {type(error).__name__}: "
                 f"{error}",
+                DeepfakeEnsembleWarning,
                 stacklevel=4,
             )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.caches import register
 
 TOLERANCE = 1e-2  # of the largest value in full precision, on a probe
@@ -95,6 +96,7 @@ def _half_will_do(network, preprocess, shape, device):
     warnings.warn(
         f"{type(network).__name__} runs in full precision: in half its answers differ "
         f"by {difference:.2g} of the largest, more than {TOLERANCE:g}",
+        DeepfakeEnsembleWarning,
         stacklevel=5,
     )
     return False

@@ -20,6 +20,7 @@ import timm
 import torch
 from torch import nn
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inference.cuda import run_on_gpu
 from base_models.inference.onnx_graph import (
     Prepared,
@@ -283,7 +284,7 @@ def _compile(network, prepare, plan, store):
         runner = None
     message = f"{kind} runs on torch: {trouble}"
     if not told_to_sender(("engine", kind), message):
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=4)
     return None
 
 

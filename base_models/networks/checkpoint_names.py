@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from base_models.addresses import printable
-from base_models.errors import CheckpointError
+from base_models.errors import CheckpointError, DeepfakeEnsembleWarning
 
 HEADS = ("last_linear.1", "last_linear", "fc.1", "fc", "classifier.1", "classifier")
 HEADS += ("head.fc", "head", "last_layer", "logits")
@@ -139,6 +139,7 @@ def warn_of_averages(
             f"{source} holds several weights of one network; {taken!r} is taken and "
             f"not {printable(', '.join(others))[:200]}. Save the others by themselves "
             "to take those, a moving average for instance",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
 

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Hashable, Iterator
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
+
 _listening: list[dict[Hashable, str]] = []  # of each task that was sent here
 _warned = contextvars.ContextVar("warned", default=False)
 
@@ -111,5 +113,6 @@ def warn_for_workers(said: dict[Hashable, str], known: set[Hashable]) -> None:
             warnings.warn(
                 f"workers say: {message} (each needs keys, packages and disk space of "
                 "its own)",
+                DeepfakeEnsembleWarning,
                 stacklevel=2,
             )

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_models.errors import said
+from base_models.errors import DeepfakeEnsembleWarning, said
 from base_models.runtime.caches import register
 from base_models.runtime.ending.unfinished import create, remove_if_dead, this_boot
 from base_models.runtime.warn_once import told_to_sender
@@ -195,7 +195,7 @@ class StoreFolder:
         told = told_to_sender((self.path, about), message)
         if not told and (self.path, about) not in _warned:
             _warned.add((self.path, about))
-            warnings.warn(message, stacklevel=2)
+            warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=2)
 
     def _holds_nothing_else(self) -> bool:
         for top in _scan(self.path):
@@ -245,7 +245,7 @@ def warn_of_damage(
         "and what it held is computed again. Is that disk whole?"
     )
     if not told_to_sender((folder, kind, key), message):
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=3)
 
 
 def is_entry_key(kind: str, key: str) -> bool:

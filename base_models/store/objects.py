@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from base_models.addresses import public_name
-from base_models.errors import VideoReadError
+from base_models.errors import DeepfakeEnsembleWarning, VideoReadError
 from base_models.runtime.caches import register
 from base_models.runtime.remote.filesystems import file_system
 from base_models.runtime.warn_once import told_to_sender
@@ -115,7 +115,7 @@ class StoreObjects:
         )
         if not told_to_sender(about, message) and about not in _warned:
             _warned.add(about)
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=4)
 
 
 def mapped_copy(content: bytes | bytearray) -> mmap.mmap | bytes | bytearray:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.caches import register
 
 _TABLE = """
@@ -213,6 +214,7 @@ def _leave_alone(path: Path, why: str) -> None:
         warnings.warn(
             f"{path} {why}; it is left as it is, and small entries of the store are "
             "kept in another file. Delete it when no process uses the store.",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
 

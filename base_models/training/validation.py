@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 
+from base_models.errors import DeepfakeEnsembleWarning
+
 _ENOUGH_GROUPS = 40  # from which on "auto" holds some back
 _SHARE = 0.15
 _FAKES_PER_VIDEO = 4
@@ -60,6 +62,7 @@ def held_out_groups(
             f"validation={share} needs at least 4 groups of each class; the smaller "
             f"has {min(map(len, of_class))}: none is held back, and the last epoch is "
             "taken",
+            DeepfakeEnsembleWarning,
             stacklevel=6,
         )
         return everyone, none

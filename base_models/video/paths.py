@@ -24,7 +24,11 @@ from base_models.addresses import (
     public_name,
     remote_address,
 )
-from base_models.errors import VideoReadError, is_of_the_machine
+from base_models.errors import (
+    DeepfakeEnsembleWarning,
+    VideoReadError,
+    is_of_the_machine,
+)
 from base_models.limits import NO_FILE, is_special
 from base_models.runtime.file_digest import (
     KnownDigest,
@@ -65,8 +69,7 @@ OTHER_IMAGES = {  # what is not read as a frame of a folder
 }  # fmt: skip
 _BESIDE_VIDEOS = {  # what may lie there and shows nothing
     ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".srt",
-    ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe",
-}  # fmt: skip
+    ".vtt", ".log", ".xlsx", ".pdf", ".py", ".npy", ".npz", ".pkl", ".dfe"}  # fmt: skip
 _hashed: ContextVar[Mapping] = ContextVar("hashed", default=MappingProxyType({}))
 
 
@@ -116,13 +119,12 @@ def list_videos(folder: str | Path) -> list[Any]:
             "videos, or pass the videos themselves"
         )
     if left_out:
-        endings = ", ".join(
-            f"{count} {suffix or 'without ending'}"
-            for suffix, count in sorted(left_out.items(), key=lambda item: -item[1])
-        )
+        counts = left_out.most_common()
+        endings = ", ".join(f"{n} {end or 'without ending'}" for end, n in counts)
         warnings.warn(
             f"{folder}: files left out, by their endings no videos: {endings}. If some "
             "are, give them by their paths",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
     return videos

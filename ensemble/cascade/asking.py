@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos, as_videos
 from ensemble.cascade.settling import Settling
 from ensemble.out_of_fold.training_set import row_ids
@@ -196,7 +197,7 @@ def _settling(model, doubts, warn=True):
     settling = Settling(model, doubts)
     if settling.problem:
         if warn:
-            warnings.warn(settling.problem, stacklevel=4)
+            warnings.warn(settling.problem, DeepfakeEnsembleWarning, stacklevel=4)
         return None
     return settling
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.cascade.certificate import (
     agreement,
     certified_limit,
@@ -207,4 +208,4 @@ def warn_of_cascade(model: Any, doubts: bool = True, stacklevel: int = 3) -> Non
     """
     problem = Settling(model, doubts).problem
     if problem:
-        warnings.warn(problem, stacklevel=stacklevel)
+        warnings.warn(problem, DeepfakeEnsembleWarning, stacklevel=stacklevel)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.combiners.base import Nested
 from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import common_scale, fit_copy
@@ -128,6 +129,7 @@ class Bagging(Nested):
                 "no group can be left out without losing a class: bagging is one "
                 "replica, of all rows, and no score is out of bag; add videos of other "
                 "groups",
+                DeepfakeEnsembleWarning,
                 stacklevel=level_of_the_user(),
             )
             yield np.ones(len(rows), int), np.array([], int)

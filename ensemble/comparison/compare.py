@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos
 from base_models.store.store import Store
 from ensemble._version import __version__
@@ -223,7 +224,7 @@ def _with_failures(comparison, members):
     if not failed:
         return comparison
     said = say_failed(failed, len(others))
-    warnings.warn(said, stacklevel=3)
+    warnings.warn(said, DeepfakeEnsembleWarning, stacklevel=3)
     return replace(
         comparison,
         table=with_failures(others, failed, members),

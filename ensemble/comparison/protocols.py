@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.comparison.protocol_registry import (
     PROTOCOLS,
     Split,
@@ -444,6 +445,6 @@ def _that_can_be_judged(splits, is_fake, notes):
                 f"nothing can be judged ({text}); what is held out, and what is left "
                 "without it, must both hold reals and fakes"
             )
-        warnings.warn(f"not judged: {text}", stacklevel=4)
+        warnings.warn(f"not judged: {text}", DeepfakeEnsembleWarning, stacklevel=4)
         notes["not judged"] = reasons
     return [split for split in splits if len(split.test)]

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from base_models.errors import DeepfakeEnsembleWarning
+
 # Data sets as the cards of checkpoints call them, by their kind.
 _NAMES = {"faceforensics": "FaceForensics++", "dfdc": "DFDC"}
 _ORIGIN = ("dataset", "split")
@@ -100,6 +102,7 @@ def warn_of_training_videos(
             f"{'; '.join(said)}: scores of these are in sample, and figures that stand "
             "on them read too well. Judge on videos that no member was trained on, "
             "such as those of split='test' (--split test)",
+            DeepfakeEnsembleWarning,
             stacklevel=stacklevel + 1,
         )
 

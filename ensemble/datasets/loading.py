@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from base_models.addresses import remote_address
-from base_models.errors import ScoreTableError, refusing
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError, refusing
 from ensemble.choices import DUPLICATES, MISSING
 from ensemble.datasets.duplicates import conflicts_of_content, replaced_since
 from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
@@ -133,6 +133,7 @@ def _warn_of_folders(table: VideoTable, root: Path) -> None:
             f"{root} contradicts the folders that {len(contradicted)} of {len(table)} "
             f"videos lie in: it lists {named(contradicted)}; the table counts: see "
             "whether it is right",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
 
@@ -162,7 +163,11 @@ def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
             + "; mend the paths, finish the download, or leave these videos out with "
             "missing='drop'"
         )
-    warnings.warn(f"{text}: {named(lost)}; they are left out", stacklevel=3)
+    warnings.warn(
+        f"{text}: {named(lost)}; they are left out",
+        DeepfakeEnsembleWarning,
+        stacklevel=3,
+    )
     return table.subset(where=is_there)
 
 
@@ -174,7 +179,7 @@ def _check_content(table: VideoTable, root: Path, duplicates: str) -> None:
         )
         if duplicates == "refuse":
             raise ValueError(f"{text}. Index them again, and look at their labels")
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, DeepfakeEnsembleWarning, stacklevel=3)
     conflicts = conflicts_of_content(table)
     if not conflicts:
         return
@@ -187,7 +192,7 @@ def _check_content(table: VideoTable, root: Path, duplicates: str) -> None:
             f"{text}. Copies on both sides of a split are learned by heart: take one "
             "of each out, give them one group, or say duplicates='allow'"
         )
-    warnings.warn(text, stacklevel=3)
+    warnings.warn(text, DeepfakeEnsembleWarning, stacklevel=3)
 
 
 def read_videos(path: str | Path, encoding: str | None = None) -> LabelledVideos:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.ending.folder_lock import locked_folder
 from base_models.runtime.ending.unfinished import is_unfinished
 from base_models.runtime.file_writing import (
@@ -63,6 +64,7 @@ def splits_of(
         warnings.warn(
             "the data set has no groups: each video is taken for a group of its own, "
             "so that one person may be in several splits",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
         groups = list(table.table["video_id"])

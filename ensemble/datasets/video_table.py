@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.addresses import printable, public_name, remote_address
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import encode_labels, label_as_given
 from base_models.naming import did_you_mean
 from base_models.runtime.file_writing import write_table
@@ -446,6 +447,7 @@ def _say_odd_names(videos: Sequence[str]) -> None:
             f"{len(odd)} of {len(videos)} files have names that are no UTF-8, which "
             f"stand escaped in the table, such as {printable(odd[0])}: under such a "
             "name nothing is found; rename them",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -480,6 +482,7 @@ def _each_once(frame: pd.DataFrame) -> pd.DataFrame:
     warnings.warn(
         f"{int(again.sum())} videos are listed again, such as "
         f"{frame['video_id'][again].iloc[0]}; each is taken once",
+        DeepfakeEnsembleWarning,
         stacklevel=4,
     )
     return frame[~again]

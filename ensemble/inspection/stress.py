@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import group_codes
 from base_models.inputs import Videos, clean_labels, encode_labels, with_labels
 from base_models.runtime.clusters.sending import Shared
@@ -209,6 +210,7 @@ def _warn_of_training(model, unlike):
             f"first: {names[0]}): their scores, and an AUC of them, say nothing of how "
             "well it tells others, as they are or changed; give videos that were kept "
             "apart",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
 

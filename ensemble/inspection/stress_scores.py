@@ -23,6 +23,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from base_models.detectors.bases.video import with_fingerprints
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.limits import check_file
 from base_models.runtime.file_writing import naming, write_text
 from base_models.store.store import fingerprint
@@ -185,6 +186,7 @@ class StressScores:
             warnings.warn(
                 f"{self.path} also has {others} rows of another model, other seconds, "
                 "another seed or another version; they stay in it and are not used",
+                DeepfakeEnsembleWarning,
                 stacklevel=4,
             )
 
@@ -195,6 +197,7 @@ class StressScores:
             warnings.warn(
                 f"{self.path} was cut short or damaged: {n_damaged} of its rows are "
                 "computed again",
+                DeepfakeEnsembleWarning,
                 stacklevel=5,
             )
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_curve
 from sklearn.utils import check_random_state
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels
 from ensemble.metrics.bootstrap import drawn_metrics, group_draws
@@ -273,5 +274,6 @@ def _warn_of_folds(what):
     warnings.warn(
         f"no fold has both a real and a fake with a score, so that there is nothing to "
         f"compare and {what} is NaN; use fewer folds",
+        DeepfakeEnsembleWarning,
         stacklevel=3,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos, as_videos
 from base_models.runtime.failures import is_passing
 from ensemble.out_of_fold.left_out import (
@@ -209,7 +210,7 @@ def out_of_fold_scores(
     if not is_fake.any():
         check_detectors(named)
     if groups is None:
-        warnings.warn(NO_GROUPS, stacklevel=2)
+        warnings.warn(NO_GROUPS, DeepfakeEnsembleWarning, stacklevel=2)
     seed = 0 if random_state is None else random_state
     resampling = "k-fold" if resampling is None else resampling
     if len(is_fake) == len(videos):
@@ -420,6 +421,7 @@ def _warn_of_unscorable(unscorable, n_videos):
         warnings.warn(
             f"{len(shown)} of {n_videos} videos lack a view, such as a face; "
             f"detectors that look at it skip them: {'; '.join(shown[:5])}{more}",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 

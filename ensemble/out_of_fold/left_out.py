@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import clean_groups
 from base_models.inputs import clean_labels
 from ensemble.choices import ON_ERROR
@@ -86,6 +87,7 @@ def report_failures(failed: dict[str, str], n_detectors: int, stacklevel: int) -
     warnings.warn(
         f"{listed_failures(failed)}: left out, as if it had not been there "
         f"({n_detectors - len(failed)} of {n_detectors} detectors are left)",
+        DeepfakeEnsembleWarning,
         stacklevel=stacklevel + 1,
     )
 
@@ -168,6 +170,7 @@ def without_unseen(
         )
     warnings.warn(
         f"left out of training: {listed_videos(skipped)}; skipped_videos_ lists all",
+        DeepfakeEnsembleWarning,
         stacklevel=3,
     )
     return _rows(given, is_kept), skipped

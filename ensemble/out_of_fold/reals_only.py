@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.calibration.cross_fitting import cross_fitted_scores
 from ensemble.combiners import SpreadLogOdds, Voting, resolve_combiner
 from ensemble.out_of_fold.prefit import is_prefit
@@ -243,5 +244,6 @@ def warn_of_few_reals(
             f"the highest of their scores, {threshold:.3f}, and of other real videos "
             f"up to {100 * false_alarms.high:.0f} % may be called fake (95 % "
             "interval). Add real videos, or raise false_alarm_rate",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )

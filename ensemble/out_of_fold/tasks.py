@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import group_codes
 from base_models.runtime.parallel import is_local, n_jobs_here
 from ensemble.out_of_fold.prefit import is_prefit
@@ -356,6 +357,7 @@ def _accepted(detector, groups, weight):
         warnings.warn(
             f"{type(detector).__name__}.fit takes no sample_weight; it is fitted "
             "without",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
     return {k: v for k, v in given.items() if v is not None and k in takes}
@@ -420,6 +422,7 @@ def make_views_ready(
             f"the views of {len(training)} videos take about {n_bytes / 2**30:.0f} GiB "
             f"and the store holds {store.size_limit / 2**30:.0f}: they will be made "
             "again and again. Pass store=Store(path, size_limit=...) with more",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
     rows = sorted({int(row) for t in tasks for row in (*t.train, *t.test)})

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import clean_groups, group_codes
 from base_models.inputs import Videos, classes_of_reals, encode_labels, fake_column
 from ensemble.resampling.leak_check import split_rows
@@ -410,6 +411,7 @@ def warn_of_same_pictures(
         f"the same pictures: {_listed_copies(copies, name)}; one copy may train what "
         "is scored on another: drop the copies, or correct their labels and give them "
         "one group",
+        DeepfakeEnsembleWarning,
         stacklevel=5,
     )
 
@@ -435,6 +437,7 @@ def _check_copies(digests, ids, is_fake, codes):
             "that one copy may train what is scored on another: "
             + _listed_copies(apart, lambda row: f"{ids[row]} (row {row})")
             + "; drop the copies, or give them one group",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from base_models.errors import ArtifactError
+from base_models.errors import ArtifactError, DeepfakeEnsembleWarning
 from ensemble.persistence.codec import Writer
 
 
@@ -27,5 +27,6 @@ def warn_of_what_is_not_saved(fitted: Any, stacklevel: int = 2) -> None:
             'choose what files hold, such as "forest", "lightgbm" or '
             "LogisticRegression(); pickle and joblib keep anything, and run code when "
             "they load",
+            DeepfakeEnsembleWarning,
             stacklevel=stacklevel + 1,
         )

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import group_codes
 from base_models.inputs import encode_labels, fake_column
 from ensemble.calibration.calibrator import check_method
@@ -353,6 +354,7 @@ default="platt"
             "a class is in one group, so that no video can be scored by what has not "
             "seen its group: the rule is not calibrated, and `judge` calls every video "
             "UNSURE; add videos of other groups",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
         unscored = np.full(len(rows), np.nan)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from base_models.errors import ScoreTableError, refusing
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError, refusing
 from base_models.naming import did_you_mean
 from ensemble.scores.columns import RESERVED, companion_columns, pool_table, some_names
 from ensemble.scores.files import read_scores
@@ -86,6 +86,7 @@ def read_columns(
             warnings.warn(
                 f"the rule does not use the columns {some_names(extra)}; they are "
                 "handed on as they are",
+                DeepfakeEnsembleWarning,
                 stacklevel=2,
             )
         scores = read_scores(table, names, index=index, probabilities=False)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.groups import clean_groups
 
 _MOST = 0.5  # share of the videos beyond which one group leaves folds little choice
@@ -66,6 +67,7 @@ def identity_groups(identities: Sequence[Any], rule: str = "connected") -> np.nd
             f"{largest} of {n_videos} videos are in one group, since their people are "
             "linked through others: few splits are possible. Leave out videos of "
             "people from both sides, or take the weaker rule='target'",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
     return groups
@@ -105,6 +107,7 @@ def _by_target(people, video, place):
             f"({len(affected)} of {len(groups)} videos show them), as sources of "
             "fakes of others: they may be on both sides of a split, and scores may be "
             "optimistic",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
     return groups

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.errors import ScoreTableError
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError
 from base_models.inputs import encode_labels
 from base_models.naming import did_you_mean
 from ensemble.scores.formats import Table, column_named, to_numbers
@@ -119,6 +119,7 @@ def score_columns(
             warnings.warn(
                 f"not taken for scores, by their names: {some_names(aside)}; name the "
                 "detectors' columns with scores= if some are",
+                DeepfakeEnsembleWarning,
                 stacklevel=4,
             )
     elif isinstance(scores, str):
@@ -249,6 +250,7 @@ score; choose the detectors' columns with scores=
             f"the scores in {some_names(perfect)} separate reals and fakes without one "
             "mistake (AUC 1 or 0): is that a copy of the label, or were they computed "
             "by a detector that was trained on these videos?",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.errors import ScoreTableError, refusing
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError, refusing
 from base_models.runtime.file_writing import write_table
 from ensemble.scores.columns import (
     COMPANIONS,
@@ -263,6 +263,7 @@ def _warn_of_empty_columns(values: np.ndarray, columns: list[str]) -> None:
         warnings.warn(
             f"no video has a score in {some_names(names)}; such a detector changes "
             "nothing",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
 
@@ -289,6 +290,7 @@ def _warn_of_one_video_twice(
         f"{len(twins)} rows have the same scores as another one with another label, "
         f"such as {one!r} and {other!r}: they may be one video, which then is in both "
         "classes, and in training and test; look at them",
+        DeepfakeEnsembleWarning,
         stacklevel=4,
     )
 

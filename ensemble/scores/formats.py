@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from base_models.errors import ScoreTableError, refusing
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError, refusing
 from base_models.limits import check_file
 from ensemble.scores.table_limits import (
     check_excel,
@@ -267,6 +267,7 @@ def _from_excel(path: Path) -> Table:
             warnings.warn(
                 f"{path} has {len(book.sheet_names)} sheets; the first, "
                 f"{book.sheet_names[0]!r}, is read",
+                DeepfakeEnsembleWarning,
                 stacklevel=3,
             )
         cells = pd.read_excel(
@@ -420,6 +421,7 @@ def _encoding_of(data: bytes, path: Path) -> str:
         f"{path} is not UTF-8; it is read as {encoding}, "
         f"{_first_strange(possible[encoding])!r}. If that is wrong, name its encoding "
         "(encoding=, --encoding)",
+        DeepfakeEnsembleWarning,
         stacklevel=5,
     )
     return encoding

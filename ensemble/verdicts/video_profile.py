@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
+
 if TYPE_CHECKING:
     from base_models.inputs import Videos
     from base_models.store.store import Store
@@ -343,6 +345,7 @@ def training_profile(
         warnings.warn(
             f"{len(cut)} of {len(profiles)} training videos that were looked at are "
             f"not whole; of the first: {cut[0]}. Get them again, or drop them",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
     codecs = [profile.codec for profile in profiles if profile.codec]

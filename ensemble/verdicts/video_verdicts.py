@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos
 from ensemble.choices import (
     FAKE,
@@ -182,7 +183,9 @@ def filled_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
             score[missing] = share
             got = f"the share of fakes {where}, {share:.3f}"
         warnings.warn(
-            f"{missing.sum()} of {len(table)} videos get {got}: {why}", stacklevel=4
+            f"{missing.sum()} of {len(table)} videos get {got}: {why}",
+            DeepfakeEnsembleWarning,
+            stacklevel=4,
         )
     return score
 

@@ -17,7 +17,11 @@ from base_models.augmentation.augment import Augmentation
 from base_models.augmentation.pseudo_fakes import PseudoFakes
 from base_models.callbacks.events import TrainingEvent, fit_told, listening
 from base_models.detectors.bases.video import ViewDetector, with_fingerprints
-from base_models.errors import UnscorableVideoError, VideoReadError
+from base_models.errors import (
+    DeepfakeEnsembleWarning,
+    UnscorableVideoError,
+    VideoReadError,
+)
 from base_models.groups import group_codes
 from base_models.inputs import Videos, check_fit_arguments
 from base_models.runtime.caches import give_back_memory
@@ -195,7 +199,11 @@ class TrainedDetector(ViewDetector):
                 raise UnscorableVideoError(self.unscorable_, in_training=True)
             if not caller_has_warned():
                 error = UnscorableVideoError(self.unscorable_)
-                warnings.warn(f"left out of training: {error}", stacklevel=3)
+                warnings.warn(
+                    f"left out of training: {error}",
+                    DeepfakeEnsembleWarning,
+                    stacklevel=3,
+                )
         return rows
 
     def view_recipes(self) -> list[ViewRecipe]:

@@ -16,6 +16,7 @@ import dask
 from distributed import Client, Future, KilledWorker
 from distributed.client import ClosedClientError
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.clusters.sending import Lost, lacking, unpacked, work
 
 _changing = Lock()  # of:
@@ -90,6 +91,7 @@ class DaskEngine:
             warnings.warn(
                 f"no worker has been on the cluster of Dask for {_PATIENCE} s; tasks "
                 "wait until one is started (Ctrl+C keeps what is done)",
+                DeepfakeEnsembleWarning,
                 stacklevel=2,
             )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.naming import squeezed
 from ensemble.combiners.parts.composite import fit_copy, out_of_fold
 from ensemble.combiners.parts.detection import level_of_the_user
@@ -111,5 +112,6 @@ def _warn_of_left_out_layers(n_kept, n_layers):
         "in one: the meta-model is fitted "
         + (f"on the scores of layer {n_kept}" if n_kept else "on the table itself")
         + ", without the layers after; add videos of other groups",
+        DeepfakeEnsembleWarning,
         stacklevel=level_of_the_user(),
     )

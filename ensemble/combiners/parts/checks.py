@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.combiners.parts.detection import level_of_the_user
 
 _MOST_NAMED = 5  # columns in a message
@@ -125,6 +126,7 @@ def warn_of_tiny_weights(weight: np.ndarray, codes: np.ndarray | None) -> None:
         f"often a video is there, so that all of them count as {total:.3g}, from which "
         "next to nothing is learned: P(fake) stays about where it starts. For weights "
         "that are shares, give sample_weight / sample_weight.mean()",
+        DeepfakeEnsembleWarning,
         stacklevel=level_of_the_user(),
     )
 

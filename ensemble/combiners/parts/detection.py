@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.combiners.parts.scales import rank_knots
 from ensemble.scores.looks import (
     ANY_SCALE,
@@ -156,6 +157,7 @@ def warn_of_other_scales(
             f"columns with values outside 0 to 1 are taken for scores on scales of "
             f"their own, higher meaning fake: {'; '.join(parts)}; rescale them, or set "
             "scale, to decide for yourself",
+            DeepfakeEnsembleWarning,
             stacklevel=level_of_the_user(),
         )
 
@@ -241,6 +243,7 @@ def without_outside(
             f"{int(outside.sum())} scores outside 0 to 1 count as missing, in columns "
             f"that were P(fake) in training: {ranges}"
             + (f"; {lost} videos have no other score and get NaN" if lost else ""),
+            DeepfakeEnsembleWarning,
             stacklevel=level_of_the_user(),
         )
     return cleaned

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.metrics.within_folds import outranked
 
 _SURE = 3.0  # standard errors above chance from which a detector is followed fully
@@ -237,6 +238,7 @@ def warn_of_inverted(names: list[str], who: str, stacklevel: int = 2) -> None:
             f"invert_scores(scores, {names}), or on the command line --invert "
             f"{shlex.quote(','.join(names))}; of videos, leave out a detector that is "
             "wrong more often than not",
+            DeepfakeEnsembleWarning,
             stacklevel=stacklevel + 1,
         )
 

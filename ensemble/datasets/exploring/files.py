@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.addresses import remote_address
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
 from ensemble.datasets.kinds.files import named
 from ensemble.datasets.video_table import VideoTable
@@ -144,6 +145,7 @@ def warn_of_unlisted(
             f"{root} is read as a data set ({table.kind}); {len(unlisted)} videos in "
             f"it are no part of that and are not looked at: {named(unlisted)}. Give "
             "them by name to have them looked at",
+            DeepfakeEnsembleWarning,
             stacklevel=2,
         )
 

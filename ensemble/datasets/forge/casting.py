@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.file_writing import replacing
 from ensemble.datasets.forge.camera import (
     Portrait,
@@ -132,7 +133,11 @@ def recorded_people(
         if isinstance(found, Recording):
             people[number] = found
         else:
-            warnings.warn(f"{found}; this source is left out", stacklevel=3)
+            warnings.warn(
+                f"{found}; this source is left out",
+                DeepfakeEnsembleWarning,
+                stacklevel=3,
+            )
     return people
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble._version import __version__
 from ensemble.choices import FORGERIES
 from ensemble.datasets.forge.casting import (
@@ -201,7 +202,7 @@ def _forge_all(tree, cast, names, crfs, shares, n_frames, settings):
     in_parallel(_forge_pair, todo, n_jobs, verbose, "forging pairs")
     records = [tree.record(who) or {} for who in people]
     for text in (text for record in records for text in record["left_out"]):
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, DeepfakeEnsembleWarning, stacklevel=3)
     tree.finish(records, split_pairs(people, shares), _MADE_BY)
 
 
@@ -311,6 +312,7 @@ def _videos_at(folder, source_groups):
         warnings.warn(
             f"{len(left_out)} of {len(found)} videos in {folder} cannot be read and "
             f"are left out: {'; '.join(left_out[:5])}{more}",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
     if not videos:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.runtime.file_writing import replacing
 from ensemble.datasets.forge.casting import (
     BUNDLED_SIZE,
@@ -182,7 +183,9 @@ def _cast(recordings, identities, n_identities, seed):
     if len(people) % 2:
         left_over = ", ".join(clip.name for clip in people.pop())
         warnings.warn(
-            f"no partner is left to swap with {left_over}; left out", stacklevel=3
+            f"no partner is left to swap with {left_over}; left out",
+            DeepfakeEnsembleWarning,
+            stacklevel=3,
         )
     return people
 

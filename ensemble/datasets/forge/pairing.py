@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.forge.camera import Portrait, Recording
 from ensemble.datasets.forge.casting import N_BUNDLED, bundled_people, recorded_people
 from ensemble.datasets.forge.jobs import CASTING, rng_for
@@ -116,10 +117,16 @@ def cast_recordings(
         )
     if alone and len(cast) < wanted:
         left_over = ", ".join(clip.source for clip in alone)
-        warnings.warn(f"no partner is left for {left_over}; left out", stacklevel=3)
+        warnings.warn(
+            f"no partner is left for {left_over}; left out",
+            DeepfakeEnsembleWarning,
+            stacklevel=3,
+        )
     if pairs is not None and len(cast) < pairs:
         warnings.warn(
-            f"the footage gives {len(cast)} pairs, {pairs} were asked for", stacklevel=3
+            f"the footage gives {len(cast)} pairs, {pairs} were asked for",
+            DeepfakeEnsembleWarning,
+            stacklevel=3,
         )
     return cast[:wanted]
 

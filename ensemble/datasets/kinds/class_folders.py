@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.kinds import csv_tables
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import (
@@ -40,6 +41,7 @@ def read(folder: Path, encoding: str | None = None) -> list[VideoRecord]:
     warnings.warn(
         f"{folder} says nothing of groups, who is seen in which video; if people "
         "appear in several, write a CSV with path,label,group",
+        DeepfakeEnsembleWarning,
         stacklevel=4,
     )
     return records

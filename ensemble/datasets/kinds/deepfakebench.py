@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from base_models.errors import DeepfakeEnsembleWarning
 from base_models.limits import is_special
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.celeb_df import celeb_record, folder_of
@@ -125,6 +126,7 @@ def _check_labels(labels: set[str], root: Path) -> None:
             f"labels of {root} say neither real nor fake and are no method that is "
             f"known: {named(sorted(unknown))}; their videos are taken for fakes. If "
             "they are real, call the label so, such as FF-real",
+            DeepfakeEnsembleWarning,
             stacklevel=5,
         )
 
@@ -178,6 +180,7 @@ def _splits_of(videos: list[_Listed]) -> dict[Path, str | None]:
             f"such as {several[0].folder.name}: "
             + (f"{named(sorted(unsplit))} has no split; " if unsplit else "")
             + "a video of the test set counts for that alone",
+            DeepfakeEnsembleWarning,
             stacklevel=5,
         )
     return {

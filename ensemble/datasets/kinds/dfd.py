@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.files import (
     COMPRESSIONS,
@@ -80,6 +81,7 @@ def warn_of_sources(records: Sequence[VideoRecord], stacklevel: int) -> None:
             "with the face of an actor whose own videos are in another group: scores "
             "may be optimistic. Splits without that take some actors and drop the "
             "fakes between both sides (source_ids)",
+            DeepfakeEnsembleWarning,
             stacklevel=stacklevel,
         )
 

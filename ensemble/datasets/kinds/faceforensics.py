@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.kinds.base import VideoRecord
 from ensemble.datasets.kinds.dfd import dfd_record, warn_of_sources
 from ensemble.datasets.kinds.files import (
@@ -67,6 +68,7 @@ def read(root: Path, encoding: str | None = None) -> list[VideoRecord]:
             f"{len(unlisted)} of {len(pairs)} videos of {root} are in no split, such "
             f"as {below_root(unlisted[0].path, root)}: the lists of splits do not name "
             "them, or name target and source in two of them. The others keep theirs",
+            DeepfakeEnsembleWarning,
             stacklevel=4,
         )
     records += pairs

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_models.errors import ScoreTableError
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError
 from base_models.limits import check_file
 from base_models.runtime.file_digest import strict_json
 
@@ -65,6 +65,7 @@ def _is_shut(folder: str | Path, warn: bool = False) -> bool:
         warnings.warn(
             f"{folder} may not be opened, and what it holds is left out; check its "
             "permissions",
+            DeepfakeEnsembleWarning,
             stacklevel=3,
         )
     return True

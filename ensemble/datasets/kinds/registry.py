@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_models.errors import ScoreTableError
+from base_models.errors import DeepfakeEnsembleWarning, ScoreTableError
 from base_models.limits import check_file
 from base_models.naming import did_you_mean, squeezed
 from base_models.plugins import DATA_SETS, PluginError, plugins
@@ -100,7 +100,9 @@ def _all_kinds() -> Iterator[tuple[str, DataSetKind]]:
         try:
             yield name, kind_called(name)
         except PluginError as error:
-            warnings.warn(f"{error}. It is passed over", stacklevel=4)
+            warnings.warn(
+                f"{error}. It is passed over", DeepfakeEnsembleWarning, stacklevel=4
+            )
 
 
 def kind_of(path: Path) -> str | None:
