@@ -228,6 +228,7 @@ def test_detectors_learn_from_reals_alone_as_the_page_says(names):
     exec(code, names)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_scores_without_groups_are_combined_as_the_page_says(names, world):
     (code,) = [p.values[1] for p in blocks("python") if "Stacking()" in p.values[1]]
     text = (world / "scores.csv").read_text()

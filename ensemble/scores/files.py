@@ -272,7 +272,8 @@ def _warn_of_one_video_twice(
     values: np.ndarray, ids: list[str], labels: Sequence[Any] | None
 ) -> None:
     """Say that rows have the same scores to the last digit, and opposite labels."""
-    is_exact = (values * 1000 % 1 > 0).sum(axis=1) > 1  # few digits may be chance
+    with np.errstate(invalid="ignore"):  # infinite scores are refused elsewhere
+        is_exact = (values * 1000 % 1 > 0).sum(axis=1) > 1  # few digits may be chance
     rows = np.flatnonzero(is_exact)
     if labels is None or len(rows) < 2:
         return

@@ -202,6 +202,7 @@ def test_a_weight_for_each_video_is_asked_for_where_videos_are_left_out(clips):
         model.fit(clips, np.arange(12) % 2, np.arange(12) // 2, np.ones(11))
 
 
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
 def test_a_splitter_by_rows_names_the_videos_that_it_counts_on(clips):
     rows = PredefinedSplit(np.arange(12) // 2 % 3)
     model = DeepfakeEnsemble({"look": _look()}, resampling=rows, on_error="skip")

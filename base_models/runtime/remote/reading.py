@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -227,6 +228,7 @@ class _Whole:
 
     def __init__(self, facts):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (kept)
+        weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         _check_room(facts)
         digest, written = hashlib.sha256(), 0

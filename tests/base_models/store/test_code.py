@@ -331,6 +331,7 @@ def test_how_annotations_are_read_is_no_code():
     assert code_digest(plain) == code_digest(lazy)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
 def test_a_traced_module_counts_by_code_and_weights():
     import torch
 
