@@ -126,7 +126,7 @@ def fit(
 
 
 def _finish(model: "DeepfakeEnsemble", out: Path) -> None:
-    """Show what came of it; leave with 1 where something was left out."""
+    """Show what came of it; leave with 1 where something was left out or unscored."""
     from ensemble.cli.tables import show_fit
 
     show_fit(model, out)
@@ -136,5 +136,5 @@ def _finish(model: "DeepfakeEnsemble", out: Path) -> None:
         len(model.oof_scores_),
         "a note above says why; no figure counts them",
     )
-    if model.failed_detectors_ or model.skipped_videos_:
+    if n_unscored or model.failed_detectors_ or model.skipped_videos_:
         raise typer.Exit(SOME_UNSCORABLE)

@@ -97,6 +97,18 @@ def test_fit_says_what_it_measured(clips, tmp_path, capsys):
     assert "Learned on" in shown
 
 
+def test_a_fit_without_one_of_its_videos_is_no_whole_success(clips, tmp_path, capsys):
+    (tmp_path / "broken.mp4").write_text("no video")
+    listed = (clips / "set.csv").read_text().replace("\n0", f"\n{clips}/0")
+    listed = listed.replace("\n1", f"\n{clips}/1")
+    (tmp_path / "set.csv").write_text(f"{listed}\nbroken.mp4,FAKE,other\n")
+    out = tmp_path / "model.dfe"
+    code, _, err = _run(capsys, "fit", tmp_path / "set.csv", "--out", out, *SMALL)
+    assert code == 1
+    assert "1 of 13 videos have no score" in err
+    assert out.is_file()
+
+
 def test_predict_prints_one_line_a_video(model, clips, capsys):
     code, out, _ = _run(capsys, "predict", model, clips, "--quiet")
     assert code == 0
