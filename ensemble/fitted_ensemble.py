@@ -407,7 +407,7 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         path : str or Path
             Written whole or not at all; ``.dfe`` by habit.
         overwrite : bool, default=False
-            Replace a file that is there and is no saved model.
+            Replace a file that is there and is no saved ensemble.
         key : bytes, str, Path or None, default=None
             A secret of 16 bytes or more, or the path of a file that holds it, to sign
             the file with; `load` with the same key refuses any other. None is the
@@ -422,10 +422,11 @@ class FittedEnsemble(ClassifierMixin, BaseEstimator):
         from ensemble.persistence.save import save_ensemble
         from ensemble.persistence.signature import secret
         from ensemble.reporting.outputs import check_replaced
+        from ensemble.reporting.own_files import ENSEMBLES
 
         check_is_fitted(self)
         signed = secret(key)
-        check_replaced(path, "model", overwrite)
+        check_replaced(path, "model", ENSEMBLES, overwrite)
         fitted = {k: value for k, value in vars(self).items() if k.endswith("_")}
         params = self.get_params(deep=False)
         save_ensemble(path, params, fitted, saved_card(self), signed)

@@ -1,11 +1,12 @@
 """Results, on standard output or in files: written as they come, whatever they hold."""
 
 import json
+import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -55,6 +56,24 @@ def write_text(path: Path | None, text: str) -> None:
     write_file(path, text)
 
 
+def free_name(path: Path, word: str) -> Path:
+    """Return a name beside a file, with a word in it, that nothing has.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from ensemble.cli.output import free_name
+    >>> free_name(Path("nowhere/scores.csv"), "stopped").name
+    'scores-stopped.csv'
+    """
+    found = path.with_stem(f"{path.stem}-{word}")
+    number = 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_stem(f"{path.stem}-{word}-{number}")
+    return found
+
+
 def write_csv(path: Path | None, table: "pd.DataFrame", **how) -> None:
     """Write a table as `write_text` does; `how` is for `DataFrame.to_csv`."""
     if path is not None:
@@ -65,6 +84,58 @@ def write_json(path: Path | None, content) -> None:
     """Write what JSON can hold as `write_text` does."""
     if path is not None:
         write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+class Writings:
+    """Tries to write each of several outputs; what fails is an error at the end.
+
+    One that cannot be written keeps none of the others from being written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ensemble.cli.output import Writings, write_json
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "taken").mkdir()
+    >>> writings = Writings()
+    >>> writings.attempt(write_json, folder / "taken", [1])
+    False
+    >>> writings.attempt(write_json, folder / "free.json", [2])
+    True
+    >>> try:
+    ...     writings.check()
+    ... except OSError as error:
+    ...     print(str(error).replace(str(folder), "FOLDER"))
+    FOLDER/taken is a folder; give the name of a file
+    >>> (folder / "free.json").read_text().split()
+    ['[', '2', ']']
+    """
+
+    def __init__(self) -> None:
+        self._errors: list[OSError] = []
+
+    def attempt(self, write: Callable[..., Any], *what: Any, **how: Any) -> bool:
+        """Call a function that writes; keep the error of one that cannot.
+
+        Returns
+        -------
+        bool
+            Whether it could.
+        """
+        try:
+            write(*what, **how)
+        except OSError as error:
+            self._errors.append(error)
+            return False
+        return True
+
+    def check(self) -> None:
+        """Raise the first error, after all others are told."""
+        for error in self._errors[1:]:
+            typer.echo(f"error: {error}", err=True)
+        if self._errors:
+            raise self._errors[0]
 
 
 def say_grounds(model, quiet: bool) -> None:

@@ -21,8 +21,8 @@ _KEPT = {
     "scores nothing is kept; run the same command again",
     "predict": "the videos that were done are in the store; run the same command to go "
     "on",
-    "scan": "what was computed of the videos is in the store; run the same command to "
-    "go on",
+    "scan": "files that were there are unchanged, but for pictures, videos and pages "
+    "of what had been scanned; run the same command again",
     "index": "the videos that were opened are in the store; run the same command to go "
     "on",
     "explore": "the videos that were opened are in the store; run the same command to "

@@ -103,7 +103,7 @@ def planned_outputs(
             if path != Path(target):
                 check_names_in(f"--{kind}", path.parent, [path.name])
     outputs = [
-        Output(f"--{kind}", path, KINDS[kind][0])
+        Output(f"--{kind}", path, KINDS[kind][0], ("scan",))
         for paths in planned
         for kind, path in paths.items()
     ]

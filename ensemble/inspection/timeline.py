@@ -84,7 +84,7 @@ def plot_timeline(result: Any, path: str | PathLike | None = None) -> "Figure":
         fontsize=11,
     )
     if path is not None:
-        save_figure(figure, path)
+        save_figure(figure, path, "scan")
     return figure
 
 

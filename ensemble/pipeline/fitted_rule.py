@@ -187,7 +187,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         from ensemble.pipeline.onnx import export_rule
 
         check_is_fitted(self)
-        check_replaced(path, "onnx", overwrite)
+        check_replaced(path, "onnx", overwrite=overwrite)
         export_rule(self, path)
 
     @property
@@ -306,7 +306,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         path : str or Path
             Written whole or not at all; ``.dfe`` by habit.
         overwrite : bool, default=False
-            Replace a file that is there and is no saved model.
+            Replace a file that is there and is no saved rule.
         key : bytes, str, Path or None, default=None
             A secret of 16 bytes or more, or the path of a file that holds it, to sign
             the file with; `load` with the same key refuses any other. None is the
@@ -322,7 +322,7 @@ class FittedRule(ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self)
         signed = secret(key)
-        check_replaced(path, "model", overwrite)
+        check_replaced(path, "model", ("combine",), overwrite)
         save_rule(self, path, signed)
 
     def evidence(self) -> OutOfFoldEvidence:

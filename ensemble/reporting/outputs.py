@@ -81,7 +81,8 @@ class Output:
         A key of `KINDS`.
     marks : tuple of str
         Columns of a table, or keys of JSON, that are in every file of this kind that
-        the command writes.
+        the command writes; of models, pages and plots the names of commands whose own
+        may be replaced.
     """
 
     option: str
@@ -193,7 +194,9 @@ def check_ending(path: str | Path, kind: str) -> None:
     _check_name(Output(KINDS[kind].name, Path(path), kind))
 
 
-def check_replaced(path: str | Path, kind: str, overwrite: bool = False) -> None:
+def check_replaced(
+    path: str | Path, kind: str, marks: tuple = (), overwrite: bool = False
+) -> None:
     """Refuse a file that exists and is not what the library wrote there before.
 
     Parameters
@@ -201,6 +204,8 @@ def check_replaced(path: str | Path, kind: str, overwrite: bool = False) -> None
     path : str or Path
     kind : str
         A key of `KINDS`: what is to be written.
+    marks : tuple of str, default=()
+        As of `Output`.
     overwrite : bool, default=False
         Replace it all the same.
 
@@ -218,13 +223,13 @@ def check_replaced(path: str | Path, kind: str, overwrite: bool = False) -> None
     ...         check_replaced(table, "model")
     ...     except OutputError as error:
     ...         print(str(error).replace(folder, "FOLDER"))
-    FOLDER/scores.csv exists, and is not a saved model of this library; give another \
-name, or overwrite=True to replace it
+    FOLDER/scores.csv exists, and is not a saved model of this library, or one of \
+another sort; give another name, or overwrite=True to replace it
     """
-    if not (overwrite or _may_replace(Output("", Path(path), kind))):
+    if not (overwrite or _may_replace(Output("", Path(path), kind, marks))):
         raise OutputError(
-            f"{path} exists, and is not {KINDS[kind].name} of this library; give "
-            "another name, or overwrite=True to replace it"
+            f"{path} exists, and is not {KINDS[kind].name} of this library, or one of "
+            "another sort; give another name, or overwrite=True to replace it"
         )
 
 

@@ -1,10 +1,14 @@
 """Tells files that our commands wrote from those of others, by what they hold."""
 
 import csv
+import json
 import re
 import zipfile
 
 _BEGINNING = 2**16  # bytes of a file that tell what it is
+_LARGEST_MANIFEST = 2**28  # bytes of what a model says of itself
+ENSEMBLES = ("fit", "assemble", "demo")  # what makes an ensemble that is saved
+_GENERATOR = re.compile(r'name="generator" content="deepfake-ensemble \S+ (\w+)"')
 FILM_MARK = "P(fake) while it played"  # in the comment of every film of `watch`
 _VIDEO_MARKS = (b"P(fake) ", b"unknown calibration", b"FAKE TRACES or UNSURE")
 PLOT_MARK = "plot of deepfake-ensemble"  # in the metadata of every plot
@@ -35,13 +39,26 @@ def _text(path):
 
 
 def _is_model(path, marks):
+    """Whether it is a saved model, made by one of the commands in `marks`."""
     if not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as text:
-            return b'"deepfake-ensemble"' in text.read(_BEGINNING)
+            manifest = json.loads(text.read(_LARGEST_MANIFEST))
+        known = "deepfake-ensemble" in manifest["versions"]
+        return known and _maker_of(manifest) in marks
     except Exception:  # of an archive that is damaged it may be anything
         return False
+
+
+def _maker_of(manifest):
+    """Say which command makes such a model."""
+    if "rule" in manifest:
+        return "combine"
+    if (manifest.get("card") or {}).get("toy"):
+        return "demo"
+    members = [m for entry in manifest["detectors"] for m in entry["members"]]
+    return "assemble" if all(m.get("prefit") for m in members) else "fit"
 
 
 def _is_csv(path, marks):
@@ -79,18 +96,19 @@ def _is_index(path, marks):
 
 
 def _is_html(path, marks):
+    """Whether it is a page of one of the commands in `marks`, as its head says."""
     text = (_text(path) or "").lstrip().lower()
-    return (
-        text.startswith(("<!doctype html", "<html"))
-        and 'name="generator" content="deepfake-ensemble' in text
-    )
+    found = _GENERATOR.search(text)
+    is_page = text.startswith(("<!doctype html", "<html"))
+    return is_page and found is not None and found[1] in marks
 
 
 def _is_plot(path, marks):
+    """Whether it is a plot of one of the commands in `marks`, as its metadata say."""
     content = path.read_bytes() if path.stat().st_size < 2**25 else _begins(path)
-    if content.startswith(b"%PDF"):
-        return PLOT_MARK.encode() in content
-    return PLOT_MARK.encode() in content[:4096]
+    if not content.startswith(b"%PDF"):
+        content = content[:4096]
+    return any(f"{PLOT_MARK}: {command}".encode() in content for command in marks)
 
 
 def _is_video(path, marks):

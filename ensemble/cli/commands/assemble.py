@@ -91,7 +91,9 @@ def assemble(
             encoding=encoding, quiet=quiet,
         )  # fmt: skip
         inputs += [*labelled.lists, *labelled.videos]
-    check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
+    check_outputs(
+        [Output("--out", out, "model", ("assemble",))], inputs, overwrite, store
+    )
     if labelled is None:
         model = put_together(checkpoints, combiner=combiner, **params)
         model.describe(describe).save(out, overwrite)

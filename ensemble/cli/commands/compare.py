@@ -16,7 +16,13 @@ from ensemble.cli.inputs import (
     checkpoints_by_compression,
     named_detectors,
 )
-from ensemble.cli.output import is_printed, say_unscorable, write_csv, write_json
+from ensemble.cli.output import (
+    Writings,
+    is_printed,
+    say_unscorable,
+    write_csv,
+    write_json,
+)
 from ensemble.comparison.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -171,8 +177,6 @@ def compare(
     settings = SimpleNamespace(**locals())
     inputs = _read_inputs(settings)
     comparison = _compare(settings, inputs)
-    if report is not None:
-        comparison.to_html(report, title)
     _finish(settings, inputs, comparison)
 
 
@@ -185,9 +189,15 @@ def _finish(
     csv_file, json_file = settings.csv_file, settings.json_file
     is_data = is_printed(json_file, csv_file)
     shipping = _shipping(settings, inputs, comparison)
-    show_comparison(comparison, settings.report, is_data, shipping, settings.details)
-    write_csv(csv_file, comparison.table, index_label="strategy")
-    write_json(json_file, comparison.to_dict())
+    writings, report = Writings(), settings.report
+    if report is not None and not writings.attempt(
+        comparison.to_html, report, settings.title
+    ):
+        report = None
+    show_comparison(comparison, report, is_data, shipping, settings.details)
+    writings.attempt(write_csv, csv_file, comparison.table, index_label="strategy")
+    writings.attempt(write_json, json_file, comparison.to_dict())
+    writings.check()
     facts = comparison.facts
     n_left = facts.n_videos_held_out - facts.n_videos_judged
     if inputs.videos is None:  # a table has what it has
@@ -254,7 +264,7 @@ def _check_outputs(settings: SimpleNamespace, inputs: "ComparisonInputs") -> Non
 
     outputs = tables_of("compare", settings.csv_file, settings.json_file)
     if settings.report is not None:
-        outputs.append(Output("--report", settings.report, "html"))
+        outputs.append(Output("--report", settings.report, "html", ("compare",)))
     check_outputs(
         outputs,
         [

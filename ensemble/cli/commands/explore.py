@@ -69,7 +69,7 @@ def explore(
     table = table_to_show(data, kind, split, fake_label, encoding, quiet)
     planned = []
     if out is not None:
-        planned.append(Output("--out", out, "html"))
+        planned.append(Output("--out", out, "html", ("explore",)))
     if json_file is not None:
         planned.append(Output("--json", json_file, "json", ("summary", "files")))
     if csv_folder is not None:

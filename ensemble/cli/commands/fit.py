@@ -107,7 +107,7 @@ def fit(
         duplicates=duplicates.value, fake_label=fake_label, encoding=encoding,
     )  # fmt: skip
     inputs = [*table.lists, *table.videos, weights]
-    check_outputs([Output("--out", out, "model")], inputs, overwrite, store)
+    check_outputs([Output("--out", out, "model", ("fit",))], inputs, overwrite, store)
     model = DeepfakeEnsemble(
         named_detectors(
             backbones, views, train.value, weights, image_size, n_frames, epochs

@@ -11,6 +11,8 @@ from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
 from ensemble.cli.output import (
+    Writings,
+    free_name,
     is_printed,
     say_grounds,
     say_unscorable,
@@ -78,8 +80,10 @@ def scan(
     try:
         for result in _scan_each(loaded, paths, outputs, not no_doubts, err, lost):
             results.append(result)
-    finally:  # of a run that is stopped there is what it found so far
-        _write_tables(results, json_file, csv_file)
+    except BaseException:
+        _keep_unfinished(results, len(paths), json_file, csv_file)
+        raise
+    _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
     n_unscorable = sum(result.status == UNSCORABLE for result in results)
     say_unscorable(n_unscorable, len(results), "above, each with its reason")
@@ -124,6 +128,28 @@ def _write_tables(
 ) -> None:
     from ensemble.inspection.scan import scans_table
 
-    write_json(json_file, [result.to_dict() for result in results])
+    writings = Writings()
+    found = [result.to_dict() for result in results]
+    writings.attempt(write_json, json_file, found)
     if results:
-        write_csv(csv_file, scans_table(results), index=False)
+        writings.attempt(write_csv, csv_file, scans_table(results), index=False)
+    writings.check()
+
+
+def _keep_unfinished(
+    results: "Sequence[ScanResult]",
+    n_videos: int,
+    json_file: Path | None,
+    csv_file: Path | None,
+) -> None:
+    """Write what a run that ends early has found under names that say so."""
+    files = [
+        None if path is None or is_printed(path) else free_name(path, "stopped")
+        for path in (json_file, csv_file)
+    ]
+    if results and any(files):
+        _write_tables(results, *files)
+        names = " and ".join(str(path) for path in files if path is not None)
+        typer.echo(
+            f"{len(results)} of {n_videos} videos had been scanned: {names}", err=True
+        )

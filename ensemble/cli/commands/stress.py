@@ -9,7 +9,7 @@ import typer
 from ensemble.cli import options
 from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import models_and_videos, open_ensemble, split_names, videos_at
-from ensemble.cli.output import is_printed, say_grounds, write_csv, write_text
+from ensemble.cli.output import Writings, is_printed, say_grounds, write_csv, write_text
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -82,7 +82,7 @@ def stress(
     )
     outputs = tables_of("stress", csv_file, json_file)
     if plot is not None:
-        outputs.append(Output("--plot", plot, "plot"))
+        outputs.append(Output("--plot", plot, "plot", ("stress",)))
     if scores_file is not None:
         outputs.append(Output("--scores", scores_file, "csv", SCORES))
     check_outputs(outputs, [*models, *paths, *lists], overwrite)
@@ -98,11 +98,14 @@ def stress(
         scores_file=scores_file,
         verbose=not quiet,
     )
-    if plot is not None:
-        result.plot(plot)
+    writings = Writings()
+    if plot is not None and not writings.attempt(result.plot, plot):
+        plot = None
     show_stress(result, plot, err=is_printed(csv_file, json_file))
-    write_csv(csv_file, result.table, index=False)
-    write_text(json_file, result.table.to_json(orient="records", indent=1) + "\n")
+    writings.attempt(write_csv, csv_file, result.table, index=False)
+    as_json = result.table.to_json(orient="records", indent=1) + "\n"
+    writings.attempt(write_text, json_file, as_json)
+    writings.check()
     say_grounds(loaded, quiet=True)
     if result.reasons:
         raise typer.Exit(SOME_UNSCORABLE)

@@ -91,5 +91,5 @@ def plot_stress(table: pd.DataFrame, path: str | Path | None = None) -> "Figure"
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     if path is not None:
-        save_figure(figure, path)
+        save_figure(figure, path, "stress")
     return figure

@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
-def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure, with this library's name in the file's metadata.
+def save_figure(figure: "Figure", path: str | Path, command: str = "") -> None:
+    """Write a figure, with the names of library and command in the file's metadata.
 
-    By that name a command knows its own plots, which it may replace, from those of
-    others.
+    By them a command knows its own plots, which it may replace, from those of others.
 
     Parameters
     ----------
     figure : matplotlib Figure
     path : str or Path
         .png, .svg, .pdf or .jpg.
+    command : str, default=""
+        That makes such plots; no command replaces those without one.
     """
-    options = {"metadata": {"Creator": PLOT_MARK}}
+    mark = f"{PLOT_MARK}: {command}" if command else PLOT_MARK
+    options = {"metadata": {"Creator": mark}}
     suffix = Path(path).suffix.lower()
     if suffix == ".png":
-        options = {"metadata": {"Software": PLOT_MARK}}
+        options = {"metadata": {"Software": mark}}
     elif suffix in (".jpg", ".jpeg"):
-        options = {"pil_kwargs": {"comment": PLOT_MARK.encode()}}
+        options = {"pil_kwargs": {"comment": mark.encode()}}
     with replacing(path) as unfinished:
         figure.savefig(unfinished, dpi=150, **options)
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ensemble.inspection.scan
 from base_models import write_video
 from ensemble.cli.app import main
+
+MODEL = Path(__file__).parents[2] / "saved_models" / "version_1" / "reals_alone.dfe"
 
 
 def _run(capsys, *arguments):
@@ -29,6 +33,47 @@ def place(tmp_path):
         (tmp_path / name).write_bytes(b"something of the user's")
     (tmp_path / "folder").mkdir()
     return tmp_path
+
+
+def test_a_scan_that_is_stopped_leaves_older_tables(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    files = ["--csv", "s.csv", "--json", "s.json"]
+    scan = ["scan", "a.mp4", "b.mp4", "--model", MODEL, *files]
+    assert _run(capsys, *scan)[0] == 0
+    before = [(place / name).read_bytes() for name in ("s.csv", "s.json")]
+    scan_video = ensemble.inspection.scan.scan_video
+
+    def stopped(model, path, **options):
+        if "b.mp4" in str(path):
+            raise KeyboardInterrupt
+        return scan_video(model, path, **options)
+
+    monkeypatch.setattr("ensemble.inspection.scan.scan_video", stopped)
+    for kept in ("stopped", "stopped-2"):
+        code, _, err = _run(capsys, *scan)
+        assert code == 130
+        assert "1 of 2 videos had been scanned" in err
+        assert f"s-{kept}.json and s-{kept}.csv" in err
+        assert "files that were there are unchanged" in err
+        assert before == [(place / name).read_bytes() for name in ("s.csv", "s.json")]
+        assert len((place / f"s-{kept}.csv").read_text().splitlines()) == 2
+        assert len(json.loads((place / f"s-{kept}.json").read_text())) == 1
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_it(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    scan_video = ensemble.inspection.scan.scan_video
+
+    def taking(*arguments, **options):
+        (place / "s.json").mkdir(exist_ok=True)  # meanwhile, by somebody else
+        return scan_video(*arguments, **options)
+
+    monkeypatch.setattr("ensemble.inspection.scan.scan_video", taking)
+    scan = ["scan", "a.mp4", "--model", MODEL, "--csv", "s.csv", "--json", "s.json"]
+    code, _, err = _run(capsys, *scan)
+    assert code == 2
+    assert "s.json is a folder" in err
+    assert len((place / "s.csv").read_text().splitlines()) == 2
 
 
 SCAN = ["scan", "a.mp4", "-m", "model.dfe"]

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shutil
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import ensemble
+import ensemble.reporting
 from base_models import write_video
 from base_models.runtime.file_writing import watching_outputs, write_text
 from ensemble.cli.app import main
@@ -27,6 +29,7 @@ from ensemble.reporting.outputs import (
 )
 from ensemble.reporting.own_files import FILM_MARK, SCORES, WROTE
 
+SAVED = Path(__file__).parents[2] / "saved_models"
 NAMES = {
     "model": "a.dfe", "csv": "a.csv", "json": "a.json", "html": "a.html",
     "plot": "a.png", "video": "a.mp4", "onnx": "a.onnx", "card": "card.json",
@@ -188,8 +191,10 @@ def test_what_looks_like_ours_and_holds_more_is_somebodys_own(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".jpg"])
 def test_a_plot_of_ours_is_replaced_and_one_of_the_users_is_not(suffix, tmp_path):
     figures = pytest.importorskip("matplotlib.figure")
-    save_figure(figures.Figure(), tmp_path / f"a{suffix}")
-    _check(tmp_path / f"a{suffix}", "plot")
+    save_figure(figures.Figure(), tmp_path / f"a{suffix}", "stress")
+    _check(tmp_path / f"a{suffix}", "plot", marks=("stress",))
+    with pytest.raises(OutputError, match="not a plot that this command wrote"):
+        _check(tmp_path / f"a{suffix}", "plot", marks=("scan",))
     figures.Figure().savefig(tmp_path / f"b{suffix}")
     with pytest.raises(OutputError, match="not a plot that this command wrote"):
         _check(tmp_path / f"b{suffix}", "plot")
@@ -211,9 +216,6 @@ def test_nothing_that_would_pass_for_a_frame_is_written_among_frames(
 
 
 def test_what_the_command_wrote_before_is_replaced(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.dfe", "w") as archive:
-        archive.writestr("manifest.json", '{"versions": {"deepfake-ensemble": "1"}}')
-    _check(tmp_path / "a.dfe", "model")
     pd.DataFrame({"video": ["a"], "change": [1], "strength": [2.0]}).to_csv(
         tmp_path / "a.csv", index=False
     )
@@ -229,6 +231,54 @@ def test_what_the_command_wrote_before_is_replaced(tmp_path):
     write_video(tmp_path / "b.mp4", np.zeros((3, 16, 16, 3), np.uint8))
     with pytest.raises(OutputError, match="not an annotated video that this command"):
         _check(tmp_path / "b.mp4", "video")
+
+
+MAKERS = {
+    "fit": "version_1/logistic.dfe",
+    "combine": "version_2/logistic.dfe",
+}
+
+
+@pytest.mark.parametrize("command", ["fit", "assemble", "combine", "demo"])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_model_is_replaced_by_what_made_it_alone(command, maker, tmp_path):
+    path = tmp_path / "model.dfe"
+    shutil.copyfile(SAVED / MAKERS[maker], path)
+    if command == maker:
+        _check(path, "model", marks=(command,))
+        return
+    with pytest.raises(OutputError, match="not a saved model that this command wrote"):
+        _check(path, "model", marks=(command,))
+
+
+def test_an_ensemble_and_a_rule_do_not_replace_each_other(tmp_path):
+    ensembles, rules = tmp_path / "ensemble.dfe", tmp_path / "rule.dfe"
+    shutil.copyfile(SAVED / MAKERS["fit"], ensembles)
+    shutil.copyfile(SAVED / MAKERS["combine"], rules)
+    model, rule = ensemble.load(ensembles), ensemble.load(rules)
+    model.save(ensembles)
+    rule.save(rules)
+    for saved, path in ((model, rules), (rule, ensembles)):
+        before = path.read_bytes()
+        with pytest.raises(OutputError, match="one of another sort; give another name"):
+            saved.save(path)
+        assert path.read_bytes() == before
+        saved.save(path, overwrite=True)
+
+
+@pytest.mark.parametrize("maker", ["compare", "explore", "scan"])
+def test_a_page_is_replaced_by_what_made_it_alone(maker, tmp_path):
+    names = {"compare": "report", "explore": "explore", "scan": "evidence"}
+    package = Path(ensemble.reporting.__file__).parent
+    template = (package / "templates" / f"{names[maker]}.html").read_text()
+    page = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "1.0", template)
+    (tmp_path / "a.html").write_text(page[page.lower().index("<!doctype") :])
+    for command in names:
+        if command == maker:
+            _check(tmp_path / "a.html", "html", marks=(command,))
+            continue
+        with pytest.raises(OutputError, match="not a page that this command wrote"):
+            _check(tmp_path / "a.html", "html", marks=(command,))
 
 
 def test_films_of_scan_and_of_watch_do_not_replace_each_other(tmp_path):

@@ -71,7 +71,7 @@ def combine(
     settings = SimpleNamespace(**locals())
     from ensemble.reporting.outputs import Output, check_outputs
 
-    check_outputs([Output("--out", out, "model")], [data], overwrite)
+    check_outputs([Output("--out", out, "model", ("combine",))], [data], overwrite)
     table, beside = _labelled(settings)
     rule = _rule(settings, beside)
     if beside["group"].isna().all():
