@@ -129,7 +129,7 @@ def _camera_number(source):
 
 
 def _frames_of_file(source, stop):
-    first = None
+    begun, last = None, 0.0  # of the clock that runs, and the newest frame's time
     for number, (image, seconds) in enumerate(
         iter_frames(Path(source), return_times=True)
     ):
@@ -137,8 +137,12 @@ def _frames_of_file(source, stop):
             return
         if seconds is None:
             seconds = number / _FPS_WITHOUT_CLOCK
-        first = seconds if first is None else first
-        yield LiveFrame(image, seconds - first, time.perf_counter())
+        if begun is None:
+            begun = seconds
+        if seconds - begun < last:  # the clock began again, as of files in a row
+            begun = seconds - last - 1 / _FPS_WITHOUT_CLOCK
+        last = seconds - begun
+        yield LiveFrame(image, last, time.perf_counter())
 
 
 class _Newest:

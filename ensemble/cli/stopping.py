@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 
 from base_models.runtime.ending.callers import end_children
@@ -11,6 +12,7 @@ from ensemble.cli.errors import STOPPED
 
 _KINDS = (signal.SIGINT, signal.SIGTERM)
 _SOON = 2.0  # seconds that a command may take to end without a word
+_ANEW = 0.05  # seconds until a stop that was dropped comes again
 _SLOWLY = b"stopping what is under way; press Ctrl-C again to stop at once\n"
 _AT_ONCE = b"stopped at once\n"
 
@@ -98,6 +100,20 @@ def say_no_more() -> None:
 def _stop(number, frame):
     for kind in _KINDS:  # a second error in the midst of ending would be a traceback
         signal.signal(kind, lambda number, frame: None)
+    sys.unraisablehook = _not_lost
+    raise KeyboardInterrupt
+
+
+def _not_lost(unraisable):
+    """Raise a stop again that came where Python drops errors, as in a finalizer."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+    elif hasattr(signal, "setitimer"):  # not under Windows
+        signal.signal(signal.SIGALRM, _raise)
+        signal.setitimer(signal.ITIMER_REAL, _ANEW)
+
+
+def _raise(number, frame):
     raise KeyboardInterrupt
 
 

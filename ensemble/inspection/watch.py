@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base_models.errors import VideoReadError
 from base_models.runtime.ending.scratch import scratch_folder
+from base_models.runtime.file_digest import LEAVE_IT, REPLACED, content_stamp
 from ensemble.choices import NO_VERDICT, UNSURE
 from ensemble.inspection.annotate import draw_frame
 from ensemble.inspection.scan import ScanResult, scan_video
@@ -186,7 +188,8 @@ def watch(
     Raises
     ------
     VideoReadError
-        If the source cannot be opened, or fails.
+        If the source cannot be opened, or fails; at the end, if a file was written to
+        meanwhile. Moments since then are in doubt.
     ValueError
         For an unusable `every`, `frames` or `window`.
 
@@ -221,8 +224,10 @@ def watch(
         with ThreadPoolExecutor(1) as beside:
             begin = beside.submit if is_live(source) else _at_once
             watcher = _Watcher(model, running, every, frames, on_frame, begin, doubts)
-            watcher.of_file = [] if is_live(source) else _doubts_of(model, source)
+            if not is_live(source):
+                watcher.file = _WatchedFile(model, source)
             yield from watcher.steps(live_frames(source, stop), max_seconds)
+            watcher.file.check()
 
 
 class FilmWriter:
@@ -333,11 +338,40 @@ def _check(every, frames):
         raise ValueError(f"frames must be a whole number from 1; got {frames!r}")
 
 
-def _doubts_of(model, path):
+class _NoFile:
+    """Of a live source, of which nothing is known but its frames."""
+
+    def doubts(self):
+        return []
+
+    def check(self):
+        pass
+
+
+class _WatchedFile(_NoFile):
     """What speaks against verdicts on a file as such, which its frames do not show."""
-    training = model.card_.profile or TrainingProfile(0)
-    profile = profile_video(path)
-    return [] if profile is None else training.unlike(profile)
+
+    def __init__(self, model, path):
+        self._path, self._stamp = path, self._stamp_of(path)
+        training = model.card_.profile or TrainingProfile(0)
+        profile = profile_video(path)
+        self._doubts = [] if profile is None else training.unlike(profile)
+
+    def _stamp_of(self, path):
+        try:
+            return content_stamp(path)
+        except OSError:  # it is gone; before the first frame, who opens it says so
+            return None
+
+    def _is_replaced(self):
+        return self._stamp_of(self._path) != self._stamp
+
+    def doubts(self):
+        return [REPLACED, *self._doubts] if self._is_replaced() else self._doubts
+
+    def check(self):
+        if self._is_replaced():
+            raise VideoReadError(self._path, REPLACED, LEAVE_IT)
 
 
 def _at_once(work, *arguments):
@@ -357,7 +391,7 @@ class _Watcher:
         self.gathered = deque(maxlen=n_frames)
         self.scoring, self.last = None, None
         self.doubts = ""  # of the last moments that had a score
-        self.of_file: list[str] = []
+        self.file = _NoFile()
         self.n_frames = self.n_skipped = 0
         self.since = time.perf_counter(), 0  # when the last step was, at which frame
 
@@ -411,7 +445,7 @@ class _Watcher:
         running = self.running.add(seconds, result.p_fake)
         (verdict,) = result.threshold.verdicts([running])
         if not np.isnan(result.p_fake):
-            others = [said for said in self.of_file if said not in result.doubts]
+            others = [said for said in self.file.doubts() if said not in result.doubts]
             self.doubts = "; ".join(filter(None, [*others, result.doubts]))
         elif np.isnan(running):
             self.doubts = ""

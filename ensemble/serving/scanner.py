@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ensemble.serving.files import ServerFiles
-from ensemble.serving.jobs import SCAN, JobStore, ScanJob
+from ensemble.serving.jobs import QUEUED, SCAN, JobStore, ScanJob
 from ensemble.serving.problems import is_full_disk
 from ensemble.serving.scanning.process import Lost, ScanProcess, Stopped
 from ensemble.serving.scanning.products import BY_MODEL, FILES, PLAYABLE
@@ -22,6 +22,10 @@ _AGAIN = 5.0  # seconds until a process that cannot be begun is tried again
 _INTERNAL = "an error of the server ({}); its log has the details"
 _FULL = "the disk of the server was full; send the file once more in a while"
 UPLOAD = "upload"  # of a job's file, before its ending
+_STUCK = (
+    "the model cannot be loaded any more: tell whoever runs this server, whose log "
+    "says why"
+)
 
 
 class Scanner:
@@ -41,7 +45,8 @@ class Scanner:
     counted : Counter
         Tasks by (kind, how they ended); ``seconds`` has their time.
     is_stuck : bool
-        Whether the model cannot be loaded any more: its file is gone, say.
+        Whether the model cannot be loaded any more: its file is gone, say, or holds
+        another one.
     """
 
     def __init__(
@@ -150,6 +155,10 @@ class Scanner:
             "file once more to have it scanned by that"
         )
 
+    def doing(self, job: ScanJob) -> str:
+        """Say what is being done for a job, or why nothing is."""
+        return _STUCK if self.is_stuck and job.status == QUEUED else job.doing
+
     def note_failure(self, job: str, reason: str, kind: str = SCAN) -> None:
         """Note why a task failed; where the disk is full, as soon as that can be."""
         with self._saying:
@@ -195,14 +204,23 @@ class Scanner:
             self._end_process()
             try:
                 self._process = self._begun()
+                self._check_same_model()
             except ValueError as error:  # its file is gone, say
                 _log.error("no process that scans can be begun: %s", error)
                 self.is_stuck = True
                 return False
             self.is_stuck = False
             self.n_replaced += 1
-            self.model_facts = self._process.facts
         return True
+
+    def _check_same_model(self):
+        """Refuse another model than the one with which the server was started."""
+        if self._process.facts["key"] != self.model_facts["key"]:
+            self._end_process()
+            raise ValueError(
+                "the model's file holds another model than when the server was "
+                "started: put the first one back, or start the server again"
+            )
 
     def _do_one(self):
         claimed = self._jobs.claim()

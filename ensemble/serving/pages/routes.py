@@ -67,10 +67,6 @@ _FILES = {
 _MOST_FILES = 20  # in one form
 _MOST_SHOWN = 50  # of a session's history
 _MOST_BESIDE = 12
-_STUCK = (
-    "the model cannot be loaded any more: tell whoever runs this server, whose log "
-    "says why"
-)
 _WAITS = (QUEUED, RUNNING)
 _MOST_FORM = 2**14  # bytes of a form without files
 _NO_TASK = {"status": "", "progress": 0.0, "doing": "", "reason": ""}
@@ -383,8 +379,8 @@ def _scan_content(request: Request, job: ScanJob) -> dict[str, Any]:
                "until": _until(request, job),
                "again": _again(request, job.status not in (DONE, FAILED)),
                "doing": doing_of(job)}  # fmt: skip
-    if job.status == QUEUED and request.app.state.scanner.is_stuck:
-        content["doing"] = _STUCK
+    if request.app.state.scanner.is_stuck:
+        content["doing"] = request.app.state.scanner.doing(job)
     scan = result_of(request, job)
     if scan is None and job.status == DONE:
         raise no_such_scan()  # it was deleted meanwhile

@@ -25,6 +25,16 @@ def test_a_file_gives_every_frame_with_its_own_clock(tmp_path):
     assert {frame.skipped for frame in taken} == {0}
 
 
+def test_a_clock_that_begins_again_goes_on(tmp_path, monkeypatch):
+    image, times = np.zeros((8, 8, 3), np.uint8), [5.0, 5.04, 0.0, 0.04, 0.02]
+    monkeypatch.setattr(
+        "base_models.video.live.iter_frames",
+        lambda path, return_times: ((image, at) for at in times),
+    )
+    seconds = [frame.seconds for frame in live_frames(tmp_path / "two.ts")]
+    assert seconds == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+
+
 def test_a_folder_of_frames_runs_at_25_a_second(tmp_path):
     for number in range(3):
         image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))

@@ -75,6 +75,32 @@ def _is_gone(process):
         return True
 
 
+_DROPPED = """
+import os, signal, time
+from ensemble.cli.stopping import stop_on_signals
+stop_on_signals()
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000): time.sleep(0.001)  # where the stop is raised
+
+try:
+    Finalized()
+    time.sleep(20)
+    print("went on")
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_a_stop_is_not_lost_where_python_drops_errors():
+    done = subprocess.run(
+        [sys.executable, "-c", _DROPPED], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "kept"),
     [

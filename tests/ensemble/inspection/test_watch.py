@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from base_models import CallableDetector, FrameDetector, probe_video, write_video
+from base_models import (
+    CallableDetector,
+    FrameDetector,
+    VideoReadError,
+    probe_video,
+    write_video,
+)
 from ensemble import DeepfakeEnsemble
 from ensemble.cli.app import main
 from ensemble.inspection.watch import FilmWriter, RunningScore, watch
@@ -124,6 +131,42 @@ def test_what_speaks_against_a_file_is_said_of_its_moments(tmp_path):
     assert (step.verdict, step.scan.verdict) == ("UNSURE", "FAKE")
     assert step.doubts == "it holds several pictures, and the first was looked at"
     assert [step.verdict for step in watch(model, pages, doubts=False)] == ["FAKE"]
+
+
+def _cut(path, whole):
+    os.truncate(path, len(whole) - 100)
+
+
+def _written_in(path, whole):
+    with open(path, "r+b") as file:
+        file.seek(len(whole) // 2)
+        file.write(bytes(9))
+    os.utime(path, (0, 0))
+
+
+def _appended_to(path, whole):
+    with open(path, "ab") as file:
+        file.write(whole)
+
+
+def _replaced(path, whole):
+    path.with_suffix(".new").write_bytes(whole)
+    os.replace(path.with_suffix(".new"), path)
+
+
+@pytest.mark.parametrize("change", [_cut, _written_in, _appended_to, _replaced])
+def test_a_file_that_changes_while_it_is_watched_is_in_doubt(change, tmp_path):
+    model = _fitted(CallableDetector(_brightness), n_frames=16)
+    path = write_video(tmp_path / "clip.mp4", _frames([200] * 80), fps=8, crf=0)
+    steps = watch(model, path)
+    assert "replaced" not in next(steps).doubts
+    change(path, path.read_bytes())
+    seen = []
+    with pytest.raises(VideoReadError, match="replaced while it was looked at"):
+        seen.extend(steps)
+    for step in seen:
+        assert step.verdict == "UNSURE"
+        assert step.doubts.startswith("it was replaced while it was looked at")
 
 
 def test_a_picture_of_another_size_than_in_training_is_unsure_in_the_banner(

@@ -297,6 +297,22 @@ def test_rates_of_the_files_that_a_threshold_was_set_on_are_said_to_be():
     assert (score_name(a_scan()), score_name(reals)) == ("P(fake)", "Suspicion")
 
 
+def test_no_other_model_takes_the_place_of_the_first(scanner, monkeypatch, caplog):
+    monkeypatch.setattr("ensemble.serving.scanner._AGAIN", 0.01)
+    scanner.start()
+    facts, others = scanner.process.facts, Process()
+    others.facts = {**facts, "key": "of another model"}
+    monkeypatch.setattr(scanner, "_begun", lambda: others)
+    scanner.process.is_alive = False
+    _until(lambda: scanner.is_stuck)
+    assert scanner.model_facts == facts
+    assert "holds another model than when the server was started" in caplog.text
+    first = Process()
+    first.facts = facts
+    monkeypatch.setattr(scanner, "_begun", lambda: first)
+    _until(lambda: not scanner.is_stuck)  # where the first one is put back
+
+
 def test_a_model_that_cannot_be_loaded_any_more_is_said_to_who_waits(
     client, app, scanner, monkeypatch
 ):
@@ -311,3 +327,4 @@ def test_a_model_that_cannot_be_loaded_any_more_is_said_to_who_waits(
     app.state.scanner.is_stuck = True
     job = app.state.jobs.add("a.mp4", app.state.files.make_folder())
     assert "cannot be loaded any more" in client.get(f"/scans/{job.id}").text
+    assert "cannot be loaded" in client.get(f"/v1/scans/{job.id}").json()["doing"]
