@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from base_models.errors import DeepfakeEnsembleWarning
+from base_models.runtime.file_digest import file_sha256
 from base_models.runtime.file_writing import replacing
 from ensemble.datasets.forge.casting import (
     BUNDLED_SIZE,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _FOLDERS = ("real", "fake")  # by label
 _INDEX = "videos.csv"
 _CLIP = re.compile(r"pair\d{3,}_[ab]\d*_(raw|c23|c40)\.mp4")  # as `_deliver` names it
-_COLUMNS = ("path", "label", "group", "method")
+_COLUMNS = ("path", "label", "group", "method", "digest")
 _FORMAT = 1  # raised when the same recipe comes to give other clips
 
 
@@ -231,9 +232,16 @@ def _deliver(out_dir, label, name, frames, what, fps, crfs, rng):
 
 
 def _is_whole(out_dir):
-    """Whether the set is complete."""
-    return (out_dir / _INDEX).exists() and all(
-        Path(video).exists() for video in read_videos(out_dir).videos
+    """Whether all clips are there, each as it was written."""
+    if not (out_dir / _INDEX).is_file():
+        return False
+    with open(out_dir / _INDEX, newline="", encoding="utf-8", errors="replace") as file:
+        clips = [
+            (out_dir / str(r.get("path")), r.get("digest"))
+            for r in csv.DictReader(file)
+        ]
+    return bool(clips) and all(
+        clip.is_file() and file_sha256(clip) == digest for clip, digest in clips
     )
 
 
@@ -256,7 +264,8 @@ def _write_index(out_dir, rows):
             unfinished, "w", newline="", encoding="utf-8", errors="backslashreplace"
         ) as file,
     ):
-        csv.writer(file).writerows([_COLUMNS, *rows])
+        digested = ((*row, file_sha256(out_dir / row[0])) for row in rows)
+        csv.writer(file).writerows([_COLUMNS, *digested])
 
 
 def _check(sources, n_identities):

@@ -13,7 +13,7 @@ from file_metadata import metadata_aucs
 
 from base_models.faces import DlibFaceFinder
 from base_models.video import probe_video, sample_frames, write_video
-from ensemble.datasets import forge_dataset, make_forgeries
+from ensemble.datasets import forge_dataset, load_dataset, make_forgeries
 from ensemble.datasets.forge.camera import Portrait, add_grain, paint_portrait
 from ensemble.datasets.forge.face_swap import METHODS, SwapStyle, face_mask, swap_face
 from ensemble.datasets.forge.folder import alone_in
@@ -60,7 +60,7 @@ def test_the_folder_is_a_data_set_by_itself(forgeries):
     folder = Path(forgeries.videos[0]).parents[1]
     with open(folder / "videos.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "group", "method"]
+    assert list(rows[0]) == ["path", "label", "group", "method", "digest"]
     assert [str(folder / row["path"]) for row in rows] == forgeries.videos
     assert [int(row["label"]) for row in rows] == forgeries.labels
     for row in rows:
@@ -136,9 +136,16 @@ def test_a_finished_folder_is_used_again_and_never_mixed(tmp_path):
 
     with pytest.raises(FileExistsError, match="another n_frames, random_state"):
         forge(n_frames=3, random_state=1)
-    Path(made.videos[1]).unlink()
+    first, second = map(Path, made.videos[:2])
+    whole = second.read_bytes()
+    second.unlink()
     assert forge() == made
-    assert Path(made.videos[1]).exists()
+    assert second.read_bytes() == whole
+    second.write_bytes(first.read_bytes())  # somebody else's
+    with pytest.raises(ValueError, match="describes 1 videos that are others by now"):
+        load_dataset("auto", tmp_path / "set")
+    assert forge() == made
+    assert second.read_bytes() == whole
 
 
 @pytest.mark.parametrize("layout", ["folder", "faceforensics"])
