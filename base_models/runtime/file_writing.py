@@ -82,6 +82,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     old = None
+    if not target.exists() and os.path.exists(path):  # /dev/stdout of a pipe
+        target = Path(path)
     with naming(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,5 @@
 """Reads data sets: `load_dataset` into a table, `read_videos` into lists."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ensemble.datasets.kinds.base import LabelledVideos, VideoRecord
 from ensemble.datasets.kinds.files import (
     LABEL_FOLDERS,
     below_root,
+    is_there,
     named,
     noting_lists,
 )
@@ -148,11 +148,10 @@ def _label_of_folder(path: str) -> int | None:
 
 def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
     # Servers are asked when their videos are read, and not all of them now.
-    is_there = [
-        os.path.exists(video) or remote_address(video) is not None
-        for video in table.videos
+    found = [
+        is_there(video) or remote_address(video) is not None for video in table.videos
     ]
-    lost = [v for v, there in zip(table.videos, is_there, strict=True) if not there]
+    lost = [v for v, there in zip(table.videos, found, strict=True) if not there]
     if not lost:
         return table
     text = f"{root} names {len(lost)} of {len(table)} videos that are not there"
@@ -168,7 +167,7 @@ def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
         DeepfakeEnsembleWarning,
         stacklevel=3,
     )
-    return table.subset(where=is_there)
+    return table.subset(where=found)
 
 
 def _check_content(table: VideoTable, root: Path, duplicates: str) -> None:

@@ -192,15 +192,19 @@ def _add_other_scale(rule, notes, table, used):
 
 def _add_doubts_of_outside(notes, table, used):
     """Doubt a column that leaves 0 to 1 in other rows, save by a mark of no score."""
+    outside = [
+        np.unique(values[~there & ~np.isnan(values)])
+        for values, there in zip(table.to_numpy(float).T, used.T, strict=True)
+    ]
+    different = np.unique(np.concatenate([[], *outside]))
+    if len(different) == 1 and different[0] < 0 and different[0] % 1 == 0:
+        return  # -1, -99: no score, by the same mark in all columns
     for place in np.flatnonzero(used.any(axis=0)):
-        values = table.iloc[:, place].to_numpy(float)[~used[:, place]]
-        different = np.unique(values[~np.isnan(values)])
-        is_mark = len(different) == 1 and different[0] < 0 and different[0] % 1 == 0
-        if not len(different) or is_mark:  # -1, -99: no score
+        if not len(outside[place]):
             continue
         text = (
             f"{table.columns[place]} is outside 0 to 1 in other rows, as "
-            f"{different[-1]:.4g}: it may be on another scale in all"
+            f"{outside[place][-1]:.4g}: it may be on another scale in all"
         )
         _note(notes, used[:, place], text)
 

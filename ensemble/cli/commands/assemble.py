@@ -55,6 +55,14 @@ Threshold = Annotated[
         "the labelled videos. Default: 0.5."
     ),
 ]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="With --calibrate: number of folds in which combiner and calibration are "
+        "learned. Default: 5.",
+        min=2,
+    ),
+]
 Describe = Annotated[
     str, typer.Option(help="A word about the ensemble; shown beside each verdict.")
 ]
@@ -69,6 +77,7 @@ def assemble(
     split: options.Split = None,
     calibration: Calibration = "platt",
     threshold: Threshold = None,
+    folds: Folds = None,
     describe: Describe = "",
     fake_label: options.FakeLabel = None,
     encoding: options.Encoding = None,
@@ -100,6 +109,7 @@ def assemble(
         say_grounds(model, quiet)
         typer.echo(f"Saved to {visible(out)}")
         return
+    params["resampling"] = folds
     model = _learned(checkpoints, labelled, combiner, calibration, fake_label, params)
     if describe:
         model.describe(describe)

@@ -13,7 +13,7 @@ import pandas as pd
 from base_models.addresses import remote_address
 from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.datasets.kinds.faceforensics import is_folder_of_masks
-from ensemble.datasets.kinds.files import named
+from ensemble.datasets.kinds.files import is_there, named
 from ensemble.datasets.video_table import VideoTable
 
 
@@ -152,7 +152,7 @@ def warn_of_unlisted(
 
 def _is_named_rightly(path: str) -> bool:
     """Whether a file is there; servers are not asked."""
-    return os.path.exists(path) or remote_address(path) is not None
+    return is_there(path) or remote_address(path) is not None
 
 
 def _are_masks(root: str | Path, folder: str, ending: str) -> bool:

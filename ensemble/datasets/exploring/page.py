@@ -22,6 +22,7 @@ from ensemble.datasets.exploring.pictures import (
     has_landmarks,
 )
 from ensemble.datasets.exploring.plots import counts_plot, hints_plot, numbers_plot
+from ensemble.datasets.kinds.files import is_there
 from ensemble.datasets.video_table import VideoTable
 from ensemble.reporting.html import image_url, write_page
 from ensemble.reporting.plain_text import printable
@@ -119,7 +120,7 @@ def warnings_of(found: Any) -> Iterable[str]:
     if untested := not_tested(found.leak_hints):
         yield untested
     counts = found.lists_and_folders["only_in"].value_counts()
-    if n_broken := int(found.table.table["path"].map(os.path.exists).sum()) - int(
+    if n_broken := int(found.table.table["path"].map(is_there).sum()) - int(
         found.table.table["readable"].sum()
     ):
         yield f"{_many(n_broken, 'file')} cannot be read as video"

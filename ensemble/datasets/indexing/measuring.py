@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from base_models.runtime.failures import reason_of
 from base_models.runtime.file_digest import content_stamp
 from base_models.runtime.remote.facts import asking_once
 from ensemble.datasets.indexing.perceptual_hash import N_FRAMES, perceptual_hash
+from ensemble.datasets.kinds.files import is_there
 
 if TYPE_CHECKING:
     from base_models.faces.face import FaceFinder
@@ -77,10 +78,11 @@ def _measure(video: str | Path, finder: FaceFinder | None, row: dict[str, Any]) 
     from base_models.video.reading import probe_video, sample_clips
 
     if remote_address(video) is None:
-        if not os.path.exists(video):
+        if not is_there(video):
             raise VideoReadError(video, "there is no such file")
-        if not os.path.isdir(video):
-            row["file_size"] = os.path.getsize(video)
+        with suppress(OSError):  # its folder may not be entered, as is said below
+            if not os.path.isdir(video):
+                row["file_size"] = os.path.getsize(video)
     row["digest"] = video_digest(video, in_full=True)
     info = probe_video(video)
     row |= {

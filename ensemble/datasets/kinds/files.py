@@ -126,6 +126,24 @@ def what_is_in(folder: Path) -> str:
     return named(names) or "nothing, it is empty"
 
 
+def is_there(path: str | Path) -> bool:
+    """Say whether a file is there, or may be: its folder may not be entered, say.
+
+    Examples
+    --------
+    >>> from ensemble.datasets.kinds.files import is_there
+    >>> is_there("nowhere/a.mp4")
+    False
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:  # who reads it says what is wrong
+        return True
+    return True
+
+
 def named(names: Iterable[Any]) -> str:
     """Name the first few of some names, and say how many more there are."""
     names = [str(name) for name in names]

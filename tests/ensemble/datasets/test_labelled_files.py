@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.datasets import load_dataset, read_videos
+from ensemble.datasets import index_videos, load_dataset, read_videos
 
 
 @pytest.fixture
@@ -67,6 +67,19 @@ def test_videos_may_be_listed_without_labels(tmp_path):
     assert [Path(path).name for path in table["path"]] == ["a.mp4", "b.mp4"]
     assert table["label"].isna().all()
     assert table["shop"].tolist() == [3, 4]
+
+
+def test_what_cannot_be_looked_at_is_not_called_absent(tmp_path):
+    name = "a" * 300 + ".mp4"  # as in a folder that may not be entered
+    (tmp_path / "set.csv").write_text(f"path,label\n{name},0\nb.mp4,1\n")
+    with pytest.raises(
+        ValueError, match="names 1 of 2 videos that are not there: .*b.mp4"
+    ):
+        load_dataset("auto", tmp_path / "set.csv")
+    kept = load_dataset("auto", tmp_path / "set.csv", missing="keep")
+    reasons = index_videos(kept, 1, finder=None).table["reason"]
+    assert "File name too long" in reasons[0]
+    assert reasons[1] == "there is no such file"
 
 
 def test_a_table_that_contradicts_itself_is_named(tmp_path):

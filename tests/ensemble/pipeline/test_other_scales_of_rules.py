@@ -75,6 +75,15 @@ def test_rows_within_0_to_1_of_a_column_on_another_scale_are_in_doubt(scale):
     assert rule.judge(low)["verdict"].tolist() == ["FAKE"]
 
 
+def test_whole_negative_numbers_that_differ_are_another_scale():
+    known, y = p_fake_of(120)
+    rule = ScorePipeline("logistic", n_boot=0).fit(known, y)
+    new = pd.DataFrame({"a": [-3, 0.9], "b": [-2, 0.8]})  # log-odds
+    judged = rule.judge(new)
+    assert judged["verdict"].tolist() == ["UNSURE", "UNSURE"]
+    assert "a is outside 0 to 1 in other rows, as -3" in judged["reason"][1]
+
+
 @pytest.mark.parametrize("mark", [-1, -99])
 def test_a_number_that_stands_for_no_score_is_no_other_scale(mark):
     known, y = p_fake_of(120)
