@@ -222,6 +222,7 @@ def test_assemble_learns_from_labelled_videos(clips, checkpoints, tmp_path, caps
     out = tmp_path / "model.dfe"
     arguments = ["assemble", *checkpoints, "--out", out, "--combiner", "logistic"]
     arguments += ["--calibrate", clips / "set.csv", "--threshold", "fpr=0.2", "-q"]
+    arguments += ["--folds", "3"]
     code, shown, err = run(capsys, *arguments)
     assert code == 0, err
     assert "Out of fold on 12 videos of 6 groups" in shown
@@ -229,6 +230,7 @@ def test_assemble_learns_from_labelled_videos(clips, checkpoints, tmp_path, caps
     assert not model.card_.unlabelled
     assert model.calibrator_ is not None
     assert model.threshold == "fpr=0.2"
+    assert model.resampling == 3
     assert model.oof_scores_.attrs["provenance"]["prefit"] == list(model.oof_scores_)
     code, lines, err = run(capsys, "predict", out, clips / "00.mp4", "--csv")
     assert code == 0
