@@ -3,6 +3,7 @@
 # make test   lint and test, from nothing
 # make docs   the documentation as a site, in build/docs
 # make cluster   the tests on clusters of Dask and Ray, long ones too
+# make coverage   which lines and branches the tests run, long ones too
 # make faults   hostile files, faults and kills at length, with a table of what came
 # Nothing but Python >= 3.10 and make is assumed; both share one environment.
 
@@ -22,7 +23,7 @@ CLUSTER_TESTS := tests/ensemble/test_backends.py \
 	tests/ensemble/test_stress_on_backends.py \
 	tests/test_cluster_benchmark.py
 
-.PHONY: demo starter test test-slow docs cluster faults format clean
+.PHONY: demo starter test test-slow docs cluster coverage faults format clean
 
 demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
@@ -51,6 +52,10 @@ docs: $(READY)
 cluster: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"
 	$(BIN)/python -m pytest --durations=0 $(CLUSTER_TESTS)
+
+coverage: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[dev-slow]"
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist worksteal --cov --cov-report=term
 
 faults: $(READY)
 	$(BIN)/python tests/faults/run.py --json faults.json

@@ -293,8 +293,13 @@ def _on_joblib(function, n_jobs, at_once, numbered):
     in_threads = getattr(backend, "supports_sharedmem", False)
     call = partial(_numbered, _sent_along(), None if in_threads else _folder())
     sent = _Sent(numbered)
+
+    class Quiet(Parallel):
+        def _warn_exit_early(self):
+            """Say nothing of tasks that nobody waits for, as after an error."""
+
     # No more are sent than run at once, so that few are suspects.
-    run = Parallel(n_jobs, return_as="generator_unordered", pre_dispatch=at_once)
+    run = Quiet(n_jobs, return_as="generator_unordered", pre_dispatch=at_once)
     try:
         for number, result in run(
             delayed(call)(number, function, *_with_values(task))

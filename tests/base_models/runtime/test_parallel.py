@@ -1,5 +1,6 @@
 """Tasks run side by side: what comes back, when, and what an error leaves."""
 
+import gc
 import os
 import re
 import socket
@@ -66,6 +67,16 @@ def test_what_was_done_before_an_error_has_come():
 
 
 @pytest.mark.slow
+def test_who_stops_early_is_told_nothing_of_the_rest():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        results = run_tasks(seconds, [(0.05,)] * 12, n_jobs=2)
+        next(results)
+        results.close()
+        gc.collect()
+    assert not said
+
+
 def test_none_is_what_the_config_says_and_a_number_is_that_number():
     def seen(n_jobs):
         tasks = [(0.05,)] * 8

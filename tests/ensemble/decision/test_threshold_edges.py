@@ -26,8 +26,9 @@ def test_thresholds_lie_below_all_between_two_and_at_the_last():
     assert cheap == pytest.approx(0.15)
     everybody = threshold_by_cost([1, 0, 1], score, cost_false_alarm=1, cost_miss=1000)
     assert everybody == np.nextafter(0.1, -np.inf)
-    beside = np.nextafter(0.5, 1)  # no number lies between
-    assert threshold_by_cost([0, 0, 1], [0.1, 0.5, beside]) == 0.5
+    for last in (0.5, np.nextafter(0.5, 1)):
+        beside = np.nextafter(last, 1)  # no number lies between
+        assert threshold_by_cost([0, 0, 1], [0.1, last, beside]) == last
 
 
 @pytest.mark.parametrize("cost", [-1, math.inf, math.nan])
