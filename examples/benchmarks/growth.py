@@ -1,6 +1,7 @@
 """Measure growth: time and memory with the number of videos, and with their length.
 
     python examples/benchmarks/growth.py --json results.json
+    python examples/benchmarks/growth.py --fit clips/
 
 Each measurement runs in a process of its own, which loads the detectors, scores and
 says how long that took and how far its memory rose above what it was before. Short
@@ -8,6 +9,10 @@ videos are made for the purpose; a long one is a short one's packets again and a
 that two hours take seconds to write. A frame costs what is decoded from the key frame
 before it on: with key frames a second apart, as phones and streams have them, little;
 ten seconds apart, x264's default, up to 250 frames.
+
+With ``--fit`` an ensemble of five members is fitted on a folder with ``real/`` and
+``fake/`` in it, each video a group, and the most memory that the process held at once
+is told: its own, without what the files of libraries take, which the system can drop.
 """
 
 import argparse
@@ -16,7 +21,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import av
@@ -100,6 +107,56 @@ def child(folder, limit):
     print(json.dumps({"seconds": took, "MiB": (peak - before) / 1024}))
 
 
+FITTED = ("colours", "noise", "motion", "frequency", "flicker")
+FIT_LIMIT = 2 * 1024  # MiB
+
+
+def own_memory():
+    """Mebibytes of this process that no file backs; Linux alone tells."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1024
+    raise OSError("how much memory a process holds is told by Linux alone")
+
+
+def fit_on(folder):
+    """Fit members on clips, two folds and 200 pairs each; print seconds and MiB."""
+    from members_parts.setup import Sizes, kinds_of, make_member
+
+    from base_models import Store
+    from ensemble import DeepfakeEnsemble
+    from ensemble.datasets import load_dataset
+
+    table = load_dataset("auto", folder, duplicates="allow")
+    n_real = table.labels.count(0)
+    sizes = Sizes(image_size=160, network_weights=None, pairs=200, epochs=2)
+    most, done = [own_memory()], threading.Event()
+
+    def watch():
+        while not done.wait(0.2):
+            most.append(own_memory())
+
+    threading.Thread(target=watch, daemon=True).start()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a training that is cut short
+        store = Store(place)
+        kinds = kinds_of(sizes.seed)[0]
+        members = {
+            name: make_member(name, kinds, sizes, n_real, store) for name in FITTED
+        }
+        model = DeepfakeEnsemble(
+            members, "voting", resampling=2, store=store, random_state=0, verbose=False
+        )
+        model.fit(table.videos, table.labels, groups=np.arange(len(table)))
+    done.set()
+    took = time.perf_counter() - began
+    raw = {"videos": len(table), "seconds": took, "MiB": max(most), "before": most[0]}
+    print(f"fit: {raw}")
+    what = f"MiB held by a fit of {len(FITTED)} members on {len(table)} videos"
+    return [Goal.at_most(what, max(most), FIT_LIMIT)], {"fit": raw}
+
+
 def measure(folder, limit=None):
     command = [sys.executable, __file__, "--child", str(folder), "--limit", str(limit)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -110,6 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--numbers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--lengths", choices=LENGTHS, nargs="+", default=[*LENGTHS])
+    parser.add_argument("--fit", metavar="CLIPS", help="measure a fit on it instead")
     parser.add_argument("--json", help="file for goals and raw figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--limit", help=argparse.SUPPRESS)
@@ -120,6 +178,9 @@ def main():
         return
 
     print(machine())
+    if options.fit:
+        write(*fit_on(options.fit), options.json)
+        return
     raw = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
