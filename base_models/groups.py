@@ -1,5 +1,6 @@
 """Groups of videos as they are given -> checked entries and codes."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import NUMBERS, WHOLE, clean_text, untouched
 
 _WORDS_FOR_NOTHING = ("nan", "NaN", "None", "<NA>", "NaT")
+
+_AS_FRACTION = re.compile(r"(-?[0-9]+)\.0*")
 
 
 def clean_groups(
@@ -60,7 +63,7 @@ def clean_groups(
         groups = np.where(np.isnat(groups), "", groups.astype(str))
     codes, found = pd.factorize(groups)
     found = [g.item() if isinstance(g, np.generic) else g for g in found]
-    texts = [clean_text(group) for group in found]
+    texts = _numbers_alike([clean_text(group) for group in found])
     missing = np.array([text == "" for text in texts] + [True])[codes]  # -1: the last
     if missing.any() and not allow_missing:
         raise ValueError(
@@ -109,6 +112,16 @@ def group_codes(groups: Any, n_videos: int) -> np.ndarray:
         place[np.argsort([int(name) for name in names])] = np.arange(len(names))
         codes = place[codes]
     return np.asarray(codes)
+
+
+def _numbers_alike(texts: list[str]) -> list[str]:
+    """Write 7.0 as 7 where both are there, as where tables with gaps were joined."""
+    whole = {text for text in texts if WHOLE.fullmatch(text)}
+    found = [_AS_FRACTION.fullmatch(text) for text in texts]
+    return [
+        number[1] if number and number[1] in whole else text
+        for text, number in zip(texts, found, strict=True)
+    ]
 
 
 def _check_shape(groups: np.ndarray, n_videos: int) -> None:

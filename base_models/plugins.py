@@ -59,7 +59,7 @@ class Plugin:
     def __str__(self) -> str:
         return f"{GROUPS[self.group]} {self.name!r} of the package {self.package}"
 
-    def load(self) -> Any:
+    def imported(self) -> Any:
         """Import it.
 
         Raises

@@ -62,7 +62,7 @@ def make_detector(name: str, **params: Any) -> Any:
     others = plugins(DETECTORS, taken=_OWN)
     name = find_name(name, [*_OWN, *others], "detector")
     if name in others:
-        return others[name].load()(**params)
+        return others[name].imported()(**params)
     module, _, cls = _OWN[name].partition(":")
     found = importlib.import_module(f"base_models.detectors.{module}")
     return getattr(found, cls)(**params)

@@ -23,7 +23,12 @@ from typing import Any
 import numpy as np
 
 from base_models.runtime.caches import Cache, cached
-from base_models.store.versions import is_own_module, module_version, own_versions
+from base_models.store.versions import (
+    declared_versions,
+    is_own_module,
+    module_version,
+    own_versions,
+)
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 # What these do is not in the code that names them.
@@ -33,6 +38,7 @@ _READING = {
     "read_text", "read_bytes", "read_csv", "read_parquet", "read_image", "load_file",
     "from_pretrained", "import_module", "modules", "environ", "getenv",
 }  # fmt: skip
+_FINDS_PLUGINS = "base_models.plugins"
 _OF_EVERY_CLASS = {  # and nothing that it does
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__",
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__",
@@ -211,6 +217,9 @@ class _Walk:
     def _function(self, function: types.FunctionType) -> None:
         # Where its code is from: a decorator's has the name of what it wraps.
         module = function.__globals__.get("__name__")
+        if module == _FINDS_PLUGINS:  # what it comes to is what is installed
+            self._write("plugins", function.__qualname__, declared_versions())
+            return
         if not self._in_full and module and is_own_module(module):
             # Its module holds caches, which say nothing of what it does.
             self._write("own", _sources(module.partition(".")[0]))

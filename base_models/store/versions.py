@@ -13,6 +13,9 @@ from typing import Any
 from base_models.runtime.caches import cached
 
 _OURS = ("base_models", "ensemble")
+_GROUPS = [
+    f"deepfake_ensemble.{name}" for name in ("detectors", "combiners", "datasets")
+]
 
 
 def is_own(thing: Any) -> bool:
@@ -155,3 +158,23 @@ def _is_installed(place: str) -> bool:
         return True
     folders = (sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
     return any(Path(place).is_relative_to(folder) for folder in folders)
+
+
+def declared_versions() -> str:
+    """Return what installed packages declare for this library, and in which versions.
+
+    Examples
+    --------
+    >>> from base_models.store.versions import declared_versions
+    >>> declared_versions()[0]
+    '['
+    """
+    found = []
+    for group in _GROUPS:
+        for entry in importlib.metadata.entry_points(group=group):
+            package = entry.dist
+            stated = (
+                (None, None) if package is None else (package.name, package.version)
+            )
+            found.append((group, entry.name, entry.value, *map(str, stated)))
+    return repr(sorted(found))

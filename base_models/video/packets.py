@@ -22,6 +22,7 @@ from base_models.limits import current_limits
 from base_models.runtime.caches import cached
 from base_models.runtime.clusters.given_up import reason_given_up
 from base_models.runtime.file_digest import REPLACED, content_stamp, place_of
+from base_models.video.bounds.behind import another_behind
 from base_models.video.bounds.budget import (
     Clock,
     check_count,
@@ -441,9 +442,10 @@ def _cut_short(path, n_packets, n_stated, damage):
         n_zeros = 0 if is_remote or n_stated else zeros_at_end(file)  # else counted
         if n_zeros > max(_LEAST_ZEROS, _SHARE_ZEROS * size):
             return f"it is not whole: its last {n_zeros:,} bytes are zeros"
-        return damage or (
-            "" if is_remote else pieces_missing(file, clock_of(path).check)
-        )
+        if is_remote or damage:
+            return damage
+        check = clock_of(path).check
+        return pieces_missing(file, check) or another_behind(file, check)
 
 
 def _shown_otherwise(path, context):

@@ -201,7 +201,7 @@ def resolve_combiner(combiner: Any, random_state: Any = None) -> Any:
 
 def _make(cls, entry, random_state):
     if isinstance(cls, Plugin):
-        cls = cls.load()
+        cls = cls.imported()
     settings = entry.settings or {}
     if callable(settings):
         settings = settings(random_state)

@@ -153,7 +153,7 @@ def declared_class(named: Mapping[str, str] | None, group: str) -> type | None:
     if not isinstance(named, Mapping):
         return None
     found = plugin_named(named.get("name"), named.get("package"), group)
-    return None if found is None else found.load()
+    return None if found is None else found.imported()
 
 
 def wanted_package(named: Mapping[str, str] | None) -> str:

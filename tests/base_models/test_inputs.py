@@ -227,3 +227,17 @@ def test_groups_that_differ_in_case_alone_are_kept_apart_and_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clean_groups(["ann", "bob", "cyd"], 3)
+
+
+@pytest.mark.parametrize(
+    "groups", [["7.0", "7", "8"], ["7", "7.00", "ann"], ["7.0", 7, "b"]]
+)
+def test_a_number_with_and_without_its_point_is_one_group(groups):
+    with pytest.warns(UserWarning, match="taken for one"):
+        codes = group_codes(groups, 3)
+    assert codes[0] == codes[1] != codes[2]
+
+
+def test_what_merely_looks_like_a_number_keeps_its_name():
+    for groups in (["1.0", "2.0"], ["v1.0", "v1"], ["1.5", "1"], ["01", "1"]):
+        assert clean_groups(groups, 2).tolist() == groups

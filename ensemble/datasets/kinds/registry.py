@@ -84,7 +84,7 @@ def kind_called(name: str) -> DataSetKind:
     """
     if name in KINDS:
         return KINDS[name]
-    found = plugins(DATA_SETS, taken=_taken())[name].load()
+    found = plugins(DATA_SETS, taken=_taken())[name].imported()
     if isinstance(found, DataSetKind):
         return found
     return DataSetKind(found.fits, found.read)  # a module

@@ -214,7 +214,6 @@ def test_classes_may_be_the_other_way_round(xception, tmp_path):
         assert torch.equal(first.module_(images).flip(1), turned.module_(images))
 
 
-@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
 def test_what_is_wrong_with_a_file_is_said(xception, tmp_path, published):
     state = xception.state_dict()
     path = tmp_path / "mine.pth"

@@ -66,7 +66,6 @@ def test_what_was_done_before_an_error_has_come():
     assert came == [0, 1, 2]
 
 
-@pytest.mark.slow
 def test_who_stops_early_is_told_nothing_of_the_rest():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -74,9 +73,10 @@ def test_who_stops_early_is_told_nothing_of_the_rest():
         next(results)
         results.close()
         gc.collect()
-    assert not said
+    assert not [each for each in said if "tasks" in str(each.message)]
 
 
+@pytest.mark.slow
 def test_none_is_what_the_config_says_and_a_number_is_that_number():
     def seen(n_jobs):
         tasks = [(0.05,)] * 8

@@ -132,7 +132,7 @@ def _plugins() -> Iterator[MachineCheck]:
         for plugin in declared.values():
             package = f"{plugin.package} {plugin.version}"
             try:
-                plugin.load()
+                plugin.imported()
             except PluginError as error:
                 yield MachineCheck("plugins", plugin.name, TROUBLE, package, str(error))
             else:
