@@ -485,8 +485,8 @@ def health() -> Health:
 @router.get("/ready", response_model=Health, responses=responses(503))
 def ready(request: Request) -> Health:
     """Say whether the model is loaded and scans can begin."""
-    if not request.app.state.scanner.is_ready:
-        raise Refused(503, "the model is being loaded", _SOON)
+    if not (scanner := request.app.state.scanner).is_ready:
+        raise Refused(503, scanner.why_not_ready, _SOON)
     return Health(status="ready")
 
 

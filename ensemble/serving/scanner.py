@@ -78,6 +78,11 @@ class Scanner:
         return process is not None and process.is_alive
 
     @property
+    def why_not_ready(self) -> str:
+        """What keeps it from scanning, where it is not ready."""
+        return _STUCK if self.is_stuck else "the model is being loaded"
+
+    @property
     def memory(self) -> int:
         """Bytes of memory of the process that scans."""
         process = self._process

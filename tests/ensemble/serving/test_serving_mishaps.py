@@ -328,3 +328,4 @@ def test_a_model_that_cannot_be_loaded_any_more_is_said_to_who_waits(
     job = app.state.jobs.add("a.mp4", app.state.files.make_folder())
     assert "cannot be loaded any more" in client.get(f"/scans/{job.id}").text
     assert "cannot be loaded" in client.get(f"/v1/scans/{job.id}").json()["doing"]
+    assert "cannot be loaded any more" in client.get("/ready").json()["detail"]
