@@ -6,8 +6,11 @@ import pytest
 from ensemble.decision.error_rates import rate_interval
 from ensemble.metrics import accuracy, auc, auc_interval, expected_calibration_error
 from ensemble.metrics.bootstrap import check_n_boot, drawn_metrics, group_draws
-from ensemble.metrics.bootstrap_intervals import check_level
-from ensemble.metrics.member_diversity import diversity
+from ensemble.metrics.bootstrap_intervals import (
+    check_level,
+    group_bootstrap_interval,
+)
+from ensemble.metrics.member_diversity import diversity, oracle_accuracy
 from ensemble.metrics.within_folds import outranked
 
 
@@ -16,6 +19,8 @@ def test_draws_are_whole_numbers_from_one(n_boot):
     check_n_boot(1)
     with pytest.raises(ValueError, match="n_boot must be a whole number"):
         check_n_boot(n_boot)
+    with pytest.raises(ValueError, match="n_boot must be a whole number"):
+        group_bootstrap_interval(auc, [0, 1], [0.1, 0.9], [0, 1], n_boot=n_boot)
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.1, 1.1])
@@ -83,6 +88,11 @@ def test_two_videos_correlate_and_one_does_not():
     assert two["score_correlation"].iloc[0] == pytest.approx(1)
     one = diversity(np.array([[0.1, 0.3], [0.9, np.nan], [np.nan, 0.2]]), y)
     assert np.isnan(one["score_correlation"].iloc[0])
+
+
+def test_the_oracle_leaves_out_whom_nobody_scored():
+    table = [[0.1, 0.9], [0.9, np.nan], [np.nan, np.nan], [0.2, 0.3]]
+    assert oracle_accuracy(np.array(table), [0, 1, 1, 1]) == pytest.approx(2 / 3)
 
 
 def test_of_no_videos_nothing_is_outranked():

@@ -29,13 +29,10 @@ def test_the_rarer_class_needs_two_groups_for_a_hold_out():
 
 
 def test_only_groups_that_bring_a_missing_class_are_moved():
-    counts = np.array([[2, 0], [1, 0], [0, 2], [0, 1], [0, 1]])
-    moved = _with_both_classes(np.zeros(5, bool), counts, np.arange(5))
-    assert moved.tolist() == [True, False, True, False, False]
-    half = np.array([True, False, False, False, False])
-    assert _with_both_classes(half, counts, np.arange(5)).tolist() == [
-        True, False, True, False, False,
-    ]  # fmt: skip
+    counts = np.array([[2, 0], [1, 0], [1, 0], [0, 2], [0, 1], [0, 1]])
+    for side in (np.zeros(6, bool), np.arange(6) == 0):
+        moved = _with_both_classes(side, counts, np.arange(6))
+        assert np.flatnonzero(moved).tolist() == [0, 3]
     # the other side keeps each class: its last fakes stay there
     counts = np.array([[1, 1], [0, 1], [1, 0]])
     moved = _with_both_classes(np.array([False, True, False]), counts, np.arange(3))
