@@ -116,7 +116,8 @@ def _fitted(model, combiner, fitted_on, table, is_fake, beside):
             )
         return model
     fitted = fit_calibrated(unfitted, table, is_fake, model.calibration, **beside)
-    model.combiner_, model.calibrator_, record.cross_fitted = fitted
+    model.combiner_, model.calibrator_ = fitted.combiner, fitted.calibrator
+    record.cross_fitted = fitted.score
     if parse_threshold(model.threshold).kind not in ("default", "value"):
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)

@@ -22,6 +22,8 @@ from ensemble.combiners.parts.rows import (
 )
 from ensemble.combiners.stacking import as_combiner
 from ensemble.combiners.super_learner.shift_folds import shift_codes, shift_splits
+from ensemble.metrics.within_folds import folds_of_table
+from ensemble.resampling.leak_check import folds_serve
 from ensemble.resampling.splitters import StratifiedGroupFolds
 
 _CLIP = 1e-6
@@ -55,7 +57,9 @@ def cross_fitted_scores(
         None keeps only rows of equal scores together.
     sample_weight : array-like of shape (n_videos,) or None, default=None
     n_folds : int, default=5
-        Fewer are used where a class has fewer groups.
+        Fewer are used where a class has fewer groups. Folds of the detectors that lie
+        beside a score table are taken instead, where they keep groups whole: scores of
+        one fold are then of one fit of every detector and of one combiner.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
     shift : array-like of shape (n_videos,) or None, default=None
@@ -79,6 +83,65 @@ def cross_fitted_scores(
     >>> cross_fitted_scores(Voting("soft"), scores, y)
     array([0.7, 0.2, 0.7, 0.3])
     """
+    return scored_apart(
+        combiner,
+        scores,
+        y,
+        groups,
+        sample_weight,
+        n_folds,
+        random_state,
+        shift,
+        aligned_to,
+    ).score
+
+
+class CrossFit(NamedTuple):
+    """Scores of a combiner on rows that it has not seen.
+
+    Attributes
+    ----------
+    score : ndarray of shape (n_videos,)
+        As `cross_fitted_scores` returns it.
+    fold : int ndarray of shape (n_videos,) or None
+        Which copy of the combiner scored a video: scores of different copies are of
+        different scales, and an AUC over all of them reads below .5 where there is
+        nothing to know. None where `shift` was held out: see there, `aligned_to`.
+    """
+
+    score: NDArray
+    fold: NDArray | None
+
+
+def scored_apart(
+    combiner: Any,
+    scores: ArrayLike | pd.DataFrame,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_folds: int = 5,
+    random_state: Any = 0,
+    shift: ArrayLike | None = None,
+    aligned_to: Any = None,
+) -> CrossFit:
+    """Score every training video by a combiner fitted on the other groups.
+
+    Parameters
+    ----------
+    combiner, scores, y, groups, sample_weight, n_folds, random_state, shift, aligned_to
+        As for `cross_fitted_scores`.
+
+    Returns
+    -------
+    CrossFit
+
+    Examples
+    --------
+    >>> from ensemble.combiners import Voting
+    >>> scores, y = [[0.9, 0.5], [0.1, 0.3], [0.8, 0.6], [0.2, 0.4]], [1, 0, 1, 0]
+    >>> scored_apart(Voting("soft"), scores, y).fold
+    array([1, 0, 0, 1])
+    """
     values = np.asarray(scores, dtype=float)
     fake_label = getattr(combiner, "fake_label", None)
     _, is_fake = encode_labels(y, fake_label, strict=False)
@@ -86,22 +149,15 @@ def cross_fitted_scores(
     combiner = as_combiner(combiner, random_state)
     per_row = {"groups": groups, "sample_weight": sample_weight}
     per_row = {k: np.asarray(v) for k, v in per_row.items() if v is not None}
-    rows = Rows(values, is_fake, None, np.ones(len(values)))
-    rows.scores = values[:, canonical_columns(rows)]
-    apart = score_keys(rows.scores) if groups is None else groups
-    codes = group_codes(apart, len(values))
-    possible = min(len(np.unique(codes[is_fake == label])) for label in (0, 1))
-    if possible < 2:
-        raise ValueError(
-            "cross-fitting needs two groups or more with each class; the rarer class "
-            "is in one: add videos of other groups, or go without calibration"
-        )
     if shift is None:
-        folds = StratifiedGroupFolds(min(n_folds, possible), random_state)
-        splits = list(folds.split(values, is_fake, codes))
+        fold = cross_fitting_folds(scores, is_fake, groups, n_folds, random_state)
+        splits = [
+            (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+            for number in range(fold.max() + 1)
+        ]
     else:
-        values_of_shift = shift_codes(shift, len(values))
-        rows = replace(rows, groups=codes, shift=values_of_shift)
+        rows, _ = _grouped(values, is_fake, groups)
+        fold, rows = None, replace(rows, shift=shift_codes(shift, len(values)))
         splits, _ = shift_splits(rows, n_folds, random_state)
     origin, offsets = fold_codes(scores), stated_offsets(scores)
     score = np.full(len(values), np.nan)
@@ -127,7 +183,63 @@ def cross_fitted_scores(
             "both are left to learn from; give fewer values of shift, groups that hold "
             "fewer of them, or no shift"
         )
-    return score
+    return CrossFit(score, fold)
+
+
+def cross_fitting_folds(
+    scores: ArrayLike | pd.DataFrame,
+    is_fake: NDArray,
+    groups: ArrayLike | None = None,
+    n_folds: int = 5,
+    random_state: Any = 0,
+) -> NDArray:
+    """Return the folds by which `scored_apart` fits the copies of a combiner.
+
+    Parameters
+    ----------
+    scores, groups, n_folds, random_state
+        As for `cross_fitted_scores`.
+    is_fake : int ndarray of shape (n_videos,)
+
+    Returns
+    -------
+    fold : int ndarray of shape (n_videos,)
+        Those of the detectors, if they serve, or else drawn.
+
+    Examples
+    --------
+    >>> is_fake = np.array([1, 0, 1, 0])
+    >>> cross_fitting_folds([[0.9], [0.1], [0.8], [0.2]], is_fake, groups=[3, 3, 4, 4])
+    array([1, 1, 0, 0])
+    """
+    rows, possible = _grouped(np.asarray(scores, dtype=float), is_fake, groups)
+    of_table = folds_of_table(scores) if isinstance(scores, pd.DataFrame) else None
+    if of_table is not None and folds_serve(of_table, rows.is_fake, rows.groups):
+        return of_table
+    fold = np.full(len(rows), -1)
+    drawn = StratifiedGroupFolds(min(n_folds, possible), random_state)
+    for number, (_, test) in enumerate(
+        drawn.split(rows.scores, rows.is_fake, rows.groups)
+    ):
+        fold[test] = number
+    return fold
+
+
+def _grouped(values, is_fake, groups):
+    """Return rows with their groups, and in how many the rarer class is; refuse one."""
+    rows = Rows(values, is_fake, None, np.ones(len(values)))
+    rows.scores = values[:, canonical_columns(rows)]
+    apart = score_keys(rows.scores) if groups is None else groups
+    rows = replace(rows, groups=group_codes(apart, len(values)))
+    possible = min(
+        len(np.unique(rows.groups[rows.is_fake == label])) for label in (0, 1)
+    )
+    if possible < 2:
+        raise ValueError(
+            "cross-fitting needs two groups or more with each class; the rarer class "
+            "is in one: add videos of other groups, or go without calibration"
+        )
+    return rows, possible
 
 
 def _aligned(score, reference):
@@ -151,11 +263,14 @@ class CalibratedFit(NamedTuple):
         Fitted on `score`.
     score : ndarray of shape (n_videos,) or None
         Of each row by a combiner that had not seen its group, before calibration.
+    fold : int ndarray of shape (n_videos,) or None, default=None
+        Which copy of the combiner that was; see `CrossFit`.
     """
 
     combiner: Any
     calibrator: Calibrator | None
     score: NDArray | None
+    fold: NDArray | None = None
 
 
 def fit_calibrated(
@@ -202,7 +317,7 @@ def fit_calibrated(
     fitted = unfitted.fit(scores, is_fake, **beside, **of_shift)
     if calibration is None and not cross_fit:
         return CalibratedFit(fitted, None, None)
-    score = cross_fitted_scores(
+    score, fold = scored_apart(
         fitted,
         scores,
         is_fake,
@@ -211,10 +326,10 @@ def fit_calibrated(
         aligned_to=None if shift is None else fitted,
     )
     if calibration is None:
-        return CalibratedFit(fitted, None, score)
+        return CalibratedFit(fitted, None, score, fold)
     calibrator = Calibrator(calibration)
     calibrator.fit(score, is_fake, sample_weight, groups)
-    return CalibratedFit(fitted, calibrator, score)
+    return CalibratedFit(fitted, calibrator, score, fold)
 
 
 def _shift_for(combiner, is_fake, shift, rows):

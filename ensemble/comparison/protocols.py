@@ -352,15 +352,11 @@ def _drawn_folds(is_fake, codes, n_folds, random_state):
 
 def _can_judge_by(fold, task):
     """Whether folds hold all videos, keep groups whole and leave both classes."""
-    if fold is None or fold.min() < 0 or fold.max() + 1 != task.n_folds:
+    from ensemble.resampling.leak_check import folds_serve
+
+    if fold is None or fold.max() + 1 != task.n_folds:
         return False
-    groups_of_folds = np.unique(np.column_stack([fold, task.codes]), axis=0)
-    if len(groups_of_folds) > task.codes.max() + 1:
-        return False
-    return all(
-        0 < task.is_fake[fold != number].sum() < (fold != number).sum()
-        for number in range(task.n_folds)
-    )
+    return folds_serve(fold, task.is_fake, task.codes)
 
 
 def _with_fakes(split, name, is_fake, is_learned):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import logit
 
-from ensemble.calibration.cross_fitting import cross_fitted_scores
+from ensemble.calibration.cross_fitting import cross_fitted_scores, cross_fitting_folds
 from ensemble.combiners.parts.rows import Rows
 from ensemble.out_of_fold.shares import learned_shares
 
@@ -38,8 +38,8 @@ class OutOfFoldEvidence:
     is_fake : int ndarray of shape (n_videos,)
     groups : ndarray of shape (n_videos,) or None
     fold : ndarray of shape (n_videos,) or None
-        By which fold's members a video was scored; None where averages of members of
-        several splits score it.
+        By which fold's members and which copy of the combiner a video was scored; None
+        where one fit, or averages of several, scored all of them.
     kind : {"out-of-fold", "out-of-bag", "hold-out"}
         What the scores are.
     deciding : list of str
@@ -175,20 +175,19 @@ def out_of_fold_of(model: Any) -> OutOfFoldEvidence:
     ValueError
         Where the combiner cannot be fitted without some of the groups.
     """
-    from ensemble.metrics.within_folds import folds_of_table
-
     record = model.fit_record_
     if record.evidence is None:
         p_fake = unseen_scores(model)
         scored = p_fake.notna().to_numpy()
         is_fake, groups = labels_of(model)
+        groups = None if groups is None else groups[scored]
         table = model.oof_scores_[scored]
         record.evidence = OutOfFoldEvidence(
             table=table,
             score=p_fake[scored].to_numpy(),
             is_fake=is_fake[scored],
-            groups=None if groups is None else groups[scored],
-            fold=folds_of_table(table),
+            groups=groups,
+            fold=_of_one_fit(model, table, is_fake[scored], groups),
             kind=record.kind,
             deciding=_deciding(table, model.weights_),
             shares=_shares(model),
@@ -271,6 +270,27 @@ def unseen_scores(model: Any) -> pd.Series:
         record.cross_fitted = score
     scores = pd.Series(score, table.index, name="p_fake")
     return scores.reindex(model.oof_scores_.index)
+
+
+def _of_one_fit(model, table, is_fake, groups):
+    """Number the videos that the same members and copy of the combiner scored."""
+    from ensemble.metrics.within_folds import folds_of_table
+    from ensemble.out_of_fold.reals_only import learns
+
+    fold = folds_of_table(table)
+    record = model.fit_record_
+    if record.unlabelled or record.reals_alone or not learns(model.combiner_):
+        return fold
+    by_content = np.argsort(record.training.rows(table.index))
+    of_groups = None if groups is None else groups[by_content]
+    copies = np.empty(len(table), int)
+    copies[by_content] = cross_fitting_folds(
+        table.iloc[by_content], is_fake[by_content], of_groups
+    )
+    if fold is None:
+        return copies
+    both = np.column_stack([fold, copies])
+    return np.unique(both, axis=0, return_inverse=True)[1].ravel()
 
 
 def _shares(model):

@@ -335,12 +335,13 @@ class FittedRule(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         there = ~np.isnan(self.oof_fake_score_)
+        fold = getattr(self, "_fold", None)  # not in older files
         return OutOfFoldEvidence(
             table=pd.DataFrame(),
             score=self.oof_fake_score_[there],
             is_fake=self._is_fake[there],
             groups=None if self._groups is None else self._groups[there],
-            fold=None,
+            fold=None if fold is None else np.asarray(fold)[there],
             kind="out-of-fold",
             deciding=[],
         )

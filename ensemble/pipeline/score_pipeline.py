@@ -37,6 +37,8 @@ from ensemble.combiners.super_learner.shift_folds import shift_codes
 from ensemble.decision.named_thresholds import parse_threshold
 from ensemble.decision.prior import check_prior
 from ensemble.metrics.bootstrap_intervals import check_level
+from ensemble.metrics.within_folds import folds_of_table
+from ensemble.out_of_fold.reals_only import learns
 from ensemble.out_of_fold.shares import learned_shares
 from ensemble.persistence.refused import warn_of_what_is_not_saved
 from ensemble.pipeline.fitted_rule import FittedRule
@@ -258,6 +260,7 @@ default="platt"
         used = rows.place >= 0
         warn_of_tiny_weights(weight[used], None if codes is None else codes[used])
         table = X.iloc[first] if isinstance(X, pd.DataFrame) else values[first]
+        folds_known = isinstance(X, pd.DataFrame) and folds_of_table(X) is not None
         unfitted = clone(as_combiner(self.combiner, self._seed()))
         if "fake_label" in unfitted.get_params(deep=False):
             unfitted.set_params(fake_label=None)
@@ -272,7 +275,9 @@ default="platt"
         )
         self.prior_ = float(rows.weight @ rows.is_fake / rows.weight.sum())
         self.oof_fake_score_ = np.append(fitted.score, np.nan)[rows.place]
-        self._is_fake, self._groups = is_fake, codes
+        self._is_fake, self._groups, self._fold = is_fake, codes, None
+        if fitted.fold is not None and (learns(fitted.combiner) or folds_known):
+            self._fold = np.append(fitted.fold, -1)[rows.place]
         self.score_range_ = _ranges(values[rows.place >= 0])
         self.unit_share_ = _unit_shares(values[used], is_fake[used] == 1)
         self.shifted_ = shift is not None

@@ -63,6 +63,37 @@ def split_rows(
     return splits
 
 
+def folds_serve(fold: np.ndarray, is_fake: np.ndarray, codes: np.ndarray) -> bool:
+    """Say whether what is learned from all folds but one may be tested on that one.
+
+    Parameters
+    ----------
+    fold : int ndarray of shape (n_videos,)
+        Numbers from 0 on, each taken; -1 for a video in none.
+    is_fake : int ndarray of shape (n_videos,)
+    codes : int ndarray of shape (n_videos,)
+        Numbers of the groups, from 0 on, each taken.
+
+    Returns
+    -------
+    bool
+        Whether all videos are in a fold, groups are whole, and both classes are left.
+
+    Examples
+    --------
+    >>> is_fake, codes = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    >>> folds_serve(codes, is_fake, codes), folds_serve(is_fake, is_fake, codes)
+    (True, False)
+    """
+    if fold.min() < 0 or fold.max() < 1:
+        return False
+    groups_of_folds = np.unique(np.column_stack([fold, codes]), axis=0)
+    if len(groups_of_folds) > codes.max() + 1:
+        return False
+    kept = (is_fake[fold != number] for number in range(fold.max() + 1))
+    return all(0 < labels.sum() < len(labels) for labels in kept)
+
+
 def _rows(rows, n_videos, fold, part):
     rows = np.asarray(rows)
     if rows.size == 0:
