@@ -280,8 +280,8 @@ def _csv(shown, full, column, encoding):
     import pyarrow
 
     looked = look_at(full)
-    with text_of(looked) as file:
-        start = file.read(2**16)
+    with text_of(looked) as (text, _):
+        start = text.read(2**16)
     if encoding is None:
         marks = (b"\xff\xfe", b"\xfe\xff")
         encoding = "utf-16" if start.startswith(marks) else "utf-8"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from base_models.addresses import file_name, public_name
-from base_models.batch.table_files import unreadable
+from base_models.batch.table_files import TableFile, unreadable
 from base_models.errors import ScoreTableError, VideoReadError, refusing
 
 if TYPE_CHECKING:
@@ -15,6 +18,31 @@ if TYPE_CHECKING:
 
 PACKED = (".gz", ".bz2", ".zst")
 BATCH = 4096  # rows that are read at once
+
+# Arrow reads ahead on a thread of its own, also from files of Python. A thread that
+# wants Python while the interpreter ends is ended there and then; Arrow waits for it
+# for ever, or aborts. So local files are opened by Arrow itself,
+# and what is read from other ones has come to an end before that.
+_reading: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_readers():
+    for batches in list(_reading):
+        with contextlib.suppress(ValueError):  # another thread is in it
+            batches.close()
+
+
+def _closed_at_exit(batches):
+    _reading.add(batches)
+    return batches
+
+
+def _read_to_the_end(batches):
+    """Wait for what is read ahead."""
+    with contextlib.suppress(Exception):
+        for _ in batches:
+            pass
 
 
 def rows_of(table: Any, start: int, stop: int) -> pyarrow.Table:
@@ -154,7 +182,7 @@ def _parquet_batches(table, number, start, begins):
             ids = [group.id for group in fragment.row_groups]
             yield from _of_fragment(table, later, fragment, ids)
 
-    return begins, batches()
+    return begins, _closed_at_exit(batches())
 
 
 def fragment_of(file, table=None):
@@ -190,14 +218,18 @@ def _of_fragment(table, file, fragment, groups):
 def _batches_of(part, schema):
     import pyarrow
 
-    for batch in part.to_batches(
+    batches = part.to_batches(
         schema=schema, batch_size=BATCH, batch_readahead=1, use_threads=False
-    ):
-        if batch.num_rows:
-            yield pyarrow.RecordBatch.from_arrays(
-                [_cast(batch.column(each.name), each.type) for each in schema],
-                schema=schema,
-            )
+    )
+    try:
+        for batch in batches:
+            if batch.num_rows:
+                yield pyarrow.RecordBatch.from_arrays(
+                    [_cast(batch.column(each.name), each.type) for each in schema],
+                    schema=schema,
+                )
+    finally:
+        _read_to_the_end(batches)
 
 
 def _name_column(table, file, part):
@@ -218,26 +250,52 @@ def _cast(array, kind):
     return array if array.type == kind else array.cast(kind)
 
 
-def text_of(looked):
+@contextlib.contextmanager
+def text_of(looked: TableFile) -> Iterator[tuple[pyarrow.NativeFile, Callable | None]]:
+    """Open the text of a CSV file.
+
+    Parameters
+    ----------
+    looked : TableFile
+
+    Yields
+    ------
+    text : pyarrow.NativeFile
+        Bytes, unpacked.
+    stop : callable or None
+        Makes the text end where it is read; None for a file of this machine.
+    """
     import pyarrow
 
-    raw, name = looked.open(), file_name(looked.place).lower()
-    if not name.endswith(PACKED):
-        return raw
-    kind = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}[name.rpartition(".")[2]]
-    return pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), kind)
+    name, stop = file_name(looked.place).lower(), None
+    if looked.facts is None:
+        looked.check()
+        raw = pyarrow.OSFile(looked.place, "r")
+    else:
+        reader = looked.open()
+        raw, stop = pyarrow.PythonFile(reader, "r"), reader.stop
+    if name.endswith(PACKED):
+        kind = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}[name.rpartition(".")[2]]
+        raw = pyarrow.CompressedInputStream(raw, kind)
+    with raw:
+        yield raw, stop
 
 
 def csv_batches(table) -> Iterator[Any]:
+    return _closed_at_exit(_csv_batches(table))
+
+
+def _csv_batches(table):
     import pyarrow
     import pyarrow.csv
 
     invalid = pyarrow.ArrowInvalid  # the module is gone when the interpreter ends
     names = [name for name, _ in table.columns]
-    with text_of(table.files[0][0]) as file:
+    with text_of(table.files[0][0]) as (text, stop):
+        batches = ()
         try:
-            yield from pyarrow.csv.open_csv(
-                file,
+            batches = pyarrow.csv.open_csv(
+                text,
                 pyarrow.csv.ReadOptions(
                     use_threads=False,
                     block_size=2**20,
@@ -252,7 +310,12 @@ def csv_batches(table) -> Iterator[Any]:
                     column_types=dict(table.columns), strings_can_be_null=False
                 ),
             )
+            yield from batches
         except invalid as error:
             if "Empty CSV file" not in str(error):
                 name = public_name(table.path)
                 raise ValueError(f"{name} cannot be read: {error}") from error
+        finally:
+            if stop is not None:
+                stop()
+                _read_to_the_end(batches)
