@@ -67,6 +67,19 @@ def pooled(folder, tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_a_folder_that_diffusers_saved_is_read(tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    torch.manual_seed(0)
+    network = diffusers.AutoencoderTiny().eval()
+    network.save_pretrained(tmp_path)
+    images = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        code = network.encode(2 * images - 1).latents
+        expected = (network.decode(code).sample + 1) / 2
+    torch.testing.assert_close(load_autoencoder(tmp_path)(images), expected)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("pooled_blocks", [False, True])
 def test_files_of_two_parts_or_one_give_the_same_network(tmp_path, pooled_blocks):
     network = save_pair(tmp_path, TinyAutoencoder(8, pooled_blocks), seed=1)
