@@ -30,7 +30,7 @@ HARNESSES: dict[str, tuple[str, int]] = {
     "server": ("hostile_server:server", 1000),
     "views": ("damaged_views:views", 500),
     "long_run": ("long_run:long_run", 10_000),
-    "faults": ("faults:faults", 2_000),
+    "faults": ("faults:faults", 500),
     "kills": ("kills:kills", 100),
 }
 
