@@ -73,10 +73,14 @@ at'
             break
         if kind == b"moov":
             file.seek(start)
-            for area in _clean_apertures(file.read(end - start), check):
+            index = file.read(end - start)
+            for area in _clean_apertures(index, check):
                 said = _cropped(area, width * height)
                 if said:
                     return said
+            said = _held_or_turned(index, check)
+            if said:
+                return said
     return ""
 
 
@@ -180,6 +184,51 @@ def _clean_apertures(index, check) -> Iterator[float]:
                     width, by, height, of = struct.unpack_from(">4i", index, at)
                     if by > 0 and of > 0:
                         yield width / by * height / of
+
+
+def _held_or_turned(index, check):
+    """Say that an MP4 holds a frame or turns its pictures, which FFmpeg passes over."""
+    for kind, at, end in _inside(index, 0, len(index), check):
+        if kind != b"trak":
+            continue
+        for inner, start, stop in _inside(index, at, end, check):
+            if inner == b"tkhd" and _is_askew(index, start):
+                return (
+                    "players turn or stretch its pictures, as its container says, and "
+                    "they were looked at as they are stored"
+                )
+            if inner != b"edts":
+                continue
+            for name, first, last in _inside(index, start, stop, check):
+                if name == b"elst" and _holds(index, first, last):
+                    return (
+                        "players show a part of it for another time than its frames "
+                        "last, as its edit list says"
+                    )
+    return ""
+
+
+def _holds(index, at, end):
+    """Whether an edit list plays something at another speed; at none, a frame stays."""
+    long = index[at : at + 1] == b"\1"
+    entry = struct.Struct(">QqhH" if long else ">IihH")
+    content = index[at + 8 : end]
+    whole = content[: len(content) // entry.size * entry.size]
+    return any(
+        lasts and begins >= 0 and (rate, fraction) != (1, 0)
+        for lasts, begins, rate, fraction in entry.iter_unpack(whole)
+    )
+
+
+def _is_askew(index, at):
+    """Whether pictures are turned by no quarter turn, sheared, or scaled unevenly."""
+    long = index[at : at + 1] == b"\1"
+    place = at + (52 if long else 40)
+    if place + 36 > len(index):
+        return False
+    a, b, u, c, d, v = struct.unpack_from(">6i", index, place)
+    upright, aside = b == c == 0 and abs(a) == abs(d), a == d == 0 and abs(b) == abs(c)
+    return not (upright or aside) or bool(u or v)
 
 
 def _entries(index, check):

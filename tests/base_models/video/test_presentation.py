@@ -102,6 +102,53 @@ def test_a_clean_aperture_is_a_doubt(shown, said, ending, tmp_path):
     assert bool(found.cut_short) == bool(said)
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+@pytest.mark.parametrize(
+    ("rate", "begins", "is_told"),
+    [((0, 0), 0, True), ((2, 0), 0, True), ((1, 0), 0, False), ((0, 0), -1, False)],
+)
+def test_a_part_that_is_held_or_hurries_is_a_doubt(
+    rate, begins, is_told, ending, tmp_path
+):
+    path = encode(tmp_path / f"a.{ending}", counting_frames(20))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 4
+    version, n_entries = content[at], struct.unpack_from(">I", content, at + 4)[0]
+    assert (version, n_entries) == (0, 1)
+    struct.pack_into(">ihH", content, at + 12, begins, *rate)
+    found = shown_otherwise(io.BytesIO(content), 64, 48)
+    assert found.startswith("players show a part of it for another time" * is_told)
+    assert bool(found) is is_told
+    if is_told:
+        path.write_bytes(content)
+        assert probe_video(path).cut_short.startswith(found)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "is_told"),
+    [
+        ((1, 0, 0, 1), False),
+        ((0, 1, -1, 0), False),
+        ((-1, 0, 0, 1), False),
+        ((0.125, 0, 0, 0.125), False),  # smaller, and nothing else
+        ((0.7, 0.7, -0.7, 0.7), True),
+        ((1, 0, 0.5, 1), True),
+        ((1, 0, 0, 0.25), True),
+    ],
+)
+def test_a_picture_that_is_turned_aslant_or_stretched_is_a_doubt(
+    matrix, is_told, tmp_path
+):
+    path = encode(tmp_path / "a.mp4", counting_frames(20))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 44
+    a, b, c, d = (round(65536 * entry) for entry in matrix)
+    struct.pack_into(">9i", content, at, a, b, 0, c, d, 0, 0, 0, 2**30)
+    found = shown_otherwise(io.BytesIO(content), 64, 48)
+    assert found.startswith("players turn or stretch its pictures" * is_told)
+    assert bool(found) is is_told
+
+
 def test_odd_bytes_end_without_a_word(film):
     draw = np.random.default_rng(0)
     for begin in (film[:40], film[:400], struct.pack(">I4s", 4096, b"moov")):
