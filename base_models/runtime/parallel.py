@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -289,6 +290,9 @@ def _on_joblib(function, n_jobs, at_once, numbered):
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     from joblib.parallel import get_active_backend
 
+    # It says so in a thread of its own, which would end where warnings are errors, and
+    # all tasks would be waited for in vain; a worker that grew is replaced by another.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     backend, _ = get_active_backend()
     in_threads = getattr(backend, "supports_sharedmem", False)
     call = partial(_numbered, _sent_along(), None if in_threads else _folder())

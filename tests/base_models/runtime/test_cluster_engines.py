@@ -164,8 +164,10 @@ def test_a_shared_argument_outlives_the_worker_that_has_it(scheduler):
 
 @pytest.fixture(scope="module")
 def ray_with_gpus(engines):
-    with engines["ray"](num_gpus=2) as settings, joblib.parallel_config(**settings):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        with engines["ray"](num_gpus=2) as settings, joblib.parallel_config(**settings):
+            yield
 
 
 def test_members_that_want_a_gpu_ask_ray_for_one(ray_with_gpus):

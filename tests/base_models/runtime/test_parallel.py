@@ -19,6 +19,16 @@ from base_models.store import Store, store_key
 BACKENDS = ["sequential", "threading", "loky"]
 
 
+def test_what_joblib_says_of_its_workers_ends_nobody():
+    """An error in the thread that says it leaves all tasks waiting for ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = run_tasks(squared, [(number,) for number in range(4)], n_jobs=2)
+        found = dict(run)
+        warnings.warn("A worker stopped while some jobs were given to", stacklevel=1)
+    assert found == {0: 0, 1: 1, 2: 4, 3: 9}
+
+
 def squared(number):
     return number**2
 
