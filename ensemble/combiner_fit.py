@@ -121,8 +121,16 @@ def _fitted(model, combiner, fitted_on, table, is_fake, beside):
     if parse_threshold(model.threshold).kind not in ("default", "value"):
         _ = model.thresholds_  # what cannot be promised is told now
     warn_of_chance(model)
-    warn_of_what_is_not_saved(model.combiner_, stacklevel=3)
+    warn_of_what_is_not_saved(model.combiner_, 3, _members(model))
     return model
+
+
+def _members(model):
+    """Return all fitted detectors, also those that are averaged."""
+    found = []
+    for member in model.detectors_.values():
+        found += member if isinstance(member, list) else [member]
+    return found
 
 
 def _made_fakes(record, table):
@@ -195,7 +203,8 @@ def warn_of_chance(model: Any) -> None:
         warnings.warn(
             f"{doubt}. `judge` and the command line call every video "
             "UNSURE, and the saved file says so. More videos and groups may show "
-            "that it does; otherwise these detectors cannot tell these fakes",
+            "that it does, and so may networks that are trained in full (train='full')"
+            "; otherwise these detectors cannot tell these fakes",
             DeepfakeEnsembleWarning,
             stacklevel=4,
         )

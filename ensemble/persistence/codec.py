@@ -143,10 +143,11 @@ class Writer:
         self.parts[name] = content
         return name
 
-    def detector(self, detector: Any) -> Any:
+    def detector(self, detector: Any, prefit: bool = False) -> Any:
         """Describe a fitted detector; its user's code is left to `load`."""
         if isinstance(detector, FrozenEstimator):
-            return {"frozen": self.detector(detector.estimator)}
+            return {"frozen": self.detector(detector.estimator, prefit=True)}
+        prefit = prefit or is_prefit(detector)
         record = {"class": type(detector).__qualname__, "prefit": is_prefit(detector)}
         if hasattr(detector, "get_state"):
             meta, arrays = detector.get_state()
@@ -169,7 +170,24 @@ class Writer:
                 record["plugin"] = declared
             elif isinstance(detector, BaseEstimator):
                 record["skops"] = self.skops(detector)
+        if not (prefit or _keeps_itself(detector) or "skops" in record):
+            record["state"] = self.learned(detector)
         return record
+
+    def learned(self, detector: Any) -> Any:
+        """Return the attributes of a detector that says nothing of its state."""
+        name, params = type(detector).__qualname__, params_of(detector)
+        state = {k: v for k, v in vars(detector).items() if k not in params}
+        try:
+            if not state:
+                raise ArtifactError("it has no attribute of its own that `fit` has set")
+            return self.encode(state)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"detector {name} cannot be saved: {error}; let it keep what it "
+                "learned in numbers, texts, arrays, lists and dicts of them, and in "
+                "scikit-learn's models, or give it get_state and set_state"
+            ) from error
 
     def write(self, manifest: Any, path: str | Path, key: bytes | None = None) -> None:
         self.parts["arrays.safetensors"] = encode_arrays(self.arrays)
@@ -228,7 +246,11 @@ class Reader:
             made = self.given(thing)
         else:
             made = self.own(thing["own"], thing["params"], OURS)
-        state = self.decode(thing["state"])
+        return self.restored(made, thing["state"])
+
+    def restored(self, made: Any, state: Any) -> Any:
+        """Return an object with the attributes that `fit` had set."""
+        state = self.decode(state)
         for name in state:
             if name in params_of(made) or hasattr(type(made), name):
                 raise ArtifactError(
@@ -330,7 +352,8 @@ class Reader:
             raise ArtifactError(
                 f"{self.path} cannot hold the code of detector {name!r}, a "
                 f"{record['class']}; pass it {'as it is' if fitted else 'unfitted'}: "
-                f"load(path, detectors={{{name!r}: {record['class']}(...)}})"
+                f"load(path, detectors={{{name!r}: {record['class']}(...)}}), or "
+                "install a package that declares it"
                 f"{wanted_package(record.get('plugin'))}"
             )
         elif type(given).__qualname__ != record["class"]:
@@ -346,9 +369,16 @@ class Reader:
                 _check_numbers(arrays)
                 with holding_all_weights():
                     return detector.set_state(record["meta"], arrays)
+        if "state" in record:
+            return self.restored(detector, record["state"])
         if hasattr(detector, "function"):  # nothing was learned: two labels
             detector.classes_ = np.array([0, 1])
         return detector
+
+
+def _keeps_itself(detector):
+    """Whether a detector says what it learned, or learns nothing: a function."""
+    return hasattr(detector, "get_state") or hasattr(detector, "function")
 
 
 def _check_numbers(arrays):
