@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
@@ -61,6 +62,7 @@ ONLY_READ = {
     "scan clip.mp4 --model all_c23.p": "needs a checkpoint; see test_cli_checkpoints",
     "scan clip.mp4 --model deepfakebench": "needs what get fetched; see the same",
     "assemble": "needs checkpoints; see test_cli_checkpoints",
+    "batch model.dfe videos.parquet": "wants a cluster; see test_cli_clusters",
     "models": "has no --quiet; see test_cli_checkpoints",
     "get": "fetches from the internet; see test_published_models",
     "convert": "needs a published checkpoint; tested in test_cli",
@@ -186,7 +188,7 @@ def names(world, toy_videos, monkeypatch):
         "my_module": module,
         "my_transform": lambda images: images,
         "my_function": lambda videos: [0.5] * len(videos),
-        "new_scores": [[0.9, 0.2], [0.1, 0.3]],
+        "new_scores": pd.DataFrame({"p_a": [0.9, 0.1], "p_b": [0.2, 0.3]}),
         # Networks that learn from reals alone take long: see the slow test.
         "FrameDetector": lambda backbone, **given: CallableDetector(_bright),
         "FlickerDetector": lambda **given: CallableDetector(_bright),

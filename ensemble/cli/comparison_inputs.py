@@ -1,7 +1,7 @@
 """What `compare` is given: a table of scores, or videos to train on."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class ComparisonInputs:
     shift : ndarray of shape (n_videos,) or None
     index : str or None
         Column of the ids, where it was not left to its name.
+    used : dict of str to str
+        Which columns of a table of scores were taken for what.
     """
 
     labels: list
@@ -95,6 +97,7 @@ class ComparisonInputs:
     videos: VideoTable | None = None
     shift: np.ndarray | None = None
     index: str | None = None
+    used: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> list[str | Path]:
@@ -186,6 +189,7 @@ def _scores(data: Path, table: Table, columns, pool, invert):
         if not {"video", "video_id"} & set(table.frame):
             index = index or "path"
     used = companion_columns(list(table.frame), label, group, index)
+    said = used | _described_by(table.frame, columns, data)
     aside = {*columns.described.values(), columns.shift} - set(used.values())
     if pool is not None:
         table = pool_table(table, names, label, group, index, pool, aside)
@@ -207,11 +211,12 @@ def _scores(data: Path, table: Table, columns, pool, invert):
         scores=scores,
         shift=_shift(frame, columns, used.get("label")),
         index=index,
+        used={"scores": ", ".join(map(str, scores)), **said},
     )
 
 
-def _described(table, columns, path):
-    """The columns that describe videos, under the names that protocols know."""
+def _described_by(table, columns, path):
+    """Say which column holds what protocols know of videos, where there is one."""
     named = {
         name: column_named(list(table), column or name, alone=not column)
         for name, column in columns.described.items()
@@ -221,10 +226,14 @@ def _described(table, columns, path):
         raise typer.BadParameter(
             f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, table))}"
         )
+    return {name: column for name, column in named.items() if column is not None}
+
+
+def _described(table, columns, path):
+    """The columns that describe videos, under the names that protocols know."""
     described = {
         name: table[column].where(table[column] != "", None)
-        for name, column in named.items()
-        if column is not None
+        for name, column in _described_by(table, columns, path).items()
     }
     if columns.time_format is not None and "time" in described:
         described["time"] = parse_times(described["time"], columns.time_format)

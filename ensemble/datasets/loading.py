@@ -159,8 +159,8 @@ def _that_are_there(table: VideoTable, root: Path, missing: str) -> VideoTable:
         raise ValueError(
             f"{text}: {', '.join(lost[:3])}"
             + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
-            + "; mend the paths, finish the download, or leave these videos out with "
-            "missing='drop'"
+            + "; mend the paths (those of a table start at its own folder), finish the "
+            "download, or leave these videos out with missing='drop'"
         )
     warnings.warn(
         f"{text}: {named(lost)}; they are left out",

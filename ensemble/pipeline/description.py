@@ -324,7 +324,7 @@ def _prior(rule):
     if rule.prior is None:
         return [
             f"  It assumes that {share} of your videos are fake; if fakes are rarer, "
-            "give their share as prior."
+            "give their share (--prior 0.01, in Python prior=0.01)."
         ]
     moved = _signed(_odds(rule.prior) - _odds(rule.fitted_prior_))
     return [

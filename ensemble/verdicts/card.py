@@ -162,8 +162,9 @@ class ModelCard:
         if not (said[0] >= _MANY_WRONG and said[1] <= _FEW_MORE * said[0]):  # NaN, too
             return ""
         return (
-            f"{verdict} tells little at this threshold: out of fold it was said of "
-            f"{said[0]:.0%} of {of[0]} and of {said[1]:.0%} of {of[1]}"
+            f"the threshold makes {verdict} of nearly every video (out of fold of "
+            f"{said[0]:.0%} of {of[0]} and {said[1]:.0%} of {of[1]}), so that "
+            f"{verdict} tells little"
         )
 
     @property
@@ -266,9 +267,9 @@ class ModelCard:
             f"{percent_in_words(self.rates.misses)} {at}{same}."
         )
         if not self.above_chance:
-            found += " It is not shown to be better than chance."
-        empty = [f"{why}." for why in (self.empty_fake, self.empty_real) if why]
-        return " ".join([found, *empty])
+            return f"{found} It is not shown to be better than chance."
+        empty = filter(None, (self.empty_fake, self.empty_real))
+        return " ".join([found, *(f"{why[0].upper()}{why[1:]}." for why in empty)])
 
     def to_dict(self) -> dict[Any, Any]:
         """Return what JSON can hold; NaN is None.

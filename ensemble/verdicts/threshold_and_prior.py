@@ -38,8 +38,8 @@ def grounds(model: Any) -> list[str]:
         doubt it is said instead that each is UNSURE.
     """
     where = f"{model.thresholds_.where} {model.thresholds_.set_on}"
-    if model.card_.doubt:
-        where = "Every video is called UNSURE, whatever its score."
+    if doubt := model.card_.doubt:
+        where = f"No video gets a verdict, whatever its score: {doubt}."
     return [where, meaning_of_scores(model), model.card_.summary()]
 
 
@@ -107,7 +107,7 @@ def meaning_of_scores(model: Any) -> str:
     if model.prior is None:
         return (
             f"{calibrated} It assumes that {fitted} of your videos are fake; if fakes "
-            "are rarer, give their share as prior."
+            "are rarer, give their share (--prior 0.01, in Python prior=0.01)."
         )
     return (
         f"{calibrated} It was brought from a share of fakes of {fitted} to one "

@@ -81,6 +81,8 @@ def verdict_table(
             for why, verdict in zip(found, verdicts, strict=True)
         ]
     empty = {FAKE: model.card_.empty_fake, REAL: model.card_.empty_real}
+    if model.card_.doubt:  # which says enough
+        empty = {}
     found = [
         "; ".join(filter(None, [why, empty.get(verdict)]))
         for why, verdict in zip(found, verdicts, strict=True)

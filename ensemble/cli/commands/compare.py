@@ -176,6 +176,11 @@ def compare(
     """Compare detectors and strategies on videos that they were not trained on."""
     settings = SimpleNamespace(**locals())
     inputs = _read_inputs(settings)
+    if inputs.used and not settings.quiet:
+        from ensemble.cli.tables import visible
+
+        taken = "; ".join(f"{what}: {column}" for what, column in inputs.used.items())
+        typer.echo(f"Columns taken: {visible(taken)}", err=True)
     comparison = _compare(settings, inputs)
     _finish(settings, inputs, comparison)
 

@@ -18,7 +18,12 @@ def demo(
         Path, typer.Option(help="Folder for clips, model and tables.")
     ] = Path("demo"),
     identities: Annotated[
-        int, typer.Option(help="Number of people, even.", min=16, max=100)
+        int,
+        typer.Option(
+            help="Number of people, even; few are quick, and give no verdicts.",
+            min=16,
+            max=100,
+        ),
     ] = 100,
     seed: options.Seed = 0,
     jobs: options.Jobs = -1,

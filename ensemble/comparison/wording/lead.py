@@ -131,14 +131,17 @@ def _against_both(table, first, facts):
 def _luck(table, rivals):
     n_tested = max(int(table[f"p_{rival}"].notna().sum()) for rival in rivals)
     if n_tested > 1:
-        return f"corrected for {n_tested} comparisons, that may be luck"
-    return "that may be luck"
+        return f"corrected for {n_tested} comparisons, the difference may be chance"
+    return "the difference may be chance"
 
 
 def _unseen(table, first, facts):
     kind = PROTOCOLS[facts.protocol].unseen
     if kind is None:
-        return "Forgery methods that training has not seen were not tested."
+        return (
+            "Forgery methods unseen in training were not tested (--protocol "
+            "leave-method-out does that)."
+        )
     row = table.loc[first]
     said = f"Each {kind} was tested with strategies that had not seen it"
     if "worst_at" in table and isinstance(row["worst_at"], str):

@@ -190,7 +190,7 @@ def _against(table, first, rival, called, facts):
         return f"It is worse than {called} by {-ahead:.4f} AUC {span}."
     but = ""
     if not row[f"over_{rival}_low"] <= 0 <= row[f"over_{rival}_high"]:
-        but = ", the interval being that of one comparison and not of the pick of many"
+        but = "; p is corrected for so many comparisons, the interval is not"
     return f"It is not shown to differ from {called}: {ahead:+.4f} AUC {span}{but}."
 
 
@@ -247,8 +247,8 @@ def _automatic(table, name):
         "" if row["auc_low"] > 0.5 else "; it is not shown to be better than guessing"
     )
     return (
-        f"{name} chooses in training, so that its figures need no correction for "
-        f"having been picked here: {row['auc']:.4f}, {said}{guess}."
+        f"{name} chooses in training. It was not picked by this table, so that its p "
+        f"values here are not corrected: {row['auc']:.4f}, {said}{guess}."
     )
 
 

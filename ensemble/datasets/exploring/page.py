@@ -127,7 +127,7 @@ def warnings_of(found: Any) -> Iterable[str]:
     if counts.get("list"):
         yield f"{_many(counts['list'], 'video')} listed and not there"
     if counts.get("folder"):
-        yield f"{_many(counts['folder'], 'video')} there and in no list"
+        yield f"{_many(counts['folder'], 'video')} in the folder and in no list"
     faces = found.table.table["face"]
     if (n_without := int((faces == False).fillna(False).sum())) > 0:  # noqa: E712
         yield f"{_many(n_without, 'video')} without a face in the frames looked at"

@@ -60,7 +60,7 @@ def read(path: Path, encoding: str | None = None) -> list[VideoRecord]:
     if columns["path"] is None:
         raise ValueError(
             f"{path} must have a column path, and label where it is known; got "
-            f"{', '.join(map(str, names))}"
+            f"{', '.join(map(str, names))}. Call the column with the files path"
         )
     used = set(columns.values())
     texts = {

@@ -43,7 +43,7 @@ _GROUNDS = (  # words of the library, and words for people who do not program
     (r"of (\d+) groups", r"of \1 people or sources"),
     (r"P\(fake\) is calibrated \(\w+\) on", "P(fake) was brought to a probability by"),
     (r"P\(fake\) is not calibrated:", "P(fake) is no probability yet:"),
-    (r"if fakes are rarer, give their share as prior",
+    (r"if fakes are rarer, give their share \(--prior 0\.01, in Python prior=0\.01\)",
      "where fakes are rarer, it is too high"),
     (r"It is the default threshold; it was not tuned on any videos",
      "That is where it stands unless somebody moves it"),

@@ -31,8 +31,9 @@ _WORDS = (
     (r"the model learned from this video: .+ for a verdict",
      "the model was trained with this very file and knows its answer: what it says of "
      "it shows nothing"),
-    (r"(FAKE|REAL) tells little at this threshold: out of fold it was said of",
-     r"\1 tells little: on videos that the model had not learned from, it was said of"),
+    (r"the threshold makes (FAKE|REAL) of nearly every video \(out of fold of",
+     r"the threshold makes \1 of nearly every video (of those that the model had not "
+     "learned from, of"),
     (r"it was looked at every (\d+) s, and training videos last up to ([\d.]+) s",
      r"it was looked at every \1 seconds, and what the model learned from lasts up to "
      r"\2 seconds"),

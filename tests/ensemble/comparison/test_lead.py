@@ -28,7 +28,8 @@ def test_a_strategy_that_beats_all():
         "videos that it was not fitted on.",
         "It beats the plain mean (0.950) and the best single detector, xception "
         "(0.940).",
-        "Forgery methods that training has not seen were not tested.",
+        "Forgery methods unseen in training were not tested (--protocol "
+        "leave-method-out does that).",
     ]
 
 
@@ -36,12 +37,13 @@ def test_what_is_not_shown_may_be_luck():
     said = lead(stacking=row(0.955, 0.005, 0.015, p=0.3), voting=row(0.94, p=0.9))
     assert (
         "It is not shown to beat the plain mean (0.950) or the best single detector, "
-        "xception (0.940): corrected for 2 comparisons, that may be luck." in said
+        "xception (0.940): corrected for 2 comparisons, the difference may be chance."
+        in said
     )
     said = lead(stacking=row(0.955, 0.001, 0.02, p=0.01))
     assert (
         "It beats the best single detector, xception (0.940), but is not shown to beat "
-        "the plain mean (0.950): that may be luck." in said
+        "the plain mean (0.950): the difference may be chance." in said
     )
 
 

@@ -95,7 +95,7 @@ def test_a_clear_lead_is_a_lead():
     [
         (0.002, 0.2, "not shown to differ from the plain mean: +0.0020"),
         (0.002, 0.01, "not shown to differ"),  # the interval holds 0
-        (0.004, 0.2, "the interval being that of one comparison"),
+        (0.004, 0.2, "p is corrected for so many comparisons, the interval"),
         (-0.004, 0.01, "It is worse than the plain mean by 0.0040"),
         (-0.004, 0.2, "not shown to differ from the plain mean: -0.0040"),
     ],
