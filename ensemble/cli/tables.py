@@ -64,8 +64,8 @@ def show_demo(result: "DemoResult") -> None:
     right = result.predictions["right"]
     unsure = result.predictions["verdict"].eq(UNSURE).sum()
     console.print(
-        f"\nIts verdicts on the held-out clips, {right.sum()} of {len(right)} right, "
-        f"{unsure} unsure; the first of them:",
+        f"\nVerdicts of the saved ensemble on these clips, {right.sum()} of "
+        f"{len(right)} right, {unsure} unsure; the first of them:",
     )
     doubts = set(result.predictions["doubts"])
     if unsure == len(right) and len(doubts) == 1:
@@ -79,12 +79,14 @@ def show_demo(result: "DemoResult") -> None:
     console.print(clips)
     total = sum(result.seconds.values())
     steps = ", ".join(f"{name} {s:.0f} s" for name, s in result.seconds.items())
-    folder = result.model_path.parent
+    folder, unseen = result.model_path.parent, result.predictions["path"].iloc[-1]
     console.print(
         f"\nTook {total:.0f} s: {steps}.\n"
-        f"In {folder}/: report.html (open it), clips/ (open some), model.dfe, "
-        "strategies.csv and predictions.csv.\n"
-        f"Try: deepfake-ensemble predict {result.model_path} {result.clips_path}\n"
+        f"In {folder}/: report.html (strategies on the training clips, out of fold: "
+        "other figures than above), clips/, model.dfe (the stacking ensemble), "
+        "strategies.csv and predictions.csv (of the clips above).\n"
+        f"Try: deepfake-ensemble scan {unseen} --model {result.model_path} "
+        "--evidence evidence.html\n"
         "These small members and home-made swaps show how the library works; their "
         "figures say nothing about deepfakes in the wild.",
         soft_wrap=True,
