@@ -58,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip()
             return
         if path in files.status or path not in files.content:
-            self._send(files.status.get(path, 404), b"")
+            self._send(files.status.get(path, 404), b"", files.more)
             return
         content, headers = (
             files.content[path],

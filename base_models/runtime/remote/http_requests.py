@@ -146,12 +146,18 @@ def _run(address, headers, read, wanted, tries=_TRIES):
 async def _tried(fs, address, headers, read, wanted, tries):
     import aiohttp
 
+    # not in aiohttp before 3.10
+    redirected = getattr(aiohttp, "RedirectClientError", aiohttp.TooManyRedirects)
     for number in range(tries):
         try:
             status, answer, content = await _sent(fs, address, headers, read, wanted)
             if status not in _PASSING or number == tries - 1:
                 return status, _checked(address, status, answer, wanted), content
             error = None
+        except (redirected, aiohttp.TooManyRedirects):
+            raise _wrong(
+                address, "the server leads to another address, and none gives a file"
+            ) from None
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as failed:
             reason = getattr(failed, "strerror", None) or type(failed).__name__
             raise VideoReadError(

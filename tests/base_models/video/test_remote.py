@@ -415,3 +415,12 @@ def test_videos_below_an_address_are_listed():
         list_videos("memory://test_list/d")
     with pytest.raises(VideoReadError, match="lists no folders"):
         list_videos("https://127.0.0.1:9/folder/")
+
+
+def test_a_server_that_leads_to_files_is_asked_once(web):
+    address = web.put("clip.mp4", b"")
+    web.status["/clip.mp4"] = 302
+    web.more = {"Location": "file:///etc/hostname"}
+    with pytest.raises(VideoReadError, match="leads to another address"):
+        probe_video(address)
+    assert len(web.asked) == 1
