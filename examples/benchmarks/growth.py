@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -119,7 +120,7 @@ def own_memory():
     raise OSError("how much memory a process holds is told by Linux alone")
 
 
-def fit_on(folder):
+def fit_on(folder, foundation):
     """Fit members on clips, two folds and 200 pairs each; print seconds and MiB."""
     from members_parts.setup import Sizes, kinds_of, make_member
 
@@ -129,7 +130,12 @@ def fit_on(folder):
 
     table = load_dataset("auto", folder, duplicates="allow")
     n_real = table.labels.count(0)
-    sizes = Sizes(image_size=160, network_weights=None, pairs=200, epochs=2)
+    sizes = Sizes(
+        image_size=160, network_weights=None, pairs=200, epochs=2,
+        foundation_pairs=200, foundation_epochs=2,
+    )  # fmt: skip
+    patches = replace(sizes, image_size=154)  # a multiple of its 14 pixels
+    names = (*FITTED, "foundation") if foundation else FITTED
     most, done = [own_memory()], threading.Event()
 
     def watch():
@@ -143,7 +149,10 @@ def fit_on(folder):
         store = Store(place)
         kinds = kinds_of(sizes.seed)[0]
         members = {
-            name: make_member(name, kinds, sizes, n_real, store) for name in FITTED
+            name: make_member(
+                name, kinds, patches if name == "foundation" else sizes, n_real, store
+            )
+            for name in names
         }
         model = DeepfakeEnsemble(
             members, "voting", resampling=2, store=store, random_state=0, verbose=False
@@ -153,7 +162,7 @@ def fit_on(folder):
     took = time.perf_counter() - began
     raw = {"videos": len(table), "seconds": took, "MiB": max(most), "before": most[0]}
     print(f"fit: {raw}")
-    what = f"MiB held by a fit of {len(FITTED)} members on {len(table)} videos"
+    what = f"MiB held by a fit of {len(names)} members on {len(table)} videos"
     return [Goal.at_most(what, max(most), FIT_LIMIT)], {"fit": raw}
 
 
@@ -168,6 +177,9 @@ def main():
     parser.add_argument("--numbers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--lengths", choices=LENGTHS, nargs="+", default=[*LENGTHS])
     parser.add_argument("--fit", metavar="CLIPS", help="measure a fit on it instead")
+    parser.add_argument(
+        "--foundation", action="store_true", help="a foundation model among its members"
+    )
     parser.add_argument("--json", help="file for goals and raw figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--limit", help=argparse.SUPPRESS)
@@ -179,7 +191,7 @@ def main():
 
     print(machine())
     if options.fit:
-        write(*fit_on(options.fit), options.json)
+        write(*fit_on(options.fit, options.foundation), options.json)
         return
     raw = {}
     with tempfile.TemporaryDirectory() as folder:
