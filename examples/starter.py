@@ -47,8 +47,8 @@ def stated_rights(rights: str) -> str:
         rights = input("Whose footage is it, and by what right do you use it? ")
     if not rights.strip():
         raise SystemExit(
-            "whose footage it is, and by what right it is used, stands in the card of "
-            "the model: state it with --rights (make starter ... RIGHTS=...)"
+            "--rights is missing (make starter ... RIGHTS=...): say whose footage it "
+            "is and by what right you use it; it is written into the model's card"
         )
     return rights.strip()
 
@@ -93,6 +93,13 @@ def check_size(folder: Path) -> int:
 
 def main(options: argparse.Namespace) -> None:
     rights = stated_rights(options.rights)
+    if not options.reals.is_dir() or options.reals == Path():
+        raise SystemExit(
+            f"'{options.reals}' is no folder of videos; say which one is "
+            "(make starter REALS=folder ...)"
+        )
+    if options.out.exists() and not options.out.is_dir():
+        raise SystemExit(f"{options.out} is a file; name a folder")
     videos = [str(video) for video in list_videos(options.reals)]
     people = people_of(options.reals, videos)
     if len(set(people)) < _FEWEST:
@@ -101,7 +108,9 @@ def main(options: argparse.Namespace) -> None:
             f"and {_FEWEST} or more are needed; a hundred would be good"
         )
     if options.out.exists() and any(options.out.iterdir()):
-        raise SystemExit(f"{options.out} is not empty; name another folder")
+        raise SystemExit(
+            f"{options.out} is not empty; name another folder (make starter OUT=...)"
+        )
     began = time.perf_counter()
     members = starter_members(
         len(videos), options.image_size, options.n_frames, options.pairs
@@ -125,10 +134,15 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__.splitlines()[0]} Takes an hour and more.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("reals", type=Path, help="folder of real videos")
     parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--rights", default="", help="whose footage, by what right")
+    parser.add_argument(
+        "--rights", default="", help="whose footage, by what right: needed"
+    )
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--n-frames", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=4000, help="made for each member")

@@ -1,5 +1,6 @@
 """The starter: a first model from real footage, made with one command."""
 
+import argparse
 import importlib.util
 import io
 import json
@@ -31,9 +32,29 @@ def test_a_person_is_a_sub_folder_or_a_file(starter):
 def test_without_a_word_on_rights_nothing_is_made(starter, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("ours\n"))  # no terminal
     for nothing in ("", "  "):
-        with pytest.raises(SystemExit, match="whose footage it is, and by what right"):
+        with pytest.raises(SystemExit, match="whose footage it is and by what right"):
             starter.stated_rights(nothing)
     assert starter.stated_rights(" filmed by us ") == "filmed by us"
+
+
+@pytest.mark.parametrize(
+    ("reals", "out", "reason"),
+    [
+        ("nowhere", "out", "'nowhere' is no folder of videos"),
+        ("", "out", "'.' is no folder of videos; say which one is"),
+        ("reals", "notes.txt", "notes.txt is a file; name a folder"),
+    ],
+)
+def test_what_is_no_folder_is_refused(
+    starter, reals, out, reason, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reals").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    given = argparse.Namespace(reals=Path(reals), out=Path(out), rights="ours")
+    with pytest.raises(SystemExit, match=reason):
+        starter.main(given)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_a_starter_is_no_larger_than_it_may_be(starter, monkeypatch, tmp_path):

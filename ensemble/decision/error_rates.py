@@ -13,6 +13,8 @@ from ensemble.decision.prior import check_share
 from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.metrics.bootstrap_intervals import Interval
 
+_FEW = 10  # groups, with which a bootstrap's interval is too narrow
+
 
 def rate_interval(
     happened: ArrayLike,
@@ -28,9 +30,9 @@ def rate_interval(
     happened : array-like of bool (or 0 and 1) of shape (n_videos,)
     groups : array-like of shape (n_videos,) or None, default=None
         None takes videos for independent: the interval is Clopper and Pearson's.
-        Otherwise it is that of a bootstrap of the groups; where it happened never or
-        always, which leaves a bootstrap nothing to draw, it is Clopper and Pearson's
-        with groups for videos.
+        Otherwise it is that of a bootstrap of the groups. Where it happened, or did
+        not, in fewer than ten of them, which leaves a bootstrap little to draw, it is
+        no narrower than Clopper and Pearson's with groups for videos.
     level : float, default=0.95
     n_boot : int, default=1000
         Number of draws of the groups.
@@ -53,16 +55,25 @@ def rate_interval(
     check_share("level", level)
     if not len(happened):
         return Interval(np.nan, 0.0, 1.0)
-    rate, n = happened.mean(), len(np.unique(codes))
-    if groups is not None and 0 < rate < 1:
-        if n == 1:
-            return Interval(float(rate), 0.0, 1.0)
-        return _of_drawn_groups(happened, codes, level, n_boot, random_state)
-    # SciPy's binomtest finds these ends by a search, slower and 5e-13 beside them
+    rate, n = float(happened.mean()), len(np.unique(codes))
+    if groups is None or rate in (0, 1):
+        return Interval(rate, *_clopper_pearson(rate, n, level))
+    if n == 1:
+        return Interval(rate, 0.0, 1.0)
+    drawn = _of_drawn_groups(happened, codes, level, n_boot, random_state)
+    times, size = np.bincount(codes, happened), np.bincount(codes)
+    if min(np.sum(times > 0), np.sum(times < size)) >= _FEW:
+        return drawn
+    low, high = _clopper_pearson(rate, n, level)
+    return Interval(rate, min(low, drawn.low), max(high, drawn.high))
+
+
+def _clopper_pearson(rate, n, level):
+    """Return both ends for a rate among `n`; SciPy's binomtest searches for them."""
     times, tail = rate * n, (1 - level) / 2
     low = 0.0 if rate == 0 else beta.ppf(tail, times, n - times + 1)
     high = 1.0 if rate == 1 else beta.ppf(1 - tail, times + 1, n - times)
-    return Interval(float(rate), float(low), float(high))
+    return float(low), float(high)
 
 
 def _of_drawn_groups(

@@ -113,7 +113,7 @@ class ModelCard:
     >>> print(model.describe("shades of grey", toy=True).card_.summary())
     Learned on ... from 6 real and 6 fake videos of 6 groups (shades of grey; a toy,
     not for real videos). Out of fold: AUC 1.00 (alike in all draws of groups: no
-    interval), false alarms 0 % (0 to 46 %), misses 17 % (0 to 50 %) at a threshold of
+    interval), false alarms 0 % (0 to 46 %), misses 17 % (0 to 64 %) at a threshold of
     0.500.
     """
 

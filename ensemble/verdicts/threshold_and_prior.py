@@ -200,7 +200,7 @@ def _for_reals_alone(model, rule: ThresholdRule) -> Thresholds:
     bound = (
         f"{n_above} of {n_reals} out-of-fold real videos are above it, and of others "
         f"like them up to {100 * most:.0f} % may be (95 % interval). How many fakes "
-        "are is not known."
+        "are above it is not known."
     )
     return Thresholds(
         float(cut),

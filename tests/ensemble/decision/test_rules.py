@@ -356,6 +356,16 @@ def test_rate_intervals_are_those_of_scipy():
     assert np.isnan(rate_interval([]).estimate)
 
 
+@pytest.mark.parametrize("of_each", [1, 3])
+def test_more_alarms_never_bound_their_rate_lower(of_each):
+    groups = np.repeat(np.arange(36), of_each)
+    ends = [rate_interval(groups < times, groups) for times in range(10)]
+    assert (np.diff([end.high for end in ends]) > 0).all()
+    assert ends[1].high == pytest.approx(rate_interval(np.arange(36) < 1).high)
+    turned = [rate_interval(groups >= times, groups) for times in range(10)]
+    assert [1 - end.high for end in ends] == pytest.approx([t.low for t in turned])
+
+
 def test_rate_intervals_know_groups():
     happened = np.random.default_rng(0).random(40).repeat(5) < 0.3
     groups = np.arange(40).repeat(5)

@@ -211,7 +211,9 @@ def test_reals_alone_know_fpr_and_nothing_of_fakes():
         )
     fitted.set_params(threshold="fpr=0.2")
     assert (fitted.oof_fake_score_ > fitted.threshold_).mean() <= 0.2
-    assert "How many fakes are is not known" in resolve_thresholds(fitted).set_on
+    assert (
+        "How many fakes are above it is not known" in resolve_thresholds(fitted).set_on
+    )
     for bad in ({"threshold": "cost=2"}, {"threshold": "three-way"}):
         with pytest.raises(ValueError, match="real videos alone"):
             _ = fitted.set_params(**bad).thresholds_
