@@ -37,6 +37,7 @@ from ensemble.parameters import (
 )
 from ensemble.presets import STRATEGIES, default_detectors
 from ensemble.resampling.names import scores_are
+from ensemble.scores.row_order import all_in_row_order
 from ensemble.verdicts.card import facts_of_fit
 from ensemble.verdicts.member_scores import fitted_pooling, named_members
 from ensemble.verdicts.without_labels import put_together, ready_detector
@@ -334,6 +335,9 @@ default=None
 
         strategy, watched = checked_strategy(self), listening(callbacks)
         data = getattr(videos, "description", "")  # of a data set
+        y, groups, sample_weight = all_in_row_order(
+            videos, y=y, groups=groups, sample_weight=sample_weight
+        )
         videos, y, groups = with_labels(videos, y, groups)
         named = self._named_detectors()
         if y is None:

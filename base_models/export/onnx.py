@@ -200,8 +200,9 @@ def run_onnx(model: Any, images: np.ndarray, n_threads: int = 1) -> np.ndarray:
     ndarray of shape (n_images,)
         P(fake).
     """
-    import onnxruntime
+    from base_models.inference.onnxruntime import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.log_severity_level = 3

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from base_models.inference.onnxruntime import import_onnxruntime
+
 _BATCH = 4
 
 
@@ -30,6 +32,8 @@ def quantize(model: Any, images: Iterable[np.ndarray] | None = None) -> Any:
         is little, and scores drift half as far (measured on MesoNets of the field).
     """
     import onnx
+
+    import_onnxruntime()
     from onnxruntime.quantization import quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

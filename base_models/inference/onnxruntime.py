@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from types import ModuleType
 from typing import Any
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry switched off.
+
+    What its makers publish writes an identifier of the device into the user's cache,
+    and looks up a server of theirs, as soon as it is imported.
+
+    Returns
+    -------
+    module
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 class OnnxRuntime:
     """A session of ONNX Runtime on the CPU."""
 
     def __init__(self, model: Any, n_threads: Any) -> None:
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()  # under Windows it has some
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         # Threads that wait do not spin: decoding and faces need the cores meanwhile.

@@ -18,7 +18,8 @@ from base_models.store.versions import library_version
 # Raised when the same video and recipe come to give other images: see
 # `base_models.store.versions.own_versions`.
 _CODE_VERSION = 1
-_LARGEST = 4096  # of a side: a file of others could ask for all memory there is
+# Of a side, and of frames of a video: a file of others could ask for all memory there is.
+_LARGEST = _MOST_FRAMES = 4096
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ViewRecipe:
     image_size : int
         Side of the square images, pixels; 4096 at most.
     n_frames : int, default=16
-        Frames sampled evenly over the video. Where none of them has a face and one is
+        Frames sampled evenly over the video, 4096 at most in all clips. Where none of them has a face and one is
         needed, up to four times as many further ones are looked at, and those around
         the first with a face are taken (`base_models.faces.rare_faces`).
     faces : {"largest", "all", "first"}, default="largest"
@@ -78,6 +79,11 @@ class ViewRecipe:
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+        if self.n_frames * self.clip_length > _MOST_FRAMES:
+            raise ValueError(
+                f"n_frames times clip_length must be at most {_MOST_FRAMES}; got "
+                f"{self.n_frames} times {self.clip_length}"
+            )
         size = self.image_size
         if not (isinstance(size, Integral) and 1 <= size <= _LARGEST):
             raise ValueError(

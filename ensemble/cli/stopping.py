@@ -36,6 +36,8 @@ _KEPT = {
     "serve": "scans that wait are kept; run the same command to go on (only with "
     "--token-file does the page keep its address and its history)",
     "get": "what was fetched stays; run the same command to go on",
+    "export": "members may be written, each of them whole, and others not or as they "
+    "were; run the same command again",
 }
 _STRESS = {
     True: "the videos that were done are in --scores; run the same command to go on",

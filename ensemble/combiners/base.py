@@ -53,6 +53,7 @@ from ensemble.combiners.parts.rows import (
 from ensemble.combiners.parts.scales import NEUTRAL, fit_scale, neutral_scores, to_scale
 from ensemble.metrics.ties import ROUNDING, above
 from ensemble.scores.looks import P_FAKE
+from ensemble.scores.row_order import all_in_row_order
 
 _CHUNK = 65536  # rows scored at once, which bounds the memory of predict
 _MAX_ORDERED = 200_000  # rows worth sorting; beyond, order shows in rounding alone
@@ -141,6 +142,8 @@ class Combiner(ClassifierMixin, BaseEstimator):
     def _checked_rows(self, X, y, groups, sample_weight):
         """Return the rows that have a score and a weight, from what a user gives."""
         check_different_names(X)
+        given = {"y": y, "groups": groups, "sample_weight": sample_weight}
+        y, groups, sample_weight = all_in_row_order(X, **given)
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if y is None:
             raise ValueError(

@@ -44,6 +44,7 @@ from ensemble.persistence.refused import warn_of_what_is_not_saved
 from ensemble.pipeline.fitted_rule import FittedRule
 from ensemble.pipeline.intervals import fit_band
 from ensemble.scores.provenance import Provenance
+from ensemble.scores.row_order import all_in_row_order
 
 
 class ScorePipeline(FittedRule):
@@ -228,6 +229,9 @@ default="platt"
         -------
         self : ScorePipeline
         """
+        y, groups, sample_weight, shift = all_in_row_order(
+            X, y=y, groups=groups, sample_weight=sample_weight, shift=shift
+        )
         with forgetting_the_former(self):
             self._learn(X, y, groups, sample_weight, shift)
         warn_of_what_is_not_saved(self.combiner_)

@@ -73,6 +73,34 @@ def in_row_order(values: Any, rows: Any, what: str) -> Any:
     return values.iloc[index.get_indexer(ids)]
 
 
+def all_in_row_order(rows: Any, **values: Any) -> list[Any]:
+    """Put several things that are said of videos into their order.
+
+    Parameters
+    ----------
+    rows : DataFrame, Series or sequence of length n_videos
+    **values : Series, DataFrame or any sequence
+        By what they are, for the error.
+
+    Returns
+    -------
+    list
+        As `in_row_order` returns each.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.scores.row_order import all_in_row_order
+    >>> scores = pd.DataFrame({"a": [0.9, 0.2]}, index=["v0", "v1"])
+    >>> y, groups = all_in_row_order(
+    ...     scores, y=pd.Series([0, 1], ["v1", "v0"]), groups=None
+    ... )
+    >>> y.tolist()
+    [1, 0]
+    """
+    return [in_row_order(value, rows, what) for what, value in values.items()]
+
+
 def _ids(rows: Any) -> "pd.Index | None":
     """Return the index of a pandas object, or the paths of videos, or None."""
     if isinstance(rows, pd.Series | pd.DataFrame):

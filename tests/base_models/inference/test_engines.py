@@ -1,7 +1,10 @@
 """Engines: answers equal to torch's, never stale; choices, fallbacks, what is kept."""
 
 import gc
+import os
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -419,3 +422,16 @@ def counted(monkeypatch, engine):
 
     monkeypatch.setitem(engines_module._MAKERS, engine, counting)
     return made
+
+
+def test_onnx_runtime_leaves_nothing_in_the_home_of_its_user(tmp_path):
+    """What its makers publish writes an identifier there as soon as it is imported."""
+    pytest.importorskip("onnxruntime")
+    script = (
+        "from base_models.inference.onnxruntime import import_onnxruntime\n"
+        "import_onnxruntime().get_available_providers()"
+    )
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    around = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", script], env=around | home, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
