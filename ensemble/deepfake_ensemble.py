@@ -37,7 +37,7 @@ from ensemble.parameters import (
 )
 from ensemble.presets import STRATEGIES, default_detectors
 from ensemble.resampling.names import scores_are
-from ensemble.scores.row_order import all_in_row_order
+from ensemble.scores.row_order import labelled_by_id
 from ensemble.verdicts.card import facts_of_fit
 from ensemble.verdicts.member_scores import fitted_pooling, named_members
 from ensemble.verdicts.without_labels import put_together, ready_detector
@@ -329,16 +329,12 @@ default=None
             Called with each `TrainingEvent`: see `base_models.callbacks`.
         """
         from base_models.callbacks.events import listening
-        from base_models.inputs import with_labels
         from base_models.runtime.file_digest import held_contents
         from base_models.video.paths import hashed_once
 
         strategy, watched = checked_strategy(self), listening(callbacks)
         data = getattr(videos, "description", "")  # of a data set
-        y, groups, sample_weight = all_in_row_order(
-            videos, y=y, groups=groups, sample_weight=sample_weight
-        )
-        videos, y, groups = with_labels(videos, y, groups)
+        videos, y, groups, weight = labelled_by_id(videos, y, groups, sample_weight)
         named = self._named_detectors()
         if y is None:
             raise ValueError(needs_labels(named))
@@ -353,9 +349,7 @@ default=None
             warnings.warn(NO_GROUPS, DeepfakeEnsembleWarning, stacklevel=2)
         if len(is_fake) == len(videos):
             check_splits(strategy.resampling, is_fake, groups, self.random_state or 0)
-        given = LabelledVideos(
-            videos, y, is_fake, groups, sample_weight, strategy.resampling
-        )
+        given = LabelledVideos(videos, y, is_fake, groups, weight, strategy.resampling)
         skipped = {}
         with watched, held_contents(), hashed_once(videos):
             if self.on_error == "skip":

@@ -18,7 +18,7 @@ from base_models.store.versions import library_version
 # Raised when the same video and recipe come to give other images: see
 # `base_models.store.versions.own_versions`.
 _CODE_VERSION = 1
-# Of a side, and of frames of a video: a file of others could ask for all memory there is.
+# Of a side, and of frames: a file of others could ask for all memory there is.
 _LARGEST = _MOST_FRAMES = 4096
 
 
@@ -34,9 +34,10 @@ class ViewRecipe:
     image_size : int
         Side of the square images, pixels; 4096 at most.
     n_frames : int, default=16
-        Frames sampled evenly over the video, 4096 at most in all clips. Where none of them has a face and one is
-        needed, up to four times as many further ones are looked at, and those around
-        the first with a face are taken (`base_models.faces.rare_faces`).
+        Frames sampled evenly over the video; 4096 at most, in all clips. Where none of
+        them has a face and one is needed, up to four times as many further ones are
+        looked at, and those around the first with a face are taken
+        (`base_models.faces.rare_faces`).
     faces : {"largest", "all", "first"}, default="largest"
         Which followed face to take, or all of them. ``"first"`` follows none: of each
         frame it takes the face of which the finder is surest, as the FaceForensics++

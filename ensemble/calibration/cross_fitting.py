@@ -140,7 +140,7 @@ def scored_apart(
     >>> from ensemble.combiners import Voting
     >>> scores, y = [[0.9, 0.5], [0.1, 0.3], [0.8, 0.6], [0.2, 0.4]], [1, 0, 1, 0]
     >>> scored_apart(Voting("soft"), scores, y).fold
-    array([1, 0, 0, 1])
+    array([1, 1, 0, 0])
     """
     values = np.asarray(scores, dtype=float)
     fake_label = getattr(combiner, "fake_label", None)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.inputs import with_labels
+
 
 def in_row_order(values: Any, rows: Any, what: str) -> Any:
     """Put what is said of videos into their order, where both carry ids.
@@ -99,6 +101,36 @@ def all_in_row_order(rows: Any, **values: Any) -> list[Any]:
     [1, 0]
     """
     return [in_row_order(value, rows, what) for what, value in values.items()]
+
+
+def labelled_by_id(
+    videos: Any, y: Any, groups: Any, sample_weight: Any
+) -> tuple[list[Any], Any, Any, Any]:
+    """Return videos with labels, groups and weights in their order.
+
+    Parameters
+    ----------
+    videos : sequence, Series, or a data set that brings labels
+    y, groups, sample_weight : array-like of shape (n_videos,) or None
+
+    Returns
+    -------
+    videos : list
+    y, groups, sample_weight
+        As `in_row_order` returns each; of the data set where none are given.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ensemble.scores.row_order import labelled_by_id
+    >>> y = pd.Series([0, 1], ["b.mp4", "a.mp4"])
+    >>> videos, y, _, _ = labelled_by_id(["a.mp4", "b.mp4"], y, None, None)
+    >>> y.tolist()
+    [1, 0]
+    """
+    given = {"y": y, "groups": groups, "sample_weight": sample_weight}
+    y, groups, sample_weight = all_in_row_order(videos, **given)
+    return *with_labels(videos, y, groups), sample_weight
 
 
 def _ids(rows: Any) -> "pd.Index | None":
