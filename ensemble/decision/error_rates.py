@@ -68,7 +68,7 @@ def rate_interval(
     return Interval(rate, min(low, drawn.low), max(high, drawn.high))
 
 
-def _clopper_pearson(rate, n, level):
+def _clopper_pearson(rate: float, n: int, level: float) -> tuple[float, float]:
     """Return both ends for a rate among `n`; SciPy's binomtest searches for them."""
     times, tail = rate * n, (1 - level) / 2
     low = 0.0 if rate == 0 else beta.ppf(tail, times, n - times + 1)
