@@ -61,6 +61,7 @@ ONLY_READ = {
     "export": "needs onnx and onnxruntime; tested in test_onnx_members",
     "scan clip.mp4 --model all_c23.p": "needs a checkpoint; see test_cli_checkpoints",
     "scan clip.mp4 --model deepfakebench": "needs what get fetched; see the same",
+    "scan clip.mp4 --model model.dfe --threshold three-way": "wants 17 real groups",
     "scan clip.mp4 --model starter/starter.dfe": "needs a starter; see test_starter",
     "assemble": "needs checkpoints; see test_cli_checkpoints",
     "batch model.dfe videos.parquet": "wants a cluster; see test_cli_clusters",
