@@ -35,6 +35,7 @@ from ensemble.cli.errors import (
     taking_debug,
 )
 from ensemble.cli.limits import reads_videos
+from ensemble.cli.options import PanelledCommand
 from ensemble.cli.output import write_what_can_be_written
 from ensemble.cli.stopping import (
     say_no_more,
@@ -76,28 +77,30 @@ def _version(
 
 
 # In the order of the help.
-app.command(epilog=demo.EXAMPLES)(demo.demo)
-app.command(epilog=prepare.EXAMPLES)(reads_videos(prepare.prepare))
-app.command(epilog=explore.EXAMPLES)(reads_videos(explore.explore))
-app.command(epilog=index.EXAMPLES)(reads_videos(index.index))
-app.command(epilog=forge.EXAMPLES)(forge.forge)
-app.command(epilog=fit.EXAMPLES)(reads_videos(fit.fit))
-app.command(epilog=assemble.EXAMPLES)(assemble.assemble)
-app.command(epilog=predict.EXAMPLES)(reads_videos(predict.predict))
-app.command(epilog=batch.EXAMPLES)(reads_videos(batch.batch, "process"))
-app.command(epilog=scan.EXAMPLES)(reads_videos(scan.scan))
-app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command(epilog=stress.EXAMPLES)(reads_videos(stress.stress))
-app.command(epilog=watch.EXAMPLES)(watch.watch)
-app.command(epilog=compare.EXAMPLES)(reads_videos(compare.compare))
-app.command(epilog=combine.EXAMPLES)(combine.combine)
-app.command(epilog=apply.EXAMPLES)(apply.apply)
-app.command(epilog=models.EXAMPLES)(models.models)
-app.command(epilog=get.EXAMPLES)(get.get)
-app.command(epilog=convert.EXAMPLES)(convert.convert)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command(epilog=verify.EXAMPLES)(verify.verify)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command(cls=PanelledCommand, epilog=demo.EXAMPLES)(demo.demo)
+app.command(cls=PanelledCommand, epilog=prepare.EXAMPLES)(reads_videos(prepare.prepare))
+app.command(cls=PanelledCommand, epilog=explore.EXAMPLES)(reads_videos(explore.explore))
+app.command(cls=PanelledCommand, epilog=index.EXAMPLES)(reads_videos(index.index))
+app.command(cls=PanelledCommand, epilog=forge.EXAMPLES)(forge.forge)
+app.command(cls=PanelledCommand, epilog=fit.EXAMPLES)(reads_videos(fit.fit))
+app.command(cls=PanelledCommand, epilog=assemble.EXAMPLES)(assemble.assemble)
+app.command(cls=PanelledCommand, epilog=predict.EXAMPLES)(reads_videos(predict.predict))
+app.command(cls=PanelledCommand, epilog=batch.EXAMPLES)(
+    reads_videos(batch.batch, "process")
+)
+app.command(cls=PanelledCommand, epilog=scan.EXAMPLES)(reads_videos(scan.scan))
+app.command(cls=PanelledCommand, epilog=serve.EXAMPLES)(serve.serve)
+app.command(cls=PanelledCommand, epilog=stress.EXAMPLES)(reads_videos(stress.stress))
+app.command(cls=PanelledCommand, epilog=watch.EXAMPLES)(watch.watch)
+app.command(cls=PanelledCommand, epilog=compare.EXAMPLES)(reads_videos(compare.compare))
+app.command(cls=PanelledCommand, epilog=combine.EXAMPLES)(combine.combine)
+app.command(cls=PanelledCommand, epilog=apply.EXAMPLES)(apply.apply)
+app.command(cls=PanelledCommand, epilog=models.EXAMPLES)(models.models)
+app.command(cls=PanelledCommand, epilog=get.EXAMPLES)(get.get)
+app.command(cls=PanelledCommand, epilog=convert.EXAMPLES)(convert.convert)
+app.command(cls=PanelledCommand, epilog=export.EXAMPLES)(export.export)
+app.command(cls=PanelledCommand, epilog=verify.EXAMPLES)(verify.verify)
+app.command(cls=PanelledCommand, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

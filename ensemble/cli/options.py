@@ -2,9 +2,10 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from base_models.choices import TRAINED_PARTS
 from base_models.runtime.clusters.connecting import ADDRESSES, check_address
@@ -307,3 +308,54 @@ Overwrite = Annotated[
         help="Replace existing files that this command did not write.",
     ),
 ]
+
+
+MANY = 14  # options, above which a command's help has titles
+
+# Names of parameters by title; what stands under none is what most users need.
+PANELS = {
+    "What the table holds": (
+        "label", "group", "index", "method", "family", "source", "compression",
+        "dataset", "time", "time_format", "pool", "invert", "fake_label", "encoding",
+        "column",
+    ),
+    "Videos of a data set": (
+        "kind", "split", "missing", "duplicates", "as_videos", "submission", "clip",
+    ),
+    "Detectors to train": (
+        "backbones", "views", "train", "weights", "image_size", "n_frames", "epochs",
+        "faces_pooling",
+    ),
+    "Folds and intervals": (
+        "protocol", "nesting", "shift", "folds", "repeats", "draws", "min_coverage",
+    ),
+    "What one user may ask for": (
+        "upload", "memory", "disk", "queue", "rate", "keep", "allow_host", "allow_urls",
+    ),
+    "How it runs": (
+        "store", "device", "engine", "seed", "jobs", "cluster", "timeout", "isolation",
+        "on_error", "part_size", "quiet",
+    ),
+}  # fmt: skip
+
+
+class PanelledCommand(TyperCommand):
+    """A command whose help puts many options under titles.
+
+    Examples
+    --------
+    >>> import typer
+    >>> from ensemble.cli.app import app
+    >>> command = typer.main.get_command(app).commands["compare"]
+    >>> command.params[-1].name, command.params[-1].rich_help_panel
+    ('quiet', 'How it runs')
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        titles = {name: title for title, names in PANELS.items() for name in names}
+        if len(self.params) > MANY:
+            for option in self.params:
+                option.rich_help_panel = titles.get(option.name)
+            places = [None, *PANELS]  # in this order the help has them
+            self.params.sort(key=lambda option: places.index(option.rich_help_panel))

@@ -17,6 +17,7 @@ from ensemble.metrics.loss_and_accuracy import evaluate
 from ensemble.metrics.within_folds import folds_of_table
 from ensemble.scores.table import companions
 from ensemble.verdicts.card import evidence_or_none
+from ensemble.verdicts.card_words import single_doubts
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 if TYPE_CHECKING:
@@ -279,7 +280,8 @@ def show_scan(
     line = Text("  ").append(verdict, style=f"bold {colour}")
     console.print(line.append(f"{p_fake}  ({result.status}{disagree})"), soft_wrap=True)
     lines = [("reason", result.reason)] if result.reason else []
-    lines += [("doubts", result.doubts)] if result.doubts else []
+    doubts = single_doubts(result.doubts)
+    lines += [("" if number else "doubts", one) for number, one in enumerate(doubts)]
     lines += [*_member_lines(result), *_face_lines(result)]
     lines += [("written", str(path)) for path in written]
     lines += [("not written", reason) for reason in not_written]
@@ -395,7 +397,8 @@ def show_comparison(
             values = ("" if pd.isna(value) else f"{value:.4f}" for value in row)
             grid.add_row(Text(visible(name)), *values)
         console.print("\n", grid)
-    console.print(f"\n{comparison.lead}", soft_wrap=True)
+    advice = f" {comparison.advice}" if comparison.advice else ""
+    console.print(f"\n{comparison.lead}{advice}", soft_wrap=True)
     if details:
         console.print("\n" + "\n".join(comparison.details), soft_wrap=True)
     if shipping is not None:

@@ -48,7 +48,7 @@ from ensemble.comparison.training_data import (
     warn_of_training_videos,
 )
 from ensemble.comparison.wording.caveats import say_failed, with_failures
-from ensemble.comparison.wording.lead import lead_of
+from ensemble.comparison.wording.lead import advice_of, lead_of
 from ensemble.comparison.wording.summary_text import put_in_words
 from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.out_of_fold.left_out import check_on_error
@@ -320,7 +320,7 @@ def _summarize(data, settings, evaluation):
     members = evaluation.scores.members.copy(deep=False)
     for table in (measured.table, members):  # wherever they go, how they were made goes
         table.attrs = table.attrs | {"comparison": facts.to_dict()}
-    return Comparison(
+    found = Comparison(
         table=measured.table,
         verdict="\n".join(
             [
@@ -340,6 +340,7 @@ def _summarize(data, settings, evaluation):
         metadata=data.metadata,
         strategies=evaluation.combiners,
     )
+    return replace(found, advice=advice_of(found.winner(), measured.table, facts))
 
 
 def _facts(data, settings, evaluation, measured):

@@ -197,6 +197,8 @@ class Comparison:
         Unfitted.
     subject : str or None
         The strategy that the lead and the page speak of; None is the highest.
+    advice : str or None
+        What is simpler than the highest and would do as well.
     """
 
     table: pd.DataFrame
@@ -213,6 +215,7 @@ class Comparison:
     metadata: pd.DataFrame | None = field(repr=False, default=None)
     strategies: dict = field(repr=False, default_factory=dict)
     subject: str | None = field(repr=False, default=None)
+    advice: str | None = field(repr=False, default=None)
 
     @property
     def how(self) -> dict:
@@ -357,9 +360,9 @@ class Comparison:
         Returns
         -------
         dict
-            ``verdict``; ``table``, ``ablation``, ``by_value`` and ``error_rates`` (by
-            each column of the metadata), a dict a row, None where there is no figure;
-            ``how``.
+            ``verdict`` and ``advice``; ``table``, ``ablation``, ``by_value`` and
+            ``error_rates`` (by each column of the metadata), a dict a row, None where
+            there is no figure; ``how``.
         """
         tables = {
             "table": self.table.rename_axis("strategy").reset_index(),
@@ -369,6 +372,7 @@ class Comparison:
         }
         return {
             "verdict": self.verdict,
+            "advice": self.advice,
             **{name: json.loads(t.to_json(orient="records", double_precision=15))
                for name, t in tables.items()},
             "how": json.loads(json.dumps(self.how, default=str)),
@@ -413,6 +417,7 @@ class Comparison:
     def _repr_html_(self):
         rest = "".join(f"<p>{html.escape(line)}</p>" for line in self.details)
         return (
-            f"<p>{html.escape(self.lead)}</p>{self.style.to_html()}"
+            f"<p>{html.escape(self.lead)} {self.advice or ''}</p>"
+            f"{self.style.to_html()}"
             f"<details><summary>Details</summary>{rest}</details>"
         )

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ensemble._version import __version__
-from ensemble.choices import ACCUSING
+from ensemble.choices import ACCUSING, SUSPICION
 from ensemble.reporting.html import image_url, write_page
 from ensemble.reporting.plain_text import in_plot, printable
 from ensemble.reporting.svg import inline_svg
+from ensemble.verdicts.card_words import single_doubts
 
 _MOST_FACES = 6  # that are shown with pictures
 _MOST_FRAMES = 4  # of each, those that look most like a forgery
@@ -45,6 +46,8 @@ def write_evidence(
     content = {
         "result": result,
         "name": printable(str(result.video).replace("\\", "/").rpartition("/")[2]),
+        "doubts": single_doubts(result.doubts),
+        "suspicion": result.score_name == SUSPICION,
         "spread": result.spread,
         "members": _members(result),
         "steps": [] if result.how is None else result.how.steps,

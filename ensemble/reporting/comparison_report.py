@@ -147,6 +147,7 @@ def _content(comparison, title, videos):
     return {
         "title": title,
         "lead": comparison.lead,
+        "advice": comparison.advice,
         "details": comparison.details,
         "facts": facts,
         "level": f"{facts.level:.0%}".replace("%", " %"),

@@ -187,6 +187,9 @@ class ModelCard:
             return SUSPICION
         return "score" if self.unlabelled else "P(fake)"
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """Return what to know beside a verdict, in two or three sentences.
 

@@ -341,19 +341,17 @@ def _shipping(
 ) -> str | None:
     """Return the commands that save the best strategy as a rule."""
     from ensemble.combiners.strategies import MEAN
-    from ensemble.comparison.wording.summary_text import state_against
 
     best = comparison.winner()
     if best is None or inputs.scores is None:
         return None
     command = _combine(settings, inputs, best)
-    state = state_against(comparison.table.loc[best], "mean", comparison.facts)
     rule = f"To save {'the plain mean' if best == MEAN else best} as a rule:\n{command}"
-    if best == MEAN or state == "beats":
+    if best == MEAN or comparison.advice is None:
         return rule
     return (
-        "The plain mean is simpler and may be as good. Take either; `combine` "
-        f"calibrates both.\n{rule}\nTo save the plain mean as a rule:\n"
+        f"Take either; `combine` calibrates both.\n{rule}\n"
+        "To save the plain mean as a rule:\n"
         f"{_combine(settings, inputs, MEAN)}"
     )
 

@@ -42,7 +42,7 @@ def lead_of(
     -------
     str
     """
-    first = ensembles_of(table).index[0] if subject is None else subject
+    first = highest_ensemble(table) if subject is None else subject
     is_good = table.loc[first, "auc_low"] > 0.5
     if subject is None:
         sentences = [_better_than_guessing(table, first, facts)]
@@ -51,6 +51,36 @@ def lead_of(
     if is_good:
         sentences += [_against_both(table, first, facts), _unseen(table, first, facts)]
     return " ".join([*sentences, *islice(_caveat(table, facts), 1)])
+
+
+def highest_ensemble(table: pd.DataFrame) -> str:
+    """Return the strategy of the highest AUC that combines members, or the mean."""
+    first = ensembles_of(table).index[0]
+    is_mean = MEAN in table.index and table.loc[MEAN, "auc"] >= table.loc[first, "auc"]
+    return MEAN if is_mean else str(first)
+
+
+def advice_of(
+    winner: str | None, table: pd.DataFrame, facts: ComparisonFacts
+) -> str | None:
+    """Say what would do as well as the winner, and is simpler, if anything.
+
+    Parameters
+    ----------
+    winner : str or None
+        The strategy of the highest AUC; None where it may be a guess.
+    table : DataFrame
+    facts : ComparisonFacts
+    """
+    if winner is None:
+        return None
+    if winner == MEAN:
+        return "No strategy is above the plain mean, which is the simplest."
+    if winner == CHOSEN_MEMBER:
+        return "No ensemble is above a single detector that was chosen in training."
+    if state_against(table.loc[winner], "mean", facts) == "beats":
+        return None
+    return "The plain mean is simpler and may be as good."
 
 
 def _better_than_guessing(table, first, facts):
@@ -63,9 +93,10 @@ def _better_than_guessing(table, first, facts):
         )
     interval = f"{facts.level:.0%} interval {_ends(row, 'auc')}"
     if row["auc_low"] > 0.5:
+        called = "The plain mean" if first == MEAN else _capital(first)
         return (
-            f"{_capital(first)} has the highest AUC, {row['auc']:.3f} ({interval}), on "
-            f"{videos} that it was not fitted on."
+            f"{called} has the highest AUC of all ensembles, {row['auc']:.3f} "
+            f"({interval}), on {videos} that it was not fitted on."
         )
     members = table[(table["kind"] == "member") & (table["auc_low"] > 0.5)]
     alone = f" Alone, {members.index[0]} is." if len(members) else ""
@@ -174,8 +205,8 @@ def _caveat(table, facts):
         )
     if facts.nesting == "unstated":
         yield (
-            "Where the scores come from is not stated: if their detectors were trained "
-            f"on these videos, {_TOO_GOOD}."
+            "What the detectors were trained on is not stated: if on these videos, "
+            f"{_TOO_GOOD}."
         )
     if facts.nesting == "stored":
         yield (

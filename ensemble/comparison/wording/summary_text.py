@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ensemble.comparison.result import ComparisonFacts
 
 
+_MEASURED_AGAINST = {
+    MEAN: "the plain mean", CHOSEN_MEMBER: "the member chosen in training",
+}  # fmt: skip
+
+
 def put_in_words(
     table: pd.DataFrame,
     facts: ComparisonFacts,
@@ -127,11 +132,7 @@ def _inverted(table, facts):
 
 def _headline(table, ours, first, facts):
     row = table.loc[first]
-    among = ""
-    if len(ours) > 1:
-        among = f", the highest of {len(ours)} strategies beside the plain mean"
-    if first != MEAN:
-        among += f", which reaches {table.loc[MEAN, 'auc']:.4f}" if among else ""
+    among = f", the highest of {len(ours)} ensembles" if len(ours) > 1 else ""
     said = (
         f"{_where(facts)} ({facts.videos_judged} videos, {facts.n_groups_judged} "
         f"groups) {first} reaches an AUC of {row['auc']:.4f} ({facts.level:.0%} "
@@ -140,6 +141,14 @@ def _headline(table, ours, first, facts):
     best = facts.best_member
     if row["auc"] <= table.loc[best, "auc"]:
         said += f" No ensemble is above the best member, {best}."
+    aside = [
+        f"{called} ({table.loc[name, 'auc']:.4f})"
+        for name, called in _MEASURED_AGAINST.items()
+        if name in table.index and name != first
+    ]
+    if len(ours) > 1 and aside:
+        what = " and ".join(aside)
+        said += f" Not counted there: {what}, which ensembles are measured against."
     return said
 
 
@@ -175,7 +184,8 @@ def _against(table, first, rival, called, facts):
     ahead, p = row[f"over_{rival}"], row[f"p_{rival}"]
     if not math.isfinite(row[f"over_{rival}_low"]):
         return f"Whether {first} beats {called} cannot be told with so few groups."
-    corrected = f", corrected for {n_tested} tests" if n_tested > 1 else ""
+    counted = f"{n_tested} strategies set beside {called}"
+    corrected = f", corrected for {counted}" if n_tested > 1 else ""
     shown = "" if math.isnan(p) else f"; p {_p(p)}{corrected}"
     span = f"({_ends(row, rival)}{shown})"
     state = state_against(row, rival, facts)

@@ -129,10 +129,28 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
     assert "The plain mean is simpler" not in out
 
 
-def test_what_is_not_shown_to_beat_the_mean_has_two_commands(scores, capsys):
+@pytest.mark.parametrize(
+    ("strength", "advice"),
+    [
+        (1.2, "The plain mean is simpler and may be as good."),
+        (0.5, "No ensemble is above a single detector"),
+    ],
+)
+def test_what_is_not_shown_to_beat_the_mean_has_two_commands(
+    strength, advice, scores, tmp_path, capsys
+):
+    table = pd.read_csv(scores)
+    sign = np.where(table["truth"] == "FAKE", 1, -1)
+    noise = np.random.default_rng(1).normal(size=(2, len(table)))
+    table["p_good"] = 1 / (1 + np.exp(-1.5 * sign - 1.5 * noise[0]))
+    table["p_poor"] = 1 / (1 + np.exp(-strength * sign - 1.5 * noise[1]))
+    table.to_csv(tmp_path / "scores.csv", index=False)
     few = ["--strategies", "weighted", *FEW[2:]]
-    _, out, _ = run(capsys, scores, *NAMED[:-2], *few, "--scores", "p_good,p_poor")
-    assert "The plain mean is simpler and may be as good" in out
+    page = tmp_path / "page.html"
+    given = ("--scores", "p_good,p_poor", "--report", page)
+    _, out, _ = run(capsys, tmp_path / "scores.csv", *NAMED[:-2], *few, *given)
+    assert advice in out
+    assert advice in page.read_text(encoding="utf-8")
     commands = [line for line in out.splitlines() if "ensemble combine " in line]
     assert "--combiner soft" in commands[-1]
     assert len(commands) == 2

@@ -9,8 +9,8 @@ import pytest
 from test_summary_text import FACTS, row, table_of
 
 from ensemble import compare_strategies, read_scores
-from ensemble.combiners.strategies import MEAN
-from ensemble.comparison.wording.lead import lead_of
+from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
+from ensemble.comparison.wording.lead import advice_of, lead_of
 
 
 def lead(facts=None, **ours):
@@ -24,8 +24,8 @@ def sentences(text):
 def test_a_strategy_that_beats_all():
     said = lead(stacking=row(0.97, 0.02, 0.03, p=0.001))
     assert sentences(said) == [
-        "stacking has the highest AUC, 0.970 (95% interval 0.960 to 0.980), on 400 "
-        "videos that it was not fitted on.",
+        "stacking has the highest AUC of all ensembles, 0.970 (95% interval 0.960 to "
+        "0.980), on 400 videos that it was not fitted on.",
         "It beats the plain mean (0.950) and the best single detector, xception "
         "(0.940).",
         "Forgery methods unseen in training were not tested (--protocol "
@@ -52,9 +52,31 @@ def test_the_plain_mean_is_set_beside_the_best_detector():
     table.loc[MEAN, ["over_best_member", "over_best_member_low"]] = 0.01, -0.002
     table.loc[MEAN, "over_best_member_high"] = 0.02
     said = lead_of(table, FACTS)
-    assert said.startswith("mean has the highest AUC, 0.950")
+    assert said.startswith("The plain mean has the highest AUC of all ensembles, 0.950")
     assert "not shown to beat the best single detector, xception (0.940)" in said
-    assert "plain mean" not in said
+    assert "beat the plain mean" not in said
+
+
+def test_the_plain_mean_is_named_where_it_is_highest():
+    said = lead(stacking=row(0.949, -0.01, 0.008, p=0.7))
+    assert said.startswith("The plain mean has the highest AUC of all ensembles, 0.950")
+    assert "stacking" not in said
+
+
+@pytest.mark.parametrize(
+    ("winner", "ahead", "advice"),
+    [
+        ("stacking", 0.001, "The plain mean is simpler and may be as good."),
+        ("stacking", 0.02, None),
+        (MEAN, -0.001, "No strategy is above the plain mean, which is the simplest."),
+        (CHOSEN_MEMBER, -0.001, "No ensemble is above a single detector that was "
+         "chosen in training."),
+        (None, -0.001, None),
+    ],
+)  # fmt: skip
+def test_what_would_do_as_well_is_said(winner, ahead, advice):
+    table = table_of(stacking=row(0.97, ahead, 0.03, p=0.001))
+    assert advice_of(winner, table, FACTS) == advice
 
 
 def test_nothing_is_praised_that_may_be_a_guess():
@@ -82,7 +104,7 @@ def test_of_what_weakens_it_the_worst_is_said_and_no_more():
         "What xception was trained on is not known": {
             "fitted_beforehand": ["xception"]
         },
-        "Where the scores come from is not stated": {"nesting": "unstated"},
+        "What the detectors were trained on is not stated": {"nesting": "unstated"},
         "slightly too good": {"nesting": "stored"},
         "Only 75.0% of the videos": {"coverage": 0.75},
     }

@@ -169,6 +169,34 @@ def test_the_page_shows_the_verdict_and_needs_nothing_beside_it(page, model):
     assert "no map: it does not score images by a network" in text
 
 
+def test_doubts_are_a_list_and_the_model_is_spoken_of_in_a_place_of_its_own(
+    model, tmp_path
+):
+    scan = scan_video(model, video(210))
+    text = (
+        replace(scan, doubts="it is short; it (a; b) is odd")
+        .to_html(tmp_path / "page.html")
+        .read_text("utf-8")
+    )
+    assert "<li>it is short</li>" in text
+    assert "<li>it (a; b) is odd</li>" in text
+    verdict, of_model = text.index('id="verdict"'), text.index('<h2 id="model"')
+    assert all(verdict < of_model < text.index(said) for said in scan.grounds)
+    assert "0 is real, 1 is fake." in text
+
+
+def test_a_suspicion_is_not_called_real_or_fake(model, tmp_path):
+    scan = scan_video(model, video(210))
+    card = replace(scan.card, n_fake=0)
+    page = replace(scan, card=card, doubts="").to_html(tmp_path / "page.html")
+    text = page.read_text("utf-8")
+    assert "a suspicion, no probability" in text
+    assert "0 is real" not in text
+    assert "no more fake than real" not in text
+    assert "speaks against a verdict" not in text
+    assert "P(fake)" not in text[: text.index('<h2 id="model"')]
+
+
 def test_the_latest_frames_are_the_most_suspicious_here(page):
     times = re.findall(r"<h3>([\d.]+) s, frame (\d+)", page.read_text(encoding="utf-8"))
     frames = [int(frame) for _, frame in times]
