@@ -329,7 +329,8 @@ def _card(detector, name, model, difference):
             "name": "fake",
             "type": "float32",
             "shape": ["n_images"],
-            "meaning": "P(fake) of each image",
+            "meaning": "score of each image, 0 to 1: the higher, the more like a fake; "
+            "not calibrated, and no probability where real videos alone were learned",
         },
         "preprocessing_inside": _preprocessing(prepared),
         "images": {
