@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import warnings
 from collections.abc import Sequence
@@ -20,7 +21,13 @@ from ensemble.datasets.forge.casting import (
     content_of,
     identities_of,
 )
-from ensemble.datasets.forge.delivery import CRF, crfs_of, with_grain, write_ladder
+from ensemble.datasets.forge.delivery import (
+    CRF,
+    LEVELS,
+    crfs_of,
+    with_grain,
+    write_ladder,
+)
 from ensemble.datasets.forge.folder import alone_in, check_apart
 from ensemble.datasets.forge.jobs import (
     FILM,
@@ -211,7 +218,7 @@ def _forge_all(tree, cast, names, crfs, shares, n_frames, settings):
 
 def _forge_pair(tree, people, pair, methods, crfs, seed):
     """Write all files of two clips, and the record of them."""
-    files, left_out, films = [], [], {}
+    files, left_out, films, originals = [], [], {}, {}
     length = next(iter(people.values()))["frames"]
     clips = dict(zip(people, pair, strict=True))
     for name, clip in clips.items():
@@ -220,6 +227,7 @@ def _forge_pair(tree, people, pair, methods, crfs, seed):
         films[name] = film
         paths = tree.files_of(crfs, name)
         _write(paths, film.frames, film.fps, clip.number, seed)
+        originals[name] = {crf: path for path, crf in paths.items()}
         about = {"kind": "original", "target": name, "source": None, "method": "none",
                  "parameters": {}, "seed": purpose}  # fmt: skip
         files += _entries(tree, paths, about)
@@ -240,6 +248,14 @@ def _forge_pair(tree, people, pair, methods, crfs, seed):
                 continue
             paths = tree.files_of(crfs, target, method, source)
             _write(paths, frames, film.fps, number, seed)
+            for path in _copies(paths, originals[target]):
+                left_out.append(
+                    f"compression left nothing of {method} of {target} after {source} "
+                    f"at {LEVELS[paths.pop(path)]}; no such fake is written"
+                )
+                path.unlink()
+            if not paths:
+                continue
             about = {"kind": "fake", "target": target,
                      "source": source if uses_source else None, "method": method,
                      "parameters": parameters, "seed": purpose}  # fmt: skip
@@ -251,6 +267,15 @@ def _forge_pair(tree, people, pair, methods, crfs, seed):
     tree.keep_record(people, {"left_out": left_out, "files": files})
 
 
+def _copies(paths, originals):
+    """Return the files of a fake that are their original, byte for byte."""
+    return [
+        path
+        for path, crf in paths.items()
+        if filecmp.cmp(path, originals[crf], shallow=False)
+    ]
+
+
 def _write(paths, frames, fps, number, seed):
     """Write a clip; the grain of a fake is that of the original that it was."""
     grainy = with_grain(frames, rng_for(seed, GRAIN, number))
@@ -258,9 +283,8 @@ def _write(paths, frames, fps, number, seed):
 
 
 def _entries(tree, paths, about):
-    levels = {crf: name for name, crf in CRF.items()}
     return [
-        tree.entry(path, **about, compression=levels[crf], crf=crf, made_by=_MADE_BY)
+        tree.entry(path, **about, compression=LEVELS[crf], crf=crf, made_by=_MADE_BY)
         for path, crf in paths.items()
     ]
 

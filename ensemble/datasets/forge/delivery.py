@@ -11,6 +11,7 @@ import numpy as np
 from ensemble.datasets.forge.camera import add_grain
 
 CRF = {"raw": 3, "c23": 23, "c40": 40}
+LEVELS = {crf: level for level, crf in CRF.items()}
 # x264's slower presets use its macroblock tree, whose AVX-512 code reads past the end
 # of a row unless the width is a multiple of 128: the same frames then do not always
 # give the same bytes.

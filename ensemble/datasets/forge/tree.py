@@ -153,6 +153,10 @@ class ForgedTree:
             For train, val and test.
         made_by : str
         """
+        for videos in list(self.root.glob(f"{MANIPULATED}/*/*/videos")):
+            if not any(videos.iterdir()):  # no fake of this method and level is left
+                videos.rmdir()
+                videos.parent.rmdir()
         people = {name: one for r in records for name, one in r["people"].items()}
         for name, pairs in splits.items():
             _write_json(self.root / "splits" / f"{name}.json", list(map(list, pairs)))

@@ -16,6 +16,7 @@ from base_models.video import probe_video, sample_frames, write_video
 from ensemble.choices import FORGERIES
 from ensemble.datasets import forge_dataset, load_dataset
 from ensemble.datasets.forge.camera import Portrait, paint_portrait
+from ensemble.datasets.forge.methods import METHOD
 from ensemble.datasets.forge.pairing import CastClip, pair_off, split_pairs
 from ensemble.datasets.forge.tree import ForgedTree
 
@@ -159,6 +160,27 @@ def test_metadata_do_not_tell_real_from_fake(tmp_path):
         aucs += metadata_aucs(table)
     # 80 reals, each beside its own fakes: chance strays by 0.05 or so.
     assert 0.35 < np.mean(aucs) < 0.65
+
+
+def test_a_fake_that_compression_made_its_original_is_not_written(
+    tmp_path, monkeypatch
+):
+    def faintly(target, source, rng):
+        frames = target.frames.copy()
+        frames[:, 40:44, 40:44] ^= 4
+        return frames, {}
+
+    monkeypatch.setitem(METHOD, "SelfBlend", (False, faintly))
+    asked = {"pairs": 1, "n_frames": 4, "size": 96, "methods": ["SelfBlend"]}
+    with pytest.warns(UserWarning, match="nothing of SelfBlend of 000 after .* at c40"):
+        table = forge_dataset(None, tmp_path / "set", n_jobs=1, **asked)
+    names = sorted(digests(tmp_path / "set"))
+    assert not [n for n in names if n.startswith("manipulated") and "/c40/" in n]
+    assert [n for n in names if n.startswith("manipulated") and "/raw/" in n]
+    assert len(table) == len([n for n in names if "/masks/" not in n])
+    manifest = (tmp_path / "set" / "manifest.json").read_text("utf-8")
+    assert manifest.count("compression left nothing") == 2
+    load_dataset("faceforensics", tmp_path / "set")
 
 
 # Bytes, and what an interrupted run left
