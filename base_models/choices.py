@@ -1,6 +1,7 @@
 """Names that settings of detectors take, at hand without loading what they name."""
 
 VIEWS = ("frame", "face", "crop")  # what a detector looks at
+SAMPLINGS = ("even", "keyframes")  # which frames of a video it sees
 # What of a network learns, by `FrameDetector`.
 TRAINED_PARTS = ("full", "norm", "lora", "last_stage", "last_blocks", "head")
 FEATURES = ("last", "middle")  # of a network, for its head

@@ -89,7 +89,7 @@ class FeaturePathDetector(FeatureDetector):
         Inverse regularisation of the logistic regression.
     pooling : str or callable, default="logit_mean"
         Clip scores to video score: see `base_models.pool_scores`.
-    n_threads, random_state, store, device, engine, verbose
+    n_threads, random_state, store, device, engine, verbose, sampling
         As for `FrameDetector`. Nothing but ``weights=None`` is random here, and that
         always the same.
 
@@ -160,6 +160,7 @@ class FeaturePathDetector(FeatureDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.backbone = backbone
         self.view = view
@@ -177,6 +178,7 @@ class FeaturePathDetector(FeatureDetector):
         self.device = device
         self.engine = engine
         self.verbose = verbose
+        self.sampling = sampling
 
     def __str__(self):
         return f"{self.backbone}_path_{self.view}"
@@ -253,6 +255,7 @@ class FeaturePathDetector(FeatureDetector):
             margin=self.margin,
             finder=DlibFaceFinder() if self.finder is None else self.finder,
             clip_length=self.clip_length,
+            sampling=self.sampling,
         )
 
     def _extractor(self):

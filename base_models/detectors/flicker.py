@@ -65,6 +65,9 @@ class FlickerDetector(StatisticsDetector):
         Where views and features are kept.
     verbose : bool, default=False
         Show progress bars.
+    sampling : {"even", "keyframes"}, default="even"
+        Which frames: spread evenly; or moved to key frames near there, which makes
+        very long files cheap, and shows frames that the codec compressed less.
 
     Attributes
     ----------
@@ -116,6 +119,7 @@ class FlickerDetector(StatisticsDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         super().__init__(
             view=view,
@@ -131,6 +135,7 @@ class FlickerDetector(StatisticsDetector):
             random_state=random_state,
             store=store,
             verbose=verbose,
+            sampling=sampling,
         )
 
     def __str__(self):

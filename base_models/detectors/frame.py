@@ -153,6 +153,9 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
         `base_models.inference.engines.run_frozen`.
     verbose : bool, default=False
         Show progress bars.
+    sampling : {"even", "keyframes"}, default="even"
+        Which frames: spread evenly; or moved to key frames near there, which makes
+        very long files cheap, and shows frames that the codec compressed less.
 
     Attributes
     ----------
@@ -225,6 +228,7 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.backbone = backbone
         self.view = view
@@ -249,7 +253,7 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
         self.n_threads = n_threads
         self.random_state = random_state
         self.store, self.device, self.engine = store, device, engine
-        self.verbose = verbose
+        self.verbose, self.sampling = verbose, sampling
 
     def __str__(self):
         seen = "" if self.channels == "rgb" else f"_{self.channels}"

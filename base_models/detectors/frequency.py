@@ -53,6 +53,9 @@ class FrequencyDetector(StatisticsDetector):
         Where views and features are kept.
     verbose : bool, default=False
         Show progress bars.
+    sampling : {"even", "keyframes"}, default="even"
+        Which frames: spread evenly; or moved to key frames near there, which makes
+        very long files cheap, and shows frames that the codec compressed less.
 
     Attributes
     ----------

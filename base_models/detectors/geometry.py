@@ -85,6 +85,9 @@ class GeometryDetector(FeatureDetector):
         Where views and features are kept.
     verbose : bool, default=False
         Show progress bars.
+    sampling : {"even", "keyframes"}, default="even"
+        Which frames: spread evenly; or moved to key frames near there, which makes
+        very long files cheap, and shows frames that the codec compressed less.
 
     Attributes
     ----------
@@ -132,6 +135,7 @@ class GeometryDetector(FeatureDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.n_frames = n_frames
         self.n_encodings = n_encodings
@@ -142,6 +146,7 @@ class GeometryDetector(FeatureDetector):
         self.random_state = random_state
         self.store = store
         self.verbose = verbose
+        self.sampling = sampling
 
     def __str__(self):
         return "geometry"

@@ -76,7 +76,7 @@ class LSTMDetector(FeatureDetector):
     recipe : TrainingRecipe or None, default=None
         Of it hold warmup, label_smoothing, balance_groups, averaging, validation,
         patience and clip_norm.
-    n_threads, random_state, store, device, engine, verbose
+    n_threads, random_state, store, device, engine, verbose, sampling
         As for `FrameDetector`.
 
     Attributes
@@ -143,6 +143,7 @@ class LSTMDetector(FeatureDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.backbone = backbone
         self.view = view
@@ -168,6 +169,7 @@ class LSTMDetector(FeatureDetector):
         self.device = device
         self.engine = engine
         self.verbose = verbose
+        self.sampling = sampling
 
     def __str__(self):
         images = self._image_detector()
@@ -284,7 +286,15 @@ class LSTMDetector(FeatureDetector):
         """The detector that looks at images, with its parameters."""
         given = self.features
         if given is None:
-            names = ("backbone", "view", "weights", "image_size", "n_frames", "faces")
+            names = (
+                "backbone",
+                "view",
+                "weights",
+                "image_size",
+                "n_frames",
+                "faces",
+                "sampling",
+            )
             names += (
                 "finder",
                 "margin",

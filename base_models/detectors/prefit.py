@@ -57,7 +57,7 @@ class PrefitDetector(NetworkDetector):
     ----------
     card : dict
         Where the network comes from and what it looks at: see `load_checkpoint`.
-    n_frames, pooling, faces, n_threads, store, device, engine, verbose
+    n_frames, pooling, faces, n_threads, store, device, engine, verbose, sampling
         As for `FrameDetector`.
 
     Attributes
@@ -97,6 +97,7 @@ class PrefitDetector(NetworkDetector):
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.card = card
         self.n_frames = n_frames
@@ -107,6 +108,7 @@ class PrefitDetector(NetworkDetector):
         self.device = device
         self.engine = engine
         self.verbose = verbose
+        self.sampling = sampling
 
     def __sklearn_clone__(self):
         return self
@@ -241,6 +243,7 @@ class PrefitDetector(NetworkDetector):
             faces=self.faces or faces,
             margin=self.card["margin"],
             finder=finder,
+            sampling=self.sampling,
         )
 
     def _preparation(self):

@@ -36,7 +36,7 @@ class TorchDetector(NetworkDetector):
         Side of the square images, pixels.
     n_frames, pooling, faces, finder, margin, align, epochs, frames_per_epoch, \
 batch_size, learning_rate, weight_decay, augment, pseudo_fakes, recipe, n_threads, \
-random_state, store, device, engine, verbose
+random_state, store, device, engine, verbose, sampling
         As for `FrameDetector`.
 
     Attributes
@@ -97,6 +97,7 @@ random_state, store, device, engine, verbose
         device: str | None = None,
         engine: str = "auto",
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.module = module
         self.view = view
@@ -123,6 +124,7 @@ random_state, store, device, engine, verbose
         self.device = device
         self.engine = engine
         self.verbose = verbose
+        self.sampling = sampling
 
     def __str__(self):
         return f"{type(self.module).__name__.lower()}_{self.view}"

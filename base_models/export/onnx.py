@@ -336,6 +336,7 @@ def _card(detector, name, model, difference):
         "images": {
             "view": recipe.view,
             "frames": f"{recipe.n_frames}, spread evenly over the video"
+            + (", moved to key frames near" if recipe.sampling != "even" else "")
             + (f", {recipe.clip_length} in a row" if recipe.clip_length > 1 else ""),
             "resize": f"Pillow's bilinear filter, to {size} x {size} pixels",
             **(_face_crop(recipe) if recipe.view == "face" else {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -19,10 +20,11 @@ from base_models.video.reading import (
     SampledFrames,
     VideoInfo,
     iter_frames,
+    key_frames,
     probe_video,
     sample_clips,
 )
-from base_models.video.sampling import clip_indices, sample_indices
+from base_models.video.sampling import KeyFrames, clip_indices
 from base_models.views.making import make_views, views_to_make
 from base_models.views.spec import ViewRecipe
 
@@ -78,21 +80,23 @@ def _followed(detectors, video, store, looks_per_second, on_frame):
     recipes = [recipe for detector in looking for recipe in detector.view_recipes()]
     of_faces = [recipe for recipe in recipes if recipe.view == "face"]
     info = probe_video(video)
-    lengths = {}  # frames that are sampled -> in a row about each of them
+    lengths = {}  # which frames are sampled -> in a row about each of them
     for recipe in [*of_faces, *views_to_make(video, recipes, store)]:
-        longest = max(recipe.clip_length, lengths.get(recipe.n_frames, 1))
-        lengths[recipe.n_frames] = longest
+        longest = max(recipe.clip_length, lengths.get(recipe.choice, 1))
+        lengths[recipe.choice] = longest
+    moved = any(choice.sampling == "keyframes" for choice in lengths)
+    frames = _Places(info.n_frames, key_frames(video) if moved else None)
     looks = _regular_looks(info, looks_per_second) if of_faces else set()
     # Where detectors look, boxes are to be known exactly.
-    sampled = _sampled(info, {recipe.n_frames: 1 for recipe in of_faces})
+    sampled = frames.of({recipe.choice: 1 for recipe in of_faces})
     tell = None if on_frame is None else _Share(on_frame, info.n_frames)
-    walk = _Walk(video, looks | sampled, _sampled(info, lengths), tell)
+    walk = _Walk(video, looks | sampled, frames.of(lengths), tell)
     finders = {recipe.finder_key: _Remembering(recipe.finder) for recipe in of_faces}
     finder = finders[of_faces[0].finder_key] if of_faces else None
     faces = walk.follow(finder)
     searches = {
-        n_frames: FaceSearch(video, walk.sample(info, n_frames, length), length)
-        for n_frames, length in lengths.items()
+        choice: FaceSearch(video, walk.sample(frames, choice, length), length)
+        for choice, length in lengths.items()
     }
     followed = FollowedVideo(video, walk, faces, searches, finders)
     with_face = followed.frames_with_faces(of_faces)
@@ -121,8 +125,8 @@ class FollowedVideo:
         Each followed face, by index of the frame in the video.
     dropped : list of FaceTrack
         What was too short or too weak to be followed, by index of the frame.
-    searches : dict of int to FaceSearch
-        By the number of frames that are sampled: the sample, and the faces in it.
+    searches : dict of FrameChoice to FaceSearch
+        By which frames are sampled: the sample, and the faces in it.
     """
 
     def __init__(
@@ -138,7 +142,7 @@ class FollowedVideo:
         self, recipe: ViewRecipe, surest: bool = False
     ) -> FollowedFaces:
         """Return the faces in the frames that a recipe samples."""
-        search, key = self.searches[recipe.n_frames], recipe.finder_key
+        search, key = self.searches[recipe.choice], recipe.finder_key
         if key not in self._finders:
             self._finders[key] = _AsSampled(_Remembering(recipe.finder))
         return search.faces(self._finders[key], key, surest)
@@ -153,7 +157,7 @@ class FollowedVideo:
 
     def tracks(self, recipe: ViewRecipe) -> dict[int, FaceTrack]:
         """Return {face: its track through the recipe's frames}, the largest first."""
-        key = recipe.n_frames, recipe.finder_key
+        key = recipe.choice, recipe.finder_key
         if key not in self._tracks:
             followed = self.faces_in_sample(recipe)
             numbered, left = {}, list(followed.tracks)
@@ -293,14 +297,16 @@ class _Walk:
                 self._looked.append(index)
                 yield frame
 
-    def sample(self, info, n_frames, clip_length):
+    def sample(self, places, choice, clip_length):
         """Return what `sample_clips` does, of the frames that were kept."""
         total = len(self._clock)
-        if total != info.n_frames:  # its packets foretell other frames
-            return sample_clips(self._video, n_frames, clip_length)
-        numbers = np.array(sorted(_sampled(info, {n_frames: clip_length})))
+        if total != places.total:  # its packets foretell other frames
+            return sample_clips(
+                self._video, choice.n_frames, clip_length, sampling=choice.sampling
+            )
+        numbers = np.array(sorted(places.of({choice: clip_length})))
         frames = np.stack([self._frames[number] for number in numbers.tolist()])
-        return SampledFrames(frames, numbers, sample_indices(total, n_frames), total)
+        return SampledFrames(frames, numbers, places.sampled(choice), total)
 
     def times(self):
         """Return when each frame is shown, and how many are in a second."""
@@ -323,16 +329,25 @@ def _regular_looks(info: VideoInfo, looks_per_second: float) -> set[int]:
     return set(range(0, info.n_frames, step)) | {info.n_frames - 1}
 
 
-def _sampled(info: VideoInfo, lengths: dict[int, int]) -> set[int]:
-    """Return the frames in samples of some numbers of frames and clip lengths."""
-    total = info.n_frames
-    return {
-        int(number)
-        for n_frames, length in lengths.items()
-        for number in clip_indices(
-            sample_indices(total, n_frames), total, min(length, total)
-        ).flat
-    }
+@dataclass
+class _Places:
+    """Which frames of a video are sampled: how many it has, and its key frames."""
+
+    total: int
+    keys: KeyFrames | None
+
+    def sampled(self, choice):
+        return choice.indices(self.total, self.keys)
+
+    def of(self, lengths):
+        """Return the frames in samples by what they are of and clip lengths."""
+        return {
+            int(number)
+            for choice, length in lengths.items()
+            for number in clip_indices(
+                self.sampled(choice), self.total, min(length, self.total)
+            ).flat
+        }
 
 
 class _Remembering:

@@ -141,7 +141,7 @@ def _score_the_largest(named):
     if not all(hasattr(detector, "view_recipes") for detector in detectors):
         return False
     recipes = _face_recipes(detectors)
-    alike = {(recipe.n_frames, recipe.finder_key) for recipe in recipes}
+    alike = {(recipe.choice, recipe.finder_key) for recipe in recipes}
     return len(alike) == 1 and all(recipe.faces == "largest" for recipe in recipes)
 
 

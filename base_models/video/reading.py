@@ -42,8 +42,14 @@ from base_models.video.paths import (
     video_id,
 )
 from base_models.video.remote import RemoteVideo, is_folder, n_bytes_of
-from base_models.video.sampling import check_n_frames, clip_indices, sample_indices
-from base_models.video.seeking import sample_file
+from base_models.video.sampling import (
+    FrameChoice,
+    KeyFrames,
+    check_n_frames,
+    clip_indices,
+    sample_indices,
+)
+from base_models.video.seeking import listed_key_frames, sample_file
 from base_models.video.writing import write_video
 
 __all__ = [
@@ -208,6 +214,7 @@ def sample_clips(
     clip_length: int = 1,
     seek: Any = True,
     at: np.ndarray | None = None,
+    sampling: str = "even",
 ) -> SampledFrames:
     """Read frames spread evenly over a video, and those around each of them.
 
@@ -221,6 +228,8 @@ def sample_clips(
     clip_length : int, default=1
         Frames in a row, of which each sampled one is the middle; a video that has no
         more gives all it has.
+    sampling : {"even", "keyframes"}, default="even"
+        See `FrameChoice`. Of a long file key frames alone are decoded then.
 
     Returns
     -------
@@ -234,12 +243,15 @@ def sample_clips(
     >>> sample.indices.tolist(), sample.numbers.tolist()
     ([0, 50, 99], [0, 1, 2, 49, 50, 51, 97, 98, 99])
     """
-    choice = _Choice(check_n_frames(n_frames), clip_length, at)
+    which = FrameChoice.of(check_n_frames(n_frames), sampling, clip_length)
+    choice = _Choice(which, clip_length, at)
     if isinstance(video, np.ndarray):
         video = check_array(video)
         frames, total, lost = video[choice(len(video))], len(video), ""
     else:
         path = existing(video)
+        if sampling == "keyframes" and at is None:
+            choice = replace(choice, keys=key_frames(path))
         with reading(path):
             frames, (total, lost) = _sampled(path, choice, seek)
     return SampledFrames(frames, choice(total), choice.wanted(total), total, lost)
@@ -249,19 +261,45 @@ def sample_clips(
 class _Choice:
     """Which frames of a video are read, by how many it has."""
 
-    n_frames: int | None
+    which: FrameChoice
     clip_length: int
     at: np.ndarray | None
+    keys: KeyFrames | None = None
 
     def wanted(self, total):
         if self.at is None:
-            return sample_indices(total, self.n_frames)
+            return self.which.indices(total, self.keys)
         inside = self.at[0] < total
         return self.at[self.at < total] if inside else np.array([total - 1])
 
     def __call__(self, total):
         length = min(self.clip_length, total)
         return np.unique(clip_indices(self.wanted(total), total, length))
+
+
+def key_frames(video: str | PathLike | np.ndarray) -> KeyFrames | None:
+    """Return where a file can be entered; None of other videos, or if it is not known.
+
+    Examples
+    --------
+    >>> key_frames(np.zeros((5, 8, 8, 3), np.uint8)) is None
+    True
+    """
+    if isinstance(video, np.ndarray):
+        return None
+    path = existing(video)
+    return None if holds_images(path) else _key_frames(path)
+
+
+@read_once(maxsize=64)
+def _key_frames(path):
+    return _listed(path)
+
+
+@apart
+def _listed(path):
+    with reading(path), one_clock(path):
+        return listed_key_frames(list_packets(path))
 
 
 @apart

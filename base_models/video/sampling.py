@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,80 @@ def clip_indices(indices: np.ndarray, total: int, clip_length: int) -> Any:
     """
     first = np.clip(indices - clip_length // 2, 0, total - clip_length)
     return first[:, None] + np.arange(clip_length)
+
+
+@dataclass(frozen=True, order=True)
+class FrameChoice:
+    """How many frames of a video are looked at, and which.
+
+    Parameters
+    ----------
+    n_frames : int or None
+        None is all.
+    sampling : {"even", "keyframes"}
+        Spread evenly; or each of these moved to the nearest key frame, where one lies
+        less than half way to the next of them.
+    offset : int, default=0
+        Frames behind a key frame that are taken in its place: the middle of a clip
+        that begins with it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> keys = KeyFrames(101, np.array([0, 30, 60, 90]))
+    >>> FrameChoice(5, "keyframes").indices(101, keys)
+    array([  0,  30,  60,  75,  90])
+    >>> FrameChoice(5, "even").indices(101, keys)
+    array([  0,  25,  50,  75, 100])
+    """
+
+    n_frames: int | None
+    sampling: str = "even"
+    offset: int = 0
+
+    @classmethod
+    def of(cls, n_frames: int | None, sampling: str, clip_length: int) -> FrameChoice:
+        """Return the choice of clips of some length."""
+        return cls(n_frames, sampling, clip_length // 2 if sampling != "even" else 0)
+
+    def indices(self, total: int, keys: KeyFrames | None = None) -> np.ndarray:
+        """Choose frames, 0-based and rising.
+
+        Parameters
+        ----------
+        total : int
+            Frames in the video.
+        keys : KeyFrames or None, default=None
+            None where no key frames are known: frames are spread evenly then.
+        """
+        even = sample_indices(total, self.n_frames)
+        if self.sampling == "even" or keys is None or keys.total != total:
+            return even
+        n = len(even)
+        if not 1 < n < total or not len(keys.places):
+            return even
+        wanted = np.minimum(keys.places + self.offset, total - 1)
+        after = np.searchsorted(wanted, even)
+        before, behind = (wanted.take(at, mode="clip") for at in (after - 1, after))
+        nearest = np.where(abs(even - before) <= abs(behind - even), before, behind)
+        half = np.diff(even).min() / 2
+        return np.where(np.abs(nearest - even) < half, nearest, even)
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """Where a video can be entered.
+
+    Attributes
+    ----------
+    total : int
+        Frames of the video, as its packets foretell.
+    places : ndarray of int
+        Its key frames, by their places among these, rising.
+    """
+
+    total: int
+    places: np.ndarray
 
 
 def check_n_frames(n_frames: int) -> Any:

@@ -22,6 +22,7 @@ from base_models.video.bounds.demuxing import demuxed
 from base_models.video.bounds.promises import undecoded
 from base_models.video.decoding import RgbConverter, frames_by_reading, orientation
 from base_models.video.packets import ONE_FRAME_A_PACKET, list_packets, opened
+from base_models.video.sampling import KeyFrames
 
 if TYPE_CHECKING:
     from base_models.video.packets import PacketTable
@@ -115,6 +116,21 @@ def frames_by_seeking(
 
 def _plan(table, indices):
     """Return the rows of the frames and of the key frames before them, or None."""
+    found = _in_order(table)
+    if found is None:
+        return None
+    pts, keys, shown = found
+    rows = shown[indices]
+    entries = []
+    for row in rows:
+        before = keys[: np.searchsorted(keys, row, side="right")]
+        # Frames decoded after a key frame but shown before it may need the one before.
+        entries.append(before[pts[before] <= pts[row]][-1])
+    return list(zip(rows.tolist(), map(int, entries), strict=True))
+
+
+def _in_order(table):
+    """Return times, rows of key frames, and rows of frames as they are shown."""
     if table.pts is None or table.is_damaged or table.codec not in ONE_FRAME_A_PACKET:
         return None
     pts, keys = table.pts, np.flatnonzero(table.is_key)
@@ -122,13 +138,16 @@ def _plan(table, indices):
     starts_whole = len(keys) and keys[0] == 0 and pts[shown].min() >= pts[0]
     if not starts_whole or len(np.unique(pts)) < len(pts):
         return None
-    rows = shown[np.argsort(pts[shown])][indices]
-    entries = []
-    for row in rows:
-        before = keys[: np.searchsorted(keys, row, side="right")]
-        # Frames decoded after a key frame but shown before it may need the one before.
-        entries.append(before[pts[before] <= pts[row]][-1])
-    return list(zip(rows.tolist(), map(int, entries), strict=True))
+    return pts, keys, shown[np.argsort(pts[shown])]
+
+
+def listed_key_frames(table: PacketTable) -> KeyFrames | None:
+    """Return which frames of a file are key frames; None where that is not sure."""
+    found = _in_order(table)
+    if found is None:
+        return None
+    _, keys, shown = found
+    return KeyFrames(table.n_frames, np.flatnonzero(np.isin(shown, keys)))
 
 
 def _follow(path, table, steps, may_seek):

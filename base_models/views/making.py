@@ -20,6 +20,7 @@ from base_models.video.hashing import check_left_alone, content_mark, left_alone
 from base_models.video.one_face import OneFace, whole_video
 from base_models.video.paths import hashed_once, video_digest
 from base_models.video.reading import sample_clips
+from base_models.video.sampling import FrameChoice
 from base_models.views.drawing import render
 from base_models.views.spec import ViewRecipe
 from base_models.views.view import View, view_of
@@ -97,7 +98,7 @@ def make_views(
     video: str | os.PathLike | np.ndarray | OneFace,
     recipes: Iterable[ViewRecipe],
     store: Store,
-    searches: Mapping[int, FaceSearch] | None = None,
+    searches: Mapping[FrameChoice, FaceSearch] | None = None,
 ) -> dict[str, View]:
     """Make the views of one video: opened once, each face looked for once.
 
@@ -109,9 +110,9 @@ def make_views(
         What is wanted.
     store : Store
         Where views are looked up and kept.
-    searches : dict of int to FaceSearch or None, default=None
-        Samples of the video by their number of frames, if it was read before; it is
-        read for others.
+    searches : dict of FrameChoice to FaceSearch or None, default=None
+        Samples of the video by what they are of, if it was read before; it is read for
+        others.
 
     Returns
     -------
@@ -139,13 +140,16 @@ def make_views(
 def _made(video, recipes, store, searches):
     begun = content_mark(video)
     views, todo, places = _stored_views(video, recipes, store)
-    for n_frames in sorted({recipe.n_frames for recipe in todo.values()}):
-        alike = {k: recipe for k, recipe in todo.items() if recipe.n_frames == n_frames}
+    for choice in sorted({recipe.choice for recipe in todo.values()}):
+        alike = {k: recipe for k, recipe in todo.items() if recipe.choice == choice}
         length = max(recipe.clip_length for recipe in alike.values())
-        search = searches.get(n_frames)
+        search = searches.get(choice)
         if search is None or search.clip_length < length:
             try:
-                sample = sample_clips(whole_video(video), n_frames, length)
+                sample = sample_clips(
+                    whole_video(video), choice.n_frames, length,
+                    sampling=choice.sampling,
+                )  # fmt: skip
             except Exception as error:
                 _refuse_wrong_kind(video, error)
                 views |= _all_missing(alike, error)
@@ -340,7 +344,9 @@ def followed_boxes(
             arrays, _ = entry
         else:
             with left_alone(video):
-                sample = sample_clips(video, recipe.n_frames, recipe.clip_length)
+                sample = sample_clips(
+                    video, recipe.n_frames, recipe.clip_length, sampling=recipe.sampling
+                )
                 search = FaceSearch(video, sample, recipe.clip_length)
                 arrays = _found_boxes(recipe, search)
             store.put("faces", _boxes_key(video, recipe), arrays)
@@ -355,11 +361,15 @@ def followed_boxes(
 
 
 def _boxes_key(video, recipe):
+    more = {}
+    if recipe.sampling != "even":
+        more = {"sampling": recipe.sampling, "offset": recipe.choice.offset}
     return store_key(
         video=video_digest(video),
         finder=recipe.finder_key,
         n_frames=recipe.n_frames,
         looks=LOOKS,
+        **more,
     )
 
 

@@ -8,12 +8,13 @@ from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
-from base_models.choices import VIEWS
+from base_models.choices import SAMPLINGS, VIEWS
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.faces.face import FaceFinder
 from base_models.store.keys import session_key
 from base_models.store.store import fingerprint, store_key
 from base_models.store.versions import library_version
+from base_models.video.sampling import FrameChoice
 
 # Raised when the same video and recipe come to give other images: see
 # `base_models.store.versions.own_versions`.
@@ -52,6 +53,9 @@ class ViewRecipe:
         With more, not a frame alone is seen, but so many in a row about each sampled
         one: a clip, cut out of all its frames by the one square, so that the face
         moves in it as it does in the video.
+    sampling : {"even", "keyframes"}, default="even"
+        Whether the frames are spread evenly, or moved to key frames near there
+        (`base_models.video.sampling.FrameChoice`).
 
     Examples
     --------
@@ -68,6 +72,7 @@ class ViewRecipe:
     align: bool = False
     finder: FaceFinder = field(default_factory=DlibFaceFinder)
     clip_length: int = 1
+    sampling: str = "even"
 
     def __post_init__(self):
         if self.view not in VIEWS:
@@ -75,6 +80,10 @@ class ViewRecipe:
         if self.faces not in ("largest", "all", "first"):
             raise ValueError(
                 f"faces must be 'largest', 'all' or 'first'; got {self.faces!r}"
+            )
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(
+                f"sampling must be one of {SAMPLINGS}; got {self.sampling!r}"
             )
         for name in ("n_frames", "clip_length"):
             value = getattr(self, name)
@@ -104,6 +113,11 @@ class ViewRecipe:
         image = self.image_size, self.image_size, 3
         return image if self.clip_length == 1 else (self.clip_length, *image)
 
+    @property
+    def choice(self) -> FrameChoice:
+        """Which frames it samples."""
+        return FrameChoice.of(self.n_frames, self.sampling, self.clip_length)
+
     @cached_property
     def key(self) -> Any:
         """What stands for this recipe in the store; whole frames know no finder."""
@@ -116,6 +130,8 @@ class ViewRecipe:
         }
         if self.clip_length > 1:
             common["clip_length"] = self.clip_length
+        if self.sampling != "even":
+            common["sampling"] = self.sampling
         if self.view != "face":
             return store_key(view="frame", **common)
         return store_key(

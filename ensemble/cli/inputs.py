@@ -207,15 +207,7 @@ def labelled_videos_at(
     return labelled
 
 
-def named_detectors(
-    backbones: str,
-    views: str,
-    train: str,
-    weights: str,
-    image_size: int | None,
-    n_frames: int,
-    epochs: int,
-) -> list:
+def named_detectors(backbones: str, views: str, weights: str, **settings: Any) -> list:
     """Return a `FrameDetector` per backbone and view, or what a package declares."""
     from base_models import FrameDetector, make_detector
     from base_models.plugins import DETECTORS, plugins
@@ -226,11 +218,8 @@ def named_detectors(
         FrameDetector(
             backbone,
             view=view,
-            train=train,
             weights=None if weights == "none" else weights_named(weights),
-            image_size=image_size,
-            n_frames=n_frames,
-            epochs=epochs,
+            **settings,
         )
         for backbone in split_names(backbones)
         if backbone not in others

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from base_models.choices import TRAINED_PARTS
+from base_models.choices import FEATURES, SAMPLINGS, TRAINED_PARTS
 from base_models.runtime.clusters.connecting import ADDRESSES, check_address
 from ensemble.choices import DUPLICATES, ON_ERROR
 from ensemble.datasets.kinds.registry import find_kind, kind_names
@@ -78,6 +78,8 @@ def _kind_named(text):
 
 
 TrainName = choice("TrainName", TRAINED_PARTS)
+FeaturesName = choice("FeaturesName", FEATURES)
+SamplingName = choice("SamplingName", SAMPLINGS)
 KindName = choice("KindName", kind_names())
 MissingName = choice("MissingName", ("refuse", "drop"))
 DuplicatesName = choice("DuplicatesName", DUPLICATES)
@@ -216,6 +218,20 @@ ImageSize = Annotated[
     typer.Option(help="Side of the images, pixels. Default: the network's own."),
 ]
 Frames = Annotated[int, typer.Option(help="Frames sampled per video.", min=1)]
+Sampling = Annotated[
+    SamplingName,
+    typer.Option(
+        help="Frames spread evenly over a video, or moved to key frames near there: "
+        "cheap in very long files."
+    ),
+]
+Features = Annotated[
+    FeaturesName,
+    typer.Option(
+        help="What of a network its head sees: its last features, or those of middle "
+        "stages or blocks (not with --train last_stage)."
+    ),
+]
 Epochs = Annotated[int, typer.Option(help="Passes over the videos.", min=1)]
 
 # How a model decides.
@@ -323,8 +339,8 @@ PANELS = {
         "kind", "split", "missing", "duplicates", "as_videos", "submission", "clip",
     ),
     "Detectors to train": (
-        "backbones", "views", "train", "weights", "image_size", "n_frames", "epochs",
-        "faces_pooling",
+        "backbones", "views", "train", "weights", "features", "image_size", "n_frames",
+        "sampling", "epochs", "faces_pooling",
     ),
     "Folds and intervals": (
         "protocol", "nesting", "shift", "folds", "repeats", "draws", "min_coverage",

@@ -8,7 +8,8 @@ says how long that took and how far its memory rose above what it was before. Sh
 videos are made for the purpose; a long one is a short one's packets again and again, so
 that two hours take seconds to write. A frame costs what is decoded from the key frame
 before it on: with key frames a second apart, as phones and streams have them, little;
-ten seconds apart, x264's default, up to 250 frames.
+ten seconds apart, x264's default, up to 250 frames; ``--sampling keyframes`` takes key
+frames instead.
 
 With ``--fit`` an ensemble of five members is fitted on a folder with ``real/`` and
 ``fake/`` in it, each video a group, and the most memory that the process held at once
@@ -84,7 +85,7 @@ def repeated(source, path, times):
     return path
 
 
-def child(folder, limit):
+def child(folder, limit, sampling):
     """Score the videos of a folder; print seconds and mebibytes as JSON."""
     from base_models import FrameDetector, list_videos, score_videos
 
@@ -95,7 +96,7 @@ def child(folder, limit):
         detectors = [
             FrameDetector(
                 backbone, "frame", train="head", weights=None, image_size=size,
-                n_frames=N_FRAMES, random_state=0, store=store,
+                n_frames=N_FRAMES, sampling=sampling, random_state=0, store=store,
             ).fit(videos, [0, 1, 0, 1])
             for backbone, size in (("mesonet4", 128), ("efficientnet_lite0", 128))
         ]  # fmt: skip
@@ -166,8 +167,9 @@ def fit_on(folder, foundation):
     return [Goal.at_most(what, max(most), FIT_LIMIT)], {"fit": raw}
 
 
-def measure(folder, limit=None):
+def measure(folder, limit=None, sampling="even"):
     command = [sys.executable, __file__, "--child", str(folder), "--limit", str(limit)]
+    command += ["--sampling", sampling]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -176,6 +178,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--numbers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--lengths", choices=LENGTHS, nargs="+", default=[*LENGTHS])
+    parser.add_argument(
+        "--sampling", choices=("even", "keyframes"), default="even",
+        help="of the long videos",
+    )  # fmt: skip
     parser.add_argument("--fit", metavar="CLIPS", help="measure a fit on it instead")
     parser.add_argument(
         "--foundation", action="store_true", help="a foundation model among its members"
@@ -186,7 +192,7 @@ def main():
     options = parser.parse_args()
     if options.child:
         limit = None if options.limit == "None" else int(options.limit)
-        child(options.child, limit)
+        child(options.child, limit, options.sampling)
         return
 
     print(machine())
@@ -208,7 +214,7 @@ def main():
                 name = f"{length}, key frames {between} s apart"
                 (folder / name).mkdir()
                 long = repeated(source, folder / name / "a.mp4", LENGTHS[length])
-                raw[name] = measure(folder / name)
+                raw[name] = measure(folder / name, sampling=options.sampling)
                 print(f"{name}: {raw[name]}", flush=True)
                 long.unlink()
     goals = []
@@ -228,6 +234,7 @@ def main():
                 max(0.1 * raw[middle]["MiB"], 20.0),
             ),
         ]
+    limit = 3 if options.sampling == "even" else 2
     for between in (1, 10):
         short, long = (f"{n}, key frames {between} s apart" for n in ("10 s", "2 h"))
         if not {short, long} <= set(raw):
@@ -235,7 +242,7 @@ def main():
         ratio = raw[long]["seconds"] / raw[short]["seconds"]
         rise = raw[long]["MiB"]
         goals += [
-            Goal.at_most(f"seconds: 2 h against {short}", ratio, 3),
+            Goal.at_most(f"seconds: 2 h against {short}", ratio, limit),
             Goal.at_most(f"rise of memory by {long}, MiB", rise, 1024),
         ]
     write(goals, raw, options.json)

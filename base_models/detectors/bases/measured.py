@@ -78,6 +78,7 @@ class FeatureDetector(TrainedDetector):
             margin=margin,
             finder=DlibFaceFinder() if self.finder is None else self.finder,
             clip_length=clip_length,
+            sampling=self.sampling,
         )
 
 

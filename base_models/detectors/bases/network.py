@@ -364,6 +364,7 @@ class NetworkDetector(TrainedDetector):
             align=self.align,
             finder=DlibFaceFinder() if self.finder is None else self.finder,
             clip_length=self._clip_length,
+            sampling=self.sampling,
         )
 
 

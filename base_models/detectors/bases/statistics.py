@@ -59,6 +59,7 @@ class StatisticsDetector(FeatureDetector):
         random_state: int | np.random.RandomState | None = None,
         store: Store | str | Path | None = None,
         verbose: bool = False,
+        sampling: str = "even",
     ) -> None:
         self.view = view
         self.image_size = image_size
@@ -73,6 +74,7 @@ class StatisticsDetector(FeatureDetector):
         self.random_state = random_state
         self.store = store
         self.verbose = verbose
+        self.sampling = sampling
 
     def _check_parameters(self):
         size = self.image_size

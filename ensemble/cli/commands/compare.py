@@ -290,11 +290,11 @@ def _detectors(settings: SimpleNamespace) -> list:
     return named_detectors(
         settings.backbones,
         settings.views,
-        settings.train.value,
         settings.weights,
-        settings.image_size,
-        settings.n_frames,
-        settings.epochs,
+        train=settings.train.value,
+        image_size=settings.image_size,
+        n_frames=settings.n_frames,
+        epochs=settings.epochs,
     )
 
 

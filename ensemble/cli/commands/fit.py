@@ -82,7 +82,9 @@ def fit(
     train: options.Train = options.TrainName.full,
     weights: options.Weights = "imagenet",
     image_size: options.ImageSize = None,
+    features: options.Features = options.FeaturesName.last,
     n_frames: options.Frames = 16,
+    sampling: options.Sampling = options.SamplingName.even,
     epochs: options.Epochs = 10,
     faces_pooling: FacesPooling = PoolingName.largest,
     on_error: options.OnError = options.OnErrorName("raise"),  # noqa: B008
@@ -110,7 +112,9 @@ def fit(
     check_outputs([Output("--out", out, "model", ("fit",))], inputs, overwrite, store)
     model = DeepfakeEnsemble(
         named_detectors(
-            backbones, views, train.value, weights, image_size, n_frames, epochs
+            backbones, views, weights, train=train.value, features=features.value,
+            image_size=image_size, n_frames=n_frames, sampling=sampling.value,
+            epochs=epochs,
         ),
         strategy=strategy.value, combiner=combiner, resampling=folds,
         fake_label=label_as_given(fake_label, table.labels), random_state=seed,

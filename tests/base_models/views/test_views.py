@@ -319,9 +319,9 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
             Image.fromarray(frame).save(tmp_path / f"{shade}" / f"{number}.png")
     video, plain = tmp_path / "0", views_module.sample_clips
 
-    def replacing(*given):
+    def replacing(*given, **more):
         (tmp_path / "255" / "3.png").replace(video / "3.png")
-        return plain(*given)
+        return plain(*given, **more)
 
     store = Store(tmp_path / "store")
     recipe = ViewRecipe(kind, image_size=32, n_frames=4, finder=BrightSquares())

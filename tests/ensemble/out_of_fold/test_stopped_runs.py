@@ -278,8 +278,8 @@ def test_a_file_that_is_overwritten_as_a_fit_looks_at_it_is_left_out(
     before, other = video_digest(paths[4]), Path(paths[5]).read_bytes()
     plain = making.sample_clips
 
-    def overwriting(video, *given):
-        sample = plain(video, *given)
+    def overwriting(video, *given, **more):
+        sample = plain(video, *given, **more)
         if video == paths[4] and video_digest(video) == before:
             Path(video).write_bytes(other + b"more")  # in place, of another label
         return sample

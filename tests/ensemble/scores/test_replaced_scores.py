@@ -101,10 +101,10 @@ def test_what_is_put_back_after_it_was_read_was_replaced_all_the_same(
     )
     plain = getattr(module, name)
 
-    def swapped(video, *args):
+    def swapped(video, *args, **more):
         path.write_bytes(other)
         try:
-            return plain(video, *args)
+            return plain(video, *args, **more)
         finally:
             path.write_bytes(mine)
 
