@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from ensemble.combiners.base import Nested
+from ensemble.combiners.nested import Nested
 from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import fit_copy, table_scale
 from ensemble.combiners.parts.rows import inner_splits, sample_rows

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from base_models.errors import DeepfakeEnsembleWarning
-from ensemble.combiners.base import Nested
+from ensemble.combiners.nested import Nested
 from ensemble.combiners.parts.checks import check_whole
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.parts.detection import level_of_the_user

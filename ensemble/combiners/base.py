@@ -344,6 +344,20 @@ class Combiner(ClassifierMixin, BaseEstimator):
             return pd.DataFrame(moved, index=X.index, columns=X.columns)
         return moved
 
+    def neutral_row(self) -> NDArray:
+        """Return a row of the table of scores with which no detector moves anything.
+
+        Its fake score is what the combiner says before it knows any: its constant.
+
+        Returns
+        -------
+        ndarray of shape (n_detectors,)
+            The neutral scores of `contributions`; 0 for features beside the scores.
+        """
+        check_is_fitted(self)
+        mapped = self._to_table_order(neutral_scores(self.scale_))
+        return from_p_fake(self._maps(), mapped)
+
     def missing_scores(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Say which scores count as missing.
 
@@ -409,11 +423,6 @@ class Combiner(ClassifierMixin, BaseEstimator):
         """Return each detector's neutral score, on our scale and in our order."""
         return np.full(len(self.detector_order_), NEUTRAL[self.scale_["name"]])
 
-    def _neutral_in_table(self):
-        """Return the neutral scores as they stand in the table."""
-        mapped = self._to_table_order(neutral_scores(self.scale_))
-        return from_p_fake(self._maps(), mapped)
-
     def _to_table_order(self, values, unused=0.0):
         """Lay values in the combiner's order of detectors out in the table's order."""
         laid_out = np.full(self.n_features_in_, unused)
@@ -474,25 +483,6 @@ class Combiner(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.poor_score = True
         return tags
-
-
-class Nested(Combiner):
-    """A combiner whose inner combiners see the scores as they are in the table.
-
-    A subclass returns from `_scale_name` what `common_scale` says of the combiners it
-    will fit, or `table_scale` where it has a `scale` itself, and from `_inner` one of
-    those it has fitted. With "detect", "rank" and "standard" they see columns that are
-    within 0 to 1 already.
-    """
-
-    def _neutral(self):
-        return self._inner()._neutral_in_table()
-
-    def _neutral_in_table(self):
-        return from_p_fake(self._maps(), self._to_table_order(self._neutral()))
-
-    def _maps_columns(self, scale):
-        return scale in (DETECT, "rank", "standard")
 
 
 def _log_odds(score, clip=1e-9):

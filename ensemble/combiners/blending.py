@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.combiners.base import Nested
+from ensemble.combiners.nested import Nested
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.registry import Entry, register
 from ensemble.combiners.stacking import as_combiner

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import clone
 
 from base_models.naming import did_you_mean
-from ensemble.combiners.base import Combiner, Nested
+from ensemble.combiners.base import Combiner
 from ensemble.combiners.meta_models.any_classifier import filled, fit_classifier
 from ensemble.combiners.meta_models.free_logistic import (
     fit_free_logistic,
@@ -35,6 +36,7 @@ from ensemble.combiners.meta_models.trees import (
     grow_trees,
     trees_log_odds,
 )
+from ensemble.combiners.nested import Nested
 from ensemble.combiners.parts.bounds import Bounded
 from ensemble.combiners.parts.composite import common_scale, fit_copy
 from ensemble.combiners.parts.reach import fit_reach, within_reach
@@ -355,9 +357,10 @@ class Stacking(Bounded, Nested):
     def _neutral(self):
         return super()._neutral() if self.layers else Combiner._neutral(self)
 
-    def _neutral_in_table(self):
+    def neutral_row(self) -> NDArray:
+        """As that of `Combiner`."""
         combiner = super() if self.layers else super(Nested, self)
-        return combiner._neutral_in_table()
+        return combiner.neutral_row()
 
     def _resolved_layers(self):
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,25 @@ from ensemble.combiners.registry import (
 )
 from ensemble.combiners.stacking import as_combiner
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MEAN = "mean"
 CHOSEN_MEMBER = "best member, chosen in training"
+
+
+def simplest_of_the_highest(auc: pd.Series) -> str:
+    """Return the strategy of the highest AUC, of equal ones the simplest.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> simplest_of_the_highest(pd.Series({"stacking": 0.9, "mean": 0.9}))
+    'mean'
+    """
+    equal = auc.index[auc == auc.max()]
+    simple = [name for name in (MEAN, CHOSEN_MEMBER) if name in equal]
+    return str([*simple, *equal][0])
 
 
 def chosen_strategies(

@@ -47,8 +47,9 @@ from ensemble.comparison.training_data import (
     seen_in_training,
     warn_of_training_videos,
 )
+from ensemble.comparison.wording.advice import advice_on
 from ensemble.comparison.wording.caveats import say_failed, with_failures
-from ensemble.comparison.wording.lead import advice_of, lead_of
+from ensemble.comparison.wording.lead import lead_of
 from ensemble.comparison.wording.summary_text import put_in_words
 from ensemble.metrics.bootstrap import check_n_boot
 from ensemble.out_of_fold.left_out import check_on_error
@@ -340,7 +341,8 @@ def _summarize(data, settings, evaluation):
         metadata=data.metadata,
         strategies=evaluation.combiners,
     )
-    return replace(found, advice=advice_of(found.winner(), measured.table, facts))
+    advice, to_take = advice_on(found.winner(), measured.table, facts)
+    return replace(found, advice=advice, to_take=to_take)
 
 
 def _facts(data, settings, evaluation, measured):

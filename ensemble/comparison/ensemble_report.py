@@ -80,7 +80,7 @@ def _about_itself(comparison):
         return replace(comparison, verdict="\n".join([lead, *comparison.details]))
     lead = lead_of(comparison.judged, comparison.facts, OWN)
     verdict = "\n".join([lead, *comparison.details])
-    return replace(comparison, verdict=verdict, subject=OWN, advice=None)
+    return replace(comparison, verdict=verdict, subject=OWN, advice=None, to_take=())
 
 
 def ensemble_html(model: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.inputs import Videos
+from ensemble.combiners.strategies import simplest_of_the_highest
 from ensemble.comparison.nested_cv import on_one_scale
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.metrics.ranking import auc
@@ -198,7 +199,9 @@ class Comparison:
     subject : str or None
         The strategy that the lead and the page speak of; None is the highest.
     advice : str or None
-        What is simpler than the highest and would do as well.
+        What to take, in a sentence: what is simpler than the highest, and would do.
+    to_take : tuple of str
+        The strategies that it speaks of: the highest, and the simpler one, if any.
     """
 
     table: pd.DataFrame
@@ -216,6 +219,7 @@ class Comparison:
     strategies: dict = field(repr=False, default_factory=dict)
     subject: str | None = field(repr=False, default=None)
     advice: str | None = field(repr=False, default=None)
+    to_take: tuple[str, ...] = field(repr=False, default=())
 
     @property
     def how(self) -> dict:
@@ -238,10 +242,13 @@ class Comparison:
         return self.table.drop(index=list(self.facts.failed or {}))
 
     def winner(self) -> str | None:
-        """Return the strategy of the highest AUC; None where it may be a guess."""
+        """Return the strategy of the highest AUC; None where it may be a guess.
+
+        Of several that are equal the plain mean, then the member chosen in training.
+        """
         strategies = self.table[self.table["kind"] == "strategy"]
-        best = strategies["auc"].idxmax()
-        return str(best) if strategies.loc[best, "auc_low"] > 0.5 else None
+        best = simplest_of_the_highest(strategies["auc"])
+        return best if strategies.loc[best, "auc_low"] > 0.5 else None
 
     def fold_aucs(self) -> pd.DataFrame:
         """Return the AUC of every fold by itself.

@@ -51,6 +51,7 @@ def write_evidence(
         "spread": result.spread,
         "members": _members(result),
         "steps": [] if result.how is None else result.how.steps,
+        "start": np.nan if result.how is None else result.how.start,
         "pull": "" if result.how is None else result.how.pull,
         "notes": {name: _note(d) for name, d in result.detectors.items()},
         "faces": result.faces,

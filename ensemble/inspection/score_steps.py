@@ -28,10 +28,13 @@ class ScoreSteps:
         how many log-odds it moved the combined score (`Combiner.contributions`).
     steps : list of (str, float)
         What each step on the way is, and P(fake) after it; the last is the verdict's.
+    start : float, default=nan
+        What the combiner says where no member moves anything: its constant.
     """
 
     members: pd.DataFrame
     steps: list
+    start: float = np.nan
 
     @property
     def pull(self) -> str:
@@ -50,6 +53,11 @@ class ScoreSteps:
         >>> ScoreSteps(members, [("members combined (soft)", 0.998)]).pull
         ''
         """
+        if "weight" in self.members and (self.members["weight"] == 0).all():
+            return (
+                "No member has any weight, so that every video gets this score: out "
+                "of fold their scores told nothing of whether a video is fake."
+            )
         scores = self.members["p_fake"].dropna()
         own = [p_fake for step, p_fake in self.steps if not step.startswith(_FOR_SHARE)]
         if scores.empty or not own:
@@ -80,6 +88,7 @@ class ScoreSteps:
         return {
             "members": self.members.reset_index().to_dict("records"),
             "steps": [{"step": step, "p_fake": p_fake} for step, p_fake in self.steps],
+            "start": self.start,
             "pull": self.pull,
         }
 
@@ -102,10 +111,12 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
     """
     weights = model.weights_
     moved = np.full(table.shape[1], np.nan)
-    steps = []
+    steps, start = [], np.nan
     if table.notna().to_numpy().any():
         moved = model.combiner_.contributions(table).iloc[0].to_numpy()
         steps = _steps(model, table)
+        silent = pd.DataFrame([model.combiner_.neutral_row()], columns=table.columns)
+        start = float(model.combiner_.fake_score(silent)[0])
     rows = []
     for name, found in model.detectors_.items():
         pooled = timeline[(timeline["detector"] == name) & timeline["pooled"]]
@@ -121,7 +132,7 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
         )
     members = pd.DataFrame(rows, pd.Index(table.columns, name="detector"))
     members["moved"] = np.where(table.iloc[0].notna(), moved, np.nan)
-    return ScoreSteps(members, steps)
+    return ScoreSteps(members, steps, start)
 
 
 def _steps(model, table):

@@ -339,21 +339,18 @@ def _strategies(text: str) -> str | list[str]:
 def _shipping(
     settings: SimpleNamespace, inputs: "ComparisonInputs", comparison: "Comparison"
 ) -> str | None:
-    """Return the commands that save the best strategy as a rule."""
-    from ensemble.combiners.strategies import MEAN
+    """Return the commands that save what is worth taking as a rule."""
+    from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
 
-    best = comparison.winner()
-    if best is None or inputs.scores is None:
+    if not comparison.to_take or inputs.scores is None:
         return None
-    command = _combine(settings, inputs, best)
-    rule = f"To save {'the plain mean' if best == MEAN else best} as a rule:\n{command}"
-    if best == MEAN or comparison.advice is None:
-        return rule
-    return (
-        f"Take either; `combine` calibrates both.\n{rule}\n"
-        "To save the plain mean as a rule:\n"
-        f"{_combine(settings, inputs, MEAN)}"
-    )
+    plain = {MEAN: "the plain mean", CHOSEN_MEMBER: "the best single detector"}
+    several = len(comparison.to_take) > 1
+    lines = ["Take either; `combine` calibrates both."] if several else []
+    for name in comparison.to_take:
+        command = _combine(settings, inputs, name)
+        lines.append(f"To save {plain.get(name, name)} as a rule:\n{command}")
+    return "\n".join(lines)
 
 
 def _combine(

@@ -60,29 +60,6 @@ def highest_ensemble(table: pd.DataFrame) -> str:
     return MEAN if is_mean else str(first)
 
 
-def advice_of(
-    winner: str | None, table: pd.DataFrame, facts: ComparisonFacts
-) -> str | None:
-    """Say what would do as well as the winner, and is simpler, if anything.
-
-    Parameters
-    ----------
-    winner : str or None
-        The strategy of the highest AUC; None where it may be a guess.
-    table : DataFrame
-    facts : ComparisonFacts
-    """
-    if winner is None:
-        return None
-    if winner == MEAN:
-        return "No strategy is above the plain mean, which is the simplest."
-    if winner == CHOSEN_MEMBER:
-        return "No ensemble is above a single detector that was chosen in training."
-    if state_against(table.loc[winner], "mean", facts) == "beats":
-        return None
-    return "The plain mean is simpler and may be as good."
-
-
 def _better_than_guessing(table, first, facts):
     row = table.loc[first]
     videos = f"{facts.n_videos_judged} videos"
@@ -96,7 +73,7 @@ def _better_than_guessing(table, first, facts):
         called = "The plain mean" if first == MEAN else _capital(first)
         return (
             f"{called} has the highest AUC of all ensembles, {row['auc']:.3f} "
-            f"({interval}), on {videos} that it was not fitted on."
+            f"({interval}), on {videos} it was not fitted on."
         )
     members = table[(table["kind"] == "member") & (table["auc_low"] > 0.5)]
     alone = f" Alone, {members.index[0]} is." if len(members) else ""
@@ -162,7 +139,7 @@ def _against_both(table, first, facts):
 def _luck(table, rivals):
     n_tested = max(int(table[f"p_{rival}"].notna().sum()) for rival in rivals)
     if n_tested > 1:
-        return f"corrected for {n_tested} comparisons, the difference may be chance"
+        return f"after correction for {n_tested} tests, the difference may be chance"
     return "the difference may be chance"
 
 

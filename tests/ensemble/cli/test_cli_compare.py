@@ -130,14 +130,17 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
 
 
 @pytest.mark.parametrize(
-    ("strength", "advice"),
+    ("strength", "advice", "combiners"),
     [
-        (1.2, "The plain mean is simpler and may be as good."),
-        (0.5, "No ensemble is above a single detector"),
+        (1.2, "No strategy is above the plain mean, the simplest", ["soft"]),
+        (1.0, "A single detector, here p_good, is simpler and may be as good.",
+         ["weighted", "best_single_auc"]),
+        (0.5, "No ensemble is above a single detector, here p_good: take it alone.",
+         ["best_single_auc"]),
     ],
-)
-def test_what_is_not_shown_to_beat_the_mean_has_two_commands(
-    strength, advice, scores, tmp_path, capsys
+)  # fmt: skip
+def test_the_commands_save_what_the_advice_speaks_of(
+    strength, advice, combiners, scores, tmp_path, capsys
 ):
     table = pd.read_csv(scores)
     sign = np.where(table["truth"] == "FAKE", 1, -1)
@@ -152,8 +155,10 @@ def test_what_is_not_shown_to_beat_the_mean_has_two_commands(
     assert advice in out
     assert advice in page.read_text(encoding="utf-8")
     commands = [line for line in out.splitlines() if "ensemble combine " in line]
-    assert "--combiner soft" in commands[-1]
-    assert len(commands) == 2
+    assert len(commands) == len(combiners)
+    for command, combiner in zip(commands, combiners, strict=True):
+        assert f"--combiner {combiner} " in command
+    assert ("Take either" in out) == (len(combiners) > 1)
 
 
 def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):

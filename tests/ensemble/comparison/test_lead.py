@@ -9,8 +9,13 @@ import pytest
 from test_summary_text import FACTS, row, table_of
 
 from ensemble import compare_strategies, read_scores
-from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
-from ensemble.comparison.wording.lead import advice_of, lead_of
+from ensemble.combiners.strategies import (
+    CHOSEN_MEMBER,
+    MEAN,
+    simplest_of_the_highest,
+)
+from ensemble.comparison.wording.advice import advice_on
+from ensemble.comparison.wording.lead import lead_of
 
 
 def lead(facts=None, **ours):
@@ -25,7 +30,7 @@ def test_a_strategy_that_beats_all():
     said = lead(stacking=row(0.97, 0.02, 0.03, p=0.001))
     assert sentences(said) == [
         "stacking has the highest AUC of all ensembles, 0.970 (95% interval 0.960 to "
-        "0.980), on 400 videos that it was not fitted on.",
+        "0.980), on 400 videos it was not fitted on.",
         "It beats the plain mean (0.950) and the best single detector, xception "
         "(0.940).",
         "Forgery methods unseen in training were not tested (--protocol "
@@ -37,7 +42,7 @@ def test_what_is_not_shown_may_be_luck():
     said = lead(stacking=row(0.955, 0.005, 0.015, p=0.3), voting=row(0.94, p=0.9))
     assert (
         "It is not shown to beat the plain mean (0.950) or the best single detector, "
-        "xception (0.940): corrected for 2 comparisons, the difference may be chance."
+        "xception (0.940): after correction for 2 tests, the difference may be chance."
         in said
     )
     said = lead(stacking=row(0.955, 0.001, 0.02, p=0.01))
@@ -63,20 +68,39 @@ def test_the_plain_mean_is_named_where_it_is_highest():
     assert "stacking" not in said
 
 
+MEAN_WILL_DO = "The plain mean is simpler and may be as good."
+ALONE = "A single detector, here xception, is simpler and may be as good."
+
+
 @pytest.mark.parametrize(
-    ("winner", "ahead", "advice"),
+    ("winner", "ahead", "alone", "advice", "n_to_take"),
     [
-        ("stacking", 0.001, "The plain mean is simpler and may be as good."),
-        ("stacking", 0.02, None),
-        (MEAN, -0.001, "No strategy is above the plain mean, which is the simplest."),
-        (CHOSEN_MEMBER, -0.001, "No ensemble is above a single detector that was "
-         "chosen in training."),
-        (None, -0.001, None),
+        ("stacking", 0.001, 0.02, MEAN_WILL_DO, 2),
+        ("stacking", 0.02, 0.02, None, 1),
+        ("stacking", 0.001, 0.001, ALONE, 2),
+        (MEAN, 0.001, 0.02,
+         "No strategy is above the plain mean, the simplest: take it.", 1),
+        (CHOSEN_MEMBER, 0.001, 0.001,
+         "No ensemble is above a single detector, here xception: take it alone.", 1),
+        (None, 0.001, 0.001, None, 0),
     ],
 )  # fmt: skip
-def test_what_would_do_as_well_is_said(winner, ahead, advice):
-    table = table_of(stacking=row(0.97, ahead, 0.03, p=0.001))
-    assert advice_of(winner, table, FACTS) == advice
+def test_what_is_simpler_and_would_do_is_said(winner, ahead, alone, advice, n_to_take):
+    table = table_of(stacking=row(0.97, ahead, alone, p=0.001))
+    for end in ("", "_low", "_high"):
+        table[f"over_chosen_member{end}"] = table[f"over_best_member{end}"]
+    table["p_chosen_member"] = table["p_best_member"]
+    if alone == 0.001:  # the single one is then above the mean
+        table.loc[CHOSEN_MEMBER, "auc"] = 0.96
+    said, to_take = advice_on(winner, table, FACTS)
+    assert (said, len(to_take)) == (advice, n_to_take)
+    assert to_take[:1] == (() if winner is None else (winner,))
+
+
+def test_of_equals_the_simplest_is_taken():
+    table = table_of(stacking=row(0.95, 0.0, 0.01, p=0.7))
+    assert simplest_of_the_highest(table["auc"]) == MEAN
+    assert lead_of(table, FACTS).startswith("The plain mean has the highest AUC")
 
 
 def test_nothing_is_praised_that_may_be_a_guess():

@@ -1,0 +1,55 @@
+"""What to take of the strategies that were compared, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ensemble.combiners.strategies import (
+    CHOSEN_MEMBER,
+    MEAN,
+    simplest_of_the_highest,
+)
+from ensemble.comparison.wording.summary_text import state_against
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble.comparison.result import ComparisonFacts
+
+_RIVALS = {MEAN: "mean", CHOSEN_MEMBER: "chosen_member"}  # what is simple
+
+
+def advice_on(
+    winner: str | None, table: pd.DataFrame, facts: ComparisonFacts
+) -> tuple[str | None, tuple[str, ...]]:
+    """Say whether something simpler than the winner would do as well.
+
+    The plain mean and a single detector are simple. Of the two the higher one counts.
+
+    Parameters
+    ----------
+    winner : str or None
+        The strategy of the highest AUC; None where it may be a guess.
+    table : DataFrame
+        One row a member or strategy, as in `ensemble.comparison.Comparison`.
+    facts : ComparisonFacts
+
+    Returns
+    -------
+    advice : str or None
+        None where nothing simpler would do, or nothing is worth taking.
+    to_take : tuple of str
+        The strategies to choose from; none where nothing is worth taking.
+    """
+    if winner is None:
+        return None, ()
+    alone = f"a single detector, here {facts.best_member}"
+    if winner == MEAN:
+        return "No strategy is above the plain mean, the simplest: take it.", (MEAN,)
+    if winner == CHOSEN_MEMBER:
+        return f"No ensemble is above {alone}: take it alone.", (winner,)
+    simple = simplest_of_the_highest(table["auc"].reindex([*_RIVALS]).dropna())
+    if state_against(table.loc[winner], _RIVALS[simple], facts) == "beats":
+        return None, (winner,)
+    called = "The plain mean" if simple == MEAN else f"{alone[0].upper()}{alone[1:]},"
+    return f"{called} is simpler and may be as good.", (winner, simple)
