@@ -72,7 +72,7 @@ ONLY_READ = {
     "stress": "takes long; tested in test_stress",
     "prepare FaceForensics++/": "needs faces; see the tests of prepare",
     "fit FaceForensics++/": "trains the six full-size networks",
-    "predict clip.mp4 --model model.dfe --threshold": "needs 20 real videos",
+    "predict model.dfe clip.mp4 --threshold": "needs 20 real videos",
     "predict model.dfe s3://": "needs a bucket; see test_videos_by_address",
     "serve": "runs until it is stopped; tested in test_serve_command",
     "watch": "needs a webcam and a screen; tested in test_watch",

@@ -298,11 +298,11 @@ def _may_lose(stress, simplest):
     if round(after["auc"], 3) >= round(before["auc"], 3):
         return ""
     return (
-        f"; were videos that {worst} gets right ten times rarer, which must cost "
-        f"something, the AUC would go from {before['auc']:.3f} to {after['auc']:.3f} "
-        f"(that of {simplest} alone from {before['auc_of_simplest']:.3f} to "
-        f"{after['auc_of_simplest']:.3f}); what unseen sources cost is told by a fit "
-        "with shift="
+        f"; should {worst} come to fail (tried by making the videos that it gets right "
+        f"ten times rarer), the AUC would fall from {before['auc']:.3f} to "
+        f"{after['auc']:.3f} (that of {simplest} alone from "
+        f"{before['auc_of_simplest']:.3f} to {after['auc_of_simplest']:.3f}); what "
+        "unseen sources cost is told by a fit with shift="
     )
 
 

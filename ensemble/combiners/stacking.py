@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import clone
 
@@ -357,10 +356,9 @@ class Stacking(Bounded, Nested):
     def _neutral(self):
         return super()._neutral() if self.layers else Combiner._neutral(self)
 
-    def neutral_row(self) -> NDArray:
+    def neutral_row(self) -> np.ndarray:
         """As that of `Combiner`."""
-        combiner = super() if self.layers else super(Nested, self)
-        return combiner.neutral_row()
+        return (super() if self.layers else super(Nested, self)).neutral_row()
 
     def _resolved_layers(self):
         return [

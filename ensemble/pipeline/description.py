@@ -120,7 +120,7 @@ def _carried(rule, names):
     if shares is None:
         return ""
     parts = [f"{percent(s)} {n}" for s, n in zip(shares, names, strict=True)]
-    return f" The information comes from {', '.join(parts)}."
+    return f" Each detector's share of it: {', '.join(parts)}."
 
 
 def _scales(form: LinearForm) -> list[str]:

@@ -162,9 +162,9 @@ class ModelCard:
         if not (said[0] >= _MANY_WRONG and said[1] <= _FEW_MORE * said[0]):  # NaN, too
             return ""
         return (
-            f"the threshold makes {verdict} of nearly every video (out of fold of "
-            f"{said[0]:.0%} of {of[0]} and {said[1]:.0%} of {of[1]}), so that "
-            f"{verdict} tells little"
+            f"the threshold makes {verdict} of nearly every video (out of fold it "
+            f"called {said[0]:.0%} of {of[0]} and {said[1]:.0%} of {of[1]} {verdict}), "
+            f"so that {verdict} tells little"
         )
 
     @property

@@ -82,15 +82,17 @@ def withheld_in_words(facts: dict[str, Any]) -> list[str]:
     Examples
     --------
     >>> card = {"n_real": 20, "n_fake": 10, "profile": {"n_frames": [30, 40, 50]}}
-    >>> withheld_in_words({"card": card, "empty": []})
+    >>> withheld_in_words({"card": card, "empty": {}})
     ['It learned from videos: of a single picture it gives a score, and UNSURE.']
+    >>> why = "the threshold makes FAKE of nearly every video"
+    >>> withheld_in_words({"card": card, "empty": {"FAKE": why}})[0]
+    'It says UNSURE in place of FAKE: the threshold makes FAKE of nearly every video.'
     """
     card = facts.get("card") or {}
     if card.get("above_chance") is False:  # which says so of all
         return []
     said = []
-    for why in facts.get("empty", ()):
-        verdict = why.partition(" ")[0]
+    for verdict, why in facts.get("empty", {}).items():
         said.append(f"It says UNSURE in place of {verdict}: {reason_in_words(why)}.")
     if learned_from_videos(card):
         said.append(

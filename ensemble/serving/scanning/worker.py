@@ -75,6 +75,7 @@ def model_facts(model: Any) -> dict:
         ``key``, which differs between any two
         models and thresholds.
     """
+    from ensemble.choices import FAKE, REAL
     from ensemble.inspection.member_words import looks_at
     from ensemble.inspection.scanned_model import model_file
     from ensemble.verdicts.threshold_and_prior import grounds
@@ -88,7 +89,14 @@ def model_facts(model: Any) -> dict:
         "grounds": grounds(model),
         "card": model.card_.to_dict(),
         "summary": model.card_.summary(),
-        "empty": [*filter(None, [model.card_.empty_fake, model.card_.empty_real])],
+        "empty": {
+            verdict: why
+            for verdict, why in (
+                (FAKE, model.card_.empty_fake),
+                (REAL, model.card_.empty_real),
+            )
+            if why
+        },
     }
     text = json.dumps(facts, sort_keys=True)
     facts["key"] = hashlib.sha256(text.encode()).hexdigest()

@@ -400,8 +400,8 @@ def test_fake_that_is_said_of_nearly_all_reals_is_in_doubt(model):
     low.threshold = 1e-6
     judged = low.judge(clips)
     said = (
-        "he threshold makes FAKE of nearly every video (out of fold of 100% of real "
-        "videos and 100% of fakes), so that FAKE tells little"
+        "he threshold makes FAKE of nearly every video (out of fold it called 100% of "
+        "real videos and 100% of fakes FAKE), so that FAKE tells little"
     )
     assert (judged["verdict"] == "UNSURE").all()
     assert judged["doubts"].str.endswith(said).all()
@@ -415,8 +415,8 @@ def test_real_that_is_said_of_nearly_all_fakes_is_in_doubt(model):
     high.threshold = 1 - 1e-6
     judged = high.judge(clips)
     said = (
-        "he threshold makes REAL of nearly every video (out of fold of 100% of fakes "
-        "and 100% of real videos), so that REAL tells little"
+        "he threshold makes REAL of nearly every video (out of fold it called 100% of "
+        "fakes and 100% of real videos REAL), so that REAL tells little"
     )
     assert (judged["verdict"] == "UNSURE").all()
     assert judged["doubts"].str.endswith(said).all()

@@ -64,8 +64,11 @@ def apply(
     if not quiet:
         counts = judged["verdict"].value_counts()
         found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (FAKE, REAL, UNSURE))
+        where = thresholds.where
+        if counts.get(UNSURE) == len(judged):
+            where = f"But for that, {where[0].lower()}{where[1:]}"
         typer.echo(
-            f"{len(judged)} rows: {found}. {_why_unsure(judged)}{thresholds.where} "
+            f"{len(judged)} rows: {found}. {_why_unsure(judged)}{where} "
             f"{thresholds.set_on}",
             err=True,
         )
