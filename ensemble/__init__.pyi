@@ -1,4 +1,5 @@
 from ._version import __version__ as __version__
+from .cascade.lean_engines import lean_engines as lean_engines
 from .comparison.compare import compare_strategies as compare_strategies
 from .deepfake_ensemble import DeepfakeEnsemble as DeepfakeEnsemble
 from .errors import (

@@ -146,11 +146,11 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
         Where views and features are kept; None is the user's default store.
     device : str or None, default=None
         None is a GPU where there is one.
-    engine : {"auto", "torch", "onnxruntime", "openvino"}, default="auto"
+    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}, default="auto"
         What runs the network when it does not learn: "auto" is the fastest for it of
         those installed (extras ``onnx`` and ``openvino``), equal to torch within 1e-4;
-        on a GPU torch in mixed precision. See
-        `base_models.inference.engines.run_frozen`.
+        on a GPU torch in mixed precision. "bfloat16" is quicker and not equal: see
+        `ensemble.lean_engines`, and `base_models.inference.engines.run_frozen`.
     verbose : bool, default=False
         Show progress bars.
     sampling : {"even", "keyframes"}, default="even"

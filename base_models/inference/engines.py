@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -40,7 +41,7 @@ from base_models.store.keys import class_key
 from base_models.store.store import Store, resolve_store, store_key
 from base_models.store.versions import is_own, library_version
 
-ENGINES = ("auto", "torch", "onnxruntime", "openvino")
+ENGINES = ("auto", "torch", "onnxruntime", "openvino", "bfloat16")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe
 _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 _N_TRACED, _N_PROBED = 2, 3  # differ, so that a size that tracing froze is noticed
@@ -51,12 +52,15 @@ _BATCH = 8  # as fast as more (examples/benchmarks/engines.py), and a quarter of
 _SMALL, _LARGE = 10e6, 1e9
 
 
-def check_engine(engine: Literal["auto", "torch", "onnxruntime", "openvino"]) -> None:
+Engine = Literal["auto", "torch", "onnxruntime", "openvino", "bfloat16"]
+
+
+def check_engine(engine: Engine) -> None:
     """Refuse an engine that does not exist or is not installed.
 
     Parameters
     ----------
-    engine : {"auto", "torch", "onnxruntime", "openvino"}
+    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}
 
     Raises
     ------
@@ -109,8 +113,12 @@ def engine_key(engine: str, device: str | torch.device | None = None) -> dict[An
     """
     check_engine(engine)
     kind = resolve_device(device).type
-    if kind == "cuda" and engine == "auto":
+    if kind == "cuda" and engine in ("auto", "bfloat16"):
         return {"engine": "mixed precision"}
+    if kind == "cpu" and engine == "bfloat16":
+        if has_bfloat16():
+            return {"engine": ["bfloat16", library_version("torch")]}
+        engine = "auto"
     if kind != "cpu" or engine == "torch":
         return {}
     if engine != "auto":
@@ -123,7 +131,7 @@ def run_frozen(
     network: torch.nn.Module,
     preprocess: Preprocessing | Callable[..., Any],
     images: np.ndarray,
-    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
+    engine: Engine = "auto",
     n_threads: int | None = None,
     device: str | torch.device | None = None,
     store: Store | str | Path | None = None,
@@ -146,12 +154,15 @@ def run_frozen(
         part of what is compiled.
     images : ndarray of shape (n_images, H, W, 3)
         RGB uint8.
-    engine : {"auto", "torch", "onnxruntime", "openvino"}, default="auto"
+    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}, default="auto"
         "auto" takes what is installed: OpenVINO for large networks, ONNX Runtime,
         which compiles faster, for others, and torch for those so small that compiling
         does not pay. The choice depends on the network alone, never on how much there
         is to run: a video's score must not depend on what else is scored. On a GPU it
-        takes mixed precision.
+        takes mixed precision. "bfloat16" is torch with weights and activations of 16
+        bits, where the processor reckons with them, and else "auto": quicker, and the
+        only one whose answers differ from torch's by more than 1e-4. How far is for
+        the caller to measure (`ensemble.lean_engines`).
     n_threads : int or None, default=None
         CPU threads; None is all cores up to 4.
     device : str, torch.device or None, default=None
@@ -188,7 +199,13 @@ def run_frozen(
 def _run(network, prepare, preprocessing, images, engine, n_threads, device, store):
     if device.type == "cuda":
         place(network, device)
-        return run_on_gpu(network, prepare, images, device, mixed=engine == "auto")
+        mixed = engine in ("auto", "bfloat16")
+        return run_on_gpu(network, prepare, images, device, mixed=mixed)
+    if engine == "bfloat16":
+        answers = _in_bfloat16(network, prepare, images, device)
+        if answers is not None:
+            return answers
+        engine = "auto"
     compiled = None
     if device.type == "cpu" and len(images) and engine_key(engine, device):
         place(network, device)
@@ -232,6 +249,45 @@ def _compiled(network, prepare, plan, store):
         if plan not in runners:
             runners[plan] = _compile(network, prepare, plan, store)
         return runners[plan]
+
+
+def _in_bfloat16(network, prepare, images, device):
+    """Run a network in 16 bits; None where it or the processor cannot."""
+    if device.type != "cpu" or not has_bfloat16():
+        return None
+    place(network, device)
+    try:
+        return forward(_halved(network), prepare, images, device, torch.bfloat16)
+    except RuntimeError as error:  # such as a layer that makes float32 by itself
+        kind = type(network).__name__
+        message = f"{kind} does not run in bfloat16: {str(error).splitlines()[0]}"
+        if not told_to_sender(("engine", kind), message):
+            warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=5)
+        return None
+
+
+def _halved(network):
+    """Return a copy of a network in bfloat16, kept while its weights are the same."""
+    with _lock:
+        stamp = _stamp(network)
+        known, runners = _of_network.get(network, (None, {}))
+        if known != stamp:
+            runners = {}
+            _of_network[network] = stamp, runners
+        if "bfloat16" not in runners:
+            runners["bfloat16"] = copy.deepcopy(network).to(torch.bfloat16)
+        return runners["bfloat16"]
+
+
+@cached(maxsize=1)
+def has_bfloat16() -> bool:
+    """Say whether this processor reckons with bfloat16; False where nobody can tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    named = next((x for x in lines if x.startswith(("flags", "Features"))), "")
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(named.split()))
 
 
 def _stamp(network):

@@ -27,6 +27,7 @@ def forward(
     preprocess: Callable,
     images: np.ndarray,
     device: str | torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """Run a network over the images of one view.
 
@@ -39,6 +40,8 @@ def forward(
         As for `train_network`.
     images : ndarray of shape (n_images, H, W, 3)
         RGB uint8.
+    dtype : torch.dtype, default=torch.float32
+        That of the network's weights.
 
     Returns
     -------
@@ -50,6 +53,8 @@ def forward(
     for start in range(0, len(images), _BATCH_IN_INFERENCE):
         batch = torch.tensor(images[start : start + _BATCH_IN_INFERENCE]).to(device)
         inputs = preprocess(batch).contiguous(memory_format=torch.channels_last)
+        if dtype != torch.float32:
+            inputs = inputs.to(dtype)
         outputs.append(network(inputs).float().cpu().numpy())
     return np.concatenate(outputs)
 

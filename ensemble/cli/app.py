@@ -22,7 +22,7 @@ from ensemble.cli.commands import (
     scan,
     stress,
 )
-from ensemble.cli.commands.networks import convert, export, get, models, verify
+from ensemble.cli.commands.networks import convert, export, get, lean, models, verify
 from ensemble.cli.commands.running import doctor, serve, watch
 from ensemble.cli.commands.scores import apply, combine
 from ensemble.cli.errors import (
@@ -99,6 +99,7 @@ app.command(cls=PanelledCommand, epilog=models.EXAMPLES)(models.models)
 app.command(cls=PanelledCommand, epilog=get.EXAMPLES)(get.get)
 app.command(cls=PanelledCommand, epilog=convert.EXAMPLES)(convert.convert)
 app.command(cls=PanelledCommand, epilog=export.EXAMPLES)(export.export)
+app.command(cls=PanelledCommand, epilog=lean.EXAMPLES)(reads_videos(lean.lean))
 app.command(cls=PanelledCommand, epilog=verify.EXAMPLES)(verify.verify)
 app.command(cls=PanelledCommand, epilog=doctor.EXAMPLES)(doctor.doctor)
 

@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 from goals import machine, write
 from rich.console import Console
 from rich.table import Table
@@ -24,10 +25,12 @@ from base_models import (
     DlibFaceFinder,
     FlickerDetector,
     FrequencyDetector,
+    YuNetFaceFinder,
     list_videos,
     sample_frames,
 )
 from base_models.face_tracks import follow_faces
+from base_models.inference.engines import has_bfloat16
 from base_models.scoring import walk_videos
 from base_models.video.reading import sample_clips
 from ensemble.datasets import make_forgeries
@@ -49,16 +52,22 @@ def cpu_seconds(work, *arguments):
     return time.process_time() - began, made
 
 
-def measure(videos, folder):
+def measure(videos, folder, yunet=None):
     """CPU seconds a video: {what: list}."""
     three = "decoding, three frames in a row"
-    spent = {"decoding": [], three: [], "faces": [], "faces, every=1": []}
+    finders = {
+        "faces": DlibFaceFinder(), "faces, every=1": DlibFaceFinder(every=1),
+    }  # fmt: skip
+    if yunet:
+        finders["faces, YuNet"] = YuNetFaceFinder(yunet)
+    for finder in finders.values():  # loads its model
+        finder.find(np.zeros((64, 64, 3), np.uint8))
+    spent = {"decoding": [], three: []} | {name: [] for name in finders}
     for video in videos:
         took, frames = cpu_seconds(sample_frames, video, N_FRAMES)
         spent["decoding"].append(took)
         spent[three].append(cpu_seconds(sample_clips, video, N_FRAMES, 3)[0])
-        for name, params in (("faces", {}), ("faces, every=1", {"every": 1})):
-            finder = DlibFaceFinder(**params)
+        for name, finder in finders.items():
             spent[name].append(cpu_seconds(follow_faces, frames, finder)[0])
     for kind in (FrequencyDetector, FlickerDetector):
         detector = kind(n_frames=N_FRAMES, store=folder / "store")
@@ -78,6 +87,14 @@ def measure(videos, folder):
             body = detector.module_.backbone
             detector._run_frozen(body, images)  # compiles, where that pays
             spent[name].append(cpu_seconds(detector._run_frozen, body, images)[0])
+        if not has_bfloat16():
+            continue
+        detector.set_params(engine="bfloat16")
+        spent[f"{name}, 16 bits"] = took = []
+        for views in all_views(detector, videos, folder):
+            images = views[key].images
+            detector._run_frozen(body, images[:1])  # makes the copy in 16 bits
+            took.append(cpu_seconds(detector._run_frozen, body, images)[0])
     return spent
 
 
@@ -90,6 +107,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", help="folder of videos; without, some are forged")
     parser.add_argument("--videos", type=int, default=6, help="how many at most")
+    parser.add_argument("--yunet", help="YuNet's ONNX file, to find faces by it, too")
     parser.add_argument("--json", help="file for raw figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -101,7 +119,7 @@ def main():
         else:
             made = make_forgeries(folder / "clips", n_identities=options.videos // 2)
             videos = [str(video) for video in made.videos]
-        spent = measure(videos[: options.videos], folder)
+        spent = measure(videos[: options.videos], folder, options.yunet)
     table = Table("", "CPU seconds a video", "cores for a million videos a day")
     for what, took in spent.items():
         median = statistics.median(took)

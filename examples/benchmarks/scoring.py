@@ -8,6 +8,8 @@ dlib's HOG looks at each sampled full frame, enlarged once, and torch takes one 
 a time; (b) the careful script: the same with frames and faces shared and one batch a
 video; (c) the floor: nothing but the networks, on inputs that are ready. Weights are
 random: they matter to no time. Without --clips, clips are forged for the purpose.
+``--engine bfloat16`` runs our networks in 16 bits, ``--yunet FILE`` finds our faces by
+YuNet; the scripts stay as they are.
 """
 
 import argparse
@@ -24,7 +26,13 @@ import torch
 from by_hand import hog, read_frames, resized, view_images
 from goals import Goal, machine, write
 
-from base_models import FrameDetector, list_videos, sample_frames, score_videos
+from base_models import (
+    FrameDetector,
+    YuNetFaceFinder,
+    list_videos,
+    sample_frames,
+    score_videos,
+)
 from base_models.scoring import walk_videos
 from base_models.video import iter_frames, probe_video, write_video
 from ensemble.datasets import make_forgeries
@@ -159,6 +167,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--networks", choices=NETWORKS, nargs="+", default=[*NETWORKS])
     parser.add_argument("--sizes", choices=HEIGHTS, nargs="+", default=[*HEIGHTS])
+    parser.add_argument("--engine", default="auto", help="bfloat16: 16 bits, for ours")
+    parser.add_argument("--yunet", help="YuNet's ONNX file: ours look for faces by it")
     parser.add_argument("--json", help="file for goals and raw figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -177,6 +187,10 @@ def main():
         }
         for kind in options.networks:
             detectors = fitted_detectors(NETWORKS[kind], folder)
+            for detector in detectors:
+                finder = YuNetFaceFinder(options.yunet) if options.yunet else None
+                detector.set_params(engine=options.engine, finder=finder)
+                detector.recipe_ = detector._view_recipe()
             for size, sized in by_size.items():
                 found = measure(detectors, sized, options.rounds, folder)
                 raw[f"{kind}, {size}"] = found

@@ -272,7 +272,7 @@ def test_auto_is_torch_where_nothing_else_is_installed(monkeypatch):
 
 
 def test_unknown_and_missing_engines_are_named(monkeypatch):
-    with pytest.raises(ValueError, match="'openvino'; got 'tensorrt'"):
+    with pytest.raises(ValueError, match="'openvino' or 'bfloat16'; got 'tensorrt'"):
         check_engine("tensorrt")
     monkeypatch.setattr(engines_module, "_installed", lambda engine: False)
     with pytest.raises(ImportError, match=r"pip install 'deepfake-ensemble\[onnx\]'"):
