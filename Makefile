@@ -29,8 +29,11 @@ demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
 
 # Whose footage it is stands in the model's card; where RIGHTS is empty it is asked for.
+starter: override export REALS := $(value REALS)
+starter: override export RIGHTS := $(value RIGHTS)
+starter: override export OUT := $(or $(value OUT),starter)
 starter: $(READY)
-	$(BIN)/python examples/starter.py "$(REALS)" "$(or $(OUT),starter)" --rights "$(RIGHTS)"
+	$(BIN)/python examples/starter.py "$$REALS" "$$OUT" --rights "$$RIGHTS"
 
 test: $(READY)
 	$(BIN)/ruff format --check .

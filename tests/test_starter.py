@@ -57,6 +57,19 @@ def test_what_is_no_folder_is_refused(
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_hands_on_what_it_is_given_letter_by_letter(tmp_path):
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    reals, rights = 'my "clips"', 'Ann\'s "own" $HOME footage; `no` more'
+    command = ["make", "-s", "starter", f"REALS={reals}", f"RIGHTS={rights}"]
+    command += [f"BIN={tmp_path}", "READY="]
+    given = subprocess.run(
+        command, cwd=SCRIPT.parents[1], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert given == ["examples/starter.py", reals, "starter", "--rights", rights]
+
+
 def test_a_starter_is_no_larger_than_it_may_be(starter, monkeypatch, tmp_path):
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "a.onnx").write_bytes(bytes(600))
