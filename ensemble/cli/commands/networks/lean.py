@@ -51,8 +51,10 @@ def lean(
     loaded.save(out, overwrite)
     for name, row in found.iterrows():
         said = row["note"] or "16 bits"
-        moves = "" if row["drift"] != row["drift"] else f", P(fake) {row['drift']:.2g}"
-        typer.echo(f"{visible(name)}: {said}{moves}")
+        if row["drift"] == row["drift"]:
+            said += f" (moves P(fake) by {row['drift']:.2g}, {row['times']:.2g} times "
+            said += "as fast)"
+        typer.echo(f"{visible(name)}: {said}")
     typer.echo(
         f"Together they move P(fake) by {found.attrs['drift']:.2g} at most on "
         f"{found.attrs['n_videos']} videos, and no verdict. Saved to {visible(out)}"
