@@ -6,6 +6,7 @@ import pandas as pd
 
 from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.scores.table import score_table
+from ensemble.verdicts.asked import NOT_ASKED
 
 if TYPE_CHECKING:
     from base_models.scoring.per_face import CloseLook
@@ -72,6 +73,11 @@ def faces_said(
     scores = look.scores.T.groupby(_averaged(look.scores)).mean().T
     why = look.reasons.set_axis(_averaged(look.reasons), axis=1)
     why = why.loc[:, ~why.columns.duplicated()]
+    scores = scores.reindex(columns=names)  # nobody looked for who was not asked
+    why = why.reindex(columns=names, fill_value="")
+    for name, reason in members["reason"].items():
+        if reason.startswith(NOT_ASKED):
+            why[name] = reason
     given = members["p_fake"].to_dict()
     looked = set(_averaged(look.timeline["detector"].unique()))
     for name in names:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ensemble.cascade.asking import asked_table
 from ensemble.choices import NO_VERDICT, P_FAKE, SUSPICION, UNSCORABLE, UNSURE
 from ensemble.inspection.faces_and_frames import every_member, faces_said, timeline_of
 from ensemble.inspection.member_words import looks_at
 from ensemble.inspection.scanned_model import model_file
 from ensemble.inspection.score_steps import ScoreSteps, score_steps
+from ensemble.verdicts.asked import not_asked
 from ensemble.verdicts.card import ModelCard
 from ensemble.verdicts.card_words import single_doubts
 from ensemble.verdicts.member_scores import deciding_faces
@@ -252,10 +254,12 @@ def scan_video(
     looks_per_second: float = 4.0,
     doubts: bool = True,
     on_step: Callable[[float, str], None] | None = None,
+    cascade: bool = False,
 ) -> ScanResult:
     """Inspect one video: the verdict, and the scores of its faces and frames.
 
-    The verdict is that of ``model.judge`` without a cascade, to the last digit.
+    The verdict is that of ``model.judge``, to the last digit: without a cascade, unless
+    that is asked for.
 
     Parameters
     ----------
@@ -269,6 +273,10 @@ def scan_video(
     on_step : callable or None, default=None
         Called as the work goes on, with the share that is done, 0 to 1, and what is
         being done; while the video is read, after each frame.
+    cascade : bool, default=False
+        Ask members one after another, as ``model.cascade`` says, until the verdict is
+        settled. Those that were not asked have no scores, and say so. Without, and
+        where the model has no cascade, everybody is asked.
 
     Returns
     -------
@@ -283,7 +291,7 @@ def scan_video(
         begun = content_mark(video)
         try:
             result = _scanned(
-                model, video, looks_per_second, doubts, on_step or _tell_nobody
+                model, video, looks_per_second, doubts, on_step or _tell_nobody, cascade
             )
         except VideoReadError as error:
             if error.reason != REPLACED:
@@ -294,7 +302,7 @@ def scan_video(
     return replace(result, content=None if begun is None else begun[0])
 
 
-def _scanned(model, video, looks_per_second, doubts, tell):
+def _scanned(model, video, looks_per_second, doubts, tell, cascade):
     from base_models.errors import VideoReadError
     from base_models.scoring.following import follow_video
     from base_models.scoring.per_face import asked_of, look_closely
@@ -312,7 +320,12 @@ def _scanned(model, video, looks_per_second, doubts, tell):
     except VideoReadError:  # the verdict says why
         followed = None
     tell(0.5, f"scoring the video with {len(members)} detectors")
-    table = model.detector_scores([video])
+    if cascade:
+        table = asked_table(model, [video], doubts)
+        skipped = table.columns[not_asked(table)[0]]
+        members = [m for m in members if m[0].rpartition(" ")[0] not in set(skipped)]
+    else:
+        table = model.detector_scores([video])
     scores = _members(table, model)
     look = None
     if followed is not None:
@@ -340,7 +353,11 @@ def _scanned(model, video, looks_per_second, doubts, tell):
         threshold=model.thresholds_,
         look=look,
         source=video,
-        detectors={name: dict(members)[f"{name} 0"] for name in model.detectors_},
+        detectors={
+            name.rpartition(" ")[0]: detector
+            for name, detector in members
+            if name.endswith(" 0")
+        },
         how=score_steps(model, table, timeline),
         model_file=model_file(model),
         doubts=verdict["doubts"],

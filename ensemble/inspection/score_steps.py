@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ensemble.verdicts.asked import not_asked
+from ensemble.verdicts.member_scores import combined_scores
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 _FOR_SHARE = "for a share of fakes"
@@ -109,14 +111,18 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
     -------
     ScoreSteps
     """
-    weights = model.weights_
-    moved = np.full(table.shape[1], np.nan)
+    weights, combiner, asked = model.weights_, model.combiner_, table
+    moved = pd.Series(np.nan, table.columns)
     steps, start = [], np.nan
-    if table.notna().to_numpy().any():
-        moved = model.combiner_.contributions(table).iloc[0].to_numpy()
+    if not_asked(table).any():  # settled by a combiner of those that were
+        combiner, asked = _of_stage(model, table)
+        weights, steps = None, _steps_of_stage(model, combiner, table, asked)
+    elif table.notna().to_numpy().any():
         steps = _steps(model, table)
-        silent = pd.DataFrame([model.combiner_.neutral_row()], columns=table.columns)
-        start = float(model.combiner_.fake_score(silent)[0])
+    if steps:
+        moved[asked.columns] = combiner.contributions(asked).iloc[0].to_numpy()
+        silent = pd.DataFrame([combiner.neutral_row()], columns=asked.columns)
+        start = float(combiner.fake_score(silent)[0])
     rows = []
     for name, found in model.detectors_.items():
         pooled = timeline[(timeline["detector"] == name) & timeline["pooled"]]
@@ -131,8 +137,26 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
             }
         )
     members = pd.DataFrame(rows, pd.Index(table.columns, name="detector"))
-    members["moved"] = np.where(table.iloc[0].notna(), moved, np.nan)
+    members["moved"] = np.where(table.iloc[0].notna(), moved.to_numpy(), np.nan)
     return ScoreSteps(members, steps, start)
+
+
+def _of_stage(model, table):
+    """Return the combiner of the members that were asked, and their scores."""
+    cascade, names = model.fit_record_.cascade, list(table.columns)
+    n_asked = cascade.n_asked(not_asked(table)[0], names)
+    stage = cascade.stages[n_asked - 1] if n_asked and cascade.stages else None
+    if stage is None:
+        return model.combiner_, table
+    return stage.combiner, table[[n for n in names if n in cascade.order[:n_asked]]]
+
+
+def _steps_of_stage(model, combiner, table, asked):
+    (p_fake,) = combined_scores(model, table)
+    return [
+        ("members asked, combined", float(combiner.fake_score(asked)[0])),
+        ("settled, the others not asked", float(p_fake)),
+    ]
 
 
 def _steps(model, table):

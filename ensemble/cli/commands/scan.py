@@ -12,8 +12,10 @@ from ensemble.cli.errors import SOME_UNSCORABLE
 from ensemble.cli.inputs import open_ensemble, videos_at
 from ensemble.cli.output import (
     Writings,
+    cascade_asked,
     free_name,
     is_printed,
+    say_cascade,
     say_grounds,
     say_unscorable,
     write_csv,
@@ -37,31 +39,47 @@ EXAMPLES = (
 )
 
 
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write all results, every frame.")
+]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", help="Write one row per face, or per video.")
+]
+Timeline = Annotated[
+    str | None,
+    typer.Option(help="Write a plot of scores over time: .png, .svg, .pdf."),
+]
+Annotate = Annotated[
+    str | None, typer.Option(help="Write the video with boxes and scores: .mp4.")
+]
+Evidence = Annotated[
+    str | None,
+    typer.Option(help="Write a page with the evidence, in pictures: .html."),
+]
+Cascade = Annotated[
+    str | None,
+    typer.Option(
+        help="Ask members in turn, as --cascade of predict does; those that are not "
+        "asked show nothing. Default: all are asked.",
+        metavar="exact|SHARE",
+    ),
+]
+
+
 def scan(
     videos: options.Videos,
     models: options.NeededModels,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all results, every frame.")
-    ] = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write one row per face, or per video.")
-    ] = None,
-    timeline: Annotated[
-        str | None,
-        typer.Option(help="Write a plot of scores over time: .png, .svg, .pdf."),
-    ] = None,
-    annotate: Annotated[
-        str | None, typer.Option(help="Write the video with boxes and scores: .mp4.")
-    ] = None,
-    evidence: Annotated[
-        str | None,
-        typer.Option(help="Write a page with the evidence, in pictures: .html."),
-    ] = None,
+    json_file: JsonFile = None,
+    csv_file: CsvFile = None,
+    timeline: Timeline = None,
+    annotate: Annotate = None,
+    evidence: Evidence = None,
     kind: options.Kind = options.KindName.auto,
     split: options.Split = None,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
     no_doubts: options.NoDoubts = False,
+    cascade: Cascade = None,
     device: options.Device = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -74,17 +92,22 @@ def scan(
     pictures = {"timeline": timeline, "annotate": annotate, "evidence": evidence}
     tables = tables_of("scan", csv_file, json_file)
     outputs = planned_outputs(pictures, paths, [*models, *lists], tables, overwrite)
+    in_turn = cascade_asked(cascade)
     loaded = open_ensemble(models, device, quiet, threshold, prior)
+    loaded.set_params(**in_turn)
+    settings = {"doubts": not no_doubts, "cascade": bool(in_turn)}
     err = is_printed(json_file, csv_file)
     results, lost = [], []
     try:
-        for result in _scan_each(loaded, paths, outputs, not no_doubts, err, lost):
+        for result in _scan_each(loaded, paths, outputs, settings, err, lost):
             results.append(result)
     except BaseException:
         _keep_unfinished(results, len(paths), json_file, csv_file)
         raise
     _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
+    if in_turn:
+        say_cascade(loaded, not no_doubts, quiet)
     n_unscorable = sum(result.status == UNSCORABLE for result in results)
     say_unscorable(n_unscorable, len(results), "above, each with its reason")
     if n_unscorable or lost:
@@ -95,7 +118,7 @@ def _scan_each(
     model: "DeepfakeEnsemble",
     paths: Sequence[str],
     outputs: "Sequence[PlannedOutputs]",
-    doubts: bool,
+    settings: dict[str, bool],
     err: bool,
     lost: list[str],
 ) -> "Iterator[ScanResult]":
@@ -111,7 +134,7 @@ def _scan_each(
     for path, planned in zip(paths, outputs, strict=True):
         written = not_written = ()
         try:
-            result = scan_video(model, path, doubts=doubts)
+            result = scan_video(model, path, **settings)
         except Exception as error:
             result = failed_scan(model, path, failures.reason(error))
         else:
