@@ -252,6 +252,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="tiny networks")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="+", help="networks, by the names above")
     parser.add_argument("--json", help="file for goals and raw figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -275,6 +276,8 @@ def main():
         for part in options.parts:
             measure, small, full = parts[part]
             for what, how in (small if options.small else full).items():
+                if options.only and what not in options.only:
+                    continue
                 met, figures = measure(what, how, videos, options, folder)
                 goals += met
                 raw[f"{part}, {what}"] = figures
