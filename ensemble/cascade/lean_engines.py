@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import copy
+import numbers
 import tempfile
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.inference.engines import has_bfloat16
@@ -38,7 +40,8 @@ def lean_engines(model: Any, videos: Videos, drift: float = DRIFT) -> pd.DataFra
     Parameters
     ----------
     model : DeepfakeEnsemble
-        Fitted; the ``engine`` of its detectors is set.
+        Fitted. Copies of the detectors that are taken, with their own ``engine`` set,
+        become its members at the end; the detectors themselves stay as they are.
     videos : sequence
         20 or more with a score.
     drift : float, default=0.01
@@ -70,75 +73,64 @@ def lean_engines(model: Any, videos: Videos, drift: float = DRIFT) -> pd.DataFra
     >>> model = DeepfakeEnsemble([FrequencyDetector("frame", 32)], resampling=2)
     >>> model = model.fit(videos, np.arange(20) % 2, groups=np.arange(20) // 2)
     >>> lean_engines(model, videos)["note"].tolist()
-    ['it runs no network']
+    ['it runs no network by itself']
     """
     check_is_fitted(model)
-    if not (isinstance(drift, int | float) and 0 < drift < 1):
+    is_number = isinstance(drift, numbers.Real) and not isinstance(drift, bool)
+    if not (is_number and 0 < drift < 1):
         raise ValueError(f"drift must be a number between 0 and 1; got {drift!r}")
     videos = as_videos(videos)
-    networks = {name: _with_engines(found) for name, found in model.detectors_.items()}
-    if any(networks.values()) and not has_bfloat16():
+    full_model, lean_model = copy.copy(model), copy.copy(model)
+    full_model.detectors_ = {n: _with(f, None) for n, f in model.detectors_.items()}
+    lean_model.detectors_ = {n: _with(f, LEAN) for n, f in model.detectors_.items()}
+    names = [n for n, f in model.detectors_.items() if any(map(_has_engine, _list(f)))]
+    if names and not has_bfloat16():
         raise RuntimeError(
             "this processor does not reckon with bfloat16 (avx512_bf16, amx_bf16 or "
             "ARM's bf16), or does not say so: 16 bits would make nothing quicker here"
         )
-    before = [one.get_params() for found in networks.values() for one, _ in found]
-    _restore(networks, before)
-    full = whole_table(model, videos)
+    full = whole_table(full_model, videos)
     whole = _p_fake(model, full)
-    n_scored = int(np.isfinite(whole).sum())
-    if n_scored < _FEWEST:
+    scored = [video for video, p in zip(videos, whole, strict=True) if np.isfinite(p)]
+    if len(scored) < _FEWEST:
         raise ValueError(
             f"{_FEWEST} or more videos with a score are needed to measure how far 16 "
-            f"bits move it; {n_scored} of {len(videos)} have one"
+            f"bits move it; {len(scored)} of {len(videos)} have one"
         )
-    try:
-        for found in networks.values():
-            _set(found, LEAN)
-        lean = whole_table(model, videos)
-    finally:
-        _restore(networks, before)
-    scored = [video for video, p in zip(videos, whole, strict=True) if np.isfinite(p)]
-    times = _times_as_fast(model, networks, scored[:_TIMED])
+    lean = whole_table(lean_model, videos)
+    times = {
+        name: _times_as_fast(
+            _list(full_model.detectors_[name]), _list(lean_model.detectors_[name]),
+            scored[:_TIMED], model.store,
+        )
+        for name in names
+    }  # fmt: skip
     taken, alone = _taken(model, full, lean, whole, drift, times)
-    for name in taken:
-        _set(networks[name], LEAN)
-    return _report(model, full, lean, whole, taken, alone, networks, times)
+    model.detectors_ = {
+        name: (lean_model if name in taken else full_model).detectors_[name]
+        for name in model.detectors_
+    }
+    return _report(model, full, lean, whole, taken, alone, times)
 
 
-def _times_as_fast(model, networks, videos):
-    """Return how many times as fast members are in 16 bits, by their name."""
-    times = {}
-    for name, found in networks.items():
-        if not found:
-            continue
-        one, names = found[0]
-        if not hasattr(one, "score_views"):  # it hands videos on
-            times[name] = np.nan
-            continue
-        views = list(walk_videos([one], videos, model.store))
-        engine = one.get_params()[names[0]]
-        took = {e: _seconds([(one, names)], e, views) for e in (engine, LEAN)}
-        _set([(one, names)], engine)
-        times[name] = took[engine] / took[LEAN]
-    return times
+def _times_as_fast(full, lean, videos, store):
+    """Return how many times as fast a detector is in 16 bits."""
+    at = next(place for place, one in enumerate(full) if _has_engine(one))
+    views = list(walk_videos([full[at]], videos, store))
+    return _seconds(full[at], views) / _seconds(lean[at], views)
 
 
-def _seconds(found, engine, views):
-    """Return CPU seconds of scoring views by one detector, the least of three times."""
-    ((one, _),) = found
-    _set(found, engine)
-    kept, took = one.get_params().get("store"), []
-    try:
-        for _ in range(4):  # the first one compiles
-            with tempfile.TemporaryDirectory() as folder:
-                one.set_params(store=folder)
-                began = time.process_time()
-                for seen in views:
-                    one.score_views(seen, {})
-                took.append(time.process_time() - began)
-    finally:
-        one.set_params(store=kept)
+def _seconds(detector, views):
+    """Return CPU seconds of scoring views by a detector, the least of three times."""
+    detector, took = _inner(detector), []
+    timed = copy.copy(detector)
+    for _ in range(4):  # the first one compiles
+        with tempfile.TemporaryDirectory() as folder:
+            timed.set_params(store=folder)
+            began = time.process_time()
+            for seen in views:
+                timed.score_views(seen, {})
+            took.append(time.process_time() - began)
     return max(min(took[1:]), 1e-9)
 
 
@@ -159,20 +151,20 @@ def _taken(model, full, lean, whole, drift, times):
     return taken, alone
 
 
-def _report(model, full, lean, whole, taken, alone, networks, times):
+def _report(model, full, lean, whole, taken, alone, times):
     rows = {}
-    for name, found in networks.items():
+    for name, found in model.detectors_.items():
         note = "" if name in taken else "P(fake) or a verdict would move too far"
-        if times.get(name, np.nan) < _QUICKER:
+        if name not in times:
+            note = "it runs no network by itself"
+        elif times[name] < _QUICKER:
             note = "it is not quicker in 16 bits"
-        engines = {
-            e for one, _ in found for e in _engines_of(one.get_params()).values()
-        }
+        engines = {_inner(one).engine for one in _list(found) if _has_engine(one)}
         rows[name] = {
             "engine": ", ".join(sorted(engines)),
             "drift": alone.get(name, np.nan),
             "times": times.get(name, np.nan),
-            "note": note if found else "it runs no network",
+            "note": note,
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("detector")
     together = _p_fake(model, full.assign(**{name: lean[name] for name in taken}))
@@ -194,32 +186,31 @@ def _moved(before, after):
     return float(np.nanmax(np.abs(after - before)))
 
 
-def _with_engines(found):
-    """Return the detectors of a name that run networks, and their parameters."""
-    members = found if isinstance(found, list) else [found]
-    return [
-        (one, list(_engines_of(one.get_params())))
-        for one in members
-        if hasattr(one, "get_params") and _engines_of(one.get_params())
-    ]
+def _list(found):
+    return found if isinstance(found, list) else [found]
 
 
-def _engines_of(params):
-    return {
-        name: value
-        for name, value in params.items()
-        if re.search(r"(^|__)engine$", name)
-    }
+def _inner(detector):
+    return detector.estimator if isinstance(detector, FrozenEstimator) else detector
 
 
-def _restore(networks, before):
-    """Give detectors the engines that they had, or "auto" in place of 16 bits."""
-    everybody = [one for found in networks.values() for one, _ in found]
-    for one, params in zip(everybody, before, strict=True):
-        had = _engines_of(params)
-        one.set_params(**{n: "auto" if e == LEAN else e for n, e in had.items()})
+def _has_engine(detector):
+    """Whether a detector runs a network itself; one may also hand videos on."""
+    inner = _inner(detector)
+    return hasattr(inner, "score_views") and "engine" in getattr(
+        inner, "get_params", dict
+    )(deep=False)
 
 
-def _set(found, engine):
-    for one, names in found:
-        one.set_params(**dict.fromkeys(names, engine))
+def _with(found, engine):
+    """Return copies of a name's detectors with an engine; None is what they had.
+
+    "auto" in place of 16 bits, which are measured anew.
+    """
+    if isinstance(found, list):
+        return [_with(one, engine) for one in found]
+    if not _has_engine(found):
+        return found
+    one = copy.copy(_inner(found))
+    one.set_params(engine=engine or ("auto" if one.engine == LEAN else one.engine))
+    return FrozenEstimator(one) if isinstance(found, FrozenEstimator) else one

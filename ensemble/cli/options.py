@@ -328,6 +328,7 @@ Overwrite = Annotated[
 
 MANY = 14  # options, above which a command's help has titles
 
+_TRAINED = "Detectors to train"
 # Names of parameters by title; what stands under none is what most users need.
 PANELS = {
     "What the table holds": (
@@ -338,7 +339,7 @@ PANELS = {
     "Videos of a data set": (
         "kind", "split", "missing", "duplicates", "as_videos", "submission", "clip",
     ),
-    "Detectors to train": (
+    _TRAINED: (
         "backbones", "views", "train", "weights", "features", "image_size", "n_frames",
         "sampling", "epochs", "faces_pooling",
     ),
@@ -370,6 +371,8 @@ class PanelledCommand(TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         titles = {name: title for title, names in PANELS.items() for name in names}
+        if "backbones" not in {option.name for option in self.params}:
+            titles = {name: t for name, t in titles.items() if t != _TRAINED}
         if len(self.params) > MANY:
             for option in self.params:
                 option.rich_help_panel = titles.get(option.name)

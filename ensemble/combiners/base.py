@@ -344,19 +344,16 @@ class Combiner(ClassifierMixin, BaseEstimator):
             return pd.DataFrame(moved, index=X.index, columns=X.columns)
         return moved
 
-    def neutral_row(self) -> NDArray:
-        """Return a row of the table of scores with which no detector moves anything.
+    def neutral_score(self) -> float:
+        """Return the fake score where no detector moves anything: the constant.
 
-        Its fake score is what the combiner says before it knows any: its constant.
-
-        Returns
-        -------
-        ndarray of shape (n_detectors,)
-            The neutral scores of `contributions`; 0 for features beside the scores.
+        That of a video of which each detector says what `contributions` count from, and
+        no feature beside the scores anything.
         """
         check_is_fitted(self)
-        mapped = self._to_table_order(neutral_scores(self.scale_))
-        return from_p_fake(self._maps(), mapped)
+        features = np.zeros(len(self.feature_order_))
+        row = np.concatenate([self._neutral(), features])
+        return float(self._fake_score(row[None])[0])
 
     def missing_scores(self, X: ArrayLike | pd.DataFrame) -> NDArray:
         """Say which scores count as missing.
@@ -422,6 +419,11 @@ class Combiner(ClassifierMixin, BaseEstimator):
     def _neutral(self):
         """Return each detector's neutral score, on our scale and in our order."""
         return np.full(len(self.detector_order_), NEUTRAL[self.scale_["name"]])
+
+    def _neutral_in_table(self):
+        """Return the neutral scores as they stand in the table."""
+        mapped = self._to_table_order(neutral_scores(self.scale_))
+        return from_p_fake(self._maps(), mapped)
 
     def _to_table_order(self, values, unused=0.0):
         """Lay values in the combiner's order of detectors out in the table's order."""

@@ -1,7 +1,5 @@
 """Combiners of combiners, which see the scores as they are in the table."""
 
-from numpy.typing import NDArray
-
 from ensemble.combiners.base import Combiner
 from ensemble.combiners.parts.detection import DETECT, from_p_fake
 
@@ -16,10 +14,9 @@ class Nested(Combiner):
     """
 
     def _neutral(self):
-        return self._inner().neutral_row()
+        return self._inner()._neutral_in_table()
 
-    def neutral_row(self) -> NDArray:
-        """As that of a combiner, of one whose inner combiners see the table."""
+    def _neutral_in_table(self):
         return from_p_fake(self._maps(), self._to_table_order(self._neutral()))
 
     def _maps_columns(self, scale):

@@ -356,9 +356,9 @@ class Stacking(Bounded, Nested):
     def _neutral(self):
         return super()._neutral() if self.layers else Combiner._neutral(self)
 
-    def neutral_row(self) -> np.ndarray:
-        """As that of `Combiner`."""
-        return (super() if self.layers else super(Nested, self)).neutral_row()
+    def _neutral_in_table(self):
+        combiner = super() if self.layers else super(Nested, self)
+        return combiner._neutral_in_table()
 
     def _resolved_layers(self):
         return [

@@ -242,13 +242,14 @@ class Comparison:
         return self.table.drop(index=list(self.facts.failed or {}))
 
     def winner(self) -> str | None:
-        """Return the strategy of the highest AUC; None where it may be a guess.
+        """Return the strategy of the highest AUC; None where all may be guesses.
 
-        Of several that are equal the plain mean, then the member chosen in training.
+        Of those shown to be better than guessing; of several that are equal the plain
+        mean, then the member chosen in training.
         """
         strategies = self.table[self.table["kind"] == "strategy"]
-        best = simplest_of_the_highest(strategies["auc"])
-        return best if strategies.loc[best, "auc_low"] > 0.5 else None
+        good = strategies[strategies["auc_low"] > 0.5]
+        return None if good.empty else simplest_of_the_highest(good["auc"])
 
     def fold_aucs(self) -> pd.DataFrame:
         """Return the AUC of every fold by itself.
@@ -424,7 +425,7 @@ class Comparison:
     def _repr_html_(self):
         rest = "".join(f"<p>{html.escape(line)}</p>" for line in self.details)
         return (
-            f"<p>{html.escape(self.lead)} {self.advice or ''}</p>"
+            f"<p>{html.escape(f'{self.lead} {self.advice or str()}')}</p>"
             f"{self.style.to_html()}"
             f"<details><summary>Details</summary>{rest}</details>"
         )

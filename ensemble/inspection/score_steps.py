@@ -121,8 +121,7 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
         steps = _steps(model, table)
     if steps:
         moved[asked.columns] = combiner.contributions(asked).iloc[0].to_numpy()
-        silent = pd.DataFrame([combiner.neutral_row()], columns=asked.columns)
-        start = float(combiner.fake_score(silent)[0])
+        start = combiner.neutral_score()
     rows = []
     for name, found in model.detectors_.items():
         pooled = timeline[(timeline["detector"] == name) & timeline["pooled"]]

@@ -7,7 +7,7 @@ import zipfile
 
 _BEGINNING = 2**16  # bytes of a file that tell what it is
 _LARGEST_MANIFEST = 2**28  # bytes of what a model says of itself
-ENSEMBLES = ("fit", "assemble", "demo")  # what makes an ensemble that is saved
+ENSEMBLES = ("fit", "assemble", "demo", "lean")  # what makes an ensemble that is saved
 _GENERATOR = re.compile(r'name="generator" content="deepfake-ensemble \S+ (\w+)"')
 FILM_MARK = "P(fake) while it played"  # in the comment of every film of `watch`
 _VIDEO_MARKS = (b"P(fake) ", b"unknown calibration", b"FAKE TRACES or UNSURE")
@@ -55,9 +55,11 @@ def _maker_of(manifest):
     """Say which command makes such a model."""
     if "rule" in manifest:
         return "combine"
+    members = [m for entry in manifest["detectors"] for m in entry["members"]]
+    if any('["engine", "bfloat16"]' in json.dumps(m.get("params")) for m in members):
+        return "lean"
     if (manifest.get("card") or {}).get("toy"):
         return "demo"
-    members = [m for entry in manifest["detectors"] for m in entry["members"]]
     return "assemble" if all(m.get("prefit") for m in members) else "fit"
 
 

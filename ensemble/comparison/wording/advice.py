@@ -43,13 +43,18 @@ def advice_on(
     """
     if winner is None:
         return None, ()
-    alone = f"a single detector, here {facts.best_member}"
+    strategies = table[table["kind"] == "strategy"]
+    is_highest = not (strategies["auc"] > table.loc[winner, "auc"]).any()
+    none = "No" if is_highest else "Of those shown to be better than guessing no"
     if winner == MEAN:
-        return "No strategy is above the plain mean, the simplest: take it.", (MEAN,)
+        return f"{none} strategy is above the plain mean, the simplest: take it.", (
+            MEAN,
+        )
     if winner == CHOSEN_MEMBER:
-        return f"No ensemble is above {alone}: take it alone.", (winner,)
+        said = f"{none} ensemble is above the best single detector: take it alone."
+        return said, (winner,)
     simple = simplest_of_the_highest(table["auc"].reindex([*_RIVALS]).dropna())
     if state_against(table.loc[winner], _RIVALS[simple], facts) == "beats":
         return None, (winner,)
-    called = "The plain mean" if simple == MEAN else f"{alone[0].upper()}{alone[1:]},"
+    called = "The plain mean" if simple == MEAN else "The best single detector"
     return f"{called} is simpler and may be as good.", (winner, simple)

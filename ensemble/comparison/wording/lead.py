@@ -6,7 +6,11 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ensemble.combiners.strategies import CHOSEN_MEMBER, MEAN
+from ensemble.combiners.strategies import (
+    CHOSEN_MEMBER,
+    MEAN,
+    simplest_of_the_highest,
+)
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.comparison.wording.caveats import FEW_GROUPS
 from ensemble.comparison.wording.summary_text import ensembles_of, state_against
@@ -54,10 +58,14 @@ def lead_of(
 
 
 def highest_ensemble(table: pd.DataFrame) -> str:
-    """Return the strategy of the highest AUC that combines members, or the mean."""
-    first = ensembles_of(table).index[0]
-    is_mean = MEAN in table.index and table.loc[MEAN, "auc"] >= table.loc[first, "auc"]
-    return MEAN if is_mean else str(first)
+    """Return the ensemble of the highest AUC, of those that beat guessing if any does.
+
+    The plain mean is one, and of equals it is taken.
+    """
+    names = list(dict.fromkeys([*ensembles_of(table).index, MEAN]))
+    ensembles = table.loc[[name for name in names if name in table.index]]
+    good = ensembles[ensembles["auc_low"] > 0.5]
+    return simplest_of_the_highest((ensembles if good.empty else good)["auc"])
 
 
 def _better_than_guessing(table, first, facts):
@@ -71,6 +79,14 @@ def _better_than_guessing(table, first, facts):
     interval = f"{facts.level:.0%} interval {_ends(row, 'auc')}"
     if row["auc_low"] > 0.5:
         called = "The plain mean" if first == MEAN else _capital(first)
+        above = ensembles_of(table)
+        above = above.index[above["auc"] > row["auc"]]
+        if len(above):
+            return (
+                f"{called} reaches an AUC of {row['auc']:.3f} ({interval}), on "
+                f"{videos} it was not fitted on; {above[0]}, which is higher, is not "
+                "shown to be better than guessing."
+            )
         return (
             f"{called} has the highest AUC of all ensembles, {row['auc']:.3f} "
             f"({interval}), on {videos} it was not fitted on."
@@ -78,7 +94,7 @@ def _better_than_guessing(table, first, facts):
     members = table[(table["kind"] == "member") & (table["auc_low"] > 0.5)]
     alone = f" Alone, {members.index[0]} is." if len(members) else ""
     return (
-        f"No strategy is shown to be better than guessing on {videos} ({first}: "
+        f"No ensemble is shown to be better than guessing on {videos} ({first}: "
         f"AUC {row['auc']:.3f}, {interval}).{alone}"
     )
 

@@ -157,6 +157,9 @@ class ForgedTree:
             if not any(videos.iterdir()):  # no fake of this method and level is left
                 videos.rmdir()
                 videos.parent.rmdir()
+        for method in list(self.root.glob(f"{MANIPULATED}/*")):
+            if not any(method.iterdir()):
+                method.rmdir()
         people = {name: one for r in records for name, one in r["people"].items()}
         for name, pairs in splits.items():
             _write_json(self.root / "splits" / f"{name}.json", list(map(list, pairs)))

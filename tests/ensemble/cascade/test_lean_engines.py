@@ -56,7 +56,7 @@ def test_what_it_says_of_the_drift_is_what_the_scores_do(fitted, toy_videos, tmp
     )
     assert (fitted.thresholds_.verdicts(after) == verdicts).all()
     assert found.attrs["n_videos"] == len(videos)
-    assert found["note"]["blue"] == "it runs no network"
+    assert found["note"]["blue"] == "it runs no network by itself"
     assert np.isnan(found["drift"]["blue"])
     fitted.save(tmp_path / "model.dfe", overwrite=True)
     loaded = ensemble.load(tmp_path / "model.dfe", detectors={
@@ -73,7 +73,10 @@ def test_what_it_says_of_the_drift_is_what_the_scores_do(fitted, toy_videos, tmp
 def test_what_is_not_quicker_stays_as_it_was(fitted, toy_videos, monkeypatch):
     monkeypatch.setattr(lean_module, "_QUICKER", 1e9)
     found = lean_engines(fitted, toy_videos[0], drift=0.5)
-    assert set(found["note"]) == {"it is not quicker in 16 bits", "it runs no network"}
+    assert set(found["note"]) == {
+        "it is not quicker in 16 bits",
+        "it runs no network by itself",
+    }
     assert "bfloat16" not in set(found["engine"])
     assert found.attrs["drift"] == 0
 
@@ -97,6 +100,32 @@ def test_a_member_that_moves_it_too_far_stays_as_it_was(
     assert "too far" in found["note"]["other"]
     assert found["drift"]["other"] > 0.001
     assert found.attrs["drift"] <= 0.001
+
+
+@here
+def test_nothing_changes_where_it_ends_early_and_no_detector_is_touched(
+    fitted, toy_videos, monkeypatch
+):
+    videos, _, _ = toy_videos
+    lean_engines(fitted, videos, drift=0.5)
+    before = dict(fitted.detectors_)
+    engines_before = {n: o.engine for n, o in before.items() if hasattr(o, "engine")}
+    scores = fitted.fake_score(videos)
+    with pytest.raises(ValueError, match="20 or more"):
+        lean_engines(fitted, videos[:5])
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lean_module, "_times_as_fast", stops)
+        with pytest.raises(KeyboardInterrupt):
+            lean_engines(fitted, videos)
+    assert fitted.detectors_ == before
+    np.testing.assert_array_equal(fitted.fake_score(videos), scores)
+    lean_engines(fitted, videos, drift=1e-12)
+    for name, engine in engines_before.items():  # others may hold the same detectors
+        assert before[name].engine == engine
 
 
 def test_too_few_videos_and_senseless_drifts_are_refused(
@@ -189,10 +218,10 @@ def test_the_command_saves_an_ensemble_that_is_lean(
         write_video(tmp_path / "clips" / f"{number}.mp4", frames)
     given = ["lean", str(tmp_path / "model.dfe"), str(tmp_path / "clips")]
     out = tmp_path / "lean.dfe"
-    for more, code in (([], 0), (["--drift", "2"], 2)):
+    for more, code in (([], 0), ([], 0), (["--drift", "2"], 2)):
         with pytest.raises(SystemExit) as left:
             main([*given, "-o", str(out), "--drift", "0.3", "--store",
-                  str(tmp_path / "t"), "--quiet", "--overwrite", *more])  # fmt: skip
+                  str(tmp_path / "t"), "--quiet", *more])  # fmt: skip
         said = capsys.readouterr()
         assert (left.value.code or 0) == code, said
     assert "drift must be a number between 0 and 1; got 2.0" in said.err

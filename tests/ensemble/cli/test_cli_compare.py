@@ -133,9 +133,9 @@ def test_the_end_names_the_command_that_ships_the_best_strategy(
     ("strength", "advice", "combiners"),
     [
         (1.2, "No strategy is above the plain mean, the simplest", ["soft"]),
-        (1.0, "A single detector, here p_good, is simpler and may be as good.",
+        (1.0, "The best single detector is simpler and may be as good.",
          ["weighted", "best_single_auc"]),
-        (0.5, "No ensemble is above a single detector, here p_good: take it alone.",
+        (0.5, "No ensemble is above the best single detector: take it alone.",
          ["best_single_auc"]),
     ],
 )  # fmt: skip
@@ -168,7 +168,7 @@ def test_what_may_be_a_guess_has_no_command(scores, tmp_path, capsys):
     path = rewritten(scores, tmp_path / "noise.csv", change)
     code, out, _ = run(capsys, path, *NAMED, *FEW)
     assert code == 0
-    assert "No strategy is shown to be better than guessing" in out
+    assert "No ensemble is shown to be better than guessing" in out
     assert "as a rule:" not in out
 
 

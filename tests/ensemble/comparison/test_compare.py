@@ -26,7 +26,7 @@ def test_inverted_members_are_named_and_nothing_at_chance_is_praised():
         )
     assert found.how["look inverted"] == ["a", "b"]
     first, *_ = found.verdict.split("\n")
-    assert first.startswith("No strategy is shown to be better than guessing")
+    assert first.startswith("No ensemble is shown to be better than guessing")
     assert "look inverted: real videos score above fake ones" in found.verdict
     assert " beats " not in found.verdict
     good = compare_strategies(

@@ -69,7 +69,7 @@ def test_the_plain_mean_is_named_where_it_is_highest():
 
 
 MEAN_WILL_DO = "The plain mean is simpler and may be as good."
-ALONE = "A single detector, here xception, is simpler and may be as good."
+ALONE = "The best single detector is simpler and may be as good."
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ ALONE = "A single detector, here xception, is simpler and may be as good."
         (MEAN, 0.001, 0.02,
          "No strategy is above the plain mean, the simplest: take it.", 1),
         (CHOSEN_MEMBER, 0.001, 0.001,
-         "No ensemble is above a single detector, here xception: take it alone.", 1),
+         "No ensemble is above the best single detector: take it alone.", 1),
         (None, 0.001, 0.001, None, 0),
     ],
 )  # fmt: skip
@@ -92,9 +92,22 @@ def test_what_is_simpler_and_would_do_is_said(winner, ahead, alone, advice, n_to
     table["p_chosen_member"] = table["p_best_member"]
     if alone == 0.001:  # the single one is then above the mean
         table.loc[CHOSEN_MEMBER, "auc"] = 0.96
+    if winner in (MEAN, CHOSEN_MEMBER):
+        table.loc["stacking", "auc"] = 0.9
     said, to_take = advice_on(winner, table, FACTS)
     assert (said, len(to_take)) == (advice, n_to_take)
     assert to_take[:1] == (() if winner is None else (winner,))
+
+
+def test_a_guess_that_is_higher_is_not_what_the_lead_speaks_of():
+    table = table_of(stacking=row(0.97, 0.02, 0.03, p=0.001))
+    table.loc["stacking", ["auc_low", "auc_high"]] = 0.45, 0.999
+    said = lead_of(table, FACTS)
+    assert said.startswith("The plain mean reaches an AUC of 0.950")
+    assert "stacking, which is higher, is not shown to be better than guessing" in said
+    advice, to_take = advice_on(MEAN, table, FACTS)
+    assert advice.startswith("Of those shown to be better than guessing no strategy is")
+    assert to_take == (MEAN,)
 
 
 def test_of_equals_the_simplest_is_taken():
@@ -109,7 +122,7 @@ def test_nothing_is_praised_that_may_be_a_guess():
     table = table.sort_values("auc", ascending=False)
     said = lead_of(table, FACTS)
     assert said == (
-        "No strategy is shown to be better than guessing on 400 videos (stacking: AUC "
+        "No ensemble is shown to be better than guessing on 400 videos (stacking: AUC "
         "0.510, 95% interval 0.500 to 0.520)."
     )
     table.loc["xception", ["auc", "auc_low", "auc_high"]] = 0.7, 0.6, 0.8
