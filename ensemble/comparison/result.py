@@ -147,8 +147,9 @@ class Comparison:
         AUC to the best member, picked on the judged videos, to the mean and to the
         member chosen in training (``over_*``, with ``*_low``, ``*_high``), with
         p-values by DeLong's test for groups, ``p_*_alone`` and, corrected by Holm for
-        all strategies, ``p_*``; difference in log loss to the mean; where there is
-        `seen`, ``over_seen``: AUC less that on the same videos when what is held out
+        all strategies, ``p_*``; ``above_chance``, whether the AUC is shown to be above
+        0.5 for all of its kind at once; difference in log loss to the mean; where there
+        is `seen`, ``over_seen``: AUC less that on the same videos when what is held out
         was learned from; ``coverage``, the share of judged videos that it has scored.
         All else is on the videos that everyone has scored. Rank metrics (AUC, average
         precision, equal error rate, TPR) compare a fake with the reals of its own fold
@@ -248,7 +249,7 @@ class Comparison:
         mean, then the member chosen in training.
         """
         strategies = self.table[self.table["kind"] == "strategy"]
-        good = strategies[strategies["auc_low"] > 0.5]
+        good = strategies[strategies["above_chance"].astype(bool)]
         return None if good.empty else simplest_of_the_highest(good["auc"])
 
     def fold_aucs(self) -> pd.DataFrame:

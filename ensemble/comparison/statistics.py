@@ -21,6 +21,7 @@ from ensemble.metrics.bootstrap import (
     metrics_on_draws,
 )
 from ensemble.metrics.bootstrap_intervals import basic_ends
+from ensemble.metrics.significance import above_chance
 from ensemble.metrics.within_folds import mean_auc_difference
 
 _PAYS = 5_000_000  # draws x videos of a column, a second's work, from which it is sent
@@ -99,6 +100,7 @@ def measure(
     table.insert(0, "kind", kinds)
     for key in METRICS:
         table[[f"{key}_low", f"{key}_high"]] = _ends(key, figures, draws, level).T
+    table["above_chance"] = above_chance(figures["auc"], draws["auc"], kinds, level)
     best = table.loc[names, "auc"].idxmax()
     rivals = {"best_member": best, "mean": MEAN, "chosen_member": CHOSEN_MEMBER}
     for rival, name in rivals.items():
@@ -119,9 +121,7 @@ def measure(
         lower, level
     )
     share = _share_of_video(panels)
-    table["coverage"] = sum(
-        one @ panel.scores.notna() for one, panel in zip(share, panels, strict=True)
-    ) / sum(map(np.sum, share))
+    table["coverage"] = _share_scored(panels, share)
     by_value = _by_value(common, columns, codes, metadata, times, level)
     if len(by_value):
         axis = by_value["axis"].iloc[0]
@@ -243,6 +243,14 @@ def ranked(panel: Panel) -> np.ndarray:
     fakes = np.bincount(fold, panel.y)
     reals = np.bincount(fold) - fakes
     return ((fakes > 0) & (reals > 0))[fold]
+
+
+def _share_scored(panels, share):
+    """Return the share of the judged videos that each column has scored."""
+    scored = (
+        one @ panel.scores.notna() for one, panel in zip(share, panels, strict=True)
+    )
+    return sum(scored) / sum(map(np.sum, share))
 
 
 def _over_panels(common, columns, codes, times, wanted=METRICS, n_jobs=1):

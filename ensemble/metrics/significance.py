@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
 from base_models.groups import group_codes
@@ -189,3 +189,50 @@ def _ratio(difference, error):
             0.0 if abs(difference) < 1e-12 else float(np.copysign(np.inf, difference))
         )
     return float(difference / error)
+
+
+def above_chance(
+    estimates: ArrayLike, draws: NDArray, kinds: ArrayLike, level: float
+) -> NDArray:
+    """Say which AUCs are shown to lie above 0.5, though the highest will be picked.
+
+    Of many strategies that know nothing, some have an interval above 0.5. So bounds
+    hold for all strategies at once, and for all members at once: bootstrap draws say
+    how far the largest of their standardised errors reaches (Westfall and Young, 1993).
+
+    Parameters
+    ----------
+    estimates : array-like of shape (n_columns,)
+    draws : ndarray of shape (n_boot, n_columns)
+    kinds : array-like of shape (n_columns,)
+        Columns of one kind are taken together.
+    level : float
+
+    Returns
+    -------
+    bool ndarray of shape (n_columns,)
+        False where it cannot be told.
+
+    Examples
+    --------
+    >>> from ensemble.metrics.significance import above_chance
+    >>> draws = np.random.default_rng(0).normal(0.6, 0.04, (1000, 20))
+    >>> alone = above_chance(np.full(1, 0.6), draws[:, :1], ["a"], 0.95)
+    >>> many = above_chance(np.full(20, 0.6), draws, ["a"] * 20, 0.95)
+    >>> bool(alone[0]), bool(many[0])
+    (True, False)
+    """
+    estimates, kinds, tail = np.asarray(estimates), np.asarray(kinds), (1 - level) / 2
+    is_told = (~np.isnan(draws)).sum(axis=0) > len(draws) / 2
+    found = np.zeros(len(kinds), bool)
+    for kind in np.unique(kinds):
+        own = np.flatnonzero((kinds == kind) & is_told)
+        if not len(own):
+            continue
+        errors = draws[:, own] - estimates[own]
+        spread = np.maximum(np.nanstd(errors, axis=0), 1e-9)
+        largest = np.nanmax(np.nan_to_num(errors / spread, nan=-np.inf), axis=1)
+        reach = np.quantile(largest, 1 - tail)
+        alone = np.nanquantile(draws[:, own], tail, axis=0)
+        found[own] = (alone > 0.5) & (estimates[own] - reach * spread > 0.5)
+    return found

@@ -19,7 +19,7 @@ _OUR_COLUMN = re.compile(
     r"|suspicion|face_suspicion"
     r"|face_verdict|lower|upper|missing|contribution_.*"
     r"|change|strength|scorer|videos|lost|drift|size|flipped|auc_before"
-    r"|strategy|kind|worst|worst_at|coverage|(auc|average_precision|log_loss|brier"
+    r"|strategy|kind|worst|worst_at|coverage|above_chance|(auc|average_precision|log_loss|brier"
     r"|equal_error_rate|tpr_at_fpr_\d+|balanced_accuracy|expected_calibration_error"
     r"|over_\w+|log_loss_over_mean)(_low|_high)?"
 )

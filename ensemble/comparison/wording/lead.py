@@ -13,7 +13,11 @@ from ensemble.combiners.strategies import (
 )
 from ensemble.comparison.protocols import PROTOCOLS
 from ensemble.comparison.wording.caveats import FEW_GROUPS
-from ensemble.comparison.wording.summary_text import ensembles_of, state_against
+from ensemble.comparison.wording.summary_text import (
+    beats_guessing,
+    ensembles_of,
+    state_against,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +51,7 @@ def lead_of(
     str
     """
     first = highest_ensemble(table) if subject is None else subject
-    is_good = table.loc[first, "auc_low"] > 0.5
+    is_good = table.loc[first, "above_chance"]
     if subject is None:
         sentences = [_better_than_guessing(table, first, facts)]
     else:
@@ -64,7 +68,7 @@ def highest_ensemble(table: pd.DataFrame) -> str:
     """
     names = list(dict.fromkeys([*ensembles_of(table).index, MEAN]))
     ensembles = table.loc[[name for name in names if name in table.index]]
-    good = ensembles[ensembles["auc_low"] > 0.5]
+    good = ensembles[beats_guessing(ensembles)]
     return simplest_of_the_highest((ensembles if good.empty else good)["auc"])
 
 
@@ -77,7 +81,7 @@ def _better_than_guessing(table, first, facts):
             "any strategy is better than guessing."
         )
     interval = f"{facts.level:.0%} interval {_ends(row, 'auc')}"
-    if row["auc_low"] > 0.5:
+    if row["above_chance"]:
         called = "The plain mean" if first == MEAN else _capital(first)
         above = ensembles_of(table)
         above = above.index[above["auc"] > row["auc"]]
@@ -91,8 +95,10 @@ def _better_than_guessing(table, first, facts):
             f"{called} has the highest AUC of all ensembles, {row['auc']:.3f} "
             f"({interval}), on {videos} it was not fitted on."
         )
-    members = table[(table["kind"] == "member") & (table["auc_low"] > 0.5)]
+    members = table[(table["kind"] == "member") & beats_guessing(table)]
     alone = f" Alone, {members.index[0]} is." if len(members) else ""
+    if row["auc_low"] > 0.5:
+        interval += f"; the highest of {len(ensembles_of(table))}, picked"
     return (
         f"No ensemble is shown to be better than guessing on {videos} ({first}: "
         f"AUC {row['auc']:.3f}, {interval}).{alone}"
@@ -106,7 +112,7 @@ def _subject(table, subject, facts):
     found = f"AUC {row['auc']:.3f}"
     if math.isfinite(row["auc_low"]):
         found += f", {facts.level:.0%} interval {_ends(row, 'auc')}"
-    if row["auc_low"] > 0.5:
+    if row["above_chance"]:
         said = f"{_first_upper(subject)} is better than guessing on {said} ({found})"
     elif math.isnan(row["auc_low"]):
         said = (

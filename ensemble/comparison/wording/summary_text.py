@@ -63,7 +63,7 @@ def put_in_words(
     if PROTOCOLS[facts.protocol].unseen:
         lines += _unseen(table, first, facts, by_value, seen)
     lines += _worst(table, first, by_value)
-    lines += _added(ablation, any_good=_beats_guessing(table).any())
+    lines += _added(ablation, any_good=beats_guessing(table).any())
     return "\n".join(lines + caveats(facts))
 
 
@@ -78,15 +78,18 @@ def ensembles_of(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[[MEAN]] if ours.empty else ours
 
 
-def _beats_guessing(table):
-    """Whether the interval of each AUC is above that of a guess."""
-    return table["auc_low"] > 0.5
+def beats_guessing(table: pd.DataFrame) -> pd.Series:
+    """Whether each AUC is shown to be above that of a guess, whichever is picked.
+
+    See `ensemble.comparison.statistics.above_chance`.
+    """
+    return table["above_chance"].astype(bool)
 
 
 def _guessing(table, facts):
     """Lead with it where no strategy is better than a guess."""
     strategies = table[table["kind"] == "strategy"]
-    if _beats_guessing(strategies).any():
+    if beats_guessing(strategies).any():
         return []
     if strategies["auc_low"].isna().all():
         return [
@@ -94,17 +97,20 @@ def _guessing(table, facts):
             "groups."
         ]
     members = table[table["kind"] == "member"]
-    good = list(members.index[_beats_guessing(members)])
+    good = list(members.index[beats_guessing(members)])
     but = (
         f" Of the members {', '.join(good)} {'is' if len(good) == 1 else 'are'}, each "
         "by itself."
         if good
         else " Nor is any member."
     )
-    return [
-        "No strategy is shown to be better than guessing: no interval of their AUC "
-        f"lies above 0.5 ({facts.level:.0%}).{but}"
-    ]
+    why = f"no interval of their AUC lies above 0.5 ({facts.level:.0%})"
+    if (strategies["auc_low"] > 0.5).any():
+        why = (
+            f"of {len(strategies)} the best has an interval above 0.5 "
+            f"({facts.level:.0%}), which does not allow for its being picked"
+        )
+    return [f"No strategy is shown to be better than guessing: {why}.{but}"]
 
 
 def _inverted(table, facts):
@@ -222,7 +228,7 @@ def state_against(row: pd.Series, rival: str, facts: ComparisonFacts) -> str:
     p = row[f"p_{rival}"]
     sure = math.isnan(p) or p < 1 - facts.level
     if sure and row[f"over_{rival}_low"] > 0:
-        return "beats" if row["auc_low"] > 0.5 else "is a guess above"
+        return "beats" if row["above_chance"] else "is a guess above"
     if sure and row[f"over_{rival}_high"] < 0:
         return "is worse than"
     return "is not shown to differ from"
@@ -254,7 +260,7 @@ def _automatic(table, name):
         if f"over_{rival}" in row
     )
     guess = (
-        "" if row["auc_low"] > 0.5 else "; it is not shown to be better than guessing"
+        "" if row["above_chance"] else "; it is not shown to be better than guessing"
     )
     return (
         f"{name} chooses in training. It was not picked by this table, so that its p "
@@ -288,7 +294,7 @@ def _probabilities(table, ours):
             "As a probability none is shown to do better than the mean: the log loss "
             f"of {surest} differs by {row['log_loss_over_mean']:+.4f} ({span})."
         ]
-    if not row["auc_low"] > 0.5:
+    if not row["above_chance"]:
         return [
             f"The log loss of {surest} is below the mean's "
             f"({row['log_loss_over_mean']:+.4f}, {span}). That takes no knowledge of "

@@ -358,3 +358,22 @@ def test_groups_in_two_spellings_give_the_figures_of_one():
         found = compare_strategies(table, y, spelled, **options)
     assert found.how["n_groups"] == 6
     pd.testing.assert_frame_equal(found.table, expected.table)
+
+
+@pytest.mark.slow
+def test_the_best_of_many_guesses_is_seldom_called_better_than_guessing():
+    """An interval by itself is above 0.5 for some strategy in a table of eight."""
+    by_itself = told = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        y, groups = draw.integers(0, 2, 200), np.arange(200) // 4
+        scores = pd.DataFrame(draw.random((200, 4)), columns=list("abcd"))
+        found = compare_strategies(
+            scores, y, groups=groups, n_boot=200, random_state=0,
+            strategies=["soft", "hard", "median", "max", "min", "rank", "logistic"],
+        )  # fmt: skip
+        strategies = found.table[found.table["kind"] == "strategy"]
+        by_itself += (strategies["auc_low"] > 0.5).any()
+        told += strategies["above_chance"].any()
+        assert (found.winner() is None) == (not strategies["above_chance"].any())
+    assert told <= 3 <= by_itself  # 2.5 % of 40 is 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_summary_text import FACTS, row, table_of
+from test_summary_text import FACTS, row, table_of, told
 
 from ensemble import compare_strategies, read_scores
 from ensemble.combiners.strategies import (
@@ -19,7 +19,7 @@ from ensemble.comparison.wording.lead import lead_of
 
 
 def lead(facts=None, **ours):
-    return lead_of(table_of(**ours), replace(FACTS, **(facts or {})))
+    return lead_of(told(table_of(**ours)), replace(FACTS, **(facts or {})))
 
 
 def sentences(text):
@@ -56,7 +56,7 @@ def test_the_plain_mean_is_set_beside_the_best_detector():
     table = table_of().drop(index=["best member, chosen in training"])
     table.loc[MEAN, ["over_best_member", "over_best_member_low"]] = 0.01, -0.002
     table.loc[MEAN, "over_best_member_high"] = 0.02
-    said = lead_of(table, FACTS)
+    said = lead_of(told(table), FACTS)
     assert said.startswith("The plain mean has the highest AUC of all ensembles, 0.950")
     assert "not shown to beat the best single detector, xception (0.940)" in said
     assert "beat the plain mean" not in said
@@ -94,7 +94,7 @@ def test_what_is_simpler_and_would_do_is_said(winner, ahead, alone, advice, n_to
         table.loc[CHOSEN_MEMBER, "auc"] = 0.96
     if winner in (MEAN, CHOSEN_MEMBER):
         table.loc["stacking", "auc"] = 0.9
-    said, to_take = advice_on(winner, table, FACTS)
+    said, to_take = advice_on(winner, told(table), FACTS)
     assert (said, len(to_take)) == (advice, n_to_take)
     assert to_take[:1] == (() if winner is None else (winner,))
 
@@ -102,10 +102,10 @@ def test_what_is_simpler_and_would_do_is_said(winner, ahead, alone, advice, n_to
 def test_a_guess_that_is_higher_is_not_what_the_lead_speaks_of():
     table = table_of(stacking=row(0.97, 0.02, 0.03, p=0.001))
     table.loc["stacking", ["auc_low", "auc_high"]] = 0.45, 0.999
-    said = lead_of(table, FACTS)
+    said = lead_of(told(table), FACTS)
     assert said.startswith("The plain mean reaches an AUC of 0.950")
     assert "stacking, which is higher, is not shown to be better than guessing" in said
-    advice, to_take = advice_on(MEAN, table, FACTS)
+    advice, to_take = advice_on(MEAN, told(table), FACTS)
     assert advice.startswith("Of those shown to be better than guessing no strategy is")
     assert to_take == (MEAN,)
 
@@ -113,22 +113,22 @@ def test_a_guess_that_is_higher_is_not_what_the_lead_speaks_of():
 def test_of_equals_the_simplest_is_taken():
     table = table_of(stacking=row(0.95, 0.0, 0.01, p=0.7))
     assert simplest_of_the_highest(table["auc"]) == MEAN
-    assert lead_of(table, FACTS).startswith("The plain mean has the highest AUC")
+    assert lead_of(told(table), FACTS).startswith("The plain mean has the highest AUC")
 
 
 def test_nothing_is_praised_that_may_be_a_guess():
     table = table_of(stacking=row(0.51, 0.2, 0.2, p=0.001))
     table.loc[[MEAN, "xception"], ["auc", "auc_low", "auc_high"]] = 0.4, 0.3, 0.5
     table = table.sort_values("auc", ascending=False)
-    said = lead_of(table, FACTS)
+    said = lead_of(told(table), FACTS)
     assert said == (
         "No ensemble is shown to be better than guessing on 400 videos (stacking: AUC "
         "0.510, 95% interval 0.500 to 0.520)."
     )
     table.loc["xception", ["auc", "auc_low", "auc_high"]] = 0.7, 0.6, 0.8
-    assert lead_of(table, FACTS).endswith("Alone, xception is.")
+    assert lead_of(told(table), FACTS).endswith("Alone, xception is.")
     table[["auc_low", "auc_high"]] = np.nan
-    assert "nobody can tell" in lead_of(table, FACTS)
+    assert "nobody can tell" in lead_of(told(table), FACTS)
 
 
 def test_of_what_weakens_it_the_worst_is_said_and_no_more():
@@ -157,7 +157,7 @@ def test_of_what_weakens_it_the_worst_is_said_and_no_more():
 def test_unseen_methods_are_said_with_the_hardest():
     table = table_of(stacking=row(0.97, 0.02, 0.03, p=0.001))
     table["worst"], table["worst_at"] = 0.8, "neuraltextures"
-    said = lead_of(table, replace(FACTS, protocol="leave-method-out"))
+    said = lead_of(told(table), replace(FACTS, protocol="leave-method-out"))
     assert (
         "Each method was tested with strategies that had not seen it; the hardest is "
         "neuraltextures (AUC 0.800)." in said
@@ -168,7 +168,7 @@ def test_what_the_reader_has_in_hand_is_spoken_of():
     table = table_of(
         **{"this ensemble": row(0.96, 0.005, 0.015, p=0.001), "stacking": row(0.97)}
     ).sort_values("auc", ascending=False)
-    said = lead_of(table, FACTS, "this ensemble")
+    said = lead_of(told(table), FACTS, "this ensemble")
     assert sentences(said)[:2] == [
         "This ensemble is better than guessing on 400 videos that it was not fitted on "
         "(AUC 0.960, 95% interval 0.950 to 0.970); the highest of the other strategies "
@@ -177,7 +177,7 @@ def test_what_the_reader_has_in_hand_is_spoken_of():
         "(0.940).",
     ]
     table.loc["this ensemble", ["auc", "auc_low", "auc_high"]] = 0.52, 0.44, 0.6
-    said = lead_of(table, FACTS, "this ensemble")
+    said = lead_of(told(table), FACTS, "this ensemble")
     assert said.startswith("This ensemble is not shown to be better than guessing on")
     assert "stacking, 0.970" in said
     assert "It beats" not in said

@@ -73,12 +73,18 @@ def table_of(**ours):
     return table.sort_values("auc", ascending=False)
 
 
+def told(table):
+    """Say what is above chance by each interval, as if nothing had been picked."""
+    return table.assign(above_chance=table["auc_low"] > 0.5)
+
+
 def words(table, by_value=None, seen=None, ablation=None, **changes):
     inverted = table.index[(table["kind"] == "member") & (table["auc_high"] < 0.5)]
     automatic = [name for name in table.index if name == AUTO]
     changes = {"look_inverted": list(inverted), "automatic": automatic} | changes
     facts = replace(FACTS, **changes)
-    return put_in_words(table, facts, by_value, seen, ablation)
+    seen = None if seen is None else told(seen)
+    return put_in_words(told(table), facts, by_value, seen, ablation)
 
 
 def test_a_clear_lead_is_a_lead():
