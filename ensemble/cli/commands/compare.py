@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ensemble.cli.comparison_inputs import ComparisonInputs
+    from ensemble.combiners.base import Combiner
     from ensemble.comparison.result import Comparison
 
 EXAMPLES = (
@@ -345,12 +346,29 @@ def _shipping(
     if not comparison.to_take or inputs.scores is None:
         return None
     plain = {MEAN: "the plain mean", CHOSEN_MEMBER: "the best single detector"}
-    several = len(comparison.to_take) > 1
-    lines = ["Take either; `combine` calibrates both."] if several else []
-    for name in comparison.to_take:
+    foreign = [n for n in comparison.to_take if _is_foreign(comparison.strategies[n])]
+    names = [name for name in comparison.to_take if name not in foreign]
+    lines = [
+        f"{name} cannot be saved as a rule, since its model is of another library; it "
+        "stands in the table to compare with."
+        for name in foreign
+    ]
+    lines += ["Take either; `combine` calibrates both."] if len(names) > 1 else []
+    for name in names:
         command = _combine(settings, inputs, name)
         lines.append(f"To save {plain.get(name, name)} as a rule:\n{command}")
     return "\n".join(lines)
+
+
+def _is_foreign(combiner: "Combiner") -> bool:
+    """Whether a combiner holds a model that no file of ours keeps, as LightGBM's."""
+    model = getattr(combiner, "meta_model", None)
+    module = "" if isinstance(model, str) else type(model).__module__
+    return (
+        model is not None
+        and bool(module)
+        and not module.startswith(("sklearn.", "ensemble."))
+    )
 
 
 def _combine(

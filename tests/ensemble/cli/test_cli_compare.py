@@ -403,3 +403,20 @@ def test_networks_score_videos_and_no_table_of_scores(scores, regimes, capsys):
     code, _, err = run(capsys, scores, *columns, "--model", regimes / "all_raw")
     assert code == 2
     assert "holds scores; leave one out" in " ".join(err.split())
+
+
+def test_no_command_is_offered_that_could_not_save(scores, tmp_path, capsys):
+    """Each strategy that a comparison has by name is saved, or said not to be."""
+    from ensemble.cli.commands.compare import _is_foreign
+    from ensemble.combiners.registry import named_strategies
+    from ensemble.errors import ArtifactError
+
+    y, groups = np.arange(24) % 2, np.arange(24) // 4
+    table = np.random.default_rng(0).random((24, 2)) / 2 + y[:, None] / 2
+    for name, combiner in named_strategies(0).items():
+        rule = ScorePipeline(combiner).fit(table, y, groups=groups)
+        if _is_foreign(combiner):
+            with pytest.raises(ArtifactError, match="cannot be saved"):
+                rule.save(tmp_path / f"{name}.dfe")
+        else:
+            rule.save(tmp_path / f"{name}.dfe")
