@@ -143,10 +143,15 @@ if __name__ == "__main__":
     parser.add_argument(
         "--rights", default="", help="whose footage, by what right: needed"
     )
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--n-frames", type=int, default=16)
-    parser.add_argument("--pairs", type=int, default=4000, help="made for each member")
-    parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--store", help="folder of what is computed once")
+    add = parser.add_argument
+    add("--image-size", type=int, default=224, help="pixels (default: 224)")
+    add("--n-frames", type=int, default=16, help="of each video (default: 16)")
+    add(
+        "--pairs", type=int, default=4000,
+        help="of a real image and its pseudo-fake, made for each member; fewer are "
+        "quicker (default: 4000)",
+    )  # fmt: skip
+    add("--folds", type=int, default=3, help="by person, for the limit (default: 3)")
+    add("--jobs", type=int, default=1, help="fits at once (default: 1)")
+    add("--store", help="folder of what is computed once")
     main(parser.parse_args())

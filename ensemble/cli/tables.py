@@ -422,7 +422,7 @@ def show_exported(
     console = terminal()
     for card in cards.values():
         console.print(
-            f"{visible(folder / card['file'])}: P(fake) differs from torch's by at "
+            f"{visible(folder / card['file'])}: its score differs from torch's by at "
             f"most {card['largest_difference']:.1g}",
             soft_wrap=True,
         )
@@ -432,7 +432,7 @@ def show_exported(
             moved = int8.get("other_side_of_half")
             console.print(
                 f"{visible(folder / int8['file'])}: 8 bits ({int8['kind']}); "
-                f"P(fake) differs by up to {drift:.2g} on {int8['measured_on']}"
+                f"its score differs by up to {drift:.2g} on {int8['measured_on']}"
                 + ("" if moved is None else f"; {moved} changed label at 0.5"),
                 soft_wrap=True,
             )

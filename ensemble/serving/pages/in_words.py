@@ -16,6 +16,7 @@ from ensemble.verdicts.suspicion import renamed
 _KINDS = {FAKE: "fake", TRACES: "fake", REAL: "real", UNSURE: "unsure"}
 _NEAR = 0.025  # of a threshold, in P(fake)
 _SMALL = 0.0005  # below, three digits would say that a score is nothing at all
+_UNSEEN = "judged by copies of it that had not learned from them"
 _UNKNOWN = "The miss rate is unknown: "
 _BROUGHT = "for a share of fakes of "  # how the step is called that follows a prior
 _PICTURE = (
@@ -157,10 +158,10 @@ def errors_in_words(
     ...          "misses": [0.8, 0.5, 1.0]}
     >>> for line in errors_in_words({"n_real": 20, "n_fake": 10, "rates": rates}):
     ...     print(line)
-    Of 20 real videos that it had not learned from, the model called 5 % fake (likely 0
-        to 20 %).
-    Of 10 fakes that it had not learned from, the model missed 80 % (likely 50 to
-        100 %).
+    Of 20 real videos, judged by copies of it that had not learned from them, the model
+        called 5 % fake (likely 0 to 20 %).
+    Of 10 fakes, judged by copies of it that had not learned from them, the model missed
+        80 % (likely 50 to 100 %).
     It misses more than half of the fakes: REAL says little.
     These rates hold for videos like those. On others it may err more.
     """
@@ -417,23 +418,23 @@ def _meaning(scan):
 def _alarms(rates, who="the model"):
     if rates["false_alarms"][0] is None:
         return "How often it calls a real video fake is unknown."
-    return (
-        f"Of {rates['n_real']} real videos that it had not learned from, {who} "
-        f"called {_share(rates['false_alarms'])}."
-    ).replace(" %", " % fake", 1)
+    says = "fake" if rates["n_fake"] else TRACES
+    called = _share(rates["false_alarms"]).replace(" %", f" % {says}", 1)
+    return f"Of {rates['n_real']} real videos, {_UNSEEN}, {who} called {called}."
 
 
 def _misses(rates, who="the model"):
     if not rates["n_fake"] or rates["misses"][0] is None:
         return f"{_UNKNOWN}the model was not tried on fakes."
     return (
-        f"Of {rates['n_fake']} fakes that it had not learned from, {who} missed "
+        f"Of {rates['n_fake']} fakes, {_UNSEEN}, {who} missed "
         f"{_share(rates['misses'])}."
     )
 
 
 def _wide_ranges(rates, n_groups):
-    names = {"false_alarms": "real videos", "misses": "fakes"}
+    names = {"false_alarms": "real videos"}
+    names |= {"misses": "fakes"} if rates["n_fake"] else {}
     wide = [name for rate, name in names.items() if _width(rates[rate]) > _WIDE]
     if not wide or not n_groups:
         return []

@@ -379,7 +379,7 @@ def _share(moved, whole):
     share = round(100 * abs(moved) / whole)
     if not share:
         return "0 %"
-    return f"{share} % towards {'fake' if moved > 0 else 'real'}"
+    return f"{share} % {'towards' if moved > 0 else 'away from'} fake"
 
 
 def _finite(threshold):

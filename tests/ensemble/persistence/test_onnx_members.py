@@ -87,7 +87,7 @@ def test_the_command_line_exports_models_and_checkpoints(toy_videos, tmp_path, c
         capsys, "export", tmp_path / "model.dfe", "--onnx", tmp_path / "members"
     )
     assert code == 0
-    assert "test_resnet_frame.onnx: P(fake) differs from torch's by at most" in out
+    assert "test_resnet_frame.onnx: its score differs from torch's by at most" in out
     code, _, err = run(
         capsys, "export", tmp_path / "model.dfe", "--onnx", tmp_path / "x.onnx"
     )

@@ -154,7 +154,10 @@ def test_a_clip_of_two_people_is_sent_and_what_is_said_of_each_is_seen(
     assert re.match(r"Face 1 REAL P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[0])
     assert re.match(r"Face 2 FAKE P\(fake\) 0\.\d{3} Seen from 0:00.0 to", faces[1])
     assert "face 1 REAL, face 2 FAKE" in words(page, ".verdict")
-    assert "Of 24 fakes that it had not learned from, the model missed" in words(page)
+    assert (
+        "Of 24 fakes, judged by copies of it that had not learned from them, the model "
+        "missed" in words(page)
+    )
     assert page.evaluate("document.activeElement.id") == "main"
     assert words(page, "#said").startswith("Done. UNSURE")
     for picture in page.locator(".face img").all():

@@ -270,7 +270,8 @@ def test_the_miss_rate_is_said_or_said_to_be_unknown():
         assert "miss rate is unknown" in " ".join(errors_in_words(card))
     known = errors_in_words(CARD, "REAL")
     assert known[0].startswith(
-        "Of 10 fakes that it had not learned from, the model missed 80"
+        "Of 10 fakes, judged by copies of it that had not learned from them, the model "
+        "missed 80"
     )
     assert "REAL says little" in " ".join(known)
 
@@ -421,7 +422,7 @@ def test_what_a_member_moved_is_its_share_in_the_score(client, add):
     words = " ".join(Tags(client.get(f"/scans/{add(found)}").text).words.split())
     assert "flat 0.500 0 % 3" in words
     assert "net 0.500 75 % towards fake 3" in words
-    assert "b 0.500 25 % towards real 3" in words
+    assert "b 0.500 25 % away from fake 3" in words
     assert "25.00" not in words
 
 

@@ -52,10 +52,12 @@ def lean(
     for name, row in found.iterrows():
         said = row["note"] or "16 bits"
         if row["drift"] == row["drift"]:
-            said += f" (moves P(fake) by {row['drift']:.2g}, {row['times']:.2g} times "
+            said += (
+                f" (moves the score by {row['drift']:.2g}, {row['times']:.2g} times "
+            )
             said += "as fast)"
         typer.echo(f"{visible(name)}: {said}")
     typer.echo(
-        f"Together they move P(fake) by {found.attrs['drift']:.2g} at most on "
+        f"Together they move the score by {found.attrs['drift']:.2g} at most on "
         f"{found.attrs['n_videos']} videos, and no verdict. Saved to {visible(out)}"
     )
