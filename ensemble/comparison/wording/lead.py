@@ -6,6 +6,7 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ensemble.combiners.registry import strategy_labels
 from ensemble.combiners.strategies import (
     CHOSEN_MEMBER,
     MEAN,
@@ -217,7 +218,9 @@ def _caveat(table, facts):
 
 
 def _capital(name):
-    return _first_upper(name) if " " in name else name
+    """Begin a sentence with a strategy; names that users gave stay as they are."""
+    ours = " " in name or name in strategy_labels()
+    return _first_upper(name) if ours else name
 
 
 def _first_upper(name):

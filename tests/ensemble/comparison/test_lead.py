@@ -29,7 +29,7 @@ def sentences(text):
 def test_a_strategy_that_beats_all():
     said = lead(stacking=row(0.97, 0.02, 0.03, p=0.001))
     assert sentences(said) == [
-        "stacking has the highest AUC of all ensembles, 0.970 (95% interval 0.960 to "
+        "Stacking has the highest AUC of all ensembles, 0.970 (95% interval 0.960 to "
         "0.980), on 400 videos it was not fitted on.",
         "It beats the plain mean (0.950) and the best single detector, xception "
         "(0.940).",
