@@ -217,10 +217,10 @@ class ModelCard:
     def _learned_from(self):
         if self.unlabelled:
             return self._put_together()
-        kinds = f"{self.n_real} real videos and no fakes"
-        if self.n_fake:
-            kinds = f"{self.n_real} real and {self.n_fake} fake videos"
         of = "" if self.n_groups is None else f" of {self.n_groups} groups"
+        kinds = f"{self.n_real} real videos{of} and no fakes"
+        if self.n_fake:
+            kinds = f"{self.n_real} real and {self.n_fake} fake videos{of}"
         words = [self.data] if self.data else ["what they are is not recorded"]
         words += [f"rights: {self.rights}"] if self.rights else []
         words += ["a toy, not for real videos"] if self.toy else []
@@ -231,7 +231,7 @@ class ModelCard:
             if seen != []
         )
         day = f" on {self.fitted_on}" if self.fitted_on else ""
-        said = f"Learned{day} from {kinds}{of} ({'; '.join(words)}).{before}"
+        said = f"Learned{day} from {kinds} ({'; '.join(words)}).{before}"
         left_out = left_out_in_words(self.failed_detectors, self.n_skipped)
         return f"{said} {left_out}".rstrip()
 
