@@ -9,7 +9,7 @@ from ensemble.combiners.strategies import (
     MEAN,
     simplest_of_the_highest,
 )
-from ensemble.comparison.wording.summary_text import state_against
+from ensemble.comparison.wording.summary_text import beats_guessing, state_against
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,8 @@ def advice_on(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Say whether something simpler than the winner would do as well.
 
-    The plain mean and a single detector are simple. Of the two the higher one counts.
+    The plain mean and a single detector are simple. Of the two the higher one counts, of
+    those that are shown to be better than guessing.
 
     Parameters
     ----------
@@ -53,7 +54,10 @@ def advice_on(
     if winner == CHOSEN_MEMBER:
         said = f"{none} ensemble is above the best single detector: take it alone."
         return said, (winner,)
-    simple = simplest_of_the_highest(table["auc"].reindex([*_RIVALS]).dropna())
+    plain = table[table.index.isin(list(_RIVALS)) & beats_guessing(table)]
+    if plain.empty:
+        return None, (winner,)
+    simple = simplest_of_the_highest(plain["auc"])
     if state_against(table.loc[winner], _RIVALS[simple], facts) == "beats":
         return None, (winner,)
     called = "The plain mean" if simple == MEAN else "The best single detector"

@@ -110,6 +110,12 @@ def test_a_guess_that_is_higher_is_not_what_the_lead_speaks_of():
     assert to_take == (MEAN,)
 
 
+def test_what_may_be_a_guess_is_not_recommended_for_being_simple():
+    table = table_of(stacking=row(0.97, 0.001, 0.02, p=0.5))
+    table.loc[[MEAN, CHOSEN_MEMBER], "auc_low"] = 0.45
+    assert advice_on("stacking", told(table), FACTS) == (None, ("stacking",))
+
+
 def test_of_equals_the_simplest_is_taken():
     table = table_of(stacking=row(0.95, 0.0, 0.01, p=0.7))
     assert simplest_of_the_highest(table["auc"]) == MEAN
