@@ -24,7 +24,7 @@ def advice_on(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Say whether something simpler than the winner would do as well.
 
-    The plain mean and a single detector are simple. Of the two the higher one counts, of
+    The plain mean and a single detector are simple. Of the two the higher counts, of
     those that are shown to be better than guessing.
 
     Parameters
