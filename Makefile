@@ -29,11 +29,10 @@ demo: $(READY)
 	$(BIN)/deepfake-ensemble demo --out demo
 
 # Whose footage it is stands in the model's card; where RIGHTS is empty it is asked for.
-starter: override export REALS := $(value REALS)
-starter: override export RIGHTS := $(value RIGHTS)
-starter: override export OUT := $(or $(value OUT),starter)
+quoted = '$(subst ','\'',$(value $(1)))'
 starter: $(READY)
-	$(BIN)/python examples/starter.py "$$REALS" "$$OUT" --rights "$$RIGHTS"
+	$(BIN)/python examples/starter.py $(call quoted,REALS) \
+		$(if $(value OUT),$(call quoted,OUT),starter) --rights $(call quoted,RIGHTS)
 
 test: $(READY)
 	$(BIN)/ruff format --check .
