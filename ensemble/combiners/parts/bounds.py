@@ -83,6 +83,8 @@ class Bounded:
             return None
         if isinstance(meta_model, LogisticRegression):
             return "linear"
-        if not isinstance(meta_model, str) or meta_model != "logistic":
+        if not isinstance(meta_model, str):
             return None
-        return "rising" if self.monotone else "linear"
+        if meta_model in ("logistic", "lightgbm") and self.monotone:
+            return "rising"
+        return "linear" if meta_model == "logistic" else None

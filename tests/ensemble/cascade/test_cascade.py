@@ -44,6 +44,7 @@ def new():
         "max",
         Voting("soft", weights=[5, 1, 1, 1]),
         "logistic",
+        "lightgbm",
     ],
 )
 def test_exact_gives_the_labels_of_all_members_though_some_fail(combiner):

@@ -11,6 +11,7 @@ from ensemble.combiners import resolve_combiner
 
 KINDS = ["log_odds", "soft", "rank", "hard", "median", "max", "min", "trimmed"]
 KINDS += ["weighted", "logistic", "calibrated", "free_logistic", "plain_logistic"]
+KINDS += ["lightgbm"]  # its trees rise
 SCORE = st.one_of(st.floats(0, 1), st.just(np.nan), st.sampled_from([0.0, 0.5, 1.0]))
 
 
@@ -52,7 +53,7 @@ def test_no_score_lies_beyond_and_some_lie_at_the_bounds(name):
     holds()
 
 
-@pytest.mark.parametrize("name", ["pairs", "mlp", "lightgbm"])
+@pytest.mark.parametrize("name", ["pairs", "mlp", "free_lightgbm"])
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_neither_rising_nor_linear_offers_no_bounds(name):
     asked = np.array([True, True, False, True])
