@@ -97,7 +97,7 @@ def test_the_page_says_beside_the_maps_what_bright_means(page):
     text = page.read_text("utf-8")
     before = text[: text.index("Heat map of")]
     assert "Each map is scaled to its own brightest place" in before
-    assert "the mean, the few that make up half of its distance" in before
+    assert "the mean, the few that contribute half of its distance" in before
     assert ", no more fake than real</figcaption>" in text
 
 
