@@ -300,7 +300,8 @@ def test_every_engine_has_a_key_of_its_own():
     pytest.importorskip("openvino")
     pytest.importorskip("onnxruntime")
     keys = [str(engine_key(engine, "cpu")) for engine in ENGINES]
-    assert len(set(keys)) == len(ENGINES)
+    n_alike = 0 if engines_module.has_bfloat16() else 1  # it is "auto" then
+    assert len(set(keys)) == len(ENGINES) - n_alike
 
 
 def heads(engine, **more):

@@ -170,7 +170,7 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     path = tmp_path / "scores.csv"
     trained = "ensemble.cli.commands.compare.named_detectors"
     path.write_text("\n".join(["path,label,mine,group", *rows]))
-    monkeypatch.setattr(trained, lambda *settings: pytest.fail("it trains"))
+    monkeypatch.setattr(trained, lambda *names, **settings: pytest.fail("it trains"))
     few = ["--strategies", "soft", "--draws", "10", "--folds", "3", "-q"]
     code, out, err = run(capsys, "compare", path, *few)
     assert code == 0, err
@@ -180,7 +180,7 @@ def test_scores_with_a_path_train_nothing(tmp_path, capsys, monkeypatch):
     assert "two kinds" in err
     for number in range(24):
         (tmp_path / f"{number}.mp4").write_bytes(b"")
-    monkeypatch.setattr(trained, lambda *settings: 1 / 0)
+    monkeypatch.setattr(trained, lambda *names, **settings: 1 / 0)
     code, _, err = run(capsys, "compare", path, "--videos", *few)
     assert "ZeroDivisionError" in err
 

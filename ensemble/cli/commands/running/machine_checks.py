@@ -175,7 +175,7 @@ def engines_here() -> list[str]:
 
 
 def _engines() -> Iterator[MachineCheck]:
-    from base_models.inference.engines import ENGINES, check_engine
+    from base_models.inference.engines import ENGINES, check_engine, has_bfloat16
 
     for engine in ENGINES[1:]:
         try:
@@ -183,6 +183,11 @@ def _engines() -> Iterator[MachineCheck]:
         except ImportError as error:
             yield MachineCheck("engines", engine, ABSENT, "not installed", str(error))
         else:
+            if engine == "bfloat16":
+                here = has_bfloat16()
+                found = "this processor reckons with it" if here else "not here"
+                yield MachineCheck("engines", engine, OK if here else ABSENT, found)
+                continue
             yield MachineCheck("engines", engine, OK, _version(engine))
 
 
