@@ -241,14 +241,20 @@ register(__name__, _clear)
 def _compiled(network, prepare, plan, store):
     """Return what runs the network on an engine; None where torch is to run it."""
     with _lock:
-        stamp = _stamp(network)
-        known, runners = _of_network.get(network, (None, {}))
-        if known != stamp:
-            runners = {}
-            _of_network[network] = stamp, runners
+        runners = _runners_of(network)
         if plan not in runners:
             runners[plan] = _compile(network, prepare, plan, store)
         return runners[plan]
+
+
+def _runners_of(network):
+    """Return what was made of a network, as long as its weights are the same."""
+    stamp = _stamp(network)
+    known, runners = _of_network.get(network, (None, {}))
+    if known != stamp:
+        runners = {}
+        _of_network[network] = stamp, runners
+    return runners
 
 
 def _in_bfloat16(network, prepare, images, device):
@@ -269,11 +275,7 @@ def _in_bfloat16(network, prepare, images, device):
 def _halved(network):
     """Return a copy of a network in bfloat16, kept while its weights are the same."""
     with _lock:
-        stamp = _stamp(network)
-        known, runners = _of_network.get(network, (None, {}))
-        if known != stamp:
-            runners = {}
-            _of_network[network] = stamp, runners
+        runners = _runners_of(network)
         if "bfloat16" not in runners:
             runners["bfloat16"] = copy.deepcopy(network).to(torch.bfloat16)
         return runners["bfloat16"]
