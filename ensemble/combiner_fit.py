@@ -92,6 +92,7 @@ def _fitted(model, combiner, fitted_on, table, is_fake, beside):
         facts,
         combiner,
         made_fakes=fitted_on.made_fakes,
+        frame_steps=fitted_on.frame_steps,
     )
     model.fit_record_ = record
     model.calibrator_ = model.false_alarms_ = None

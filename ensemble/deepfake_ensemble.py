@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -364,13 +365,15 @@ default=None
             kind = scores_are(splits, len(training))
             if kind == "out-of-bag":
                 refuse_calibration(self.calibration)
-            fitted.detectors_, fitted.oof_scores_ = fit_members(
+            fitted.detectors_, fitted.oof_scores_, steps = fit_members(
                 self, named, training, splits, given.y, self.on_error, skipped
             )
             members = [member for _, member in named_members(fitted)]
             facts = facts_of_fit(training.videos, members, self.store, data)
             made = made_fakes(self, fitted, named, training, splits)
-            fitted.fit_record_ = FitRecord(training, splits, facts, made_fakes=made)
+            fitted.fit_record_ = FitRecord(
+                training, splits, facts, made_fakes=made, frame_steps=steps
+            )
             fitted.prior_ = float(np.average(training.is_fake, weights=training.weight))
         if kind != "hold-out":
             warn_of_missing_rows(len(training) - len(fitted.oof_scores_))
@@ -440,10 +443,11 @@ default=None
             fake = self._fake_column()
             is_fake = training.is_fake[training.given]
             labels = self.classes_[np.where(is_fake == 1, fake, 1 - fake)]
-            added, column = fit_members(self, named, training, splits, labels)
+            added, column, steps = fit_members(self, named, training, splits, labels)
         more = copy.copy(self)  # where the combiner refuses, nothing was added
         more.detectors_ = self.detectors_ | added
         more.oof_scores_ = with_column(self.oof_scores_, column)
+        more.fit_record_ = replace(record, frame_steps=record.frame_steps | steps)
         return self._become(fit_combiner(more, record.chosen_combiner))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

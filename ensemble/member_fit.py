@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from base_models.naming import find_name
 from ensemble.out_of_fold.face_pooling import fit_with_faces
@@ -26,7 +26,7 @@ def fit_members(
     y: ArrayLike,
     on_error: str = "raise",
     skipped: dict[str, str] | None = None,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray]]:
     """Fit detectors as an ensemble's parameters say.
 
     Parameters
@@ -51,6 +51,8 @@ def fit_members(
         Fitted; lists are averaged.
     table : DataFrame of shape (n_videos, n_detectors)
         Their out-of-fold scores.
+    steps : dict of str to ndarray of shape (n_videos, 2)
+        As of `OutOfFold`.
     """
     settings = _settings(model, on_error)
     outcome = fit_with_faces(named, training, splits, model.faces_pooling, settings)
@@ -60,7 +62,8 @@ def fit_members(
     }
     names = list(outcome.detectors)
     table = out_of_fold_table(outcome, training, splits, names, y, skipped)
-    return detectors, with_refit_offsets(table, detectors, training, model.store)
+    table = with_refit_offsets(table, detectors, training, model.store)
+    return detectors, table, outcome.steps
 
 
 def made_fakes(

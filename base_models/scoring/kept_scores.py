@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from base_models.addresses import local_path, remote_address
 from base_models.inputs import Videos, as_videos
 from base_models.runtime.progress import progress_bar
+from base_models.scoring.in_steps import STEPS, split_steps, whole_and_steps
 from base_models.scoring.together import iter_scores
 from base_models.store.store import Store
 from base_models.video.hashing import was_replaced
@@ -59,7 +60,7 @@ def score_and_keep(
     keys: Sequence[str],
     progress: str | None = None,
     digests: Sequence[Any] | None = None,
-) -> tuple[NDArray, NDArray]:
+) -> tuple[NDArray, NDArray, NDArray]:
     """Score videos with one fitted detector; each score is kept as soon as it is there.
 
     Scores that the store has are taken from it. Only scores are kept: a video that has
@@ -86,6 +87,9 @@ def score_and_keep(
         P(fake), NaN where there is none.
     reasons : ndarray of shape (n_videos,), dtype object
         As of `score_videos`.
+    steps : ndarray of shape (n_videos, 2)
+        P(fake) after a quarter and after half of the frames, NaN where the detector
+        takes no steps; see `base_models.scoring.in_steps`.
 
     Examples
     --------
@@ -98,7 +102,7 @@ def score_and_keep(
     >>> keys = [store_key(detector="bright", video=number) for number in (0, 1)]
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(folder)
-    ...     scores, _ = score_and_keep(bright.fit(videos, [0, 1]), videos, store, keys)
+    ...     scores, *_ = score_and_keep(bright.fit(videos, [0, 1]), videos, store, keys)
     ...     sorted(keys) == store.keys("scores")
     True
     >>> scores
@@ -107,24 +111,51 @@ def score_and_keep(
     videos = as_videos(videos)
     scores = np.full(len(videos), np.nan)
     reasons = np.full(len(videos), "", dtype=object)
+    steps = np.full((len(videos), len(STEPS)), np.nan)
     for row, key in enumerate(keys):
         entry = store.get("scores", key)
         if entry is not None:
             scores[row], reasons[row] = entry[0]["scores"][0], entry[1]["reasons"][0]
+            steps[row] = steps_of_entry(entry[0], 1)[0]
     missing = np.flatnonzero(np.isnan(scores))
     n_found = len(videos) - len(missing)
-    walked = iter_scores([detector], [videos[row] for row in missing], store)
+    asked = dict(whole_and_steps("detector", detector))
+    walked = iter_scores(asked, [videos[row] for row in missing], store)
     with (
         contextlib.closing(walked),
         progress_bar(text=progress, total=len(videos), initial=n_found) as bar,
     ):
         for row in missing:
-            (scores[row],), (reasons[row],) = next(walked)
+            found, (reasons[row], *_) = next(walked)
+            scores[row], steps[row] = (part[0] for part in split_steps(found[None]))
             known = None if digests is None else digests[row]
             if not np.isnan(scores[row]) and not was_replaced(videos[row], known):
                 meta = {"reasons": [reasons[row]]}
-                store.put("scores", keys[row], {"scores": scores[[row]]}, meta)
+                arrays = {"scores": scores[[row]], "steps": steps[[row]]}
+                store.put("scores", keys[row], arrays, meta)
             bar.update()
         if not n_found:
             next(walked, None)  # raises what it raised for every one of them
-    return scores, reasons
+    return scores, reasons, steps
+
+
+def steps_of_entry(arrays: dict[str, NDArray], n_videos: int) -> NDArray:
+    """Return the steps' scores of an entry of the store; older ones kept none.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    n_videos : int
+
+    Returns
+    -------
+    ndarray of shape (n_videos, 2)
+
+    Examples
+    --------
+    >>> from base_models.scoring.kept_scores import steps_of_entry
+    >>> steps_of_entry({}, 1)
+    array([[nan, nan]])
+    """
+    unknown = np.full((n_videos, len(STEPS)), np.nan)
+    return arrays.get("steps", unknown)

@@ -12,9 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inputs import Videos, as_videos
+from base_models.scoring.in_steps import WHOLE, FrameStep
 from ensemble.cascade.settling import Settling
 from ensemble.out_of_fold.training_set import row_ids
-from ensemble.verdicts.asked import Profiles, settled_after
+from ensemble.verdicts.asked import (
+    Profiles,
+    named_by_frames,
+    settled_after,
+    settled_by_part,
+)
 from ensemble.verdicts.member_scores import (
     each_table,
     face_scores,
@@ -31,7 +37,9 @@ if TYPE_CHECKING:
     from base_models.batch.job import Row
 
 
-def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
+def asked_table(
+    model: Any, videos: Videos, doubts: bool, by_frames: bool = True
+) -> pd.DataFrame:
     """Return the members' scores of videos, of those that the cascade asks.
 
     Parameters
@@ -41,15 +49,17 @@ def asked_table(model: Any, videos: Videos, doubts: bool) -> pd.DataFrame:
     videos : sequence of length n_videos
     doubts : bool
         Whether videos in doubt are UNSURE.
+    by_frames : bool, default=True
+        Whether members may look at a part of their frames first.
 
     Returns
     -------
     DataFrame of shape (n_videos, n_detectors)
         As `DeepfakeEnsemble.detector_scores` gives it; the reason of a score that
-        nobody asked for says so. ``attrs["profiles"]`` has what is known of videos by
-        their place.
+        nobody asked for says so, and that of one by a part of the frames.
+        ``attrs["profiles"]`` has what is known of videos by their place.
     """
-    settling = _settling(model, doubts)
+    settling = _settling(model, doubts, by_frames=by_frames)
     videos = as_videos(videos)
     if settling is None or not len(videos):
         return whole_table(model, videos)
@@ -123,24 +133,72 @@ def asked_rows(
     from base_models.scoring.in_turn import iter_in_turn
     from base_models.video.paths import hashed_once
 
-    model, order = settling.model, settling.cascade.order
-    places = _places(model)
-    turns = [places[list(model.detectors_).index(name)] for name in order]
+    model, asked = settling.model, _Turns(settling, members)
     looks = _Looks(settling, members, videos, {} if profiles is None else profiles)
 
     def enough(row, scores, n_turns):
-        by_name = np.array([_mean(scores[own]) for own in places])
+        by_name = asked.by_name(scores, n_turns)
         with hashed_once([videos[row]]):
             settled = settling.is_settled(by_name, n_turns, lambda: looks.profile(row))
             return settled and not looks.several_faces(row)
 
-    scored = iter_in_turn(members, videos, turns, enough, model.store, text)
+    turns = asked.turns
+    scored = iter_in_turn(asked.detectors, videos, turns, enough, model.store, text)
     for row, (scores, reasons, n_turns) in enumerate(scored):
+        scores, reasons = asked.by_member(scores, reasons, n_turns)
         faces = None
         if n_turns == len(turns):
             with hashed_once([videos[row]]):
                 faces = face_scores(model, members, videos[row], scores, reasons)
-        yield scores, _reasons(turns, order, reasons, n_turns), faces
+        yield scores, reasons, faces
+
+
+class _Turns:
+    """What is asked in each turn of a cascade: members, or steps of their frames."""
+
+    def __init__(self, settling, members):
+        self._cascade, names = settling.cascade, list(settling.model.detectors_)
+        self._own = dict(zip(names, _places(settling.model), strict=True))
+        self._n_members = len(members)
+        in_steps = {t.name for t in self._cascade.turns if t.quarters != WHOLE}
+        self.detectors, self.turns = [], []
+        for name, quarters in self._cascade.turns:
+            first = len(self.detectors)
+            for place in self._own[name]:
+                title, member = members[place]
+                if name in in_steps:
+                    member = FrameStep(member, quarters)
+                self.detectors.append((title, member))
+            self.turns.append(list(range(first, len(self.detectors))))
+
+    def _last(self, n_turns):
+        """Return where the last word of each name that was asked stands."""
+        turns = self._cascade.turns[:n_turns]
+        return {turn.name: at for turn, at in zip(turns, self.turns, strict=False)}
+
+    def by_name(self, scores, n_turns):
+        """Return the score of each name, NaN of those not asked."""
+        last = self._last(n_turns)
+        return np.array(
+            [_mean(scores[last[n]]) if n in last else np.nan for n in self._own]
+        )
+
+    def by_member(self, scores, reasons, n_turns):
+        """Return what each member says, or why nobody asked it."""
+        asked, last = self._cascade.asked_after(n_turns), self._last(n_turns)
+        found = np.full(self._n_members, np.nan)
+        why = np.full(self._n_members, "", dtype=object)
+        settled = settled_after([named_by_frames(*one) for one in asked.items()])
+        for name, own in self._own.items():
+            if name not in asked:
+                why[own] = settled
+                continue
+            found[own], why[own] = scores[last[name]], reasons[last[name]]
+            if asked[name] != WHOLE:
+                for place in own:
+                    if not np.isnan(found[place]):
+                        why[place] = settled_by_part(asked[name], why[place])
+        return found, why
 
 
 class CascadeRows(VerdictRows):
@@ -188,13 +246,13 @@ class _Looks:
         return bool(faces_of(self._videos[row], self._members, self._store))
 
 
-def _settling(model, doubts, warn=True):
+def _settling(model, doubts, warn=True, by_frames=True):
     """Return what settles videos; None where everybody is asked."""
     check_is_fitted(model)
     if model.cascade is None:
         return None
     fitted_pooling(model)  # another one was set? before any work
-    settling = Settling(model, doubts)
+    settling = Settling(model, doubts, by_frames)
     if settling.problem:
         if warn:
             warnings.warn(settling.problem, DeepfakeEnsembleWarning, stacklevel=4)
@@ -216,9 +274,3 @@ def _mean(scores):
     """Average the members of one name, as `members_table` does."""
     known = ~np.isnan(scores)
     return np.where(known, scores, 0).sum() / known.sum() if known.any() else np.nan
-
-
-def _reasons(turns, order, reasons, n_turns):
-    for turn in turns[n_turns:]:
-        reasons[turn] = settled_after(order[:n_turns])
-    return reasons

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from base_models.groups import group_codes
+from base_models.scoring.in_steps import WHOLE
+from ensemble.cascade.frame_steps import table_by_steps
 from ensemble.cascade.stages import CascadeStage, MemberCascade, cascade_of
 from ensemble.choices import FAKE, REAL, UNSURE
 from ensemble.decision.named_thresholds import Thresholds
@@ -103,7 +105,7 @@ class AgreementLimit:
         return [*astuple(self)]
 
 
-def certified_limit(model: Any, doubts: bool) -> AgreementLimit:
+def certified_limit(model: Any, doubts: bool, by_frames: bool = True) -> AgreementLimit:
     """Return how sure stages must be for the rate that an ensemble's ``cascade`` asks.
 
     Parameters
@@ -112,12 +114,14 @@ def certified_limit(model: Any, doubts: bool) -> AgreementLimit:
         Fitted; ``cascade`` is a rate.
     doubts : bool
         Whether videos in doubt are UNSURE; without, the threshold's verdicts count.
+    by_frames : bool, default=True
+        As for `ensemble.cascade.stages.cascade_of`.
 
     Returns
     -------
     AgreementLimit
     """
-    cascade, thresholds = cascade_of(model), model.thresholds_
+    cascade, thresholds = cascade_of(model, by_frames), model.thresholds_
     cuts = thresholds.low, thresholds.high, thresholds.three_way
     key = repr((float(model.cascade), *cuts, model.prior, bool(doubts)))
     if key not in cascade.limits:
@@ -184,12 +188,15 @@ class _StageRows:
             nothing = np.full(len(table), -np.inf)
             return cls(np.full(len(table), "", object), nothing, math.inf)
         p_fake = stage.calibrated(model, stage.cross_fitted)
-        asked = cascade.order[:n_asked]
-        may = table[asked].notna().all(axis=1).to_numpy() & ~np.isnan(p_fake)
+        asked = cascade.asked_after(n_asked)
+        part = table_by_steps(model, table, asked)[list(asked)]
+        may = part.notna().all(axis=1).to_numpy() & ~np.isnan(p_fake)
+        low, high = table[list(asked)].min(), table[list(asked)].max()
+        may &= ~(part.lt(low) | part.gt(high)).any(axis=1).to_numpy()
         evidence = evidence_or_none(model)
         deciding = [name for name in asked if name in evidence.deciding]
         if len(deciding) > 1:
-            odds = log_odds(table[deciding])
+            odds = log_odds(part[deciding])
             may &= ~(np.ptp(odds, axis=1) > most_apart(evidence))
         both = may & ~np.isnan(full)
         away = odds_of(p_fake[both]) - odds_of(full[both])
@@ -197,24 +204,24 @@ class _StageRows:
         verdicts, beyond = verdict_and_distance(thresholds, p_fake)
         sure = beyond / spread
         if doubts:
-            sure = np.minimum(sure, agreement(evidence, stage, asked, table[asked]))
+            sure = np.minimum(sure, agreement(evidence, stage, asked, part))
         return cls(verdicts, np.where(may, sure, -np.inf), float(spread))
 
 
 def agreement(
     evidence: OutOfFoldEvidence,
     stage: CascadeStage,
-    asked: Sequence[str],
+    asked: Mapping[str, int],
     scores: NDArray,
 ) -> NDArray:
-    """Say how far the members not asked are from a doubt about their disagreement.
+    """Say how far the members not wholly asked are from a doubt that they disagree.
 
     Parameters
     ----------
     evidence : OutOfFoldEvidence
     stage : CascadeStage
-    asked : sequence of str
-        In their order.
+    asked : mapping of str to int
+        In their order; quarters of their frames.
     scores : ndarray of shape (n_videos, n_asked)
         Their P(fake).
 
@@ -226,7 +233,7 @@ def agreement(
     """
     nearest = np.full(len(scores), np.inf)
     most = most_apart(evidence)
-    left = [name for name in evidence.deciding if name not in asked]
+    left = [name for name in evidence.deciding if asked.get(name) != WHOLE]
     known = log_odds(scores)
     deciding = [place for place, name in enumerate(asked) if name in evidence.deciding]
     if not left or not deciding or most == np.inf:
@@ -306,13 +313,21 @@ def cascade_from(state: dict | None, names: Sequence[str]) -> MemberCascade | No
     if state is None:
         return None
     order, kept = [str(name) for name in state["order"]], state["stages"]
-    if sorted(order) != sorted(names):
+    quarters = [int(each) for each in state.get("quarters", [])]
+    if quarters and len(quarters) != len(order):
+        raise ValueError(f"it has parts of frames for {len(quarters)} turns of "
+                         f"{len(order)}")  # fmt: skip
+    wholes = [name for name, q in zip(order, quarters or [WHOLE] * len(order),
+                                      strict=True) if q == WHOLE]  # fmt: skip
+    if sorted(wholes) != sorted(names) or set(order) != set(names):
         raise ValueError(f"it asks {', '.join(order)}, and has {', '.join(names)}")
     if len(kept) not in (0, len(order) - 1):
-        raise ValueError(f"it has {len(kept)} stages for {len(order)} members")
+        raise ValueError(f"it has {len(kept)} stages for {len(order)} turns")
     stages = [None if parts is None else CascadeStage(*parts) for parts in kept]
     for stage in filter(None, stages):
         if not callable(getattr(stage.combiner, "fake_score", None)):
             raise ValueError(f"a stage combines by a {type(stage.combiner).__name__}")
     limits = limits_from(state["limits"])
-    return MemberCascade(order, state["costs"], stages, state["given_costs"], limits)
+    return MemberCascade(
+        order, state["costs"], stages, state["given_costs"], limits, quarters
+    )

@@ -29,9 +29,9 @@ class Settling:
 
     Nothing is settled where something is in doubt: where the video shows several faces,
     where a member that was asked gave no score, and, of a certified cascade, where a
-    score is beyond those that the member gave out of fold, or the video itself, or
-    what its members say, is a doubt of `ensemble.verdicts.doubts`. Of an exact cascade
-    doubts count where they make a video UNSURE.
+    score is beyond those that the member gave out of fold by all of its frames, or the
+    video itself, or what its members say, is a doubt of `ensemble.verdicts.doubts`. Of
+    an exact cascade doubts count where they make a video UNSURE.
 
     Parameters
     ----------
@@ -39,16 +39,18 @@ class Settling:
         Fitted, with ``cascade``.
     doubts : bool
         Whether videos in doubt are UNSURE.
+    by_frames : bool, default=True
+        As for `ensemble.cascade.stages.cascade_of`.
     """
 
-    def __init__(self, model: Any, doubts: bool) -> None:
-        self.model, self.doubts = model, doubts
-        self.cascade, self.exact = cascade_of(model), model.cascade == "exact"
+    def __init__(self, model: Any, doubts: bool, by_frames: bool = True) -> None:
+        self.model, self.doubts, self.exact = model, doubts, model.cascade == "exact"
+        self.cascade = cascade_of(model, by_frames)
         self.thresholds = model.thresholds_
         record = model.fit_record_
         self._learned = not (record.unlabelled or record.reals_alone)
         certified = self._learned and not self.exact
-        self.limit = certified_limit(model, doubts) if certified else None
+        self.limit = certified_limit(model, doubts, by_frames) if certified else None
         self._evidence = evidence = evidence_or_none(model)
         self._deciding = set() if evidence is None else set(evidence.deciding)
         self._most_apart = np.inf if evidence is None else most_apart(evidence)
@@ -97,15 +99,16 @@ class Settling:
         """Whether the members asked last could raise no doubt."""
         return len(self._names) > 1 and self.cascade.order[-1] not in self._deciding
 
-    def is_settled(self, scores: NDArray, n_asked: int, profile_of: Any) -> bool:
+    def is_settled(self, scores: NDArray, n_turns: int, profile_of: Any) -> bool:
         """Say whether the verdict on a video is settled.
 
         Parameters
         ----------
         scores : ndarray of shape (n_detectors,)
-            P(fake); of those not asked it does not count.
-        n_asked : int
-            After so many members.
+            P(fake), by the frames that each looked at so far; of those not asked it
+            does not count.
+        n_turns : int
+            After so many turns.
         profile_of : callable
             Returns the profile of the video, or None; called where it counts.
 
@@ -113,18 +116,22 @@ class Settling:
         -------
         bool
         """
-        asked = [self._places[name] for name in self.cascade.order[:n_asked]]
+        by_name = self.cascade.asked_after(n_turns)
+        asked = [self._places[name] for name in by_name]
         if np.isnan(scores[asked]).any():
             return False
-        settled = self._exactly if self.exact else self._probably
-        if not settled(scores, asked):
+        if self.exact:
+            settled = self._exactly(scores, asked)
+        else:
+            settled = self._probably(scores, by_name, asked, n_turns)
+        if not settled:
             return False
         if self.exact and not self.doubts:
             return True
-        if n_asked not in self._standing:
+        if n_turns not in self._standing:
             present = np.isin(np.arange(len(scores)), asked)
-            self._standing[n_asked] = standing_doubts(self.model, present)
-        if self._standing[n_asked] or self._is_odd(scores, asked):
+            self._standing[n_turns] = standing_doubts(self.model, present)
+        if self._standing[n_turns] or self._is_odd(scores, asked):
             return False
         profile = profile_of()
         return profile is None or not self._training.unlike(profile)
@@ -151,8 +158,8 @@ class Settling:
         low, high = self.thresholds.verdicts([float(end[0]) for end in bounds])
         return low == high != NO_VERDICT
 
-    def _probably(self, scores, asked):
-        stage = self.cascade.stages[len(asked) - 1]
+    def _probably(self, scores, by_name, asked, n_turns):
+        stage = self.cascade.stages[n_turns - 1]
         if stage is None:
             return False
         table = self._table(scores)
@@ -160,33 +167,31 @@ class Settling:
             self.model, table[[self._names[p] for p in sorted(asked)]]
         )
         _, beyond = verdict_and_distance(self.thresholds, p_fake)
-        sure = beyond[0] / self.limit.spreads[len(asked) - 1]
+        sure = beyond[0] / self.limit.spreads[n_turns - 1]
         if self.doubts:
-            names = [self._names[place] for place in asked]
-            sure = min(
-                sure, agreement(self._evidence, stage, names, scores[asked][None])[0]
-            )
+            row = scores[asked][None]
+            sure = min(sure, agreement(self._evidence, stage, by_name, row)[0])
         return sure >= self.limit.margin
 
     def _table(self, scores):
         return pd.DataFrame(scores[None], columns=self._names)
 
 
-def what_is_promised(model: Any, doubts: bool) -> list[str]:
+def what_is_promised(model: Any, doubts: bool, by_frames: bool = True) -> list[str]:
     """Say in which order an ensemble's cascade asks, and how verdicts may differ.
 
     Parameters
     ----------
     model : DeepfakeEnsemble
         Fitted, with ``cascade``.
-    doubts : bool
+    doubts, by_frames
         As for `Settling`.
 
     Returns
     -------
     list of str
     """
-    settling = Settling(model, doubts)
+    settling = Settling(model, doubts, by_frames)
     promise = "No verdict differs from the full ensemble's."
     if settling.problem:
         promise = f"{settling.problem[0].upper()}{settling.problem[1:]}."

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from base_models.runtime.thread_pools import one_blas_thread
+from base_models.scoring.in_steps import WHOLE
 from ensemble.calibration.cross_fitting import fit_calibrated
 from ensemble.cascade.costs import member_costs
-from ensemble.cascade.order import greedy_order
+from ensemble.cascade.frame_steps import quarters_of, table_by_steps
+from ensemble.cascade.order import Turn, greedy_order
 from ensemble.combiners.stacking import as_combiner
 from ensemble.out_of_fold.ensemble_scores import log_odds, scored_rows, unseen_scores
+from ensemble.verdicts.asked import named_by_frames
 from ensemble.verdicts.threshold_and_prior import to_prior, to_probability
 
 _PER_MEMBER = (
@@ -33,15 +36,17 @@ class CascadeStage:
     Attributes
     ----------
     combiner : Combiner
-        Of the ensemble's kind, fitted on the out-of-fold scores of these members.
+        Of the ensemble's kind, fitted on the out-of-fold scores of these members, by
+        as many of their frames.
     calibrator : Calibrator or None
     cross_fitted : ndarray of shape (n_scored,)
         Of the ensemble's out-of-fold rows, by combiners that had not seen the group;
         before calibration.
     outlook : dict of str to ndarray of shape (n_asked + 2,)
-        Of each member not asked yet, what its log-odds are likely to be: intercept and
-        slopes of a regression on those of the members asked, in their order, and how
-        far it is off (the root of its mean squared error).
+        Of each member not asked yet for all of its frames, what its log-odds are
+        likely to be: intercept and slopes of a regression on those of the members
+        asked, in their order, and how far it is off (the root of its mean squared
+        error).
     """
 
     combiner: Any
@@ -78,17 +83,21 @@ class MemberCascade:
     Attributes
     ----------
     order : list of str
-        Names of the members.
+        Names of the members, turn by turn: one that looks at a part of its frames
+        first has several.
     costs : dict of str to float or None
         What each costs for a video: multiply-adds, or as they were given; None where
         they are not known and all count alike.
     stages : list of (CascadeStage or None)
-        After one member, after two ...; not after the last. None where no combiner can
+        After one turn, after two ...; not after the last. None where no combiner can
         be fitted.
     given_costs : dict of str to float
         Those of the ensemble's ``member_costs`` when this was learned.
     limits : dict
         Certificates by what they were made for; see `ensemble.cascade.certificate`.
+    quarters : list of int
+        Of its frames, at how many the member has looked after each turn; empty where
+        each looks at all.
     """
 
     order: list[str]
@@ -96,31 +105,48 @@ class MemberCascade:
     stages: list[CascadeStage | None] = field(repr=False)
     given_costs: dict[str, float] = field(default_factory=dict, repr=False)
     limits: dict = field(default_factory=dict, repr=False)
+    quarters: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         known = "by what they tell for their cost"
         if self.costs is None:
             known = "by what they tell; their costs are not known and count alike"
-        return f"Members are asked in this order, {known}: {', '.join(self.order)}."
+        order = ", ".join(
+            named_by_frames(turn.name, turn.quarters) for turn in self.turns
+        )
+        return f"Members are asked in this order, {known}: {order}."
 
-    def n_asked(self, stopped: ArrayLike, names: Sequence[str]) -> int:
-        """Return after how many members a row was settled; 0 if not by this cascade.
+    @property
+    def turns(self) -> list[Turn]:
+        """Whose turn it is, one after another, and at how many frames it looks."""
+        quarters = self.quarters or [WHOLE] * len(self.order)
+        return [Turn(*turn) for turn in zip(self.order, quarters, strict=True)]
+
+    def asked_after(self, n_turns: int) -> dict[str, int]:
+        """Return at how many quarters of its frames each member that was asked looked.
 
         Parameters
         ----------
-        stopped : bool array-like of shape (n_detectors,)
-            Which were not asked.
-        names : sequence of str
-            Of the detectors.
+        n_turns : int
+            Turns taken.
         """
-        asked = {
-            name for name, left in zip(names, np.asarray(stopped), strict=True) if ~left
-        }
-        n = len(asked)
-        return n if asked == set(self.order[:n]) else 0
+        return dict(self.turns[:n_turns])
+
+    def stage_of(self, asked: Mapping[str, int]) -> CascadeStage | None:
+        """Return what is known after these members; None if this never stops there.
+
+        Parameters
+        ----------
+        asked : mapping of str to int
+            Quarters of their frames, of those that were asked.
+        """
+        for number, stage in enumerate(self.stages, start=1):
+            if self.asked_after(number) == asked:
+                return stage
+        return None
 
     def scores_of_stopped(
-        self, model: Any, table: pd.DataFrame, stopped: NDArray, score: NDArray
+        self, model: Any, table: pd.DataFrame, quarters: NDArray, score: NDArray
     ) -> NDArray:
         """Return P(fake) of videos, that of its stage where asking was stopped.
 
@@ -129,10 +155,10 @@ class MemberCascade:
         model : DeepfakeEnsemble
             Fitted.
         table : DataFrame of shape (n_videos, n_detectors)
-        stopped : bool ndarray of shape (n_videos, n_detectors)
-            Which scores nobody asked for.
+        quarters : int ndarray of shape (n_videos, n_detectors)
+            Of each member's frames, at how many it looked; 0 where nobody asked it.
         score : ndarray of shape (n_videos,)
-            P(fake) as if they were missing.
+            P(fake) as if what nobody asked for were missing.
 
         Returns
         -------
@@ -140,19 +166,19 @@ class MemberCascade:
             After an exact stop within what the ensemble could still have said.
         """
         score, names = score.copy(), list(table.columns)
-        patterns, which = np.unique(stopped, axis=0, return_inverse=True)
+        patterns, which = np.unique(quarters, axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
-            n_asked = self.n_asked(pattern, names)
-            if not pattern.any() or not n_asked:
+            if (pattern == WHOLE).all():
                 continue
             rows = np.flatnonzero(which.ravel() == number)
-            stage = self.stages[n_asked - 1] if self.stages else None
+            asked = {name: int(q) for name, q in zip(names, pattern, strict=True) if q}
+            stage = stage_of_stopped(model, asked)
             if stage is not None:
-                asked = [name for name in names if name in self.order[:n_asked]]
-                own = stage.p_fake(model, table.iloc[rows][asked])
+                part = table.iloc[rows][[name for name in names if name in asked]]
+                own = stage.p_fake(model, part)
                 score[rows] = np.where(np.isnan(own), score[rows], own)
             if model.cascade == "exact":
-                bounds = possible_scores(model, table.iloc[rows], ~pattern)
+                bounds = possible_scores(model, table.iloc[rows], pattern == WHOLE)
                 if bounds is not None:
                     score[rows] = np.clip(score[rows], *bounds)
         return score
@@ -172,7 +198,30 @@ class MemberCascade:
             "stages": stages,
             "given_costs": self.given_costs,
             "limits": limits,
+            **({"quarters": self.quarters} if self.quarters else {}),
         }
+
+
+def stage_of_stopped(model: Any, asked: Mapping[str, int]) -> CascadeStage | None:
+    """Return what an ensemble knows after these members; None where nothing is.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    asked : mapping of str to int
+        Quarters of their frames, of those that were asked.
+
+    Returns
+    -------
+    CascadeStage or None
+    """
+    record = model.fit_record_
+    for cascade in (record.step_cascade, record.cascade):
+        stage = None if cascade is None else cascade.stage_of(asked)
+        if stage is not None:
+            return stage
+    return None
 
 
 def possible_scores(
@@ -201,33 +250,40 @@ def possible_scores(
     return np.minimum(*ends), np.maximum(*ends)
 
 
-def cascade_of(model: Any) -> MemberCascade:
+def cascade_of(model: Any, by_frames: bool = True) -> MemberCascade:
     """Return the cascade of a fitted ensemble; it is learned once for its costs.
 
     Parameters
     ----------
     model : DeepfakeEnsemble
         Fitted.
+    by_frames : bool, default=True
+        Whether members may look at a part of their frames first. An exact cascade's
+        never do: frames that nobody looked at could say anything.
 
     Returns
     -------
     MemberCascade
     """
     record, given = model.fit_record_, dict(model.member_costs or {})
-    if record.cascade is None or record.cascade.given_costs != given:
-        record.cascade = _learned(model, given)
-    return record.cascade
+    steps = quarters_of(model) if by_frames and model.cascade != "exact" else {}
+    if all(len(quarters) == 1 for quarters in steps.values()):
+        at, steps = "cascade", {name: [WHOLE] for name in model.detectors_}
+    else:
+        at = "step_cascade"
+    learned = getattr(record, at)
+    if learned is None or learned.given_costs != given:
+        learned = _learned(model, given, steps)
+        setattr(record, at, learned)
+    return learned
 
 
-def _learned(model, given):
+def _learned(model, given, steps):
     record, names = model.fit_record_, list(model.detectors_)
     costs = member_costs(model)
-    counted = np.ones(len(names)) if costs is None else np.array(list(costs.values()))
+    counted = dict.fromkeys(names, 1.0) if costs is None else costs
     if record.unlabelled or record.reals_alone:  # nothing tells which of them tell
-        by_cost = sorted(
-            range(len(names)), key=lambda column: (counted[column], column)
-        )
-        order = [names[column] for column in by_cost]
+        order = sorted(names, key=lambda name: (counted[name], names.index(name)))
         return MemberCascade(order, costs, [], given)
     table, is_fake, beside = scored_rows(model.oof_scores_, record.training)
     with warnings.catch_warnings():
@@ -235,27 +291,32 @@ def _learned(model, given):
         score = unseen_scores(model).reindex(table.index).to_numpy()
         known = ~np.isnan(score)
         groups = beside["groups"]
-        order = greedy_order(
-            log_odds(table[names])[known],
+        said = {
+            Turn(name, quarters): table_by_steps(model, table, {name: quarters})[name]
+            for name in names
+            for quarters in steps[name]
+        }
+        turns = greedy_order(
+            {turn: log_odds(column)[known] for turn, column in said.items()},
             log_odds(score[known]),
             counted,
             is_fake[known],
             None if groups is None else groups[known],
         )
-        asked = [names[column] for column in order]
         stages = [
-            _stage(model, table, is_fake, beside, asked[:n])
-            for n in range(1, len(names))
+            _stage(model, table, is_fake, beside, dict(turns[:n]))
+            for n in range(1, len(turns))
         ]
-    return MemberCascade(asked, costs, stages, given)
+    order, quarters = map(list, zip(*turns, strict=True))
+    quarters = quarters if len(turns) > len(names) else []
+    return MemberCascade(order, costs, stages, given, quarters=quarters)
 
 
 def _stage(model, table, is_fake, beside, asked):
     """Fit what is known after some members; None where that cannot be."""
-    columns = [name for name in table.columns if name in asked]
     try:
-        unfitted = _for_columns(model, list(table.columns), columns)
-        part = table[columns]
+        part = table_by_steps(model, table, asked)
+        unfitted = _for_columns(model, list(table.columns), list(part.columns))
         there = part.notna().any(axis=1).to_numpy()
         known = {k: None if v is None else v[there] for k, v in beside.items()}
         fitted = fit_calibrated(
@@ -270,18 +331,18 @@ def _stage(model, table, is_fake, beside, asked):
         return None
     cross_fitted = np.full(len(table), np.nan)
     cross_fitted[there] = fitted.score
-    outlook = _outlook(table, asked)
+    outlook = _outlook(table, part, asked)
     return CascadeStage(fitted.combiner, fitted.calibrator, cross_fitted, outlook)
 
 
-def _outlook(table, asked):
-    """Tell the members not asked from those that were, by regression."""
-    known = log_odds(table[asked])
+def _outlook(table, part, asked):
+    """Tell the members not asked, or not wholly, from those asked, by regression."""
+    known = log_odds(part[list(asked)])
     found = {}
     for name in table.columns:
         other = log_odds(table[name])
         rows = ~np.isnan(known).any(axis=1) & ~np.isnan(other)
-        if name in asked or rows.sum() <= len(asked) + 1:
+        if asked.get(name) == WHOLE or rows.sum() <= len(asked) + 1:
             continue
         inputs = np.column_stack([np.ones(rows.sum()), known[rows]])
         with one_blas_thread:

@@ -165,14 +165,23 @@ def cascade_asked(text: str | None) -> dict:
     return {"cascade": parse_cascade(text)}
 
 
-def say_cascade(model, doubts: bool, quiet: bool) -> None:
-    """Say in which order a model's members were asked, and what is promised of that."""
+def say_cascade(model, doubts: bool, quiet: bool, by_frames: bool = True) -> None:
+    """Say in which order a model's members were asked, and what is promised of that.
+
+    Parameters
+    ----------
+    model : DeepfakeEnsemble
+        Fitted.
+    doubts, quiet : bool
+    by_frames : bool, default=True
+        Whether members looked at a part of their frames first, where they can.
+    """
     if quiet or model.cascade is None:
         return
     from ensemble.cascade.settling import what_is_promised
     from ensemble.cli.tables import visible
 
-    for sentence in what_is_promised(model, doubts):
+    for sentence in what_is_promised(model, doubts, by_frames):
         typer.echo(visible(sentence), err=True)  # the file may be of others
 
 

@@ -275,8 +275,9 @@ def scan_video(
         being done; while the video is read, after each frame.
     cascade : bool, default=False
         Ask members one after another, as ``model.cascade`` says, until the verdict is
-        settled. Those that were not asked have no scores, and say so. Without, and
-        where the model has no cascade, everybody is asked.
+        settled. Those that were not asked have no scores, and say so; those that are
+        look at all of their frames, which a scan shows (`judge` may do with a part of
+        them). Without, and where the model has no cascade, everybody is asked.
 
     Returns
     -------
@@ -321,7 +322,7 @@ def _scanned(model, video, looks_per_second, doubts, tell, cascade):
         followed = None
     tell(0.5, f"scoring the video with {len(members)} detectors")
     if cascade:
-        table = asked_table(model, [video], doubts)
+        table = asked_table(model, [video], doubts, by_frames=False)  # it shows all
         skipped = table.columns[not_asked(table)[0]]
         members = [m for m in members if m[0].rpartition(" ")[0] not in set(skipped)]
     else:

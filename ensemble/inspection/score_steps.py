@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble.verdicts.asked import not_asked
+from base_models.scoring.in_steps import WHOLE
+from ensemble.cascade.stages import stage_of_stopped
+from ensemble.verdicts.asked import quarters_asked
 from ensemble.verdicts.member_scores import combined_scores
 from ensemble.verdicts.threshold_and_prior import to_probability
 
@@ -114,7 +116,9 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
     weights, combiner, asked = model.weights_, model.combiner_, table
     moved = pd.Series(np.nan, table.columns)
     steps, start = [], np.nan
-    if not_asked(table).any():  # settled by a combiner of those that were
+    if (
+        quarters_asked(table) != WHOLE
+    ).any():  # settled by a combiner of those that were
         combiner, asked = _of_stage(model, table)
         weights, steps = None, _steps_of_stage(model, combiner, table, asked)
     elif table.notna().to_numpy().any():
@@ -142,12 +146,12 @@ def score_steps(model: Any, table: pd.DataFrame, timeline: pd.DataFrame) -> Scor
 
 def _of_stage(model, table):
     """Return the combiner of the members that were asked, and their scores."""
-    cascade, names = model.fit_record_.cascade, list(table.columns)
-    n_asked = cascade.n_asked(not_asked(table)[0], names)
-    stage = cascade.stages[n_asked - 1] if n_asked and cascade.stages else None
+    (quarters,) = quarters_asked(table)
+    asked = {n: int(q) for n, q in zip(table.columns, quarters, strict=True) if q}
+    stage = stage_of_stopped(model, asked)
     if stage is None:
         return model.combiner_, table
-    return stage.combiner, table[[n for n in names if n in cascade.order[:n_asked]]]
+    return stage.combiner, table[list(asked)]
 
 
 def _steps_of_stage(model, combiner, table, asked):

@@ -119,14 +119,19 @@ def fit_with_faces(
         provenance = again.provenance | stated(failed_detectors=failed)
         return replace(again, provenance=provenance, failed=failed)
     scores, reasons = outcome.scores[:n_videos], outcome.reasons[:n_videos]
+    steps = {name: found[:n_videos] for name, found in outcome.steps.items()}
     for row in np.unique(owner):
+        for found in steps.values():
+            found[row] = np.nan  # such a video is never settled early
         own = n_videos + np.flatnonzero(owner == row)
         scores[row], face = pool_faces(outcome.scores[own], how)
         reasons[row] = outcome.reasons[own[face]]
     provenance = outcome.provenance | stated(
         faces_pooling=how, several_faces=len(np.unique(owner))
     )
-    return replace(outcome, scores=scores, reasons=reasons, provenance=provenance)
+    return replace(
+        outcome, scores=scores, reasons=reasons, provenance=provenance, steps=steps
+    )
 
 
 def _look_at_all(detectors, videos, settings):

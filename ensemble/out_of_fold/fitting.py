@@ -27,6 +27,7 @@ from ensemble.out_of_fold.prefit import is_prefit
 from ensemble.out_of_fold.table import out_of_fold_table, provenance_of
 from ensemble.out_of_fold.tasks import (
     Task,
+    costly_first,
     fit_and_score,
     jobs_that_fit,
     make_views_ready,
@@ -104,6 +105,8 @@ class OutOfFold:
         `ensemble.scores.provenance.Provenance`, where there are such.
     failed : dict of str to str
         Detectors that have no column, and why.
+    steps : dict of str to ndarray of shape (n_videos, 2)
+        P(fake) by a quarter and by half of the frames, of detectors that can look so.
     """
 
     scores: np.ndarray
@@ -111,6 +114,7 @@ class OutOfFold:
     detectors: dict
     provenance: dict
     failed: dict = field(default_factory=dict)
+    steps: dict = field(default_factory=dict)
 
 
 def out_of_fold_scores(
@@ -291,7 +295,7 @@ def fit_over_splits(
         _warn_of_unscorable(unscorable, len(training))
         seconds = _fit_seconds(todo)
         _warn_of_time(seconds, n_jobs)
-        todo = todo if n_jobs == 1 else _costly_first(todo, seconds)
+        todo = todo if n_jobs == 1 else costly_first(todo, seconds)
         for task in _done(todo, named, training, n_jobs, settings):
             task.remember(store, explicit)
     failed = _failed(tasks, named)
@@ -399,7 +403,7 @@ def _known_unscorable(tasks, training):
     for task in tasks:
         if task.outcome is None or not hasattr(task.detector, "view_recipes"):
             continue
-        _, scores, why = task.outcome
+        _, scores, why, _ = task.outcome
         for place in np.flatnonzero(np.isnan(scores)):
             row = task.test[place]
             if why[place] and not isinstance(training.videos[row], OneFace):
@@ -436,30 +440,6 @@ def _fit_seconds(tasks):
     return [per_video[task.column] * len(task.train) for task in tasks]
 
 
-def _costly_first(tasks, seconds):
-    """Order fits that run side by side, so that the last to end are short ones.
-
-    Those of one detector stay in a row: they share what is frozen. Where it is not
-    known how long they take, networks come before what only measures, and detectors
-    that are fitted already after all others.
-    """
-    longest = {}
-    for task, each in zip(tasks, seconds, strict=True):
-        longest[task.column] = max(each, longest.get(task.column, 0.0))
-
-    def place(task):
-        is_network = hasattr(task.detector, "estimate_fit_seconds")
-        return (
-            is_prefit(task.detector),
-            -longest[task.column],
-            not is_network,
-            task.column,
-            -len(task.train),
-        )
-
-    return sorted(tasks, key=place)
-
-
 def _warn_of_time(seconds, n_jobs):
     """On a CPU, say before a long fit how long all of it will take."""
     if sum(seconds):
@@ -470,6 +450,8 @@ def _warn_of_time(seconds, n_jobs):
 
 def _collect(tasks, named, n_videos, failed):
     """Put the fits together: scores averaged over splits, detectors by name."""
+    from base_models.scoring.in_steps import STEPS
+
     columns = [c for c, (name, _) in enumerate(named) if name not in failed]
     place = {column: number for number, column in enumerate(columns)}
     kept = [named[column] for column in columns]
@@ -477,22 +459,26 @@ def _collect(tasks, named, n_videos, failed):
     total = np.zeros((n_videos, len(names)))
     count = np.zeros((n_videos, len(names)), int)
     reasons = np.full((n_videos, len(names)), "", object)
+    steps = {name: np.zeros((n_videos, len(STEPS))) for name in names}
     detectors = {name: [] for name in names}
     for task in tasks:
         if task.column not in place:
             continue
         column = place[task.column]
-        detector, scores, why = task.outcome
+        detector, scores, why, of_steps = task.outcome
         scored = ~np.isnan(scores)
         total[task.test[scored], column] += scores[scored]
+        steps[names[column]][task.test[scored]] += of_steps[scored]
         count[task.test[scored], column] += 1
         reasons[task.test, column] = why
         if detector is not None:
             detectors[names[column]].append(detector)
     with np.errstate(invalid="ignore"):
         scores = total / count  # 0 / 0 is NaN: no detector scored
+        steps = {n: s / count[:, [c]] for c, (n, s) in enumerate(steps.items())}
     reasons[count > 0] = ""
     provenance = provenance_of(kept)
     if failed:
         provenance |= stated(failed_detectors=failed)
-    return OutOfFold(scores, reasons, detectors, provenance, failed)
+    steps = {n: s for n, s in steps.items() if not np.isnan(s).all()}
+    return OutOfFold(scores, reasons, detectors, provenance, failed, steps)

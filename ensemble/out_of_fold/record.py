@@ -45,6 +45,11 @@ class FitRecord:
     cascade : MemberCascade or None
         In which order members are asked, and what is known after each; None until it is
         needed. See `ensemble.cascade`.
+    step_cascade : MemberCascade or None
+        The same, where members look at a part of their frames first.
+    frame_steps : dict of str to ndarray of shape (n_videos, 2)
+        Out-of-fold P(fake) by a quarter and by half of the frames, in the order of
+        `training`, of members that can look so.
     alarms_at : dict
         After a fit on real videos alone, what is known of limits: see
         `ensemble.verdicts.threshold_and_prior.reals_above`.
@@ -62,6 +67,8 @@ class FitRecord:
     file_sha256: str | None = None
     made_fakes: np.ndarray | None = None
     cascade: Any = None
+    step_cascade: Any = None
+    frame_steps: dict = field(default_factory=dict, repr=False)
     alarms_at: dict = field(default_factory=dict, repr=False)
 
     def lies_in(self, path: str | os.PathLike) -> None:

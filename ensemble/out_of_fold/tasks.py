@@ -151,14 +151,14 @@ class Task:
     scores_key: str | None = None
     engines: tuple = ()
     store: object = None
-    outcome: tuple | None = None  # fitted detector or None, scores, reasons
+    outcome: tuple | None = None  # fitted detector or None, scores, reasons, steps
     place: str = ""  # which of a detector's fits it is, in words
     lacks: bool = False  # videos that the next fit of the same ones may have
 
     def find(self, training: TrainingSet, store: Any, explicit: Any) -> None:
         """Name this fit by all that decides it, and look whether it was done before."""
         from base_models.detectors.bases.video import identity_of
-        from base_models.scoring.kept_scores import known_of
+        from base_models.scoring.kept_scores import known_of, steps_of_entry
         from base_models.store.code import code_digest
         from base_models.store.store import store_key
 
@@ -205,7 +205,8 @@ class Task:
             if member is None:
                 return
             detector = clone(self.detector).set_state(member[1], member[0])
-        self.outcome = detector, arrays["scores"], np.array(meta["reasons"], object)
+        scores, reasons = arrays["scores"], np.array(meta["reasons"], object)
+        self.outcome = detector, scores, reasons, steps_of_entry(arrays, len(scores))
 
     def _key_of(self, digests):
         """Name the scores of some videos, all together or one."""
@@ -253,6 +254,40 @@ class Task:
         )
 
 
+def costly_first(tasks: list[Task], seconds: list[float]) -> list[Task]:
+    """Order fits that run side by side, so that the last to end are short ones.
+
+    Those of one detector stay in a row: they share what is frozen. Where it is not
+    known how long they take, networks come before what only measures, and detectors
+    that are fitted already after all others.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    seconds : list of float
+        About how long each takes; 0 where that is not known.
+
+    Returns
+    -------
+    list of Task
+    """
+    longest = {}
+    for task, each in zip(tasks, seconds, strict=True):
+        longest[task.column] = max(each, longest.get(task.column, 0.0))
+
+    def place(task):
+        is_network = hasattr(task.detector, "estimate_fit_seconds")
+        return (
+            is_prefit(task.detector),
+            -longest[task.column],
+            not is_network,
+            task.column,
+            -len(task.train),
+        )
+
+    return sorted(tasks, key=place)
+
+
 def fit_and_score(
     detector: Any,
     videos: Any,
@@ -272,6 +307,7 @@ def fit_and_score(
     from base_models.callbacks.events import FOUND, fit_told, tell
     from base_models.runtime.file_digest import held_contents
     from base_models.runtime.warn_once import warned_by_caller
+    from base_models.scoring.in_steps import STEPS, split_steps, whole_and_steps
     from base_models.scoring.kept_scores import score_and_keep
     from base_models.scoring.together import score_videos
     from base_models.video.paths import hashed_once
@@ -281,6 +317,7 @@ def fit_and_score(
     if store is not None and not is_prefit(detector):
         member = store.get("member", member_key)
     scores, reasons = np.zeros(0), np.zeros(0, object)
+    steps = np.zeros((0, len(STEPS)))
     whole = True  # what was trained without a file is not kept, nor what it says
     with held_contents(), hashed_once([*videos, *test], digests):
         if is_prefit(detector):
@@ -298,17 +335,18 @@ def fit_and_score(
                 meta, arrays = detector.get_state(portable=False)
                 store.put("member", member_key, arrays, meta)
         if len(test) and store is not None and whole:
-            scores, reasons = score_and_keep(
+            scores, reasons, steps = score_and_keep(
                 detector, test, store, keys, progress, digests[len(videos) :]
             )
         elif len(test):
-            table = score_videos([detector], test, progress=progress)
-            scores, reasons = (values[:, 0] for values in table)
+            asked = dict(whole_and_steps("detector", detector))
+            table, why = score_videos(asked, test, progress=progress)
+            (scores, steps), reasons = split_steps(table), why[:, 0]
         whole &= _all_as_they_were(detector, test, digests[len(videos) :])
     if store is not None and whole:
         meta = {"reasons": reasons.tolist()}
-        store.put("scores", scores_key, {"scores": scores}, meta)
-    return detector if keep else None, scores, reasons
+        store.put("scores", scores_key, {"scores": scores, "steps": steps}, meta)
+    return detector if keep else None, scores, reasons, steps
 
 
 def _all_as_they_were(detector, videos, digests):

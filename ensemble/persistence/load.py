@@ -8,12 +8,13 @@ from base_models.errors import ArtifactError
 from base_models.scoring.pooling import check_pooling
 from ensemble.cascade.certificate import cascade_from
 from ensemble.cascade.costs import check_cascade
+from ensemble.cascade.frame_steps import check_frame_steps
 from ensemble.metrics.bootstrap_intervals import Interval
 from ensemble.out_of_fold.record import FitRecord
 from ensemble.out_of_fold.training_set import TrainingSet
 from ensemble.persistence.codec import Reader
 from ensemble.persistence.parts import reading_part
-from ensemble.persistence.save import CASCADE, FITTED, IN_RECORD
+from ensemble.persistence.save import CASCADES, FITTED, FRAME_STEPS, IN_RECORD
 from ensemble.scores.table import score_table
 from ensemble.verdicts.card import CardFacts
 
@@ -83,8 +84,12 @@ def _read(reader, parameters, detectors):
     training = manifest["training"]
     with reading_part(path, "its cascade"):
         check_cascade(params.get("cascade"), params.get("member_costs"))
-        kept = reader.decode(manifest["fitted"].get(CASCADE))
-        cascade = cascade_from(kept, list(members))
+        cascades = {
+            at: cascade_from(reader.decode(manifest["fitted"].get(name)), list(members))
+            for name, at in CASCADES.items()
+        }
+        steps = reader.decode(manifest["fitted"].get(FRAME_STEPS)) or {}
+        check_frame_steps(steps, list(members), len(training["ids"]))
     with reading_part(path, "what its card says"):
         facts = CardFacts.from_dict(manifest.get("card"))
     fitted["fit_record_"] = FitRecord(
@@ -92,7 +97,8 @@ def _read(reader, parameters, detectors):
         [tuple(split) for split in reader.decode(manifest["splits"])],
         facts,
         clone(fitted["combiner_"]) if chosen is None else chosen,
-        cascade=cascade,
+        frame_steps=steps,
+        **cascades,
         **reader.file,
         **{at: fitted.pop(name, None) for name, at in IN_RECORD.items()},
     )

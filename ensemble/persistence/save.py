@@ -15,7 +15,8 @@ FITTED = ("classes_", "fake_class_", "prior_", "combiner_", "calibrator_")
 FITTED += ("_reals_threshold", "_unseen", "false_alarms_", "_made_fakes")
 # What came later, and is not written where it says nothing: files stay as they were.
 _CAME_LATER = {"cascade": None, "member_costs": None}
-CASCADE = "_cascade"
+CASCADES = {"_cascade": "cascade", "_step_cascade": "step_cascade"}
+FRAME_STEPS = "_frame_steps"
 IN_RECORD = {
     "_reals_threshold": "reals_threshold",
     "_unseen": "cross_fitted",
@@ -77,7 +78,7 @@ def save_ensemble(
             for name, members in fitted["detectors_"].items()
         ],
         "fitted": {name: writer.encode(learned[name]) for name in FITTED}
-        | _cascade(writer, record, params),
+        | _of_cascades(writer, record, params),
         "chosen_combiner": writer.encode(chosen if isinstance(chosen, str) else None),
         "table": {
             "scores": writer.encode(table.to_numpy()),
@@ -111,11 +112,14 @@ def _plain(params):
     return kept
 
 
-def _cascade(writer, record, params):
-    """Return what was learned of the order of members, where it is asked for."""
-    if record.cascade is None or params["cascade"] is None:
-        return {}
-    return {CASCADE: writer.encode(record.cascade.to_state())}
+def _of_cascades(writer, record, params):
+    """Return what cascades learn from, and what they learned where one is asked for."""
+    kept = {FRAME_STEPS: record.frame_steps} if record.frame_steps else {}
+    for name, at in CASCADES.items():
+        learned = getattr(record, at)
+        if learned is not None and params["cascade"] is not None:
+            kept[name] = learned.to_state()
+    return {name: writer.encode(value) for name, value in kept.items()}
 
 
 def _as_list(members):

@@ -11,11 +11,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.inputs import Videos
+from base_models.scoring.in_steps import WHOLE
 from ensemble.out_of_fold.face_pooling import pool_faces
 from ensemble.out_of_fold.training_set import row_ids
 from ensemble.scores.provenance import Provenance
 from ensemble.scores.table import score_table
-from ensemble.verdicts.asked import not_asked
+from ensemble.verdicts.asked import quarters_asked
 from ensemble.verdicts.threshold_and_prior import to_probability
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ def combined_scores(model: Any, table: pd.DataFrame) -> np.ndarray:
     if scored.any():
         combined = model.combiner_.fake_score(table[scored])
         score[scored] = to_probability(model, combined)
-    cascade, stopped = model.fit_record_.cascade, not_asked(table)
-    if cascade is not None and stopped.any():
-        score = cascade.scores_of_stopped(model, table, stopped, score)
+    record, quarters = model.fit_record_, quarters_asked(table)
+    cascade = record.step_cascade or record.cascade
+    if cascade is not None and (quarters != WHOLE).any():
+        score = cascade.scores_of_stopped(model, table, quarters, score)
     return score
 
 

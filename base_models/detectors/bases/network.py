@@ -58,6 +58,8 @@ class NetworkDetector(TrainedDetector):
     }
     _clip_length = 1  # frames in a row that the network sees at once
 
+    pools_frames = True  # each frame has a score of its own: steps of frames may do
+
     def score_views(
         self, views: dict[str, View], shared: dict
     ) -> tuple[float, str, pd.DataFrame]:

@@ -107,7 +107,7 @@ def scan(
     _write_tables(results, json_file, csv_file)
     say_grounds(loaded, quiet)
     if in_turn:
-        say_cascade(loaded, not no_doubts, quiet)
+        say_cascade(loaded, not no_doubts, quiet, by_frames=False)
     n_unscorable = sum(result.status == UNSCORABLE for result in results)
     say_unscorable(n_unscorable, len(results), "above, each with its reason")
     if n_unscorable or lost:

@@ -4,6 +4,7 @@ import pytest
 from base_models import CallableDetector, FrameDetector, FrequencyDetector
 from ensemble import out_of_fold_scores
 from ensemble.out_of_fold import fitting
+from ensemble.out_of_fold.tasks import costly_first
 
 
 class Timed(CallableDetector):
@@ -55,7 +56,7 @@ def test_networks_come_before_what_only_measures_and_large_folds_before_small():
     tasks = fitting._tasks(
         list(members.items()), 5, splits, fitting.FitSettings("refit"), False
     )
-    order = fitting._costly_first(tasks, fitting._fit_seconds(tasks))
+    order = costly_first(tasks, fitting._fit_seconds(tasks))
     assert [(task.column, len(task.train)) for task in order] == [
         (1, 5), (1, 3), (1, 2), (0, 5), (0, 3), (0, 2),
     ]  # fmt: skip
