@@ -67,9 +67,12 @@ def rows_of_step(frames: ArrayLike, quarters: int) -> NDArray[np.intp]:
     >>> [rows_of_step(frames, quarters).tolist() for quarters in (1, 2)]
     [[2, 6], [0, 2, 4, 6]]
     """
-    all_frames = np.unique(frames)
-    chosen = {1: all_frames[2::4], 2: all_frames[::2]}.get(quarters, all_frames)
-    return np.flatnonzero(np.isin(frames, chosen if len(chosen) else all_frames))
+    chosen = np.unique(frames)
+    if quarters != WHOLE:
+        chosen = chosen[::2]
+    if quarters == 1:
+        chosen = chosen[1::2] if len(chosen) > 1 else chosen
+    return np.flatnonzero(np.isin(frames, chosen))
 
 
 @dataclass

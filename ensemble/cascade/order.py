@@ -63,7 +63,7 @@ def greedy_order(
     >>> odds = {Turn(name): column for name, column in zip("abc", said.T)}
     >>> costs = {"a": 1.0, "b": 9.0, "c": 1.0}
     >>> [turn.name for turn in greedy_order(odds, target, costs, is_fake, None)]
-    ['c', 'a', 'b']
+    ['c', 'b', 'a']
     """
     codes = group_codes(groups, len(target))
     groups_of = [len(np.unique(codes[is_fake == label])) for label in (0, 1)]

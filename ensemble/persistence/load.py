@@ -89,7 +89,7 @@ def _read(reader, parameters, detectors):
             for name, at in CASCADES.items()
         }
         steps = reader.decode(manifest["fitted"].get(FRAME_STEPS)) or {}
-        check_frame_steps(steps, list(members), len(training["ids"]))
+        check_frame_steps(steps, list(members), len(reader.decode(training["ids"])))
     with reading_part(path, "what its card says"):
         facts = CardFacts.from_dict(manifest.get("card"))
     fitted["fit_record_"] = FitRecord(
