@@ -147,7 +147,8 @@ default=None
     cascade : {"exact"}, float or None, default=None
         `predict` and `judge` ask members in turn, and no more once the verdict is
         settled (`ensemble.cascade`): where the others cannot change it ("exact"), or
-        on at most this share of videos differs, certified with 95 % confidence.
+        on at most this share of videos differs, certified with 95 % confidence (then
+        networks look at a quarter of the frames first, and at half).
     member_costs : dict of str to float or None, default=None
         What members cost, for `cascade`; else their networks' multiply-adds.
 
