@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,8 @@ class FrameStep:
         Fitted, of which `takes_steps` is true.
     quarters : {1, 2, 4}
         Of its frames.
+    known_by : int
+        By which steps of one detector find what the others left, also after copies.
 
     Examples
     --------
@@ -109,6 +112,14 @@ class FrameStep:
 
     detector: Any
     quarters: int
+    known_by: int = 0
+
+    def __post_init__(self) -> None:
+        self.known_by = self.known_by or id(self.detector)
+
+    def __copy__(self) -> FrameStep:
+        """Return one whose detector may be in the midst of another video."""
+        return FrameStep(copy.copy(self.detector), self.quarters, self.known_by)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return what it is made of: whoever asks where networks compute finds them."""
@@ -130,7 +141,7 @@ class FrameStep:
         view = views[recipe.key]
         if view.reason:
             return self.detector.score_views(views, shared)
-        place = "scores of frames", id(self.detector)
+        place = "scores of frames", self.known_by
         known = shared.setdefault(place, np.full(len(view.frames), np.nan))
         rows = rows_of_step(view.frames, self.quarters)
         new = rows[np.isnan(known[rows])]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.frozen import FrozenEstimator
 
-from base_models import FrameDetector, score_videos
+from base_models import FrameDetector, Store, score_videos
 from base_models.detectors.bases import network
 from base_models.scoring.in_steps import FrameStep, rows_of_step, takes_steps
+from base_models.scoring.on_workers import score_part
 from base_models.scoring.pooling import pool_scores
 from ensemble import ArtifactError, DeepfakeEnsemble, load
 from ensemble.inspection.scan import scan_video
@@ -125,6 +126,17 @@ def test_steps_pool_the_scores_of_their_frames_and_look_at_each_once(
         expected = pool_scores(timeline["score"].to_numpy()[rows], "median")
         assert scores[0, column] == pytest.approx(expected, abs=1e-6)
     assert not reasons.any()
+
+
+def test_workers_that_copy_them_look_at_each_frame_once(trained, seen, tmp_path):
+    anew = copy.deepcopy(trained).set_params(store=tmp_path)
+    named = [(str(n), FrameStep(anew, n)) for n in (1, 2, 4)]
+    video = picture(0, 78)
+    ((scores, *_),), _ = score_part(named, [video], Store(tmp_path), None)
+    assert seen == [4, 4, 8]
+    expected, _ = score_videos([trained], [video])
+    assert scores[2] == pytest.approx(expected[0, 0], abs=1e-6)
+    assert copy.copy(named[0][1]).detector is not anew
 
 
 def test_only_what_scores_each_of_enough_frames_takes_steps(trained):
