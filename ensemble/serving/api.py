@@ -38,10 +38,10 @@ PAGE_POLICY = (
 )
 _GONE = "its files are gone from the server's folder; send it once more"
 _MOST_JSON = 2**16  # bytes of a request
-_NUMBER = r"[0-9]{1,9}"
 ScanId = Annotated[
     str, PathParameter(pattern=r"^[A-Za-z0-9_-]{22}$", description="As it was given.")
 ]
+Number = Annotated[str, PathParameter(pattern=r"^[0-9]{1,9}$")]
 
 
 class Links(BaseModel):
@@ -95,6 +95,9 @@ class ModelFacts(BaseModel):
     grounds: list[str]
     card: dict[str, Any]
     summary: str
+    cascade: dict[str, Any] | None = Field(
+        None, description="How members are asked in turn; null where all are asked."
+    )
 
 
 class Address(BaseModel):
@@ -351,11 +354,7 @@ def get_timeline(request: Request, scan: ScanId) -> Response:
     response_class=FileResponse,
     responses=_files("image/jpeg"),
 )
-def get_face(
-    request: Request,
-    scan: ScanId,
-    number: Annotated[str, PathParameter(pattern=f"^{_NUMBER}$")],
-) -> Response:
+def get_face(request: Request, scan: ScanId, number: Number) -> Response:
     """Return a picture of one face."""
     name = f"{FACES}/{int(number)}.jpg"
     return _file(request, found_job(request, scan), name, "image/jpeg")
@@ -366,11 +365,7 @@ def get_face(
     response_class=FileResponse,
     responses=_files("image/jpeg"),
 )
-def get_frame(
-    request: Request,
-    scan: ScanId,
-    number: Annotated[str, PathParameter(pattern=f"^{_NUMBER}$")],
-) -> Response:
+def get_frame(request: Request, scan: ScanId, number: Number) -> Response:
     """Return a small picture of one frame."""
     name = f"{FRAMES}/{int(number)}.jpg"
     return _file(request, found_job(request, scan), name, "image/jpeg")

@@ -4,10 +4,12 @@ import logging
 import sqlite3
 import threading
 import time
+import warnings
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from base_models.errors import DeepfakeEnsembleWarning
 from ensemble.serving.files import ServerFiles
 from ensemble.serving.jobs import QUEUED, SCAN, JobStore, ScanJob
 from ensemble.serving.problems import is_full_disk
@@ -100,10 +102,16 @@ class Scanner:
             return
         self._process = self._begun()
         self.model_facts = self._process.facts
+        self._say_what_asks_all()
         self._jobs.recover()
         self._files.delete_others(self._jobs.folders())
         self._thread = threading.Thread(target=self._run, name="scanner", daemon=True)
         self._thread.start()
+
+    def _say_what_asks_all(self):
+        in_turn = self.model_facts["cascade"]
+        if in_turn is not None and in_turn["problem"]:
+            warnings.warn(in_turn["problem"], DeepfakeEnsembleWarning, stacklevel=2)
 
     def wake(self) -> None:
         """Say that something waits, or is to be broken off."""
@@ -154,7 +162,7 @@ class Scanner:
         now = self.model_facts.get("file", {}).get("name") or "another model"
         then = job.model_name or "another model"
         if now == then:
-            now = "that with other content or another threshold"
+            now = "that with other content, another threshold or another cascade"
         return (
             f"this file was scanned by {then}, and the server runs {now} now; send the "
             "file once more to have it scanned by that"
@@ -182,8 +190,9 @@ class Scanner:
 
     def _begun(self):
         model = self._model
+        settings = self._settings
         return ScanProcess(model.opener, model.paths, model.options, self._files.folder,
-                           self._settings.worker_bytes)  # fmt: skip
+                           settings.worker_bytes, settings.cascade)  # fmt: skip
 
     def _end_process(self):
         process, self._process = self._process, None

@@ -10,6 +10,8 @@ from typing import Any
 
 from platformdirs import user_state_path
 
+from ensemble.cascade.costs import check_cascade
+
 POLICY = (  # of pages: what they may load
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -53,6 +55,10 @@ class ServerSettings:
     token_lasts : bool, default=False
         Whether a server that is started again has the same token, so that browsers
         still find what they sent.
+    cascade : None, "exact" or float, default=None
+        Whether members are asked in turn until the verdict on a file is settled, as
+        ``DeepfakeEnsemble(cascade=...)`` says. None asks all of them, whatever the
+        model was fitted with.
 
     Examples
     --------
@@ -79,6 +85,7 @@ class ServerSettings:
     disk_bytes: int = 8 * 2**30
     folder: Path | None = None
     token_lasts: bool = False
+    cascade: str | float | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -87,6 +94,7 @@ class ServerSettings:
         ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
+        check_cascade(self.cascade, None)
         if not 0 <= self.port < 2**16:
             raise ValueError(f"port must be from 0 to 65535; got {self.port}")
         if not self.token.strip():

@@ -94,6 +94,17 @@ def quarters_asked(table: pd.DataFrame) -> NDArray:
     return np.where(table.isna() & (found > 0), WHOLE, found)
 
 
+def is_not_asked(reason: str) -> bool:
+    """Say whether a score is missing since nobody asked for it.
+
+    Examples
+    --------
+    >>> is_not_asked(settled_after(["b4_face"])), is_not_asked("no face found")
+    (True, False)
+    """
+    return reason.startswith(NOT_ASKED)
+
+
 def not_asked(table: pd.DataFrame) -> NDArray:
     """Say which scores of a table are missing since a cascade asked for no more.
 
@@ -112,9 +123,7 @@ def not_asked(table: pd.DataFrame) -> NDArray:
         known = reasons.get(name)
         if not known:
             continue
-        found[:, column] = [
-            known.get(row, "").startswith(NOT_ASKED) for row in table.index
-        ]
+        found[:, column] = [is_not_asked(known.get(row, "")) for row in table.index]
     return found & table.isna().to_numpy()
 
 

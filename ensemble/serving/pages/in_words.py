@@ -10,6 +10,7 @@ from typing import Any
 from ensemble.choices import FAKE, P_FAKE, REAL, SUSPICION, TRACES, UNSURE
 from ensemble.serving.pages.model_facts import learned_from_videos
 from ensemble.serving.pages.reasons import clock, needs_a_video, reason_in_words
+from ensemble.verdicts.asked import is_not_asked
 from ensemble.verdicts.card_words import single_doubts
 from ensemble.verdicts.suspicion import renamed
 
@@ -31,6 +32,8 @@ _COUNTED = {
     "scored": "Counted are those that all its members could score, as they could this.",
     "partial": "Counted are those that not all its members could score, as with this.",
 }
+
+_WITH_ALL = "They were counted with all members asked."
 
 _ALWAYS_UNSURE = (
     "This model calls every file UNSURE: it is not shown to be better than chance."
@@ -110,7 +113,13 @@ def scan_in_words(scan: dict[str, Any], thing: str = "video") -> ScanInWords:
     """
     scan = with_one_name(scan)
     verdict = scan.get("verdict") or ""
-    reasons = [scan.get("reason") or "", *_doubts(scan, thing)]
+    settled = _settled(scan)
+    reasons = [settled or scan.get("reason") or "", *_doubts(scan, thing)]
+    # Whether the others could have scored it, nobody knows.
+    status = "" if settled else scan.get("status", "")
+    errors = errors_in_words(scan.get("card"), verdict, status, thing)
+    if settled and (scan.get("card") or {}).get("rates"):
+        errors.append(_WITH_ALL)
     return ScanInWords(
         word=verdict or "No verdict",
         kind=_KINDS.get(verdict, "none"),
@@ -120,9 +129,7 @@ def scan_in_words(scan: dict[str, Any], thing: str = "video") -> ScanInWords:
             for reason in dict.fromkeys(reasons)
             if reason
         ],
-        errors=errors_in_words(
-            scan.get("card"), verdict, scan.get("status", ""), thing
-        ),
+        errors=errors,
         meaning=_meaning(scan),
     )
 
@@ -330,6 +337,17 @@ def as_sentence(text: str) -> str:
 
 def _stopped(text):
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _settled(scan):
+    """Say which members were asked, where they settled it without the others."""
+    members = scan.get("members") or []
+    left = [m["detector"] for m in members if is_not_asked(m.get("reason") or "")]
+    asked = [m["detector"] for m in members if m["detector"] not in left]
+    if not left:
+        return ""
+    by, others = " and ".join(asked), " and ".join(left)
+    return f"the verdict was settled by {by}; not asked: {others}"
 
 
 def _doubts(scan, thing):

@@ -101,6 +101,40 @@ def withheld_in_words(facts: dict[str, Any]) -> list[str]:
     return said
 
 
+def in_turn_in_words(facts: dict[str, Any]) -> list[str]:
+    """Say in which order members are asked, where not all are asked of each file.
+
+    Parameters
+    ----------
+    facts : dict
+        As `ensemble.serving.scanning.worker.model_facts` gives it.
+
+    Returns
+    -------
+    list of str
+        Sentences; none where all members are asked.
+
+    Examples
+    --------
+    >>> in_turn_in_words({"cascade": {"problem": "", "said": ["a, then b."]}})
+    ['a, then b.', 'Who was not asked stands in the table of members of each file.']
+    >>> in_turn_in_words({"cascade": {"problem": "20 groups", "said": []}})
+    ['All members are asked of every file: nothing is certain enough to stop before.']
+    >>> in_turn_in_words({"cascade": None})
+    []
+    """
+    in_turn = facts.get("cascade")
+    if in_turn is None:
+        return []
+    if in_turn["problem"]:
+        return [
+            "All members are asked of every file: nothing is certain enough to stop "
+            "before."
+        ]
+    said = [reason_in_words(sentence) for sentence in in_turn["said"]]
+    return [*said, "Who was not asked stands in the table of members of each file."]
+
+
 def _profile_in_words(profile):
     """Say what the videos are like; a video unlike them is in doubt."""
     units = {"short_side": "Shorter side", "face_side": "Side of a face",

@@ -33,7 +33,11 @@ from ensemble.serving.pages.in_words import (
     errors_in_words,
     grounds_in_words,
 )
-from ensemble.serving.pages.model_facts import facts_in_words, withheld_in_words
+from ensemble.serving.pages.model_facts import (
+    facts_in_words,
+    in_turn_in_words,
+    withheld_in_words,
+)
 from ensemble.serving.pages.reasons import advice
 from ensemble.serving.pages.rendering import duration, render
 from ensemble.serving.pages.report import report_page
@@ -237,7 +241,7 @@ def model_page(request: Request) -> Response:
         withheld=withheld_in_words(facts),
         grounds=grounds_in_words(facts["grounds"][:2], facts["card"]),
         members={name: facts["looks_at"].get(name, "") for name in facts["members"]},
-        facts=facts_in_words(facts),
+        facts=facts_in_words(facts), in_turn=in_turn_in_words(facts),
     )  # fmt: skip
 
 

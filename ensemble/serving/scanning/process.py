@@ -53,6 +53,8 @@ class ScanProcess:
     most_bytes : int
         Of memory, with the processes that it begins. It is looked at five times a
         second, so that what is taken and given back between is not seen.
+    cascade : None, "exact" or float, default=None
+        See `ensemble.serving.settings.ServerSettings`.
 
     Attributes
     ----------
@@ -72,6 +74,7 @@ class ScanProcess:
         options: Mapping[str, Any],
         folder: Path,
         most_bytes: int = 4 * 2**30,
+        cascade: str | float | None = None,
     ) -> None:
         self._most_bytes = most_bytes
         ours, theirs = socket.socketpair()
@@ -91,7 +94,8 @@ class ScanProcess:
             )  # fmt: skip
         self._connection = ours
         try:
-            asked = {"opener": opener, "paths": list(paths), "options": dict(options)}
+            asked = {"opener": opener, "paths": list(paths), "options": dict(options),
+                     "cascade": cascade}  # fmt: skip
             self._send(asked)
             reply = self._hear(time.monotonic() + _START, lambda: False)
         except BaseException as error:

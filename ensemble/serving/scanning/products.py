@@ -40,7 +40,8 @@ class Products:
     Parameters
     ----------
     model : DeepfakeEnsemble
-        Fitted. Its store is another one for each job, which goes with the job.
+        Fitted. Its store is another one for each job, which goes with the job. With
+        ``cascade`` its members are asked in turn.
     """
 
     def __init__(self, model: Any) -> None:
@@ -111,7 +112,7 @@ class Products:
         store = upload.parent / STORE
         self.model.store = Store(store, size_limit=STORE_BYTES)
         os.environ["DEEPFAKE_ENSEMBLE_STORE"] = os.fspath(store)  # of members without
-        result = scan_video(self.model, upload, on_step=tell)
+        result = scan_video(self.model, upload, on_step=tell, cascade=True)
         if result.look is None:
             reason = without_path(result.reason, upload, name)
             raise Unreadable(f"it cannot be read as a video or an image: {reason}")

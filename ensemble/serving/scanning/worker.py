@@ -50,12 +50,12 @@ def main(descriptor: int) -> None:
         send_plain(connection, work.answer(task))
 
 
-def _opened(opener, paths, options):
+def _opened(opener, paths, options, cascade):
     """Return the model, and what is to be shown of it."""
     module, _, name = opener.partition(":")
     function: Callable = getattr(import_module(module), name)
     model = function(paths[0] if len(paths) == 1 else paths, **options)
-    model.set_params(verbose=False)
+    model.set_params(verbose=False, cascade=cascade)
     return model, model_facts(model)
 
 
@@ -72,8 +72,8 @@ def model_facts(model: Any) -> dict:
     dict
         ``file``, ``members``, what each of them ``looks_at``, ``threshold``,
         ``grounds``, ``card`` and ``summary``; ``empty``, why a verdict is never given;
-        ``key``, which differs between any two
-        models and thresholds.
+        ``cascade``, how members are asked in turn, or None; ``key``, which differs
+        between any two models, thresholds and cascades.
     """
     from ensemble.choices import FAKE, REAL
     from ensemble.inspection.member_words import looks_at
@@ -98,9 +98,25 @@ def model_facts(model: Any) -> dict:
             if why
         },
     }
+    in_turn = None if model.cascade is None else _in_turn(model)
+    if in_turn is not None:  # without, the key is that of earlier servers
+        facts["cascade"] = in_turn
     text = json.dumps(facts, sort_keys=True)
-    facts["key"] = hashlib.sha256(text.encode()).hexdigest()
+    facts |= {"cascade": in_turn, "key": hashlib.sha256(text.encode()).hexdigest()}
     return json.loads(json.dumps(facts), parse_constant=lambda name: None)
+
+
+def _in_turn(model):
+    """Say how members are asked in turn, and why that settles nothing, if so."""
+    from ensemble.cascade.settling import Settling, what_is_promised
+
+    settling = Settling(model, doubts=True)
+    return {
+        "setting": model.cascade,
+        "order": settling.cascade.order,
+        "problem": settling.problem,
+        "said": what_is_promised(model, doubts=True),
+    }
 
 
 class _Work:

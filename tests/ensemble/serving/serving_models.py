@@ -11,6 +11,7 @@ import ensemble.inspection.evidence_page
 import ensemble.inspection.scan
 from base_models import Face, TorchDetector
 from ensemble import DeepfakeEnsemble
+from ensemble.combiners import Voting
 
 SIDE = 24  # of a "face": a square whose red says which one, on a black ground
 
@@ -95,3 +96,34 @@ def open_odd(path=None):
     ensemble.inspection.scan.scan_video = scan
     ensemble.inspection.evidence_page.write_evidence = write
     return open_squares()
+
+
+def of_one_colour(red, n_frames=4):
+    """Return a video of nothing but one colour."""
+    frames = np.zeros((n_frames, 64, 64, 3), np.uint8)
+    frames[:] = (red, 60, 120)
+    return frames
+
+
+def open_small_and_large(path=None):
+    """Return an ensemble whose small member says next to all that the large one does.
+
+    The large one has so little weight that it can raise no doubt: an exact cascade may
+    leave it out, too.
+    """
+    members = [
+        (
+            name,
+            TorchDetector(
+                Redness(), view="frame", train="none", image_size=side, n_frames=4,
+                n_threads=1,
+            ),
+        )
+        for name, side in (("small", 16), ("large", 48))
+    ]  # fmt: skip
+    reds = np.r_[30:110:2, 150:230:2]
+    model = DeepfakeEnsemble(
+        members, combiner=Voting("soft", weights=[99, 1]), resampling=2, verbose=False
+    )
+    videos = [of_one_colour(int(red)) for red in reds]
+    return model.fit(videos, reds > 128, groups=np.arange(len(reds)) % 40)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from ensemble.cli import options
+from ensemble.cli.output import cascade_asked
 
 EXAMPLES = (
     "Examples:\n\n"
@@ -102,6 +103,14 @@ _Rate = Annotated[
         min=1,
     ),
 ]
+_Cascade = Annotated[
+    str | None,
+    typer.Option(
+        help="Ask members in turn, as --cascade of predict does; pages say who was not "
+        "asked. Default: all are asked.",
+        metavar="exact|SHARE",
+    ),
+]
 _Log = Annotated[
     Path | None,
     typer.Option(
@@ -131,6 +140,7 @@ def serve(
     log: _Log = None,
     threshold: options.Threshold = None,
     prior: options.Prior = None,
+    cascade: _Cascade = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -138,6 +148,7 @@ def serve(
     _check_installed()
     from ensemble.serving.settings import ServedModel, ServerSettings
 
+    in_turn = cascade_asked(cascade)
     token = {} if token_file is None else {"token": read_token(token_file)}
     if upload * _MIB > disk * _GIB:
         raise typer.BadParameter(
@@ -159,6 +170,7 @@ def serve(
         folder=folder,
         token_lasts=bool(token),
         **token,
+        **in_turn,
     )
     if not settings.is_local and not token:
         raise typer.BadParameter(
@@ -228,12 +240,23 @@ def _run(model, settings, token_file, quiet):
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE,
             )
+            if not quiet:
+                _say_in_turn(app.state.scanner.model_facts["cascade"])
             typer.echo(_where(settings, token_file))
             if not settings.is_local and not quiet:
                 typer.echo(_OPENLY, err=True)
             if not quiet:
                 typer.echo(_kept(settings), err=True)
             _answer(uvicorn.Server(config), listener)
+
+
+def _say_in_turn(in_turn):
+    """Say how members are asked; that this saves nothing is a warning already."""
+    from ensemble.cli.tables import visible
+
+    if in_turn is not None:
+        for sentence in in_turn["said"][: -1 if in_turn["problem"] else None]:
+            typer.echo(visible(sentence), err=True)  # the file may be of others
 
 
 def _answer(server, listener):
