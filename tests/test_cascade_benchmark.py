@@ -39,3 +39,19 @@ def test_it_runs_on_a_table_and_on_rows_never_learned_from(
     few = found[found["cascade"] == "0.005"]  # 96 groups certify no such rate
     assert (few["members_asked"] == 3).all()
     assert (few["auc"] == few["auc_of_all"]).all()
+
+
+@pytest.mark.slow
+def test_the_simulation_counts_certificates_that_are_broken(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    certificates = importlib.import_module("certificates")
+    words = ["certificates.py", "--repeats", "2", "--populations", "usual"]
+    words += ["--combiners", "soft", "--json", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    certificates.main()
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert len(found["raw"]["figures"]) == 4
+    assert [goal["target"] for goal in found["goals"]] == [1, 1]
+    assert "broken" in capsys.readouterr().out
