@@ -68,6 +68,8 @@ def doubts(
     apart = _hidden_faces(model, table, combined)
     known_patterns, grounds, seen_beside = {}, {}, table.attrs.get("beside", {})
     unasked = pd.DataFrame(not_asked(table), table.index, table.columns)
+    # pandas deep-copies ``attrs``, a reason for each score, on every access to a row.
+    table = pd.DataFrame(table.to_numpy(), table.index, table.columns)
     found = []
     for row in range(len(table)):
         if np.isnan(combined[row]):
