@@ -109,7 +109,7 @@ class Scanner:
         self._thread.start()
 
     def _say_what_asks_all(self):
-        in_turn = self.model_facts["cascade"]
+        in_turn = self.model_facts.get("cascade")
         if in_turn is not None and in_turn["problem"]:
             warnings.warn(in_turn["problem"], DeepfakeEnsembleWarning, stacklevel=2)
 

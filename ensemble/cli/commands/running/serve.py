@@ -172,11 +172,7 @@ def serve(
         **token,
         **in_turn,
     )
-    if not settings.is_local and not token:
-        raise typer.BadParameter(
-            f"--host {host} listens beyond this machine, and needs a token of your "
-            "own: openssl rand -hex 32 > secret.txt; then --token-file secret.txt"
-        )
+    _check_reach(settings, token)
     model = ServedModel(
         tuple(str(path) for path in models),
         "ensemble.cli.inputs:open_to_serve",
@@ -185,6 +181,15 @@ def serve(
     _check_files(models, token_file, log)
     with requests_noted(log, quiet):
         _run(model, settings, token_file, quiet)
+
+
+def _check_reach(settings, token):
+    """Refuse to listen beyond this machine with a token that is only printed."""
+    if not settings.is_local and not token:
+        raise typer.BadParameter(
+            f"--host {settings.host} listens beyond this machine, and needs a token of "
+            "your own: openssl rand -hex 32 > secret.txt; then --token-file secret.txt"
+        )
 
 
 def _check_files(models, token_file, log):
