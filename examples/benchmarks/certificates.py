@@ -125,10 +125,10 @@ def settled_rows(settling, table):
     inside = table.ge(seen.min()) & table.le(seen.max())  # not where one is missing
     found = np.zeros(len(table), int)
     for n, stage in enumerate(cascade.stages, start=1):
-        asked = cascade.order[:n]
-        if stage is None or standing_doubts(model, table.columns.isin(asked)):
+        asked = cascade.asked_after(n)
+        if stage is None or standing_doubts(model, table.columns.isin([*asked])):
             continue
-        may = (found == 0) & inside[asked].all(axis=1).to_numpy()
+        may = (found == 0) & inside[[*asked]].all(axis=1).to_numpy()
         odds = log_odds(table[[name for name in asked if name in evidence.deciding]])
         if odds.shape[1] > 1:
             may &= ~(np.ptp(odds, axis=1) > most_apart(evidence))
@@ -139,7 +139,7 @@ def settled_rows(settling, table):
         p_fake = stage.p_fake(model, part[[name for name in table if name in asked]])
         sure = verdict_and_distance(model.thresholds_, p_fake)[1] / limit.spreads[n - 1]
         if settling.doubts:
-            own = agreement(evidence, stage, asked, part[asked].to_numpy())
+            own = agreement(evidence, stage, asked, part[[*asked]].to_numpy())
             sure = np.minimum(sure, own)
         found[rows[sure >= limit.margin]] = n
     return found

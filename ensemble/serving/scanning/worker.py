@@ -110,12 +110,12 @@ def _in_turn(model):
     """Say how members are asked in turn, and why that settles nothing, if so."""
     from ensemble.cascade.settling import Settling, what_is_promised
 
-    settling = Settling(model, doubts=True)
+    settling = Settling(model, doubts=True, by_frames=False)  # as a scan
     return {
         "setting": model.cascade,
         "order": settling.cascade.order,
         "problem": settling.problem,
-        "said": what_is_promised(model, doubts=True),
+        "said": what_is_promised(model, doubts=True, by_frames=False),
     }
 
 
