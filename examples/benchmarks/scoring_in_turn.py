@@ -8,7 +8,8 @@ people (bodies of random weights, logistic heads) and judge those of others, onc
 all of them and once in turn, by a cascade that is certified for ``--rate``. Beside the
 seconds of both, and of the notebook's way (see scoring.py): verdicts that differ, AUC
 lost, and the share of the networks' work that was asked for. With ``--unlike`` videos
-of another kind are judged, too: what a cascade has never seen it should not settle.
+of another kind are judged, too, and with ``--stress`` changed copies: what a cascade has
+never seen it should not settle.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from base_models import FrameDetector, list_videos
 from base_models.video import iter_frames, write_video
 from ensemble import DeepfakeEnsemble
 from ensemble.datasets import make_forgeries
+from ensemble.inspection.stress import CHANGES, changed
 
 SHARES = {"": 1.0, " (half of its frames)": 0.5, " (a quarter of its frames)": 0.25}
 
@@ -124,6 +126,17 @@ def tell(here, found, y, by_hand):
     )
 
 
+def stressed(videos, change, folder):
+    """Copies of the videos, changed as `stress_test` does, at its greatest strength."""
+    strength, draw, made = CHANGES[change][-1], np.random.default_rng(0), []
+    for number, video in enumerate(videos):
+        frames = np.stack(list(iter_frames(video)))
+        frames = changed(frames, change, strength, draw)
+        name = folder / f"{change}_{number}.mp4"
+        made.append(write_video(name, frames, fps=25, crf=18, preset="veryfast"))
+    return [str(name) for name in made]
+
+
 def people(folder, n_people):
     """Clips of people, each as it is and with a coloured pattern: path, label, person.
 
@@ -167,6 +180,7 @@ def main():
     parser.add_argument("--combiner", default="logistic")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--unlike", help="folder of videos of another kind")
+    parser.add_argument("--stress", choices=CHANGES, nargs="*", default=[])
     parser.add_argument("--json", help="file for goals and raw figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -192,6 +206,9 @@ def main():
             if options.unlike:
                 unlike = [str(video) for video in list_videos(options.unlike)]
                 sets["unlike"] = pd.DataFrame({"video": unlike, "is_fake": 0})
+            for change in options.stress:
+                copies = stressed(new["video"], change, folder / "clips")
+                sets[change] = new.assign(video=copies)
             for size, part in sets.items():
                 sized = of_height(
                     part["video"].tolist(), HEIGHTS.get(size), folder / "clips"
