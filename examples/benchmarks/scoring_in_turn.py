@@ -8,7 +8,7 @@ people (bodies of random weights, logistic heads) and judge those of others, onc
 all of them and once in turn, by a cascade that is certified for ``--rate``. Beside the
 seconds of both, and of the notebook's way (see scoring.py): verdicts that differ, AUC
 lost, and the share of the networks' work that was asked for. With ``--unlike`` videos
-of another kind are judged, too, and with ``--stress`` changed copies: what a cascade has
+of another kind are judged, too, with ``--stress`` changed copies: what a cascade has
 never seen it should not settle.
 """
 
