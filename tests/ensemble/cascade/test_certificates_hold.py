@@ -109,7 +109,6 @@ def test_of_a_few_certificates_hardly_any_is_broken(simulation, combiner):
     [
         ("usual", "soft"),
         ("usual", "logistic"),
-        ("hard", "soft"),
         ("hard, single videos", "soft"),
     ],
 )
