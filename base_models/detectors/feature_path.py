@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
+from base_models.detectors.bases.eight_bits import InEightBits
 from base_models.detectors.bases.measured import (
     FeatureDetector,
     class_balanced,
@@ -51,7 +52,7 @@ _N_FOLDS = 5
 _LEARNED = ("centre_", "spread_", "precision_", "coef_")
 
 
-class FeaturePathDetector(FeatureDetector):
+class FeaturePathDetector(InEightBits, FeatureDetector):
     """Score clips by the path that a frozen network's features take over their frames.
 
     The network turns each of some frames in a row into features, a point in a space of
@@ -204,6 +205,7 @@ class FeaturePathDetector(FeatureDetector):
     ) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Return what was learned: (meta, arrays); see `FrameDetector.get_state`."""
         meta = self._state(intercept=self.intercept_)
+        meta |= self._ranges_state()
         meta["weights_key"] = self.extractor_.weights_key_
         arrays = {name: getattr(self, name) for name in _LEARNED}
         if portable or starts_random(self.backbone, self.weights):
@@ -217,6 +219,7 @@ class FeaturePathDetector(FeatureDetector):
     def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
+        self._take_ranges_state(meta)
         self.intercept_ = finite_number(meta["intercept"], "intercept")
         for name in _LEARNED:  # and no other: a file may hold any
             setattr(self, name, arrays[name])
@@ -244,6 +247,7 @@ class FeaturePathDetector(FeatureDetector):
         check_engine(self.engine)
 
     def _fit_parts(self, videos, y, groups, sample_weight):
+        super()._fit_parts(videos, y, groups, sample_weight)
         self.extractor_ = extractor = self._built_extractor()
         extractor.weights_key_ = state_digest(extractor.module_.backbone)
 
@@ -288,12 +292,20 @@ class FeaturePathDetector(FeatureDetector):
             **engine_key(self.engine, self.device),
         }
 
+    def _network_that_runs(self):
+        extractor = self.extractor_
+        return extractor.module_.backbone, extractor._preparation()
+
+    def _images_that_run(self, view):
+        return view.images.reshape(-1, *view.images.shape[2:])
+
     def _measured(self):
         return {
             "measure": class_key_here(type(self)),
             "backbone": self.backbone,
             "weights": self.extractor_.weights_key_,
             **self._way_of_features(),
+            **self._engine_key(),
         }
 
     def _measure(self, view):
@@ -304,8 +316,9 @@ class FeaturePathDetector(FeatureDetector):
             engine=self.engine,
             n_threads=self.n_threads,
         )
+        extractor._take_ranges(self._ranges())
         n_clips, length = view.images.shape[:2]
-        images = view.images.reshape(n_clips * length, *view.images.shape[2:])
+        images = self._images_that_run(view)
         with fixed_threads(resolve_threads(self.n_threads)):
             rows = extractor._run_frozen(extractor.module_.backbone, images)
         paths = rows.reshape(n_clips, length, -1)

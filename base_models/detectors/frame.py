@@ -146,11 +146,13 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
         Where views and features are kept; None is the user's default store.
     device : str or None, default=None
         None is a GPU where there is one.
-    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}, default="auto"
+    engine : str, default="auto"
         What runs the network when it does not learn: "auto" is the fastest for it of
         those installed (extras ``onnx`` and ``openvino``), equal to torch within 1e-4;
-        on a GPU torch in mixed precision. "bfloat16" is quicker and not equal: see
-        `ensemble.lean_engines`, and `base_models.inference.engines.run_frozen`.
+        on a GPU torch in mixed precision. "torch", "onnxruntime" and "openvino" are
+        those. "bfloat16" and "int8", which needs `find_ranges`, can be quicker and are
+        not equal: see `ensemble.lean_engines`, which chooses them within a stated
+        drift, and `base_models.inference.engines.run_frozen`.
     verbose : bool, default=False
         Show progress bars.
     sampling : {"even", "keyframes"}, default="even"
@@ -341,8 +343,12 @@ class FrameDetector(OnFrozenParts, NetworkDetector):
             threads=resolve_threads(self.n_threads),
             device=resolve_device(self.device).type,
             **({} if self.features == "last" else {"features": self.features}),
-            **engine_key(self.engine, self.device),
+            **self._engine_key(),
         )
+
+    def _network_that_runs(self):
+        network, preparation = super()._network_that_runs()
+        return (network.backbone if self.train == "head" else network), preparation
 
     @property
     def _trains_on_images(self):

@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.detectors.bases.eight_bits import InEightBits
 from base_models.detectors.bases.measured import FeatureDetector
 from base_models.detectors.bases.network import NetworkDetector, train_on_groups
 from base_models.detectors.frame import FrameDetector
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class LSTMDetector(FeatureDetector):
+class LSTMDetector(InEightBits, FeatureDetector):
     """Score a video by the sequence of its frames' features.
 
     A frozen network turns each image into features, computed once and shared with
@@ -190,6 +191,7 @@ class LSTMDetector(FeatureDetector):
         resolve_device(self.device)  # not there?
 
     def _fit_parts(self, videos, y, groups, sample_weight):
+        super()._fit_parts(videos, y, groups, sample_weight)
         self.extractor_ = self._fitted_extractor(videos, y, groups, sample_weight)
 
     def score_views(
@@ -234,6 +236,7 @@ class LSTMDetector(FeatureDetector):
         The weights of a network in ``FrozenEstimator`` are left to the parameters.
         """
         meta = self._state(history=self.history_, n_features=self.module_.n_features)
+        meta |= self._ranges_state()
         parts = {"sequence": self.module_.state_dict()}
         if not isinstance(self.features, FrozenEstimator):
             again = self.features is None and not (
@@ -251,6 +254,7 @@ class LSTMDetector(FeatureDetector):
     def set_state(self, meta: dict[str, Any], arrays: dict[str, NDArray]) -> Self:
         """Become the fitted detector that `get_state` described."""
         self._take_state(meta)
+        self._take_ranges_state(meta)
         parts = {"sequence": {}, "extractor": {}}
         for name, value in arrays.items():
             part, _, rest = name.partition("/")
@@ -349,6 +353,10 @@ class LSTMDetector(FeatureDetector):
             n_threads=self.n_threads,
         )
 
+    def _network_that_runs(self):
+        extractor = self.extractor_
+        return extractor.module_.backbone, extractor._preparation()
+
     def _view_recipe(self) -> ViewRecipe:
         return self._image_detector()._view_recipe()
 
@@ -356,6 +364,7 @@ class LSTMDetector(FeatureDetector):
         """Return one sequence of features (n_images, n_features) for each face."""
         # Ours may have changed: an ensemble that is loaded is told its device.
         extractor = self._with_ours(self.extractor_)
+        extractor._take_ranges(self._ranges())
         with fixed_threads(resolve_threads(self.n_threads)):
             rows = extractor._features(view, store)
         return [rows[view.faces == face] for face in np.unique(view.faces)]

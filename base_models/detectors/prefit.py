@@ -15,7 +15,6 @@ from base_models.choices import VIEWS
 from base_models.detectors.bases.network import NetworkDetector, fake_probability
 from base_models.errors import CheckpointError, UnknownNetworkError, refusing
 from base_models.faces.dlib_finder import DlibFaceFinder
-from base_models.inference.engines import engine_key
 from base_models.inputs import Videos, check_fit_arguments
 from base_models.networks.backbones import FrameNetwork, build_network
 from base_models.networks.checkpoint_cards import (
@@ -174,7 +173,7 @@ class PrefitDetector(NetworkDetector):
             "view": self._view_recipe().stable_key,
             "threads": resolve_threads(self.n_threads),
             "device": resolve_device(self.device).type,
-            **engine_key(self.engine, self.device),
+            **self._engine_key(),
         }
 
     def view_recipes(self) -> list[ViewRecipe]:

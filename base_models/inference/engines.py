@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import os
-import pickle
+import sys
 import threading
 import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
 from base_models.errors import DeepfakeEnsembleWarning
 from base_models.inference.cuda import run_on_gpu
-from base_models.inference.onnx_graph import (
-    Prepared,
-    traced_graph,
-    with_weights,
-    without_weights,
-)
+from base_models.inference.int8 import Ranges, in_int8, ranges_key
+from base_models.inference.kept_graphs import onnx_bytes
+from base_models.inference.onnx_graph import Prepared
 from base_models.inference.onnxruntime import OnnxRuntime
 from base_models.inference.openvino import OpenVino
+from base_models.inference.processor import has_bfloat16, has_int8
 from base_models.networks.forward import forward, place
 from base_models.networks.preprocessing import Preprocessing
 from base_models.networks.weights import state_digest
-from base_models.runtime.caches import Cache, cached, register
+from base_models.runtime.caches import cached, register
 from base_models.runtime.devices import fixed_threads, resolve_device, resolve_threads
 from base_models.runtime.warn_once import told_to_sender
-from base_models.store.keys import class_key
-from base_models.store.store import Store, resolve_store, store_key
-from base_models.store.versions import is_own, library_version
+from base_models.store.store import Store
+from base_models.store.versions import library_version
 
-ENGINES = ("auto", "torch", "onnxruntime", "openvino", "bfloat16")
+ENGINES = ("auto", "torch", "onnxruntime", "openvino", "bfloat16", "int8")
 TOLERANCE = 1e-4  # of the largest value that torch puts out, on a probe
 _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 _N_TRACED, _N_PROBED = 2, 3  # differ, so that a size that tracing froze is noticed
@@ -50,9 +44,10 @@ _BATCH = 8  # as fast as more (examples/benchmarks/engines.py), and a quarter of
 # takes, such a network does not give back in hundreds of videos. From the second on
 # OpenVINO's speed is worth that it takes longer to compile than ONNX Runtime.
 _SMALL, _LARGE = 10e6, 1e9
+_MIXED = ("auto", "bfloat16", "int8")  # what mixed precision stands for on a GPU
 
 
-Engine = Literal["auto", "torch", "onnxruntime", "openvino", "bfloat16"]
+Engine = Literal["auto", "torch", "onnxruntime", "openvino", "bfloat16", "int8"]
 
 
 def check_engine(engine: Engine) -> None:
@@ -60,7 +55,7 @@ def check_engine(engine: Engine) -> None:
 
     Parameters
     ----------
-    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}
+    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16", "int8"}
 
     Raises
     ------
@@ -86,7 +81,11 @@ def check_engine(engine: Engine) -> None:
         )
 
 
-def engine_key(engine: str, device: str | torch.device | None = None) -> dict[Any, Any]:
+def engine_key(
+    engine: str,
+    device: str | torch.device | None = None,
+    ranges: Ranges | None = None,
+) -> dict[Any, Any]:
     """Return what of the engine decides the bits of what a network puts out.
 
     Engines round differently, by less than 1e-4. So that one seed gives the same bytes
@@ -99,6 +98,8 @@ def engine_key(engine: str, device: str | torch.device | None = None) -> dict[An
         See `check_engine`.
     device : str, torch.device or None, default=None
         Where the network computes.
+    ranges : dict or None, default=None
+        For "int8": see `run_frozen`.
 
     Returns
     -------
@@ -113,8 +114,13 @@ def engine_key(engine: str, device: str | torch.device | None = None) -> dict[An
     """
     check_engine(engine)
     kind = resolve_device(device).type
-    if kind == "cuda" and engine in ("auto", "bfloat16"):
+    if kind == "cuda" and engine in _MIXED:
         return {"engine": "mixed precision"}
+    if kind == "cpu" and engine == "int8":
+        if ranges and ranges["tensors"] and int8_is_here():
+            version = _version("onnxruntime")
+            return {"engine": ["int8", version, ranges_key(ranges)]}
+        engine = "auto"
     if kind == "cpu" and engine == "bfloat16":
         if has_bfloat16():
             return {"engine": ["bfloat16", library_version("torch")]}
@@ -135,6 +141,7 @@ def run_frozen(
     n_threads: int | None = None,
     device: str | torch.device | None = None,
     store: Store | str | Path | None = None,
+    ranges: Ranges | None = None,
 ) -> np.ndarray:
     """Run a network that does not learn over the images of one video.
 
@@ -154,15 +161,17 @@ def run_frozen(
         part of what is compiled.
     images : ndarray of shape (n_images, H, W, 3)
         RGB uint8.
-    engine : {"auto", "torch", "onnxruntime", "openvino", "bfloat16"}, default="auto"
-        "auto" takes what is installed: OpenVINO for large networks, ONNX Runtime,
-        which compiles faster, for others, and torch for those so small that compiling
-        does not pay. The choice depends on the network alone, never on how much there
-        is to run: a video's score must not depend on what else is scored. On a GPU it
-        takes mixed precision. "bfloat16" is torch with weights and activations of 16
-        bits, where the processor reckons with them, and else "auto": quicker, and the
-        only one whose answers differ from torch's by more than 1e-4. How far is for
-        the caller to measure (`ensemble.lean_engines`).
+    engine : str, default="auto"
+        One of `ENGINES`. "auto" takes what is installed: OpenVINO for large networks,
+        ONNX Runtime, which compiles faster, for others, and torch for those so small
+        that compiling does not pay. The choice depends on the network alone, never on
+        how much there is to run: a video's score must not depend on what else is
+        scored. On a GPU it takes mixed precision. "bfloat16" is torch with weights and
+        activations of 16 bits, "int8" ONNX Runtime with those of 8; where the processor
+        does not reckon with them, both are "auto". They can be quicker, and are the
+        only ones whose answers differ from torch's by more than 1e-4, so that "auto"
+        never takes them: how far is for the caller to measure
+        (`ensemble.lean_engines`).
     n_threads : int or None, default=None
         CPU threads; None is all cores up to 4.
     device : str, torch.device or None, default=None
@@ -170,6 +179,9 @@ def run_frozen(
     store : Store, str, Path or None, default=None
         Where the graphs of networks are kept, without weights: a network of a kind that
         was seen before is not traced again.
+    ranges : dict or None, default=None
+        Of the network's activations, from `base_models.inference.int8.find_ranges`.
+        Without them "int8" is "auto", with a warning.
 
     Returns
     -------
@@ -191,32 +203,47 @@ def run_frozen(
     preprocessing = preprocess if isinstance(preprocess, Preprocessing) else None
     prepare = preprocess if preprocessing is None else preprocessing.normalise
     with fixed_threads(resolve_threads(n_threads)):
-        return _run(
-            network, prepare, preprocessing, images, engine, n_threads, device, store
+        plan = _Plan(
+            engine, preprocessing, images.shape[1:], resolve_threads(n_threads)
         )
+        return _run(network, prepare, plan, images, device, store, ranges)
 
 
-def _run(network, prepare, preprocessing, images, engine, n_threads, device, store):
+class _Plan(NamedTuple):
+    """What a network is compiled for."""
+
+    engine: Engine
+    preprocessing: Preprocessing | None
+    shape: tuple[int, ...]
+    n_threads: int
+    ranges: str = ""  # what stands for them
+
+
+def _run(network, prepare, plan, images, device, store, ranges):
+    place(network, device)
     if device.type == "cuda":
-        place(network, device)
-        mixed = engine in ("auto", "bfloat16")
+        mixed = plan.engine in _MIXED
         return run_on_gpu(network, prepare, images, device, mixed=mixed)
-    if engine == "bfloat16":
+    compiled = None
+    if plan.engine == "bfloat16":
         answers = _in_bfloat16(network, prepare, images, device)
         if answers is not None:
             return answers
-        engine = "auto"
-    compiled = None
-    if device.type == "cpu" and len(images) and engine_key(engine, device):
-        place(network, device)
-        plan = (engine, preprocessing, images.shape[1:], resolve_threads(n_threads))
+        plan = plan._replace(engine="auto")
+    compiles = device.type == "cpu" and len(images) > 0
+    if plan.engine == "int8":
+        if compiles and _can_run_int8(network, ranges):
+            fewer = plan._replace(ranges=ranges_key(ranges))
+            compiled = _compiled(network, prepare, fewer, store, ranges)
+        plan = plan._replace(engine="auto")
+    if compiled is None and compiles and engine_key(plan.engine, device):
         compiled = _compiled(network, prepare, plan, store)
     if compiled is None:
         return forward(network, prepare, images, device)
     outputs = []
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
-        if preprocessing is None:
+        if plan.preprocessing is None:
             with torch.inference_mode():
                 batch = prepare(torch.tensor(batch)).contiguous().numpy()
         outputs.append(compiled(np.ascontiguousarray(batch)))
@@ -225,7 +252,6 @@ def _run(network, prepare, preprocessing, images, engine, n_threads, device, sto
 
 _of_network = weakref.WeakKeyDictionary()  # network -> (stamp, {plan: runner or None})
 _of_weights = weakref.WeakValueDictionary()  # (digest, kind, plan) -> runner
-_graphs = Cache(f"{__name__}._graphs", maxsize=64)  # key in the store -> bytes
 _lock = threading.RLock()
 
 
@@ -238,13 +264,49 @@ def _clear():
 register(__name__, _clear)
 
 
-def _compiled(network, prepare, plan, store):
-    """Return what runs the network on an engine; None where torch is to run it."""
+def _compiled(network, prepare, plan, store, ranges=None):
+    """Return what runs the network on an engine; None where it cannot."""
     with _lock:
         runners = _runners_of(network)
         if plan not in runners:
-            runners[plan] = _compile(network, prepare, plan, store)
+            runners[plan] = _compile(network, prepare, plan, store, ranges)
         return runners[plan]
+
+
+def int8_is_here() -> bool:
+    """Say whether this processor reckons with 8 bits, and what does so is installed."""
+    return has_int8() and _installed("onnxruntime")
+
+
+def _can_run_int8(network, ranges):
+    """Whether 8 bits can run here; says once of a network what is missing for them."""
+    if not has_int8() or (ranges and not ranges["tensors"]):
+        return False
+    if ranges is None:
+        missing = (
+            "it has no ranges of its activations: find_ranges of its detector finds "
+            "them on videos, and so does ensemble.lean_engines"
+        )
+    elif not _installed("onnxruntime"):
+        missing = (
+            "onnxruntime and onnx are not both installed: "
+            "pip install 'deepfake-ensemble[onnx]'"
+        )
+    else:
+        return True
+    with _lock:
+        runners = _runners_of(network)
+        if "said" not in runners:
+            runners["said"] = missing
+            _warn(network, f"runs as engine='auto' does, not in 8 bits: {missing}")
+    return False
+
+
+def _warn(network, trouble):
+    kind = type(network).__name__
+    message = f"{kind} {trouble}"
+    if not told_to_sender(("engine", kind), message):
+        warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=5)
 
 
 def _runners_of(network):
@@ -265,10 +327,7 @@ def _in_bfloat16(network, prepare, images, device):
     try:
         return forward(_halved(network), prepare, images, device, torch.bfloat16)
     except RuntimeError as error:  # such as a layer that makes float32 by itself
-        kind = type(network).__name__
-        message = f"{kind} does not run in bfloat16: {str(error).splitlines()[0]}"
-        if not told_to_sender(("engine", kind), message):
-            warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=5)
+        _warn(network, f"does not run in bfloat16: {str(error).splitlines()[0]}")
         return None
 
 
@@ -281,17 +340,6 @@ def _halved(network):
         return runners["bfloat16"]
 
 
-@cached(maxsize=1)
-def has_bfloat16() -> bool:
-    """Say whether this processor reckons with bfloat16; False where nobody can tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    named = next((x for x in lines if x.startswith(("flags", "Features"))), "")
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(named.split()))
-
-
 def _stamp(network):
     """Change when the weights do: another tensor, or the same written to."""
     stamp = []
@@ -302,11 +350,11 @@ def _stamp(network):
     return tuple(stamp)
 
 
-def _compile(network, prepare, plan, store):
-    engine, preprocessing, shape, n_threads = plan
+def _compile(network, prepare, plan, store, ranges):
+    preprocessing = plan.preprocessing
     whole = Prepared(network, preprocessing and preprocessing.normalise)
     rng = np.random.default_rng(0)
-    probe = torch.from_numpy(rng.integers(0, 256, (_N_PROBED, *shape), np.uint8))
+    probe = torch.from_numpy(rng.integers(0, 256, (_N_PROBED, *plan.shape), np.uint8))
     try:
         with torch.inference_mode():
             if preprocessing is None:
@@ -314,25 +362,26 @@ def _compile(network, prepare, plan, store):
             expected, work = _run_and_count(whole, probe)
     except Exception:  # torch will say what is wrong with it when it runs it
         return None
-    engine = _chosen(engine, work / _N_PROBED)
+    engine = _chosen(plan.engine, work / _N_PROBED)
     if engine == "torch":
         return None
-    kind = type(network).__name__
-    weights = (state_digest(network), kind, engine, *plan[1:])
+    digest = state_digest(network)
+    weights = (digest, type(network).__name__, engine, *plan[1:])
     runner = _of_weights.get(weights)
     trouble = None
     # A kept graph may be of a class whose code has changed: then it is traced again.
     for kept in (True, False):
         try:
             if runner is None:
-                model = _model(whole, probe[:_N_TRACED].clone(), store, kept)
-                runner = _MAKERS[engine](model, n_threads)
+                model = onnx_bytes(whole, probe[:_N_TRACED].clone(), store, kept)
+                runner = _made(engine, model, plan.n_threads, ranges, digest)
             difference = _difference(runner(probe.numpy()), expected.float().numpy())
         except Exception as error:  # of tracing, of the engine: whatever it cannot do
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             trouble = f"{engine} cannot run it ({reason})"
         else:
-            if difference <= TOLERANCE:
+            # How far 8 bits drift shows on videos, and not on noise.
+            if difference <= (sys.float_info.max if engine == "int8" else TOLERANCE):
                 _of_weights[weights] = runner
                 return runner
             trouble = (
@@ -340,10 +389,17 @@ def _compile(network, prepare, plan, store):
                 f"largest, more than {TOLERANCE:g}"
             )
         runner = None
-    message = f"{kind} runs on torch: {trouble}"
-    if not told_to_sender(("engine", kind), message):
-        warnings.warn(message, DeepfakeEnsembleWarning, stacklevel=4)
+    instead = "as engine='auto' does" if engine == "int8" else "on torch"
+    _warn(network, f"runs {instead}: {trouble}")
     return None
+
+
+def _made(engine, model, n_threads, ranges, digest):
+    if engine != "int8":
+        return _MAKERS[engine](model, n_threads)
+    if ranges["network"] != digest:
+        raise ValueError("its weights are no longer those whose ranges were found")
+    return in_int8(model, ranges, n_threads)
 
 
 def _run_and_count(network, inputs):
@@ -369,53 +425,6 @@ def _difference(got, expected):
         return np.inf
     largest = np.abs(expected).max(initial=0)
     return float(np.abs(got - expected).max(initial=0) / (largest or 1))
-
-
-def _model(whole, example, store, kept):
-    """The network as bytes of ONNX; tracing takes seconds, so its graph is kept."""
-    import onnx
-
-    try:
-        key = _graph_key(whole, example)
-    except (AttributeError, TypeError, pickle.PicklingError):
-        # no two such can be told to be alike
-        with fixed_threads(1):
-            return traced_graph(whole, example).SerializeToString()
-    content = _graphs.get(key) if kept else None
-    store = resolve_store(store)
-    if kept and content is None:
-        entry = store.get("graph", key)
-        content = None if entry is None else entry[0]["graph"].tobytes()
-    if content is None:
-        with fixed_threads(1):  # layer by layer: more threads only wait for each other
-            model = without_weights(traced_graph(whole, example), whole)
-        content = model.SerializeToString()
-        store.put("graph", key, {"graph": np.frombuffer(content, np.uint8)})
-    _graphs[key] = content
-    model = onnx.load_from_string(content)
-    return with_weights(model, whole).SerializeToString()
-
-
-def _graph_key(whole, example):
-    """Stand for a network's architecture: all of it but the weights."""
-    content = io.BytesIO()
-    _ShellPickler(content, protocol=5).dump(whole)
-    return store_key(
-        shell=hashlib.sha256(content.getbuffer()).hexdigest(),
-        example=[str(example.dtype), *example.shape],
-        versions=[torch.__version__, timm.__version__],
-    )
-
-
-class _ShellPickler(pickle.Pickler):
-    """Writes all of a network but the values of its tensors; nobody reads it."""
-
-    def persistent_id(self, thing):
-        if isinstance(thing, torch.Tensor):
-            return str(thing.dtype), *thing.shape
-        if isinstance(thing, type) and is_own(thing):
-            return class_key(thing)  # wherever its module is
-        return None
 
 
 def _after_fork():

@@ -56,7 +56,8 @@ def _maker_of(manifest):
     if "rule" in manifest:
         return "combine"
     members = [m for entry in manifest["detectors"] for m in entry["members"]]
-    if any('["engine", "bfloat16"]' in json.dumps(m.get("params")) for m in members):
+    params = json.dumps([member.get("params") for member in members])
+    if any(f'["engine", "{engine}"]' in params for engine in ("bfloat16", "int8")):
         return "lean"
     if (manifest.get("card") or {}).get("toy"):
         return "demo"

@@ -30,7 +30,8 @@ from base_models import (
     sample_frames,
 )
 from base_models.face_tracks import follow_faces
-from base_models.inference.engines import has_bfloat16
+from base_models.inference.engines import int8_is_here
+from base_models.inference.processor import has_bfloat16
 from base_models.scoring import walk_videos
 from base_models.video.reading import sample_clips
 from ensemble.datasets import make_forgeries
@@ -87,15 +88,23 @@ def measure(videos, folder, yunet=None):
             body = detector.module_.backbone
             detector._run_frozen(body, images)  # compiles, where that pays
             spent[name].append(cpu_seconds(detector._run_frozen, body, images)[0])
-        if not has_bfloat16():
-            continue
-        detector.set_params(engine="bfloat16")
-        spent[f"{name}, 16 bits"] = took = []
-        for views in all_views(detector, videos, folder):
-            images = views[key].images
-            detector._run_frozen(body, images[:1])  # makes the copy in 16 bits
-            took.append(cpu_seconds(detector._run_frozen, body, images)[0])
+        if has_bfloat16():
+            detector.set_params(engine="bfloat16")
+            spent[f"{name}, 16 bits"] = in_fewer_bits(detector, videos, folder)
+        if int8_is_here():
+            detector.set_params(engine="int8").find_ranges(videos)
+            spent[f"{name}, 8 bits"] = in_fewer_bits(detector, videos, folder)
     return spent
+
+
+def in_fewer_bits(detector, videos, folder):
+    """CPU seconds of each video by the network of a detector."""
+    took, body = [], detector.module_.backbone
+    for views in all_views(detector, videos, folder):
+        (view,) = views.values()
+        detector._run_frozen(body, view.images[:1])  # makes the copy in fewer bits
+        took.append(cpu_seconds(detector._run_frozen, body, view.images)[0])
+    return took
 
 
 def all_views(detector, videos, folder):
@@ -117,7 +126,8 @@ def main():
         if options.clips:
             videos = [str(video) for video in list_videos(options.clips)]
         else:
-            made = make_forgeries(folder / "clips", n_identities=options.videos // 2)
+            half = options.videos // 2
+            made = make_forgeries(folder / "clips", n_identities=half + half % 2)
             videos = [str(video) for video in made.videos]
         spent = measure(videos[: options.videos], folder, options.yunet)
     table = Table("", "CPU seconds a video", "cores for a million videos a day")

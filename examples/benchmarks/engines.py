@@ -1,4 +1,4 @@
-"""Measure what runs frozen networks fastest: torch, ONNX Runtime, OpenVINO, 8 bits.
+"""Measure what runs frozen networks fastest: torch, ONNX Runtime, OpenVINO, few bits.
 
     python examples/benchmarks/engines.py --json results.json
 
@@ -6,7 +6,8 @@ Networks of the default detectors and small ones, with random weights (speed doe
 depend on them), on noise. All take turns in one run, and medians are compared. Beside
 the speed: how far logits are from torch's, and what a first use costs: the first 80
 images, which are 5 videos, of a network of a kind that no run has seen (its graph is
-traced), of one whose graph is in the store, and of torch.
+traced), of one whose graph is in the store, and of torch. "8 bits" is what
+`export --int8` writes, "int8" the engine.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from base_models.backbones import backbone_recipe, build_network
 from base_models.compute import fixed_threads
 from base_models.export.onnx import FakeProbability
 from base_models.export.quantize import quantize
-from base_models.inference import engines
+from base_models.inference import engines, kept_graphs
+from base_models.inference.int8 import find_ranges
 from base_models.inference.onnx_graph import Prepared, traced_graph
 
 NETWORKS = {  # name: (pixels, of the default detectors?)
@@ -85,10 +87,11 @@ def runners(name, engines_here, images, n_threads, store):
         "torch": lambda: plain_torch(first, recipe, images),
         "8 bits": lambda: int8.run(None, {"images": images})[0],
     }
+    ranges = find_ranges(network, recipe, images, n_threads, store)
     for engine in engines_here:
         label = "torch channels_last" if engine == "torch" else engine
         found[label] = lambda engine=engine: engines.run_frozen(
-            network, recipe, images, engine, n_threads, "cpu", store
+            network, recipe, images, engine, n_threads, "cpu", store, ranges
         )
     return found
 
@@ -116,7 +119,7 @@ def first_use(name, n_threads, rounds):
             for case in taken:
                 network = network_of(name, seed)
                 network.head.bias.data += len(case)  # weights that none had before
-                engines._graphs.clear()
+                kept_graphs._graphs.clear()
                 engine = "torch" if case == "torch" else "auto"
                 began = time.perf_counter()
                 for _ in range(FIRST // len(video)):
@@ -145,8 +148,9 @@ def main():
                 found = runners(name, engines_here, images, n_threads, store)
                 seconds, answers = in_turn(found, options.rounds)
                 first = first_use(name, n_threads, 1 if default else 3)
-            del answers["8 bits"]  # how far it drifts depends on weights that learned
-            answers.pop("bfloat16", None)  # and so it is with 16
+            # how far these drift depends on weights that learned
+            for label in ("8 bits", "int8", "bfloat16"):
+                answers.pop(label, None)
             expected = answers["torch"]
             apart = max(np.abs(a - expected).max() for a in answers.values())
             apart /= np.abs(expected).max()
@@ -158,7 +162,7 @@ def main():
             }
             line = ", ".join(f"{k} {1e3 * t / BATCH:.1f}" for k, t in seconds.items())
             print(f"{what}: {line} ms per image; first {FIRST}: {first}", flush=True)
-            not_equal = ("8 bits", "bfloat16", "auto")
+            not_equal = ("8 bits", "int8", "bfloat16", "auto")
             ours, fastest = (
                 seconds["auto"],
                 min(t for e, t in seconds.items() if e not in not_equal),

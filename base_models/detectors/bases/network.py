@@ -15,6 +15,7 @@ from torch import nn
 
 from base_models.augmentation.augment import resolve_augment
 from base_models.augmentation.pseudo_fakes import resolve_pseudo_fakes
+from base_models.detectors.bases.eight_bits import InEightBits
 from base_models.detectors.bases.fitting import TrainedDetector
 from base_models.faces.dlib_finder import DlibFaceFinder
 from base_models.inference.counting import multiply_adds
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class NetworkDetector(TrainedDetector):
+class NetworkDetector(InEightBits, TrainedDetector):
     """Base class of detectors in which a torch network looks at single images.
 
     A subclass builds the network and says how its images are prepared; sampling,
@@ -111,6 +112,7 @@ class NetworkDetector(TrainedDetector):
             "history": self.history_,
             "unscorable": self.unscorable_,
             "weights_key": getattr(self, "weights_key_", None),
+            **self._ranges_state(),
         }
         return meta, arrays
 
@@ -127,6 +129,7 @@ class NetworkDetector(TrainedDetector):
         self
         """
         self._take_state(meta)
+        self._take_ranges_state(meta)
         self.history_ = meta["history"]
         with repeatable(0, resolve_threads(self.n_threads)):
             network = self._rebuild(list(arrays))
@@ -350,7 +353,11 @@ class NetworkDetector(TrainedDetector):
             self.n_threads,
             self.device,
             self.store,
+            self._ranges(),
         )
+
+    def _network_that_runs(self):
+        return self.module_, self._preparation()
 
     def _preparation(self):
         """How images become inputs; engines take a `Preprocessing` in."""

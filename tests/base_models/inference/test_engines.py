@@ -15,7 +15,7 @@ from torch import nn
 
 from base_models import FrameDetector, TorchDetector
 from base_models.backbones import Preprocessing as Prep, backbone_recipe, build_network
-from base_models.inference import engines as engines_module
+from base_models.inference import engines as engines_module, kept_graphs
 from base_models.inference.cuda import run_on_gpu
 from base_models.inference.engines import ENGINES, check_engine, engine_key, run_frozen
 from base_models.inference.openvino import OpenVino
@@ -135,16 +135,16 @@ def test_what_is_compiled_goes_with_the_network(engine):
 
 def test_networks_of_a_kind_are_traced_once(engine, tmp_path, monkeypatch):
     traced = []
-    trace = engines_module.traced_graph
+    trace = kept_graphs.traced_graph
     monkeypatch.setattr(
-        engines_module, "traced_graph", lambda *a: traced.append(1) or trace(*a)
+        kept_graphs, "traced_graph", lambda *a: traced.append(1) or trace(*a)
     )
     for seed in range(3):
         network = built(small_network(seed)).requires_grad_(seed > 0)
         found = run_frozen(network, Prep(16), noise(16), engine, store=tmp_path)
         expected = forward(network, Prep(16).normalise, noise(16), "cpu")
         np.testing.assert_allclose(found, expected, atol=1e-5)
-        monkeypatch.setattr(engines_module, "_graphs", {})  # as in another process
+        monkeypatch.setattr(kept_graphs, "_graphs", {})  # as in another process
     assert len(traced) == 1
     other = built(small_network(), 20)
     run_frozen(other, Prep(20), noise(20), engine, store=tmp_path)
@@ -272,7 +272,7 @@ def test_auto_is_torch_where_nothing_else_is_installed(monkeypatch):
 
 
 def test_unknown_and_missing_engines_are_named(monkeypatch):
-    with pytest.raises(ValueError, match="'openvino' or 'bfloat16'; got 'tensorrt'"):
+    with pytest.raises(ValueError, match="'bfloat16' or 'int8'; got 'tensorrt'"):
         check_engine("tensorrt")
     monkeypatch.setattr(engines_module, "_installed", lambda engine: False)
     with pytest.raises(ImportError, match=r"pip install 'deepfake-ensemble\[onnx\]'"):
@@ -299,9 +299,10 @@ def test_engines_keep_to_their_threads(engine, n_threads, monkeypatch):
 def test_every_engine_has_a_key_of_its_own():
     pytest.importorskip("openvino")
     pytest.importorskip("onnxruntime")
-    keys = [str(engine_key(engine, "cpu")) for engine in ENGINES]
-    n_alike = 0 if engines_module.has_bfloat16() else 1  # it is "auto" then
-    assert len(set(keys)) == len(ENGINES) - n_alike
+    ranges = {"network": "9f2c", "tensors": {"input": [0.0, 1.0]}}
+    keys = [str(engine_key(engine, "cpu", ranges)) for engine in ENGINES]
+    here = engines_module.has_bfloat16(), engines_module.int8_is_here()
+    assert len(set(keys)) == len(ENGINES) - here.count(False)  # else they are "auto"
 
 
 def heads(engine, **more):

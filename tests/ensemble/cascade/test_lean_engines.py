@@ -1,4 +1,6 @@
-"""Networks in 16 bits where P(fake) and verdicts stay where they were."""
+"""Networks in fewer bits where P(fake) and verdicts stay where they were."""
+
+import weakref
 
 import numpy as np
 import pytest
@@ -22,6 +24,19 @@ def always_quicker(monkeypatch):
 here = pytest.mark.skipif(
     not engines.has_bfloat16(), reason="this processor has no bfloat16"
 )
+both = pytest.mark.skipif(
+    not (engines.has_bfloat16() and engines.int8_is_here()),
+    reason="this processor has no bfloat16 or no 8 bits, or onnxruntime is missing",
+)
+
+
+@pytest.fixture(params=["bfloat16", "int8"])
+def lean(request, monkeypatch):
+    """Try this engine alone: which of two is quicker is timed."""
+    if request.param not in lean_module._engines_here():
+        pytest.skip(f"{request.param} is not here")
+    monkeypatch.setattr(lean_module, "_engines_here", lambda: [request.param])
+    return request.param
 
 
 def blueness(videos):
@@ -44,9 +59,11 @@ def fitted(toy_videos, tmp_path_factory):
     return model.fit(videos, y, groups=groups)
 
 
-@here
-def test_what_it_says_of_the_drift_is_what_the_scores_do(fitted, toy_videos, tmp_path):
+def test_what_it_says_of_the_drift_is_what_the_scores_do(
+    fitted, toy_videos, tmp_path, lean
+):
     videos, _, _ = toy_videos
+    fitted.detectors_ = lean_module._model_with(fitted, None).detectors_
     before = fitted.fake_score(videos)
     verdicts = fitted.thresholds_.verdicts(before)
     found = lean_engines(fitted, videos, drift=0.5)
@@ -64,7 +81,8 @@ def test_what_it_says_of_the_drift_is_what_the_scores_do(fitted, toy_videos, tmp
     loaded.set_params(store=tmp_path / "s")
     np.testing.assert_array_equal(loaded.fake_score(videos), after)
     again = lean_engines(fitted, videos, drift=0.5)  # measured against full precision
-    timed = ["times"]
+    timed = ["times", f"{lean}_times"]
+    assert set(found["engine"]) == {"", lean}
     assert again.drop(columns=timed).equals(found.drop(columns=timed))
     assert (found["times"].dropna() > 0).all()
 
@@ -74,10 +92,10 @@ def test_what_is_not_quicker_stays_as_it_was(fitted, toy_videos, monkeypatch):
     monkeypatch.setattr(lean_module, "_QUICKER", 1e9)
     found = lean_engines(fitted, toy_videos[0], drift=0.5)
     assert set(found["note"]) == {
-        "it is not quicker in 16 bits",
+        "it is not quicker in 16 or 8 bits",
         "it runs no network by itself",
     }
-    assert "bfloat16" not in set(found["engine"])
+    assert set(found["engine"]) == {"", "auto"}
     assert found.attrs["drift"] == 0
 
 
@@ -86,6 +104,7 @@ def test_a_member_that_moves_it_too_far_stays_as_it_was(
     fitted, toy_videos, tmp_path, monkeypatch
 ):
     videos, _, _ = toy_videos
+    monkeypatch.setattr(lean_module, "_engines_here", lambda: ["bfloat16"])
     lean_engines(fitted, videos, drift=0.5)
     exact = engines._in_bfloat16
 
@@ -100,6 +119,53 @@ def test_a_member_that_moves_it_too_far_stays_as_it_was(
     assert "too far" in found["note"]["other"]
     assert found["drift"]["other"] > 0.001
     assert found.attrs["drift"] <= 0.001
+
+
+class Astray:
+    """Runs a network, and is sure of fakes."""
+
+    def __init__(self, runner):
+        self.runner = runner
+
+    def __call__(self, batch):
+        found = self.runner(batch)
+        return found + np.array([0, 9.0]) if found.shape[-1] == 2 else found
+
+
+@both
+@pytest.mark.parametrize(
+    ("times", "astray", "taken"),
+    [
+        ({"bfloat16": 2.0, "int8": 3.0}, False, "int8"),
+        ({"bfloat16": 3.0, "int8": 2.0}, False, "bfloat16"),
+        ({"bfloat16": 2.0, "int8": 3.0}, True, "bfloat16"),  # the quicker moves too far
+        ({"bfloat16": 0.9, "int8": 3.0}, True, "auto"),
+        ({"bfloat16": 0.9, "int8": 0.9}, False, "auto"),
+    ],
+)
+def test_each_member_takes_the_quickest_within_the_drift(
+    fitted, toy_videos, tmp_path, monkeypatch, times, astray, taken
+):
+    videos, _, _ = toy_videos
+    monkeypatch.setattr(lean_module, "_QUICKER", 1.1)
+    monkeypatch.setattr(
+        lean_module, "_times_as_fast", lambda names, *_: {n: dict(times) for n in names}
+    )
+    if astray:
+        exact = engines.in_int8
+        monkeypatch.setattr(engines, "in_int8", lambda *a: Astray(exact(*a)))
+        monkeypatch.setattr(engines, "_of_network", weakref.WeakKeyDictionary())
+        monkeypatch.setattr(engines, "_of_weights", weakref.WeakValueDictionary())
+    fitted.set_params(store=tmp_path / "new")
+    found = lean_engines(fitted, videos, drift=0.2)
+    assert found["engine"]["other"] == taken
+    assert found.attrs["drift"] <= 0.2
+    row = found.loc["other"]
+    if taken != "auto":
+        assert row["note"] == ""
+        assert (row["drift"], row["times"]) == (row[f"{taken}_drift"], times[taken])
+    if astray:
+        assert row["int8_drift"] > 0.2
 
 
 @here
@@ -139,7 +205,8 @@ def test_too_few_videos_and_senseless_drifts_are_refused(
     with pytest.raises(ValueError, match="20 or more videos with a score .* 5 of 5"):
         lean_engines(fitted, videos[:5])
     monkeypatch.setattr(lean_module, "has_bfloat16", lambda: False)
-    with pytest.raises(RuntimeError, match="does not reckon with bfloat16"):
+    monkeypatch.setattr(lean_module, "int8_is_here", lambda: False)
+    with pytest.raises(RuntimeError, match="reckons neither with bfloat16"):
         lean_engines(fitted, videos)
 
 
@@ -227,7 +294,7 @@ def test_the_command_saves_an_ensemble_that_is_lean(
     assert "drift must be a number between 0 and 1; got 2.0" in said.err
     found = ensemble.load(out).detectors_["net"]
     members = found if isinstance(found, list) else [found]
-    assert {one.engine for one in members} == {"bfloat16"}
+    assert {one.engine for one in members} <= {"bfloat16", "int8"}
     with pytest.raises(SystemExit):
         main([*given, "-o", str(tmp_path / "model.dfe"), "--overwrite"])
     assert "model.dfe" in capsys.readouterr().err  # never onto its input

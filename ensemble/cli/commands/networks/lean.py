@@ -1,4 +1,4 @@
-"""``lean``: an ensemble whose networks run in 16 bits, where no verdict changes."""
+"""``lean``: an ensemble whose networks run in fewer bits where no verdict changes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,11 +30,12 @@ def lean(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Run networks in 16 bits as far as that moves no verdict; save the ensemble.
+    """Run networks in 16 or 8 bits as far as that moves no verdict; save the ensemble.
 
-    On processors that reckon with bfloat16, and elsewhere as before.
+    On processors that reckon with those, and elsewhere as before.
     """
     from ensemble import lean_engines
+    from ensemble.cascade.lean_engines import BITS
     from ensemble.cli.tables import visible
     from ensemble.reporting.outputs import Output, check_outputs
 
@@ -50,7 +51,7 @@ def lean(
         raise typer.BadParameter(str(error)) from error
     loaded.save(out, overwrite)
     for name, row in found.iterrows():
-        said = row["note"] or "16 bits"
+        said = row["note"] or f"{BITS.get(row['engine'], 'fewer')} bits"
         if row["drift"] == row["drift"]:
             said += (
                 f" (moves the score by {row['drift']:.2g}, {row['times']:.2g} times "

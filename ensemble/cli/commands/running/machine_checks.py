@@ -175,7 +175,8 @@ def engines_here() -> list[str]:
 
 
 def _engines() -> Iterator[MachineCheck]:
-    from base_models.inference.engines import ENGINES, check_engine, has_bfloat16
+    from base_models.inference.engines import ENGINES, check_engine, int8_is_here
+    from base_models.inference.processor import has_bfloat16
 
     for engine in ENGINES[1:]:
         try:
@@ -183,8 +184,8 @@ def _engines() -> Iterator[MachineCheck]:
         except ImportError as error:
             yield MachineCheck("engines", engine, ABSENT, "not installed", str(error))
         else:
-            if engine == "bfloat16":
-                here = has_bfloat16()
+            if engine in ("bfloat16", "int8"):
+                here = has_bfloat16() if engine == "bfloat16" else int8_is_here()
                 found = "this processor reckons with it" if here else "not here"
                 yield MachineCheck("engines", engine, OK if here else ABSENT, found)
                 continue

@@ -18,7 +18,8 @@ from ensemble.cli.commands.running.machine_checks import (
 
 _N_FRAMES, _HEIGHT, _WIDTH = 24, 96, 128
 _MOST_LOST = 8.0  # grey levels that H.264 may change a pixel by, in the mean
-_OF_16_BITS = 0.05  # of the largest value, by which bfloat16 may differ from torch
+# Of the largest value, by which engines of fewer bits may differ from torch.
+_OF_FEWER_BITS = {"bfloat16": 0.05, "int8": 0.1}
 _SIDE = 64  # of what the network sees, pixels
 
 
@@ -116,6 +117,7 @@ def _run(engine: str) -> Callable[[dict], str]:
 
         from base_models import Store
         from base_models.inference.engines import TOLERANCE, run_frozen
+        from base_models.inference.int8 import find_ranges
         from base_models.networks.backbones import build_network
         from base_models.networks.preprocessing import backbone_recipe
 
@@ -125,17 +127,20 @@ def _run(engine: str) -> Callable[[dict], str]:
             torch.nn.init.normal_(network.head.weight, std=0.01)
             things["network"] = network
         images = things["frames"][:8, :_SIDE, :_SIDE]
+        network, recipe = things["network"], backbone_recipe("resnet18", _SIDE, "rgb")
+        store, ranges = Store(things["folder"] / "store"), None
+        if engine == "int8":
+            ranges = find_ranges(network, recipe, images, 1, store)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # that torch runs it instead
             logits = run_frozen(
-                things["network"], backbone_recipe("resnet18", _SIDE, "rgb"), images,
-                engine, 1, "cpu", Store(things["folder"] / "store"),
-            )  # fmt: skip
+                network, recipe, images, engine, 1, "cpu", store, ranges
+            )
         expected = things.setdefault("logits", logits)
         far = np.abs(logits - expected).max() / np.abs(expected).max()
-        if not far <= (_OF_16_BITS if engine == "bfloat16" else TOLERANCE):
+        if not far <= _OF_FEWER_BITS.get(engine, TOLERANCE):
             raise ValueError(f"differs from torch by {far:.2g} of its largest value")
-        if engine == "bfloat16":
+        if engine in _OF_FEWER_BITS:
             return f"{far:.1g} of the largest value from torch"
         return "a ResNet-18" if engine == "torch" else "equal to torch"
 
