@@ -316,7 +316,7 @@ class FeaturePathDetector(InEightBits, FeatureDetector):
             engine=self.engine,
             n_threads=self.n_threads,
         )
-        extractor._take_ranges(self._ranges())
+        self._hand_ranges_to(extractor)
         n_clips, length = view.images.shape[:2]
         images = self._images_that_run(view)
         with fixed_threads(resolve_threads(self.n_threads)):

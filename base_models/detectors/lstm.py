@@ -364,7 +364,7 @@ class LSTMDetector(InEightBits, FeatureDetector):
         """Return one sequence of features (n_images, n_features) for each face."""
         # Ours may have changed: an ensemble that is loaded is told its device.
         extractor = self._with_ours(self.extractor_)
-        extractor._take_ranges(self._ranges())
+        self._hand_ranges_to(extractor)
         with fixed_threads(resolve_threads(self.n_threads)):
             rows = extractor._features(view, store)
         return [rows[view.faces == face] for face in np.unique(view.faces)]

@@ -103,6 +103,10 @@ class InEightBits:
         else:
             self.int8_ranges_ = ranges
 
+    def _hand_ranges_to(self, extractor: Any) -> None:
+        """Let the detector inside run on our ranges, and never on its own."""
+        InEightBits._take_ranges(extractor, self._ranges())
+
     def _ranges_state(self) -> dict[str, Any]:
         """Return what `get_state` adds; nothing, where there is nothing."""
         ranges = self._ranges()
