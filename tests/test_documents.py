@@ -65,7 +65,7 @@ ONLY_READ = {
     "scan clip.mp4 --model starter/starter.dfe": "needs a starter; see test_starter",
     "assemble": "needs checkpoints; see test_cli_checkpoints",
     "batch model.dfe videos.parquet": "wants a cluster; see test_cli_clusters",
-    "lean": "wants a processor with bfloat16; see test_lean_engines",
+    "lean": "wants a processor with bfloat16 or 8 bits; see test_lean_engines",
     "models": "has no --quiet; see test_cli_checkpoints",
     "get": "fetches from the internet; see test_published_models",
     "convert": "needs a published checkpoint; tested in test_cli",
