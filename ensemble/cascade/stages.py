@@ -20,13 +20,13 @@ from ensemble.cascade.frame_steps import quarters_of, table_by_steps
 from ensemble.cascade.order import Turn, greedy_order
 from ensemble.combiners.stacking import as_combiner
 from ensemble.out_of_fold.ensemble_scores import log_odds, scored_rows, unseen_scores
-from ensemble.verdicts.asked import named_by_frames
 from ensemble.verdicts.threshold_and_prior import to_prior, to_probability
 
 _PER_MEMBER = (
     "weights",
     "threshold",
 )  # parameters of a combiner with an entry for each
+_SHORT = {1: " 1/4", 2: " 1/2", WHOLE: ""}
 
 
 @dataclass
@@ -111,9 +111,9 @@ class MemberCascade:
         known = "by what they tell for their cost"
         if self.costs is None:
             known = "by what they tell; their costs are not known and count alike"
-        order = ", ".join(
-            named_by_frames(turn.name, turn.quarters) for turn in self.turns
-        )
+        if self.quarters:
+            known += " (1/4: a quarter of its frames)"
+        order = ", ".join(turn.name + _SHORT[turn.quarters] for turn in self.turns)
         return f"Members are asked in this order, {known}: {order}."
 
     @property

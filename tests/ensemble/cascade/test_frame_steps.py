@@ -247,7 +247,9 @@ def test_an_exact_cascade_and_a_scan_look_at_all_frames(in_steps, new):
 
 def test_one_more_member_and_another_combiner_keep_them(in_steps, store):
     model = copy.copy(in_steps).refit_combiner("median")
-    assert "quarter" in str(model.cascade_)
+    said = str(model.cascade_)
+    assert "(1/4: a quarter of its frames): " in said
+    assert " 1/4, " in said
     videos, *_ = clips(range(N_PERSONS))
     model.add_detector("more", member(seed=3), videos)
     assert list(model.fit_record_.frame_steps) == ["a", "b", "small", "more"]
