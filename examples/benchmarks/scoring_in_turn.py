@@ -141,14 +141,14 @@ def stressed(videos, change, folder):
     return [str(name) for name in made]
 
 
-def people(folder, n_people):
+def people(folder, n_people, height):
     """Clips of people, each as it is and with a coloured pattern: path, label, person.
 
     The pattern, of a strength drawn for each clip, is what networks of random weights
     can see; dlib, which looks at brightness, does not.
     """
     made = make_forgeries(
-        folder, n_identities=n_people, n_frames=24, size=480, compression="raw",
+        folder, n_identities=n_people, n_frames=24, size=height, compression="raw",
         random_state=0, verbose=0,
     )  # fmt: skip
     reals = [v for v, label in zip(made.videos, made.labels, strict=True) if not label]
@@ -180,6 +180,7 @@ def main():
     parser.add_argument("--sizes", choices=HEIGHTS, nargs="+", default=[*HEIGHTS])
     parser.add_argument("--people", type=int, default=100, help="100 at most")
     parser.add_argument("--held-out", type=int, default=30, help="people to judge")
+    parser.add_argument("--height", type=int, default=480, help="of the clips, pixels")
     parser.add_argument("--timed", type=int, default=6, help="videos of larger sizes")
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--combiner", default="logistic")
@@ -194,7 +195,7 @@ def main():
     goals, raw = [], {}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(options.keep or folder)
-        clips = people(folder / "clips", options.people)
+        clips = people(folder / "clips", options.people, options.height)
         known = sorted(clips["person"].unique())[: -options.held_out]
         learned = clips[clips["person"].isin(known)]
         new = clips[~clips["person"].isin(known)]
