@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -109,6 +109,8 @@ class FrameStep:
     >>> bool(np.isclose(scores[0, 2], scores[0, 3]))
     True
     """
+
+    code_version: ClassVar[int] = 1
 
     detector: Any
     quarters: int
