@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WHOLE = 4  # quarters
 STEPS = (1, 2)  # quarters of the frames, before all of them
 _FEWEST = 8  # frames: a quarter of fewer tells next to nothing
+TOO_FEW = f"it has no score by a part of fewer than {_FEWEST} frames"
 
 
 def takes_steps(detector: Any) -> bool:
@@ -82,7 +83,8 @@ class FrameStep:
 
     Several steps of one detector that share what they leave for each other look at each
     image once. What the whole says after smaller steps is what the detector says,
-    within rounding: a network may round otherwise in batches of another size.
+    within rounding: a network may round otherwise in batches of another size. Of a
+    video that shows what is looked at in fewer than 8 frames only the whole is scored.
 
     Attributes
     ----------
@@ -143,6 +145,8 @@ class FrameStep:
         view = views[recipe.key]
         if view.reason:
             return self.detector.score_views(views, shared)
+        if self.quarters != WHOLE and len(np.unique(view.frames)) < _FEWEST:
+            return np.nan, TOO_FEW, pd.DataFrame(columns=["frame", "face", "score"])
         place = "scores of frames", self.known_by
         known = shared.setdefault(place, np.full(len(view.frames), np.nan))
         rows = rows_of_step(view.frames, self.quarters)

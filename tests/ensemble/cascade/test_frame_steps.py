@@ -10,7 +10,12 @@ from sklearn.frozen import FrozenEstimator
 
 from base_models import FrameDetector, Store, score_videos
 from base_models.detectors.bases import network
-from base_models.scoring.in_steps import FrameStep, rows_of_step, takes_steps
+from base_models.scoring.in_steps import (
+    TOO_FEW,
+    FrameStep,
+    rows_of_step,
+    takes_steps,
+)
 from base_models.scoring.on_workers import score_part
 from base_models.scoring.pooling import pool_scores
 from ensemble import ArtifactError, DeepfakeEnsemble, load
@@ -126,6 +131,21 @@ def test_steps_pool_the_scores_of_their_frames_and_look_at_each_once(
         expected = pool_scores(timeline["score"].to_numpy()[rows], "median")
         assert scores[0, column] == pytest.approx(expected, abs=1e-6)
     assert not reasons.any()
+
+
+@pytest.mark.parametrize("n_frames", [1, 3, 7, 8])
+def test_a_part_of_too_few_frames_says_nothing(in_steps, n_frames):
+    video = picture(1, 79, n_frames)
+    step = {"part": FrameStep(in_steps.detectors_["a"], 1)}
+    scores, reasons = score_videos(step, [video])
+    assert np.isnan(scores[0, 0]) == (n_frames < 8)
+    assert (reasons[0, 0] == TOO_FEW) == (n_frames < 8)
+    if n_frames < 8:
+        (judged,) = in_steps.judge([video]).to_dict("records")
+        (full,) = everybody(in_steps).judge([video]).to_dict("records")
+        assert judged["members_asked"] == "a, b, small"
+        assert judged["p_fake"] == pytest.approx(full["p_fake"], abs=1e-6)
+        assert judged["verdict"] == full["verdict"]
 
 
 def test_workers_that_copy_them_look_at_each_frame_once(trained, seen, tmp_path):
