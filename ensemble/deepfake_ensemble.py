@@ -184,6 +184,8 @@ default=None
         Share of fakes among the training videos; 0 where all were real.
     weights_ : Series of shape (n_detectors,) or None
         Weight of each detector in the combiner, by name; None where it has none.
+    cascade_ : MemberCascade or None
+        In which order members are asked, where ``cascade`` is set.
     card_ : ModelCard
         What it learned from and how often it errs out of fold; see `describe`.
     failed_detectors_, skipped_videos_ : dict of str to str

@@ -84,9 +84,10 @@ class AgreementLimit:
         if math.isnan(self.margin):
             short = ""
             if self.n_groups < self.n_needed:
+                least = _least_rate(self.n_groups)
                 short = (
                     f": {self.n_needed} {self.what} or more are needed, and there are "
-                    f"{self.n_groups}"
+                    f"{self.n_groups}, which certify {least} or more"
                 )
             return (
                 f"cascade={self.rate!r} cannot be certified with a confidence of "
@@ -103,6 +104,12 @@ class AgreementLimit:
     def to_list(self) -> list:
         """Return what a file keeps."""
         return [*astuple(self)]
+
+
+def _least_rate(n_groups):
+    """The least rate that so many groups certify if they never differ, rounded up."""
+    rate = 1 - (1 - CONFIDENCE) ** (1 / n_groups)
+    return math.ceil(rate * 1000) / 1000
 
 
 def certified_limit(model: Any, doubts: bool, by_frames: bool = True) -> AgreementLimit:

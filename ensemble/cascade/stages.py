@@ -15,7 +15,7 @@ from sklearn.base import clone
 from base_models.runtime.thread_pools import one_blas_thread
 from base_models.scoring.in_steps import WHOLE
 from ensemble.calibration.cross_fitting import fit_calibrated
-from ensemble.cascade.costs import member_costs
+from ensemble.cascade.costs import check_cascade, member_costs
 from ensemble.cascade.frame_steps import quarters_of, table_by_steps
 from ensemble.cascade.order import Turn, greedy_order
 from ensemble.combiners.stacking import as_combiner
@@ -265,6 +265,7 @@ def cascade_of(model: Any, by_frames: bool = True) -> MemberCascade:
     -------
     MemberCascade
     """
+    check_cascade(model.cascade, model.member_costs)  # it may have been set later
     record, given = model.fit_record_, dict(model.member_costs or {})
     steps = quarters_of(model) if by_frames and model.cascade != "exact" else {}
     if all(len(quarters) == 1 for quarters in steps.values()):

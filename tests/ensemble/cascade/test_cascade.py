@@ -138,8 +138,17 @@ def test_scores_never_seen_and_failures_go_on_to_the_end(certified, odd):
     assert n_asked(certified.judge([video(scores)]))[0] == 4
 
 
+@pytest.mark.parametrize("cascade", [-0.1, 0, 1, True, "exakt", "1%", np.nan])
+def test_a_cascade_that_was_set_later_is_checked_too(certified, new, cascade):
+    model = copy.copy(certified).set_params(cascade=cascade)
+    with pytest.raises(ValueError, match="cascade must be None, 'exact' or the share"):
+        model.judge(new[0])
+
+
 def test_too_few_groups_certify_nothing_and_the_number_is_said(new):
-    with pytest.warns(UserWarning, match="598 groups or more are needed, and there ar"):
+    with pytest.warns(
+        UserWarning, match="598 groups or more .* 80, which certify 0.037 or"
+    ):
         model = fitted(combiner="soft", cascade=0.005)
     table = model.judge(new[0])
     assert (n_asked(table) == 4).all()
