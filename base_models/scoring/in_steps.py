@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -44,7 +45,7 @@ def takes_steps(detector: Any) -> bool:
     (True, False)
     """
     n_frames = getattr(detector, "n_frames", None)
-    enough = isinstance(n_frames, int) and n_frames >= _FEWEST
+    enough = isinstance(n_frames, Integral) and n_frames >= _FEWEST
     return enough and bool(getattr(detector, "pools_frames", False))
 
 
@@ -161,7 +162,12 @@ class FrameStep:
         timeline = pd.DataFrame(
             {"frame": view.frames[rows], "face": view.faces[rows], "score": known[rows]}
         )
-        return pool_scores(known[rows], self.detector.pooling), "", timeline
+        try:
+            return pool_scores(known[rows], self.detector.pooling), "", timeline
+        except Exception as error:  # a callable may need more of them
+            if self.quarters == WHOLE:
+                raise
+            return np.nan, f"its pooling takes no part of its frames: {error}", timeline
 
 
 def whole_and_steps(name: str, detector: Any) -> list[tuple[str, Any]]:

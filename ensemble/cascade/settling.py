@@ -193,9 +193,9 @@ def what_is_promised(model: Any, doubts: bool, by_frames: bool = True) -> list[s
     """
     settling = Settling(model, doubts, by_frames)
     promise = "No verdict differs from the full ensemble's."
-    if settling.problem:  # everybody is asked, in whatever order
-        return [f"{settling.problem[0].upper()}{settling.problem[1:]}."]
-    if settling.limit is not None:
+    if settling.problem:
+        promise = f"{settling.problem[0].upper()}{settling.problem[1:]}."
+    elif settling.limit is not None:
         promise = str(settling.limit)
     return [str(settling.cascade), promise]
 

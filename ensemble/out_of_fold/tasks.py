@@ -379,12 +379,14 @@ def _engines(detector):
 
     while isinstance(detector, FrozenEstimator):
         detector = detector.estimator
-    params = detector.get_params(deep=True)
-    return [
-        engine_key(engine, params.get(name.removesuffix("engine") + "device"))
-        for name, engine in sorted(params.items(), key=lambda item: item[0])
-        if re.search(r"(^|__)engine$", name)
-    ]
+    params, found = detector.get_params(deep=True), []
+    for name, engine in sorted(params.items(), key=lambda item: item[0]):
+        if re.search(r"(^|__)engine$", name):
+            within = name.removesuffix("engine")
+            owner = params[within.removesuffix("__")] if within else detector
+            ranges = getattr(owner, "int8_ranges_", None)  # of one that was fitted
+            found.append(engine_key(engine, params.get(f"{within}device"), ranges))
+    return found
 
 
 def _accepted(detector, groups, weight):

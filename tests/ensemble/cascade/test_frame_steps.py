@@ -44,7 +44,12 @@ def clips(persons):
 
 
 def member(backbone="test_resnet", seed=0, **more):
-    given = {"image_size": 32, "n_frames": N_FRAMES, "random_state": seed}
+    given = {
+        "image_size": 32,
+        "n_frames": N_FRAMES,
+        "random_state": seed,
+        "n_threads": 1,
+    }
     return FrameDetector(backbone, "frame", "head", None, **(given | more))
 
 
@@ -146,6 +151,40 @@ def test_a_part_of_too_few_frames_says_nothing(in_steps, n_frames):
         assert judged["members_asked"] == "a, b, small"
         assert judged["p_fake"] == pytest.approx(full["p_fake"], abs=1e-6)
         assert judged["verdict"] == full["verdict"]
+
+
+def _tenth(scores):
+    return float(np.sort(scores)[9])
+
+
+def test_a_pooling_that_takes_no_part_of_the_frames_takes_no_steps():
+    videos, y, groups = clips(range(8))
+    model = DeepfakeEnsemble(
+        {"a": member(pooling=_tenth), "b": member(seed=1)},
+        resampling=2,
+        combiner="soft",
+        verbose=False,
+    ).fit(videos, y, groups=groups)
+    assert list(model.fit_record_.frame_steps) == ["b"]
+    assert model.oof_scores_.notna().all(axis=None)
+
+
+def test_scores_in_8_bits_are_kept_apart_from_others(trained, store):
+    pytest.importorskip("onnxruntime")
+    videos, y, groups = clips(range(30, 36))
+    plain = copy.deepcopy(trained).find_ranges(videos)
+    eight = copy.deepcopy(plain).set_params(engine="int8")
+    scores = {
+        name: DeepfakeEnsemble(
+            {"one": FrozenEstimator(one)}, combiner="soft", verbose=False, store=store
+        )
+        .fit(videos, y, groups=groups)
+        .oof_scores_["one"]
+        .to_numpy()
+        for name, one in (("plain", plain), ("eight", eight))
+    }
+    np.testing.assert_array_equal(scores["plain"], plain.fake_score(videos))
+    np.testing.assert_array_equal(scores["eight"], eight.fake_score(videos))
 
 
 def test_workers_that_copy_them_look_at_each_frame_once(trained, seen, tmp_path):
