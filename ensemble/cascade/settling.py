@@ -91,7 +91,8 @@ class Settling:
             return (
                 "cascade='exact': any member could still raise a doubt (it may fail, "
                 "or give a score unlike the others'), which makes a video UNSURE"
-                f"{everybody}. With doubts=False, and in predict, videos are settled"
+                f"{everybody}. Without doubts (doubts=False, --no-doubts), and in "
+                "predict of Python, videos are settled"
             )
         return ""
 
