@@ -375,17 +375,18 @@ def _all_as_they_were(detector, videos, digests):
 
 def _engines(detector):
     """Say what runs the networks of a detector: it decides the scores' last digits."""
-    from base_models.inference.engines import engine_key
+    from base_models.inference.engines import engine_key, int8_is_here
 
     while isinstance(detector, FrozenEstimator):
         detector = detector.estimator
     params, found = detector.get_params(deep=True), []
     for name, engine in sorted(params.items(), key=lambda item: item[0]):
         if re.search(r"(^|__)engine$", name):
-            within = name.removesuffix("engine")
-            owner = params[within.removesuffix("__")] if within else detector
-            ranges = getattr(owner, "int8_ranges_", None)  # of one that was fitted
-            found.append(engine_key(engine, params.get(f"{within}device"), ranges))
+            device = params.get(name.removesuffix("engine") + "device")
+            key = engine_key(engine, device)
+            if engine == "int8":  # its ranges, if it has any, are part of its state
+                key |= {"8 bits": int8_is_here()}
+            found.append(key)
     return found
 
 
